@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Rewrites the lock files from pyproject.toml (run by `make lock`).
+#   base.lock   everything but torch, with hashes
+#   torch.lock  what torch and transformers need besides base.lock, with hashes
+# torch itself is in neither: its wheel differs between indexes (CPU or CUDA build of one
+# version), so a hash would refuse an honest one. The Makefile installs it by exact version.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes
+         --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+         --no-emit-package assay-client)
+"${compile[@]}" --universal --extra segment --extra corpus --extra ranker --extra dev \
+    -o requirements/base.lock
+
+everything=$(mktemp)
+trap 'rm -f "$everything"' EXIT
+"${compile[@]}" --extra export --extra score -c requirements/base.lock -o "$everything"
+skip=()
+for name in $(grep -oE '^[a-z0-9][a-z0-9._-]*' requirements/base.lock) \
+            $(grep -oE '^(torch|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)' "$everything"); do
+    skip+=(--no-emit-package "$name")
+done
+"${compile[@]}" --extra export --extra score -c requirements/base.lock "${skip[@]}" \
+    -o requirements/torch.lock

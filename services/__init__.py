@@ -1,0 +1,1 @@
+"""Assay's three services, the plumbing that they share, and the command `assay`."""

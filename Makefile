@@ -1,0 +1,67 @@
+# Everything runs from Python 3.11 and make alone. `make help` lists what there is.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Torch is wanted only where its work is: real weights to export, real models to score.
+# EXTRAS=torch asks for it by hand.
+EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
+
+.PHONY: help setup setup-torch demo test lint types imports buf docs check stubs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup: $(BIN)/.base $(if $(findstring torch,$(EXTRAS)),$(BIN)/.torch) ## make .venv from the lock files
+
+$(BIN)/.base: requirements/base.lock requirements/stubs.txt pyproject.toml protos/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=..."; exit 1; }
+	@echo "setup: creating .venv and installing what the services need (about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/base.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/stubs.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e protos -e .
+	@touch $@
+
+setup-torch: $(BIN)/.torch ## add torch and transformers, to export and to score Hugging Face models
+
+$(BIN)/.torch: requirements/torch.lock $(BIN)/.base
+	@echo "setup: adding torch and transformers for exporting and scoring (a minute or two)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+demo: setup ## start the three services, measure, and show the comparison
+	@$(BIN)/assay demo
+
+test: setup ## run every test
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff: style and likely mistakes
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy services protos/assay tests benchmarks
+
+imports: setup ## the dependency rule
+	@$(BIN)/lint-imports
+
+buf: setup ## lint the contract; compare it with the last tag, where there is one
+	@cd protos && ../$(BIN)/buf lint
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null); if [ -n "$$tag" ]; then \
+	    cd protos && ../$(BIN)/buf breaking --against "../.git#tag=$$tag,subdir=protos"; \
+	else echo "buf breaking: no tag yet, nothing to compare with"; fi
+
+docs: setup ## every command, variable and target that the documents name exists
+	@$(BIN)/python -m pytest tests/docs
+
+check: lint types imports buf test ## all of it, as CI does
+
+stubs: setup ## regenerate the stubs from the protos
+	@protos/generate.sh
+
+lock: setup ## rewrite the lock files from pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@requirements/lock.sh
+
+clean: ## remove what make made
+	@rm -rf .venv .assay build dist *.egg-info protos/build protos/*.egg-info

@@ -1,0 +1,1 @@
+"""Measures what is claimed of artifacts, and compares them by what was found."""

@@ -1,0 +1,265 @@
+"""What the ranker knows about: artifacts, claims, evidence and verdicts, as plain frozen values.
+
+Pure: no I/O, no gRPC. The names are those of `assay.ranker.v1`; enum values are the wire names
+without their prefix, so that JSON and YAML read like the contract. Numbers carry their unit; "1"
+is the unit of a pure number. Times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class ArtifactType(StrEnum):
+    """What an artifact is; it decides the weights and the metrics of its score."""
+
+    SEGMENTATION_MODEL = "SEGMENTATION_MODEL"
+    DATASET = "DATASET"
+    LANGUAGE_MODEL = "LANGUAGE_MODEL"
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    CONFIRMED = "CONFIRMED"
+    REFUTED = "REFUTED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_TESTABLE_HERE = "NOT_TESTABLE_HERE"
+    UNDERSPECIFIED = "UNDERSPECIFIED"
+
+
+class Basis(StrEnum):
+    """What a piece of evidence rests on."""
+
+    MEASURED = "MEASURED"
+    SOURCED = "SOURCED"
+    DERIVED = "DERIVED"
+
+
+class SubjectRelation(StrEnum):
+    """How what was observed relates to what the claim is about."""
+
+    EXACT = "EXACT"
+    SAME_ARCHITECTURE_RANDOM_WEIGHTS = "SAME_ARCHITECTURE_RANDOM_WEIGHTS"
+    SAMPLE = "SAMPLE"
+    PROXY = "PROXY"
+
+
+class Aspect(StrEnum):
+    """Which kind of fact a claim is about; it decides which stand-ins may decide the claim."""
+
+    SIZE = "size"  # parameters, counts of modules
+    SHAPE = "shape"  # tensors, strides, layers, preprocessing
+    SPEED = "speed"  # latency and throughput of a model
+    ACCURACY = "accuracy"  # how right the answers are
+    STORAGE = "storage"  # format, compression and reading of stored documents
+    COMPOSITION = "composition"  # how much of what a whole corpus holds
+    PUBLICATION = "publication"  # what was published, when, under which terms
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A closed interval; `level` is its confidence, 0 when the ends are bounds."""
+
+    low: float
+    high: float
+    level: float = 0.0
+
+
+@dataclass(frozen=True)
+class Equals:
+    """The value is this number, give or take `tolerance` (same unit)."""
+
+    value: float
+    tolerance: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """The value lies in a closed range; an end that is None is open."""
+
+    low: float | None
+    high: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The artifact's figure over the comparator's lies in a closed range."""
+
+    low: float | None
+    high: float | None
+    unit: str = "1"
+
+
+@dataclass(frozen=True)
+class Text:
+    """The value is this text, letter for letter."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """The value is this truth."""
+
+    value: bool
+
+
+Bound = Equals | Range | Ratio | Text | Boolean
+
+
+@dataclass(frozen=True)
+class Value:
+    """An observed number (with unit), text or truth."""
+
+    content: float | str | bool
+    unit: str = ""
+
+    @property
+    def number(self) -> float | None:
+        """The number, or None for a text or a truth."""
+        if isinstance(self.content, bool | str):
+            return None
+        return self.content
+
+
+@dataclass(frozen=True)
+class License:
+    """A licence, as data."""
+
+    id: str
+    name: str
+    url: str = ""
+    research_only: bool = False
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Something that an artifact can do."""
+
+    id: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Undecidable:
+    """Why a claim that no method can decide is left undecided: the verdict and its reason."""
+
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that measuring a claim may take, by budget. 0: nothing is measured."""
+
+    quick: float = 0.0
+    full: float = 0.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that can be checked, with what would make it true.
+
+    `method` is the "name@version" that observes it, empty when there is none. `undecidable` is set
+    on a claim that no observation decides (its comparator is not named, its data are not at hand);
+    evidence is then shown for orientation.
+    """
+
+    id: str
+    artifact: str
+    statement: str
+    aspect: Aspect
+    group: str
+    bound: Bound | None = None
+    method: str = ""
+    scope: str = ""
+    comparator: str = ""
+    contradicts: tuple[str, ...] = ()
+    undecidable: Undecidable | None = None
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """A score out of 100 as a page printed it.
+
+    `printed_components` are the parts as printed: "adoption", "quality", "ecosystem",
+    "match_graph", each 0 or 1.
+    """
+
+    value: float
+    source: str
+    printed_components: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A thing that pages make claims about. `digest` is "sha256:<hex>" of its manifest."""
+
+    id: str
+    name: str
+    type: ArtifactType
+    description: str
+    license: License
+    pricing: str
+    capabilities: tuple[Capability, ...]
+    claims: tuple[Claim, ...]
+    published: PublishedScore | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that compares artifacts, and the claims that are about the page itself."""
+
+    id: str
+    name: str
+    description: str
+    compares: tuple[str, ...]
+    claims: tuple[Claim, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
+
+    `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
+    load, time), empty for anything that was not measured. `sources` are citations, `inputs` the
+    digests of what it was computed from, `command` repeats it.
+    """
+
+    digest: str
+    claim: str
+    subject_digest: str
+    relation: SubjectRelation
+    basis: Basis
+    method: str
+    value: Value | None
+    interval: Interval | None
+    n: int
+    environment: Mapping[str, object]
+    sources: tuple[str, ...]
+    command: str
+    time: datetime
+    note: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """A claim with its verdict; `evidence` is what decided it or is shown for orientation."""
+
+    claim: Claim
+    verdict: Verdict
+    basis: Basis | None
+    evidence: Evidence | None
+    reason: str
+    contradicts: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""From a SegFormer checkpoint to an exported model directory. Needs the `export` extra."""

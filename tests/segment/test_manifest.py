@@ -1,0 +1,217 @@
+"""The manifest: round trip, strictness, digests, and a parser that never fails unclearly."""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.errors import InvalidArgument
+from services.segment.manifest import (
+    Manifest,
+    ModelClass,
+    ModelFacts,
+    ModelGraph,
+    ModelLicense,
+    ModelParity,
+    ModelPreprocessing,
+    StageFacts,
+    decode_manifest,
+    encode_manifest,
+    file_digest,
+    manifest_digest,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
+
+DIGEST = "sha256:" + "0" * 64
+MANIFEST = Manifest(
+    schema=1,
+    name="segformer-b0-random",
+    version="1",
+    architecture="segformer-b0",
+    weights="random",
+    license=ModelLicense("Apache-2.0", "Apache License 2.0", "https://example.org", False),
+    source="drawn at random from seed 0",
+    classes=(ModelClass("wall", 0x787878), ModelClass("forêt", 0x04C803)),
+    preprocessing=ModelPreprocessing(
+        512, 512, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), False
+    ),
+    graph=ModelGraph("pixels", "logits", "labels", "uint8", 4, True, True),
+    facts=ModelFacts(
+        3_752_694,
+        {"encoder": 3_319_392, "decode_head": 433_302},
+        {"Conv2d": 20},
+        {"depthwise": 8},
+        {"Linear": 4},
+        (StageFacts(2, 32, 4),),
+        (1, 2, 128, 128),
+        256,
+    ),
+    parity=ModelParity(3.8e-6, 1.0, "fp32", 3),
+    digests={"model.onnx": DIGEST, "source/model.safetensors": DIGEST},
+    made_with={"torch": "2.13.0"},
+)
+
+
+def _edited(path: str, value: object) -> bytes:
+    """MANIFEST's JSON with the value at a dotted path set, or removed if it is Ellipsis."""
+    top = json.loads(encode_manifest(MANIFEST))
+    *parents, last = path.split(".")
+    place = top
+    for key in parents:
+        place = place[int(key) if isinstance(place, list) else key]
+    if value is ...:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return json.dumps(top).encode()
+
+
+def test_round_trip() -> None:
+    encoded = encode_manifest(MANIFEST)
+    assert decode_manifest(encoded) == MANIFEST
+    assert encode_manifest(decode_manifest(encoded)) == encoded
+
+
+def test_an_imported_graph_has_neither_facts_nor_parity() -> None:
+    bare = dataclasses.replace(MANIFEST, facts=None, parity=None)
+    assert decode_manifest(encode_manifest(bare)) == bare
+
+
+def test_digest_depends_on_content_and_not_on_whitespace() -> None:
+    again = decode_manifest(json.dumps(json.loads(encode_manifest(MANIFEST))).encode())
+    assert manifest_digest(again) == manifest_digest(MANIFEST)
+    assert manifest_digest(dataclasses.replace(MANIFEST, version="2")) != manifest_digest(MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("name", ..., "missing: name"),
+        ("preprocessing.mean", ..., "preprocessing: missing: mean"),
+        ("license.extra", 1, "license: unknown: extra"),
+        ("schema", 2, "schema: is 2; this release reads 1"),
+        ("schema", True, "schema: must be an integer"),
+        ("name", "../../etc", "name: '../../etc' is not a name"),
+        ("weights", "stolen", "weights: must be one of published, random, reference"),
+        ("preprocessing.mean", [0.5, 0.5], r"preprocessing.mean: must have 3 items, not 2"),
+        ("preprocessing.std", [0, 1, 1], "preprocessing.std: must be positive"),
+        ("preprocessing.std", [1, 10**400, 1], r"preprocessing.std\[1\]: too large"),
+        ("preprocessing.height", 0, "preprocessing.height: must be in 32..8192"),
+        ("preprocessing.height", 1 << 70, "does not fit 64 bits"),
+        ("classes", [], "classes: 0 of them"),
+        ("classes.1.color", -1, r"classes\[1\].color: must be in 0..0xFFFFFF"),
+        ("classes.0.name", "\ud800", r"classes\[0\].name: holds half of a surrogate pair"),
+        ("graph.labels_type", "uint16", "graph.labels_type: is uint16; 2 classes need uint8"),
+        ("graph.logits", "labels", "graph.input: three distinct names"),
+        ("facts.stages.0.depth", 0, r"facts.stages\[0\].depth: must be at least 1"),
+        ("parity.label_agreement", 1.5, "parity.label_agreement"),
+        ("parity.max_abs_difference", None, "parity.max_abs_difference: must be a number"),
+        ("digests", {}, "digests: lacks 'model.onnx'"),
+        ("digests", {"model.onnx": DIGEST, "a/../b": DIGEST}, "is not a file name"),
+        ("digests", {"model.onnx": "md5:0"}, "is not 'sha256:'"),
+    ],
+)
+def test_what_is_wrong_is_named(path: str, value: object, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        decode_manifest(_edited(path, value), "here.json")
+    assert caught.value.field == "here.json"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b"\xff", "not UTF-8 at byte 0"),
+        (b"[]", r"must be an object, not \[\]"),
+        (b'{"schema": NaN}', "NaN is not JSON"),
+        (b'{"schema": 1, "schema": 1}', "key 'schema' is there twice"),
+        (b"[" * 100_000, "nested too deep"),
+    ],
+)
+def test_what_is_no_manifest(data: bytes, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        decode_manifest(data)
+
+
+def _paths(value: object, prefix: str = "") -> list[str]:
+    if isinstance(value, dict):
+        items = [(key, item) for key, item in value.items() if "." not in key]
+    elif isinstance(value, list):
+        items = [(str(index), item) for index, item in enumerate(value)]
+    else:
+        return [prefix]
+    below = [path for key, item in items for path in _paths(item, f"{prefix}.{key}".lstrip("."))]
+    return [*below, prefix] if prefix else below
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(path=st.sampled_from(_paths(json.loads(encode_manifest(MANIFEST)))), value=_JSON)
+def test_any_value_anywhere_is_read_exactly_or_refused(path: str, value: object) -> None:
+    try:
+        manifest = decode_manifest(_edited(path, value))
+    except InvalidArgument:
+        return
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+
+
+@given(st.binary(max_size=200) | _JSON.map(lambda value: json.dumps(value).encode()))
+def test_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(InvalidArgument):
+        decode_manifest(data)
+
+
+@given(st.integers(0), st.binary(min_size=1, max_size=3))
+def test_damaged_bytes_are_read_or_refused(at: int, patch: bytes) -> None:
+    data = bytearray(encode_manifest(MANIFEST))
+    at %= len(data)
+    data[at : at + len(patch)] = patch
+    with contextlib.suppress(InvalidArgument):
+        decode_manifest(bytes(data))
+
+
+def _directory(tmp_path: Path) -> Path:
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    digests = {**MANIFEST.digests, "model.onnx": file_digest(tmp_path / "model.onnx")}
+    write_manifest(tmp_path, dataclasses.replace(MANIFEST, digests=digests))
+    return tmp_path
+
+
+def test_a_directory_is_read_and_its_files_verified(tmp_path: Path) -> None:
+    directory = _directory(tmp_path)
+    manifest = read_manifest(directory)
+    verify_files(directory, manifest)
+    (directory / "model.onnx").write_bytes(b"other graph")
+    with pytest.raises(InvalidArgument, match="its digest is sha256:"):
+        verify_files(directory, manifest)
+
+
+def test_a_named_file_that_is_missing(tmp_path: Path) -> None:
+    directory = _directory(tmp_path)
+    manifest = read_manifest(directory)
+    digests = {**manifest.digests, "LICENSE.txt": DIGEST}
+    with pytest.raises(InvalidArgument, match="missing, though the manifest names it"):
+        verify_files(directory, dataclasses.replace(manifest, digests=digests))
+
+
+def test_a_directory_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"manifest.json and model.onnx missing"):
+        read_manifest(tmp_path)
+    with pytest.raises(InvalidArgument, match="is not a directory"):
+        read_manifest(tmp_path / "nowhere")
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(InvalidArgument, match=r": model.onnx missing"):
+        read_manifest(tmp_path)

@@ -1,0 +1,1 @@
+"""A corpus that any machine with Python can build for itself."""

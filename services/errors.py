@@ -51,15 +51,17 @@ class ImageTooLarge(InvalidArgument):
 class NotFound(AssayError):
     """Nothing is registered under that name.
 
-    `kind` is what was looked for ("model"), `known` the names that exist.
+    `kind` is what was looked for ("model"), `known` the names that exist. `hint` says what else
+    there is to say about the name.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind = kind
         self.name = name
         self.known = sorted(known)
         listed = ", ".join(self.known) if self.known else "none is registered"
-        super().__init__(f"no {kind} named {name!r}; known: {listed}")
+        aside = f" ({hint})" if hint else ""
+        super().__init__(f"no {kind} named {name!r}{aside}; known: {listed}")
 
 
 class PreconditionFailed(AssayError):

@@ -1,0 +1,171 @@
+"""One line of a shard as a document.
+
+Lines of this form, which the Pile's own are, are read without looking at every byte twice:
+
+    {"text": "...", "meta": {"pile_set_name": "Github"}}
+
+Any other JSON object with a "text" is read as well, only slower.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+import orjson
+
+_META = b'", "meta": {"pile_set_name": "'
+_META_VALUE = len(b'", "meta": ')
+_END = b'"}}'
+# Longer names than this are found by parsing.
+_NAME_WINDOW = 256
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a corpus.
+
+    `text` is UTF-8. A lone surrogate, which JSON can spell and UTF-8 can't, is encoded as its
+    three bytes (WTF-8), so that no two texts become the same. `meta` is the "meta" value as it
+    stands in the line, empty when there is none; `subset` its "pile_set_name", empty when it
+    names none. `line` counts from 0 in `shard`, a path below the corpus's root.
+    """
+
+    id: str
+    subset: str
+    text: bytes
+    meta: bytes
+    shard: str
+    line: int
+
+
+class BadLineError(ValueError):
+    """The line is not a document; the message says why."""
+
+
+def parse_line(data: bytes, shard: str, line: int) -> Document:
+    """Parse one line, without its newline.
+
+    Raises BadLineError when it is not a JSON object with a string "text".
+    """
+    subset, meta = _tail(data)
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # orjson refuses lone surrogates and NaN, which other readers of these files accept.
+        return _parse_slowly(data, shard, line)
+    text = value.get("text") if isinstance(value, dict) else None
+    if not isinstance(text, str):
+        raise BadLineError(_problem(value))
+    if subset is None:
+        if "meta" in value:
+            return _parse_slowly(data, shard, line)
+        subset = ""
+    return Document(f"{shard}:{line}", subset, text.encode(), meta, shard, line)
+
+
+def subset_of(data: bytes) -> str:
+    """Name the subset of a line, without its newline, as `parse_line` would.
+
+    A line of the common form is not parsed, so that a broken one of another subset than the
+    caller's can go unnoticed. Raises BadLineError for what is parsed and is not a document.
+    """
+    subset, _ = _tail(data)
+    return parse_line(data, "", 0).subset if subset is None else subset
+
+
+def _tail(data: bytes) -> tuple[str | None, bytes]:
+    """Return subset and meta of a line of the common form, (None, b"") of any other.
+
+    Why looking at the end is enough: in `", "meta": {"pile_set_name": "` two strings are
+    separated by things that stand outside of strings. Were its first quote escaped, or one that
+    opens a string, then a bare `meta` would follow the end of a string, and the line would not be
+    JSON. So here a member "meta" begins, and as the line ends after `"}}`, it is the last member
+    of the outermost object, with "pile_set_name" alone in it.
+    """
+    if not data.endswith(_END):
+        return None, b""
+    start = data.rfind(_META, max(0, len(data) - _NAME_WINDOW))
+    if start < 0:
+        return None, b""
+    name = data[start + len(_META) : -len(_END)]
+    if b'"' in name or b"\\" in name:
+        return None, b""
+    try:
+        return name.decode(), data[start + _META_VALUE : -1]
+    except UnicodeDecodeError:
+        return None, b""
+
+
+def _parse_slowly(data: bytes, shard: str, line: int) -> Document:
+    """Parse any line that Python's own json module reads, keeping `meta` as it is spelled."""
+    try:
+        members = _members(data.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        raise BadLineError(f"is not JSON ({_reason(error)})") from None
+    text, _ = members.get("text", (None, ""))
+    if not isinstance(text, str):
+        raise BadLineError(_problem({}))
+    value, meta = members.get("meta", (None, ""))
+    name = value.get("pile_set_name") if isinstance(value, dict) else None
+    # A name goes into messages, which hold no lone surrogates.
+    subset = name.encode("utf-8", "backslashreplace").decode() if isinstance(name, str) else ""
+    return Document(
+        f"{shard}:{line}",
+        subset,
+        text.encode("utf-8", "surrogatepass"),
+        meta.encode("utf-8", "surrogatepass"),
+        shard,
+        line,
+    )
+
+
+def _members(source: str) -> dict[str, tuple[object, str]]:
+    """Read an object's members: name to (value, its spelling). The last of equal names counts."""
+    members: dict[str, tuple[object, str]] = {}
+
+    def skip(position: int) -> int:
+        match = _SPACE.match(source, position)
+        return match.end() if match else position
+
+    def expect(position: int, wanted: str) -> int:
+        if source[position : position + 1] != wanted:
+            raise ValueError(f"expected {wanted!r} at character {position}")
+        return skip(position + 1)
+
+    position = skip(0)
+    if source[position : position + 1] != "{":
+        json.loads(source)  # tells what is not JSON from what is not an object
+        return members
+    position = expect(position, "{")
+    if source[position : position + 1] != "}":
+        while True:
+            if source[position : position + 1] != '"':
+                raise ValueError(f"expected a member's name at character {position}")
+            name, position = _DECODER.raw_decode(source, position)
+            position = expect(skip(position), ":")
+            value, end = _DECODER.raw_decode(source, position)
+            members[name] = (value, source[position:end])
+            position = skip(end)
+            if source[position : position + 1] != ",":
+                break
+            position = expect(position, ",")
+    if expect(position, "}") != len(source):
+        raise ValueError("something follows the object")
+    return members
+
+
+def _problem(value: object) -> str:
+    return 'has no "text"' if isinstance(value, dict) else "is not a JSON object"
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong in a few words, without quoting the line."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{error.reason} at byte {error.start}"
+    return str(error)[:120]

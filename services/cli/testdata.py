@@ -22,4 +22,4 @@ def data_dir() -> Path | None:
 if __name__ == "__main__":
     found = data_dir()
     if found:
-        print(found)  # noqa: T201 - printing is what this entry is for
+        print(found)

@@ -1,0 +1,61 @@
+"""The command `assay`: its arguments, and how its errors end it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from services.cli import claims, compare, corpus, demo, export, score, segment, up
+from services.cli.console import ERR
+from services.cli.exits import MEANINGS, Exit, explain
+
+_COMMANDS = (up, segment, export, corpus, score, claims, compare, demo)
+
+
+def _parser() -> argparse.ArgumentParser:
+    statuses = "\n".join(f"  {status.value:>3}  {meaning}" for status, meaning in MEANINGS.items())
+    parser = argparse.ArgumentParser(
+        prog="assay",
+        description="Serve models and data sets, and measure what is claimed of them.",
+        epilog=(
+            "Commands that need a service use a running one where ASSAY_SEGMENT_ADDR,\n"
+            "ASSAY_CORPUS_ADDR or ASSAY_RANKER_ADDR names it (host:port), and otherwise start a\n"
+            "private one on loopback and stop it when they end. ASSAY_HOME (default\n"
+            "~/.local/share/assay) keeps models, evidence and logs.\n\n"
+            f"exit status:\n{statuses}"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"assay {metadata.version('assay')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(asyncio.run(parsed.run(parsed)))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has read enough. Nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        status, message = explained
+        ERR.print(f"assay: {message}", style="red", markup=False, soft_wrap=True)
+        return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

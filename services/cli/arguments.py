@@ -1,0 +1,90 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from services.cli.inventory import (
+    Inventory,
+    existing_folder,
+    licenses_of,
+    names_a_folder,
+)
+
+LOCAL_CORPUS = "local"
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document, no table")
+
+
+def add_shards(parser: argparse.ArgumentParser) -> None:
+    """`--shards`, or `--corpus` for one that a running service has registered."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--shards",
+        metavar="DIR",
+        help="folder in The Pile's layout: train/NN.jsonl.zst, val.jsonl.zst, test.jsonl.zst",
+    )
+    which.add_argument("--corpus", metavar="NAME", help="a corpus that the service has registered")
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Which documents: splits, subsets, limits."""
+    parser.add_argument(
+        "--split",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="train, val or test; repeatable",
+    )
+    parser.add_argument(
+        "--subset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help='only this subset, for example "Pile-CC"; repeatable',
+    )
+    parser.add_argument(
+        "--exclude-subset", action="append", default=[], metavar="NAME", help="not this subset"
+    )
+    parser.add_argument("--max-documents", type=_count, default=0, metavar="N")
+    parser.add_argument(
+        "--max-bytes", type=_count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
+    )
+
+
+def shards_inventory(shards: str | None) -> Inventory:
+    """An inventory with the folder of `--shards` as the corpus "local", if it was given."""
+    if shards is None:
+        return Inventory()
+    folder = existing_folder("--shards", shards)
+    source = f"the folder {folder.name}, given on the command line"
+    return Inventory(
+        corpora={LOCAL_CORPUS: {"path": str(folder), "kind": "sample", "source": source}}
+    )
+
+
+def model_inventory(model: str | None) -> Inventory:
+    """An inventory with the folder of `--model`, if it names one; its licence is accepted."""
+    if model is None or not names_a_folder(model):
+        return Inventory()
+    folders = [existing_folder("--model", model)]
+    return Inventory(models=folders, accepted_licenses=licenses_of(folders))
+
+
+def output_file(flag: str, given: str) -> Path:
+    """A file to write; its folder must exist. Raises `FileNotFoundError` naming the flag."""
+    path = Path(given)
+    if not path.resolve().parent.is_dir():
+        raise FileNotFoundError(f"{flag} {given}: the folder {path.parent} does not exist")
+    return path
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value

@@ -1,0 +1,23 @@
+"""What the commands print with: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+# Highlighting off: numbers are coloured where colour means something, nowhere else.
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Prints one JSON document to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def note(message: str) -> None:
+    """Tells the user something that is no part of the result."""
+    ERR.print(message, style="dim", markup=False)

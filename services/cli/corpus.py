@@ -1,0 +1,233 @@
+"""`assay corpus`: read a corpus, say what it is, measure how it is stored."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from rich.table import Table
+
+from services.cli.arguments import (
+    LOCAL_CORPUS,
+    add_json,
+    add_selection,
+    add_shards,
+    shards_inventory,
+)
+from services.cli.connection import Connection
+from services.cli.console import OUT, note, print_json
+from services.cli.exits import Exit
+from services.cli.messages import plain
+
+DESCRIBE_TIMEOUT_SECONDS = 3600.0
+STREAM_TIMEOUT_SECONDS = 24 * 3600.0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "corpus", help="stream and describe a corpus, measure its storage"
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_stream(actions)
+    _add_describe(actions)
+    _add_benchmark(actions)
+
+
+def _add_stream(actions: Any) -> None:
+    parser: argparse.ArgumentParser = actions.add_parser(
+        "stream",
+        help="print documents as JSON lines",
+        description=(
+            'Prints a JSON line {"text", "meta", "id", "subset", "shard", "line"} a document. '
+            "With --cursor FILE the position is kept in FILE: a later run with the same selection "
+            "goes on where this one ended."
+        ),
+        epilog='example: assay corpus stream --shards pile --split test --subset "Pile-CC"',
+    )
+    add_shards(parser)
+    add_selection(parser)
+    parser.add_argument(
+        "--cursor", metavar="FILE", help="keep the position in FILE, and go on from it"
+    )
+    parser.set_defaults(run=stream)
+
+
+def _add_describe(actions: Any) -> None:
+    parser: argparse.ArgumentParser = actions.add_parser(
+        "describe", help="what a corpus holds, beside what was published of it"
+    )
+    add_shards(parser)
+    add_json(parser)
+    parser.set_defaults(run=describe)
+
+
+def _add_benchmark(actions: Any) -> None:
+    parser: argparse.ArgumentParser = actions.add_parser(
+        "benchmark",
+        help="compression ratios, decompression speeds and memory on a corpus's own shards",
+    )
+    add_shards(parser)
+    parser.add_argument("--split", default="", help="split to read; the first without it")
+    parser.add_argument("--sample-mb", type=int, default=8, help="megabytes of jsonl to measure")
+    parser.add_argument("--repetitions", type=int, default=5)
+    add_json(parser)
+    parser.set_defaults(run=benchmark)
+
+
+def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
+    """The corpus that `--shards` or `--corpus` names; the reference corpus without either."""
+    if arguments.shards:
+        return corpus_pb2.CorpusRef(name=LOCAL_CORPUS)
+    return corpus_pb2.CorpusRef(name=arguments.corpus or "python-reference")
+
+
+def selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+    """The documents that the command line selects."""
+    return corpus_pb2.Selection(
+        splits=arguments.split,
+        subsets=arguments.subset,
+        exclude_subsets=arguments.exclude_subset,
+        max_documents=arguments.max_documents,
+        max_bytes=arguments.max_bytes,
+    )
+
+
+async def stream(arguments: argparse.Namespace) -> Exit:
+    """Streams documents to stdout."""
+    position = Path(arguments.cursor) if arguments.cursor else None
+    request = corpus_pb2.StreamCorpusRequest(
+        corpus=corpus_ref(arguments),
+        selection=selection(arguments),
+        cursor=position.read_bytes() if position and position.exists() else b"",
+        delivery=corpus_pb2.DELIVERY_DOCUMENTS,
+    )
+    out = sys.stdout.buffer
+    async with Connection(shards_inventory(arguments.shards)) as connection:
+        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        begun = bytearray()
+        async for chunk in stub.StreamCorpus(request, timeout=STREAM_TIMEOUT_SECONDS):
+            for document in chunk.documents.documents:
+                begun += document.text
+                if not document.continues:
+                    _write_document(out, document, bytes(begun))
+                    begun.clear()
+            # Flushed before the position is kept: a run that dies in between repeats, never skips.
+            out.flush()
+            if position and chunk.cursor:
+                _replace(position, chunk.cursor)
+    return Exit.DONE
+
+
+def _write_document(out: BinaryIO, document: corpus_pb2.Document, text: bytes) -> None:
+    # A lone surrogate of the shard's JSON travels as its three bytes (WTF-8); only a \u escape can
+    # print it.
+    decoded = text.decode("utf-8", "surrogatepass")
+    try:
+        line = json.dumps(decoded, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        line = json.dumps(decoded).encode()
+    rest = {
+        "id": document.id,
+        "subset": document.subset,
+        "shard": document.shard,
+        "line": document.line,
+    }
+    out.write(b'{"text": %b, "meta": %b, ' % (line, document.meta or b"null"))
+    out.write(json.dumps(rest, ensure_ascii=False).encode()[1:] + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+async def describe(arguments: argparse.Namespace) -> Exit:
+    """Prints what a corpus holds."""
+    async with Connection(shards_inventory(arguments.shards)) as connection:
+        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        reply: corpus_pb2.DescribeCorpusResponse = await stub.DescribeCorpus(
+            corpus_pb2.DescribeCorpusRequest(corpus=corpus_ref(arguments)),
+            timeout=DESCRIBE_TIMEOUT_SECONDS,
+        )
+    if arguments.json:
+        print_json(plain(reply))
+        return Exit.DONE
+    OUT.print(_subset_table(reply))
+    return Exit.DONE
+
+
+def _subset_table(reply: corpus_pb2.DescribeCorpusResponse) -> Table:
+    table = Table(
+        title=f"{reply.corpus.name}: {reply.documents:,} documents, {reply.text_bytes:,} bytes of "
+        f"text in {len(reply.shards)} shards",
+        title_justify="left",
+    )
+    table.add_column("subset")
+    for heading in ("documents", "bytes", "share", "published", "mean KiB", "published"):
+        table.add_column(heading, justify="right")
+    for subset in reply.subsets:
+        published = subset.HasField("published")
+        mean = subset.text_bytes / subset.documents / 1024 if subset.documents else 0.0
+        table.add_row(
+            subset.name or "(none named)",
+            f"{subset.documents:,}",
+            f"{subset.text_bytes:,}",
+            f"{subset.share:.2%}",
+            f"{subset.published.weight:.2%}" if published else "",
+            f"{mean:.2f}" if subset.documents else "",
+            f"{subset.published.mean_document_kib:.2f}" if published else "",
+        )
+    return table
+
+
+async def benchmark(arguments: argparse.Namespace) -> Exit:
+    """Prints how a corpus's storage performs here."""
+    request = corpus_pb2.BenchmarkStorageRequest(
+        corpus=corpus_ref(arguments),
+        split=arguments.split,
+        sample_bytes=arguments.sample_mb * 1_000_000,
+        repetitions=arguments.repetitions,
+    )
+    result = corpus_pb2.StorageResult()
+    async with Connection(shards_inventory(arguments.shards)) as connection:
+        stub = corpus_pb2_grpc.CorpusAdminServiceStub(await connection.channel("corpus"))
+        async for update in stub.BenchmarkStorage(request, timeout=DESCRIBE_TIMEOUT_SECONDS):
+            if update.HasField("progress"):
+                step = update.progress
+                note(f"{step.done}/{step.total} {step.step}")
+            else:
+                result = update.result
+    if arguments.json:
+        print_json(plain(result))
+        return Exit.DONE
+    table = Table(
+        title=f"{result.corpus.name}: {result.sample_bytes:,} bytes of jsonl on "
+        f"{result.environment.cpu}, one core",
+        title_justify="left",
+    )
+    table.add_column("codec")
+    for heading in ("ratio", "decompressed MB/s", "99 % interval"):
+        table.add_column(heading, justify="right")
+    for codec in result.codecs:
+        interval = codec.decompress_interval
+        table.add_row(
+            codec.codec,
+            f"{codec.ratio:.3f}",
+            f"{codec.decompress_mb_per_second:,.0f}",
+            f"{interval.low:,.0f} .. {interval.high:,.0f}",
+        )
+    OUT.print(table)
+    memory, parsed = result.streaming, result.plain_parse
+    OUT.print(
+        f"streaming {memory.shard} ({memory.jsonl_bytes:,} bytes) grew the process's peak memory "
+        f"by {memory.peak_growth_bytes:,} bytes; zstandard and json alone parsed "
+        f"{parsed.parsed:,} of {parsed.lines:,} lines",
+        markup=False,
+    )
+    return Exit.DONE

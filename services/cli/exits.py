@@ -1,0 +1,68 @@
+"""What the exit status of `assay` means, and how an error becomes one."""
+
+from __future__ import annotations
+
+import enum
+
+import grpc
+
+from services import errors
+
+
+class Exit(enum.IntEnum):
+    """Exit statuses. `assay --help` prints them."""
+
+    DONE = 0
+    FAULT = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    BAD_INPUT = 4
+    UNAVAILABLE = 5
+    DATA_LOSS = 6
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    Exit.DONE: "done",
+    Exit.FAULT: "a fault of the product; the message says where to look",
+    Exit.USAGE: "wrong usage of the command line",
+    Exit.NOT_FOUND: "no such artifact, model, corpus, split, subset or file",
+    Exit.BAD_INPUT: "the input is not what the command needs",
+    Exit.UNAVAILABLE: "a service does not answer, is overloaded, or ran out of time",
+    Exit.DATA_LOSS: "stored data is damaged; what came before the damage was delivered",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C)",
+}
+
+_BY_CODE = {
+    grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT: Exit.BAD_INPUT,
+    grpc.StatusCode.FAILED_PRECONDITION: Exit.BAD_INPUT,
+    grpc.StatusCode.OUT_OF_RANGE: Exit.BAD_INPUT,
+    grpc.StatusCode.PERMISSION_DENIED: Exit.BAD_INPUT,
+    grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS: Exit.DATA_LOSS,
+}
+
+_BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
+    (errors.NotFound, Exit.NOT_FOUND),
+    (FileNotFoundError, Exit.NOT_FOUND),
+    (errors.DataLoss, Exit.DATA_LOSS),
+    (errors.Unavailable, Exit.UNAVAILABLE),
+    (errors.Overloaded, Exit.UNAVAILABLE),
+    (errors.DeadlineExceeded, Exit.UNAVAILABLE),
+    (errors.InternalError, Exit.FAULT),
+    (errors.AssayError, Exit.BAD_INPUT),
+    (OSError, Exit.BAD_INPUT),
+)
+
+
+def explain(error: Exception) -> tuple[Exit, str] | None:
+    """The status and the one-line message of an error that a user can be told about, else None."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return _BY_CODE.get(error.code(), Exit.FAULT), error.details() or error.code().name
+    for kind, status in _BY_ERROR:
+        if isinstance(error, kind):
+            return status, str(error)
+    return None

@@ -1,0 +1,79 @@
+"""`assay export`: write a SegFormer as an ONNX model directory that the segment service serves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from services.cli.console import OUT, note
+from services.cli.exits import Exit
+from services.errors import InvalidArgument
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "export",
+        help="write a SegFormer as ONNX, checked against its source",
+        description=(
+            "Writes a model directory (model.onnx and manifest.json). The graph is compared with "
+            "the source model first, and a graph that differs is not written. Needs torch and "
+            "transformers: make setup-torch."
+        ),
+        epilog=(
+            "examples: assay export --checkpoint segformer-b0 --out models/b0 | "
+            "assay export --architecture b4 --random-weights 0 --out models/b4-random"
+        ),
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--checkpoint", metavar="DIR|HUB_ID", help="a Hugging Face folder, or an id on its hub"
+    )
+    source.add_argument(
+        "--architecture",
+        choices=["b0", "b1", "b2", "b3", "b4", "b5"],
+        help="an architecture, for random weights",
+    )
+    parser.add_argument(
+        "--random-weights",
+        type=int,
+        metavar="SEED",
+        help="with --architecture: draw the weights with this seed; shapes, size and speed are "
+        "real, labels mean nothing",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
+    parser.add_argument("--name", help="name to register; from the checkpoint without it")
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Exports one model."""
+    if arguments.architecture and arguments.random_weights is None:
+        raise InvalidArgument("--architecture", "needs --random-weights SEED beside it")
+    if arguments.checkpoint and arguments.random_weights is not None:
+        raise InvalidArgument("--random-weights", "goes with --architecture, not --checkpoint")
+    from services.segment.export import (  # noqa: PLC0415 - torch is an extra
+        export_checkpoint,
+        export_random,
+    )
+
+    out = Path(arguments.out)
+    if arguments.checkpoint:
+        manifest = export_checkpoint(arguments.checkpoint, out, name=arguments.name, progress=note)
+    else:
+        manifest = export_random(
+            arguments.architecture,
+            arguments.random_weights,
+            out,
+            name=arguments.name,
+            progress=note,
+        )
+    parity = manifest.parity
+    OUT.print(
+        f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes -> {out}\n"
+        f"largest difference of a logit {parity.max_abs_difference:.2g}, "
+        f"labels agree in {parity.label_agreement:.4%} ({parity.probes} probes)",
+        markup=False,
+    )
+    return Exit.DONE

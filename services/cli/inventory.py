@@ -1,0 +1,102 @@
+"""What the services that the command starts shall serve.
+
+Folders given on the command line, then those that the environment names (the same variables that
+the services read), then what earlier commands left under `ASSAY_HOME`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.errors import InvalidArgument
+
+
+def home() -> Path:
+    """Where models, corpora, evidence and logs are kept: `ASSAY_HOME`, made if need be."""
+    named = os.environ.get("ASSAY_HOME")
+    folder = Path(named) if named else Path.home() / ".local" / "share" / "assay"
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def logs() -> Path:
+    """Where the services that the command starts log to, made if need be."""
+    folder = home() / "logs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Models, corpora and language models to serve.
+
+    `corpora` maps a registered name to {"path", "kind", "source"}. Empty fields leave a service to
+    its environment and its default.
+    """
+
+    models: Sequence[Path] = ()
+    corpora: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    language_models: Mapping[str, Path] = field(default_factory=dict)
+    accepted_licenses: Sequence[str] = ()
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that say so to the services."""
+        variables = {"ASSAY_HOME": str(home())}
+        kept = home() / "models"
+        models = [str(path) for path in self.models]
+        if not models and "ASSAY_SEGMENT_MODELS" not in os.environ and kept.is_dir():
+            models = [str(kept)]
+        if models:
+            variables["ASSAY_SEGMENT_MODELS"] = json.dumps(models)
+        if self.accepted_licenses:
+            variables["ASSAY_SEGMENT_ACCEPTED_LICENSES"] = json.dumps(list(self.accepted_licenses))
+        if self.corpora:
+            variables["ASSAY_CORPUS_CORPORA"] = json.dumps(self.corpora)
+        if self.language_models:
+            variables["ASSAY_CORPUS_LANGUAGE_MODELS"] = json.dumps(
+                {name: str(path) for name, path in self.language_models.items()}
+            )
+        return variables
+
+
+def existing_folder(flag: str, given: str) -> Path:
+    """The folder that a flag names, absolute.
+
+    Raises `InvalidArgument` naming the flag when there is no such folder.
+    """
+    folder = Path(given).resolve()
+    if not folder.is_dir():
+        raise InvalidArgument(flag, f"{given} is not a folder")
+    return folder
+
+
+def names_a_folder(given: str) -> bool:
+    """True when a MODEL argument is a folder rather than a registered name."""
+    return os.sep in given or Path(given).is_dir()
+
+
+def licenses_of(models: Sequence[Path]) -> list[str]:
+    """Ids of the licences of exported models in these folders, from their manifests.
+
+    Whoever passes a folder on the command line holds those weights already; the command accepts
+    the licence for its own private service and prints it.
+    """
+    found: set[str] = set()
+    for folder in models:
+        for manifest in [folder / "manifest.json", *sorted(folder.glob("*/manifest.json"))]:
+            found.update(_license_id(manifest))
+    return sorted(found)
+
+
+def _license_id(manifest: Path) -> list[str]:
+    try:
+        content: Any = json.loads(manifest.read_text("utf-8"))
+        return [content["license"]["id"]] if content["license"]["research_only"] else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # the service itself says what is wrong with a manifest

@@ -1,0 +1,57 @@
+"""Protobuf messages as plain JSON values.
+
+Unlike protobuf's own JSON mapping, 64-bit integers stay numbers, durations are seconds, enums lose
+their prefix, and fields that are not set are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def plain(message: Message) -> Any:
+    """The message as dicts, lists, numbers and strings."""
+    if isinstance(message, Duration):
+        return message.ToTimedelta().total_seconds()
+    if isinstance(message, Timestamp):
+        return message.ToJsonString()
+    return {field.name: _field(field, value) for field, value in message.ListFields()}
+
+
+def enum_name(message: Message, field: str) -> str:
+    """The name of an enum field's value without the enum's prefix: "CONFIRMED"."""
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    return _enum(descriptor, getattr(message, field))
+
+
+def _field(field: Any, value: Any) -> Any:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return {str(key): _scalar_or_message(value[key]) for key in sorted(value)}
+    if field.is_repeated:
+        return [_single(field, item) for item in value]
+    return _single(field, value)
+
+
+def _scalar_or_message(value: Any) -> Any:
+    return plain(value) if isinstance(value, Message) else value
+
+
+def _single(field: Any, value: Any) -> Any:
+    if isinstance(value, Message):
+        return plain(value)
+    if field.enum_type is not None:
+        return _enum(field, value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value
+
+
+def _enum(field: Any, number: int) -> str:
+    enum = field.enum_type
+    shared = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    value = enum.values_by_number.get(number)
+    return value.name.removeprefix(shared) if value else str(number)

@@ -1,0 +1,99 @@
+"""Services as child processes of the command: started, waited for until ready, drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.errors import Unavailable
+
+SERVICES = ("segment", "corpus", "ranker")
+_POLL_SECONDS = 0.05
+_DRAIN_SECONDS = 30.0
+
+
+@dataclass
+class ServiceProcess:
+    """One running service."""
+
+    name: str
+    address: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+    async def stop(self) -> None:
+        """Asks it to drain, waits, and kills it if it does not end."""
+        if self.process.returncode is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), _DRAIN_SECONDS)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+
+async def start(
+    name: str, variables: Mapping[str, str], logs: Path, *, ports_from_environment: bool = False
+) -> ServiceProcess:
+    """Starts `python -m services.NAME` and waits until it is ready.
+
+    It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log. Raises
+    `Unavailable` with the last line of the log when it ends before it is ready.
+    """
+    log = logs / f"{name}.log"
+    prefix = f"ASSAY_{name.upper()}_"
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+        ready = Path(scratch) / "ready.json"
+        environment = {**os.environ, **variables, f"{prefix}READY_FILE": str(ready)}
+        if not ports_from_environment:
+            environment |= {
+                f"{prefix}{kind}": "0" for kind in ("PORT", "HEALTH_PORT", "METRICS_PORT")
+            }
+            environment[f"{prefix}HOST"] = "127.0.0.1"
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                f"services.{name}",
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                # Ctrl-C is the command's to handle: it drains the services in order.
+                start_new_session=True,
+            )
+        service = ServiceProcess(name, "", process, log)
+        try:
+            await _until(ready, process)
+        except BaseException:
+            await service.stop()
+            raise
+        if not ready.exists():
+            raise Unavailable(f"the {name} service did not start: {_last_words(log)}")
+        service.address = f"127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}"
+    return service
+
+
+async def _until(ready: Path, process: asyncio.subprocess.Process) -> None:
+    """Waits until the file exists or the process has ended."""
+    while not ready.exists() and process.returncode is None:  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    if not lines:
+        return f"it said nothing (log: {log})"
+    with contextlib.suppress(ValueError, AttributeError):
+        entry = json.loads(lines[-1])
+        return str(entry.get("error") or entry.get("event") or lines[-1])
+    return lines[-1]

@@ -30,6 +30,7 @@ $(BIN)/.torch: requirements/torch.lock $(BIN)/.base
 	@$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
+demo: export ASSAY_HOME ?= $(CURDIR)/.assay
 demo: setup ## start the three services, measure, and show the comparison
 	@$(BIN)/assay demo
 

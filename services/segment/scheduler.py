@@ -1,0 +1,186 @@
+"""Drives the batcher on asyncio: prepare in a pool, compute in a thread, finish in the pool.
+
+Nothing here waits by polling: an event (an item is ready, a batch is done, a time is reached)
+advances the batcher. An error of one item is that item's alone: a batch that fails is computed
+again item by item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from services.errors import DeadlineExceeded
+from services.segment.batcher import Batch, Batcher, Ticket
+from services.segment.cost import Cost
+
+I = TypeVar("I")  # noqa: E741  # an item's input
+O = TypeVar("O")  # noqa: E741  # an item's output
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Seconds that one item spent, and how many items shared its batch."""
+
+    prepare: float
+    queue: float
+    compute: float
+    finish: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Computed(Generic[O]):
+    output: O
+    started_at: float
+    seconds: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Waiting(Generic[I, O]):
+    value: I
+    future: asyncio.Future[_Computed[O]]
+
+
+class Scheduler(Generic[I, O]):
+    """Runs items of one engine in batches.
+
+    `run` computes a batch: a list of inputs to as many outputs, in order; it is called in a thread
+    of the scheduler's own. `pool` does the items' own work and is shared and closed by the owner.
+    """
+
+    def __init__(
+        self, batcher: Batcher, run: Callable[[list[I]], Sequence[O]], pool: Executor
+    ) -> None:
+        self._batcher = batcher
+        self._run = run
+        self._pool = pool
+        self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._waiting: dict[Ticket, _Waiting[I, O]] = {}
+        self._batches: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._finish_cost = Cost()
+
+    @property
+    def load(self) -> int:
+        """Items that were admitted and are not answered yet."""
+        return len(self._batcher)
+
+    async def submit(
+        self,
+        prepare: Callable[[], I],
+        finish: Callable[[O], R],
+        *,
+        size: int,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+    ) -> tuple[R, Trace]:
+        """Prepare, compute and finish one item of `size` bytes within `timeout` seconds.
+
+        `prepare` and `finish` run in the pool. Cancelling the call gives the item's place back;
+        if it has not been put into a batch by then, it never is.
+        Raises what `Batcher.admit` raises, DeadlineExceeded if it could not be computed in time,
+        and what `prepare`, `run` and `finish` raise for this item.
+        """
+        loop = asyncio.get_running_loop()
+        arrived = loop.time()
+        deadline = math.inf if timeout is None else arrived + timeout
+        ticket = self._batcher.admit(arrived, deadline, size)
+        try:
+            value = await loop.run_in_executor(self._pool, prepare)
+            prepared = loop.time()
+            done = await self._compute(ticket, value)
+            del value
+            computed = loop.time()
+            result = await loop.run_in_executor(self._pool, finish, done.output)
+            finished = loop.time()
+        finally:
+            self._waiting.pop(ticket, None)
+            self._batcher.close(ticket)
+            self._advance()
+        self._finish_cost.observe(1, finished - computed)
+        self._batcher.reserve = self._finish_cost.upper(1)
+        return result, Trace(
+            prepare=prepared - arrived,
+            queue=done.started_at - prepared,
+            compute=done.seconds,
+            finish=finished - computed,
+            batch_size=done.batch_size,
+        )
+
+    async def close(self) -> None:
+        """Wait for the running batch and end the engine's thread. No item may be open."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._batches)
+        await asyncio.get_running_loop().run_in_executor(None, self._engine.shutdown)
+
+    async def _compute(self, ticket: Ticket, value: I) -> _Computed[O]:
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting[I, O](value, loop.create_future())
+        self._waiting[ticket] = waiting
+        self._batcher.ready(ticket, loop.time())
+        self._advance()
+        return await waiting.future
+
+    def _advance(self) -> None:
+        """Do what the batcher says, and come back when it says."""
+        loop = asyncio.get_running_loop()
+        poll = self._batcher.poll(loop.time())
+        for ticket in poll.expired:
+            future = self._waiting[ticket].future
+            if not future.done():
+                future.set_exception(
+                    DeadlineExceeded("the request waited in the queue until it was too late")
+                )
+        if poll.batch is not None:
+            task = loop.create_task(self._run_batch(poll.batch))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if poll.wake is not None:
+            self._timer = loop.call_at(poll.wake, self._advance)
+
+    async def _run_batch(self, batch: Batch) -> None:
+        loop = asyncio.get_running_loop()
+        values = [self._waiting[ticket].value for ticket in batch.tickets]
+        outcomes, whole = await loop.run_in_executor(
+            self._engine, partial(_each, self._run, values)
+        )
+        now = loop.time()
+        self._batcher.complete(batch, now, learn=whole)
+        for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
+            waiting = self._waiting.get(ticket)
+            if waiting is None or waiting.future.done():
+                continue  # its caller has gone
+            if isinstance(outcome, Exception):
+                waiting.future.set_exception(outcome)
+            else:
+                seconds = now - batch.started_at
+                waiting.future.set_result(
+                    _Computed(outcome, batch.started_at, seconds, len(batch.tickets))
+                )
+        self._advance()
+
+
+def _each(
+    run: Callable[[list[I]], Sequence[O]], values: list[I]
+) -> tuple[Sequence[O | Exception], bool]:
+    """Return an output or an error for each value, and whether they were computed as a whole."""
+    try:
+        outputs = run(values)
+        if len(outputs) != len(values):
+            raise ValueError(f"{len(outputs)} outputs for {len(values)} inputs")  # noqa: TRY301
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's answer
+        if len(values) == 1:
+            return [error], False
+        return [_each(run, [value])[0][0] for value in values], False
+    return outputs, True

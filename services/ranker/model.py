@@ -56,6 +56,7 @@ class Aspect(StrEnum):
     SPEED = "speed"  # latency and throughput of a model
     ACCURACY = "accuracy"  # how right the answers are
     STORAGE = "storage"  # format, compression and reading of stored documents
+    METRIC = "metric"  # whether a figure of merit can be computed as described
     COMPOSITION = "composition"  # how much of what a whole corpus holds
     PUBLICATION = "publication"  # what was published, when, under which terms
 
@@ -169,7 +170,8 @@ class Claim:
 
     `method` is the "name@version" that observes it, empty when there is none. `undecidable` is set
     on a claim that no observation decides (its comparator is not named, its data are not at hand);
-    evidence is then shown for orientation.
+    evidence is then shown for orientation. `needs` says what it takes to decide the claim by
+    measurement, for the reader of a NOT_TESTABLE_HERE.
     """
 
     id: str
@@ -183,6 +185,7 @@ class Claim:
     comparator: str = ""
     contradicts: tuple[str, ...] = ()
     undecidable: Undecidable | None = None
+    needs: str = ""
     cost: Cost = field(default_factory=Cost)
 
 
@@ -217,12 +220,16 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Page:
-    """A page that compares artifacts, and the claims that are about the page itself."""
+    """A page that compares artifacts, and the claims that are about the page itself.
+
+    `printed` holds the page's own figures by artifact id: "times_matched", "capabilities".
+    """
 
     id: str
     name: str
     description: str
     compares: tuple[str, ...]
+    printed: Mapping[str, Mapping[str, float]]
     claims: tuple[Claim, ...]
     digest: str
 

@@ -1,0 +1,82 @@
+"""The standard gRPC health service, as a server in the middle of starting or draining needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+Status = health_pb2.HealthCheckResponse
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """One state for all services of a server: NOT_SERVING until `serve`, and after `drain`.
+
+    grpc_health's own servicer starts at SERVING, and its Watch streams never end: each would hold
+    a drain for all the time that calls in flight are given.
+    """
+
+    def __init__(self, full_names: Iterable[str]) -> None:
+        """`full_names` are the services that it knows, besides "", the server as a whole."""
+        self._names = {"", *full_names}
+        self._serving = False
+        self._draining = False
+        self._changed = asyncio.Condition()
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls are taken."""
+        return self._serving
+
+    async def serve(self) -> None:
+        """Turns to SERVING, unless draining has begun."""
+        await self._set(serving=not self._draining)
+
+    async def drain(self) -> None:
+        """Turns to NOT_SERVING for good, and ends every Watch once its caller has been told."""
+        self._draining = True
+        await self._set(serving=False)
+
+    async def _set(self, *, serving: bool) -> None:
+        async with self._changed:
+            self._serving = serving
+            self._changed.notify_all()
+
+    def _status(self, name: str, unknown: int) -> int:
+        if name not in self._names:
+            return unknown
+        return Status.SERVING if self._serving else Status.NOT_SERVING
+
+    async def Check(  # noqa: N802 - the method's name in the contract
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> health_pb2.HealthCheckResponse:
+        """The state now; NOT_FOUND for a service that the server does not have."""
+        if request.service not in self._names:
+            known = ", ".join(sorted(self._names - {""}))
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no such service; known: {known}")
+        return Status(status=self._status(request.service, Status.SERVICE_UNKNOWN))
+
+    async def Watch(  # noqa: N802 - the method's name in the contract
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """The state now and whenever it changes, until the server drains."""
+        told: int | None = None
+        while True:
+            status = self._status(request.service, Status.SERVICE_UNKNOWN)
+            if status != told:
+                await context.write(Status(status=status))
+                told = status
+            async with self._changed:
+                # The state may have changed while the message was being written.
+                if self._status(request.service, Status.SERVICE_UNKNOWN) != told:
+                    continue
+                if self._draining:
+                    return
+                await self._changed.wait()

@@ -1,0 +1,196 @@
+"""What happens around every call: request id, deadline, log line, metrics, errors to statuses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+
+from services.errors import AssayError, InternalError, Unavailable
+from services.rpc import deadline, status
+from services.rpc.metrics import CallMetrics
+
+REQUEST_ID_KEY = "x-request-id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# Asked every few seconds by every probe, and needed before the service is ready.
+_INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+_log = structlog.get_logger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any] | None
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """The server's only interceptor; for all four shapes of call."""
+
+    def __init__(self, metrics: CallMetrics, serving: Callable[[], bool]) -> None:
+        """`serving` says whether the service is ready: until then calls get UNAVAILABLE."""
+        self._metrics = metrics
+        self._serving = serving
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wraps the method's handler."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # gRPC answers UNIMPLEMENTED
+            return handler
+        method = handler_call_details.method
+        behavior = (
+            handler.unary_unary
+            or handler.unary_stream
+            or handler.stream_unary
+            or handler.stream_stream
+        )
+        wrap: Callable[..., Any]
+        if not handler.response_streaming:
+            wrap = (
+                grpc.stream_unary_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_unary_rpc_method_handler
+            )
+            wrapped: Callable[..., Any] = self._unary(method, behavior)
+        else:
+            wrap = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            # A coroutine that answers by context.write() is as good as a generator.
+            streams = inspect.isasyncgenfunction(behavior)
+            wrapped = (self._stream if streams else self._unary)(method, behavior)
+        return wrap(wrapped, handler.request_deserializer, handler.response_serializer)
+
+    def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            record = _Call(self._metrics, method, context)
+            try:
+                record.begin(serving=self._serving())
+                reply = await behavior(request, context)
+                record.succeed()
+            except BaseException as error:
+                await record.fail(error)
+                raise
+            finally:
+                record.end()
+            return reply
+
+        return call
+
+    def _stream(self, method: str, behavior: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+            record = _Call(self._metrics, method, context)
+            replies = None
+            try:
+                record.begin(serving=self._serving())
+                replies = behavior(request, context)
+                async for reply in replies:
+                    yield reply
+                record.succeed()
+            except BaseException as error:
+                await record.fail(error)
+                raise
+            finally:
+                if replies is not None:
+                    await replies.aclose()
+                record.end()
+
+        return call
+
+
+class _Call:
+    """One call, from its arrival to its log line."""
+
+    def __init__(self, metrics: CallMetrics, method: str, context: Context) -> None:
+        self._metrics = metrics
+        self._method = method
+        self._context = context
+        self._labels = tuple(method.lstrip("/").split("/", 1))
+        self._quiet = method.startswith(_INFRASTRUCTURE)
+        self._code = grpc.StatusCode.OK
+        self._message: str | None = None
+        self._start = time.perf_counter()
+        self._request_id = _request_id(context)
+        structlog.contextvars.bind_contextvars(request_id=self._request_id)
+        metrics.started.labels(*self._labels).inc()
+        metrics.in_flight.labels(*self._labels).inc()
+
+    def begin(self, *, serving: bool) -> None:
+        """Refuses a call that comes too early or too late."""
+        if not serving and not self._quiet:
+            raise Unavailable("the service is starting or stopping; try again")
+        deadline.enter(self._context)
+
+    def succeed(self) -> None:
+        """Adds the request id to what the servicer itself put into the trailers."""
+        self._context.set_trailing_metadata(
+            (*self._context.trailing_metadata(), (REQUEST_ID_KEY, self._request_id))
+        )
+        self._code = _code(self._context)
+
+    async def fail(self, error: BaseException) -> None:
+        """Ends the call with the error's status; returns where gRPC itself ends it."""
+        if isinstance(error, grpc.aio.AbortError):  # the servicer chose the status itself
+            self._code = _code(self._context)
+            return
+        if not isinstance(error, Exception):
+            # Cancelled by the caller or by the deadline, or a generator that gRPC closed.
+            late = deadline.remaining(self._context) == 0
+            cancelled = grpc.StatusCode.CANCELLED
+            self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else cancelled
+            return
+        if isinstance(error, AssayError):
+            told = error
+        else:
+            _log.exception("unexpected error", method=self._method, exc_info=error)
+            told = InternalError(
+                f"internal error; the server's log has it under request id {self._request_id}"
+            )
+        reply = status.status_of(told, self._request_id)
+        self._code = status.entry_of(told).code
+        self._message = reply.message
+        if self._context.done() or self._context.cancelled():
+            return
+        trailers = (*status.trailers_of(told, reply), (REQUEST_ID_KEY, self._request_id))
+        await self._context.abort(self._code, reply.message, trailers)
+
+    def end(self) -> None:
+        """Counts the call and writes its line."""
+        seconds = time.perf_counter() - self._start
+        name = self._code.name
+        self._metrics.in_flight.labels(*self._labels).dec()
+        self._metrics.handled.labels(*self._labels, name).inc()
+        self._metrics.seconds.labels(*self._labels, name).observe(seconds)
+        fields: dict[str, Any] = {
+            "method": self._method,
+            "code": name,
+            "seconds": round(seconds, 6),
+            "peer": self._context.peer(),
+        }
+        if self._message is not None:
+            fields["error"] = self._message
+        (_log.debug if self._quiet else _log.info)("call", **fields)
+
+
+def _request_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+def _code(context: Context) -> grpc.StatusCode:
+    """The context's code, which grpc.aio keeps as a number."""
+    value = context.code()
+    if isinstance(value, grpc.StatusCode):
+        return value
+    return next((code for code in grpc.StatusCode if code.value[0] == value), grpc.StatusCode.OK)

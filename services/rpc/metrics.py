@@ -1,0 +1,58 @@
+"""Prometheus metrics of one server, by the names that gRPC's own middlewares use."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import Final
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+_CALL: Final = ("grpc_service", "grpc_method")
+
+
+class CallMetrics:
+    """Counts calls: started, handled by code, in flight, and how long they took."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.started = Counter(
+            "grpc_server_started", "Calls that arrived.", _CALL, registry=registry
+        )
+        self.handled = Counter(
+            "grpc_server_handled",
+            "Calls that ended, by code.",
+            (*_CALL, "grpc_code"),
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "From a call's arrival to its end, by code.",
+            (*_CALL, "grpc_code"),
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self.in_flight = Gauge(
+            "grpc_server_in_flight", "Calls that are being served.", _CALL, registry=registry
+        )
+
+
+class MetricsPage:
+    """The HTTP page that Prometheus scrapes, on a thread of its own."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        """Starts to serve. Port 0 takes any free one. Raises OSError when it cannot listen."""
+        self._server: WSGIServer
+        self._thread: Thread
+        self._server, self._thread = start_http_server(port, host, registry)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stops and frees the port. Blocks for up to half a second."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

@@ -1,0 +1,268 @@
+"""One way to serve: `build_server` for tests and tools, `run` for a service's `__main__`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from services.errors import AssayError
+from services.rpc import logs, tls
+from services.rpc.exits import Exit
+from services.rpc.health import Health
+from services.rpc.interceptor import CallInterceptor
+from services.rpc.metrics import CallMetrics, MetricsPage
+from services.rpc.settings import ServerSettings
+
+_HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_log = structlog.get_logger(__name__)
+
+
+class StartError(Exception):
+    """The server cannot listen; the message names the port or file and the variable to change."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service gives to its server."""
+
+    name: str
+    """Short name, "segment"."""
+    register: Callable[[grpc.aio.Server], None]
+    """Adds the service's servicers to the server."""
+    full_names: tuple[str, ...]
+    """Full names of the gRPC services that `register` adds."""
+    warm: Callable[[], Awaitable[None]]
+    """Loads what the service needs; health is NOT_SERVING until it returns."""
+    close: Callable[[], Awaitable[None]]
+    """Frees what `warm` opened; called once no call is left, also when `warm` failed."""
+    collectors: tuple[Collector, ...] = field(default=())
+    """Prometheus metrics of its own, made with `registry=None`."""
+
+
+class Server:
+    """A gRPC server with health, reflection, metrics and a graceful end."""
+
+    def __init__(self, settings: ServerSettings, service: Service) -> None:
+        self._settings = settings
+        self._service = service
+        self._health = Health(service.full_names)
+        self._registry = CollectorRegistry()
+        self._interceptor = CallInterceptor(
+            CallMetrics(self._registry), lambda: self._health.serving or self._draining
+        )
+        for collector in service.collectors:
+            self._registry.register(collector)
+        self._main: grpc.aio.Server | None = None
+        self._probe: grpc.aio.Server | None = None
+        self._page: MetricsPage | None = None
+        self._draining = False
+        self._stopped: asyncio.Task[None] | None = None
+        self.port = 0
+        """Port of the gRPC server, once started."""
+        self.health_port = 0
+        """Port of the plaintext health service, once started."""
+
+    @property
+    def metrics_port(self) -> int:
+        """Port of the Prometheus page, once started; else 0."""
+        return self._page.port if self._page else 0
+
+    async def start(self) -> None:
+        """Listens, warms the service up and turns to SERVING.
+
+        Raises StartError when a port or a TLS file is bad, and whatever `warm` raises; what was
+        opened until then is closed again.
+        """
+        try:
+            self._listen()
+            assert self._main is not None  # noqa: S101 - _listen made it
+            assert self._probe is not None  # noqa: S101
+            await self._probe.start()
+            await self._main.start()
+            await self._service.warm()
+            await self._health.serve()
+        except BaseException:
+            await self.stop(grace=0)
+            raise
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Turns to NOT_SERVING, lets calls in flight finish for `grace` seconds, closes all.
+
+        The default grace is the settings' `drain_seconds`. A second call with a shorter grace
+        shortens it; every call returns once all is closed.
+        """
+        seconds = self._settings.drain_seconds if grace is None else grace
+        if self._stopped is None:
+            self._stopped = asyncio.create_task(self._close(seconds))
+        elif self._main is not None:
+            await self._main.stop(seconds)
+        await asyncio.shield(self._stopped)
+
+    async def wait(self) -> None:
+        """Returns once the server has stopped."""
+        if self._main is not None:
+            await self._main.wait_for_termination()
+
+    def _listen(self) -> None:
+        settings = self._settings
+        try:
+            self._page = MetricsPage(settings.host, settings.metrics_port, self._registry)
+        except OSError as error:
+            raise _in_use(settings, "metrics_port", str(error)) from error
+        self._probe = grpc.aio.server(options=_options(settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probe)
+        self.health_port = _bind(self._probe, settings, "health_port", None)
+        self._main = grpc.aio.server(interceptors=(self._interceptor,), options=_options(settings))
+        self._service.register(self._main)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._main)
+        names = (*self._service.full_names, _HEALTH_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._main)
+        try:
+            credentials = tls.credentials(settings)
+        except AssayError as error:
+            raise StartError(str(error)) from error
+        self.port = _bind(self._main, settings, "port", credentials)
+
+    async def _close(self, grace: float) -> None:
+        self._draining = True
+        await self._health.drain()
+        if self._main is not None:
+            await self._main.stop(grace)
+        # Probes see NOT_SERVING until the last call has ended.
+        if self._probe is not None:
+            await self._probe.stop(0)
+        await self._service.close()
+        if self._page is not None:
+            await asyncio.to_thread(self._page.close)
+
+
+def build_server(settings: ServerSettings, service: Service) -> Server:
+    """A server that `start()` opens; port 0 in the settings takes any free one."""
+    return Server(settings, service)
+
+
+def run(settings: ServerSettings, service: Service) -> int:
+    """Serves until SIGTERM or SIGINT; returns the process's exit code (`services.rpc.exits`).
+
+    A second signal ends the drain at once.
+    """
+    logs.configure(settings.log_level)
+    try:
+        return asyncio.run(_serve(settings, service))
+    except (StartError, AssayError) as error:
+        print(f"{service.name}: cannot start: {error}", file=sys.stderr)
+    except Exception:  # noqa: BLE001 - the last line of a process that ends
+        _log.exception("cannot start", service=service.name)
+    return Exit.CANNOT_START
+
+
+async def _serve(settings: ServerSettings, service: Service) -> int:
+    server = build_server(settings, service)
+    signalled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled.set)
+    asked = asyncio.create_task(signalled.wait())
+    starting = asyncio.create_task(server.start())
+    await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return Exit.DRAINED
+    if starting.exception() is not None:
+        asked.cancel()
+    await starting
+    ports = {
+        "port": server.port,
+        "health_port": server.health_port,
+        "metrics_port": server.metrics_port,
+    }
+    _write_ready_file(settings, ports)
+    _log.info("serving", service=service.name, host=settings.host, **ports)
+    await asked
+    _log.info("draining", service=service.name, seconds=settings.drain_seconds)
+    if settings.ready_file is not None:
+        settings.ready_file.unlink(missing_ok=True)
+    signalled.clear()
+    stopping = asyncio.create_task(server.stop())
+    again = asyncio.create_task(signalled.wait())
+    await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        await server.stop(grace=0)
+    again.cancel()
+    await stopping
+    _log.info("stopped", service=service.name)
+    return Exit.DRAINED
+
+
+def _write_ready_file(settings: ServerSettings, ports: dict[str, int]) -> None:
+    if settings.ready_file is None:
+        return
+    partial = settings.ready_file.with_name(f"{settings.ready_file.name}.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(ports), "utf-8")
+        partial.replace(settings.ready_file)
+    except OSError as error:
+        raise StartError(
+            f"{settings.variable('ready_file')}: cannot write {settings.ready_file}: "
+            f"{error.strerror}"
+        ) from error
+
+
+def _bind(
+    server: grpc.aio.Server,
+    settings: ServerSettings,
+    name: str,
+    credentials: grpc.ServerCredentials | None,
+) -> int:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{getattr(settings, name)}"
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise _in_use(settings, name, str(error)) from error
+    if port == 0:
+        raise _in_use(settings, name, "it could not be bound")
+    return port
+
+
+def _in_use(settings: ServerSettings, name: str, why: str) -> StartError:
+    return StartError(
+        f"cannot listen on {settings.host} port {getattr(settings, name)} (is it in use?); set "
+        f"{settings.variable(name)} to another port, or 0 for any, or {settings.variable('host')} "
+        f"to an address of this machine: {why}"
+    )
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Two servers on one port would each get a share of the connections, silently.
+        ("grpc.so_reuseport", 0),
+        # A client that never says goodbye is found by pings; its own pings (every 20 s, see
+        # assay.channel) are welcome, also between calls.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        # No grace after that age: a stream of hours may finish on its old connection.
+        ("grpc.max_connection_age_ms", round(settings.max_connection_seconds * 1000)),
+    ]

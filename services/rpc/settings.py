@@ -1,0 +1,126 @@
+"""Settings that every server has, read from the environment.
+
+A service subclasses `ServerSettings` with its own prefix, default ports and fields:
+
+    class SegmentSettings(ServerSettings):
+        model_config = SettingsConfigDict(env_prefix="ASSAY_SEGMENT_")
+        port: int = port_field(50051, "of the gRPC server")
+
+and its `__main__` calls `load_settings(SegmentSettings)`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from services.rpc.exits import Exit
+
+S = TypeVar("S", bound="ServerSettings")
+
+
+def port_field(default: int, what: str) -> Any:
+    """A TCP port `what`; 0 takes any free one."""
+    return Field(default, ge=0, le=65535, description=f"TCP port {what}; 0 takes any free one.")
+
+
+class ServerSettings(BaseSettings):
+    """How a server listens, how much it accepts and how it stops. Frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="ASSAY_", env_ignore_empty=True, extra="ignore"
+    )
+
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; 0.0.0.0 is every IPv4 one."
+    )
+    port: int = port_field(0, "of the gRPC server")
+    health_port: int = port_field(0, "of the health service without TLS, for Kubernetes' probes")
+    metrics_port: int = port_field(0, "of the Prometheus page")
+    tls_cert: Path | None = Field(default=None, description="PEM certificate chain; turns TLS on.")
+    tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM authorities; clients must then show a certificate of theirs."
+    )
+    max_message_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=2**31 - 1, description="Largest message, either way."
+    )
+    max_connection_seconds: float = Field(
+        default=300,
+        gt=0,
+        le=86_400,
+        description="Age at which a connection is asked to reconnect, so that clients find new "
+        "replicas. Calls in flight finish.",
+    )
+    drain_seconds: float = Field(
+        default=20,
+        ge=0,
+        le=3600,
+        description="Time that calls in flight get once asked to stop.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged. Health checks are logged at debug."
+    )
+    ready_file: Path | None = Field(
+        default=None,
+        description='Written once calls are taken: {"port", "health_port", "metrics_port"}.',
+    )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ValueError(
+                f"{self.variable(given)} is set without {self.variable(missing)}: set both, or none"
+            )
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError(
+                f"{self.variable('tls_client_ca')} needs {self.variable('tls_cert')} and "
+                f"{self.variable('tls_key')}"
+            )
+        return self
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable that sets `field`."""
+        alias = cls.model_fields[field].validation_alias if field in cls.model_fields else None
+        if isinstance(alias, str):
+            return alias
+        return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def load_settings(kind: type[S]) -> S:
+    """Reads the settings, or prints what is wrong with which variable and exits with 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = [_problem(kind, item) for item in error.errors()]
+    except SettingsError as error:
+        # A list or an object that is not JSON; the message names the field in quotes.
+        field = re.search(r'field "(\w+)"', str(error))
+        name = kind.variable(field.group(1)) if field else str(error)
+        problems = [f"{name}: is not valid JSON"]
+    for problem in problems:
+        print(f"bad setting: {problem}", file=sys.stderr)
+    raise SystemExit(Exit.BAD_SETTINGS)
+
+
+def _problem(kind: type[ServerSettings], item: Any) -> str:
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if not item["loc"]:
+        return message
+    first, *rest = (str(part) for part in item["loc"])
+    name = kind.variable(first) if first in kind.model_fields else first
+    where = "".join(f"[{part}]" for part in rest)
+    given = item.get("input")
+    # A URL may hold a password.
+    shown = f" (got {given!r})" if isinstance(given, str | int) and "@" not in str(given) else ""
+    hint = ""
+    if isinstance(given, str) and given.startswith("tcp://"):
+        hint = "; Kubernetes set it for a Service of that name: use enableServiceLinks: false"
+    return f"{name}{where}: {message}{shown}{hint}"

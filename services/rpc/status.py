@@ -1,0 +1,119 @@
+"""The one table from an error to what the caller is told.
+
+`TABLE` says which status code and which `ErrorReason` each class of `services.errors` has;
+`status_of` builds the google.rpc.Status from it, `trailers_of` what gRPC's own retry policy reads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import grpc
+from assay.common.v1 import common_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from services import errors
+
+DOMAIN = "assay"
+"""`ErrorInfo.domain` of every error."""
+DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+# gRPC refuses trailers past 8 KiB, and a message travels up to three times, percent-encoded once.
+_MAX_MESSAGE_BYTES = 1000
+_MAX_RETRY_SECONDS = 3600.0
+
+Code = grpc.StatusCode
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one class of error becomes."""
+
+    code: grpc.StatusCode
+    reason: common_pb2.ErrorReason.ValueType
+
+
+TABLE: dict[type[errors.AssayError], Entry] = {
+    errors.InvalidArgument: Entry(Code.INVALID_ARGUMENT, common_pb2.ERROR_REASON_INVALID_ARGUMENT),
+    errors.BadImage: Entry(Code.INVALID_ARGUMENT, common_pb2.ERROR_REASON_BAD_IMAGE),
+    errors.ImageTooLarge: Entry(Code.INVALID_ARGUMENT, common_pb2.ERROR_REASON_IMAGE_TOO_LARGE),
+    errors.NotFound: Entry(Code.NOT_FOUND, common_pb2.ERROR_REASON_NOT_FOUND),
+    errors.PreconditionFailed: Entry(
+        Code.FAILED_PRECONDITION, common_pb2.ERROR_REASON_PRECONDITION
+    ),
+    errors.LicenseNotAccepted: Entry(
+        Code.PERMISSION_DENIED, common_pb2.ERROR_REASON_LICENSE_NOT_ACCEPTED
+    ),
+    errors.DataLoss: Entry(Code.DATA_LOSS, common_pb2.ERROR_REASON_DATA_LOSS),
+    errors.Overloaded: Entry(Code.RESOURCE_EXHAUSTED, common_pb2.ERROR_REASON_OVERLOADED),
+    errors.TooLarge: Entry(Code.RESOURCE_EXHAUSTED, common_pb2.ERROR_REASON_TOO_LARGE),
+    errors.Unavailable: Entry(Code.UNAVAILABLE, common_pb2.ERROR_REASON_UNAVAILABLE),
+    errors.DeadlineExceeded: Entry(
+        Code.DEADLINE_EXCEEDED, common_pb2.ERROR_REASON_DEADLINE_EXCEEDED
+    ),
+    errors.InternalError: Entry(Code.INTERNAL, common_pb2.ERROR_REASON_INTERNAL),
+}
+
+
+def entry_of(error: errors.AssayError) -> Entry:
+    """The entry of the error's class, or of its nearest ancestor that has one."""
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return TABLE[errors.InternalError]
+
+
+def status_of(error: errors.AssayError, request_id: str) -> status_pb2.Status:
+    """The whole status: code, message, ErrorInfo, RequestInfo and what the class adds to them."""
+    entry = entry_of(error)
+    reason = common_pb2.ErrorReason.Name(entry.reason).removeprefix("ERROR_REASON_")
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN),
+        error_details_pb2.RequestInfo(request_id=request_id),
+    ]
+    if isinstance(error, errors.InvalidArgument):
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_sendable(error.field), description=_sendable(error.problem)
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    elif isinstance(error, errors.NotFound):
+        details.append(
+            error_details_pb2.ResourceInfo(
+                resource_type=_sendable(error.kind), resource_name=_sendable(error.name)
+            )
+        )
+    elif isinstance(error, errors.Overloaded):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(_retry_seconds(error) * 1e9))
+        details.append(retry)
+    status = status_pb2.Status(code=entry.code.value[0], message=_sendable(str(error)))
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status
+
+
+def trailers_of(
+    error: errors.AssayError, status: status_pb2.Status
+) -> list[tuple[str, str | bytes]]:
+    """Trailing metadata: the status's details, and whether gRPC itself may try again."""
+    trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+    if isinstance(error, errors.Overloaded):
+        trailers.append((PUSHBACK_KEY, str(math.ceil(_retry_seconds(error) * 1000))))
+    elif isinstance(error, errors.TooLarge):
+        # The same code as Overloaded, but trying again cannot help: -1 is gRPC's "do not".
+        trailers.append((PUSHBACK_KEY, "-1"))
+    return trailers
+
+
+def _retry_seconds(error: errors.Overloaded) -> float:
+    return min(max(error.retry_after, 0.0), _MAX_RETRY_SECONDS)
+
+
+def _sendable(text: str) -> str:
+    """The text without lone surrogates, cut to what fits into the trailers."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= _MAX_MESSAGE_BYTES:
+        return encoded.decode()
+    return encoded[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore") + " ..."

@@ -16,9 +16,10 @@ from services.cli.exits import MEANINGS, Exit, explain
 _COMMANDS = (up, segment, export, corpus, score, claims, compare, demo)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
     statuses = "\n".join(f"  {status.value:>3}  {meaning}" for status, meaning in MEANINGS.items())
-    parser = argparse.ArgumentParser(
+    root = argparse.ArgumentParser(
         prog="assay",
         description="Serve models and data sets, and measure what is claimed of them.",
         epilog=(
@@ -30,16 +31,16 @@ def _parser() -> argparse.ArgumentParser:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"assay {metadata.version('assay')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    root.add_argument("--version", action="version", version=f"assay {metadata.version('assay')}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_parser(commands)
-    return parser
+    return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     try:
         return int(asyncio.run(parsed.run(parsed)))
     except KeyboardInterrupt:

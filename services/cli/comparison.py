@@ -83,7 +83,7 @@ def _published(artifact: ranker_pb2.Artifact) -> str:
 def _score(score: ranker_pb2.Score) -> str:
     return (
         f"{score.low:.1f} .. {score.point:.1f} .. {score.high:.1f}\n"
-        f"{_bar(score.low / 100, score.point / 100, score.high / 100)}\n"
+        f"{bar(score.low / 100, score.point / 100, score.high / 100)}\n"
         f"evidence for {score.coverage:.0%} of the weight"
     )
 
@@ -91,11 +91,11 @@ def _score(score: ranker_pb2.Score) -> str:
 def _component(component: ranker_pb2.Component) -> str:
     return (
         f"{component.low:.2f} .. {component.point:.2f} .. {component.high:.2f}\n"
-        f"{_bar(component.low, component.point, component.high)}\n{component.explanation}"
+        f"{bar(component.low, component.point, component.high)}\n{component.explanation}"
     )
 
 
-def _bar(low: float, point: float, high: float) -> str:
+def bar(low: float, point: float, high: float) -> str:
     """The interval drawn on [0, 1], its point marked."""
     first, mark, last = (round(x * (_BAR_WIDTH - 1)) for x in (low, point, high))
     cells = ["·"] * _BAR_WIDTH

@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Segments one image."""
-    encoded = Path(arguments.image).read_bytes()  # noqa: ASYNC240 - nothing else runs yet
+    encoded = Path(arguments.image).read_bytes()
     output = output_file("-o", arguments.output) if arguments.output else None
     overlay = output_file("--overlay", arguments.overlay) if arguments.overlay else None
     inventory = model_inventory(arguments.model)

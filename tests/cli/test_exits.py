@@ -1,0 +1,87 @@
+"""Every error that a user can cause ends the command with a status that says which kind it was."""
+
+import subprocess
+import sys
+
+import grpc
+import pytest
+
+from services import errors
+from services.cli.exits import MEANINGS, Exit, explain
+
+
+def every_error() -> list[type[errors.AssayError]]:
+    found, pending = [], [errors.AssayError]
+    while pending:
+        kind = pending.pop()
+        found.append(kind)
+        pending += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", every_error())
+def test_every_error_of_ours_has_a_status(kind: type[errors.AssayError]) -> None:
+    error = kind.__new__(kind)
+    Exception.__init__(error, "what was wrong")
+    explained = explain(error)
+    assert explained is not None
+    assert explained[0] is not Exit.DONE
+    assert "what was wrong" in explained[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (grpc.StatusCode.NOT_FOUND, Exit.NOT_FOUND),
+        (grpc.StatusCode.INVALID_ARGUMENT, Exit.BAD_INPUT),
+        (grpc.StatusCode.UNAVAILABLE, Exit.UNAVAILABLE),
+        (grpc.StatusCode.DATA_LOSS, Exit.DATA_LOSS),
+        (grpc.StatusCode.INTERNAL, Exit.FAULT),
+    ],
+)
+def test_a_status_code_becomes_an_exit_status(code: grpc.StatusCode, status: Exit) -> None:
+    empty = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(code, empty, empty, details="why")
+    assert explain(error) == (status, "why")
+
+
+def test_a_programming_error_is_not_explained_away() -> None:
+    assert explain(ZeroDivisionError()) is None
+
+
+def test_help_names_every_status() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "services.cli", "--help"], check=True, capture_output=True, text=True
+    ).stdout
+    for status, meaning in MEANINGS.items():
+        assert f"{status.value}  {meaning}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["segment", "nowhere.jpg"], Exit.NOT_FOUND, "nowhere.jpg"),
+        (
+            ["segment", __file__, "--model", "./nowhere"],
+            Exit.BAD_INPUT,
+            "is not a folder",
+        ),
+        (["segment", __file__, "-o", "/nowhere/at/all.png"], Exit.NOT_FOUND, "/nowhere/at"),
+        (["corpus", "stream", "--shards", "./nowhere"], Exit.BAD_INPUT, "./nowhere"),
+        (["export", "--architecture", "b4", "--out", "x"], Exit.BAD_INPUT, "--random-weights"),
+        (["score", "--max-documents", "-1"], Exit.USAGE, "negative"),
+        (["frobnicate"], Exit.USAGE, "frobnicate"),
+    ],
+)
+def test_wrong_input_is_told_before_anything_starts(
+    arguments: list[str], status: Exit, said: str
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == status
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,47 @@
+"""Messages as plain JSON: numbers stay numbers, enums lose their prefix."""
+
+import json
+
+from assay.common.v1 import common_pb2
+from assay.corpus.v1 import corpus_pb2
+from assay.ranker.v1 import ranker_pb2
+from assay.segment.v1 import segment_pb2
+
+from services.cli.messages import enum_name, plain
+
+
+def test_numbers_enums_maps_and_nesting() -> None:
+    reply = corpus_pb2.DescribeCorpusResponse(
+        corpus=corpus_pb2.CorpusRef(name="c", digest="d"),
+        kind=corpus_pb2.CORPUS_KIND_SAMPLE,
+        documents=2**53,
+        shards=[corpus_pb2.Shard(path="train/00.jsonl.zst", documents=3)],
+    )
+    assert plain(reply) == {
+        "corpus": {"name": "c", "digest": "d"},
+        "kind": "SAMPLE",
+        "documents": 2**53,
+        "shards": [{"path": "train/00.jsonl.zst", "documents": 3}],
+    }
+    facts = segment_pb2.SourceFacts(parameters_by_part={"encoder": 1, "decode_head": 2})
+    assert plain(facts) == {"parameters_by_part": {"decode_head": 2, "encoder": 1}}
+
+
+def test_durations_are_seconds_and_times_are_iso() -> None:
+    timings = segment_pb2.Timings()
+    timings.decode.FromMilliseconds(1500)
+    assert plain(timings) == {"decode": 1.5}
+    environment = common_pb2.Environment(cpu="x")
+    environment.time.FromSeconds(0)
+    assert plain(environment) == {"cpu": "x", "time": "1970-01-01T00:00:00Z"}
+
+
+def test_what_plain_gives_is_json() -> None:
+    document = corpus_pb2.Document(id="a:0", text="ä".encode() + b"\xed\xa0\x80")
+    json.dumps(plain(document))
+
+
+def test_the_name_of_an_enum_value() -> None:
+    verdict = ranker_pb2.ClaimVerdict(verdict=ranker_pb2.VERDICT_NOT_TESTABLE_HERE)
+    assert enum_name(verdict, "verdict") == "NOT_TESTABLE_HERE"
+    assert enum_name(verdict, "basis") == "UNSPECIFIED"

@@ -1,0 +1,81 @@
+"""How verdicts and comparisons read."""
+
+import io
+
+import pytest
+from assay.common.v1 import common_pb2
+from assay.ranker.v1 import ranker_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from services.cli import comparison, verdicts
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(64108374, "64,108,374"), (0.25, "0.25"), (1.092, "1.092"), (5290.25, "5,290.2"), (-3, "-3")],
+)
+def test_numbers_read_well(value: float, text: str) -> None:
+    assert verdicts.number(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_keeps_its_value(value: float) -> None:
+    read = float(verdicts.number(value).replace(",", ""))
+    assert read == pytest.approx(value, rel=1e-3, abs=0.06)
+
+
+def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
+    return ranker_pb2.ClaimVerdict(
+        claim=ranker_pb2.Claim(id="B4.5", artifact="a", statement="2 to 3 s on a CPU"),
+        verdict=ranker_pb2.VERDICT_REFUTED,
+        basis=ranker_pb2.BASIS_MEASURED,
+        evidence=ranker_pb2.Evidence(
+            claim="B4.5",
+            relation=ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
+            value=ranker_pb2.Value(number=number, unit="s"),
+            interval=common_pb2.Interval(low=low, high=high, level=0.99),
+            command="assay claims a --claim B4.5",
+        ),
+        reason="the interval lies outside",
+    )
+
+
+def test_a_value_with_its_interval() -> None:
+    assert verdicts.value_text(measured(1.25, 1.2, 1.3)) == "1.25 s\n[1.2 .. 1.3]"
+    assert verdicts.value_text(ranker_pb2.ClaimVerdict()) == ""
+
+
+def test_json_has_what_a_script_needs() -> None:
+    document = verdicts.as_json(measured(1.25, 1.2, 1.3))
+    assert document["id"] == "B4.5"
+    assert document["verdict"] == "REFUTED"
+    assert document["basis"] == "MEASURED"
+    assert document["relation"] == "SAME_ARCHITECTURE_RANDOM_WEIGHTS"
+    assert (document["value"], document["unit"]) == (1.25, "s")
+    assert document["interval"] == {"low": 1.2, "high": 1.3, "level": 0.99}
+    bare = verdicts.as_json(ranker_pb2.ClaimVerdict(claim=ranker_pb2.Claim(id="x")))
+    assert bare["value"] is None
+    assert bare["basis"] is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3).map(sorted))
+def test_a_bar_marks_its_point_inside_its_interval(ends: list[float]) -> None:
+    bar = comparison.bar(*ends)
+    assert len(bar) == len(comparison.bar(0, 0, 0))
+    assert bar.count("●") == 1
+
+
+def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(comparison, "OUT", Console(file=out, width=160))
+    component = ranker_pb2.Component(name="quality", weight=1, low=0, point=0.5, high=1)
+    side = ranker_pb2.ComparedArtifact(
+        artifact=ranker_pb2.Artifact(id="a"),
+        score=ranker_pb2.Score(low=0, point=50, high=100, components=[component]),
+        claims=[measured(1.25, 1.2, 1.3)],
+    )
+    comparison.show(ranker_pb2.CompareResponse(left=side, right=side, summary="nothing is known"))
+    assert "B4.5" in out.getvalue()
+    assert "nothing is known" in out.getvalue()

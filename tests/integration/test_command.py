@@ -1,0 +1,156 @@
+"""The command as a user meets it: real processes, real services, the reference models."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from services.segment.reference.scenes import draw_scene
+
+from services.cli.exits import Exit
+
+ASSAY = (sys.executable, "-m", "services.cli")
+B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """No running service is named, nothing is left over from earlier runs."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
+    return ours | {"ASSAY_HOME": str(tmp_path_factory.mktemp("home"))}
+
+
+def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ASSAY, *arguments], check=False, capture_output=True, text=True, env=environment
+    )
+
+
+def run_json(environment: Mapping[str, str], *arguments: str) -> Any:
+    ran = run(environment, *arguments, "--json")
+    assert ran.returncode == Exit.DONE, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "scene.png"
+    Image.fromarray(draw_scene(3, 200, 320)[0]).save(path)
+    return path
+
+
+def test_segment_writes_class_ids_at_the_images_own_size(
+    environment: Mapping[str, str], picture: Path, tmp_path: Path
+) -> None:
+    labels, overlay = tmp_path / "labels.png", tmp_path / "overlay.png"
+    found = run_json(
+        environment, "segment", str(picture), "-o", str(labels), "--overlay", str(overlay)
+    )
+    ids = np.asarray(Image.open(labels))
+    assert ids.shape == (200, 320)
+    assert ids.dtype == np.uint8
+    present = {c["id"]: c["pixels"] for c in found["classes"]}
+    assert present == {int(i): int((ids == i).sum()) for i in np.unique(ids)}
+    assert Image.open(overlay).size == (320, 200)
+    assert sum(c["share"] for c in found["classes"]) == pytest.approx(1)
+
+
+def test_segment_tells_what_is_wrong_with_a_file(environment: Mapping[str, str]) -> None:
+    ran = run(environment, "segment", __file__)
+    assert ran.returncode == Exit.BAD_INPUT
+    assert "image" in ran.stderr
+
+
+def test_stream_prints_documents_and_goes_on_from_a_cursor(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    whole = run(environment, "corpus", "stream", "--split", "val")
+    assert whole.returncode == Exit.DONE, whole.stderr
+    documents = [json.loads(line) for line in whole.stdout.splitlines()]
+    assert len(documents) > 3
+    assert {"text", "meta", "id", "subset", "shard", "line"} <= set(documents[0])
+    cursor = tmp_path / "cursor"
+    again = ("corpus", "stream", "--split", "val", "--cursor", str(cursor))
+    assert run(environment, *again).stdout == whole.stdout
+    assert run(environment, *again).stdout == ""
+
+
+def test_stream_names_the_subsets_that_there_are(environment: Mapping[str, str]) -> None:
+    ran = run(environment, "corpus", "stream", "--subset", "No such subset")
+    assert ran.returncode == Exit.NOT_FOUND
+    assert "Python" in ran.stderr
+
+
+def test_score_gives_bits_per_byte_by_subset(environment: Mapping[str, str]) -> None:
+    scored = run_json(environment, "score", "--split", "test", "--max-documents", "6")
+    assert 0 < scored["overall"]["bits_per_byte"] < 8
+    assert scored["overall"]["documents"] == 6
+    bits = sum(s["nats"] for s in scored["subsets"].values()) / np.log(2)
+    assert scored["overall"]["bits_per_byte"] == pytest.approx(
+        bits / scored["overall"]["text_bytes"], rel=1e-12
+    )
+
+
+def test_one_claim(environment: Mapping[str, str]) -> None:
+    ran = run_json(environment, "claims", PILE, "--claim", "P2.2")
+    (claim,) = ran["claims"]
+    assert claim["id"] == "P2.2"
+    assert claim["verdict"] == "REFUTED"
+    assert claim["basis"] == "SOURCED"
+    assert claim["sources"]
+
+
+def test_compare_answers_without_measuring_when_told_to(environment: Mapping[str, str]) -> None:
+    compared = run_json(environment, "compare", B4, PILE, "--no-verify")
+    assert len(compared["claims"]) == 55
+    assert compared["left"]["published"]["value"] == 42
+    assert compared["right"]["published"]["value"] == 59
+    assert compared["overall"] == "DIFFERENT_TYPES"
+
+
+def test_compare_with_a_wrong_name_lists_the_known_ones(environment: Mapping[str, str]) -> None:
+    ran = run(environment, "compare", B4, "the-pyle")
+    assert ran.returncode == Exit.NOT_FOUND
+    assert PILE in ran.stderr
+
+
+@pytest.fixture
+def up(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`assay up` on free ports, and the addresses that it printed."""
+    kinds = ("PORT", "HEALTH_PORT", "METRICS_PORT")
+    ports = {f"ASSAY_{s}_{k}": "0" for s in ("SEGMENT", "CORPUS", "RANKER") for k in kinds}
+    with subprocess.Popen(
+        [*ASSAY, "up"], env={**environment, **ports}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert isinstance(process.stdout, io.TextIOBase)
+        addresses: dict[str, str] = {}
+        while len(addresses) < 3:
+            line = process.stdout.readline()
+            assert line, "assay up ended early"
+            if "export " in line:
+                name, _, value = line.strip().removeprefix("export ").partition("=")
+                addresses[name] = value
+        yield process, addresses
+        process.kill()
+
+
+def test_up_serves_the_other_commands_and_drains_on_ctrl_c(
+    environment: Mapping[str, str],
+    up: tuple[subprocess.Popen[str], dict[str, str]],
+    picture: Path,
+) -> None:
+    process, addresses = up
+    found = run_json({**environment, **addresses}, "segment", str(picture))
+    assert found["model"]["name"] == "segformer-reference"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == Exit.DONE
+    ran = run({**environment, **addresses}, "segment", str(picture))
+    assert ran.returncode == Exit.UNAVAILABLE

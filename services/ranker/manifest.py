@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import TypeVar
 
 from services.ranker.model import (
@@ -65,8 +66,8 @@ def _digest(document: object) -> str:
 
 def _artifact(fields: _Fields) -> Artifact:
     fields.only(
-        "kind", "schema", "id", "name", "type", "description", "license", "pricing", "published",
-        "capabilities", "claims",
+        "kind", "schema", "id", "name", "type", "description", "license", "pricing", "released",
+        "published", "capabilities", "claims",
     )  # fmt: skip
     identifier = fields.text("id")
     return Artifact(
@@ -80,6 +81,7 @@ def _artifact(fields: _Fields) -> Artifact:
         claims=_unique(fields, "claims", lambda nested: _claim(nested, identifier)),
         published=_published(fields.nested("published")) if fields.has("published") else None,
         digest="",
+        released=_day(fields, "released") if fields.has("released") else None,
     )
 
 
@@ -98,6 +100,13 @@ def _page(fields: _Fields) -> Page:
         claims=_unique(fields, "claims", lambda nested: _claim(nested, identifier)),
         digest="",
     )  # fmt: skip
+
+
+def _day(fields: _Fields, name: str) -> date:
+    try:
+        return date.fromisoformat(fields.text(name))
+    except ValueError as error:
+        raise fields.error(name, 'expected a day in quotes, like "2020-12-31"') from error
 
 
 def _license(fields: _Fields) -> License:

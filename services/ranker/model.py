@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 
@@ -204,7 +204,10 @@ class PublishedScore:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A thing that pages make claims about. `digest` is "sha256:<hex>" of its manifest."""
+    """A thing that pages make claims about. `digest` is "sha256:<hex>" of its manifest.
+
+    `released` is the day of its first publication; None when it is not known.
+    """
 
     id: str
     name: str
@@ -216,6 +219,7 @@ class Artifact:
     claims: tuple[Claim, ...]
     published: PublishedScore | None
     digest: str
+    released: date | None = None
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,13 @@ class Server:
         self._health = Health(service.full_names)
         self._registry = CollectorRegistry()
         self._interceptor = CallInterceptor(
-            CallMetrics(self._registry), lambda: self._health.serving or self._draining
+            CallMetrics(self._registry), lambda: self._health.serving
         )
         for collector in service.collectors:
             self._registry.register(collector)
         self._main: grpc.aio.Server | None = None
         self._probe: grpc.aio.Server | None = None
         self._page: MetricsPage | None = None
-        self._draining = False
         self._stopped: asyncio.Task[None] | None = None
         self.port = 0
         """Port of the gRPC server, once started."""
@@ -137,7 +136,6 @@ class Server:
         self.port = _bind(self._main, settings, "port", credentials)
 
     async def _close(self, grace: float) -> None:
-        self._draining = True
         await self._health.drain()
         if self._main is not None:
             await self._main.stop(grace)

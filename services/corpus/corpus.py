@@ -1,0 +1,110 @@
+"""A registered corpus: what it is, where its shards are, and its documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from services.corpus import published, stream
+from services.corpus.census import Census
+from services.corpus.documents import Document
+from services.corpus.selection import Selection, resolve
+
+
+class Kind(Enum):
+    """How a corpus relates to the one that it is named after."""
+
+    COMPLETE = "complete"
+    SAMPLE = "sample"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class CorpusRef:
+    """A corpus by registered name. `digest` is "sha256:<hex>" over names, sizes and contents."""
+
+    name: str
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class License:
+    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
+
+    id: str
+    name: str = ""
+    url: str = ""
+    research_only: bool = False
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file."""
+
+    split: str
+    path: str
+    file: Path
+    compressed_bytes: int
+    digest: str
+
+
+class Corpus:
+    """A corpus whose shards have been found and digested. Safe to share between threads."""
+
+    def __init__(
+        self,
+        ref: CorpusRef,
+        *,
+        kind: Kind,
+        source: str,
+        license: License,  # noqa: A002  the field's name
+        shards: tuple[Shard, ...],
+        take_census: Callable[[Corpus], Census],
+    ) -> None:
+        self.ref = ref
+        self.kind = kind
+        self.source = source
+        self.license = license
+        self.shards = shards
+        self._take_census = take_census
+        self._census: Census | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have a shard, in their canonical order."""
+        return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    @property
+    def compressed_bytes(self) -> int:
+        """Size of the shards in bytes."""
+        return sum(shard.compressed_bytes for shard in self.shards)
+
+    def census(self) -> Census:
+        """Count what the shards hold. The first call reads every shard; it blocks."""
+        with self._lock:
+            if self._census is None:
+                self._census = self._take_census(self)
+            return self._census
+
+    def resolve(self, selection: Selection) -> Selection:
+        """Check a selection against this corpus and spell out its splits.
+
+        Takes the census, and may so block, when the selection names a subset. Raises NotFound and
+        InvalidArgument as `selection.resolve` does.
+        """
+        return resolve(selection, self.splits, self._subsets, published.NAMES)
+
+    def _subsets(self) -> Collection[str]:
+        return self.census().subsets.keys()
+
+    def documents(self, selection: Selection) -> Iterator[Document]:
+        """Read the documents of a resolved selection, in streaming order. Blocks on the disk.
+
+        Closing the iterator closes the shard. Raises DataLoss at a damaged shard and at a line
+        that is not a document, after every document before it.
+        """
+        return stream.documents(self.shards, selection)

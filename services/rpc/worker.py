@@ -10,7 +10,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import structlog
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 async def run_worker(
     module: str, request: Mapping[str, Any], variables: Mapping[str, str] | None = None
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any]]:
     """Runs `python -m module` with the request as JSON on its stdin; yields its stdout's lines.
 
     Each line of stdout is one JSON object. `variables` are added to the environment. When the

@@ -1,0 +1,45 @@
+"""Wires and runs the segment service: `python -m services.segment`."""
+
+from __future__ import annotations
+
+import sys
+
+import grpc
+from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+
+from services.rpc.server import Service, run
+from services.rpc.settings import load_settings
+from services.segment.admin import SegmentAdminService
+from services.segment.models import Models
+from services.segment.servicer import SegmentService
+from services.segment.settings import SegmentSettings
+
+
+def build_service(settings: SegmentSettings) -> Service:
+    """Return the service; nothing is opened before its `warm`."""
+    models = Models(settings)
+    servicer = SegmentService(settings, models)
+    admin = SegmentAdminService(settings, models)
+
+    def register(server: grpc.aio.Server) -> None:
+        segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
+        segment_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
+
+    services = segment_pb2.DESCRIPTOR.services_by_name.values()
+    return Service(
+        name="segment",
+        register=register,
+        full_names=tuple(service.full_name for service in services),
+        warm=models.load,
+        close=models.close,
+    )
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    settings = load_settings(SegmentSettings)
+    return run(settings, build_service(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

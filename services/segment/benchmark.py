@@ -1,0 +1,75 @@
+"""Times one model in a process of its own: `python -m services.segment.benchmark`.
+
+Reads one JSON object on stdin: {"directory", "device", "threads", "batch_size", "runs"}. Writes one
+JSON line a timed run: {"seconds": x}. What is timed is what MLPerf times: from prepared input
+tensors to label maps of the input's size; decoding and resizing are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from services.segment import upsample
+from services.segment.engine import OnnxEngine
+from services.segment.manifest import read_manifest
+from services.segment.preprocess import Preprocessor
+
+# Runs before the timed ones: memory is allocated, caches and clock rates settle.
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one process measures."""
+
+    directory: str
+    device: str
+    threads: int
+    batch_size: int
+    runs: int
+
+
+def measure(plan: Plan) -> Iterator[float]:
+    """Yield the seconds of each timed run. Raises InvalidArgument if the model can't be opened."""
+    manifest = read_manifest(Path(plan.directory))
+    engine = OnnxEngine(Path(plan.directory), manifest, device=plan.device, threads=plan.threads)
+    upsample.warm()
+    how = manifest.preprocessing
+    tensor = Preprocessor(how)(_picture(how.width, how.height))
+    batch = [tensor] * plan.batch_size
+    for run in range(_WARM_UP + plan.runs):
+        start = time.perf_counter()
+        for output in engine.run(batch):
+            upsample.upsample_argmax(output.logits, output.labels, how.height, how.width)
+        seconds = time.perf_counter() - start
+        if run >= _WARM_UP:
+            yield seconds
+
+
+def _picture(width: int, height: int) -> Image.Image:
+    """Return a picture with both smooth and busy parts: a gradient under coarse noise."""
+    noise = np.random.default_rng(0).integers(0, 128, (16, 16, 3), dtype=np.uint8)
+    coarse = np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR))
+    ramp = np.linspace(0, 127, height, dtype=np.uint8)[:, None, None]
+    return Image.fromarray(coarse + ramp)
+
+
+def main() -> int:
+    """Measure what stdin asks for."""
+    request: dict[str, Any] = json.load(sys.stdin)
+    for seconds in measure(Plan(**request)):
+        print(json.dumps({"seconds": seconds}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""One model at work: picture to tensor, tensor to logits in batches, logits to a label map."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.errors import InvalidArgument, TooLarge
+from services.segment import labelmap, upsample
+from services.segment.batcher import Batcher, Limits
+from services.segment.engine import OnnxEngine, Output
+from services.segment.labelmap import Encoding, Share
+from services.segment.manifest import Manifest
+from services.segment.preprocess import Preprocessor
+from services.segment.scheduler import Scheduler, Trace
+
+# Timed runs at start, after one that is not: what the first deadlines are judged by.
+_WARM_RUNS = 2
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """An encoded label map of (height, width) elements of `item_bytes` bytes, and its classes."""
+
+    height: int
+    width: int
+    item_bytes: int
+    encoding: Encoding
+    data: bytes
+    shares: list[Share]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    tensor: NDArray[np.float32]
+    height: int
+    width: int
+
+
+class Pipeline:
+    """Serves one model. The pool is shared with other models and closed by its owner."""
+
+    def __init__(
+        self, manifest: Manifest, engine: OnnxEngine, limits: Limits, pool: Executor
+    ) -> None:
+        if manifest.preprocessing.pads:
+            raise InvalidArgument(
+                manifest.name, "its preprocessing pads pictures, which this release can't serve"
+            )
+        if engine.max_batch is not None:
+            limits = replace(limits, max_batch=min(limits.max_batch, engine.max_batch))
+        self._manifest = manifest
+        self._engine = engine
+        self._preprocessor = Preprocessor(manifest.preprocessing)
+        self._batcher = Batcher(limits)
+        self._scheduler: Scheduler[_Prepared, tuple[Output, _Prepared]] = Scheduler(
+            self._batcher, self._run, pool
+        )
+
+    @property
+    def load(self) -> int:
+        """Requests that were accepted and are not answered yet."""
+        return self._scheduler.load
+
+    @property
+    def engine_name(self) -> str:
+        """Engine and device, as the contract names them."""
+        return self._engine.name
+
+    def warm(self) -> None:
+        """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
+        upsample.warm()
+        labelmap.warm()
+        how = self._manifest.preprocessing
+        blank = self._preprocessor(Image.new("RGB", (how.width, how.height)))
+        for size in sorted({1, self._batcher.limits.max_batch}):
+            self._engine.run([blank] * size)
+            for _ in range(_WARM_RUNS):
+                start = time.monotonic()
+                self._engine.run([blank] * size)
+                self._batcher.cost.observe(size, time.monotonic() - start)
+
+    async def segment(
+        self,
+        decode: Callable[[], Image.Image],
+        *,
+        nbytes: int,
+        original_size: bool,
+        encoding: Encoding,
+        max_bytes: int,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+    ) -> tuple[Segmentation, Trace]:
+        """Segment the picture that `decode` returns from `nbytes` of input.
+
+        The map has the picture's own size, or else that of the model's logits. Raises what
+        `decode` raises, what `Scheduler.submit` raises, and TooLarge if the encoded map is over
+        `max_bytes`.
+        """
+
+        def prepare() -> _Prepared:
+            picture = decode()
+            return _Prepared(self._preprocessor(picture), picture.height, picture.width)
+
+        def finish(computed: tuple[Output, _Prepared]) -> Segmentation:
+            output, prepared = computed
+            labels = output.labels
+            if original_size:
+                labels = upsample.upsample_argmax(
+                    output.logits, labels, prepared.height, prepared.width
+                )
+            return self._encoded(labels, encoding, max_bytes)
+
+        size = nbytes + self._preprocessor.nbytes
+        return await self._scheduler.submit(prepare, finish, size=size, timeout=timeout)
+
+    async def close(self) -> None:
+        """Wait for the running batch. No request may be open."""
+        await self._scheduler.close()
+
+    def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
+        outputs = self._engine.run([item.tensor for item in items])
+        return list(zip(outputs, items, strict=True))
+
+    def _encoded(self, labels: upsample.Labels, encoding: Encoding, max_bytes: int) -> Segmentation:
+        data = labelmap.encode(labels, encoding)
+        height, width = labels.shape
+        if len(data) > max_bytes:
+            raise TooLarge(
+                f"the {height} x {width} label map takes {len(data)} bytes as {encoding.value}, "
+                f"and a reply holds {max_bytes}: ask for another encoding or send a smaller image"
+            )
+        shares = labelmap.shares(labels, len(self._manifest.classes))
+        return Segmentation(height, width, labels.dtype.itemsize, encoding, data, shares)

@@ -1,0 +1,141 @@
+"""Which models there are, which of them may be served, and which one a request means. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.errors import InvalidArgument, LicenseNotAccepted, NotFound, PreconditionFailed
+from services.segment.manifest import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Manifest,
+    manifest_digest,
+    read_manifest,
+)
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A model directory. `accepted` says whether its weights' licence allows serving them here."""
+
+    directory: Path
+    manifest: Manifest
+    digest: str
+    accepted: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and version: what identifies the model."""
+        return self.manifest.name, self.manifest.version
+
+    def require_accepted(self) -> None:
+        """Raise LicenseNotAccepted unless the weights may be served."""
+        if not self.accepted:
+            terms = self.manifest.license
+            raise LicenseNotAccepted(
+                f"the weights of {self.manifest.name!r} are for research and evaluation only "
+                f"({terms.name}); whoever runs this server accepts that by adding {terms.id!r} to "
+                "ASSAY_SEGMENT_ACCEPTED_LICENSES"
+            )
+
+
+class Repository:
+    """The registered models."""
+
+    def __init__(self, models: Iterable[RegisteredModel]) -> None:
+        """Raise InvalidArgument if two directories hold different models of one name, version."""
+        self._models: dict[tuple[str, str], RegisteredModel] = {}
+        for model in models:
+            other = self._models.setdefault(model.key, model)
+            if other.digest != model.digest:
+                raise InvalidArgument(
+                    str(model.directory),
+                    f"holds {' version '.join(model.key)}, as {other.directory} does, and they "
+                    "differ: give one of them another name or version",
+                )
+
+    def __iter__(self) -> Iterator[RegisteredModel]:
+        """Models by name, then version."""
+        return iter(sorted(self._models.values(), key=lambda model: model.key))
+
+    def resolve(self, name: str, version: str = "", digest: str = "") -> RegisteredModel:
+        """Return the model that a reference means.
+
+        An empty name means the only one; an empty version the highest, numbers in it compared as
+        numbers. Raises InvalidArgument, NotFound, or PreconditionFailed for another digest.
+        """
+        names = {known for known, _ in self._models}
+        if not name:
+            if len(names) != 1:
+                listed = ", ".join(sorted(names))
+                raise InvalidArgument("model.name", f"say which of the models: {listed}")
+            name = next(iter(names))
+        versions = {model.manifest.version: model for model in self if model.manifest.name == name}
+        if not versions:
+            raise NotFound("model", name, names)
+        chosen = versions.get(version or max(versions, key=_natural))
+        if chosen is None:
+            raise NotFound(f"version of {name}", version, versions)
+        if digest and digest != chosen.digest:
+            raise PreconditionFailed(
+                f"model {name!r} has the digest {chosen.digest}, not {digest}: describe it again"
+            )
+        return chosen
+
+
+def discover(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Repository:
+    """Read the models under `paths`: model directories, or folders with NAME/ or NAME/VERSION/.
+
+    Raises InvalidArgument naming a path that holds no model, or whose manifest is wrong.
+    """
+    accepted = frozenset(accepted_licenses)
+    models = []
+    for path in paths:
+        for directory in _model_directories(path):
+            manifest = read_manifest(directory)
+            terms = manifest.license
+            models.append(
+                RegisteredModel(
+                    directory=directory,
+                    manifest=manifest,
+                    digest=manifest_digest(manifest),
+                    accepted=not terms.research_only or terms.id in accepted,
+                )
+            )
+    return Repository(models)
+
+
+def _model_directories(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise InvalidArgument(
+            str(path), "no such directory; `assay export` makes model directories"
+        )
+    if _claims_to_be_model(path):
+        return [path]
+    found = [
+        directory
+        for pattern in ("*/", "*/*/")
+        for directory in sorted(path.glob(pattern))
+        if _claims_to_be_model(directory)
+    ]
+    if not found:
+        raise InvalidArgument(
+            str(path),
+            f"no model: {MANIFEST_FILE} and {MODEL_FILE} are neither here nor in NAME/ or "
+            "NAME/VERSION/ below; `assay export --checkpoint DIR --out DIR` makes a model",
+        )
+    return found
+
+
+def _claims_to_be_model(directory: Path) -> bool:
+    """Say whether either file is there: with one of two, reading says what is missing."""
+    return any((directory / name).is_file() for name in (MANIFEST_FILE, MODEL_FILE))
+
+
+def _natural(version: str) -> list[tuple[int, int, str]]:
+    """Return a key that puts version 10 after version 9."""
+    parts = re.findall(r"\d+|\D+", version)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

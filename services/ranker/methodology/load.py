@@ -1,0 +1,32 @@
+"""Reads a methodology file. The packaged one is `v1.yaml`, beside this module."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import yaml
+
+from services.errors import InvalidArgument
+from services.ranker.methodology.definition import Methodology, parse
+
+V1 = Path(__file__).with_name("v1.yaml")
+"""The methodology that the ranker scores by."""
+
+
+def load(path: Path = V1) -> Methodology:
+    """The methodology in `path`; its digest is that of the file's bytes.
+
+    Raises InvalidArgument when the file is not YAML or not a methodology.
+    """
+    return loads(path.read_bytes())
+
+
+def loads(content: bytes) -> Methodology:
+    """The methodology that the bytes of a file hold. Raises as `load` does."""
+    digest = "sha256:" + hashlib.sha256(content).hexdigest()
+    try:
+        data = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidArgument("methodology", f"is not YAML: {error}") from error
+    return parse(data, digest)

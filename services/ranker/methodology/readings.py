@@ -1,0 +1,141 @@
+"""Evidence -> the value of a predeclared metric.
+
+Pure. What is read depends on where a piece of evidence comes from (fact, relation, unit, hardware,
+basis, time), never on what it says, so that a better value can only give a better reading.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from services.ranker.methodology.definition import Input, Metric, Truth
+from services.ranker.model import Basis, Claim, Evidence
+
+_RANK = {Basis.MEASURED: 2, Basis.DERIVED: 1, Basis.SOURCED: 0}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the evidence says of one metric: its place on the metric's scale, in [0, 1].
+
+    `shown` is the value as a reader sees it, with its unit; `evidence` the digests it rests on.
+    """
+
+    low: float
+    point: float
+    high: float
+    shown: str
+    evidence: tuple[str, ...]
+
+
+def facts_of(claims: Iterable[Claim]) -> dict[str, str]:
+    """Claim id -> the fact that evidence on it speaks to, for claims about the artifact alone.
+
+    A claim that names a comparator is about two things: its evidence may be a ratio, or the other's
+    figure, and is left out.
+    """
+    return {claim.id: claim.group for claim in claims if not claim.comparator}
+
+
+def read(
+    metric: Metric, evidence: Iterable[Evidence], facts: Mapping[str, str], hardware: str
+) -> Reading | None:
+    """The reading of `metric`, or None when no evidence speaks to it.
+
+    The first input with evidence counts; of it the best basis (measured before derived before
+    sourced), of that the latest; of several as late as each other the least favourable ends.
+    """
+    items = sorted(evidence, key=lambda item: item.digest)
+    for source in metric.inputs:
+        placed = [
+            (item, place)
+            for item in items
+            if facts.get(item.claim) == source.fact
+            and _admitted(item, source, metric.per_hardware, hardware)
+            and (place := _place(item, source)) is not None
+        ]
+        if placed:
+            best = max((_RANK[item.basis], item.time) for item, _ in placed)
+            return _worst([pair for pair in placed if (_RANK[pair[0].basis], pair[0].time) == best])
+    return None
+
+
+def hardware_class(environment: Mapping[str, object]) -> str:
+    """Name of the hardware that an environment describes; empty for none.
+
+    Machines with the same processor, count of processors and accelerators are one class.
+    """
+    if not environment:
+        return ""
+    accelerators = environment.get("accelerators") or ()
+    names = [str(name) for name in accelerators] if isinstance(accelerators, list | tuple) else []
+    machine = f"{environment.get('cpu', 'unknown')} x{environment.get('cpu_count', '?')}"
+    return " + ".join([machine, *sorted(names)])
+
+
+def latest_hardware(*sides: Iterable[Evidence]) -> str:
+    """The hardware class to compare on: one that every side was measured on, if there is one.
+
+    Among those the one measured on last; empty when nothing was measured. Independent of the order
+    of the sides and of the evidence.
+    """
+    latest: list[dict[str, float]] = []
+    for side in sides:
+        classes: dict[str, float] = {}
+        for item in side:
+            if item.basis is Basis.MEASURED and (name := hardware_class(item.environment)):
+                classes[name] = max(classes.get(name, -math.inf), item.time.timestamp())
+        latest.append(classes)
+    names = set.intersection(*map(set, latest)) or set.union(*map(set, latest)) if latest else set()
+    return max(
+        names, key=lambda name: (max(c.get(name, -math.inf) for c in latest), name), default=""
+    )
+
+
+def _admitted(item: Evidence, source: Input, per_hardware: bool, hardware: str) -> bool:
+    """Whether `item` may speak for the artifact through `source`."""
+    if item.relation not in source.relations:
+        return False
+    return not per_hardware or (
+        item.basis is Basis.MEASURED and hardware_class(item.environment) == hardware
+    )
+
+
+def _place(item: Evidence, source: Input) -> tuple[float, float, float] | None:
+    """Low, point and high of `item` on the scale; None when its value is of another kind."""
+    if item.value is None:
+        return None
+    if isinstance(source.kind, Truth):
+        if not isinstance(item.value.content, bool):
+            return None
+        truth = float(item.value.content == source.kind.good)
+        return truth, truth, truth
+    number = item.value.number
+    if number is None or item.value.unit != source.kind.unit:
+        return None
+    ends = [number] if item.interval is None else [item.interval.low, number, item.interval.high]
+    if not math.isfinite(number) or any(map(math.isnan, ends)):
+        return None
+    places = [source.kind.scale.place(end) for end in ends]
+    return min(places), source.kind.scale.place(number), max(places)
+
+
+def _worst(placed: list[tuple[Evidence, tuple[float, float, float]]]) -> Reading:
+    """One reading of several equally good pieces of evidence: the least of each end."""
+    low, point, high = (min(place[end] for _, place in placed) for end in range(3))
+    shown = next(_shown(item) for item, place in placed if place[1] == point)
+    return Reading(low, point, high, shown, tuple(item.digest for item, _ in placed))
+
+
+def _shown(item: Evidence) -> str:
+    value = item.value
+    assert value is not None  # noqa: S101  (placed evidence has a value)
+    if isinstance(value.content, bool):
+        text = "yes" if value.content else "no"
+    elif isinstance(value.content, str):
+        text = value.content
+    else:
+        text = f"{value.content:.4g}" + (f" {value.unit}" if value.unit not in {"", "1"} else "")
+    return f"{text} ({item.basis.value.lower()})"

@@ -1,0 +1,60 @@
+"""Verdicts -> how far a page's statements about an artifact can be believed.
+
+Pure but for `beta`. Claims about one fact are one group and count once: a page that repeats itself
+is neither better nor worse for it. It judges the page, so it is shown beside the score and is no
+part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.ranker.methodology import beta
+from services.ranker.methodology.definition import Methodology
+from services.ranker.model import ClaimVerdict, Interval, Verdict
+
+
+@dataclass(frozen=True)
+class PageReliability:
+    """A Beta posterior of the share of claim groups that hold.
+
+    `mean` and `interval` rest on the groups that were decided; `bounds` are the means if every
+    undecided group did not hold, and if every one did.
+    """
+
+    mean: float
+    interval: Interval
+    confirmed: int
+    refuted: int
+    undecided: int
+    bounds: Interval
+
+
+def reliability(verdicts: Iterable[ClaimVerdict], methodology: Methodology) -> PageReliability:
+    """How far the page can be believed.
+
+    A group is refuted when any of its claims is, confirmed when one is and none is refuted, and
+    undecided otherwise.
+    """
+    groups: dict[str, set[Verdict]] = {}
+    for verdict in verdicts:
+        group = verdict.claim.group or verdict.claim.id
+        groups.setdefault(group, set()).add(verdict.verdict)
+    refuted = sum(Verdict.REFUTED in group for group in groups.values())
+    confirmed = sum(
+        Verdict.CONFIRMED in group and Verdict.REFUTED not in group for group in groups.values()
+    )
+    undecided = len(groups) - confirmed - refuted
+    prior = methodology.prior
+    return PageReliability(
+        mean=beta.mean(confirmed, refuted, prior),
+        interval=beta.interval(confirmed, refuted, prior, methodology.level),
+        confirmed=confirmed,
+        refuted=refuted,
+        undecided=undecided,
+        bounds=Interval(
+            beta.mean(confirmed, refuted + undecided, prior),
+            beta.mean(confirmed + undecided, refuted, prior),
+        ),
+    )

@@ -97,9 +97,17 @@ def canonical(left: Dossier, right: Dossier, page_claims: Iterable[ClaimVerdict]
             "right", f"{right.artifact.id!r} is the left artifact too; name another one"
         )
     claims = tuple(page_claims)
+    left, right = _own(left), _own(right)
     if left.artifact.id < right.artifact.id:
         return Pair(left, right, claims, swapped=False)
     return Pair(right, left, claims, swapped=True)
+
+
+def _own(dossier: Dossier) -> Dossier:
+    """The dossier with evidence on its artifact's own claims alone."""
+    claims = {claim.id for claim in dossier.artifact.claims}
+    own = tuple(item for item in dossier.evidence if item.claim in claims)
+    return dossier if own == dossier.evidence else replace(dossier, evidence=own)
 
 
 def parse_day(text: str, today: date) -> date:

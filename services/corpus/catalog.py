@@ -30,20 +30,22 @@ class Registration:
 
 
 class Catalog:
-    """Corpora by registered name. Safe to share between threads."""
+    """Corpora by registered name; `cache` is a folder for what takes long to find out about them.
 
-    def __init__(self, registrations: Mapping[str, Registration], cache: Path) -> None:
-        self._registrations = dict(registrations)
+    Empty until `load`. Safe to share between threads.
+    """
+
+    def __init__(self, cache: Path) -> None:
         self._cache = FactCache(cache)
         self._corpora: dict[str, Corpus] = {}
         self._closed = threading.Event()
 
-    def load(self) -> None:
-        """Find and digest the shards of every corpus. Blocks; digests are kept in the cache.
+    def load(self, registrations: Mapping[str, Registration]) -> None:
+        """Find and digest the shards of these corpora. Blocks; digests are kept in the cache.
 
         Raises LayoutError when a directory is not a corpus.
         """
-        for name, registration in sorted(self._registrations.items()):
+        for name, registration in sorted(registrations.items()):
             files = find_shards(registration.root)
             shards = tuple(self._shard(file) for file in files)
             self._corpora[name] = Corpus(

@@ -62,7 +62,7 @@ def read_blocks(
     tail = 0  # bytes of the pieces after their last newline
     offset = 0
     damage: DataLoss | None = None
-    decoded = _decode(file, name)
+    decoded = decode_shard(file, name)
     try:
         while True:
             try:
@@ -102,8 +102,11 @@ def read_blocks(
         raise damage
 
 
-def _decode(file: Path, name: str) -> Generator[tuple[int, bytes], None, None]:
-    """Yield (compressed bytes read so far, what the last block decoded to)."""
+def decode_shard(file: Path, name: str) -> Generator[tuple[int, bytes], None, None]:
+    """Yield (compressed bytes read so far, what the last zstd block decoded to).
+
+    Raises DataLoss at damage, after all that stands before it.
+    """
     try:
         with file.open("rb", buffering=_READ_AHEAD) as source:
             yield from _Decoder(source, name).frames()

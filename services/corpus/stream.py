@@ -7,7 +7,7 @@ can stop a search that finds little.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -89,7 +89,7 @@ def chunks(
     jsonl: bool = False,
     chunk_bytes: int = 512 << 10,
     fragment_bytes: int = FRAGMENT_BYTES,
-) -> Iterator[Chunk | None]:
+) -> Generator[Chunk | None, None, None]:
     """Cut a resolved selection into chunks of at most `chunk_bytes`, or of one larger document.
 
     With `jsonl` the shards' own lines are delivered, unparsed unless the selection's filter or

@@ -60,7 +60,9 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     DELIVERY_DOCUMENTS: _Delivery.ValueType  # 1
     """Parsed documents with provenance."""
     DELIVERY_JSONL: _Delivery.ValueType  # 2
-    """The shards' own lines, byte for byte, newline-terminated."""
+    """The shards' own lines, byte for byte, newline-terminated. They are not checked: a line is
+    parsed only where the selection's subsets or `max_bytes` need to know what is in it.
+    """
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
     """How documents are delivered."""
@@ -70,7 +72,9 @@ DELIVERY_UNSPECIFIED: Delivery.ValueType  # 0
 DELIVERY_DOCUMENTS: Delivery.ValueType  # 1
 """Parsed documents with provenance."""
 DELIVERY_JSONL: Delivery.ValueType  # 2
-"""The shards' own lines, byte for byte, newline-terminated."""
+"""The shards' own lines, byte for byte, newline-terminated. They are not checked: a line is
+parsed only where the selection's subsets or `max_bytes` need to know what is in it.
+"""
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
 
 class _DefinitionPreset:
@@ -349,7 +353,9 @@ class DescribeCorpusResponse(_message.Message):
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetInfo]:
-        """The subsets found, and those published that were not found (with zero counts), by name."""
+        """The subsets found, by name; for the Pile also those published that were not found, with zero
+        counts.
+        """
 
     def __init__(
         self,
@@ -1086,7 +1092,7 @@ class BenchmarkStorageRequest(_message.Message):
     sample_bytes: _builtins.int
     """At most this many bytes of jsonl are taken from it; 0 means 8 MiB, at most 1 GiB."""
     repetitions: _builtins.int
-    """Timed repetitions of each codec: 3 to 100; 0 means 5."""
+    """Timed repetitions of each codec: 3 to 100; 0 means 9. A 99 % interval needs 8."""
     @_builtins.property
     def corpus(self) -> Global___CorpusRef:
         """Corpus whose shards are measured."""
@@ -1240,11 +1246,11 @@ class CodecResult(_message.Message):
     """Decompressed megabytes (10^6) a second on one core: median of the repetitions."""
     @_builtins.property
     def decompress_interval(self) -> _common_pb2.Interval:
-        """99 % interval of that median."""
+        """Interval of that median from its order statistics, at 99 % where there are 8 repetitions."""
 
     @_builtins.property
     def seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Each repetition in seconds."""
+        """Each repetition in seconds of processor time, which other work on the machine distorts least."""
 
     def __init__(
         self,

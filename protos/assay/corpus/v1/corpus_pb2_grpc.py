@@ -89,11 +89,14 @@ class CorpusServiceServicer(object):
     def StreamCorpus(self, request, context):
         """Streams the documents of a selection in the order of the shards. Every chunk carries the
         cursor of the position after it; a call with that cursor goes on with the next document, on
-        any replica that holds the same corpus.
+        any replica that holds the same corpus. The first selection that names a subset of a corpus
+        waits until every shard was read once, as DescribeCorpus does.
 
-        Errors: NOT_FOUND (corpus, split or subset), INVALID_ARGUMENT (limits, a malformed cursor),
-        FAILED_PRECONDITION (a cursor of another corpus or selection), DATA_LOSS (a damaged shard:
-        every document before the damage has been delivered; the message has shard and offset).
+        Errors: NOT_FOUND (corpus, split or subset), INVALID_ARGUMENT (selection, delivery, chunk
+        size, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus or
+        selection), DATA_LOSS (a damaged shard, or a line that is not a document: every document
+        before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED (TOO_LARGE:
+        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
         Safe to retry from the last cursor; each document is then delivered exactly once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -1,0 +1,65 @@
+"""Wires and runs the corpus service: `python -m services.corpus`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import grpc
+from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+
+from services.corpus.admin import CorpusAdminService
+from services.corpus.bpb.service import BpbScorer
+from services.corpus.catalog import Catalog, Registration
+from services.corpus.corpus import Kind, License
+from services.corpus.layout import LayoutError
+from services.corpus.reference import build
+from services.corpus.servicer import CorpusService
+from services.corpus.settings import CorpusSettings
+from services.rpc.server import Service, StartError, run
+from services.rpc.settings import load_settings
+
+
+def build_service(settings: CorpusSettings) -> Service:
+    """Return the service; nothing is opened before its `warm`."""
+    catalog = Catalog(settings.home_directory / "cache" / "corpus")
+    servicer = CorpusService(catalog, BpbScorer(settings.language_models), settings.threads)
+    admin = CorpusAdminService(catalog)
+
+    def register(server: grpc.aio.Server) -> None:
+        corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)
+        corpus_pb2_grpc.add_CorpusAdminServiceServicer_to_server(admin, server)
+
+    async def warm() -> None:
+        try:
+            await asyncio.to_thread(lambda: catalog.load(_registrations(settings)))
+        except (LayoutError, OSError) as error:
+            raise StartError(f"{settings.variable('corpora')}: {error}") from error
+
+    services = corpus_pb2.DESCRIPTOR.services_by_name.values()
+    return Service(
+        name="corpus",
+        register=register,
+        full_names=tuple(service.full_name for service in services),
+        warm=warm,
+        close=servicer.close,
+    )
+
+
+def _registrations(settings: CorpusSettings) -> dict[str, Registration]:
+    """Return the corpora of the settings, else the reference corpus, built if need be."""
+    if settings.corpora:
+        return {name: entry.registration() for name, entry in settings.corpora.items()}
+    root = build.ensure_reference_corpus(settings.home_directory)
+    license_ = License(build.LICENSE_ID, build.LICENSE_NAME, build.LICENSE_URL)
+    return {build.NAME: Registration(root, Kind.REFERENCE, build.SOURCE, license_)}
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    settings = load_settings(CorpusSettings)
+    return run(settings, build_service(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

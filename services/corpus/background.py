@@ -1,0 +1,78 @@
+"""Pulls a blocking iterator from a thread, no further ahead than one item."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import Executor, Future
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+# Steps that yielded nothing before a turn ends: a search that finds little must be stoppable, and
+# must let other streams have the thread. A step reads about a megabyte.
+_IDLE_STEPS = 8
+
+
+class BackgroundIterator(Generic[T]):
+    """Iterates a blocking generator in `executor`, for `async for` in the event loop.
+
+    While one item is being used, the next is made, and nothing beyond it: a consumer that stops
+    costs two items and no thread. The generator's None means "still looking" and is not passed
+    on. Use as an async context manager: leaving it, also by cancellation, closes the generator, in
+    a thread, as soon as the step that it is in has ended.
+    """
+
+    def __init__(self, generator: Generator[T | None, None, None], executor: Executor) -> None:
+        self._generator = generator
+        self._executor = executor
+        self._next: Future[T | None] | None = None
+        self._ended = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended = True
+        pending, self._next = self._next, None
+        if pending is not None and not pending.cancel():
+            pending.add_done_callback(lambda _: self._generator.close())
+            return
+        try:
+            self._executor.submit(self._generator.close)
+        except RuntimeError:  # the executor was shut down, so nothing runs in it any more
+            self._generator.close()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            pending = self._next or self._executor.submit(self._step)
+            self._next = pending
+            item = await asyncio.wrap_future(pending)
+            self._next = None
+            if item is not None:
+                self._next = self._executor.submit(self._step)
+                return item
+            if self._ended:
+                raise StopAsyncIteration
+
+    def _step(self) -> T | None:
+        for _ in range(_IDLE_STEPS):
+            if self._ended:
+                return None
+            try:
+                item = next(self._generator)
+            except StopIteration:
+                self._ended = True
+                return None
+            if item is not None:
+                return item
+        return None

@@ -1,0 +1,49 @@
+"""Sets what a corpus holds beside what was published of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.corpus.census import Census, Count
+from services.corpus.corpus import Corpus
+from services.corpus.published import CORPUS, SUBSETS, PublishedSubset
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A subset: counts here, its share of all text bytes in [0, 1], and the published figures."""
+
+    name: str
+    documents: int
+    text_bytes: int
+    share: float
+    published: PublishedSubset | None
+
+
+@dataclass(frozen=True)
+class Description:
+    """A census and its subsets by name: those found, and for the Pile those that were not."""
+
+    census: Census
+    subsets: tuple[Subset, ...]
+    documents_without_subset: int
+
+
+def describe(corpus: Corpus) -> Description:
+    """Describe a corpus. Blocks while the census is taken.
+
+    Raises DataLoss when a shard is damaged.
+    """
+    census = corpus.census()
+    if census.damage is not None:
+        raise census.damage
+    total = census.text_bytes
+    published = SUBSETS if corpus.ref.name == CORPUS else {}
+    names = sorted((census.subsets.keys() | published.keys()) - {""})
+    nothing = Count(0, 0)
+    subsets = []
+    for name in names:
+        count = census.subsets.get(name, nothing)
+        share = count.text_bytes / total if total else 0.0
+        subsets.append(Subset(name, count.documents, count.text_bytes, share, published.get(name)))
+    return Description(census, tuple(subsets), census.subsets.get("", nothing).documents)

@@ -1,0 +1,77 @@
+"""Settings of the corpus service, from ASSAY_CORPUS_* variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import SettingsConfigDict
+
+from services.corpus.catalog import Registration
+from services.corpus.corpus import Kind, License
+from services.rpc.settings import ServerSettings, port_field
+
+_HOME = Path("~/.local/share/assay")
+
+
+class CorpusEntry(BaseModel):
+    """One corpus, as a setting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="Directory with train/NN.jsonl.zst, val and test.")
+    kind: Literal["complete", "sample", "reference"] = Field(
+        description="The whole corpus of that name, some of its documents, or a stand-in."
+    )
+    source: str = Field("", description="Where it came from, in words.")
+    license: str = Field("", description="SPDX id, or a short name, of the collection's licence.")
+    license_name: str = Field("", description="Full name of the licence.")
+    license_url: str = Field("", description="Where the licence can be read.")
+
+    def registration(self) -> Registration:
+        """Return what the catalog needs of it."""
+        return Registration(
+            self.path.expanduser(),
+            Kind(self.kind),
+            self.source,
+            License(self.license, self.license_name, self.license_url),
+        )
+
+
+class CorpusSettings(ServerSettings):
+    """Which corpora are served and which language models score on them. Frozen."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_CORPUS_")
+
+    port: int = port_field(50052, "of the gRPC server")
+    health_port: int = port_field(50062, "of the health service without TLS")
+    metrics_port: int = port_field(50072, "of the Prometheus page")
+    corpora: dict[str, CorpusEntry] = Field(
+        {},
+        description='JSON object: name -> {"path", "kind": complete|sample|reference, "source", '
+        '"license", "license_name", "license_url"}. Default: "python-reference", built from '
+        "Python's own sources and documentation.",
+    )
+    language_models: dict[str, Path] = Field(
+        {},
+        description="JSON object: name -> directory of a language model in Hugging Face's layout. "
+        "The reference model that comes with the package is always there.",
+    )
+    reader_threads: int = Field(
+        0, ge=0, le=256, description="Threads that read shards; 0: two more than processors."
+    )
+    home: Path = Field(
+        _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."
+    )
+
+    @property
+    def threads(self) -> int:
+        """Threads that read shards, at least 1."""
+        return self.reader_threads or len(os.sched_getaffinity(0)) + 2
+
+    @property
+    def home_directory(self) -> Path:
+        """ASSAY_HOME, absolute."""
+        return self.home.expanduser().absolute()

@@ -1,0 +1,233 @@
+"""Measures how well a corpus is stored: `python -m services.corpus.storage_benchmark`.
+
+Reads one JSON object from stdin,
+
+    {"shards": [{"path", "file"}, ...], "sample_bytes", "repetitions"}
+
+and prints JSON lines: {"step", "done", "total"} as it goes, then {"result": ...}, or {"damage":
+{"shard", "offset", "problem"}}. Run in a process of its own, whose peak memory is the streaming's.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from services.corpus.median import median, median_interval
+from services.corpus.shards import decode_shard, read_blocks
+from services.errors import DataLoss
+
+# Decoders are fed pieces of this size, as when reading from a disk.
+_PIECE_BYTES = 128 << 10
+_GZIP_WBITS = 31
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Text of the first shards and what it is stored as: one compressed prefix a shard."""
+
+    text: bytes
+    stored: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One codec's form of the sample, and how to decode it piece by piece."""
+
+    name: str
+    parts: tuple[bytes, ...]
+    decode: Callable[[bytes], int]
+
+    def run(self) -> int:
+        """Decode the sample once; return its size in bytes."""
+        return sum(self.decode(part) for part in self.parts)
+
+    @property
+    def compressed_bytes(self) -> int:
+        """Size of the sample in this codec's form."""
+        return sum(len(part) for part in self.parts)
+
+
+def main() -> None:
+    """Measure what stdin asks for."""
+    request = json.load(sys.stdin)
+    try:
+        for update in measure(
+            [(shard["path"], Path(shard["file"])) for shard in request["shards"]],
+            request["sample_bytes"],
+            request["repetitions"],
+        ):
+            print(json.dumps(update), flush=True)
+    except DataLoss as error:
+        damage = {"shard": error.shard, "offset": error.offset, "problem": error.problem}
+        print(json.dumps({"damage": damage}), flush=True)
+
+
+def measure(
+    shards: Sequence[tuple[str, Path]], sample_bytes: int, repetitions: int
+) -> Iterator[dict[str, Any]]:
+    """Yield progress, then {"result": ...}. `shards` are (path in the corpus, file), not empty.
+
+    Speeds are of processor time on one thread, so that another process's load on the machine
+    distorts them little; the codecs take turns, so that what it does distort it distorts alike.
+    """
+    makers = _makers()
+    total = 3 + len(makers) + repetitions
+    done = 0
+
+    def progress(step: str) -> dict[str, Any]:
+        nonlocal done
+        done += 1
+        return {"step": step, "done": done, "total": total}
+
+    yield progress("streaming a whole shard")
+    streaming = streaming_memory(*shards[0])
+    yield progress("reading the sample")
+    sample = read_sample(shards, sample_bytes)
+    yield progress("parsing with zstandard and json")
+    plain = plain_parse(shards, sample.text.count(b"\n"))
+    codecs = []
+    for name, make in makers.items():
+        yield progress(f"compressing with {name}")
+        codecs.append(make(sample))
+    seconds: dict[str, list[float]] = {codec.name: [] for codec in codecs}
+    for turn in range(repetitions):
+        yield progress(f"decompressing, turn {turn + 1} of {repetitions}")
+        # A codec is not always measured after the same one.
+        first = turn % len(codecs)
+        for codec in codecs[first:] + codecs[:first]:
+            begin = time.process_time()
+            size = codec.run()
+            seconds[codec.name].append(time.process_time() - begin)
+            if size != len(sample.text):
+                raise RuntimeError(f"{codec.name} gave back {size} of {len(sample.text)} bytes")
+    yield {
+        "result": {
+            "sample_bytes": len(sample.text),
+            "codecs": [_speed(codec, sample, seconds[codec.name]) for codec in codecs],
+            "streaming": streaming,
+            "plain_parse": plain,
+        }
+    }
+
+
+def streaming_memory(path: str, file: Path) -> dict[str, Any]:
+    """Read a shard as the service does; return its size and the peak memory's growth in bytes."""
+    before = _peak_bytes()
+    jsonl_bytes = sum(len(block.data) for block in read_blocks(file, path))
+    return {
+        "shard": path,
+        "jsonl_bytes": jsonl_bytes,
+        "peak_growth_bytes": _peak_bytes() - before,
+    }
+
+
+def read_sample(shards: Sequence[tuple[str, Path]], sample_bytes: int) -> Sample:
+    """Take about `sample_bytes` of text, to the next zstd block, from the first shards."""
+    text: list[bytes] = []
+    stored: list[bytes] = []
+    left = sample_bytes
+    for path, file in shards:
+        end = 0
+        for offset, piece in decode_shard(file, path):
+            text.append(piece)
+            left -= len(piece)
+            end = offset
+            if left <= 0:
+                break
+        with file.open("rb") as source:
+            stored.append(source.read(end))
+        if left <= 0:
+            break
+    return Sample(b"".join(text), tuple(stored))
+
+
+def plain_parse(shards: Sequence[tuple[str, Path]], wanted: int) -> dict[str, int]:
+    """Parse the first `wanted` lines with zstandard and json alone."""
+    lines = parsed = 0
+    for _, file in shards:
+        with (
+            file.open("rb") as source,
+            zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True) as decoder,
+        ):
+            for line in io.TextIOWrapper(decoder, encoding="utf-8", newline="\n"):
+                if lines == wanted:
+                    return {"lines": lines, "parsed": parsed}
+                lines += 1
+                try:
+                    document = json.loads(line)
+                except ValueError:
+                    continue
+                parsed += isinstance(document, dict) and isinstance(document.get("text"), str)
+    return {"lines": lines, "parsed": parsed}
+
+
+def _makers() -> dict[str, Callable[[Sample], Codec]]:
+    def zstd(level: int) -> Callable[[Sample], Codec]:
+        def make(sample: Sample) -> Codec:
+            compressed = zstandard.ZstdCompressor(level=level).compress(sample.text)
+            return Codec(f"zstd-{level}", (compressed,), _decode_zstd)
+
+        return make
+
+    def gzip6(sample: Sample) -> Codec:
+        return Codec("gzip-6", (gzip.compress(sample.text, 6, mtime=0),), _decode_gzip)
+
+    return {
+        "stored": lambda sample: Codec("stored", sample.stored, _decode_zstd),
+        "gzip-6": gzip6,
+        **{f"zstd-{level}": zstd(level) for level in (1, 3, 19)},
+    }
+
+
+def _decode_zstd(data: bytes) -> int:
+    decoder = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+    return _feed(data, decoder.decompress)
+
+
+def _decode_gzip(data: bytes) -> int:
+    return _feed(data, zlib.decompressobj(_GZIP_WBITS).decompress)
+
+
+def _feed(data: bytes, decode: Callable[[memoryview], bytes]) -> int:
+    view = memoryview(data)
+    starts = range(0, len(data), _PIECE_BYTES)
+    return sum(len(decode(view[start : start + _PIECE_BYTES])) for start in starts)
+
+
+def _speed(codec: Codec, sample: Sample, seconds: Sequence[float]) -> dict[str, Any]:
+    speeds = [len(sample.text) / 1e6 / max(taken, 1e-9) for taken in seconds]
+    return {
+        "codec": codec.name,
+        "ratio": len(sample.text) / codec.compressed_bytes,
+        "decompress_mb_per_second": median(speeds),
+        "decompress_interval": asdict(median_interval(speeds, 0.99)),
+        "seconds": list(seconds),
+    }
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process so far, in bytes.
+
+    From the kernel's figure of this address space: getrusage's is never below what the parent
+    process had when it started this one.
+    """
+    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{_STATUS} does not say the peak resident memory")
+
+
+if __name__ == "__main__":
+    main()

@@ -67,7 +67,7 @@ def _digest(document: object) -> str:
 def _artifact(fields: _Fields) -> Artifact:
     fields.only(
         "kind", "schema", "id", "name", "type", "description", "license", "pricing", "released",
-        "published", "capabilities", "claims",
+        "published", "subject", "capabilities", "claims",
     )  # fmt: skip
     identifier = fields.text("id")
     return Artifact(
@@ -81,6 +81,7 @@ def _artifact(fields: _Fields) -> Artifact:
         claims=_unique(fields, "claims", lambda nested: _claim(nested, identifier)),
         published=_published(fields.nested("published")) if fields.has("published") else None,
         digest="",
+        subject=fields.text("subject", ""),
         released=_day(fields, "released") if fields.has("released") else None,
     )
 

@@ -52,13 +52,13 @@ class Aspect(StrEnum):
     """Which kind of fact a claim is about; it decides which stand-ins may decide the claim."""
 
     SIZE = "size"  # parameters, counts of modules
-    SHAPE = "shape"  # tensors, strides, layers, preprocessing
+    SHAPE = "shape"  # tensors, strides, layers
     SPEED = "speed"  # latency and throughput of a model
     ACCURACY = "accuracy"  # how right the answers are
     STORAGE = "storage"  # format, compression and reading of stored documents
     METRIC = "metric"  # whether a figure of merit can be computed as described
     COMPOSITION = "composition"  # how much of what a whole corpus holds
-    PUBLICATION = "publication"  # what was published, when, under which terms
+    PUBLICATION = "publication"  # what was published (configuration included), when, on what terms
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,7 @@ class Artifact:
     claims: tuple[Claim, ...]
     published: PublishedScore | None
     digest: str
+    subject: str = ""
     released: date | None = None
 
 

@@ -1,0 +1,178 @@
+"""A claim and its evidence -> a verdict.
+
+Pure, and a function of nothing else, so that a stored piece of evidence gives the same verdict
+whenever it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from services.ranker.model import (
+    Aspect,
+    Basis,
+    Boolean,
+    Bound,
+    Claim,
+    ClaimVerdict,
+    Equals,
+    Evidence,
+    Interval,
+    SubjectRelation,
+    Text,
+    Value,
+    Verdict,
+)
+
+DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
+    SubjectRelation.EXACT: frozenset(Aspect),
+    SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: frozenset(
+        {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
+    ),
+    SubjectRelation.SAMPLE: frozenset({Aspect.STORAGE, Aspect.METRIC}),
+    SubjectRelation.PROXY: frozenset(),
+}
+"""Which aspects of a thing each kind of stand-in can decide."""
+
+_STAND_IN = {
+    SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
+    SubjectRelation.SAMPLE: "a sample, not drawn at random,",
+    SubjectRelation.PROXY: "a stand-in",
+}
+
+
+def decides(relation: SubjectRelation, aspect: Aspect) -> bool:
+    """Whether an observation of that relation may decide a claim about that aspect."""
+    return aspect in DECIDES[relation]
+
+
+def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> ClaimVerdict:
+    """Return the verdict on `claim` that `evidence` allows.
+
+    `unobserved` says why there is no evidence, or none that decides, when that is known.
+    """
+    verdict, reason = _judge(claim, evidence, unobserved)
+    return ClaimVerdict(
+        claim=claim,
+        verdict=verdict,
+        basis=evidence.basis if evidence is not None else None,
+        evidence=evidence,
+        reason=reason,
+        contradicts=claim.contradicts,
+    )
+
+
+def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
+    """Return the piece of evidence that a verdict rests on: the latest of those that can decide.
+
+    When none can decide, the latest that is there, for orientation. Of several as late as each
+    other the one with the greatest digest, so that the choice does not depend on their order.
+    """
+    return max(
+        evidence,
+        key=lambda item: (decides(item.relation, claim.aspect), item.time, item.digest),
+        default=None,
+    )
+
+
+def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
+    if claim.undecidable is not None:
+        return claim.undecidable.verdict, claim.undecidable.reason
+    if evidence is None or evidence.value is None:
+        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
+    if not decides(evidence.relation, claim.aspect):
+        seen = f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
+        return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, seen), claim)
+    assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
+    verdict = _compare(claim.bound, evidence.value, evidence.interval)
+    return verdict, _explain(verdict, claim.bound, evidence)
+
+
+def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
+    """Wholly inside is CONFIRMED, wholly outside REFUTED, else INCONCLUSIVE."""
+    if isinstance(bound, Text | Boolean):
+        same = type(bound.value) is type(value.content) and bound.value == value.content
+        return Verdict.CONFIRMED if same else Verdict.REFUTED
+    number = value.number
+    if number is None or value.unit != bound.unit:
+        # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
+        return Verdict.INCONCLUSIVE
+    low, high = ends(bound)
+    least, most = (number, number) if interval is None else (interval.low, interval.high)
+    if low <= least and most <= high:
+        return Verdict.CONFIRMED
+    if most < low or least > high:
+        return Verdict.REFUTED
+    return Verdict.INCONCLUSIVE
+
+
+def ends(bound: Bound) -> tuple[float, float]:
+    """Return the ends of what a numeric bound allows, tolerance included."""
+    if isinstance(bound, Equals):
+        return bound.value - bound.tolerance, bound.value + bound.tolerance
+    if isinstance(bound, Text | Boolean):
+        raise TypeError(f"{bound!r} has no ends")
+    return (
+        -math.inf if bound.low is None else bound.low,
+        math.inf if bound.high is None else bound.high,
+    )
+
+
+def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    how = {Basis.MEASURED: "measured", Basis.SOURCED: "published", Basis.DERIVED: "computed"}
+    found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
+    relation = {
+        Verdict.CONFIRMED: "which is",
+        Verdict.REFUTED: "which is not",
+        Verdict.INCONCLUSIVE: "which may or may not be",
+    }[verdict]
+    return f"{found}, {relation} {allowed(bound)}"
+
+
+def allowed(bound: Bound) -> str:
+    """What a bound allows, in words."""
+    if isinstance(bound, Text):
+        return f'"{bound.value}"'
+    if isinstance(bound, Boolean):
+        return "yes" if bound.value else "no"
+    unit = _unit(bound.unit)
+    if isinstance(bound, Equals):
+        give = f" give or take {bound.tolerance:,.10g}" if bound.tolerance else ""
+        return f"{bound.value:,.10g}{give}{unit}"
+    if bound.low is None:
+        return f"at most {bound.high:,.10g}{unit}"
+    if bound.high is None:
+        return f"at least {bound.low:,.10g}{unit}"
+    return f"{bound.low:,.10g} to {bound.high:,.10g}{unit}"
+
+
+def show(value: Value, interval: Interval | None = None) -> str:
+    """Show a value to a reader, with its interval when it has one that is wider than a point."""
+    content = value.content
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    if isinstance(content, str):
+        return f'"{content}"'
+    text = f"{content:,.4g}" if not float(content).is_integer() else f"{content:,.0f}"
+    if interval is not None and interval.low < interval.high:
+        text += f" (from {_end(interval.low)} to {_end(interval.high)})"
+    return text + _unit(value.unit)
+
+
+def _end(end: float) -> str:
+    return "any" if math.isinf(end) else f"{end:,.4g}"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit in ("", "1") else f" {unit}"
+
+
+def _joined(reason: str, claim: Claim) -> str:
+    """Return the reason, and what would make the claim testable."""
+    return f"{reason}; testable with {claim.needs}" if claim.needs else reason
+
+
+def _and(first: str, second: str) -> str:
+    return f"{first}; {second}" if first else second

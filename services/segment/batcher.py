@@ -31,6 +31,9 @@ from services.segment.cost import Cost
 # A probe is taken after this many seconds, or this many expected batches, without a batch.
 _PROBE_SECONDS = 1.0
 _PROBE_BATCHES = 10
+# A window that is cut short for a deadline leaves this many times a batch's expected seconds:
+# less, and a timer that fires late makes the item hopeless.
+_SLACK = 1.25
 # What a caller is told to wait at least: a shorter pause is not worth a round trip.
 _MIN_RETRY = 0.01
 
@@ -199,7 +202,7 @@ class Batcher:
         if limits.window == 0 or len(self._queue) >= limits.max_batch:
             return -math.inf
         first = next(iter(self._queue))
-        needed = self.cost.upper(len(self._queue)) + self.reserve
+        needed = _SLACK * self.cost.upper(len(self._queue)) + self.reserve
         earliest = min(ticket.deadline for ticket in self._queue)
         return min(first.queued_at + limits.window, earliest - needed)
 

@@ -1,0 +1,59 @@
+"""Fixtures of the segment tests: a tiny model, and servers that serve it in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from assay.segment.v1 import segment_pb2_grpc
+
+from services.rpc.server import Server, build_server
+from services.segment.__main__ import build_service
+from services.segment.settings import SegmentSettings
+from tests.segment import tiny_model
+
+Start = Callable[..., Awaitable["Client"]]
+
+
+class Client:
+    """Stubs of a running server, over a real socket."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        limit = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=limit)
+        self.segment = segment_pb2_grpc.SegmentServiceStub(self.channel)
+        self.admin = segment_pb2_grpc.SegmentAdminServiceStub(self.channel)
+
+
+@pytest.fixture(scope="session")
+def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.write(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+async def start(tiny_directory: Path) -> AsyncIterator[Start]:
+    """Start a server with the tiny model, or with other settings; return its client."""
+    clients: list[Client] = []
+
+    async def starter(**settings: Any) -> Client:
+        values = {
+            "port": 0,
+            "health_port": 0,
+            "metrics_port": 0,
+            "models": [tiny_directory],
+            "threads": 1,
+        } | settings
+        config = SegmentSettings(**values)
+        server = build_server(config, build_service(config))
+        await server.start()
+        clients.append(Client(server))
+        return clients[-1]
+
+    yield starter
+    for client in clients:
+        await client.channel.close()
+        await client.server.stop(0)

@@ -796,22 +796,29 @@ class Definition(_message.Message):
     PRESET_FIELD_NUMBER: _builtins.int
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
+    SPECIAL_TOKENS_FIELD_NUMBER: _builtins.int
     preset: Global___DefinitionPreset.ValueType
     """Starting point; a field below that is set takes its place."""
     max_length: _builtins.int
     """Window in tokens, at most the model's; 0 means the model's."""
     prefix: Global___PrefixToken.ValueType
     """Token before the first one."""
+    special_tokens: _builtins.bool
+    """Also score the special tokens that the tokenizer puts around a text by itself, as lm-eval does
+    unless told add_bos_token=False: a Llama tokenizer's texts then begin with the likelihood of a
+    second beginning of sequence, which belongs to no byte of the text.
+    """
     def __init__(
         self,
         *,
         preset: Global___DefinitionPreset.ValueType = ...,
         max_length: _builtins.int = ...,
         prefix: Global___PrefixToken.ValueType = ...,
+        special_tokens: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_length", b"max_length", "prefix", b"prefix", "preset", b"preset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_length", b"max_length", "prefix", b"prefix", "preset", b"preset", "special_tokens", b"special_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,73 @@
+"""What scoring needs of a language model, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.corpus.bpb.windows import Window
+
+
+@dataclass(frozen=True)
+class License:
+    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
+
+    id: str
+    name: str
+    url: str = ""
+    research_only: bool = False
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is, known without loading it.
+
+    `digest` is "sha256:<hex>" over the names and contents of the model's files, `max_length` its
+    longest window in tokens, `parameters` their count, `reference` true for a small stand-in that
+    this project trained, `engine` what runs it.
+    """
+
+    name: str
+    version: str
+    digest: str
+    architecture: str
+    max_length: int
+    parameters: int
+    license: License
+    reference: bool
+    engine: str
+
+
+class LanguageModel(Protocol):
+    """A loaded causal language model. Used by one thread at a time."""
+
+    @property
+    def prefix_token(self) -> int:
+        """Id of the token that stands before a document: BOS where there is one, else EOS."""
+        ...
+
+    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """Tokenize a text, which may hold lone surrogates.
+
+        `special_tokens` adds those that the tokenizer puts around a text by itself.
+        """
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens that `encode` made without special tokens."""
+        ...
+
+    def batch_size(self, length: int) -> int:
+        """Return how many windows of `length` input tokens are best scored at once, at least 1."""
+        ...
+
+    def log_likelihoods(self, windows: Sequence[Window]) -> list[npt.NDArray[np.float32]]:
+        """Return log p of every target of every window, in nats.
+
+        The windows' inputs are of one length: nothing is padded.
+        """
+        ...

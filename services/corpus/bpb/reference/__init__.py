@@ -1,0 +1,1 @@
+"""The packaged reference language model, and how it was made."""

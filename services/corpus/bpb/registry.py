@@ -1,0 +1,118 @@
+"""Language models by registered name. Callers never give a path."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.corpus.bpb import onnx_model
+from services.corpus.bpb.language_model import LanguageModel, ModelInfo
+from services.corpus.bpb.model_directory import (
+    ByteManifest,
+    HuggingFaceModel,
+    digest,
+    read_directory,
+)
+from services.errors import NotFound, PreconditionFailed
+
+REFERENCE = "byte-reference"
+_REFERENCE_DIRECTORY = Path(__file__).parent / "reference"
+_TORCH_ENGINE = "torch-cpu"
+_SHORT_DIGEST = 12
+
+
+class Registry:
+    """Finds and loads models. The packaged reference model is always among them.
+
+    A directory is read when it is first needed, and `check` reads all of them; digests are taken
+    when first asked for, and a model is loaded when it is first scored. The last one stays loaded.
+    """
+
+    def __init__(self, directories: Mapping[str, Path]) -> None:
+        """Register directories by name."""
+        self._directories = {REFERENCE: _REFERENCE_DIRECTORY, **directories}
+        self._found: dict[str, ByteManifest | HuggingFaceModel] = {}
+        self._infos: dict[str, ModelInfo] = {}
+        self._loaded: tuple[str, LanguageModel] | None = None
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Read what every directory says about itself.
+
+        Raises InvalidArgument, naming what is missing, for one that is not a model's.
+        """
+        with self._lock:
+            for name in self._directories:
+                self._find(name)
+
+    def list(self) -> list[ModelInfo]:
+        """Describe every model, by name. The first call reads all of their files."""
+        return [self.describe(name) for name in sorted(self._directories)]
+
+    def describe(self, name: str) -> ModelInfo:
+        """Describe a model. The first call on it reads all of its files.
+
+        Raises NotFound, listing those that are registered.
+        """
+        with self._lock:
+            found = self._find(name)
+            if name not in self._infos:
+                self._infos[name] = _info(name, found)
+            return self._infos[name]
+
+    def load(self, name: str) -> LanguageModel:
+        """Load a model, or return it when it was the last one loaded. Blocks.
+
+        Raises NotFound; PreconditionFailed when what runs it is not installed, or its file is not
+        the one that its manifest describes; InvalidArgument when it can't be loaded.
+        """
+        with self._lock:
+            found = self._find(name)
+            if self._loaded is None or self._loaded[0] != name:
+                self._loaded = None  # two models need not fit into memory
+                self._loaded = (name, _load(name, found))
+            return self._loaded[1]
+
+    def _find(self, name: str) -> ByteManifest | HuggingFaceModel:
+        if name not in self._directories:
+            raise NotFound("language model", name, self._directories)
+        if name not in self._found:
+            self._found[name] = read_directory(name, self._directories[name])
+        return self._found[name]
+
+
+def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
+    content = digest(found.files)
+    if isinstance(found, ByteManifest):
+        version, reference, engine = found.version, found.reference, onnx_model.ENGINE
+    else:
+        # Their directories carry no version: the content is the version.
+        version = content.removeprefix("sha256:")[:_SHORT_DIGEST]
+        reference, engine = False, _TORCH_ENGINE
+    return ModelInfo(
+        name=name,
+        version=version,
+        digest=content,
+        architecture=found.architecture,
+        max_length=found.max_length,
+        parameters=found.parameters,
+        license=found.license,
+        reference=reference,
+        engine=engine,
+    )
+
+
+def _load(name: str, found: ByteManifest | HuggingFaceModel) -> LanguageModel:
+    if isinstance(found, ByteManifest):
+        return onnx_model.OnnxByteModel(found)
+    try:
+        module = importlib.import_module("services.corpus.bpb.torch_model")
+    except ImportError as error:
+        raise PreconditionFailed(
+            f"scoring {name} needs {error.name}, which is not installed on the server: "
+            "pip install 'assay[score]'"
+        ) from error
+    model: LanguageModel = module.TorchModel(name, found)
+    return model

@@ -1,0 +1,160 @@
+"""Scores documents with a model: text to tokens to windows to batches to sums.
+
+The result is a function of the documents, the model and the definition. Batches hold windows of
+one length and one document, so a document's figure does not depend on its neighbours, and nothing
+is padded.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.figures import DocumentScore, Figures, Score
+from services.corpus.bpb.language_model import LanguageModel
+from services.corpus.bpb.windows import Window, rolling_windows
+from services.corpus.documents import Document
+from services.errors import InternalError, InvalidArgument
+
+
+class CancelledError(Exception):
+    """The caller no longer wants the result."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Figures so far. Until the documents are counted the total is 0 and the time left None."""
+
+    overall: Score
+    subsets: dict[str, Score]
+    documents_total: int
+    tokens_per_second: float
+    seconds_left: float | None
+
+
+class Scoring:
+    """One scoring: `run` blocks in a thread of its own, the rest is for other threads."""
+
+    def __init__(self) -> None:
+        self._figures = Figures()
+        self._documents_total = 0
+        self._bytes_total = 0
+        self._bytes = 0
+        self._tokens = 0
+        self._began = math.nan
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Make `run` end at the next batch."""
+        self._cancelled.set()
+
+    def running(self) -> Running:
+        """Say how far it is."""
+        with self._lock:
+            figures = self._figures
+            seconds = time.monotonic() - self._began if self._tokens else 0.0
+            return Running(
+                overall=figures.overall,
+                subsets=figures.subsets,
+                documents_total=self._documents_total,
+                tokens_per_second=self._tokens / seconds if seconds else 0.0,
+                seconds_left=(
+                    seconds / self._bytes * (self._bytes_total - self._bytes)
+                    if self._bytes
+                    else None
+                ),
+            )
+
+    def run(
+        self,
+        model: LanguageModel,
+        definition: Definition,
+        documents: Callable[[], Iterator[Document]],
+    ) -> Figures:
+        """Count the documents, then score them by a resolved definition.
+
+        Raises InvalidArgument when there are none, InternalError when the model gives a likelihood
+        that is not a finite number (no figure then counts), CancelledError after `cancel`, and
+        whatever reading the documents raises.
+        """
+        count, size = 0, 0
+        for document in documents():
+            self._check()
+            count, size = count + 1, size + len(document.text)
+        if not count:
+            raise InvalidArgument("selection", "no document is in it; select more")
+        with self._lock:
+            self._documents_total, self._bytes_total = count, size
+            self._began = time.monotonic()
+        for document in documents():
+            score = score_document(model, definition, document, self._progress)
+            with self._lock:
+                self._figures.add(score)
+                self._bytes += score.text_bytes
+        return self._figures
+
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise CancelledError
+
+    def _progress(self, tokens: int) -> None:
+        self._check()
+        with self._lock:
+            self._tokens += tokens
+
+
+def score_document(
+    model: LanguageModel,
+    definition: Definition,
+    document: Document,
+    progress: Callable[[int], None] = lambda _: None,
+) -> DocumentScore:
+    """Score one document by a resolved definition.
+
+    Before every batch and at the end `progress` is called with the tokens scored since the last
+    call; what it raises ends the scoring.
+    """
+    # A lone surrogate, three bytes in WTF-8, is one in the string too; models see to it themselves.
+    text = document.text.decode("utf-8", "surrogatepass")
+    tokens = model.encode(text)
+    round_trips = model.decode(tokens) == text
+    if definition.special_tokens:
+        tokens = model.encode(text, special_tokens=True)
+    windows = rolling_windows(tokens, model.prefix_token, definition.max_length)
+    sums: list[float] = []
+    scored = 0
+    for batch in _batches(windows, model.batch_size):
+        progress(scored)
+        scored = sum(len(window.targets) for window in batch)
+        for row in model.log_likelihoods(batch):
+            if not np.isfinite(row).all():
+                raise InternalError(
+                    "the model gave a likelihood that is not a finite number for document "
+                    f"{document.id}; nothing was counted"
+                )
+            sums.append(math.fsum(row.tolist()))
+    progress(scored)
+    # Subtracting from 0 makes the sum of nothing 0 and not -0.
+    nats = 0.0 - math.fsum(sums)
+    size = len(document.text)
+    return DocumentScore(document.id, document.subset, nats, size, len(tokens), round_trips)
+
+
+def _batches(windows: Iterator[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:
+    """Group windows whose inputs have one length, in order."""
+    batch: list[Window] = []
+    for window in windows:
+        length = len(window.inputs)
+        if batch and (len(batch[0].inputs) != length or len(batch) >= batch_size(length)):
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch

@@ -101,7 +101,7 @@ def take_census(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Cen
                         document = parse_line(line, shard.path, number)
                     except BadLineError as error:
                         raise DataLoss(
-                            shard.path, block.offset, f"line {number} {error}, read up to here,"
+                            shard.path, block.offset, f"line {number} {error},"
                         ) from None
                     tally.add(document.subset, document.text)
                     documents += 1

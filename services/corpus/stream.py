@@ -261,7 +261,7 @@ class _Reader:
                     continue
                 document = parse_line(raw, path, number) if parse else None
             except BadLineError as error:
-                raise DataLoss(path, offset, f"line {number} {error}, read up to here,") from None
+                raise DataLoss(path, offset, f"line {number} {error},") from None
             if document and max_bytes:
                 if self._text_bytes + len(document.text) > max_bytes:
                     self._full = True

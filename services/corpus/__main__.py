@@ -23,7 +23,8 @@ from services.rpc.settings import load_settings
 def build_service(settings: CorpusSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
     catalog = Catalog(settings.home_directory / "cache" / "corpus")
-    servicer = CorpusService(catalog, BpbScorer(settings.language_models), settings.threads)
+    scorer = BpbScorer(settings.language_models)
+    servicer = CorpusService(catalog, scorer, settings.threads)
     admin = CorpusAdminService(catalog)
 
     def register(server: grpc.aio.Server) -> None:
@@ -35,6 +36,11 @@ def build_service(settings: CorpusSettings) -> Service:
             await asyncio.to_thread(lambda: catalog.load(_registrations(settings)))
         except (LayoutError, OSError) as error:
             raise StartError(f"{settings.variable('corpora')}: {error}") from error
+        await scorer.open()
+
+    async def close() -> None:
+        await scorer.close()
+        await servicer.close()
 
     services = corpus_pb2.DESCRIPTOR.services_by_name.values()
     return Service(
@@ -42,7 +48,7 @@ def build_service(settings: CorpusSettings) -> Service:
         register=register,
         full_names=tuple(service.full_name for service in services),
         warm=warm,
-        close=servicer.close,
+        close=close,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -148,7 +149,8 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         wanted = replies.selection_of(request.selection)
         selection = await self._count(lambda: corpus.resolve(wanted), unless=not wanted.filters)
         request.corpus.CopyFrom(replies.corpus_ref(corpus))
-        async with aclosing(self._scorer.score(request, corpus.documents(selection))) as updates:
+        documents = partial(corpus.documents, selection)
+        async with aclosing(self._scorer.score(request, documents)) as updates:
             async for update in updates:
                 await context.write(update)
 

@@ -50,7 +50,7 @@ def decides(relation: SubjectRelation, aspect: Aspect) -> bool:
 def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> ClaimVerdict:
     """Return the verdict on `claim` that `evidence` allows.
 
-    `unobserved` says why there is no evidence, or none that decides, when that is known.
+    `unobserved` says why nothing was measured, or nothing that decides, when that is known.
     """
     verdict, reason = _judge(claim, evidence, unobserved)
     return ClaimVerdict(
@@ -86,7 +86,8 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, seen), claim)
     assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
     verdict = _compare(claim.bound, evidence.value, evidence.interval)
-    return verdict, _explain(verdict, claim.bound, evidence)
+    reason = _explain(verdict, claim.bound, evidence)
+    return verdict, f"{reason} (not measured: {unobserved})" if unobserved else reason
 
 
 def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:

@@ -1,0 +1,92 @@
+"""Comparisons as callers get them: evidence from the store, the answer from the cache if need be.
+
+Reads evidence and makes none, so the key of the answer does not change while it is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+import structlog
+from assay.ranker.v1 import ranker_pb2 as pb
+
+from services.ranker import compare_reply
+from services.ranker.cache import Cache
+from services.ranker.compare import canonical, compare, key, parse_day
+from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.score import Dossier
+from services.ranker.model import Artifact, Claim, ClaimVerdict, Evidence, Page
+from services.ranker.registry import Registry
+from services.ranker.store import Store
+from services.ranker.verdict import choose, judge
+
+_log = structlog.get_logger(__name__)
+
+
+class Comparisons:
+    """Compares registered artifacts by the evidence that is stored."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        cache: Cache[pb.CompareResponse],
+        methodology: Methodology,
+        *,
+        today: Callable[[], date],
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._cache = cache
+        self._methodology = methodology
+        self._today = today
+
+    async def compare(self, left: str, right: str, as_of: str) -> pb.CompareResponse:
+        """Return the comparison in the caller's order. Raises `NotFound` and `InvalidArgument`."""
+        artifacts = self._registry.artifact(left), self._registry.artifact(right)
+        day = parse_day(as_of, self._today())
+        sides = await self._dossier(artifacts[0]), await self._dossier(artifacts[1])
+        page = self._registry.page_of(left, right)
+        page_claims = (await self._judged(page))[1] if page else ()
+        pair = canonical(*sides, page_claims)
+        first = replace(pair, swapped=False)
+
+        async def compute() -> pb.CompareResponse:
+            return compare_reply.reply(compare(first, self._methodology, day))
+
+        found, info = await self._cache.get(key(pair, self._methodology, day), compute)
+        reply = pb.CompareResponse()
+        reply.CopyFrom(found)
+        if pair.swapped:
+            compare_reply.exchange(reply)
+        reply.cache.CopyFrom(compare_reply.cache_info(info))
+        return reply
+
+    async def _dossier(self, artifact: Artifact) -> Dossier:
+        evidence, verdicts = await self._judged(artifact)
+        return Dossier(artifact, evidence, verdicts)
+
+    async def _judged(
+        self, subject: Artifact | Page
+    ) -> tuple[tuple[Evidence, ...], tuple[ClaimVerdict, ...]]:
+        """Return the evidence on a subject's claims, and their verdicts by it."""
+        evidence, refused = await self._store.about(claim.id for claim in subject.claims)
+        for problem in refused:
+            _log.error("evidence refused", problem=problem)
+        verdicts = tuple(
+            judge(
+                claim,
+                choose(claim, (one for one in evidence if one.claim == claim.id)),
+                _unverified(claim),
+            )
+            for claim in subject.claims
+        )
+        return evidence, verdicts
+
+
+def _unverified(claim: Claim) -> str:
+    """Why there is no evidence, for a claim that has none."""
+    how = f"assay claims {claim.artifact} --claim {claim.id}"
+    return f"it has not been verified yet: {how}"

@@ -1,0 +1,146 @@
+"""segment as a `SegmentPeer`: its stubs' messages as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc.aio
+from assay.common.v1 import common_pb2
+from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+
+from services.errors import InternalError
+from services.ranker.grpc_errors import translated
+from services.ranker.peers import (
+    Scenario,
+    ServedModel,
+    SourceFacts,
+    SpeedFigures,
+    SpeedPlan,
+    Stage,
+    Weights,
+)
+from services.rpc.client import outgoing
+
+LOOK_UP_SECONDS = 10.0
+"""Limit of a call that only reads."""
+
+_START_SECONDS = 60.0
+"""What loading the model in each fresh process may add to a benchmark's own budget."""
+
+_WEIGHTS = {
+    segment_pb2.WEIGHTS_KIND_PUBLISHED: Weights.PUBLISHED,
+    segment_pb2.WEIGHTS_KIND_RANDOM: Weights.RANDOM,
+    segment_pb2.WEIGHTS_KIND_REFERENCE: Weights.REFERENCE,
+}
+_SCENARIOS = {
+    Scenario.SINGLE_STREAM: segment_pb2.SCENARIO_SINGLE_STREAM,
+    Scenario.OFFLINE: segment_pb2.SCENARIO_OFFLINE,
+}
+
+
+class SegmentClient:
+    """Calls segment through its stubs. Implements `services.ranker.peers.SegmentPeer`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = segment_pb2_grpc.SegmentServiceStub(channel)
+        self._admin = segment_pb2_grpc.SegmentAdminServiceStub(channel)
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """Every served model, described."""
+        async with translated("segment", LOOK_UP_SECONDS):
+            listed: list[segment_pb2.ModelSummary] = []
+            token = ""
+            while True:
+                request = segment_pb2.ListModelsRequest(page_size=100, page_token=token)
+                reply = await self._stub.ListModels(request, **outgoing(LOOK_UP_SECONDS))
+                listed.extend(reply.models)
+                token = reply.next_page_token
+                if not token:
+                    break
+            return tuple([await self._describe(one.model) for one in listed])
+
+    async def _describe(self, ref: common_pb2.ModelRef) -> ServedModel:
+        request = segment_pb2.GetModelRequest(model=ref)
+        reply = await self._stub.GetModel(request, **outgoing(LOOK_UP_SECONDS))
+        return _model(reply.model)
+
+    async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
+        """Time a model in processes of its own. Cancelling ends the measurement."""
+        request = segment_pb2.BenchmarkModelRequest(
+            model=common_pb2.ModelRef(name=model.name, version=model.version, digest=model.digest),
+            scenario=_SCENARIOS[plan.scenario],
+            batch_size=plan.batch_size,
+            runs=plan.runs,
+            restarts=plan.restarts,
+            budget=Duration(seconds=int(plan.seconds)),
+        )
+        limit = plan.seconds + plan.restarts * _START_SECONDS
+        result = None
+        async with translated("segment", limit):
+            call = self._admin.BenchmarkModel(request, **outgoing(limit))
+            try:
+                async for update in call:
+                    if update.WhichOneof("update") == "result":
+                        result = update.result
+            finally:
+                call.cancel()
+        if result is None:
+            raise InternalError(f"segment ended the benchmark of {model.name} without a result")
+        return _speed(result)
+
+
+def _model(model: segment_pb2.Model) -> ServedModel:
+    return ServedModel(
+        name=model.ref.name,
+        version=model.ref.version,
+        digest=model.ref.digest,
+        architecture=model.architecture,
+        weights=_WEIGHTS.get(model.weights, Weights.REFERENCE),
+        engine=model.engine,
+        class_ids=tuple(one.id for one in model.classes),
+        input_size=(model.preprocessing.height, model.preprocessing.width),
+        pads=model.preprocessing.pads,
+        facts=_facts(model.source_facts) if model.HasField("source_facts") else None,
+        label_agreement=model.parity.label_agreement if model.HasField("parity") else None,
+    )
+
+
+def _facts(facts: segment_pb2.SourceFacts) -> SourceFacts:
+    return SourceFacts(
+        parameters=facts.parameters,
+        parameters_by_part=dict(facts.parameters_by_part),
+        modules=dict(facts.modules),
+        convolutions=dict(facts.convolutions),
+        head_modules=dict(facts.head_modules),
+        stages=tuple(Stage(one.depth, one.width, one.downsampling) for one in facts.stages),
+        logits_shape=tuple(facts.logits_shape),
+    )
+
+
+def _speed(result: segment_pb2.BenchmarkResult) -> SpeedFigures:
+    return SpeedFigures(
+        seconds=tuple(tuple(process.seconds) for process in result.samples if process.seconds),
+        batch_size=result.batch_size,
+        noisy=result.noisy,
+        noise=result.noise,
+        engine=result.engine,
+        environment=environment(result.environment),
+    )
+
+
+def environment(message: common_pb2.Environment) -> Mapping[str, object]:
+    """Return an environment as the JSON-like mapping that evidence keeps."""
+    found: dict[str, object] = {
+        "cpu": message.cpu,
+        "cpu_count": message.cpu_count,
+        "memory_bytes": message.memory_bytes,
+        "accelerators": list(message.accelerators),
+        "os": message.os,
+        "versions": dict(sorted(message.versions.items())),
+        "load": round(message.load, 3),
+    }
+    if message.HasField("time"):
+        found["time"] = json_format.MessageToDict(message)["time"]
+    return found

@@ -1,0 +1,178 @@
+"""Verifies claims: says what it will cost, then observes, keeps and judges, a claim at a time.
+
+One verification runs at a time, for two would disturb each other's timings. What needs no
+measuring comes first; methods that need the same measurement share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from services.errors import InvalidArgument, NotFound, Overloaded
+from services.ranker.evidence import EvidenceError, Observation, seal
+from services.ranker.facts import Facts
+from services.ranker.methods import Measurement, Method, method_named
+from services.ranker.model import Artifact, Basis, Claim, ClaimVerdict, Page
+from services.ranker.peers import CorpusPeer, SegmentPeer
+from services.ranker.probes import Budget, Probes, UnobservableError
+from services.ranker.registry import Registry
+from services.ranker.store import Store
+from services.ranker.verdict import decides, judge
+
+_CITE = "sources.cite@1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a verification will do: claims in order, and the seconds that it may take."""
+
+    claims: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A claim is being observed; `done` of `total` are decided."""
+
+    claim: str
+    step: str
+    done: int
+    total: int
+
+
+Update = Plan | Progress | ClaimVerdict
+
+
+class Verifier:
+    """Runs verifications, one at a time."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        facts: Facts,
+        store: Store,
+        *,
+        segment: SegmentPeer,
+        corpus: CorpusPeer,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._registry = registry
+        self._facts = facts
+        self._store = store
+        self._segment = segment
+        self._corpus = corpus
+        self._now = now
+        self._busy = asyncio.Lock()
+        self._seconds = 0.0
+
+    async def verify(
+        self, subject: str, claims: Iterable[str], budget: Budget
+    ) -> AsyncGenerator[Update, None]:
+        """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
+
+        Closing the iterator ends the work; evidence already kept stays. Raises `NotFound`,
+        `InvalidArgument` and `Overloaded`, before anything is measured.
+        """
+        chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
+        seconds = estimate(chosen, budget)
+        if self._busy.locked():
+            raise Overloaded(
+                "another verification is running, and two would disturb each other's timings",
+                max(1.0, self._seconds),
+            )
+        async with self._busy:
+            self._seconds = seconds
+            yield Plan(tuple(claim.id for claim in chosen), seconds)
+            probes = Probes(self._registry, self._facts, self._segment, self._corpus, budget)
+            for done, claim in enumerate(chosen):
+                yield Progress(claim.id, _step(claim), done, len(chosen))
+                yield await self._verify_one(claim, probes, budget)
+
+    async def _verify_one(self, claim: Claim, probes: Probes, budget: Budget) -> ClaimVerdict:
+        if not claim.method:
+            return judge(claim, None)
+        observation, method, unobserved = await _observe(claim, probes)
+        if observation is None:
+            return judge(claim, None, unobserved)
+        try:
+            evidence = seal(
+                observation,
+                claim=claim.id,
+                method=method,
+                command=command(claim, observation, budget),
+                time=self._now(),
+            )
+        except EvidenceError as error:
+            return judge(claim, None, f"what was observed is refused: {error}")
+        await self._store.append(evidence)
+        return judge(claim, evidence, unobserved)
+
+
+async def _observe(claim: Claim, probes: Probes) -> tuple[Observation | None, str, str]:
+    """Observe a claim by its method or, where that cannot decide it, by what is published.
+
+    Returns the observation, the name of the method that made it, and why the claim's own method
+    decided nothing.
+    """
+    observation, problem = None, ""
+    try:
+        observation = await method_named(claim.method).observe(claim, probes)
+    except UnobservableError as error:
+        problem = str(error)
+    if observation is not None and decides(observation.relation, claim.aspect):
+        return observation, claim.method, ""
+    published = probes.facts.of(claim.id)
+    if published is not None and (observation is None or decides(published.relation, claim.aspect)):
+        return published, _CITE, problem
+    return observation, claim.method, problem
+
+
+def _chosen(subject: Artifact | Page, claims: tuple[str, ...]) -> tuple[Claim, ...]:
+    by_id = {claim.id: claim for claim in subject.claims}
+    for name in claims:
+        if name not in by_id:
+            raise NotFound(f"claim of {subject.id}", name, by_id)
+    if len(set(claims)) < len(claims):
+        raise InvalidArgument("claims", "a claim is named twice; name each once")
+    return tuple(by_id[name] for name in claims) if claims else subject.claims
+
+
+def _method(claim: Claim) -> Method | None:
+    return method_named(claim.method) if claim.method else None
+
+
+def _measurement(claim: Claim) -> Measurement:
+    method = _method(claim)
+    return method.measurement if method else Measurement.NONE
+
+
+def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """What costs nothing first, claims of one measurement side by side; else as registered."""
+    order = list(Measurement)
+    return tuple(sorted(claims, key=lambda claim: order.index(_measurement(claim))))
+
+
+def estimate(claims: Iterable[Claim], budget: Budget) -> float:
+    """Seconds that observing the claims may take: a measurement that several share counts once."""
+    costs: dict[Measurement, float] = {}
+    for claim in claims:
+        kind = _measurement(claim)
+        cost = claim.cost.full if budget is Budget.FULL else claim.cost.quick
+        costs[kind] = max(costs.get(kind, 0.0), cost)
+    return sum(costs.values())
+
+
+def _step(claim: Claim) -> str:
+    kind = _measurement(claim)
+    return "looking up" if kind is Measurement.NONE else f"observing {kind.value}"
+
+
+def command(claim: Claim, observation: Observation, budget: Budget) -> str:
+    """Return the shell command that makes this observation again."""
+    words = f"assay claims {claim.artifact} --claim {claim.id}"
+    if budget is Budget.FULL and observation.basis is Basis.MEASURED:
+        words += " --budget full"
+    return observation.recipe + words

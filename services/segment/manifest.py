@@ -33,6 +33,7 @@ SOURCE_PREFIX = "source/"
 MAX_CLASSES = 65_536
 _MAX_MANIFEST_BYTES = 16 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NAME_RULE = "letters, digits, '.', '_' and '-', at most 128, the first a letter or digit"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 WeightsKind = Literal["published", "random", "reference"]
@@ -200,11 +201,7 @@ class Manifest:
         _require(self.schema == SCHEMA, "schema", f"is {self.schema}; this release reads {SCHEMA}")
         for key in ("name", "version"):
             value = getattr(self, key)
-            _require(
-                _NAME.fullmatch(value) is not None,
-                key,
-                f"{value!r} is not a name: letters, digits, '.', '_', '-', at most 128",
-            )
+            _require(is_name(value), key, f"{value!r} is not a name: {NAME_RULE}")
         _require(bool(self.architecture), "architecture", "may not be empty")
         count = len(self.classes)
         _require(1 <= count <= MAX_CLASSES, "classes", f"{count} of them; 1..{MAX_CLASSES} allowed")
@@ -224,6 +221,11 @@ class Manifest:
                 f"digests.{file}",
                 f"{digest!r} is not 'sha256:' and 64 hexadecimal digits",
             )
+
+
+def is_name(value: str) -> bool:
+    """Return whether `value` can name a model or a version of it, by NAME_RULE."""
+    return _NAME.fullmatch(value) is not None
 
 
 def labels_type(classes: int) -> LabelsType:

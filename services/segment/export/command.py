@@ -1,0 +1,117 @@
+"""What `assay export` calls. Imports torch only when an export is really asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from services.errors import InvalidArgument, Unavailable
+from services.segment.export.architectures import architecture as check_architecture
+from services.segment.export.output import check_output
+from services.segment.manifest import MODEL_FILE, Manifest, manifest_digest
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model directory that was written."""
+
+    directory: Path
+    manifest: Manifest
+    digest: str
+    model_bytes: int
+    seconds: float
+
+
+def export_checkpoint(
+    checkpoint: str | Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    probes: Sequence[Path] = (),
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Export a checkpoint directory or a hub name ("owner/model") into the new directory `out`.
+
+    `name` is what the model will be served as; by default the last part of the checkpoint's name.
+    `probes` are pictures to check the graph on, beside drawn ones. `progress` is called with a line
+    for each step. Raises InvalidArgument (a bad checkpoint, name or out), NotFound or Unavailable
+    (hub, or torch not installed), TooLarge (disk full), InternalError (the graph isn't the model).
+    """
+    started = time.monotonic()
+    check_output(out, 0)
+    pipeline = _pipeline()
+    source = pipeline.checkpoint_source(checkpoint, name, probes, progress)
+    return _exported(out, pipeline.export(source, out, progress), started)
+
+
+def export_random(
+    architecture: str,
+    seed: int,
+    out: Path,
+    *,
+    probes: Sequence[Path] = (),
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Export "b0" .. "b5" with weights drawn from `seed` into the new directory `out`.
+
+    Shapes, size and speed are those of the published model; its labels mean nothing. Errors as
+    `export_checkpoint`.
+    """
+    started = time.monotonic()
+    check_architecture(architecture)
+    if not 0 <= seed < 1 << 63:
+        raise InvalidArgument("seed", f"{seed} is not in 0..2^63-1")
+    check_output(out, 0)
+    pipeline = _pipeline()
+    source = pipeline.random_source(architecture, seed, probes)
+    return _exported(out, pipeline.export(source, out, progress), started)
+
+
+def export(
+    out: Path,
+    *,
+    checkpoint: str | None = None,
+    architecture: str | None = None,
+    random_weights: int | None = None,
+    name: str | None = None,
+    probes: Sequence[Path] = (),
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Export what the command line names: a checkpoint, or an architecture with a seed.
+
+    Raises InvalidArgument for any other combination, else as the two functions above.
+    """
+    if checkpoint is not None:
+        if architecture is not None or random_weights is not None:
+            raise InvalidArgument(
+                "checkpoint", "give either a checkpoint, or an architecture with random weights"
+            )
+        return export_checkpoint(checkpoint, out, name=name, probes=probes, progress=progress)
+    if architecture is None or random_weights is None:
+        raise InvalidArgument(
+            "checkpoint", "give a checkpoint, or an architecture and a seed for random weights"
+        )
+    if name is not None:
+        raise InvalidArgument("name", "random weights are always named for what they are")
+    return export_random(architecture, random_weights, out, probes=probes, progress=progress)
+
+
+def _pipeline() -> ModuleType:
+    try:
+        # Torch takes seconds to import and is in an extra of its own.
+        from services.segment.export import pipeline  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"exporting needs {error.name}, which is not installed: pip install 'assay[export]'"
+        ) from error
+    return pipeline
+
+
+def _exported(out: Path, manifest: Manifest, started: float) -> Exported:
+    size = (out / MODEL_FILE).stat().st_size
+    return Exported(out, manifest, manifest_digest(manifest), size, time.monotonic() - started)

@@ -1,0 +1,46 @@
+"""Which licence a checkpoint's weights have. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.segment.manifest import ModelLicense
+
+APACHE = ModelLicense(
+    "Apache-2.0", "Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0", False
+)
+NVIDIA_SEGFORMER = ModelLicense(
+    "LicenseRef-NVIDIA-Source-Code-SegFormer",
+    "NVIDIA Source Code License for SegFormer",
+    "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
+    True,
+)
+# Nothing says what the weights' licence is: treated as the strictest.
+UNKNOWN = ModelLicense("LicenseRef-Unknown", "not stated by the checkpoint", "", True)
+# A licence text travels with the checkpoint, but it is none that this module knows.
+OTHER = ModelLicense("LicenseRef-Checkpoint", "see the LICENSE.txt of the model", "", True)
+
+_TEXT_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
+
+
+def license_text(directory: Path) -> Path | None:
+    """Return the licence text that lies with the checkpoint, if there is one."""
+    paths = (directory / name for name in _TEXT_NAMES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def checkpoint_license(hub_name: str, text: str | None) -> ModelLicense:
+    """Return the licence of a checkpoint with that name on the hub and that licence text.
+
+    The text decides, then the name: NVIDIA's SegFormers are all under one licence. An Apache
+    header counts as Apache-2.0. Whatever is not recognised may be used for research only.
+    """
+    if text is not None:
+        if "NVIDIA" in text and "Source Code License" in text:
+            return NVIDIA_SEGFORMER
+        if "Apache License" in text and "Version 2.0" in text:
+            return APACHE
+        return OTHER
+    if hub_name.lower().startswith("nvidia/segformer-"):
+        return NVIDIA_SEGFORMER
+    return UNKNOWN

@@ -1,0 +1,164 @@
+"""The export itself: facts, fold, graph, parity, manifest, in that order. Needs torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+from services.errors import InvalidArgument
+from services.segment.ade20k import ADE20K_CLASSES, palette
+from services.segment.export.architectures import Architecture, architecture, architecture_name
+from services.segment.export.checkpoint import load_checkpoint
+from services.segment.export.facts import source_facts
+from services.segment.export.folding import FoldedSegformer
+from services.segment.export.graph import describe_graph, torch_labels, write_graph
+from services.segment.export.licenses import APACHE
+from services.segment.export.output import atomic_directory, check_output
+from services.segment.export.parity import measure_parity
+from services.segment.export.preprocessing import ADE20K_PREPROCESSING
+from services.segment.manifest import (
+    LICENSE_FILE,
+    MODEL_FILE,
+    NAME_RULE,
+    SCHEMA,
+    SOURCE_PREFIX,
+    Manifest,
+    ModelClass,
+    ModelLicense,
+    ModelPreprocessing,
+    WeightsKind,
+    file_digest,
+    is_name,
+    labels_type,
+    write_manifest,
+)
+
+Progress = Callable[[str], None]
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An unmodified model and what is to be recorded about it."""
+
+    model: SegformerForSemanticSegmentation
+    name: str
+    weights: WeightsKind
+    license: ModelLicense
+    words: str
+    classes: tuple[str, ...]
+    preprocessing: ModelPreprocessing
+    license_text: Path | None = None
+    files: tuple[Path, ...] = ()
+    probes: Sequence[Path] = field(default=())
+
+
+def checkpoint_source(
+    checkpoint: str | Path, name: str | None, probes: Sequence[Path], progress: Progress
+) -> Source:
+    """Return the source that a checkpoint directory or hub name is."""
+    loaded = load_checkpoint(checkpoint, progress)
+    return Source(
+        loaded.model,
+        name or loaded.name.rstrip("/").rsplit("/", 1)[-1],
+        "published",
+        loaded.license,
+        f"the checkpoint {loaded.name}",
+        loaded.classes,
+        loaded.preprocessing,
+        loaded.license_text,
+        loaded.files,
+        probes,
+    )
+
+
+def random_config(name: str) -> SegformerConfig:
+    """Return the configuration of "b0" .. "b5" with ADE20K's classes."""
+    sizes = architecture(name)
+    config = SegformerConfig(
+        depths=list(sizes.depths),
+        hidden_sizes=list(sizes.widths),
+        decoder_hidden_size=sizes.decoder_width,
+    )
+    config.num_labels = len(ADE20K_CLASSES)
+    return config
+
+
+def random_source(name: str, seed: int, probes: Sequence[Path]) -> Source:
+    """Return a model of "b0" .. "b5" with weights drawn from `seed`."""
+    config = random_config(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SegformerForSemanticSegmentation(config).train(False)
+    return Source(
+        model,
+        f"segformer-{name.lower()}-random",
+        "random",
+        APACHE,
+        f"drawn at random from seed {seed}; there are no trained weights in it",
+        ADE20K_CLASSES,
+        ADE20K_PREPROCESSING,
+        probes=probes,
+    )
+
+
+def export(source: Source, out: Path, progress: Progress) -> Manifest:
+    """Write `out`, a model directory, if the graph passes the parity gate; return its manifest.
+
+    Raises InvalidArgument for the name or `out`, TooLarge for a full disk, InternalError for a
+    graph that isn't the model.
+    """
+    if not is_name(source.name):
+        raise InvalidArgument("name", f"{source.name!r} is not a name: {NAME_RULE}")
+    model, preprocessing = source.model, source.preprocessing
+    height, width = preprocessing.height, preprocessing.width
+    check_output(out, 3 * 4 * sum(parameter.numel() for parameter in model.parameters()))
+    model.set_attn_implementation("eager")
+    progress("counting the source model")
+    facts = source_facts(model, height, width)
+    kind = labels_type(len(source.classes))
+    graph = describe_graph(kind)
+    with atomic_directory(out) as work:
+        progress(f"exporting {facts.parameters:,} parameters (half a minute to minutes)")
+        folded = FoldedSegformer(model, torch_labels(kind)).eval()
+        write_graph(folded, work / MODEL_FILE, height, width)
+        progress("comparing the graph with the source model")
+        parity = measure_parity(model, work / MODEL_FILE, graph, preprocessing, source.probes)
+        if source.license_text is not None:
+            shutil.copyfile(source.license_text, work / LICENSE_FILE)
+        digests = {path.name: file_digest(path) for path in sorted(work.iterdir())}
+        digests |= {SOURCE_PREFIX + path.name: file_digest(path) for path in source.files}
+        manifest = Manifest(
+            schema=SCHEMA,
+            name=source.name,
+            version="1",
+            architecture=architecture_name(_sizes(model.config)),
+            weights=source.weights,
+            license=source.license,
+            source=source.words,
+            classes=tuple(map(ModelClass, source.classes, palette(source.classes))),
+            preprocessing=preprocessing,
+            graph=graph,
+            facts=facts,
+            parity=parity,
+            digests=digests,
+            made_with={package: importlib.metadata.version(package) for package in _PACKAGES},
+        )
+        write_manifest(work, manifest)
+    progress(
+        f"written: logits within {parity.max_abs_difference:.2g}, "
+        f"{parity.label_agreement:.4%} of labels agree on {parity.probes} probes"
+    )
+    return manifest
+
+
+def _sizes(config: SegformerConfig) -> Architecture:
+    return Architecture(
+        tuple(config.depths), tuple(config.hidden_sizes), config.decoder_hidden_size
+    )

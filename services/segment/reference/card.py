@@ -1,0 +1,74 @@
+"""The reference model's card: what it is for, how it was made, what it measured. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.segment.ade20k import ADE20K_CLASSES
+from services.segment.manifest import MODEL_FILE, read_manifest
+from services.segment.reference.evaluate import (
+    HELD_OUT_SCENES,
+    HELD_OUT_SEED,
+    HELD_OUT_SIZE,
+    Accuracy,
+)
+from services.segment.reference.labels import DRAWN
+
+CARD_FILE = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and on what to train."""
+
+    seed: int = 0
+    scenes: int = 1500
+    steps: int = 1500
+    batch: int = 8
+    peak_rate: float = 2e-3
+
+
+def model_card(directory: Path, plan: Plan, result: Accuracy, minutes: float) -> str:
+    """Return the card of the model in `directory` as Markdown."""
+    manifest = read_manifest(directory)
+    facts, parity, preprocessing = manifest.facts, manifest.parity, manifest.preprocessing
+    if facts is None or parity is None:
+        raise ValueError("a card needs the export's facts and parity")
+    size = (directory / MODEL_FILE).stat().st_size
+    depths = "-".join(str(stage.depth) for stage in facts.stages)
+    widths = "-".join(str(stage.width) for stage in facts.stages)
+    rows = "\n".join(
+        f"| {index} | {ADE20K_CLASSES[index]} | {iou:.3f} |" for index, iou in result.iou.items()
+    )
+    height, width = HELD_OUT_SIZE
+    return f"""# {manifest.name}
+
+A stand-in, so that the service runs, is tested and can be shown on a machine that has no real
+weights. It knows drawn scenes, not photographs: don't use it to label anything else, and don't
+take any figure of it for a figure of a published SegFormer.
+
+* **Architecture**: SegFormer, {facts.parameters:,} parameters, depths {depths}, widths {widths},
+  decode head {facts.decoder_width} wide, input {preprocessing.height} x {preprocessing.width};
+  {size:,} bytes as ONNX, fp32.
+* **Classes**: ADE20K's 150 ids, of which {len(DRAWN)} are drawn; the others never win.
+* **Training data**: {plan.scenes:,} scenes drawn by `services/segment/reference/scenes.py`, from
+  seed 0 up. No photograph, and no weight of another model, took part.
+* **Training**: from random weights, seed {plan.seed}, {plan.steps:,} steps of {plan.batch}
+  pictures, AdamW, peak learning rate {plan.peak_rate:g}; {minutes:.0f} minutes on one core of a
+  busy machine. Repeat it with `python -m services.segment.reference.train --out DIR`.
+* **Export**: logits within {parity.max_abs_difference:.1e} of the torch model's,
+  {parity.label_agreement:.2%} of labels agree.
+* **{MODEL_FILE}**: `{manifest.digests[MODEL_FILE]}`
+* **Licence**: Apache-2.0.
+
+## Accuracy on scenes that it never saw
+
+{HELD_OUT_SCENES} scenes of {width} x {height} (from seed {HELD_OUT_SEED:,}), labels at the
+picture's own size: **mean IoU {result.mean_iou:.4f}** over the classes that are drawn,
+{result.pixel_accuracy:.2%} of the pixels right.
+
+| id | class | IoU |
+|---|---|---|
+{rows}
+"""

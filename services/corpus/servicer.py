@@ -44,9 +44,9 @@ class Scorer(Protocol):
         ...
 
     def score(
-        self, request: pb.ScoreBPBRequest, documents: Iterator[Document]
+        self, request: pb.ScoreBPBRequest, documents: Callable[[], Iterator[Document]]
     ) -> AsyncGenerator[pb.ScoreBPBResponse, None]:
-        """Score `documents`; `request` names their corpus with its digest. Closing it stops."""
+        """Score `documents()`; `request` names their corpus with its digest. Closing it stops."""
         ...
 
 

@@ -77,6 +77,7 @@ def resolve(
         known = subsets()
         for name in sorted(selection.subsets | selection.exclude_subsets):
             if name not in known:
-                hint = "the Pile was published with it, but no document here is of it"
-                raise NotFound("subset", name, known, hint if name in published else "")
+                hint = "published with the Pile, but no document here is of it"
+                named = [subset for subset in known if subset]
+                raise NotFound("subset", name, named, hint if name in published else "")
     return replace(selection, splits=selection.splits or tuple(splits))

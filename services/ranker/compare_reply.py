@@ -5,7 +5,6 @@ The reply is kept in the cache for the pair in canonical order, without the fiel
 
 from __future__ import annotations
 
-from assay.common.v1 import common_pb2
 from assay.ranker.v1 import ranker_pb2
 from google.protobuf.duration_pb2 import Duration
 
@@ -27,7 +26,7 @@ _EXCHANGED = {
 
 
 def reply(comparison: Comparison) -> ranker_pb2.CompareResponse:
-    """The reply, all but what the cache did."""
+    """Return the reply, all but what the cache did."""
     return ranker_pb2.CompareResponse(
         left=_side(comparison.left),
         right=_side(comparison.right),
@@ -50,7 +49,7 @@ def reply(comparison: Comparison) -> ranker_pb2.CompareResponse:
 
 
 def exchange(message: ranker_pb2.CompareResponse) -> None:
-    """Exchanges the sides of a reply, in place."""
+    """Exchange the sides of a reply, in place."""
     left = ranker_pb2.ComparedArtifact()
     left.CopyFrom(message.right)
     message.right.CopyFrom(message.left)
@@ -61,17 +60,17 @@ def exchange(message: ranker_pb2.CompareResponse) -> None:
 
 
 def encode(message: ranker_pb2.CompareResponse) -> bytes:
-    """The bytes that are kept; equal replies have equal bytes."""
+    """Return the bytes that are kept; equal replies have equal bytes."""
     return message.SerializeToString(deterministic=True)
 
 
 def decode(content: bytes) -> ranker_pb2.CompareResponse:
-    """The reply that `encode` made the bytes of; raises what protobuf raises for others."""
+    """Return the reply that `encode` made the bytes of; raise what protobuf does for others."""
     return ranker_pb2.CompareResponse.FromString(content)
 
 
 def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
-    """What the cache did."""
+    """Return what the cache did."""
     age = Duration()
     age.FromNanoseconds(round(info.age * 1e9))
     status = ranker_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
@@ -119,7 +118,7 @@ def _reliability(value: PageReliability) -> ranker_pb2.PageReliability:
         confirmed=value.confirmed,
         refuted=value.refuted,
         undecided=value.undecided,
-        bounds=common_pb2.Interval(low=value.bounds.low, high=value.bounds.high),
+        bounds=replies.interval(value.bounds),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from assay.common.v1 import common_pb2
 from assay.ranker.v1 import ranker_pb2
-from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ranker import model
 from services.ranker.methodology import published as formula
 
 
 def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
-    """An artifact with its capabilities and claims, and what its published score is worth."""
-    return ranker_pb2.Artifact(
+    """Return an artifact with its claims, and what its published score is worth."""
+    message = ranker_pb2.Artifact(
         id=value.id,
         name=value.name,
         type=artifact_type(value.type),
@@ -29,27 +32,19 @@ def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
             for one in value.capabilities
         ],
         claims=[claim(one) for one in value.claims],
-        published=published_score(value.published) if value.published else None,
         digest=value.digest,
     )
+    if value.published is not None:
+        message.published.CopyFrom(_published(value.published))
+    return message
 
 
 def artifact_type(value: model.ArtifactType) -> ranker_pb2.ArtifactType.ValueType:
-    """The type of an artifact."""
+    """Return the type of an artifact."""
     return ranker_pb2.ArtifactType.Value(f"ARTIFACT_TYPE_{value.value}")
 
 
-def summary(value: model.Artifact) -> ranker_pb2.ArtifactSummary:
-    """One line about an artifact."""
-    return ranker_pb2.ArtifactSummary(
-        id=value.id,
-        name=value.name,
-        type=artifact_type(value.type),
-        claim_count=len(value.claims),
-    )
-
-
-def published_score(value: model.PublishedScore) -> ranker_pb2.PublishedScore:
+def _published(value: model.PublishedScore) -> ranker_pb2.PublishedScore:
     """A printed score beside the whole scores that its printed parts allow."""
     bounds = formula.feasible(value.printed_components)
     return ranker_pb2.PublishedScore(
@@ -62,64 +57,20 @@ def published_score(value: model.PublishedScore) -> ranker_pb2.PublishedScore:
 
 
 def claim(value: model.Claim) -> ranker_pb2.Claim:
-    """A claim; without a bound when it leaves open what would make it true."""
-    return ranker_pb2.Claim(
+    """Return a claim; without a bound when it leaves open what would make it true."""
+    message = ranker_pb2.Claim(
         id=value.id,
         artifact=value.artifact,
         statement=value.statement,
-        bound=_bound(value.bound) if value.bound is not None else None,
         method=value.method,
         group=value.group,
         scope=value.scope,
         comparator=value.comparator,
         contradicts=value.contradicts,
     )
-
-
-def evidence(value: model.Evidence) -> ranker_pb2.Evidence:
-    """One observation."""
-    message = ranker_pb2.Evidence(
-        digest=value.digest,
-        claim=value.claim,
-        subject_digest=value.subject_digest,
-        relation=ranker_pb2.SubjectRelation.Value(f"SUBJECT_RELATION_{value.relation.value}"),
-        basis=_basis(value.basis),
-        method=value.method,
-        value=_value(value.value) if value.value is not None else None,
-        interval=interval(value.interval) if value.interval is not None else None,
-        n=value.n,
-        sources=value.sources,
-        command=value.command,
-        note=value.note,
-        inputs=value.inputs,
-    )
-    message.time.FromDatetime(value.time)
-    if value.environment:
-        json_format.ParseDict(
-            dict(value.environment), message.environment, ignore_unknown_fields=True
-        )
+    if value.bound is not None:
+        message.bound.CopyFrom(_bound(value.bound))
     return message
-
-
-def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
-    """A claim with its verdict and the evidence for it, if there is any."""
-    return ranker_pb2.ClaimVerdict(
-        claim=claim(value.claim),
-        verdict=ranker_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
-        basis=_basis(value.basis),
-        evidence=evidence(value.evidence) if value.evidence is not None else None,
-        reason=value.reason,
-        contradicts=value.contradicts,
-    )
-
-
-def interval(value: model.Interval) -> common_pb2.Interval:
-    """An interval with its confidence level."""
-    return common_pb2.Interval(low=value.low, high=value.high, level=value.level)
-
-
-def _basis(value: model.Basis | None) -> ranker_pb2.Basis.ValueType:
-    return ranker_pb2.Basis.Value(f"BASIS_{value.value if value else 'UNSPECIFIED'}")
 
 
 def _bound(value: model.Bound) -> ranker_pb2.Bound:
@@ -141,6 +92,54 @@ def _range(value: model.Range | model.Ratio) -> ranker_pb2.Range:
     return ranker_pb2.Range(low=value.low, high=value.high)
 
 
+def evidence(value: model.Evidence) -> ranker_pb2.Evidence:
+    """Return one observation."""
+    message = ranker_pb2.Evidence(
+        digest=value.digest,
+        claim=value.claim,
+        subject_digest=value.subject_digest,
+        relation=ranker_pb2.SubjectRelation.Value(f"SUBJECT_RELATION_{value.relation.value}"),
+        basis=_basis(value.basis),
+        method=value.method,
+        n=value.n,
+        sources=value.sources,
+        command=value.command,
+        time=_timestamp(value.time),
+        note=value.note,
+        inputs=value.inputs,
+    )
+    if value.value is not None:
+        message.value.CopyFrom(_value(value.value))
+    if value.interval is not None:
+        message.interval.CopyFrom(interval(value.interval))
+    if value.environment:
+        message.environment.CopyFrom(_environment(value.environment))
+    return message
+
+
+def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
+    """Return a claim with its verdict and the evidence for it, if there is any."""
+    message = ranker_pb2.ClaimVerdict(
+        claim=claim(value.claim),
+        verdict=ranker_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
+        basis=_basis(value.basis),
+        reason=value.reason,
+        contradicts=value.contradicts,
+    )
+    if value.evidence is not None:
+        message.evidence.CopyFrom(evidence(value.evidence))
+    return message
+
+
+def interval(value: model.Interval) -> common_pb2.Interval:
+    """Return an interval with its confidence level."""
+    return common_pb2.Interval(low=value.low, high=value.high, level=value.level)
+
+
+def _basis(value: model.Basis | None) -> ranker_pb2.Basis.ValueType:
+    return ranker_pb2.Basis.Value(f"BASIS_{value.value if value else 'UNSPECIFIED'}")
+
+
 def _value(value: model.Value) -> ranker_pb2.Value:
     content = value.content
     if isinstance(content, bool):
@@ -148,3 +147,34 @@ def _value(value: model.Value) -> ranker_pb2.Value:
     if isinstance(content, str):
         return ranker_pb2.Value(text=content)
     return ranker_pb2.Value(number=content, unit=value.unit)
+
+
+def _environment(value: Mapping[str, object]) -> common_pb2.Environment:
+    """The machine, from the JSON-like mapping that evidence keeps it in."""
+    message = common_pb2.Environment(
+        cpu=str(value.get("cpu", "")),
+        cpu_count=_whole(value.get("cpu_count")),
+        memory_bytes=_whole(value.get("memory_bytes")),
+        os=str(value.get("os", "")),
+    )
+    accelerators, versions = value.get("accelerators"), value.get("versions")
+    if isinstance(accelerators, list | tuple):
+        message.accelerators.extend(str(name) for name in accelerators)
+    if isinstance(versions, Mapping):
+        message.versions.update({str(name): str(version) for name, version in versions.items()})
+    load, time = value.get("load"), value.get("time")
+    if isinstance(load, int | float):
+        message.load = load
+    if isinstance(time, str) and time:
+        message.time.FromJsonString(time)
+    return message
+
+
+def _whole(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and value >= 0 else 0
+
+
+def _timestamp(value: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(value)
+    return message

@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from assay.ranker.v1 import ranker_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
-from services.ranker import messages
+from services.ranker import compare_reply
 from services.ranker.compare import Comparison, canonical, compare, key, parse_day
 from services.ranker.methodology.components import Outcomes
 from services.ranker.methodology.load import load
@@ -27,10 +26,6 @@ MODEL = ArtifactType.SEGMENTATION_MODEL
 
 def compared(left: Dossier, right: Dossier) -> Comparison:
     return compare(canonical(left, right), METHODOLOGY, DAY)
-
-
-def content(reply: ranker_pb2.CompareResponse) -> bytes:
-    return reply.SerializeToString(deterministic=True)
 
 
 def model(identifier: str, miou: float | None = None, **more: object) -> Dossier:
@@ -79,9 +74,10 @@ def test_the_same_input_gives_the_same_answer(a: Dossier, b: Dossier) -> None:
 @given(dossiers("a"), dossiers("b"))
 def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(a: Dossier, b: Dossier) -> None:
     pairs = ((a, b), (a, b), (b, a))
-    forth, again, back = (messages.comparison(compared(*pair)) for pair in pairs)
-    assert content(forth) == content(again)
-    assert content(messages.mirrored(back)) == content(forth)
+    forth, again, back = (compare_reply.reply(compared(*pair)) for pair in pairs)
+    assert compare_reply.encode(forth) == compare_reply.encode(again)
+    compare_reply.exchange(back)
+    assert compare_reply.encode(back) == compare_reply.encode(forth)
 
 
 @given(dossiers("a"), dossiers("b"), dossiers("third"))

@@ -37,7 +37,7 @@ class OnnxEngine:
     def __init__(
         self, directory: Path, manifest: Manifest, *, device: str = "cpu", threads: int = 1
     ) -> None:
-        """Open the graph and compute one blank picture.
+        """Open the graph and compute one probe.
 
         Raises InvalidArgument naming the file or the device, and what is wrong with it.
         """
@@ -104,17 +104,18 @@ class OnnxEngine:
             raise self._wrong(f"it lacks the outputs {sorted(lacking)}; it has {sorted(outputs)}")
 
     def _check_output(self) -> None:
-        """Compute a blank picture and compare what comes out with the manifest."""
+        """Compute noise, where every class has its chance, and compare with the manifest."""
         height, width = self._size
+        noise = np.random.default_rng(0).standard_normal((3, height, width), dtype=np.float32)
         try:
-            blank = self.run([np.zeros((3, height, width), dtype=np.float32)])[0]
+            probe = self.run([noise])[0]
         except Exception as error:
-            raise self._wrong(f"it fails on a blank picture: {error}") from error
+            raise self._wrong(f"it fails on a picture of its size: {error}") from error
         step = self._graph.downsampling
         h, w = math.ceil(height / step), math.ceil(width / step)
         found = {
-            "logits": (tuple(blank.logits.shape), str(blank.logits.dtype)),
-            "labels": (tuple(blank.labels.shape), str(blank.labels.dtype)),
+            "logits": (tuple(probe.logits.shape), str(probe.logits.dtype)),
+            "labels": (tuple(probe.labels.shape), str(probe.labels.dtype)),
         }
         wanted = {
             "logits": ((h, w, self._classes), "float32"),
@@ -123,12 +124,12 @@ class OnnxEngine:
         for name, expected in wanted.items():
             if found[name] != expected:
                 raise self._wrong(f"a picture's {name} are {found[name]}, not {expected}")
-        if not np.isfinite(blank.logits).all():
+        if not np.isfinite(probe.logits).all():
             raise self._wrong("its logits are not finite")
-        if int(blank.labels.max()) >= self._classes:
+        if int(probe.labels.max()) >= self._classes:
             raise self._wrong(f"it gives labels that are not below {self._classes}")
-        chosen = np.take_along_axis(blank.logits, blank.labels[..., None].astype(np.int64), 2)
-        if not np.array_equal(chosen[..., 0], blank.logits.max(axis=2)):
+        chosen = np.take_along_axis(probe.logits, probe.labels[..., None].astype(np.int64), 2)
+        if not np.array_equal(chosen[..., 0], probe.logits.max(axis=2)):
             raise self._wrong("its labels are not the arg max of its logits")
 
     def _wrong(self, problem: str) -> InvalidArgument:

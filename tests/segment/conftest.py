@@ -40,7 +40,7 @@ async def start(tiny_directory: Path) -> AsyncIterator[Start]:
     clients: list[Client] = []
 
     async def starter(**settings: Any) -> Client:
-        values = {
+        values: dict[str, Any] = {
             "port": 0,
             "health_port": 0,
             "metrics_port": 0,

@@ -122,7 +122,7 @@ def test_what_cannot_be_finished_in_time_is_refused_at_once() -> None:
     start(batcher, 0.0)  # until 1
     queued(batcher, 0.0)  # until 2
     batcher.admit(0.0, NEVER, 1)  # still being prepared: until 3
-    with pytest.raises(Overloaded, match="deadline leaves 3.9 s") as caught:
+    with pytest.raises(Overloaded, match=r"deadline leaves 3\.9 s") as caught:
         batcher.admit(0.0, 3.9, 1)
     assert caught.value.retry_after == pytest.approx(1.0)
     batcher.admit(0.0, 4.1, 1)
@@ -153,9 +153,11 @@ def test_items_that_can_no_longer_be_in_time_are_dropped_before_they_cost_anythi
 
 def test_a_cost_learned_in_a_bad_moment_is_unlearned() -> None:
     batcher = taught(Limits(), seconds=100.0)
+    ticket = queued(batcher, 0.0)
+    batcher.complete(start(batcher, 0.0), 100.0)
+    batcher.close(ticket)
     with pytest.raises(Overloaded):
-        batcher.complete(_one(batcher, now=0.0), 100.0)
-        batcher.admit(101.0, 102.0, 1)  # an observation is fresh
+        batcher.admit(101.0, 102.0, 1)  # the observation is fresh
     for round_ in range(20):
         now = 1e5 * (round_ + 1)
         probe = queued(batcher, now, deadline=now + 2)
@@ -163,13 +165,6 @@ def test_a_cost_learned_in_a_bad_moment_is_unlearned() -> None:
         batcher.complete(start(batcher, now), now + 1)
         batcher.close(probe)
     assert batcher.cost.typical(1) == pytest.approx(1.0, abs=2.0)
-
-
-def _one(batcher: Batcher, now: float) -> Batch:
-    ticket = queued(batcher, now)
-    batch = start(batcher, now)
-    batcher.close(ticket)
-    return batch
 
 
 def test_only_the_running_batch_can_be_completed() -> None:
@@ -219,8 +214,7 @@ class Machine(RuleBasedStateMachine):
             ticket = self.batcher.admit(self.now, self.now + seconds, size)
         except TooLarge:
             assert size > self.limits.max_bytes
-        except Overloaded as error:
-            assert error.retry_after > 0
+        except Overloaded:
             assert full or too_many_bytes or seconds < NEVER
         else:
             assert not full

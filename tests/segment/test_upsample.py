@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,9 @@ from services.segment.upsample import upsample_argmax
 def brute_force(logits: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Return (height, width, C): every class interpolated, in float32, in torch's order."""
 
-    def axis(size: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    def axis(
+        size: int, wanted: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
         scale = np.float32(size) / np.float32(wanted)
         half = np.float32(0.5)
         source = np.maximum(scale * (np.arange(wanted, dtype=np.float32) + half) - half, 0)
@@ -37,27 +41,25 @@ outputs = st.integers(1, 40)
 
 @settings(deadline=None, max_examples=150)
 @given(
-    sides,
-    sides,
-    st.integers(1, 12),
-    outputs,
-    outputs,
+    st.tuples(sides, sides, st.integers(1, 12)),
+    st.tuples(outputs, outputs),
     st.integers(0, 2**32 - 1),
     st.sampled_from([np.uint8, np.uint16]),
     st.floats(0.1, 30),
 )
 def test_label_has_the_largest_interpolated_value(
-    h: int, w: int, classes: int, height: int, width: int, seed: int, kind: type, spread: float
+    shape: tuple[int, int, int], size: tuple[int, int], seed: int, kind: Any, spread: float
 ) -> None:
+    h, w, classes = shape
     rng = np.random.default_rng(seed)
     # Regions of one class with noise inside, as real logits have.
     favoured = rng.integers(0, classes, (h // 3 + 1, w // 3 + 1)).repeat(3, 0).repeat(3, 1)[:h, :w]
     logits = rng.normal(size=(h, w, classes)).astype(np.float32)
     np.put_along_axis(logits, favoured[..., None], np.float32(spread), axis=2)
-    labels = upsample_argmax(logits, logits.argmax(2).astype(kind), height, width)
-    assert labels.shape == (height, width)
+    labels = upsample_argmax(logits, logits.argmax(2).astype(kind), *size)
+    assert labels.shape == size
     assert labels.dtype == kind
-    values = brute_force(logits, height, width)
+    values = brute_force(logits, *size)
     chosen = np.take_along_axis(values, labels[..., None].astype(np.intp), 2)[..., 0]
     # numba may fuse a multiplication with an addition: one rounding less than numpy.
     np.testing.assert_allclose(chosen, values.max(axis=2), rtol=0, atol=1e-5 * spread)
@@ -121,5 +123,5 @@ def test_values_that_are_not_finite_give_some_class(value: float) -> None:
 def test_what_does_not_fit_is_refused(
     logits: NDArray[np.float32], labels: NDArray[np.uint8], size: tuple[int, int]
 ) -> None:
-    with pytest.raises(ValueError, match="logits|size"):
+    with pytest.raises(ValueError, match=r"logits|size"):
         upsample_argmax(logits, labels, *size)

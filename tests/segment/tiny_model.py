@@ -57,7 +57,10 @@ class Tiny:
     def logits(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (h, w, classes) of a (3, H, W) input, in numpy."""
         pooled = tensor.reshape(3, self.height // STEP, STEP, self.width // STEP, STEP)
-        return np.einsum("chw,kc->hwk", pooled.mean(axis=(2, 4)), self.weights)
+        logits: NDArray[np.float32] = np.einsum(
+            "chw,kc->hwk", pooled.mean(axis=(2, 4)), self.weights
+        )
+        return logits
 
     def manifest(self) -> Manifest:
         h, w = self.height // STEP, self.width // STEP

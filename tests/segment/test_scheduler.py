@@ -1,0 +1,169 @@
+"""The scheduler with a hand-written engine: events order the tests, never time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services.errors import BadImage, DeadlineExceeded, Overloaded
+from services.segment.batcher import Batcher, Limits
+from services.segment.scheduler import Scheduler, Trace
+
+Numbers = Scheduler[int, int]
+
+
+class Engine:
+    """Doubles numbers. Holds each batch until `go` is set; fails on numbers below 0."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.started = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def run(self, values: list[int]) -> list[int]:
+        self.batches.append(values)
+        self.started.release()
+        assert self.go.wait(30)
+        if min(values) < 0:
+            raise ArithmeticError(f"cannot double {min(values)}")
+        return [2 * value for value in values]
+
+    async def until_started(self) -> None:
+        assert await asyncio.to_thread(self.started.acquire, timeout=30)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+async def scheduler(engine: Engine) -> AsyncIterator[Numbers]:
+    with ThreadPoolExecutor(2) as pool:
+        made = Numbers(Batcher(Limits(max_batch=4, max_items=5)), engine.run, pool)
+        yield made
+        engine.go.set()
+        await made.close()
+        assert made.load == 0
+
+
+async def submit(scheduler: Numbers, value: int, seconds: float | None = None) -> tuple[str, Trace]:
+    return await scheduler.submit(
+        lambda: value, lambda output: f"<{output}>", size=1, timeout=seconds
+    )
+
+
+async def queue_behind(
+    scheduler: Numbers, engine: Engine, values: list[int]
+) -> tuple[asyncio.Task[tuple[str, Trace]], list[asyncio.Task[tuple[str, Trace]]]]:
+    """Start a batch of [0], and have `values` queued while it runs."""
+    first = asyncio.create_task(submit(scheduler, 0))
+    await engine.until_started()
+    rest = [asyncio.create_task(submit(scheduler, value)) for value in values]
+    while len(scheduler._waiting) < 1 + len(values):  # noqa: ASYNC110
+        await asyncio.sleep(0)  # lets them be queued; no time is in it
+    return first, rest
+
+
+async def test_items_that_wait_together_are_computed_together(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, 2, 3])
+    engine.go.set()
+    results = await asyncio.gather(first, *rest)
+    assert [result for result, _ in results] == ["<0>", "<2>", "<4>", "<6>"]
+    assert [trace.batch_size for _, trace in results] == [1, 3, 3, 3]
+    assert all(
+        min(trace.prepare, trace.queue, trace.compute, trace.finish) >= 0 for _, trace in results
+    )
+    assert sorted(map(sorted, engine.batches)) == [[0], [1, 2, 3]]
+
+
+async def test_one_bad_item_does_not_fail_its_batch(scheduler: Numbers, engine: Engine) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, -2, 3])
+    engine.go.set()
+    await first
+    good, bad, other = await asyncio.gather(*rest, return_exceptions=True)
+    assert isinstance(bad, ArithmeticError)
+    assert not isinstance(good, BaseException)
+    assert not isinstance(other, BaseException)
+    assert (good[0], other[0]) == ("<2>", "<6>")
+
+
+async def test_an_item_that_cannot_be_prepared_is_never_queued(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    def prepare() -> int:
+        raise BadImage("image", "not one")
+
+    with pytest.raises(BadImage):
+        await scheduler.submit(prepare, str, size=1, timeout=None)
+    assert engine.batches == []
+
+
+async def test_a_result_that_cannot_be_finished_fails_alone(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    engine.go.set()
+    with pytest.raises(ZeroDivisionError):
+        await scheduler.submit(lambda: 0, lambda output: 1 / output, size=1, timeout=None)
+    assert (await submit(scheduler, 1))[0] == "<2>"
+
+
+async def test_a_caller_who_leaves_the_queue_is_not_computed(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, (gone, stays) = await queue_behind(scheduler, engine, [1, 2])
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    engine.go.set()
+    await asyncio.gather(first, stays)
+    assert engine.batches == [[0], [2]]
+
+
+async def test_a_caller_who_leaves_a_running_batch_leaks_nothing(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, (stays,) = await queue_behind(scheduler, engine, [1])
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert scheduler.load == 1
+    engine.go.set()
+    assert (await stays)[0] == "<2>"
+    assert scheduler.load == 0
+    assert not scheduler._waiting
+
+
+async def test_a_deadline_fires_while_another_batch_runs(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first = asyncio.create_task(submit(scheduler, 0))
+    await engine.until_started()
+    with pytest.raises(DeadlineExceeded, match="waited in the queue"):
+        await submit(scheduler, 1, seconds=0.05)
+    engine.go.set()
+    assert (await first)[0] == "<0>"
+    assert engine.batches == [[0]]
+
+
+async def test_more_than_fits_is_refused_at_once(scheduler: Numbers, engine: Engine) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
+    with pytest.raises(Overloaded, match="queue is full"):
+        await submit(scheduler, 5)
+    engine.go.set()
+    await asyncio.gather(first, *rest)
+    assert (await submit(scheduler, 6))[0] == "<12>"
+
+
+async def test_an_engine_that_loses_items_is_found_out(engine: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits()), lambda values: [], pool)
+        with pytest.raises(ValueError, match="0 outputs for 1 inputs"):
+            await submit(scheduler, 1)
+        await scheduler.close()

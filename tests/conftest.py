@@ -17,11 +17,16 @@ from types import TracebackType
 from typing import Self
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from services.cli import testdata
 
 # So that tests may share helpers (`from tests.rpc import echo_server`) however pytest is started.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+# How long an example takes says more of the machine's load than of the code.
+settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("assay")
 
 _START_SECONDS = 180
 _STOP_SECONDS = 60

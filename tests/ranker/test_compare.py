@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
@@ -52,6 +52,7 @@ def all_known(identifier: str, *, good: bool) -> Dossier:
     return model(identifier, evidence=items, outcomes=outcomes)
 
 
+@settings(max_examples=40)
 @given(dossiers("a"), dossiers("b"))
 def test_swapping_the_sides_swaps_the_answer(a: Dossier, b: Dossier) -> None:
     forth, back = compared(a, b), compared(b, a)
@@ -62,6 +63,7 @@ def test_swapping_the_sides_swaps_the_answer(a: Dossier, b: Dossier) -> None:
     assert key(canonical(a, b), METHODOLOGY, DAY) == key(canonical(b, a), METHODOLOGY, DAY)
 
 
+@settings(max_examples=40)
 @given(dossiers("a"), dossiers("b"))
 def test_the_same_input_gives_the_same_answer(a: Dossier, b: Dossier) -> None:
     shuffled = replace(a, evidence=a.evidence[::-1])
@@ -71,6 +73,7 @@ def test_the_same_input_gives_the_same_answer(a: Dossier, b: Dossier) -> None:
     assert key(canonical(a, b), METHODOLOGY, DAY) == key(canonical(shuffled, b), METHODOLOGY, DAY)
 
 
+@settings(max_examples=40)
 @given(dossiers("a"), dossiers("b"))
 def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(a: Dossier, b: Dossier) -> None:
     pairs = ((a, b), (a, b), (b, a))
@@ -80,6 +83,7 @@ def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(a: Dossier, 
     assert compare_reply.encode(back) == compare_reply.encode(forth)
 
 
+@settings(max_examples=40)
 @given(dossiers("a"), dossiers("b"), dossiers("third"))
 def test_third_artifacts_change_nothing(a: Dossier, b: Dossier, third: Dossier) -> None:
     crowd = replace(a, evidence=a.evidence + third.evidence)
@@ -87,6 +91,7 @@ def test_third_artifacts_change_nothing(a: Dossier, b: Dossier, third: Dossier) 
     assert key(canonical(crowd, b), METHODOLOGY, DAY) == key(canonical(a, b), METHODOLOGY, DAY)
 
 
+@settings(max_examples=40)
 @given(dossiers("a", (MODEL,)), dossiers("b", (MODEL,)))
 def test_a_winner_wins_at_the_declared_weights_too(a: Dossier, b: Dossier) -> None:
     result = compared(a, b)
@@ -102,6 +107,7 @@ def test_a_winner_wins_at_the_declared_weights_too(a: Dossier, b: Dossier) -> No
         assert bool(row.what_would_separate) == (not disjoint)
 
 
+@settings(max_examples=40)
 @given(dossiers("a", (MODEL,)), dossiers("b", (MODEL,)), st.data())
 def test_the_least_lead_is_under_every_declared_weighting(
     a: Dossier, b: Dossier, data: st.DataObject

@@ -168,7 +168,7 @@ def _subset_table(reply: corpus_pb2.DescribeCorpusResponse) -> Table:
         f"text in {len(reply.shards)} shards",
         title_justify="left",
     )
-    table.add_column("subset")
+    table.add_column("subset", no_wrap=True)
     for heading in ("documents", "bytes", "share", "published", "mean KiB", "published"):
         table.add_column(heading, justify="right")
     for subset in reply.subsets:

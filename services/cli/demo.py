@@ -30,7 +30,7 @@ from services.cli.testdata import data_dir
 LEFT, RIGHT = "segformer-b4-finetuned-ade-512-512", "the-pile"
 REAL_MODEL, RANDOM_MODEL = "segformer-b0-finetuned-ade-512-512", "segformer-b4-random"
 REAL_LANGUAGE_MODEL = "tinystories-656k"
-_SCORED_DOCUMENTS = 60
+_SCORED_BYTES = 60_000
 _PICTURE_SEED = 7
 _PICTURE_SIZE = (480, 640)
 _TIMEOUT_SECONDS = 300.0
@@ -144,7 +144,7 @@ async def _score(connection: Connection, model: str, corpus: str) -> None:
     stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
     request = corpus_pb2.ScoreBPBRequest(
         corpus=corpus_pb2.CorpusRef(name=corpus),
-        selection=corpus_pb2.Selection(splits=["test"], max_documents=_SCORED_DOCUMENTS),
+        selection=corpus_pb2.Selection(splits=["test"], max_bytes=_SCORED_BYTES),
         model=common_pb2.ModelRef(name=model),
     )
     score.show(await score.follow(stub.ScoreBPB(request, timeout=_TIMEOUT_SECONDS)))

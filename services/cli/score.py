@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from assay.common.v1 import common_pb2
@@ -118,7 +119,8 @@ def show(final: corpus_pb2.FinalScore) -> None:
     if lost.documents:
         note(
             f"{lost.documents:,} documents ({lost.text_bytes:,} bytes) are in no figure above: the "
-            f"tokenizer does not reproduce them. First: {final.not_round_tripping_ids[0]}"
+            f"tokenizer does not reproduce them. First: {final.not_round_tripping_ids[0]}. With "
+            f"them, as lm-evaluation-harness counts: {_merged(final)['bits_per_byte']:.4f}"
         )
 
 
@@ -147,12 +149,21 @@ def as_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
             **_score_json(final.not_round_tripping),
             "ids": list(final.not_round_tripping_ids),
         },
+        "including_not_round_tripping": _merged(final),
         "model": plain(final.model),
         "corpus": plain(final.corpus),
         "definition": plain(final.definition),
         "engine": final.engine,
         "environment": plain(final.environment),
     }
+
+
+def _merged(final: corpus_pb2.FinalScore) -> dict[str, float]:
+    """Over every document, also those that the tokenizer does not reproduce."""
+    parts = [_score_json(final.overall), _score_json(final.not_round_tripping)]
+    merged = {name: sum(part[name] for part in parts) for name in parts[0]}
+    bits = merged["nats"] / math.log(2)
+    return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else 0.0}
 
 
 def _score_json(score: corpus_pb2.Score) -> dict[str, float]:

@@ -26,6 +26,7 @@ from services.cli.console import OUT, note
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, home, licenses_of
 from services.cli.testdata import data_dir
+from services.segment.export.command import export_checkpoint, export_random
 
 LEFT, RIGHT = "segformer-b4-finetuned-ade-512-512", "the-pile"
 REAL_MODEL, RANDOM_MODEL = "segformer-b0-finetuned-ade-512-512", "segformer-b4-random"
@@ -82,16 +83,11 @@ def _real_inventory(data: Path) -> Inventory:
     models = home() / "models"
     if not (models / REAL_MODEL).is_dir() or not (models / RANDOM_MODEL).is_dir():
         note("exporting the models to ONNX; this happens once")
-        from services.segment.export import (  # noqa: PLC0415 - torch is an extra
-            export_checkpoint,
-            export_random,
-        )
-
         if not (models / REAL_MODEL).is_dir():
             checkpoint = data / "segformer" / "b0-ade"
             export_checkpoint(checkpoint, models / REAL_MODEL, name=REAL_MODEL, progress=note)
         if not (models / RANDOM_MODEL).is_dir():
-            export_random("b4", 0, models / RANDOM_MODEL, name=RANDOM_MODEL, progress=note)
+            export_random("b4", 0, models / RANDOM_MODEL, progress=note)
     folders = [models / REAL_MODEL, models / RANDOM_MODEL]
     return Inventory(
         models=folders,

@@ -9,6 +9,7 @@ from typing import Any
 from services.cli.console import OUT, note
 from services.cli.exits import Exit
 from services.errors import InvalidArgument
+from services.segment.export.command import export
 
 
 def add_parser(commands: Any) -> None:
@@ -53,27 +54,22 @@ async def run(arguments: argparse.Namespace) -> Exit:
         raise InvalidArgument("--architecture", "needs --random-weights SEED beside it")
     if arguments.checkpoint and arguments.random_weights is not None:
         raise InvalidArgument("--random-weights", "goes with --architecture, not --checkpoint")
-    from services.segment.export import (  # noqa: PLC0415 - torch is an extra
-        export_checkpoint,
-        export_random,
+    exported = export(
+        Path(arguments.out),
+        checkpoint=arguments.checkpoint,
+        architecture=arguments.architecture,
+        random_weights=arguments.random_weights,
+        name=arguments.name,
+        progress=note,
     )
-
-    out = Path(arguments.out)
-    if arguments.checkpoint:
-        manifest = export_checkpoint(arguments.checkpoint, out, name=arguments.name, progress=note)
-    else:
-        manifest = export_random(
-            arguments.architecture,
-            arguments.random_weights,
-            out,
-            name=arguments.name,
-            progress=note,
-        )
+    manifest = exported.manifest
     parity = manifest.parity
     OUT.print(
-        f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes -> {out}\n"
+        f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes, "
+        f"{exported.model_bytes / 1e6:.1f} MB -> {exported.directory}\n"
         f"largest difference of a logit {parity.max_abs_difference:.2g}, "
-        f"labels agree in {parity.label_agreement:.4%} ({parity.probes} probes)",
+        f"labels agree in {parity.label_agreement:.4%} ({parity.probes} probes); "
+        f"took {exported.seconds:.0f} s",
         markup=False,
     )
     return Exit.DONE

@@ -125,17 +125,16 @@ def _place(item: Evidence, source: Input) -> tuple[float, float, float] | None:
 def _worst(placed: list[tuple[Evidence, tuple[float, float, float]]]) -> Reading:
     """One reading of several equally good pieces of evidence: the least of each end."""
     low, point, high = (min(place[end] for _, place in placed) for end in range(3))
-    shown = next(_shown(item) for item, place in placed if place[1] == point)
+    shown = next(_shown(item, point) for item, place in placed if place[1] == point)
     return Reading(low, point, high, shown, tuple(item.digest for item, _ in placed))
 
 
-def _shown(item: Evidence) -> str:
-    value = item.value
-    assert value is not None  # noqa: S101  (placed evidence has a value)
-    if isinstance(value.content, bool):
-        text = "yes" if value.content else "no"
-    elif isinstance(value.content, str):
-        text = value.content
-    else:
-        text = f"{value.content:.4g}" + (f" {value.unit}" if value.unit not in {"", "1"} else "")
-    return f"{text} ({item.basis.value.lower()})"
+def _shown(item: Evidence, point: float) -> str:
+    """The value for a reader, with its basis; of a truth, whether it is the good one."""
+    number = item.value.number if item.value else None
+    basis = item.basis.value.lower()
+    if item.value is None or number is None:
+        return f"{'yes' if point == 1 else 'no'} ({basis})"
+    text = f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.4g}"
+    unit = "" if item.value.unit == "1" else f" {item.value.unit}"
+    return f"{text}{unit} ({basis})"

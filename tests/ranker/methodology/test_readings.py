@@ -19,7 +19,9 @@ from tests.ranker.dossiers import CPU, NOON, claim, evidence
 
 METRICS = {m.name: m for m in load().rules(ArtifactType.SEGMENTATION_MODEL).quality}
 MIOU, LATENCY, SIZE = METRICS["ade20k-miou"], METRICS["latency"], METRICS["size"]
-COMPOSITION = next(m for m in load().rules(ArtifactType.DATASET).quality if m.name == "composition")
+COMPOSITION = next(
+    m for m in load().rules(ArtifactType.DATASET).quality if m.name == "documented_composition"
+)
 HERE = hardware_class(CPU)
 GPU = {"cpu": "Test CPU", "cpu_count": 16, "accelerators": ["Test GPU"]}
 
@@ -78,6 +80,7 @@ def test_the_good_truth_counts() -> None:
         reading = read(COMPOSITION, [item], facts(COMPOSITION), HERE)
         assert reading is not None
         assert (reading.low, reading.point, reading.high) == (place,) * 3
+        assert reading.shown == ("yes (sourced)" if place else "no (sourced)")
 
 
 def test_measured_goes_before_sourced_and_late_before_early() -> None:

@@ -59,12 +59,13 @@ class Server:
         self._settings = settings
         self._service = service
         self._health = Health(service.full_names)
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        """Metrics of this server: its own and the service's."""
         self._interceptor = CallInterceptor(
-            CallMetrics(self._registry), lambda: self._health.serving
+            CallMetrics(self.registry), lambda: self._health.serving
         )
         for collector in service.collectors:
-            self._registry.register(collector)
+            self.registry.register(collector)
         self._main: grpc.aio.Server | None = None
         self._probe: grpc.aio.Server | None = None
         self._page: MetricsPage | None = None
@@ -118,7 +119,7 @@ class Server:
     def _listen(self) -> None:
         settings = self._settings
         try:
-            self._page = MetricsPage(settings.host, settings.metrics_port, self._registry)
+            self._page = MetricsPage(settings.host, settings.metrics_port, self.registry)
         except OSError as error:
             raise _in_use(settings, "metrics_port", str(error)) from error
         self._probe = grpc.aio.server(options=_options(settings))
@@ -260,7 +261,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         # No grace after that age: a stream of hours may finish on its old connection.
         ("grpc.max_connection_age_ms", round(settings.max_connection_seconds * 1000)),
     ]

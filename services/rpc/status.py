@@ -108,7 +108,8 @@ def trailers_of(
 
 
 def _retry_seconds(error: errors.Overloaded) -> float:
-    return min(max(error.retry_after, 0.0), _MAX_RETRY_SECONDS)
+    # 0.0 comes first so that a NaN becomes 0.
+    return min(max(0.0, error.retry_after), _MAX_RETRY_SECONDS)
 
 
 def _sendable(text: str) -> str:

@@ -1,0 +1,54 @@
+"""Fixtures of the plumbing's tests: an echo service, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from assay.channel import connect
+
+from services.rpc.server import Server, build_server
+from services.rpc.settings import ServerSettings
+from tests.rpc.echo_server import Echo, echo_service, method
+
+
+@dataclass(frozen=True)
+class EchoClient:
+    """A server in this process and a channel to it."""
+
+    echo: Echo
+    server: Server
+    channel: grpc.aio.Channel
+
+    async def unary(self, request: bytes, name: str = "UnaryUnary", **options: Any) -> Any:
+        """Calls a unary method."""
+        return await method(self.channel, name)(request, **options)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[EchoClient]:
+    """The echo service, serving in this process."""
+    echo = Echo()
+    server = build_server(ServerSettings(), echo_service(echo))
+    await server.start()
+    async with connect(f"127.0.0.1:{server.port}") as channel:
+        yield EchoClient(echo, server, channel)
+    await server.stop(0)
+
+
+@pytest.fixture(scope="session")
+def start_echo(start_service: Any) -> Callable[..., Any]:
+    """Starts the echo service in a process of its own."""
+
+    def start(variables: Mapping[str, str] | None = None) -> Any:
+        root = Path(__file__).parents[2]
+        script = str(root / "tests" / "rpc" / "echo_server.py")
+        paths = {"PYTHONPATH": str(root)}
+        return start_service("echo", {**paths, **(variables or {})}, [sys.executable, script])
+
+    return start

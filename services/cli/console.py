@@ -20,4 +20,4 @@ def print_json(value: Any) -> None:
 
 def note(message: str) -> None:
     """Tells the user something that is no part of the result."""
-    ERR.print(message, style="dim", markup=False)
+    ERR.print(message, style="dim", markup=False, soft_wrap=True)

@@ -62,14 +62,17 @@ async def run(arguments: argparse.Namespace) -> Exit:
         name=arguments.name,
         progress=note,
     )
-    manifest = exported.manifest
-    parity = manifest.parity
+    manifest, parity = exported.manifest, exported.manifest.parity
     OUT.print(
         f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes, "
-        f"{exported.model_bytes / 1e6:.1f} MB -> {exported.directory}\n"
-        f"largest difference of a logit {parity.max_abs_difference:.2g}, "
-        f"labels agree in {parity.label_agreement:.4%} ({parity.probes} probes); "
-        f"took {exported.seconds:.0f} s",
+        f"{exported.model_bytes / 1e6:.1f} MB in {exported.seconds:.0f} s -> {exported.directory}",
         markup=False,
+        soft_wrap=True,
     )
+    if parity:
+        OUT.print(
+            f"against its source: logits within {parity.max_abs_difference:.2g}, labels agree in "
+            f"{parity.label_agreement:.4%} ({parity.probes} probes)",
+            soft_wrap=True,
+        )
     return Exit.DONE

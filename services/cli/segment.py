@@ -131,10 +131,8 @@ def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:
 
 
 def _print_table(reply: segment_pb2.SegmentImageResponse) -> None:
-    table = Table(
-        title=f"{reply.labels.width} x {reply.labels.height} pixels, {reply.model.name}",
-        title_justify="left",
-    )
+    OUT.print(f"{reply.labels.width} x {reply.labels.height} pixels, {reply.model.name}")
+    table = Table()
     table.add_column("class")
     table.add_column("id", justify="right")
     table.add_column("share", justify="right")

@@ -56,7 +56,7 @@ def quotient(above: Interval, below: Interval) -> Interval:
 
     It holds both levels at once, so its own is at least 1 - (1 - a) - (1 - b).
     """
-    level = max(0.0, above.level + below.level - 1)
+    level = round(max(0.0, above.level + below.level - 1), 9)
     return Interval(above.low / below.high, above.high / below.low, level)
 
 

@@ -35,6 +35,9 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
 }
 """Which aspects of a thing each kind of stand-in can decide."""
 
+LEAST_LEVEL = 0.99
+"""Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
+
 _STAND_IN = {
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
     SubjectRelation.SAMPLE: "a sample, not drawn at random,",
@@ -99,6 +102,8 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if number is None or value.unit != bound.unit:
         # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
         return Verdict.INCONCLUSIVE
+    if interval is not None and 0 < interval.level < LEAST_LEVEL:
+        return Verdict.INCONCLUSIVE
     low, high = ends(bound)
     least, most = (number, number) if interval is None else (interval.low, interval.high)
     if low <= least and most <= high:
@@ -123,6 +128,8 @@ def ends(bound: Bound) -> tuple[float, float]:
 def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     how = {Basis.MEASURED: "measured", Basis.SOURCED: "published", Basis.DERIVED: "computed"}
+    if isinstance(bound, Boolean):
+        return f"{how[evidence.basis]}: {'' if verdict is Verdict.CONFIRMED else 'not '}as claimed"
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
     relation = {
         Verdict.CONFIRMED: "which is",
@@ -137,16 +144,17 @@ def allowed(bound: Bound) -> str:
     if isinstance(bound, Text):
         return f'"{bound.value}"'
     if isinstance(bound, Boolean):
-        return "yes" if bound.value else "no"
+        return "as claimed" if bound.value else "not as claimed"
     unit = _unit(bound.unit)
     if isinstance(bound, Equals):
-        give = f" give or take {bound.tolerance:,.10g}" if bound.tolerance else ""
-        return f"{bound.value:,.10g}{give}{unit}"
-    if bound.low is None:
-        return f"at most {bound.high:,.10g}{unit}"
-    if bound.high is None:
-        return f"at least {bound.low:,.10g}{unit}"
-    return f"{bound.low:,.10g} to {bound.high:,.10g}{unit}"
+        give = f" give or take {_number(bound.tolerance)}" if bound.tolerance else ""
+        return f"{_number(bound.value)}{give}{unit}"
+    low, high = ends(bound)
+    if math.isinf(low):
+        return f"at most {_number(high)}{unit}"
+    if math.isinf(high):
+        return f"at least {_number(low)}{unit}"
+    return f"{_number(low)} to {_number(high)}{unit}"
 
 
 def show(value: Value, interval: Interval | None = None) -> str:
@@ -156,14 +164,17 @@ def show(value: Value, interval: Interval | None = None) -> str:
         return "yes" if content else "no"
     if isinstance(content, str):
         return f'"{content}"'
-    text = f"{content:,.4g}" if not float(content).is_integer() else f"{content:,.0f}"
+    text = _number(content)
     if interval is not None and interval.low < interval.high:
-        text += f" (from {_end(interval.low)} to {_end(interval.high)})"
+        text += f" (from {_number(interval.low)} to {_number(interval.high)})"
     return text + _unit(value.unit)
 
 
-def _end(end: float) -> str:
-    return "any" if math.isinf(end) else f"{end:,.4g}"
+def _number(number: float) -> str:
+    """A number as it is read: whole ones in full, others to four figures that count."""
+    if math.isinf(number):
+        return "any"
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.4g}"
 
 
 def _unit(unit: str) -> str:

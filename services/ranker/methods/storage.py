@@ -14,10 +14,12 @@ from services.ranker.intervals import hull, quotient, share, student
 from services.ranker.methods.composition import about
 from services.ranker.methods.registration import Measurement, method
 from services.ranker.model import Basis, Claim, Interval, SubjectRelation, Value
-from services.ranker.peers import Codec, ServedCorpus, StorageFigures
+from services.ranker.peers import Codec, CorpusFacts, ServedCorpus, StorageFigures
 from services.ranker.probes import Probes, UnobservableError
 
-_OWN = "stored"
+# Both tools at their default levels; The Pile's official shards have zstd's. The shards that are
+# here may have been packed anew at another level, so what is "stored" says nothing of the claim.
+_ZSTD = "zstd-3"
 _GZIP = "gzip-6"
 
 
@@ -78,62 +80,88 @@ async def plain_parse_share(claim: Claim, probes: Probes) -> Observation:
     return measured.observed(value=value, interval=share(parsed, lines), n=lines, note=note)
 
 
-@method(1, Measurement.CORPUS_FACTS)
+@method(1, Measurement.STORAGE)
 async def compression_ratio(claim: Claim, probes: Probes) -> Observation:
-    """Size of the JSON lines over that of the shards; each shard is one observation."""
+    """Size of the whole corpus's JSON lines over their compressed size.
+
+    Of a sample, what its documents give is an estimate for the subsets that it holds. What the
+    others would give is unknown, from nothing saved to everything: the interval allows for both,
+    weighted by the published share of the subsets that are missing.
+    """
     corpus, relation = await probes.corpus(claim.artifact)
     facts = await probes.holdings(corpus)
-    ratios = [one.jsonl_bytes / one.compressed_bytes for one in facts.shards]
+    if relation is SubjectRelation.EXACT:
+        packed = sum(one.compressed_bytes for one in facts.shards)
+        ratio = sum(one.jsonl_bytes for one in facts.shards) / packed
+        return Observation(
+            value=Value(ratio, "1"),
+            relation=relation,
+            basis=Basis.MEASURED,
+            subject_digest=corpus.digest,
+            n=len(facts.shards),
+            note=about(facts, f"{packed / 1e9:,.4g} GB packed."),
+        )
+    measured = await _measured(claim, probes)
+    ratios = [_codec(one, _ZSTD).ratio for one in measured.splits]
     interval = student(ratios)
     if interval is None:
-        raise UnobservableError(
-            f"{corpus.name} has {len(ratios)} shard here; two are needed to see how they differ"
-        )
-    listed = ", ".join(f"{one:.3g}" for one in ratios)
-    return Observation(
-        value=Value(fmean(ratios), "1"),
-        # Sizes of the shards that are here: of a whole corpus they are exact, and a sample's else.
-        relation=relation,
-        basis=Basis.MEASURED,
-        subject_digest=corpus.digest,
-        interval=interval,
-        n=len(ratios),
-        note=about(facts, f"By shard: {listed}."),
+        raise UnobservableError(f"{corpus.name} has one split here; two are needed")
+    missing = _missing_share(facts)
+    bounds = Interval(
+        1 / ((1 - missing) / max(interval.low, 1.0) + missing),
+        interval.high / (1 - missing),
+        interval.level,
     )
+    note = (
+        f"zstd at level 3. Subsets with {missing:.0%} of the whole text are not in the sample; "
+        "the interval allows for any ratio of theirs."
+    )
+    value = Value(fmean(ratios), "1")
+    return measured.observed(value=value, interval=bounds, n=len(ratios), note=note)
+
+
+def _missing_share(facts: CorpusFacts) -> float:
+    """Return the published share of the text whose subsets have no document here."""
+    published = [one for one in facts.subsets if one.published_share is not None]
+    total = sum(one.published_share or 0.0 for one in published)
+    missing = sum(one.published_share or 0.0 for one in published if not one.documents)
+    if not total or missing >= total:
+        raise UnobservableError(f"no published subset is in {facts.corpus.name} here")
+    return missing / total
 
 
 @method(1, Measurement.STORAGE)
 async def ratio_against_gzip(claim: Claim, probes: Probes) -> Observation:
-    """The shards' own compression ratio over gzip's; each split is one observation."""
+    """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation."""
     measured = await _measured(claim, probes)
     figures = measured.splits
-    ratios = [_codec(one, _OWN).ratio / _codec(one, _GZIP).ratio for one in figures]
+    ratios = [_codec(one, _ZSTD).ratio / _codec(one, _GZIP).ratio for one in figures]
     interval = student(ratios)
     if interval is None:
         raise UnobservableError(f"{measured.corpus.name} has one split here; two are needed")
-    others = sorted({name for one in figures for name in one.codecs} - {_GZIP, _OWN})
+    others = sorted({name for one in figures for name in one.codecs} - {_GZIP, _ZSTD, "stored"})
     listed = ", ".join(
         f"{name} {fmean(_codec(one, name).ratio / _codec(one, _GZIP).ratio for one in figures):.3g}"
         for name in others
     )
-    note = f"The shards' own level against gzip at 6. Other levels against gzip: {listed}."
+    note = f"zstd at level 3 against gzip at 6. Other levels against the same gzip: {listed}."
     value = Value(fmean(ratios), "1")
     return measured.observed(value=value, interval=interval, n=len(ratios), note=note)
 
 
 @method(1, Measurement.STORAGE)
 async def speed_against_gzip(claim: Claim, probes: Probes) -> Observation:
-    """Decompression speed of the shards' own codec over gzip's.
+    """Decompression speed of zstd over gzip's, both at their default levels.
 
     The interval holds every split's.
     """
     measured = await _measured(claim, probes)
     figures = measured.splits
     interval = hull(
-        [quotient(_codec(one, _OWN).interval, _codec(one, _GZIP).interval) for one in figures]
+        [quotient(_codec(one, _ZSTD).interval, _codec(one, _GZIP).interval) for one in figures]
     )
     speeds = [
-        (_codec(one, _OWN).megabytes_per_second, _codec(one, _GZIP).megabytes_per_second)
+        (_codec(one, _ZSTD).megabytes_per_second, _codec(one, _GZIP).megabytes_per_second)
         for one in figures
     ]
     ratio = fmean(own / gzip for own, gzip in speeds)

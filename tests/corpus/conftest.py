@@ -33,12 +33,14 @@ async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """Start a server: `await serve({name: root})`; return its client. Stops all in the end."""
     clients: list[Client] = []
 
-    async def start(corpora: dict[str, Path], **settings: Any) -> Client:
+    async def start(
+        corpora: dict[str, Path], home: Path = tmp_path / "home", **settings: Any
+    ) -> Client:
         entries = {
             name: {"path": str(root), "kind": "sample", "source": "a test", "license": "MIT"}
             for name, root in corpora.items()
         }
-        monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("ASSAY_HOME", str(home))
         monkeypatch.setenv("ASSAY_CORPUS_CORPORA", json.dumps(entries))
         ports = {"port": 0, "health_port": 0, "metrics_port": 0}
         chosen = CorpusSettings(**{**ports, **settings})

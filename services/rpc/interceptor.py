@@ -119,6 +119,9 @@ class _Call:
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()
+        # Asked for now: a generator whose caller has gone may end after gRPC has freed the call,
+        # and asking then crashes the process.
+        self._peer = context.peer()
         self._request_id = _request_id(context)
         structlog.contextvars.bind_contextvars(request_id=self._request_id)
         metrics.started.labels(*self._labels).inc()
@@ -174,7 +177,7 @@ class _Call:
             "method": self._method,
             "code": name,
             "seconds": round(seconds, 6),
-            "peer": self._context.peer(),
+            "peer": self._peer,
         }
         if self._message is not None:
             fields["error"] = self._message

@@ -27,6 +27,8 @@ from services.rpc.metrics import CallMetrics, MetricsPage
 from services.rpc.settings import ServerSettings
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+# A client that pings more often loses its connection; assay.channel pings every 20 s.
+_MIN_PING_INTERVAL_MS = 10_000
 _log = structlog.get_logger(__name__)
 
 
@@ -163,8 +165,8 @@ def run(settings: ServerSettings, service: Service) -> int:
         return asyncio.run(_serve(settings, service))
     except (StartError, AssayError) as error:
         print(f"{service.name}: cannot start: {error}", file=sys.stderr)
-    except Exception:  # noqa: BLE001 - the last line of a process that ends
-        _log.exception("cannot start", service=service.name)
+    except Exception as error:  # noqa: BLE001 - the last line of a process that ends
+        _log.exception("cannot start", service=service.name, error=repr(error))
     return Exit.CANNOT_START
 
 
@@ -182,15 +184,17 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await starting
         return Exit.DRAINED
-    if starting.exception() is not None:
-        asked.cancel()
     await starting
     ports = {
         "port": server.port,
         "health_port": server.health_port,
         "metrics_port": server.metrics_port,
     }
-    _write_ready_file(settings, ports)
+    try:
+        _write_ready_file(settings, ports)
+    except StartError:
+        await server.stop(grace=0)
+        raise
     _log.info("serving", service=service.name, host=settings.host, **ports)
     await asked
     _log.info("draining", service=service.name, seconds=settings.drain_seconds)
@@ -256,12 +260,12 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port would each get a share of the connections, silently.
         ("grpc.so_reuseport", 0),
-        # A client that never says goodbye is found by pings; its own pings (every 20 s, see
-        # assay.channel) are welcome, also between calls.
+        # A client that never says goodbye is found by pings; its own are welcome, also between
+        # calls.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
         # No grace after that age: a stream of hours may finish on its old connection.
         ("grpc.max_connection_age_ms", round(settings.max_connection_seconds * 1000)),
     ]

@@ -1,0 +1,45 @@
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from services.rpc import environment as module
+from services.rpc.environment import environment
+
+
+def test_the_machine_is_described() -> None:
+    found = environment("grpcio", "no-such-package")
+    assert found.cpu
+    assert found.cpu_count == len(os.sched_getaffinity(0))
+    assert found.memory_bytes > 2**28
+    assert platform.release() in found.os
+    assert dict(found.versions) == {
+        "python": platform.python_version(),
+        "grpcio": metadata.version("grpcio"),
+    }
+    assert found.load >= 0
+    assert found.time.seconds > 1.7e9
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo 'NVIDIA H200'; echo 'NVIDIA H200'", ["NVIDIA H200", "NVIDIA H200"]),
+        ("echo 'no devices were found' >&2; exit 6", []),
+        ("", []),
+    ],
+)
+def test_accelerators_are_what_nvidia_smi_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, expected: list[str]
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    module._accelerators.cache_clear()
+    try:
+        assert list(environment().accelerators) == expected
+    finally:
+        module._accelerators.cache_clear()

@@ -89,6 +89,8 @@ def _score(score: ranker_pb2.Score) -> str:
 
 
 def _component(component: ranker_pb2.Component) -> str:
+    if not component.coverage:
+        return f"nothing is known: 0 .. 1\n{component.explanation}"
     return (
         f"{component.low:.2f} .. {component.point:.2f} .. {component.high:.2f}\n"
         f"{bar(component.low, component.point, component.high)}\n{component.explanation}"

@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 
 # Highlighting off: numbers are coloured where colour means something, nowhere else.
-OUT = Console(highlight=False)
+# Piped or logged, tables get room for sentences.
+_PIPED_WIDTH = 120
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 ERR = Console(stderr=True, highlight=False)
 
 

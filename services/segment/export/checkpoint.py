@@ -167,6 +167,7 @@ def _model(
                 directory,
                 config=SegformerConfig.from_dict(config),
                 attn_implementation="eager",
+                ignore_mismatched_sizes=True,  # reported, and refused below by name
                 dtype="float32",
                 local_files_only=True,
                 output_loading_info=True,

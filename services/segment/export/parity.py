@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,19 @@ MIN_AGREEMENT = 0.999
 Floats = NDArray[np.float32]
 
 
-def probe_inputs(preprocessing: ModelPreprocessing, pictures: Sequence[Path]) -> Iterator[Floats]:
-    """Yield inputs (N, 3, H, W): a drawn scene of each kind, the given pictures, an odd batch.
+def probe_inputs(preprocessing: ModelPreprocessing, pictures: Sequence[Path] = ()) -> list[Floats]:
+    """Return inputs (N, 3, H, W): a drawn scene of each kind, the given pictures, an odd batch.
 
     Drawn scenes have what noise lacks: edges, and areas of one class. The batch has two pictures
-    of another, uneven size: the graph's free dimensions are tried too.
+    of another, uneven size: the graph's free dimensions are tried too. Raises InvalidArgument
+    naming a file that is not a picture.
     """
     height, width = preprocessing.height, preprocessing.width
-    for seed, kind in enumerate(KINDS):
-        yield _normalised([draw_scene(seed, height, width, kind)[0]], preprocessing)
-    for path in pictures:
-        yield _normalised([_picture(path, height, width)], preprocessing)
-    yield _normalised([draw_scene(seed, 101, 164)[0] for seed in (7, 8)], preprocessing)
+    drawn = [draw_scene(seed, height, width, kind)[0] for seed, kind in enumerate(KINDS)]
+    given = [_picture(path, height, width) for path in pictures]
+    uneven = [draw_scene(seed, 101, 164)[0] for seed in (7, 8)]
+    singles = [_normalised([picture], preprocessing) for picture in (*drawn, *given)]
+    return [*singles, _normalised(uneven, preprocessing)]
 
 
 def _picture(path: Path, height: int, width: int) -> NDArray[np.uint8]:
@@ -52,29 +53,39 @@ def _normalised(pictures: list[NDArray[np.uint8]], preprocessing: ModelPreproces
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
 
+def source_logits(model: SegformerForSemanticSegmentation, pixels: Floats) -> Floats:
+    """Return the unmodified model's logits as (N, h, w, C).
+
+    Raises InvalidArgument if any is not a finite number: no export can agree with that.
+    """
+    with torch.inference_mode():
+        logits: Floats = model(torch.from_numpy(pixels)).logits.permute(0, 2, 3, 1).numpy()
+    if not np.isfinite(logits).all():
+        raise InvalidArgument("checkpoint", "its logits are not all finite numbers")
+    return logits
+
+
 def measure_parity(
     model: SegformerForSemanticSegmentation,
     path: Path,
     graph: ModelGraph,
-    preprocessing: ModelPreprocessing,
-    pictures: Sequence[Path] = (),
+    probes: Sequence[Floats],
 ) -> ModelParity:
-    """Compare the graph at `path` with the unmodified model; return the figures if they pass.
+    """Compare the graph at `path` with the unmodified model on `probes`; return passing figures.
 
     Raises InternalError with the figures if a logit differs by more than MAX_DIFFERENCE of the
-    largest, if fewer than MIN_AGREEMENT of the labels agree, if any logit is not finite, or if the
-    graph's labels are not the arg max of its logits.
+    largest, if fewer than MIN_AGREEMENT of the labels agree, or if the graph's labels are not the
+    arg max of its logits.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    difference, largest, agreed, labels, probes = 0.0, 1.0, 0, 0, 0
-    for pixels in probe_inputs(preprocessing, pictures):
-        with torch.inference_mode():
-            source = model(torch.from_numpy(pixels)).logits.permute(0, 2, 3, 1).numpy()
+    difference, largest, agreed, labels, pictures = 0.0, 1.0, 0, 0, 0
+    for pixels in probes:
+        source = source_logits(model, pixels)
         logits, winners = session.run([graph.logits, graph.labels], {graph.input: pixels})
-        if logits.shape != source.shape or not np.isfinite(source).all():
+        if logits.shape != source.shape:
             raise InternalError(
-                f"the source model gives logits {source.shape} that are not all finite numbers, "
-                f"the graph {logits.shape}: nothing was written"
+                f"the source model gives logits {source.shape}, the graph {logits.shape}: nothing "
+                "was written"
             )
         if winners.dtype != graph.labels_type or not _is_arg_max(logits, winners):
             raise InternalError("the graph's labels are not the arg max of its logits")
@@ -82,7 +93,7 @@ def measure_parity(
         largest = max(largest, float(np.abs(source).max(initial=0)))
         agreed += int((winners == source.argmax(-1)).sum())
         labels += winners.size
-        probes += len(pixels)
+        pictures += len(pixels)
     agreement = agreed / labels
     if not difference <= MAX_DIFFERENCE * largest or agreement < MIN_AGREEMENT:
         raise InternalError(
@@ -90,7 +101,7 @@ def measure_parity(
             f"({MAX_DIFFERENCE * largest:.3g} allowed), {agreement:.4%} of labels agree "
             f"({MIN_AGREEMENT:.1%} needed); nothing was written"
         )
-    return ModelParity(difference, agreement, "fp32", probes)
+    return ModelParity(difference, agreement, "fp32", pictures)
 
 
 def _is_arg_max(logits: Floats, winners: NDArray[np.integer]) -> bool:

@@ -20,7 +20,7 @@ from services.segment.export.folding import FoldedSegformer
 from services.segment.export.graph import describe_graph, torch_labels, write_graph
 from services.segment.export.licenses import APACHE
 from services.segment.export.output import atomic_directory, check_output
-from services.segment.export.parity import measure_parity
+from services.segment.export.parity import measure_parity, probe_inputs, source_logits
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
 from services.segment.manifest import (
     LICENSE_FILE,
@@ -120,16 +120,18 @@ def export(source: Source, out: Path, progress: Progress) -> Manifest:
     height, width = preprocessing.height, preprocessing.width
     check_output(out, 3 * 4 * sum(parameter.numel() for parameter in model.parameters()))
     model.set_attn_implementation("eager")
+    probes = probe_inputs(preprocessing, source.probes)
     progress("counting the source model")
     facts = source_facts(model, height, width)
     kind = labels_type(len(source.classes))
     graph = describe_graph(kind)
+    source_logits(model, probes[-1])
     with atomic_directory(out) as work:
         progress(f"exporting {facts.parameters:,} parameters (half a minute to minutes)")
         folded = FoldedSegformer(model, torch_labels(kind)).eval()
         write_graph(folded, work / MODEL_FILE, height, width)
         progress("comparing the graph with the source model")
-        parity = measure_parity(model, work / MODEL_FILE, graph, preprocessing, source.probes)
+        parity = measure_parity(model, work / MODEL_FILE, graph, probes)
         if source.license_text is not None:
             shutil.copyfile(source.license_text, work / LICENSE_FILE)
         digests = {path.name: file_digest(path) for path in sorted(work.iterdir())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -73,6 +74,11 @@ class Predictor:
             str(directory / MODEL_FILE), options, providers=["CPUExecutionProvider"]
         )
 
+    def run(self, pixels: Floats, output: str) -> NDArray[Any]:
+        """Return one output of the graph for an input (N, 3, h, w)."""
+        result: NDArray[Any] = self._session.run([output], {self.manifest.graph.input: pixels})[0]
+        return result
+
     def labels(self, rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the class id of each pixel of a picture (H, W, 3).
 
@@ -80,7 +86,7 @@ class Predictor:
         """
         graph = self.manifest.graph
         pixels = model_input(rgb, self.manifest.preprocessing)
-        (logits,) = self._session.run([graph.logits], {graph.input: pixels})
+        logits = self.run(pixels, graph.logits)
         drawn = np.array(DRAWN)
         best = upsample(logits[0][..., drawn], *rgb.shape[:2]).argmax(-1)
         labels: NDArray[np.int64] = drawn[best]

@@ -1,0 +1,144 @@
+"""Checkpoints that cannot be loaded say why, and run no code of their own."""
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.errors import InvalidArgument
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from services.segment.export.checkpoint import load_checkpoint  # noqa: E402
+
+pytestmark = pytest.mark.torch
+Saver = Callable[..., Path]
+
+
+def _edit(directory: Path, **changes: object) -> None:
+    path = directory / "config.json"
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(config))
+
+
+def test_a_checkpoint(tiny_checkpoint: Saver) -> None:
+    loaded = load_checkpoint(tiny_checkpoint(), print)
+    assert loaded.classes == ("sky", "sea", "sand")
+    assert (loaded.preprocessing.height, loaded.preprocessing.mean) == (64, (0.5, 0.4, 0.3))
+    assert loaded.name == "tiny"
+    assert loaded.license.research_only  # nothing says otherwise
+    assert not loaded.model.training
+
+
+def test_a_pickled_checkpoint_is_read_as_weights_only(tiny_checkpoint: Saver) -> None:
+    directory = tiny_checkpoint()
+    model = load_checkpoint(directory, print).model
+    (directory / "model.safetensors").unlink()
+    torch.save(model.state_dict(), directory / "pytorch_model.bin")
+    again = load_checkpoint(directory, print).model
+    assert torch.equal(again.decode_head.classifier.weight, model.decode_head.classifier.weight)
+
+
+class _Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("form", ["torch", "pickle"])
+def test_code_in_a_pickle_is_not_run(tiny_checkpoint: Saver, tmp_path: Path, form: str) -> None:
+    directory, trap = tiny_checkpoint(), tmp_path / "sprung"
+    (directory / "model.safetensors").unlink()
+    if form == "torch":
+        torch.save({"weight": _Trap(trap)}, directory / "pytorch_model.bin")
+    else:
+        (directory / "pytorch_model.bin").write_bytes(pickle.dumps(_Trap(trap), protocol=2))
+    with pytest.raises(InvalidArgument, match=r"pytorch_model.bin cannot be loaded"):
+        load_checkpoint(directory, print)
+    assert not trap.exists()
+
+
+def test_code_beside_a_checkpoint_is_not_run(tiny_checkpoint: Saver, tmp_path: Path) -> None:
+    directory = tiny_checkpoint()
+    _edit(directory, auto_map={"AutoModel": "trap.Model", "AutoConfig": "trap.Config"})
+    (directory / "trap.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'sprung')!r})\n")
+    load_checkpoint(directory, print)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "is not a model: it lacks config.json"),
+        ("preprocessor_config.json", "lacks preprocessor_config.json"),
+        ("model.safetensors", r"lacks model.safetensors or pytorch_model.bin"),
+    ],
+)
+def test_a_missing_file_is_named(tiny_checkpoint: Saver, missing: str, message: str) -> None:
+    directory = tiny_checkpoint()
+    (directory / missing).unlink()
+    with pytest.raises(InvalidArgument, match=message):
+        load_checkpoint(directory, print)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "bert"}, "is of a 'bert' model; only 'segformer' is"),
+        ({"architectures": ["SegformerForImageClassification"]}, "it has a decode head"),
+        ({"num_channels": 4}, "num_channels must be 3"),
+        ({"id2label": {"0": "sky", "2": "sea"}}, "id2label in config.json must name ids"),
+        ({"id2label": ["sky"]}, "id2label in config.json must name ids"),
+        ({"id2label": {}}, "id2label in config.json must name ids"),
+        ({"hidden_sizes": [8, 16, 24, 64]}, "mismatched keys"),
+        ({"depths": [1, 1, 2, 1]}, "missing keys"),
+        ({"hidden_sizes": "wide"}, "cannot be loaded"),
+        ({"num_attention_heads": [0, 0, 0, 0]}, "cannot be loaded"),
+    ],
+)
+def test_a_wrong_config(tiny_checkpoint: Saver, changes: dict[str, object], message: str) -> None:
+    directory = tiny_checkpoint()
+    _edit(directory, **changes)
+    with pytest.raises(InvalidArgument, match=message):
+        load_checkpoint(directory, print)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 64, b"\x10" + b"\0" * 7 + b"{" * 16])
+def test_damaged_weights(tiny_checkpoint: Saver, damage: bytes) -> None:
+    directory = tiny_checkpoint()
+    (directory / "model.safetensors").write_bytes(damage)
+    with pytest.raises(InvalidArgument, match=r"model.safetensors cannot be loaded"):
+        load_checkpoint(directory, print)
+
+
+def test_a_damaged_archive(tiny_checkpoint: Saver) -> None:
+    directory = tiny_checkpoint()
+    (directory / "model.safetensors").unlink()
+    with zipfile.ZipFile(directory / "pytorch_model.bin", "w") as archive:
+        archive.writestr("nothing", b"")
+    with pytest.raises(InvalidArgument, match=r"pytorch_model.bin cannot be loaded"):
+        load_checkpoint(directory, print)
+
+
+def test_json_that_is_none(tiny_checkpoint: Saver) -> None:
+    directory = tiny_checkpoint()
+    (directory / "config.json").write_text("{")
+    with pytest.raises(InvalidArgument, match=r"config.json is not valid JSON"):
+        load_checkpoint(directory, print)
+    (directory / "config.json").write_text("[]")
+    with pytest.raises(InvalidArgument, match="must hold an object"):
+        load_checkpoint(directory, print)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./no/where", "/no/where", "a/b/c", "a b/c", "../b"])
+def test_neither_a_directory_nor_a_name(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="neither a directory nor a name on the hub"):
+        load_checkpoint(name, print)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.errors import NotFound
+from services.ranker import facts, methods
+from services.ranker.manifest import ManifestError
+from services.ranker.model import Artifact, Equals, Page, Range, Ratio
+from services.ranker.registry import Registry, packaged, read_manifest
+
+METHODS = methods.known()
+REGISTRY = packaged(METHODS)
+B4 = "segformer-b4-finetuned-ade-512-512"
+
+
+def test_the_packaged_manifests_hold_every_claim_of_the_page() -> None:
+    assert len(REGISTRY.claims) == 55
+    assert [artifact.id for artifact in REGISTRY.artifacts] == [B4, "the-pile"]
+    assert [page.id for page in REGISTRY.pages] == ["page"]
+    assert all(len(artifact.capabilities) == 8 for artifact in REGISTRY.artifacts)
+
+
+def test_every_claim_is_observed_or_says_why_not() -> None:
+    for claim in REGISTRY.claims.values():
+        assert claim.method or (claim.undecidable and claim.undecidable.reason), claim.id
+
+
+def test_tolerances_have_units_and_groups_are_named() -> None:
+    for claim in REGISTRY.claims.values():
+        assert claim.group
+        if isinstance(claim.bound, Equals | Range | Ratio):
+            assert claim.bound.unit
+
+
+def test_published_facts_speak_of_known_claims_in_the_units_of_their_bounds() -> None:
+    published = facts.packaged()
+    assert published.claims <= set(REGISTRY.claims)
+    for name in published.claims:
+        observation, claim = published.of(name), REGISTRY.claims[name]
+        assert observation is not None
+        assert observation.sources
+        if isinstance(claim.bound, Equals | Range | Ratio):
+            assert observation.value is not None
+            assert observation.value.unit == claim.bound.unit, name
+
+
+def test_claims_that_cite_have_something_to_cite() -> None:
+    published = facts.packaged()
+    for claim in REGISTRY.claims.values():
+        if claim.method == "sources.cite@1":
+            assert published.of(claim.id) is not None, claim.id
+
+
+def test_contradiction_is_mutual() -> None:
+    found = {
+        tuple(sorted((claim.id, other)))
+        for claim in REGISTRY.claims.values()
+        for other in claim.contradicts
+    }
+    assert found == {("B1.7", "B4.7"), ("B6.1", "B7.1"), ("P1.3", "P8.2")}
+    for claim in REGISTRY.claims.values():
+        for other in claim.contradicts:
+            assert claim.id in REGISTRY.claims[other].contradicts
+
+
+def test_a_page_is_found_by_what_it_compares() -> None:
+    page = REGISTRY.page_of("the-pile", B4)
+    assert page is not None
+    assert page is REGISTRY.page_of(B4, "the-pile")
+    assert REGISTRY.page_of(B4, B4) is None
+    assert REGISTRY.page_about("the-pile") is page
+    assert isinstance(REGISTRY.subject("page"), Page)
+
+
+def test_an_unknown_artifact_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match=r"segformer-b4.*the-pile"):
+        REGISTRY.artifact("the-heap")
+    with pytest.raises(NotFound, match="page"):
+        REGISTRY.subject("the-heap")
+    with pytest.raises(NotFound):
+        REGISTRY.artifact("page")
+
+
+def _artifact() -> Artifact:
+    return REGISTRY.artifact("the-pile")
+
+
+def test_a_method_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(
+        ManifestError, match=r"no method 'composition\.subset_count@1'; known: nothing\.x@1"
+    ):
+        Registry([_artifact()], ["nothing.x@1"])
+
+
+def test_a_contradiction_of_nothing_is_refused() -> None:
+    claim = replace(_artifact().claims[0], contradicts=("P99",))
+    with pytest.raises(ManifestError, match="'P99' is not the id of another claim"):
+        Registry([replace(_artifact(), claims=(claim,))], METHODS)
+
+
+def test_ids_are_unique_over_all_manifests() -> None:
+    with pytest.raises(ManifestError, match="two manifests"):
+        Registry([_artifact(), _artifact()], METHODS)
+    with pytest.raises(ManifestError, match="unique over all manifests"):
+        Registry([_artifact(), replace(_artifact(), id="other")], METHODS)
+
+
+def test_a_page_compares_known_artifacts() -> None:
+    (page,) = REGISTRY.pages
+    with pytest.raises(ManifestError, match="no artifact 'segformer-b4"):
+        Registry([_artifact(), page], METHODS)
+
+
+def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("kind: nothing\n")
+    with pytest.raises(ManifestError, match=r"x\.yaml\.kind"):
+        read_manifest(path)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from services.ranker.evidence import EvidenceError, Observation, seal
+from services.ranker.model import Basis, Evidence, SubjectRelation, Value
+from services.ranker.store import Store, StoreError
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def evidence(claim: str, number: float, minutes: int = 0) -> Evidence:
+    observation = Observation(Value(number, "s"), SubjectRelation.EXACT, Basis.MEASURED)
+    time = NOON + timedelta(minutes=minutes)
+    return seal(observation, claim=claim, method="m.f@1", command="c", time=time)
+
+
+async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "evidence.sqlite"
+    store = Store(path)
+    await store.open()
+    later, earlier = evidence("A", 2, 5), evidence("A", 1)
+    for one in (later, earlier, evidence("B", 3)):
+        await store.append(one)
+    await store.close()
+    again = Store(path)
+    await again.open()
+    assert await again.about(["A"]) == ((earlier, later), ())
+    assert await again.about(["C"]) == ((), ())
+    assert await again.about([]) == ((), ())
+    await again.close()
+    await again.close()
+
+
+async def test_the_same_evidence_is_kept_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "e.sqlite")
+    await store.open()
+    await asyncio.gather(*(store.append(evidence("A", 1)) for _ in range(20)))
+    assert len((await store.about(["A"]))[0]) == 1
+    await store.close()
+
+
+async def test_a_wrong_digest_is_not_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "e.sqlite")
+    await store.open()
+    with pytest.raises(EvidenceError, match="it is refused"):
+        await store.append(replace(evidence("A", 1), note="said afterwards"))
+    assert await store.about(["A"]) == ((), ())
+    await store.close()
+
+
+async def test_nothing_is_changed_or_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    store = Store(path)
+    await store.open()
+    await store.append(evidence("A", 1))
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in ("UPDATE evidence SET claim = 'B'", "DELETE FROM evidence"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+    await store.close()
+
+
+async def test_evidence_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    store = Store(path)
+    await store.open()
+    good, bad = evidence("A", 1), evidence("A", 2)
+    await store.append(good)
+    await store.append(bad)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TRIGGER evidence_is_never_changed")
+        connection.execute(
+            "UPDATE evidence SET content = CAST(replace(CAST(content AS TEXT), ?, ?) AS BLOB) "
+            "WHERE digest = ?",
+            ('"n":1', '"n":9', bad.digest),
+        )
+    kept, (problem,) = await store.about(["A"])
+    assert kept == (good,)
+    assert bad.digest in problem
+    assert "verify the claim again" in problem
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    path.write_text("this is no database, whatever its name says " * 50)
+    with pytest.raises(StoreError, match=r"e\.sqlite cannot be used.*ASSAY_RANKER_DATABASE"):
+        await Store(path).open()
+
+
+async def test_another_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(StoreError, match="schema 7; this ranker knows 1"):
+        await Store(path).open()
+
+
+async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is not open"):
+        await Store(tmp_path / "e.sqlite").about(["A"])

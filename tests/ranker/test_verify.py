@@ -1,0 +1,273 @@
+"""A verification from plan to last verdict, over peers made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.ranker import facts, methods
+from services.ranker.methods.registration import Measurement
+from services.ranker.model import Basis, ClaimVerdict, SubjectRelation, Verdict
+from services.ranker.probes import Budget
+from services.ranker.registry import packaged
+from services.ranker.store import Store
+from services.ranker.verify import Plan, Progress, Verifier, estimate
+from tests.ranker.peers_fake import (
+    B0,
+    B4,
+    B4_RANDOM,
+    PILE,
+    QUIET,
+    REFERENCE,
+    FakeCorpus,
+    FakeSegment,
+)
+
+REGISTRY = packaged(methods.known())
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path / "evidence.sqlite")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def verifier(
+    store: Store, segment: FakeSegment | None = None, corpus: FakeCorpus | None = None
+) -> Verifier:
+    return Verifier(
+        REGISTRY,
+        facts.packaged(),
+        store,
+        segment=segment or FakeSegment(),
+        corpus=corpus or FakeCorpus(),
+        now=lambda: NOON,
+    )
+
+
+async def verdicts(
+    asked: Verifier, subject: str, *claims: str, budget: Budget = Budget.QUICK
+) -> dict[str, ClaimVerdict]:
+    found = {}
+    async with aclosing(asked.verify(subject, claims, budget)) as updates:
+        async for update in updates:
+            if isinstance(update, ClaimVerdict):
+                found[update.claim.id] = update
+    return found
+
+
+async def test_the_plan_comes_first_then_a_claim_at_a_time(store: Store) -> None:
+    updates = [
+        update async for update in verifier(store).verify(PILE, ["P4.1", "P1.2"], Budget.QUICK)
+    ]
+    plan, *rest = updates
+    assert plan == Plan(("P1.2", "P4.1"), 30)
+    assert [type(update) for update in rest] == [Progress, ClaimVerdict] * 2
+    assert rest[0] == Progress("P1.2", "looking up", 0, 2)
+    second = rest[2]
+    assert isinstance(second, Progress)
+    assert (second.done, second.step) == (1, f"observing {Measurement.STORAGE.value}")
+
+
+async def test_every_claim_of_the_page_gets_a_verdict(store: Store) -> None:
+    asked = verifier(store)
+    found: dict[str, ClaimVerdict] = {}
+    for subject in (B4, PILE, "page"):
+        found |= await verdicts(asked, subject)
+    assert set(found) == set(REGISTRY.claims)
+    decided = {name for name, one in found.items() if one.verdict in ("CONFIRMED", "REFUTED")}
+    assert len(decided) >= 34
+    for one in found.values():
+        assert one.reason
+        if one.evidence is not None:
+            assert one.evidence.command.endswith(f"--claim {one.claim.id}")
+            assert one.basis is one.evidence.basis
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        ("B1.1", "CONFIRMED"),
+        ("B1.2", "CONFIRMED"),
+        ("B1.3", "REFUTED"),
+        ("B1.4", "NOT_TESTABLE_HERE"),
+        ("B1.5", "UNDERSPECIFIED"),
+        ("B1.7", "REFUTED"),
+        ("B2.1", "REFUTED"),
+        ("B2.2", "REFUTED"),
+        ("B3.1", "CONFIRMED"),
+        ("B3.2", "UNDERSPECIFIED"),
+        ("B4.1", "CONFIRMED"),
+        ("B4.2", "CONFIRMED"),
+        ("B4.3", "REFUTED"),
+        ("B4.4", "NOT_TESTABLE_HERE"),
+        ("B4.6", "CONFIRMED"),
+        ("B4.7", "REFUTED"),
+        ("B4.8", "UNDERSPECIFIED"),
+        ("B5.1", "REFUTED"),
+        ("B5.2", "UNDERSPECIFIED"),
+        ("B6.1", "REFUTED"),
+        ("B6.2", "REFUTED"),
+        ("B7.1", "CONFIRMED"),
+        ("B7.3", "NOT_TESTABLE_HERE"),
+        ("B8.1", "CONFIRMED"),
+        ("P1.1", "CONFIRMED"),
+        ("P1.2", "CONFIRMED"),
+        ("P1.3", "REFUTED"),
+        ("P1.4", "REFUTED"),
+        ("P2.1", "CONFIRMED"),
+        ("P2.2", "REFUTED"),
+        ("P5.1", "REFUTED"),
+        ("P7.1", "CONFIRMED"),
+        ("P7.2", "CONFIRMED"),
+        ("P8.1", "REFUTED"),
+        ("P8.2", "CONFIRMED"),
+        ("P0", "REFUTED"),
+        ("R1", "UNDERSPECIFIED"),
+        ("R2", "UNDERSPECIFIED"),
+        ("R3", "REFUTED"),
+        ("R4", "CONFIRMED"),
+        ("R5", "UNDERSPECIFIED"),
+        ("R6", "REFUTED"),
+    ],
+)
+@pytest.mark.parametrize("up", [True, False])
+async def test_what_is_publicly_known_stands_with_and_without_the_peers(
+    store: Store, claim: str, verdict: str, up: bool
+) -> None:
+    down = Unavailable("it cannot be reached")
+    asked = (
+        verifier(store) if up else verifier(store, FakeSegment(error=down), FakeCorpus(error=down))
+    )
+    found = await verdicts(asked, REGISTRY.claims[claim].artifact, claim)
+    assert found[claim].verdict == verdict
+
+
+async def test_claims_that_need_a_peer_say_that_it_is_down(store: Store) -> None:
+    down = Unavailable("it cannot be reached")
+    asked = verifier(store, FakeSegment(error=down), FakeCorpus(error=down))
+    found = await verdicts(asked, B4) | await verdicts(asked, PILE)
+    for claim in ("B4.5", "P3.1", "P4.1", "P4.2", "P4.3", "P5.2"):
+        assert found[claim].verdict is Verdict.NOT_TESTABLE_HERE
+        assert "it cannot be reached" in found[claim].reason
+        assert "testable with" in found[claim].reason
+
+
+async def test_a_stand_in_never_decides(store: Store) -> None:
+    asked = verifier(store, FakeSegment((B0,)), FakeCorpus((REFERENCE,)))
+    found = await verdicts(asked, B4) | await verdicts(asked, PILE)
+    for one in found.values():
+        if one.verdict in (Verdict.CONFIRMED, Verdict.REFUTED):
+            assert one.evidence is not None
+            assert one.evidence.relation is SubjectRelation.EXACT
+            assert one.basis is not Basis.MEASURED
+    shown = found["P4.2"]
+    assert shown.verdict is Verdict.NOT_TESTABLE_HERE
+    assert shown.evidence is not None
+    assert shown.evidence.relation is SubjectRelation.PROXY
+    assert "only a stand-in was observed" in shown.reason
+
+
+async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> None:
+    found = await verdicts(verifier(store), B4, "B4.5", "B8.2")
+    assert found["B4.5"].verdict is Verdict.REFUTED
+    assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
+    evidence = found["B4.5"].evidence
+    assert evidence is not None
+    assert evidence.command.startswith("assay export --architecture b4 --random-weights 0")
+    assert evidence.environment["cpu"] == "a processor"
+
+
+async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:
+    noisy = replace(QUIET, noisy=True, noise=0.4, seconds=((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
+    found = await verdicts(verifier(store, FakeSegment(figures=noisy)), B4, "B4.5")
+    assert found["B4.5"].verdict is Verdict.INCONCLUSIVE
+    # Noise only adds time: runs that are faster than claimed even so are faster than claimed.
+    fast = replace(noisy, seconds=((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
+    found = await verdicts(verifier(store, FakeSegment(figures=fast)), B4, "B4.5")
+    assert found["B4.5"].verdict is Verdict.REFUTED
+
+
+async def test_evidence_is_kept_and_repeats_to_itself(store: Store) -> None:
+    first = await verdicts(verifier(store), PILE, "P4.1")
+    again = await verdicts(verifier(store), PILE, "P4.1")
+    assert first == again
+    kept, _ = await store.about(["P4.1"])
+    assert kept == (first["P4.1"].evidence,)
+
+
+async def test_a_full_budget_is_named_in_the_command(store: Store) -> None:
+    found = await verdicts(verifier(store), PILE, "P4.1", "P1.2", budget=Budget.FULL)
+    measured, cited = found["P4.1"].evidence, found["P1.2"].evidence
+    assert measured is not None
+    assert cited is not None
+    assert measured.command == "assay claims the-pile --claim P4.1 --budget full"
+    assert cited.command == "assay claims the-pile --claim P1.2"
+
+
+async def test_one_verification_at_a_time(store: Store) -> None:
+    segment = FakeSegment(hangs=True)
+    asked = verifier(store, segment)
+    running = asked.verify(B4, ["B4.5"], Budget.QUICK)
+    assert isinstance(await anext(running), Plan)
+    with pytest.raises(Overloaded, match="another verification is running") as error:
+        await anext(asked.verify(PILE, [], Budget.QUICK))
+    assert error.value.retry_after == 45
+    await running.aclose()
+    assert await verdicts(asked, "page")
+
+
+async def test_closing_ends_the_measurement(store: Store) -> None:
+    segment = FakeSegment(hangs=True)
+    asked = verifier(store, segment)
+
+    async def consume() -> None:
+        await verdicts(asked, B4, "B4.5")
+
+    task = asyncio.create_task(consume())
+    await segment.started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert segment.stopped == 1
+    assert await verdicts(asked, "page")
+
+
+async def test_unknown_names_are_refused_before_anything_is_measured(store: Store) -> None:
+    segment = FakeSegment()
+    asked = verifier(store, segment)
+    with pytest.raises(NotFound, match="the-pile"):
+        await verdicts(asked, "the-heap")
+    with pytest.raises(NotFound, match=r"no claim of the-pile named 'B4\.1'; known: P0"):
+        await verdicts(asked, PILE, "B4.1")
+    with pytest.raises(InvalidArgument, match="named twice"):
+        await verdicts(asked, PILE, "P1.2", "P1.2")
+    assert segment.listed == 0
+
+
+def test_the_estimate_counts_a_shared_measurement_once() -> None:
+    pile = REGISTRY.artifact(PILE).claims
+    storage = [claim for claim in pile if claim.method.startswith("storage.")]
+    assert len(storage) == 5
+    assert estimate(storage, Budget.QUICK) == 30
+    assert estimate(storage, Budget.FULL) == 150
+    for artifact in REGISTRY.artifacts:
+        assert estimate(artifact.claims, Budget.QUICK) <= estimate(artifact.claims, Budget.FULL)
+
+
+async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> None:
+    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    first = await verdicts(verifier(store), B4, "B4.1")
+    second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
+    assert first["B4.1"].evidence != second["B4.1"].evidence
+    assert len((await store.about(["B4.1"]))[0]) == 2

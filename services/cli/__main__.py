@@ -13,7 +13,8 @@ from services.cli import claims, compare, corpus, demo, export, score, segment, 
 from services.cli.console import ERR
 from services.cli.exits import MEANINGS, Exit, explain
 
-_COMMANDS = (up, segment, export, corpus, score, claims, compare, demo)
+# In the order in which help lists them.
+COMMANDS = (up, segment, export, corpus, score, claims, compare, demo)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"assay {metadata.version('assay')}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
+    for command in COMMANDS:
         command.add_parser(commands)
     return root
 

@@ -3,12 +3,14 @@
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.cli.__main__ import parser
+from services.cli.__main__ import COMMANDS, parser
 from services.rpc.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,15 +31,13 @@ def snippets(text: str) -> Iterator[str]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """Command lines of `assay` that stand complete in a document (no placeholder, no ellipsis)."""
-    found = []
-    for snippet in snippets(text):
-        line = snippet.strip().removeprefix("$ ")
-        if line.startswith("assay ") and not re.search(r"[…\[\]{}|<>]|\.\.\.", line):
-            words = shlex.split(line.partition("#")[0])
-            if words[1:]:
-                found.append(words[1:])
-    return found
+    """Command lines of `assay` in the fenced blocks of a document."""
+    lines = [
+        line.strip().removeprefix("$ ").partition("  #")[0]
+        for block in FENCE.findall(text)
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("assay ")]
 
 
 @pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -47,6 +47,8 @@ def document(request: pytest.FixtureRequest) -> Path:
 
 def known_variables() -> set[str]:
     names = {"ASSAY_HOME", "ASSAY_TEST_DATA"}
+    # The settings page writes SERVICE for a service's name.
+    names |= {f"ASSAY_SERVICE_{field}".upper() for field in ServerSettings.model_fields}
     for service in ("segment", "corpus", "ranker"):
         module = importlib.import_module(f"services.{service}.settings")
         names.add(f"ASSAY_{service.upper()}_ADDR")
@@ -59,9 +61,14 @@ def known_variables() -> set[str]:
 
 def test_commands_parse(document: Path) -> None:
     for words in commands(document.read_text("utf-8")):
-        if words in (["--help"], ["--version"]):
-            continue
         parser().parse_args(words)
+
+
+def test_commands_named_in_prose_exist(document: Path) -> None:
+    known = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    for span in PROSE.findall(FENCE.sub("", document.read_text("utf-8"))):
+        if span.startswith("assay ") and not span.startswith("assay --"):
+            assert span.split()[1] in known, span
 
 
 def test_variables_exist(document: Path) -> None:
@@ -90,3 +97,13 @@ def test_links_resolve(document: Path) -> None:
 
 def test_the_readme_has_commands_to_check() -> None:
     assert len(commands((ROOT / "README.md").read_text("utf-8"))) >= 5
+
+
+def test_the_settings_page_is_that_of_the_code() -> None:
+    printed = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "settings_table.py")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == printed

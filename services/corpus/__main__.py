@@ -24,7 +24,7 @@ def build_service(settings: CorpusSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
     catalog = Catalog(settings.home_directory / "cache" / "corpus")
     scorer = BpbScorer(settings.language_models)
-    servicer = CorpusService(catalog, scorer, settings.threads)
+    servicer = CorpusService(catalog, scorer, settings.threads, settings.max_message_bytes)
     admin = CorpusAdminService(catalog)
 
     def register(server: grpc.aio.Server) -> None:

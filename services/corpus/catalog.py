@@ -12,6 +12,7 @@ from services.corpus.cache import FactCache
 from services.corpus.census import Census, Count, ShardCount, take_census
 from services.corpus.corpus import Corpus, CorpusRef, Kind, License, Shard
 from services.corpus.layout import ShardFile, find_shards
+from services.corpus.selection import Selection
 from services.errors import NotFound, PreconditionFailed, Unavailable
 
 # Counted up whenever the same bytes would give another census.
@@ -93,7 +94,7 @@ class Catalog:
         if not isinstance(digest, str):
             digest = self._file_digest(file.file)
             self._cache.put(key, {"digest": digest})
-        return Shard(file.split, file.path, file.file, status.st_size, digest)
+        return Shard(file.split, file.path, file.file, status.st_size, digest, status.st_mtime_ns)
 
     def _file_digest(self, file: Path) -> str:
         digest = hashlib.sha256()
@@ -111,6 +112,7 @@ class Catalog:
             census = _census_from_json(cached)
             if census is not None:
                 return census
+        corpus.check_unchanged(Selection(corpus.splits))
         census = take_census(corpus.shards, self._closed.is_set)
         if census.damage is None:
             self._cache.put(key, asdict(census))

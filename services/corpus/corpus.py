@@ -12,6 +12,7 @@ from services.corpus import published, stream
 from services.corpus.census import Census
 from services.corpus.documents import Document
 from services.corpus.selection import Selection, resolve
+from services.errors import PreconditionFailed
 
 
 class Kind(Enum):
@@ -42,13 +43,17 @@ class License:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file."""
+    """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
+
+    `mtime_ns` is the file's time of change when it was digested.
+    """
 
     split: str
     path: str
     file: Path
     compressed_bytes: int
     digest: str
+    mtime_ns: int
 
 
 class Corpus:
@@ -83,6 +88,11 @@ class Corpus:
         """Size of the shards in bytes."""
         return sum(shard.compressed_bytes for shard in self.shards)
 
+    @property
+    def counted(self) -> bool:
+        """Whether the census has been taken, so that `census` returns at once."""
+        return self._census is not None
+
     def census(self) -> Census:
         """Count what the shards hold. The first call reads every shard; it blocks."""
         with self._lock:
@@ -105,6 +115,26 @@ class Corpus:
         """Read the documents of a resolved selection, in streaming order. Blocks on the disk.
 
         Closing the iterator closes the shard. Raises DataLoss at a damaged shard and at a line
-        that is not a document, after every document before it.
+        that is not a document, after every document before it; PreconditionFailed as
+        `check_unchanged` does.
         """
+        self.check_unchanged(selection)
         return stream.documents(self.shards, selection)
+
+    def check_unchanged(self, selection: Selection) -> None:
+        """Look whether the shards of a resolved selection are still those that were digested.
+
+        Raises PreconditionFailed when one is not: it would be other data under the same digest.
+        """
+        for shard in self.shards:
+            if shard.split not in selection.splits:
+                continue
+            try:
+                status = shard.file.stat()
+            except OSError:
+                continue  # reading it will say what is wrong
+            if (status.st_size, status.st_mtime_ns) != (shard.compressed_bytes, shard.mtime_ns):
+                raise PreconditionFailed(
+                    f"{shard.path} has changed since the server started; restart the server to "
+                    "serve what is there now, under a new digest"
+                )

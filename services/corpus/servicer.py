@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import grpc
 from assay.corpus.v1 import corpus_pb2 as pb
@@ -16,15 +15,17 @@ from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 from services.corpus import replies, stream
 from services.corpus.background import BackgroundIterator
 from services.corpus.catalog import Catalog
+from services.corpus.corpus import Corpus
 from services.corpus.cursor import CursorCodec
 from services.corpus.describe import describe
 from services.corpus.documents import Document
+from services.corpus.selection import Selection
+from services.corpus.single_flight import SingleFlight
 from services.corpus.stream import FRAGMENT_BYTES, Chunk
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
 
 Context = grpc.aio.ServicerContext[Any, Any]
-T = TypeVar("T")
 
 _JSONL = {
     pb.DELIVERY_UNSPECIFIED: False,
@@ -34,6 +35,7 @@ _JSONL = {
 _CHUNK_BYTES = 512 << 10
 _MIN_CHUNK_BYTES = 4 << 10
 _MAX_CHUNK_BYTES = FRAGMENT_BYTES
+_MAX_CENSUSES = 16
 
 
 class Scorer(Protocol):
@@ -58,18 +60,23 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     freed at once.
     """
 
-    def __init__(self, catalog: Catalog, scorer: Scorer, threads: int) -> None:
+    def __init__(
+        self, catalog: Catalog, scorer: Scorer, threads: int, max_message_bytes: int
+    ) -> None:
         self._catalog = catalog
         self._scorer = scorer
+        # What surrounds a fragment in its message takes less than as much again.
+        self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
         self._readers = ThreadPoolExecutor(threads, "corpus-reader")
-        # A census takes as long as reading the corpus: one at a time, and beside the readers.
-        self._counter = ThreadPoolExecutor(1, "corpus-census")
+        # A census takes as long as reading its corpus: beside the readers, one a corpus.
+        self._counters = ThreadPoolExecutor(_MAX_CENSUSES, "corpus-census")
+        self._censuses = SingleFlight(self._counters)
 
     async def close(self) -> None:
         """End the threads. Call once no call is left."""
         self._catalog.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
-        self._counter.shutdown(wait=False, cancel_futures=True)
+        self._counters.shutdown(wait=False, cancel_futures=True)
 
     async def ListCorpora(  # noqa: N802  # the contract's name
         self,
@@ -94,8 +101,8 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     ) -> pb.DescribeCorpusResponse:
         """Describe one corpus; the first call on it reads its shards."""
         corpus = self._catalog.open(replies.ref_of(request.corpus))
-        found = await self._count(lambda: describe(corpus))
-        return replies.description(corpus, found)
+        await self._count(corpus)
+        return replies.description(corpus, describe(corpus))
 
     async def StreamCorpus(  # type: ignore[override]  # noqa: N802  # see the class
         self, request: pb.StreamCorpusRequest, context: Context
@@ -112,8 +119,7 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
                 f"{chunk_bytes} is not between {_MIN_CHUNK_BYTES} and {_MAX_CHUNK_BYTES}; "
                 f"0 means {_CHUNK_BYTES}",
             )
-        wanted = replies.selection_of(request.selection)
-        selection = await self._count(lambda: corpus.resolve(wanted), unless=not wanted.filters)
+        selection = await self._resolve(corpus, request.selection)
         codec = CursorCodec(corpus.ref.digest, selection.digests())
         chunks = stream.chunks(
             corpus.shards,
@@ -121,9 +127,12 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
             codec,
             position=codec.decode(request.cursor) if request.cursor else None,
             jsonl=jsonl,
-            chunk_bytes=chunk_bytes,
+            chunk_bytes=min(chunk_bytes, self._fragment_bytes),
+            fragment_bytes=self._fragment_bytes,
+            max_meta_bytes=self._fragment_bytes // 4,
         )
-        async with BackgroundIterator(_messages(chunks, jsonl), self._readers) as ready:
+        messages = _messages(corpus, selection, chunks, jsonl)
+        async with BackgroundIterator(messages, self._readers) as ready:
             async for message in ready:
                 await context.write(message)
 
@@ -146,25 +155,33 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     ) -> None:
         """Score a model on a selection."""
         corpus = self._catalog.open(replies.ref_of(request.corpus))
-        wanted = replies.selection_of(request.selection)
-        selection = await self._count(lambda: corpus.resolve(wanted), unless=not wanted.filters)
+        selection = await self._resolve(corpus, request.selection)
         request.corpus.CopyFrom(replies.corpus_ref(corpus))
         documents = partial(corpus.documents, selection)
         async with aclosing(self._scorer.score(request, documents)) as updates:
             async for update in updates:
                 await context.write(update)
 
-    async def _count(self, work: Callable[[], T], *, unless: bool = False) -> T:
-        """Do `work`, which may take a census, in the census's thread, `unless` it won't."""
-        if unless:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._counter, work)
+    async def _resolve(self, corpus: Corpus, message: pb.Selection) -> Selection:
+        wanted = replies.selection_of(message)
+        if wanted.filters:
+            await self._count(corpus)
+        return corpus.resolve(wanted)
+
+    async def _count(self, corpus: Corpus) -> None:
+        """See to it that the census has been taken; from then on `corpus.census` is quick."""
+        if not corpus.counted:
+            await self._censuses.run(corpus.ref.name, corpus.census)
 
 
 def _messages(
-    chunks: Generator[Chunk | None, None, None], jsonl: bool
+    corpus: Corpus,
+    selection: Selection,
+    chunks: Generator[Chunk | None, None, None],
+    jsonl: bool,
 ) -> Generator[pb.StreamCorpusResponse | None, None, None]:
     """Build the messages, in the thread that reads."""
     with closing(chunks):
+        corpus.check_unchanged(selection)
         for chunk in chunks:
             yield replies.chunk(chunk, jsonl=jsonl) if chunk else None

@@ -20,8 +20,8 @@ from services.errors import AssayError, DataLoss, InvalidArgument, TooLarge
 
 # Texts and lines longer than this are delivered in fragments: a message holds 4 MiB.
 FRAGMENT_BYTES = 2 << 20
-# What surrounds a text in a message must fit beside a fragment.
-MAX_META_BYTES = 512 << 10
+# A meta is not cut, and the subset's name in it is sent once more: both fit beside a fragment.
+MAX_META_BYTES = FRAGMENT_BYTES // 4
 # Around a document's fields in a message.
 _FRAMING_BYTES = 32
 # What one zstd block can add to a block of lines once that has its size.
@@ -89,11 +89,13 @@ def chunks(
     jsonl: bool = False,
     chunk_bytes: int = 512 << 10,
     fragment_bytes: int = FRAGMENT_BYTES,
+    max_meta_bytes: int = MAX_META_BYTES,
 ) -> Generator[Chunk | None, None, None]:
     """Cut a resolved selection into chunks of at most `chunk_bytes`, or of one larger document.
 
-    With `jsonl` the shards' own lines are delivered, unparsed unless the selection's filter or
-    limit needs to know what is in them. Begins at `position`, or at the beginning.
+    A text or line of more than `fragment_bytes` takes several. With `jsonl` the shards' own lines
+    are delivered, unparsed unless the selection's filter or limit needs to know what is in them.
+    Begins at `position`, or at the beginning.
 
     Raises, after everything before it: DataLoss at a damaged shard, and at a line that had to be
     parsed and is not a document; TooLarge at a document whose meta does not fit in a message.
@@ -125,7 +127,7 @@ def chunks(
             continue
         document = item.document
         oversized = len(document.text if document else item.lines) > fragment_bytes
-        too_much_meta = document is not None and len(document.meta) > MAX_META_BYTES
+        too_much_meta = document is not None and len(document.meta) > max_meta_bytes
         if group and (oversized or too_much_meta or size + item.size > chunk_bytes):
             yield _whole(group, codec)
             group, size = [], 0

@@ -11,6 +11,7 @@ from services.corpus.corpus import CorpusRef, Kind, License
 from services.corpus.describe import describe
 from services.corpus.layout import LayoutError
 from services.corpus.published import NAMES, SUBSETS
+from services.corpus.selection import Selection
 from services.errors import DataLoss, NotFound, PreconditionFailed, Unavailable
 from tests.corpus.shard_files import NAME, compress, line, open_corpus, write_corpus
 
@@ -115,6 +116,18 @@ def test_a_census_is_kept_by_digest(tmp_path: Path) -> None:
     for shard in again.shards:
         shard.file.unlink()
     assert again.census() == census
+
+
+def test_a_shard_that_was_replaced_is_not_served_under_the_old_digest(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "root", LINES)
+    corpus = open_corpus(root, tmp_path / "cache")
+    write_corpus(root, {"test.jsonl.zst": [line("something longer than before")]})
+    untouched = corpus.resolve(Selection(splits=("train",)))
+    assert len(list(corpus.documents(untouched))) == 3
+    with pytest.raises(PreconditionFailed, match=r"^test\.jsonl\.zst has changed"):
+        corpus.documents(corpus.resolve(Selection()))
+    with pytest.raises(PreconditionFailed, match=r"^test\.jsonl\.zst has changed"):
+        corpus.census()
 
 
 def test_a_census_ends_when_the_server_does(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The reference model's card: what it is for, how it was made, what it measured. Pure."""
+"""The reference model's card: what it is for, how it was made, what it measured."""
 
 from __future__ import annotations
 

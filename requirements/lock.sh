@@ -2,6 +2,8 @@
 # Rewrites the lock files from pyproject.toml (run by `make lock`).
 #   base.lock   everything but torch, with hashes
 #   torch.lock  what torch and transformers need besides base.lock, with hashes
+#   serve-SERVICE.lock  what one service needs to run, and nothing else; versions as in base.lock
+#   build.lock  what builds the wheels of the images; versions as in base.lock
 # torch itself is in neither: its wheel differs between indexes (CPU or CUDA build of one
 # version), so a hash would refuse an honest one. The Makefile installs it by exact version.
 set -euo pipefail
@@ -22,3 +24,11 @@ for name in $(grep -oE '^[a-z0-9][a-z0-9._-]*' requirements/base.lock) \
 done
 "${compile[@]}" --extra export --extra score -c requirements/base.lock "${skip[@]}" \
     -o requirements/torch.lock
+
+for service in segment corpus ranker; do
+    "${compile[@]}" --universal --extra "$service" -c requirements/base.lock \
+        -o "requirements/serve-$service.lock"
+done
+printf 'setuptools\nwheel\n' | .venv/bin/uv pip compile - --quiet --python-version 3.11 \
+    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+    --universal -c requirements/base.lock -o requirements/build.lock

@@ -1,0 +1,109 @@
+"""The images are made of what exists, pinned, and of nothing that serving does not need."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from services.corpus.settings import CorpusSettings
+from services.ranker.settings import RankerSettings
+from services.segment.settings import SegmentSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+LINES = [line.split() for line in DOCKERFILE.splitlines() if line and not line.startswith("#")]
+SERVICES = ("segment", "corpus", "ranker")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def instructions(name: str) -> list[list[str]]:
+    return [words[1:] for words in LINES if words[0] == name]
+
+
+def pins(lock: str) -> dict[str, set[str]]:
+    """Name -> versions of a lock file; several where they depend on Python's version."""
+    text = (ROOT / "requirements" / lock).read_text("utf-8").replace("\\\n", " ")
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if line.strip():
+            assert "--hash=sha256:" in line, line
+            name, version = re.match(r"([\w.-]+)==(\S+)", line).groups()  # type: ignore[union-attr]
+            found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
+
+
+def direct(extra: str) -> set[str]:
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]
+    return {str(canonicalize_name(Requirement(one).name)) for one in wanted} - {"assay-client"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_image_has_its_service_and_its_lock(service: str) -> None:
+    assert (ROOT / "services" / service / "__main__.py").is_file()
+    assert (ROOT / "requirements" / f"serve-{service}.lock").is_file()
+
+
+def test_manifests_run_just_these_images(rendered: list[dict[str, Any]]) -> None:
+    images = {
+        container["image"]
+        for one in rendered
+        if one["kind"] == "Deployment"
+        for container in one["spec"]["template"]["spec"]["containers"]
+    }
+    ours = {image for image in images if image.startswith("assay/")}
+    assert ours == {f"assay/{service}:{PROJECT['version']}" for service in SERVICES}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_copied_exists(service: str) -> None:
+    for words in instructions("COPY"):
+        if not words[0].startswith("--from"):
+            for source in words[:-1]:
+                assert (ROOT / source.replace("${SERVICE}", service)).exists(), source
+
+
+def test_the_base_is_pinned_and_the_user_is_not_root() -> None:
+    assert instructions("ARG")[0] == ["BASE=python:3.11-slim"]
+    assert [words[0] for words in instructions("FROM")] == ["${BASE}", "${BASE}"]
+    assert instructions("USER") == [["10001:10001"]]
+
+
+def test_the_service_itself_gets_the_signal() -> None:
+    assert "exec python -m services.${SERVICE}" in DOCKERFILE.splitlines()[-1]
+
+
+def test_variables_are_settings() -> None:
+    kinds = (SegmentSettings, CorpusSettings, RankerSettings)
+    known = {kind.variable(field) for kind in kinds for field in kind.model_fields}
+    (words,) = instructions("ENV")[1:]
+    ours = {word.partition("=")[0] for word in words if word.startswith("ASSAY_")}
+    assert ours
+    assert ours <= known
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_locks_have_what_the_service_needs_as_it_was_tested(service: str) -> None:
+    found, tested = pins(f"serve-{service}.lock"), pins("base.lock")
+    assert direct(service) <= found.keys()
+    assert all(tested[name] == versions for name, versions in found.items())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_locks_have_no_tools_of_developers(service: str) -> None:
+    tools = {
+        canonicalize_name(Requirement(one).name) for one in PROJECT["optional-dependencies"]["dev"]
+    }
+    assert not tools & pins(f"serve-{service}.lock").keys()
+    assert "torch" not in pins(f"serve-{service}.lock")
+
+
+def test_wheels_are_built_by_what_was_tested() -> None:
+    found, tested = pins("build.lock"), pins("base.lock")
+    assert {"setuptools", "wheel"} <= found.keys()
+    assert all(tested[name] == versions for name, versions in found.items())

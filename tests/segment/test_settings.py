@@ -1,0 +1,52 @@
+"""Settings come from the environment and are checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from services.rpc.settings import load_settings
+from services.segment.settings import REFERENCE_MODELS, SegmentSettings
+
+
+def test_defaults_serve_the_reference_model() -> None:
+    settings = load_settings(SegmentSettings)
+    assert settings.models == (REFERENCE_MODELS,)
+    assert (settings.port, settings.health_port, settings.metrics_port) == (50051, 50061, 50071)
+    assert settings.cpu_threads >= 1
+    assert settings.pool_threads >= 1
+    assert settings.limits.max_batch == 1
+
+
+def test_every_field_is_documented() -> None:
+    fields = SegmentSettings.model_fields
+    assert [name for name, field in fields.items() if not field.description] == []
+
+
+def test_lists_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_SEGMENT_MODELS", '["/a", "/b"]')
+    monkeypatch.setenv("ASSAY_SEGMENT_ACCEPTED_LICENSES", '["LicenseRef-X"]')
+    monkeypatch.setenv("ASSAY_SEGMENT_MAX_BATCH", "8")
+    settings = load_settings(SegmentSettings)
+    assert settings.models == (Path("/a"), Path("/b"))
+    assert settings.accepted_licenses == {"LicenseRef-X"}
+    assert settings.limits.max_batch == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("models", []),
+        ("device", "tpu"),
+        ("max_pixels", 0),
+        ("max_pixels", 10**9),
+        ("max_batch", 0),
+        ("batch_window_seconds", -1),
+        ("queue_items", 0),
+    ],
+)
+def test_values_without_sense_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        SegmentSettings.model_validate({name: value})

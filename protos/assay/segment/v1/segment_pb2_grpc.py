@@ -61,8 +61,8 @@ class SegmentServiceServicer(object):
         post-processing (bilinear upsampling of the logits, then arg max).
 
         Errors: NOT_FOUND (model), INVALID_ARGUMENT (BAD_IMAGE, IMAGE_TOO_LARGE, INVALID_ARGUMENT),
-        FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo, or TOO_LARGE),
-        DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
+        FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
+        RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,10 +223,11 @@ class SegmentAdminServiceServicer(object):
     def BenchmarkModel(self, request, context):
         """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
         a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-        message has the result. Cancelling the call ends the measurement.
+        message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
+        times: prepared input tensors to label maps of the input's size, without decoding an image.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED
-        (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
+        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence),
+        RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

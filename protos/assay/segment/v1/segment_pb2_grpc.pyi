@@ -38,8 +38,8 @@ class SegmentServiceStub:
     post-processing (bilinear upsampling of the logits, then arg max).
 
     Errors: NOT_FOUND (model), INVALID_ARGUMENT (BAD_IMAGE, IMAGE_TOO_LARGE, INVALID_ARGUMENT),
-    FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo, or TOO_LARGE),
-    DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
+    FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
+    RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]
     """Lists the models that are served, ordered by name and version.
@@ -63,8 +63,8 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     post-processing (bilinear upsampling of the logits, then arg max).
 
     Errors: NOT_FOUND (model), INVALID_ARGUMENT (BAD_IMAGE, IMAGE_TOO_LARGE, INVALID_ARGUMENT),
-    FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo, or TOO_LARGE),
-    DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
+    FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
+    RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that are served, ordered by name and version.
@@ -91,8 +91,8 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         post-processing (bilinear upsampling of the logits, then arg max).
 
         Errors: NOT_FOUND (model), INVALID_ARGUMENT (BAD_IMAGE, IMAGE_TOO_LARGE, INVALID_ARGUMENT),
-        FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo, or TOO_LARGE),
-        DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
+        FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
+        RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -130,10 +130,11 @@ class SegmentAdminServiceStub:
     BenchmarkModel: _grpc.UnaryStreamMultiCallable[_segment_pb2.BenchmarkModelRequest, _segment_pb2.BenchmarkModelResponse]
     """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
     a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-    message has the result. Cancelling the call ends the measurement.
+    message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
+    times: prepared input tensors to label maps of the input's size, without decoding an image.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED
-    (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
+    Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence),
+    RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
     """
 
 @_typing.type_check_only
@@ -144,10 +145,11 @@ class SegmentAdminServiceAsyncStub(SegmentAdminServiceStub):
     BenchmarkModel: _aio.UnaryStreamMultiCallable[_segment_pb2.BenchmarkModelRequest, _segment_pb2.BenchmarkModelResponse]  # type: ignore[assignment]
     """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
     a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-    message has the result. Cancelling the call ends the measurement.
+    message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
+    times: prepared input tensors to label maps of the input's size, without decoding an image.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED
-    (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
+    Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence),
+    RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
     """
 
 class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -161,10 +163,11 @@ class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_segment_pb2.BenchmarkModelResponse], _abc.AsyncIterator[_segment_pb2.BenchmarkModelResponse]]:
         """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
         a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-        message has the result. Cancelling the call ends the measurement.
+        message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
+        times: prepared input tensors to label maps of the input's size, without decoding an image.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED
-        (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
+        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence),
+        RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
         """
 
 def add_SegmentAdminServiceServicer_to_server(servicer: SegmentAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,7 +8,6 @@ from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
 from services.errors import InternalError
 from services.ranker.grpc_errors import translated
-from services.ranker.model import Interval
 from services.ranker.peers import (
     BpbFigures,
     Codec,
@@ -160,18 +159,7 @@ def _storage(result: corpus_pb2.StorageResult, split: str) -> StorageFigures:
     return StorageFigures(
         split=split,
         sample_bytes=result.sample_bytes,
-        codecs={
-            one.codec: Codec(
-                one.ratio,
-                one.decompress_mb_per_second,
-                Interval(
-                    one.decompress_interval.low,
-                    one.decompress_interval.high,
-                    one.decompress_interval.level,
-                ),
-            )
-            for one in result.codecs
-        },
+        codecs={one.codec: Codec(one.ratio, tuple(one.seconds)) for one in result.codecs},
         shard_jsonl_bytes=result.streaming.jsonl_bytes,
         shard_peak_growth_bytes=result.streaming.peak_growth_bytes,
         lines=result.plain_parse.lines,

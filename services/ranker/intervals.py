@@ -24,6 +24,29 @@ def clustered_median(clusters: Sequence[Sequence[float]], level: float = LEVEL) 
     return student(medians, level)
 
 
+def order_statistics(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Interval of a median, whatever the distribution: the narrowest pair of order statistics.
+
+    The k-th least and the k-th greatest of n hold the median with 1 - 2 P(B < k), B binomial of n
+    and 1/2. Of too few values to reach `level`, the least and the greatest, at their own level.
+    Raises ValueError for no values.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    if not count:
+        raise ValueError("no values have no median")
+    rank, reached = 1, _holds(count, 1)
+    while rank < count // 2 and _holds(count, rank + 1) >= level:
+        rank += 1
+        reached = _holds(count, rank)
+    return Interval(ordered[rank - 1], ordered[-rank], reached)
+
+
+def _holds(count: int, rank: int) -> float:
+    below = sum(math.comb(count, smaller) for smaller in range(rank))
+    return max(0.0, 1 - 2 * below / 2.0**count)
+
+
 def student(values: Sequence[float], level: float = LEVEL) -> Interval | None:
     """Student's interval of the mean of independent values. None for fewer than two."""
     if len(values) < 2:

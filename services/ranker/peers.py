@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from services.ranker.model import Interval
-
 
 class Weights(StrEnum):
     """Where a model's weights come from."""
@@ -170,11 +168,10 @@ class StoragePlan:
 
 @dataclass(frozen=True)
 class Codec:
-    """One codec on the sample: uncompressed over compressed size, megabytes (10^6) a second."""
+    """One codec on the sample: uncompressed over compressed size, seconds of each repetition."""
 
     ratio: float
-    megabytes_per_second: float
-    interval: Interval
+    seconds: tuple[float, ...]
 
 
 @dataclass(frozen=True)

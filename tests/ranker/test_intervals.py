@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.intervals import clustered_median, hull, quotient, share, student
+from services.ranker.intervals import (
+    clustered_median,
+    hull,
+    order_statistics,
+    quotient,
+    share,
+    student,
+)
 from services.ranker.model import Interval
 
 positive = st.floats(1e-6, 1e6)
@@ -47,6 +54,25 @@ def test_clusters_count_once_each() -> None:
     many = clustered_median([[1.0] * 500, [2.0] * 500, [3.0] * 500])
     assert few == many
     assert clustered_median([[1.0, 2.0], []]) is None
+
+
+def test_order_statistics_against_their_binomial() -> None:
+    values = [5.0, 1.0, 4.0, 2.0, 3.0]
+    assert order_statistics(values) == Interval(1.0, 5.0, 1 - 2 / 2**5)
+    nine = [float(value) for value in range(9)]
+    assert order_statistics(nine, 0.995) == Interval(0.0, 8.0, 1 - 2 / 2**9)
+    # 1 - 2 (1 + 20) / 2^20 is over 0.99; so are ranks to 4: 1 - 2 (1 + 20 + 190 + 1140) / 2^20.
+    twenty = [float(value) for value in range(20)]
+    assert order_statistics(twenty) == Interval(3.0, 16.0, 1 - 2 * 1351 / 2**20)
+    assert order_statistics([1.0]) == Interval(1.0, 1.0, 0.0)
+    with pytest.raises(ValueError, match="no median"):
+        order_statistics([])
+
+
+@given(st.lists(positive, min_size=1, max_size=30), st.floats(0.5, 0.999))
+def test_order_statistics_hold_the_median(values: list[float], level: float) -> None:
+    interval = order_statistics(values, level)
+    assert interval.low <= float(np.median(values)) <= interval.high
 
 
 @given(positive, positive, positive, positive)

@@ -253,6 +253,7 @@ async def test_codecs_are_compared_at_their_default_levels() -> None:
     assert "zstd-19 1.21" in ratio.note
     speed = await observe("P4.2")
     assert content(speed) == pytest.approx(3)
+    assert "900 MB a second against 300" in speed.note
     assert speed.interval is not None
     assert speed.interval.level >= 0.99
     assert speed.relation is SubjectRelation.SAMPLE

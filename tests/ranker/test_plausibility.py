@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from services.ranker import plausibility
-from services.ranker.model import Interval
 from services.ranker.peers import Codec, Shard, Stage
 from services.ranker.plausibility import ImplausibleError
 from tests.ranker.peers_fake import B4_FACTS, B4_RANDOM, BPB, HOLDINGS, QUIET, STORAGE
@@ -58,12 +57,15 @@ def test_more_labels_than_all_cannot_agree(agreement: float) -> None:
 @pytest.mark.parametrize(
     "codec",
     [
-        Codec(0.0, 500, Interval(490, 510, 0.996)),
-        Codec(-3.0, 500, Interval(490, 510, 0.996)),
-        Codec(math.inf, 500, Interval(490, 510, 0.996)),
-        Codec(3.0, 0.0, Interval(0, 0, 0.996)),
-        Codec(3.0, 200_000.0, Interval(1, 200_000, 0.996)),
-        Codec(3.0, math.nan, Interval(490, 510, 0.996)),
+        Codec(0.0, (0.1, 0.1, 0.1)),
+        Codec(-3.0, (0.1, 0.1, 0.1)),
+        Codec(math.inf, (0.1, 0.1, 0.1)),
+        Codec(3.0, (0.1, 0.1)),
+        Codec(3.0, (0.1, 0.1, 0.0)),
+        Codec(3.0, (0.1, 0.1, -0.1)),
+        Codec(3.0, (0.1, 0.1, 1e-9)),
+        Codec(3.0, (0.1, 0.1, math.nan)),
+        Codec(3.0, (0.1, 0.1, math.inf)),
     ],
 )
 def test_codecs_that_no_machine_has(codec: Codec) -> None:

@@ -7,10 +7,10 @@ shows how much they depend on the text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from services.ranker.evidence import Observation
-from services.ranker.intervals import hull, quotient, share, student
+from services.ranker.intervals import LEVEL, hull, order_statistics, quotient, share, student
 from services.ranker.methods.composition import about
 from services.ranker.methods.registration import Measurement, method
 from services.ranker.model import Basis, Claim, Interval, SubjectRelation, Value
@@ -64,6 +64,11 @@ def _codec(figures: StorageFigures, name: str) -> Codec:
     if name not in figures.codecs:
         raise UnobservableError(f"corpus did not measure {name} on {figures.split}")
     return figures.codecs[name]
+
+
+def _seconds(figures: StorageFigures, name: str) -> Interval:
+    """Interval of a codec's median time, sure enough for a quotient of two to hold LEVEL."""
+    return order_statistics(_codec(figures, name).seconds, 1 - (1 - LEVEL) / 2)
 
 
 @method(1, Measurement.STORAGE)
@@ -157,17 +162,14 @@ async def speed_against_gzip(claim: Claim, probes: Probes) -> Observation:
     """
     measured = await _measured(claim, probes)
     figures = measured.splits
-    interval = hull(
-        [quotient(_codec(one, _ZSTD).interval, _codec(one, _GZIP).interval) for one in figures]
-    )
-    speeds = [
-        (_codec(one, _ZSTD).megabytes_per_second, _codec(one, _GZIP).megabytes_per_second)
-        for one in figures
+    interval = hull([quotient(_seconds(one, _GZIP), _seconds(one, _ZSTD)) for one in figures])
+    medians = [
+        (median(_codec(one, _GZIP).seconds), median(_codec(one, _ZSTD).seconds)) for one in figures
     ]
-    ratio = fmean(own / gzip for own, gzip in speeds)
-    own, gzip = speeds[0]
+    ratio = fmean(gzip / zstd for gzip, zstd in medians)
+    gzip, zstd = (figures[0].sample_bytes / 1e6 / seconds for seconds in medians[0])
     note = (
-        f"On {figures[0].split}: {own:,.0f} MB a second against {gzip:,.0f}, one core; it holds "
+        f"On {figures[0].split}: {zstd:,.0f} MB a second against {gzip:,.0f}, one core; it holds "
         "for this hardware."
     )
     value = Value(ratio, "1")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
@@ -23,13 +24,15 @@ from services.errors import InvalidArgument
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _BATCH_TOKENS = 1024
+_LARGE = 30_000_000  # parameters
 
 
 class TorchModel:
     """A LanguageModel that transformers runs.
 
-    Uses as many threads as torch is set to (OMP_NUM_THREADS); another number, or another kind of
-    processor, may move a sum in its last digits.
+    A small model runs on one thread, which is as fast for it and leaves the other processors to
+    other calls; a large one on as many as torch is set to (OMP_NUM_THREADS). Another number of
+    threads, or another kind of processor, may move a sum in its last digits.
     """
 
     def __init__(self, name: str, model: HuggingFaceModel) -> None:
@@ -48,10 +51,12 @@ class TorchModel:
                 trust_remote_code=False,
                 use_safetensors=True,
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             problem = f"transformers cannot load it: {str(error).strip().splitlines()[0]}"
             raise InvalidArgument(self._setting, problem) from error
         self._model: Any = loaded.eval()  # type: ignore[no-untyped-call]
+        if model.parameters < _LARGE:
+            torch.set_num_threads(1)
         embedded = int(self._model.get_input_embeddings().num_embeddings)
         tokens = self._tokenizer.get_vocab_size()
         if tokens > embedded:

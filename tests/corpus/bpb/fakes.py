@@ -1,0 +1,60 @@
+"""A language model for tests, made by hand: every likelihood is known."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from services.corpus.bpb.windows import Window
+from services.corpus.documents import Document
+
+PREFIX = 1000
+
+
+class UniformModel:
+    """Tokens are characters' code points (1000 and above are lost); each has probability 1/8.
+
+    `poison` is a token whose likelihood is NaN. Scoring waits for `gate` when there is one, and
+    says through `reached` that it does.
+    """
+
+    def __init__(self, *, poison: int = -1, gate: threading.Event | None = None) -> None:
+        self.poison = poison
+        self.gate = gate
+        self.reached = threading.Event()
+        self.batches: list[list[Window]] = []
+
+    @property
+    def prefix_token(self) -> int:
+        return PREFIX
+
+    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        return [PREFIX] * special_tokens + [min(ord(c), PREFIX) for c in text]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join(map(chr, tokens))
+
+    def batch_size(self, length: int) -> int:
+        return 3
+
+    def log_likelihoods(self, windows: Sequence[Window]) -> list[npt.NDArray[np.float32]]:
+        self.batches.append(list(windows))
+        self.reached.set()
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        rows = []
+        for window in windows:
+            row = np.full(len(window.targets), -math.log(8), np.float32)
+            row[np.array(window.targets) == self.poison] = np.nan
+            rows.append(row)
+        return rows
+
+
+def document(text: str | bytes, subset: str = "a", name: str = "d") -> Document:
+    """A document with this text."""
+    data = text.encode() if isinstance(text, str) else text
+    return Document(f"test.jsonl.zst:{name}", subset, data, b"", "test.jsonl.zst", 0)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.corpus.bpb.figures import NOT_ROUND_TRIPPING_IDS, DocumentScore, ExactSum, Figures
+
+VALUES = st.floats(0, 1e12, allow_nan=False)
+
+
+@given(st.lists(st.floats(-1e15, 1e15), max_size=40))
+def test_a_sum_is_the_exact_one_correctly_rounded(values: list[float]) -> None:
+    total = ExactSum()
+    for value in values:
+        total.add(value)
+    assert total.value == float(sum(map(Fraction, values), Fraction(0)))
+
+
+def score(nats: float, subset: str, text_bytes: int = 10, *, trips: bool = True) -> DocumentScore:
+    return DocumentScore(f"{subset}:{nats}", subset, nats, text_bytes, 3, trips)
+
+
+DOCUMENTS = st.lists(
+    st.builds(
+        lambda nats, subset, size, trips: score(nats, subset, size, trips=trips),
+        VALUES,
+        st.sampled_from("abc"),
+        st.integers(0, 1000),
+        st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+def snapshot(figures: Figures) -> object:
+    return (
+        figures.overall,
+        figures.subsets,
+        figures.macro_bits_per_byte,
+        figures.not_round_tripping,
+        figures.not_round_tripping_ids,
+        figures.documents,
+    )
+
+
+def counted(documents: list[DocumentScore]) -> Figures:
+    figures = Figures()
+    for document in documents:
+        figures.add(document)
+    return figures
+
+
+@given(DOCUMENTS, DOCUMENTS)
+def test_merged_parts_are_the_whole(
+    first: list[DocumentScore], second: list[DocumentScore]
+) -> None:
+    merged = counted(first)
+    merged.merge(counted(second))
+    assert snapshot(merged) == snapshot(counted(first + second))
+
+
+@given(DOCUMENTS, st.randoms())
+def test_the_order_of_documents_does_not_matter(
+    documents: list[DocumentScore], rng: object
+) -> None:
+    shuffled = documents[:]
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    a, b = counted(documents), counted(shuffled)
+    assert (a.overall, a.subsets, a.macro_bits_per_byte) == (
+        b.overall,
+        b.subsets,
+        b.macro_bits_per_byte,
+    )
+
+
+def test_micro_macro_and_lost_documents_are_kept_apart() -> None:
+    ln2 = math.log(2)
+    figures = counted(
+        [
+            score(10 * ln2, "x", 10),  # 1 bit a byte
+            score(20 * ln2, "y", 5),  # 4
+            score(40 * ln2, "y", 15),  # 2.67; both of y: 3
+            score(1e9, "y", trips=False),
+            score(0.0, "nothing", 0),
+        ]
+    )
+    assert figures.overall.bits_per_byte == pytest.approx(70 / 30)
+    assert figures.macro_bits_per_byte == pytest.approx((1 + 3) / 2)
+    assert list(figures.subsets) == ["nothing", "x", "y"]
+    assert figures.overall.documents == 4
+    assert figures.not_round_tripping.documents == 1
+    assert figures.not_round_tripping_ids == ("y:1000000000.0",)
+    assert figures.documents == 5
+
+
+def test_ids_of_lost_documents_are_bounded() -> None:
+    many = counted([score(float(i), "x", trips=False) for i in range(NOT_ROUND_TRIPPING_IDS + 5)])
+    many.merge(counted([score(1.0, "y", trips=False)]))
+    assert len(many.not_round_tripping_ids) == NOT_ROUND_TRIPPING_IDS
+    assert many.not_round_tripping.documents == NOT_ROUND_TRIPPING_IDS + 6
+
+
+def test_nothing_is_no_division_by_zero() -> None:
+    assert Figures().overall.bits_per_byte == 0
+    assert Figures().macro_bits_per_byte == 0

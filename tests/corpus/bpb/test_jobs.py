@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from assay.common.v1 import common_pb2
+from assay.corpus.v1 import corpus_pb2 as pb
+
+from services.corpus.bpb import jobs
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.jobs import Final, Model, ScoringJobs
+from services.corpus.bpb.language_model import LanguageModel
+from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.scoring import Running
+from services.corpus.bpb.service import BpbScorer
+from services.corpus.documents import Document
+from services.errors import (
+    DataLoss,
+    InternalError,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    PreconditionFailed,
+)
+from tests.corpus.bpb.fakes import UniformModel, document
+
+TEXTS = [document("x" * 40, name="1"), document("y" * 20, "b", name="2")]
+REFERENCE = Model("byte-reference")
+DEFINITION = Definition(16)
+
+
+class FakeRegistry(Registry):
+    """The reference model's facts with a model made by hand."""
+
+    def __init__(self, model: UniformModel) -> None:
+        super().__init__({})
+        self._model = model
+
+    def load(self, name: str) -> LanguageModel:
+        self.describe(name)
+        return self._model
+
+
+async def collect(
+    model: UniformModel,
+    documents: Callable[[], Iterator[Document]] = lambda: iter(TEXTS),
+    wanted: Model = REFERENCE,
+    definition: Definition = DEFINITION,
+) -> list[Running | Final]:
+    scorer = ScoringJobs(FakeRegistry(model))
+    try:
+        return [update async for update in scorer.score(documents, wanted, definition)]
+    finally:
+        await scorer.close()
+
+
+async def test_the_last_update_is_the_result() -> None:
+    final = (await collect(UniformModel()))[-1]
+    assert isinstance(final, Final)
+    assert final.definition == Definition(16)
+    assert final.model.name == "byte-reference"
+    assert (final.figures.overall.documents, final.figures.overall.tokens) == (2, 60)
+
+
+async def test_running_figures_come_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
+    gate = threading.Event()
+    scorer = ScoringJobs(FakeRegistry(UniformModel(gate=gate)))
+    updates = scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))
+    first = await anext(updates)
+    assert isinstance(first, Running)
+    gate.set()
+    rest = [update async for update in updates]
+    assert isinstance(rest[-1], Final)
+    await scorer.close()
+
+
+async def test_one_job_at_a_time_and_the_next_after_it() -> None:
+    gate = threading.Event()
+    model = UniformModel(gate=gate)
+    scorer = ScoringJobs(FakeRegistry(model))
+
+    async def score() -> list[Running | Final]:
+        return [u async for u in scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))]
+
+    first = asyncio.create_task(score())
+    assert await asyncio.to_thread(model.reached.wait, 30)
+    with pytest.raises(Overloaded, match="one at a time") as caught:
+        await score()
+    assert caught.value.retry_after > 0
+    gate.set()
+    assert isinstance((await first)[-1], Final)
+    assert isinstance((await score())[-1], Final)
+    await scorer.close()
+
+
+async def test_leaving_ends_the_work_and_frees_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
+    gate = threading.Event()
+    model = UniformModel(gate=gate)
+    scorer = ScoringJobs(FakeRegistry(model))
+    many = [document("z" * 1000, name=str(i)) for i in range(1000)]
+    async with aclosing(scorer.score(lambda: iter(many), REFERENCE, Definition(16))) as updates:
+        await anext(updates)
+        assert await asyncio.to_thread(model.reached.wait, 30)
+    with pytest.raises(Overloaded):  # the batch that it is in is not over
+        await anext(scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16)))
+    gate.set()
+    await scorer.close()
+    assert len(model.batches) == 1
+
+
+async def test_a_cancelled_task_ends_the_work() -> None:
+    gate = threading.Event()
+    model = UniformModel(gate=gate)
+    scorer = ScoringJobs(FakeRegistry(model))
+
+    async def score() -> None:
+        async with aclosing(
+            scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))
+        ) as updates:
+            async for _ in updates:
+                pass
+
+    task = asyncio.create_task(score())
+    assert await asyncio.to_thread(model.reached.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.set()
+    await scorer.close()
+    assert len(model.batches) == 1
+
+
+async def test_a_failed_job_frees_the_place() -> None:
+    model = UniformModel(poison=ord("y"))
+    scorer = ScoringJobs(FakeRegistry(model))
+    with pytest.raises(InternalError, match="nothing was counted"):
+        [u async for u in scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))]
+    model.poison = -1
+    updates = [u async for u in scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))]
+    assert isinstance(updates[-1], Final)
+    await scorer.close()
+
+
+async def test_damage_while_reading_is_what_the_caller_sees() -> None:
+    def broken() -> Iterator[Document]:
+        yield TEXTS[0]
+        raise DataLoss("test.jsonl.zst", 7, "is cut off")
+
+    with pytest.raises(DataLoss, match="is cut off"):
+        await collect(UniformModel(), broken)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        (Model("nobody"), NotFound),
+        (Model("byte-reference", version="99"), PreconditionFailed),
+        (Model("byte-reference", digest="sha256:00"), PreconditionFailed),
+    ],
+)
+async def test_another_model_than_asked_for_is_refused(
+    wanted: Model, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await collect(UniformModel(), wanted=wanted)
+
+
+async def test_a_window_that_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="longest window"):
+        await collect(UniformModel(), definition=Definition(10**6))
+
+
+def request(**fields: object) -> pb.ScoreBPBRequest:
+    return pb.ScoreBPBRequest(
+        corpus=pb.CorpusRef(name="c", digest="sha256:1"),
+        model=common_pb2.ModelRef(name="byte-reference"),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+async def test_the_final_message_is_complete() -> None:
+    scorer = BpbScorer({})
+    await scorer.open()
+    texts = [document("def f(x):\n    return x\n"), document("", "b")]
+    updates = [u async for u in scorer.score(request(), lambda: iter(texts))]
+    final = updates[-1].final
+    (model,) = await scorer.list_models()
+    assert final.model == model.ref
+    assert final.corpus == request().corpus
+    assert final.definition == pb.Definition(
+        preset=pb.DEFINITION_PRESET_LM_EVAL,
+        max_length=model.max_length,
+        prefix=pb.PREFIX_TOKEN_BOS_OR_EOS,
+    )
+    assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (2, 23, 23)
+    assert final.overall.nats > 0
+    assert [s.subset for s in final.subsets] == ["a", "b"]
+    assert final.macro_bits_per_byte == final.subsets[0].score.bits_per_byte
+    assert final.not_round_tripping.documents == 0
+    assert final.engine == model.engine == "onnxruntime-cpu"
+    assert final.environment.versions["onnxruntime"]
+    await scorer.close()
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (pb.ScoreBPBRequest(), "model.name"),
+        (request(definition=pb.Definition(preset=99)), "definition.preset"),  # type: ignore[arg-type]
+        (request(definition=pb.Definition(prefix=99)), "definition.prefix"),  # type: ignore[arg-type]
+        (request(definition=pb.Definition(max_length=10**6)), "definition.max_length"),
+    ],
+)
+async def test_a_bad_request_names_the_field(message: pb.ScoreBPBRequest, field: str) -> None:
+    scorer = BpbScorer({})
+    with pytest.raises(InvalidArgument) as caught:
+        [u async for u in scorer.score(message, lambda: iter(TEXTS))]
+    assert caught.value.field == field
+    await scorer.close()
+
+
+async def test_a_directory_that_is_not_a_model_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({}))
+    scorer = BpbScorer({"mine": tmp_path})
+    with pytest.raises(InvalidArgument, match=r"has no tokenizer\.json"):
+        await scorer.open()
+    await scorer.close()

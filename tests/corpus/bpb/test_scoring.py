@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import math
+import threading
+from itertools import repeat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.scoring import CancelledError, Scoring, score_document
+from services.errors import InternalError, InvalidArgument
+from tests.corpus.bpb.fakes import PREFIX, UniformModel, document
+
+DEFINITION = Definition(max_length=16)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(1, 20))
+def test_every_token_costs_what_it_should(text: str, max_length: int) -> None:
+    model = UniformModel()
+    score = score_document(model, Definition(max_length), document(text))
+    assert score.tokens == len(text)
+    assert score.nats == pytest.approx(len(text) * math.log(8), rel=1e-6)
+    assert score.text_bytes == len(text.encode())
+    assert score.round_trips == all(ord(c) <= PREFIX for c in text)
+    for batch in model.batches:
+        assert len({len(window.inputs) for window in batch}) == 1, "nothing is padded"
+
+
+def test_an_empty_document_counts_and_costs_nothing() -> None:
+    model = UniformModel()
+    score = score_document(model, DEFINITION, document(""))
+    assert (score.nats, score.tokens, score.text_bytes, score.round_trips) == (0, 0, 0, True)
+    assert math.copysign(1, score.nats) == 1
+    assert model.batches == []
+
+
+def test_a_document_of_one_token_is_scored_after_the_prefix() -> None:
+    model = UniformModel()
+    score = score_document(model, DEFINITION, document("x"))
+    assert score.tokens == 1
+    assert [(list(w.inputs), list(w.targets)) for w in model.batches[0]] == [([PREFIX], [120])]
+
+
+def test_special_tokens_are_scored_only_when_asked_for() -> None:
+    model = UniformModel()
+    plain = score_document(model, DEFINITION, document("xy"))
+    special = score_document(model, Definition(16, special_tokens=True), document("xy"))
+    assert (plain.tokens, special.tokens) == (2, 3)
+    assert special.nats > plain.nats
+    assert special.round_trips
+    assert list(model.batches[1][0].inputs) == [PREFIX, PREFIX, 120]
+
+
+def test_a_lone_surrogate_reaches_the_model_as_one() -> None:
+    text = "a\ud800b"
+    score = score_document(
+        UniformModel(), DEFINITION, document(text.encode("utf-8", "surrogatepass"))
+    )
+    assert score.text_bytes == 5
+    assert score.tokens == 3
+
+
+def test_batches_hold_windows_of_one_document() -> None:
+    model = UniformModel()
+    score_document(model, DEFINITION, document("x" * 100))
+    assert [len(batch) for batch in model.batches] == [3, 3, 1]
+
+
+def test_a_long_document_is_scored_whole() -> None:
+    score = score_document(UniformModel(), Definition(1024), document("x" * 1_000_000))
+    assert score.tokens == 1_000_000
+    assert score.nats == pytest.approx(1_000_000 * math.log(8), rel=1e-6)
+
+
+def test_a_likelihood_that_is_not_a_number_names_the_document_and_counts_nothing() -> None:
+    documents = [document("good", name="1"), document("bad!", name="2")]
+    scoring = Scoring()
+    with pytest.raises(InternalError, match=r"document test\.jsonl\.zst:2; nothing was counted"):
+        scoring.run(UniformModel(poison=ord("!")), DEFINITION, lambda: iter(documents))
+
+
+def test_no_document_is_an_error() -> None:
+    with pytest.raises(InvalidArgument, match="no document"):
+        Scoring().run(UniformModel(), DEFINITION, lambda: iter(()))
+
+
+def test_progress_knows_the_total_and_the_time_left() -> None:
+    gate = threading.Event()
+    model = UniformModel(gate=gate)
+    scoring = Scoring()
+    assert scoring.running().seconds_left is None
+    documents = [document("x" * 10), document("y" * 10, "b")]
+    thread = threading.Thread(target=scoring.run, args=(model, DEFINITION, lambda: iter(documents)))
+    thread.start()
+    assert model.reached.wait(30)
+    running = scoring.running()
+    assert (running.documents_total, running.overall.documents) == (2, 0)
+    gate.set()
+    thread.join(30)
+    running = scoring.running()
+    assert running.overall.tokens == 20
+    assert list(running.subsets) == ["a", "b"]
+    assert running.seconds_left == 0
+    assert running.tokens_per_second > 0
+
+
+def test_cancelling_ends_it_at_the_next_batch() -> None:
+    model = UniformModel()
+    scoring = Scoring()
+    scoring.cancel()
+    with pytest.raises(CancelledError):
+        scoring.run(model, DEFINITION, lambda: repeat(document("x" * 1000)))
+    assert model.batches == []
+
+
+@pytest.mark.parametrize(("asked", "got"), [(0, 512), (1, 1), (512, 512)])
+def test_a_definition_is_spelled_out(asked: int, got: int) -> None:
+    assert Definition(asked).resolve(512).max_length == got
+
+
+@pytest.mark.parametrize("asked", [513, 10**9])
+def test_a_window_longer_than_the_models_is_refused(asked: int) -> None:
+    with pytest.raises(InvalidArgument, match="longest window is 512") as caught:
+        Definition(asked).resolve(512)
+    assert caught.value.field == "definition.max_length"

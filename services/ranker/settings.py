@@ -21,29 +21,34 @@ class RankerSettings(ServerSettings):
     health_port: int = port_field(50063, "of the health service without TLS")
     metrics_port: int = port_field(50073, "of the Prometheus page")
     segment_addr: str = Field(
-        "127.0.0.1:50051", min_length=1, description="Address of segment, host:port."
+        default="127.0.0.1:50051", min_length=1, description="Address of segment, host:port."
     )
     corpus_addr: str = Field(
-        "127.0.0.1:50052", min_length=1, description="Address of corpus, host:port."
+        default="127.0.0.1:50052", min_length=1, description="Address of corpus, host:port."
     )
     peer_tls_ca: Path | None = Field(
-        None, description="PEM authorities that segment and corpus are trusted by; turns TLS on."
+        default=None,
+        description="PEM authorities that segment and corpus are trusted by; turns TLS on.",
     )
     peer_tls_cert: Path | None = Field(
-        None, description="PEM certificate that is shown to segment and corpus."
+        default=None, description="PEM certificate that is shown to segment and corpus."
     )
-    peer_tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
+    peer_tls_key: Path | None = Field(
+        default=None, description="PEM private key of that certificate."
+    )
     database: Path | None = Field(
-        None,
+        default=None,
         description="SQLite file of the evidence. Default: ranker/evidence.sqlite at home.",
     )
     redis_url: str = Field(
-        "",
+        default="",
         validation_alias="REDIS_URL",
         description="Redis that comparisons are cached in. Default: the process itself, bounded.",
     )
     home: Path = Field(
-        _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."
+        default=_HOME,
+        validation_alias="ASSAY_HOME",
+        description="Folder for what is built and cached.",
     )
 
     @property

@@ -1,0 +1,79 @@
+"""Fixtures of the ranker's tests: a ranker in this process, its peers on free ports."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from assay.channel import connect
+from assay.corpus.v1 import corpus_pb2_grpc
+from assay.ranker.v1 import ranker_pb2_grpc
+from assay.segment.v1 import segment_pb2_grpc
+
+from services.ranker.__main__ import build_service
+from services.ranker.settings import RankerSettings
+from services.rpc.server import build_server
+from tests.ranker.servers_fake import CorpusServer, SegmentServer
+
+
+@dataclass
+class Ranker:
+    """Starts rankers over the two peers; gives their stubs."""
+
+    segment: SegmentServer
+    corpus: CorpusServer
+    segment_addr: str
+    corpus_addr: str
+    folder: Path
+    opened: AsyncExitStack
+
+    async def start(self, **settings: Any) -> ranker_pb2_grpc.RankerServiceAsyncStub:
+        """Start a ranker with its database in `folder`, and return its stub."""
+        chosen = RankerSettings(
+            **{
+                "port": 0,
+                "health_port": 0,
+                "metrics_port": 0,
+                "drain_seconds": 0,
+                "segment_addr": self.segment_addr,
+                "corpus_addr": self.corpus_addr,
+                "database": self.folder / "evidence.sqlite",
+                **settings,
+            }
+        )
+        server = build_server(chosen, build_service(chosen))
+        await server.start()
+        self.opened.push_async_callback(server.stop)
+        channel = await self.opened.enter_async_context(connect(f"127.0.0.1:{server.port}"))
+        return ranker_pb2_grpc.RankerServiceStub(channel)
+
+
+@pytest.fixture
+def dead_address() -> Iterator[str]:
+    """An address that nothing answers at: its port is taken, and nobody listens on it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+async def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ranker]:
+    """The two peers, serving, and what starts rankers over them."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    segment, corpus = SegmentServer(), CorpusServer()
+    server = grpc.aio.server()
+    segment_pb2_grpc.add_SegmentServiceServicer_to_server(segment, server)
+    segment_pb2_grpc.add_SegmentAdminServiceServicer_to_server(segment, server)
+    corpus_pb2_grpc.add_CorpusServiceServicer_to_server(corpus, server)
+    corpus_pb2_grpc.add_CorpusAdminServiceServicer_to_server(corpus, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(server.stop, None)
+        yield Ranker(segment, corpus, address, address, tmp_path, opened)

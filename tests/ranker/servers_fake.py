@@ -1,0 +1,207 @@
+"""segment and corpus written by hand over the real stubs, to serve on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from assay.common.v1 import common_pb2
+from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+
+from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+ENVIRONMENT = common_pb2.Environment(
+    cpu=str(MACHINE["cpu"]), cpu_count=2, versions={"onnxruntime": "1.32.0"}, load=0.1
+)
+MODEL = segment_pb2.Model(
+    ref=common_pb2.ModelRef(name="segformer-b4-random", version="1", digest="sha256:b4"),
+    architecture="segformer-b4",
+    weights=segment_pb2.WEIGHTS_KIND_RANDOM,
+    classes=[segment_pb2.ClassInfo(id=number) for number in range(150)],
+    preprocessing=segment_pb2.Preprocessing(height=512, width=512),
+    source_facts=segment_pb2.SourceFacts(
+        parameters=B4_FACTS.parameters,
+        parameters_by_part=B4_FACTS.parameters_by_part,
+        modules=B4_FACTS.modules,
+        convolutions=B4_FACTS.convolutions,
+        head_modules=B4_FACTS.head_modules,
+        stages=[
+            segment_pb2.EncoderStage(depth=s.depth, width=s.width, downsampling=s.downsampling)
+            for s in B4_FACTS.stages
+        ],
+        logits_shape=B4_FACTS.logits_shape,
+    ),
+    parity=segment_pb2.ExportParity(label_agreement=1.0, precision="fp32", probes=5),
+    engine="onnxruntime-cpu",
+)
+
+
+@dataclass
+class SegmentServer(
+    segment_pb2_grpc.SegmentServiceServicer, segment_pb2_grpc.SegmentAdminServiceServicer
+):
+    """One model a page, times of 1.0 s; `hangs` until it is cancelled, `fails` with a status."""
+
+    models: list[segment_pb2.Model] = field(default_factory=lambda: [MODEL])
+    seconds: tuple[float, ...] = (1.0, 1.01, 1.02)
+    hangs: bool = False
+    fails: grpc.StatusCode | None = None
+    benchmarks: list[segment_pb2.BenchmarkModelRequest] = field(default_factory=list)
+    remaining: list[float] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def SegmentImage(  # noqa: N802  # the contract's name
+        self, request: segment_pb2.SegmentImageRequest, context: Context
+    ) -> segment_pb2.SegmentImageResponse:
+        raise NotImplementedError
+
+    async def ListModels(  # noqa: N802  # the contract's name
+        self, request: segment_pb2.ListModelsRequest, context: Context
+    ) -> segment_pb2.ListModelsResponse:
+        self.remaining.append(context.time_remaining() or 0)
+        if self.fails is not None:
+            await context.abort(self.fails, "as the test asked")
+        place = int(request.page_token or 0)
+        more = str(place + 1) if place + 1 < len(self.models) else ""
+        summary = segment_pb2.ModelSummary(model=self.models[place].ref)
+        return segment_pb2.ListModelsResponse(models=[summary], next_page_token=more)
+
+    async def GetModel(  # noqa: N802  # the contract's name
+        self, request: segment_pb2.GetModelRequest, context: Context
+    ) -> segment_pb2.GetModelResponse:
+        (found,) = (one for one in self.models if one.ref == request.model)
+        return segment_pb2.GetModelResponse(model=found)
+
+    async def BenchmarkModel(  # noqa: N802  # the contract's name
+        self, request: segment_pb2.BenchmarkModelRequest, context: Context
+    ) -> AsyncIterator[segment_pb2.BenchmarkModelResponse]:
+        self.benchmarks.append(request)
+        self.started.set()
+        yield segment_pb2.BenchmarkModelResponse(
+            progress=segment_pb2.BenchmarkProgress(done=1, total=9)
+        )
+        if self.hangs:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.cancelled.set()
+        result = segment_pb2.BenchmarkResult(
+            model=request.model,
+            scenario=request.scenario,
+            batch_size=request.batch_size,
+            runs=9,
+            restarts=3,
+            samples=[segment_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
+            environment=ENVIRONMENT,
+            engine="onnxruntime-cpu",
+        )
+        yield segment_pb2.BenchmarkModelResponse(result=result)
+
+
+@dataclass
+class CorpusServer(
+    corpus_pb2_grpc.CorpusServiceServicer, corpus_pb2_grpc.CorpusAdminServiceServicer
+):
+    """A sample of the Pile with two subsets; `speed` is gzip's over zstd's."""
+
+    speed: float = 3.0
+    seconds: float = 0.01
+    storage_calls: int = 0
+
+    async def StreamCorpus(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.StreamCorpusRequest, context: Context
+    ) -> AsyncIterator[corpus_pb2.StreamCorpusResponse]:
+        raise NotImplementedError
+        yield
+
+    async def ListCorpora(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.ListCorporaRequest, context: Context
+    ) -> corpus_pb2.ListCorporaResponse:
+        summary = corpus_pb2.CorpusSummary(
+            corpus=corpus_pb2.CorpusRef(name="the-pile", digest="sha256:5a"),
+            kind=corpus_pb2.CORPUS_KIND_SAMPLE,
+            splits=["train", "test"],
+        )
+        return corpus_pb2.ListCorporaResponse(corpora=[summary])
+
+    async def DescribeCorpus(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.DescribeCorpusRequest, context: Context
+    ) -> corpus_pb2.DescribeCorpusResponse:
+        assert request.corpus.digest == "sha256:5a"
+        published = corpus_pb2.PublishedSubset(weight=0.5)
+        return corpus_pb2.DescribeCorpusResponse(
+            corpus=request.corpus,
+            kind=corpus_pb2.CORPUS_KIND_SAMPLE,
+            shards=[
+                corpus_pb2.Shard(path=path, compressed_bytes=1000, jsonl_bytes=3000 + extra)
+                for extra, path in enumerate(("train/00.jsonl.zst", "test.jsonl.zst"))
+            ],
+            subsets=[
+                corpus_pb2.SubsetInfo(
+                    name=name, documents=500, text_bytes=5000, published=published
+                )
+                for name in ("a", "b")
+            ],
+            documents=1000,
+            text_bytes=10000,
+        )
+
+    async def ListLanguageModels(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.ListLanguageModelsRequest, context: Context
+    ) -> corpus_pb2.ListLanguageModelsResponse:
+        names = ("another-model", "byte-reference")
+        return corpus_pb2.ListLanguageModelsResponse(
+            models=[corpus_pb2.LanguageModel(ref=common_pb2.ModelRef(name=name)) for name in names]
+        )
+
+    async def ScoreBPB(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.ScoreBPBRequest, context: Context
+    ) -> AsyncIterator[corpus_pb2.ScoreBPBResponse]:
+        assert request.model.name == "byte-reference"
+        assert request.selection.splits == ["test"]
+        yield corpus_pb2.ScoreBPBResponse(running=corpus_pb2.RunningScore())
+
+        def score(nats: float, size: int) -> corpus_pb2.Score:
+            return corpus_pb2.Score(nats=nats, text_bytes=size, documents=1, bits_per_byte=2.0)
+
+        overall = BPB.overall
+        final = corpus_pb2.FinalScore(
+            corpus=request.corpus,
+            model=common_pb2.ModelRef(name="byte-reference", digest="sha256:1a"),
+            overall=score(overall.nats, overall.text_bytes),
+            subsets=[
+                corpus_pb2.SubsetScore(subset=name, score=score(one.nats, one.text_bytes))
+                for name, one in BPB.subsets.items()
+            ],
+            environment=ENVIRONMENT,
+        )
+        yield corpus_pb2.ScoreBPBResponse(final=final)
+
+    async def BenchmarkStorage(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.BenchmarkStorageRequest, context: Context
+    ) -> AsyncIterator[corpus_pb2.BenchmarkStorageResponse]:
+        self.storage_calls += 1
+
+        def codec(name: str, ratio: float, seconds: float) -> corpus_pb2.CodecResult:
+            ratio += 0.001 * len(request.split) if name.startswith("zstd") else 0
+            return corpus_pb2.CodecResult(codec=name, ratio=ratio, seconds=[seconds] * 9)
+
+        result = corpus_pb2.StorageResult(
+            corpus=request.corpus,
+            sample_bytes=request.sample_bytes,
+            codecs=[
+                codec("gzip-6", 2.8, self.speed * self.seconds),
+                codec("zstd-3", 2.8, self.seconds),
+            ],
+            streaming=corpus_pb2.StreamingMemory(jsonl_bytes=1000, peak_growth_bytes=10),
+            plain_parse=corpus_pb2.PlainParse(lines=1000, parsed=1000),
+            environment=ENVIRONMENT,
+        )
+        yield corpus_pb2.BenchmarkStorageResponse(result=result)

@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest message that a channel sends or takes; the servers' own default limit."""
 
 _SCHEME = re.compile(r"(dns|unix|unix-abstract|ipv4|ipv6|xds|vsock):")
+_LOOPBACK = re.compile(r"(dns:///)?(localhost|127\.[0-9.]+|\[::1\])(:|$)")
 PathLike = str | Path
 
 
@@ -43,8 +44,8 @@ def connect(
     """
     credentials = _credentials(tls_ca, tls_cert, tls_key)
     if credentials is None:
-        return grpc.aio.insecure_channel(_name(target), options=options())
-    return grpc.aio.secure_channel(_name(target), credentials, options=options())
+        return grpc.aio.insecure_channel(_name(target), options=options(target))
+    return grpc.aio.secure_channel(_name(target), credentials, options=options(target))
 
 
 def connect_blocking(
@@ -57,13 +58,15 @@ def connect_blocking(
     """As `connect`, for programs without asyncio."""
     credentials = _credentials(tls_ca, tls_cert, tls_key)
     if credentials is None:
-        return grpc.insecure_channel(_name(target), options=options())
-    return grpc.secure_channel(_name(target), credentials, options=options())
+        return grpc.insecure_channel(_name(target), options=options(target))
+    return grpc.secure_channel(_name(target), credentials, options=options(target))
 
 
-def options() -> list[tuple[str, str | int]]:
-    """The channel's arguments, for those who make their channel themselves."""
+def options(target: str) -> list[tuple[str, str | int]]:
+    """The arguments of a channel to `target`, for those who make their channel themselves."""
     return [
+        # A proxy from the environment (http_proxy) cannot reach this machine's own addresses.
+        ("grpc.enable_http_proxy", 0 if _LOOPBACK.match(target) else 1),
         ("grpc.service_config", service_config()),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

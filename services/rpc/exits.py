@@ -11,6 +11,6 @@ class Exit(IntEnum):
     DRAINED = 0
     """Asked to stop, and stopped."""
     CANNOT_START = 1
-    """A port, a file or the service itself kept it from starting; the last line says which."""
+    """A port, a file or the service itself kept it from serving; the last line says which."""
     BAD_SETTINGS = 2
     """An environment variable is wrong; the last line names it."""

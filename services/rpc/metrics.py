@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import Final
@@ -44,9 +45,8 @@ class MetricsPage:
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         """Starts to serve. Port 0 takes any free one. Raises OSError when it cannot listen."""
-        self._server = make_server(
-            host, port, make_wsgi_app(registry), _ThreadingServer, handler_class=_QuietHandler
-        )
+        kind = _ThreadingServer6 if ":" in host else _ThreadingServer
+        self._server = make_server(host, port, make_wsgi_app(registry), kind, _QuietHandler)
         # prometheus_client's own start_http_server takes half a second to stop.
         self._thread = Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True
@@ -69,6 +69,12 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
     """One slow scraper does not hold up another."""
 
     daemon_threads = True
+
+
+class _ThreadingServer6(_ThreadingServer):
+    """The same on an IPv6 address."""
+
+    address_family = socket.AF_INET6
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class Server:
         try:
             self._page = MetricsPage(settings.host, settings.metrics_port, self.registry)
         except OSError as error:
-            raise _in_use(settings, "metrics_port", str(error)) from error
+            raise _cannot_listen(settings, "metrics_port") from error
         self._probe = grpc.aio.server(options=_options(settings))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probe)
         self.health_port = _bind(self._probe, settings, "health_port", None)
@@ -166,7 +167,7 @@ def run(settings: ServerSettings, service: Service) -> int:
     except (StartError, AssayError) as error:
         print(f"{service.name}: cannot start: {error}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001 - the last line of a process that ends
-        _log.exception("cannot start", service=service.name, error=repr(error))
+        _log.exception("service failed", service=service.name, error=repr(error))
     return Exit.CANNOT_START
 
 
@@ -240,18 +241,30 @@ def _bind(
         else:
             port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise _in_use(settings, name, str(error)) from error
-    if port == 0:
-        raise _in_use(settings, name, "it could not be bound")
+        raise _cannot_listen(settings, name) from error
     return port
 
 
-def _in_use(settings: ServerSettings, name: str, why: str) -> StartError:
+def _cannot_listen(settings: ServerSettings, name: str) -> StartError:
+    port = getattr(settings, name)
     return StartError(
-        f"cannot listen on {settings.host} port {getattr(settings, name)} (is it in use?); set "
-        f"{settings.variable(name)} to another port, or 0 for any, or {settings.variable('host')} "
-        f"to an address of this machine: {why}"
+        f"cannot listen on {settings.host} port {port}: {_why_not(settings.host, port)}; change "
+        f"{settings.variable(name)} (0 takes any free port) or {settings.variable('host')}"
     )
+
+
+def _why_not(host: str, port: int) -> str:
+    """What the operating system says of a port that gRPC could not take."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "the port was taken a moment ago"
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -98,6 +98,24 @@ async def test_an_unreachable_server_is_unavailable() -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "dns:///127.0.0.1"])
+async def test_a_proxy_is_not_asked_for_this_machines_own_addresses(
+    monkeypatch: pytest.MonkeyPatch, client: EchoClient, host: str
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("no_grpc_proxy", raising=False)
+        async with connect(f"{host}:{client.server.port}") as channel:
+            assert await method(channel, "UnaryUnary")(b"x", timeout=30) == b"x"
+
+
+@pytest.mark.parametrize("target", ["example.org:1", "127.0.0.1.example.org:1", "localhost2:1"])
+def test_a_proxy_is_asked_for_other_machines(target: str) -> None:
+    assert dict(channel_module.options(target))["grpc.enable_http_proxy"] == 1
+
+
 async def test_a_refusal_with_pushback_is_retried(client: EchoClient) -> None:
     """With the retry policy of the services' own methods, on the echo service."""
     config = json.loads(service_config())
@@ -160,5 +178,5 @@ async def test_the_servers_ping_limit_is_the_one_it_names(
 
 
 def test_the_channel_pings_no_more_often_than_the_server_allows() -> None:
-    every = dict(channel_module.options())["grpc.keepalive_time_ms"]
+    every = dict(channel_module.options(""))["grpc.keepalive_time_ms"]
     assert int(every) >= 2 * server_module._MIN_PING_INTERVAL_MS

@@ -112,3 +112,47 @@ def test_a_ready_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     ended = end_of({"ASSAY_ECHO_READY_FILE": str(tmp_path / "nowhere" / "ready")})
     assert ended.returncode == 1
     assert "ASSAY_ECHO_READY_FILE: cannot write" in ended.stderr.splitlines()[-1]
+
+
+WARMING = """
+import asyncio, sys
+from dataclasses import replace
+from services.rpc.server import run
+from tests.rpc.echo_server import Echo, EchoSettings, echo_service
+async def warm():
+    print("warming", flush=True)
+    await asyncio.Event().wait()
+sys.exit(run(EchoSettings(), replace(echo_service(Echo()), warm=warm)))
+"""
+
+
+def test_a_signal_while_warming_up_ends_the_service() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WARMING], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "warming\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+FAILING = """
+import sys
+from dataclasses import replace
+from services.rpc.server import run
+from tests.rpc.echo_server import Echo, EchoSettings, echo_service
+async def warm():
+    raise ZeroDivisionError("a bug")
+sys.exit(run(EchoSettings(), replace(echo_service(Echo()), warm=warm)))
+"""
+
+
+def test_a_bug_while_warming_up_is_logged_with_its_traceback() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FAILING], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    entry = json.loads(ended.stderr.splitlines()[-1])
+    assert entry["error"] == "ZeroDivisionError('a bug')"
+    assert "Traceback" in entry["exception"]

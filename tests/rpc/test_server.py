@@ -169,9 +169,46 @@ async def test_a_port_in_use_is_named_with_its_variable(field: str) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         server = build_server(ServerSettings(**{field: port}), echo_service(Echo()))
-        with pytest.raises(StartError, match=f"port {port} .*ASSAY_{field.upper()} ") as caught:
+        expected = f"port {port}: Address already in use; change ASSAY_{field.upper()} "
+        with pytest.raises(StartError, match=expected) as caught:
             await server.start()
     assert "\n" not in str(caught.value)
+
+
+async def test_an_address_of_another_machine_is_named_with_its_variable() -> None:
+    server = build_server(ServerSettings(host="192.0.2.1"), echo_service(Echo()))
+    with pytest.raises(StartError, match=r"192\.0\.2\.1 .*assign requested address.*ASSAY_HOST"):
+        await server.start()
+
+
+async def test_a_server_listens_on_ipv6() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 on this machine: {error}")
+    server = build_server(ServerSettings(host="::1"), echo_service(Echo()))
+    await server.start()
+    async with connect(f"[::1]:{server.port}") as channel:
+        assert await method(channel, "UnaryUnary")(b"x") == b"x"
+    await server.stop(0)
+
+
+async def test_a_start_that_is_cancelled_frees_the_ports() -> None:
+    warming = asyncio.Event()
+
+    async def warm_up() -> None:
+        warming.set()
+        await asyncio.Event().wait()
+
+    server = build_server(ServerSettings(), replace(echo_service(Echo()), warm=warm_up))
+    starting = asyncio.create_task(server.start())
+    await warming.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
 
 
 async def test_two_servers_live_in_one_process() -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.corpus.documents import BadLineError, parse_line
+from services.corpus.reader import ShardLike
 from services.corpus.shards import read_blocks
-from services.corpus.stream import ShardLike
 from services.errors import DataLoss, Unavailable
 
 _HASH_BYTES = 8

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from services.corpus import published, stream
+from services.corpus import published, reader
 from services.corpus.census import Census
 from services.corpus.documents import Document
 from services.corpus.selection import Selection, resolve
@@ -119,7 +119,7 @@ class Corpus:
         `check_unchanged` does.
         """
         self.check_unchanged(selection)
-        return stream.documents(self.shards, selection)
+        return reader.documents(self.shards, selection)
 
     def check_unchanged(self, selection: Selection) -> None:
         """Look whether the shards of a resolved selection are still those that were digested.

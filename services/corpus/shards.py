@@ -18,7 +18,7 @@ from services.errors import DataLoss
 MAX_LINE_BYTES = 256 << 20
 BLOCK_BYTES = 1 << 20
 
-_READ_AHEAD = 1 << 20
+_READ_AHEAD = 256 << 10
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_FIRST = 0x184D2A50
 _SKIPPABLE_LAST = 0x184D2A5F

@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="needs the score extra")
 
 import torch
 
-from services.corpus import stream
+from services.corpus import reader
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.language_model import LanguageModel
 from services.corpus.bpb.registry import Registry
@@ -52,7 +52,7 @@ def documents(data_dir: Path) -> dict[str, Document]:
     wanted = {row["text_sha256"] for row in GOLDEN["documents"]}
     found: dict[str, Document] = {}
     selection = Selection(splits=("test", "val"))
-    for item in stream.documents(find_shards(data_dir / "pile"), selection):
+    for item in reader.documents(find_shards(data_dir / "pile"), selection):
         digest = hashlib.sha256(item.text).hexdigest()
         if digest in wanted:
             found[digest] = item

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import grpc
 import pytest
@@ -23,7 +24,7 @@ from tests.ranker.conftest import Ranker
 from tests.ranker.servers_fake import MODEL
 
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"
-Stub = ranker_pb2_grpc.RankerServiceAsyncStub
+Stub: TypeAlias = "ranker_pb2_grpc.RankerServiceAsyncStub"
 
 
 async def verdicts(stub: Stub, artifact: str, *claims: str) -> dict[str, pb.ClaimVerdict]:

@@ -77,7 +77,10 @@ def _check(observation: Observation, claim: str) -> None:
     interval = observation.interval
     if interval is None:
         return
-    if math.isnan(interval.low) or math.isnan(interval.high) or interval.low > interval.high:
+    # NaN fails every comparison, so this refuses it too. An end may be open, but only outwards.
+    if not (
+        interval.low <= interval.high and interval.low < math.inf and interval.high > -math.inf
+    ):
         raise EvidenceError(f"{claim}: from {interval.low} to {interval.high} is no interval")
     if number is not None and not interval.low <= number <= interval.high:
         raise EvidenceError(

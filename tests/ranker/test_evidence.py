@@ -22,8 +22,10 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-intervals = st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)).map(
-    lambda ends: Interval(min(ends), max(ends), 0.99)
+intervals = (
+    st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False))
+    .map(lambda ends: Interval(min(ends), max(ends), 0.99))
+    .filter(lambda interval: interval.low < math.inf and interval.high > -math.inf)
 )
 observations = st.builds(
     Observation,
@@ -95,6 +97,8 @@ def test_an_open_interval_is_kept() -> None:
         observed(1.0, Interval(2.0, 3.0, 0.99)),
         observed(1.0, Interval(3.0, 0.0, 0.99)),
         observed(1.0, Interval(math.nan, 2.0, 0.99)),
+        replace(observed(1.0, Interval(math.inf, math.inf, 0.99)), value=None),
+        replace(observed(1.0, Interval(-math.inf, -math.inf, 0.99)), value=None),
     ],
 )
 def test_what_is_no_measurement_is_no_evidence(observation: Observation) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from services.cli import testdata
-from services.corpus import stream
+from services.corpus import reader
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.registry import Registry
@@ -96,7 +96,7 @@ def choose(root: Path, registry: Registry, count: int) -> list[tuple[Document, D
     chosen: dict[bool, list[tuple[Document, DocumentScore]]] = {True: [], False: []}
     wanted = {True: count // 2, False: count - count // 2}
     selection = Selection(splits=("test", "val"))
-    for document in stream.documents(find_shards(root), selection):
+    for document in reader.documents(find_shards(root), selection):
         text = document.text.decode()
         kind = model.decode(model.encode(text)) == text
         if len(chosen[kind]) < wanted[kind]:
@@ -194,8 +194,9 @@ def golden(
         for kind in (True, False)
         for pair in [p for p in short if p[1].round_trips is kind][:6]
     ]
-    texts = [document.text.decode() for document, _ in few]
-    plain, special = (peer.score(texts, 1, option)["nats"] for option in (False, None))
+    documents = [document for document, _ in few]
+    plain = peer.score(documents, add_bos_token=False)["nats"]
+    special = peer.score(documents)["nats"]
     rows = [
         {
             "text_sha256": hashlib.sha256(document.text).hexdigest(),

@@ -1,0 +1,1 @@
+"""Client stubs and channels for the three services of Assay."""

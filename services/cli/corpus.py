@@ -225,8 +225,8 @@ async def benchmark(arguments: argparse.Namespace) -> Exit:
     OUT.print(table)
     memory, parsed = result.streaming, result.plain_parse
     OUT.print(
-        f"streaming {memory.shard} ({memory.jsonl_bytes:,} bytes) grew the process's peak memory "
-        f"by {memory.peak_growth_bytes:,} bytes; zstandard and json alone parsed "
+        f"streaming {memory.jsonl_bytes:,} bytes grew the process's peak memory by "
+        f"{memory.peak_growth_bytes:,} bytes; zstandard and json alone parsed "
         f"{parsed.parsed:,} of {parsed.lines:,} lines",
         markup=False,
     )

@@ -76,17 +76,17 @@ class Comparisons:
         for problem in refused:
             _log.error("evidence refused", problem=problem)
         verdicts = tuple(
-            judge(
-                claim,
-                choose(claim, (one for one in evidence if one.claim == claim.id)),
-                _unverified(claim),
-            )
+            _from_store(claim, [one for one in evidence if one.claim == claim.id])
             for claim in subject.claims
         )
         return evidence, verdicts
 
 
-def _unverified(claim: Claim) -> str:
-    """Why there is no evidence, for a claim that has none."""
+def _from_store(claim: Claim, evidence: list[Evidence]) -> ClaimVerdict:
+    """The verdict that stored evidence allows; without any, how to get some."""
     how = f"assay claims {claim.artifact} --claim {claim.id}"
-    return f"it has not been verified yet: {how}"
+    return judge(
+        claim,
+        choose(claim, evidence),
+        unobserved="" if evidence else f"it has not been verified yet: {how}",
+    )

@@ -181,8 +181,8 @@ class StorageFigures:
     split: str
     sample_bytes: int
     codecs: Mapping[str, Codec]
-    shard_jsonl_bytes: int
-    shard_peak_growth_bytes: int
+    streamed_bytes: int
+    streaming_growth_bytes: int
     lines: int
     lines_parsed: int
     environment: Mapping[str, object]

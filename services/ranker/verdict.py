@@ -59,7 +59,7 @@ def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> Clai
     return ClaimVerdict(
         claim=claim,
         verdict=verdict,
-        basis=evidence.basis if evidence is not None else None,
+        basis=evidence.basis if evidence is not None and evidence.value is not None else None,
         evidence=evidence,
         reason=reason,
         contradicts=claim.contradicts,
@@ -82,8 +82,10 @@ def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
     if claim.undecidable is not None:
         return claim.undecidable.verdict, claim.undecidable.reason
-    if evidence is None or evidence.value is None:
+    if evidence is None:
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
+    if evidence.value is None:
+        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or evidence.note, claim)
     if not decides(evidence.relation, claim.aspect):
         seen = f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, seen), claim)

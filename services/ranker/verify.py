@@ -15,7 +15,7 @@ from services.errors import InvalidArgument, NotFound, Overloaded
 from services.ranker.evidence import EvidenceError, Observation, seal
 from services.ranker.facts import Facts
 from services.ranker.methods import Measurement, Method, method_named
-from services.ranker.model import Artifact, Basis, Claim, ClaimVerdict, Page
+from services.ranker.model import Artifact, Basis, Claim, ClaimVerdict, Page, SubjectRelation
 from services.ranker.peers import CorpusPeer, SegmentPeer
 from services.ranker.probes import Budget, Probes, UnobservableError
 from services.ranker.registry import Registry
@@ -96,7 +96,8 @@ class Verifier:
             return judge(claim, None)
         observation, method, unobserved = await _observe(claim, probes)
         if observation is None:
-            return judge(claim, None, unobserved)
+            # That nothing could be observed, and why, is what a later comparison has to tell.
+            observation = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=unobserved)
         try:
             evidence = seal(
                 observation,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from services.segment.reference.scenes import draw_scene
 
 from services.cli.exits import Exit
+from services.segment.reference.scenes import draw_scene
 
 ASSAY = (sys.executable, "-m", "services.cli")
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"

@@ -300,7 +300,7 @@ async def test_other_text_is_a_proxy() -> None:
         (FakeCorpus((replace(SAMPLE, splits=("train",)),)), "P2.1", "no held-out split"),
         (FakeCorpus(figures=replace(STORAGE, codecs={})), "P4.1", "did not measure zstd-3"),
         (FakeCorpus(figures=replace(STORAGE, lines=0, lines_parsed=0)), "P3.1", "no lines"),
-        (FakeCorpus(figures=replace(STORAGE, shard_jsonl_bytes=0)), "P4.3", "no shard"),
+        (FakeCorpus(figures=replace(STORAGE, streamed_bytes=0)), "P4.3", "no shard"),
         (
             FakeCorpus(figures=replace(STORAGE, codecs={"zstd-3": codec(0, 900)})),
             "P4.2",

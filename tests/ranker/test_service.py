@@ -174,7 +174,7 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
     found |= await verdicts(stub, PILE, "P4.2", "P1.1")
     assert found["B4.5"].verdict == pb.VERDICT_NOT_TESTABLE_HERE
     assert "segment cannot be reached" in found["B4.5"].reason
-    assert not found["B4.5"].HasField("evidence")
+    assert not found["B4.5"].evidence.HasField("value")
     assert found["B4.1"].verdict == pb.VERDICT_CONFIRMED
     assert found["B4.1"].basis == pb.BASIS_SOURCED
     assert found["P4.2"].verdict == pb.VERDICT_NOT_TESTABLE_HERE
@@ -182,6 +182,9 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
     assert found["P1.1"].verdict == pb.VERDICT_CONFIRMED
     reply = await stub.Compare(pb.CompareRequest(left=B4, right=PILE))
     assert len(reply.left.claims) + len(reply.right.claims) + len(reply.page_claims) == 55
+    compared = {one.claim.id: one for one in (*reply.left.claims, *reply.right.claims)}
+    assert compared["B4.5"].reason == found["B4.5"].reason
+    assert compared["P4.2"].reason == found["P4.2"].reason
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,7 @@ async def test_a_peer_that_lies_is_refused(ranker: Ranker) -> None:
     for claim in ("B4.5", "P4.2"):
         assert found[claim].verdict == pb.VERDICT_NOT_TESTABLE_HERE
         assert "outside physics" in found[claim].reason
-        assert not found[claim].HasField("evidence")
+        assert not found[claim].evidence.HasField("value")
 
 
 async def test_the_callers_deadline_is_passed_on(ranker: Ranker) -> None:
@@ -267,6 +270,7 @@ async def test_a_comparison_reads_evidence_and_is_kept(ranker: Ranker) -> None:
     full = await stub.Compare(request)
     assert full.cache.status == pb.CACHE_STATUS_MISS
     assert {one.claim.id: one for one in full.left.claims}["B4.5"].verdict == pb.VERDICT_REFUTED
+    assert not any("not been verified" in one.reason for one in full.left.claims)
     assert [one.verdict for one in full.page_claims] == [
         pb.VERDICT_REFUTED,
         pb.VERDICT_CONFIRMED,

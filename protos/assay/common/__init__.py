@@ -1,0 +1,1 @@
+"""What the contracts of the three services share, by version."""

@@ -1,0 +1,1 @@
+"""The contract of the corpus service, by version."""

@@ -1,0 +1,1 @@
+"""The contract of the ranker service, by version."""

@@ -1,0 +1,1 @@
+"""The contract of the segment service, by version."""

@@ -178,21 +178,21 @@ async def speed_against_gzip(claim: Claim, probes: Probes) -> Observation:
 
 @method(1, Measurement.STORAGE)
 async def streaming_memory(claim: Claim, probes: Probes) -> Observation:
-    """Growth of peak memory while a shard is read, over the size of the shard's JSON lines.
+    """Growth of peak memory while shards are read as a stream, over the JSON lines that went by.
 
-    A reader's buffers are of fixed size, so on a shard that is not much larger than they are the
-    ratio is an upper bound of what a large one would give.
+    A reader's buffers are of fixed size, so the ratio is an upper bound of what more text would
+    give.
     """
     measured = await _measured(claim, probes)
     figures = measured.splits
-    largest = max(figures, key=lambda one: one.shard_jsonl_bytes)
-    if not largest.shard_jsonl_bytes:
+    largest = max(figures, key=lambda one: one.streamed_bytes)
+    if not largest.streamed_bytes:
         raise UnobservableError(f"{measured.corpus.name} has no shard with documents here")
-    ratio = largest.shard_peak_growth_bytes / largest.shard_jsonl_bytes
+    ratio = largest.streaming_growth_bytes / largest.streamed_bytes
     note = (
-        f"{largest.shard_peak_growth_bytes / 1e6:.3g} MB of growth for a shard of "
-        f"{largest.shard_jsonl_bytes / 1e6:.3g} MB; buffers of fixed size included, so an upper "
-        "bound."
+        f"{largest.streaming_growth_bytes / 1e6:.3g} MB of growth while "
+        f"{largest.streamed_bytes / 1e6:.3g} MB went by; buffers of fixed size included, so an "
+        "upper bound."
     )
     bounds = Interval(0.0, ratio)
     return measured.observed(value=Value(ratio, "1"), interval=bounds, n=1, note=note)

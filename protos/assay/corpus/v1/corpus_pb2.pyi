@@ -1206,7 +1206,7 @@ class StorageResult(_message.Message):
 
     @_builtins.property
     def streaming(self) -> Global___StreamingMemory:
-        """Reading one whole shard as a stream."""
+        """Reading the shards as a stream."""
 
     @_builtins.property
     def plain_parse(self) -> Global___PlainParse:
@@ -1278,29 +1278,36 @@ Global___CodecResult: _TypeAlias = CodecResult  # noqa: Y015
 
 @_typing.final
 class StreamingMemory(_message.Message):
-    """Peak memory of reading a shard as a stream in a fresh process."""
+    """Peak memory of reading shards as a stream in a fresh process, until 128 MiB of jsonl went by (so
+    that a reader's fixed buffers do not pass for the text): one after the other, and again from the
+    first where there is less.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SHARD_FIELD_NUMBER: _builtins.int
     JSONL_BYTES_FIELD_NUMBER: _builtins.int
     PEAK_GROWTH_BYTES_FIELD_NUMBER: _builtins.int
+    SHARDS_READ_FIELD_NUMBER: _builtins.int
     shard: _builtins.str
-    """Shard path below the corpus's root."""
+    """Path of the first shard below the corpus's root."""
     jsonl_bytes: _builtins.int
-    """Size of its jsonl in bytes."""
+    """Bytes of jsonl that went by, over all shards read."""
     peak_growth_bytes: _builtins.int
-    """Growth of the process's peak resident memory while it read the shard, in bytes."""
+    """Growth of the process's peak resident memory meanwhile, in bytes."""
+    shards_read: _builtins.int
+    """Shards begun; one that was read again counts again."""
     def __init__(
         self,
         *,
         shard: _builtins.str = ...,
         jsonl_bytes: _builtins.int = ...,
         peak_growth_bytes: _builtins.int = ...,
+        shards_read: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jsonl_bytes", b"jsonl_bytes", "peak_growth_bytes", b"peak_growth_bytes", "shard", b"shard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jsonl_bytes", b"jsonl_bytes", "peak_growth_bytes", b"peak_growth_bytes", "shard", b"shard", "shards_read", b"shards_read"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

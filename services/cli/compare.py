@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
@@ -53,12 +54,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
         # The first answer also tells a wrong name before anything is measured.
         reply: ranker_pb2.CompareResponse = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
         stale = [
-            side.artifact.id
-            for side in (reply.left, reply.right)
-            if arguments.verify or not (arguments.no_verify or _has_evidence(side))
+            subject
+            for subject, claims in _claims_by_subject(reply).items()
+            if arguments.verify or not (arguments.no_verify or _has_evidence(subject, claims))
         ]
-        for artifact in stale:
-            await verify(channel, artifact, [], BUDGETS[arguments.budget])
+        for subject in stale:
+            await verify(channel, subject, [], BUDGETS[arguments.budget])
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
     if arguments.json:
@@ -68,10 +69,22 @@ async def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _has_evidence(side: ranker_pb2.ComparedArtifact) -> bool:
-    if any(verdict.HasField("evidence") for verdict in side.claims):
+def _claims_by_subject(
+    reply: ranker_pb2.CompareResponse,
+) -> dict[str, Sequence[ranker_pb2.ClaimVerdict]]:
+    """The claims about both artifacts, and about the page that compares them if there is one."""
+    claims: dict[str, Sequence[ranker_pb2.ClaimVerdict]] = {
+        side.artifact.id: side.claims for side in (reply.left, reply.right)
+    }
+    if reply.page_claims:
+        claims[reply.page_claims[0].claim.artifact] = reply.page_claims
+    return claims
+
+
+def _has_evidence(subject: str, claims: Sequence[ranker_pb2.ClaimVerdict]) -> bool:
+    if any(verdict.HasField("evidence") for verdict in claims):
         return True
-    note(f"{side.artifact.id}: no evidence yet, verifying its claims first")
+    note(f"{subject}: no evidence yet, verifying its claims first")
     return False
 
 

@@ -51,7 +51,7 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
     row("pricing", [s.artifact.pricing for s in sides])
     row("capabilities", [str(len(s.artifact.capabilities)) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
-    row("measured score", [_score(s.score) for s in sides])
+    row("score, by methodology " + reply.methodology.version, [_score(s.score) for s in sides])
     better = {each.component: each for each in reply.components}
     for left, right in zip(sides[0].score.components, sides[1].score.components, strict=True):
         separation = better.get(left.name)
@@ -82,7 +82,7 @@ def _published(artifact: ranker_pb2.Artifact) -> str:
 
 def _score(score: ranker_pb2.Score) -> str:
     return (
-        f"{score.low:.1f} .. {score.point:.1f} .. {score.high:.1f}\n"
+        f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
         f"{bar(score.low / 100, score.point / 100, score.high / 100)}\n"
         f"evidence for {score.coverage:.0%} of the weight"
     )
@@ -92,7 +92,7 @@ def _component(component: ranker_pb2.Component) -> str:
     if not component.coverage:
         return f"nothing is known: 0 .. 1\n{component.explanation}"
     return (
-        f"{component.low:.2f} .. {component.point:.2f} .. {component.high:.2f}\n"
+        f"{component.point:.2f}   [{component.low:.2f} .. {component.high:.2f}]\n"
         f"{bar(component.low, component.point, component.high)}\n{component.explanation}"
     )
 

@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes
-         --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+         --no-header --no-annotate
          --no-emit-package assay-client)
 "${compile[@]}" --universal --extra segment --extra corpus --extra ranker --extra dev \
     -o requirements/base.lock
@@ -30,5 +30,5 @@ for service in segment corpus ranker; do
         -o "requirements/serve-$service.lock"
 done
 printf 'setuptools\nwheel\n' | .venv/bin/uv pip compile - --quiet --python-version 3.11 \
-    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+    --generate-hashes --no-header --no-annotate \
     --universal -c requirements/base.lock -o requirements/build.lock

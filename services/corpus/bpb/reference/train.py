@@ -105,7 +105,7 @@ def _loss(model: ByteTransformer, window: Tensor) -> Tensor:
 def main(arguments: list[str]) -> int:
     """Train, export, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tokens", type=int, default=8_000_000, help="tokens to learn from")
+    parser.add_argument("--tokens", type=int, default=6_500_000, help="tokens to learn from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args(arguments)

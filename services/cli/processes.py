@@ -53,7 +53,13 @@ async def start(
     prefix = f"ASSAY_{name.upper()}_"
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         ready = Path(scratch) / "ready.json"
-        environment = {**os.environ, **variables, f"{prefix}READY_FILE": str(ready)}
+        environment = {
+            **os.environ,
+            **variables,
+            f"{prefix}READY_FILE": str(ready),
+            # Not even a command that is killed leaves a service behind.
+            f"{prefix}END_WITH_PARENT": "true",
+        }
         if not ports_from_environment:
             environment |= {
                 f"{prefix}{kind}": "0" for kind in ("PORT", "HEALTH_PORT", "METRICS_PORT")

@@ -47,6 +47,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--max-length", type=int, default=0, metavar="TOKENS", help="window; the model's without it"
     )
+    parser.add_argument(
+        "--special-tokens",
+        action="store_true",
+        help="also score the special tokens that the tokenizer adds by itself, as "
+        "lm-evaluation-harness does by default: a Llama tokenizer's second beginning of sequence",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -69,7 +75,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
         selection=selection(arguments),
         model=common_pb2.ModelRef(name=name),
         definition=corpus_pb2.Definition(
-            preset=corpus_pb2.DEFINITION_PRESET_LM_EVAL, max_length=arguments.max_length
+            preset=corpus_pb2.DEFINITION_PRESET_LM_EVAL,
+            max_length=arguments.max_length,
+            special_tokens=arguments.special_tokens,
         ),
     )
     inventory = Inventory(corpora=shards.corpora, language_models=language_models)

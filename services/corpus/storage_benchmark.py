@@ -27,6 +27,7 @@ import zstandard
 from services.corpus.median import median, median_interval
 from services.corpus.shards import decode_shard, read_blocks
 from services.errors import DataLoss
+from services.rpc.orphans import end_with_parent
 
 # Decoders are fed pieces of this size, as when reading from a disk.
 _PIECE_BYTES = 128 << 10
@@ -63,6 +64,7 @@ class Codec:
 
 def main() -> None:
     """Measure what stdin asks for."""
+    end_with_parent()
     request = json.load(sys.stdin)
     try:
         for update in measure(

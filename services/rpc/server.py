@@ -25,6 +25,7 @@ from services.rpc.exits import Exit
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.metrics import CallMetrics, MetricsPage
+from services.rpc.orphans import end_with_parent
 from services.rpc.settings import ServerSettings
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -162,6 +163,8 @@ def run(settings: ServerSettings, service: Service) -> int:
     A second signal ends the drain at once.
     """
     logs.configure(settings.log_level)
+    if settings.end_with_parent:
+        end_with_parent()
     try:
         return asyncio.run(_serve(settings, service))
     except (StartError, AssayError) as error:

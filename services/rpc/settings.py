@@ -66,6 +66,10 @@ class ServerSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged. Health checks are logged at debug."
     )
+    end_with_parent: bool = Field(
+        default=False,
+        description="Drain and stop when the process that started this one dies (Linux).",
+    )
     ready_file: Path | None = Field(
         default=None,
         description='Written once calls are taken: {"port", "health_port", "metrics_port"}.',

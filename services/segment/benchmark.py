@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from services.rpc.orphans import end_with_parent
 from services.segment import upsample
 from services.segment.engine import OnnxEngine
 from services.segment.manifest import read_manifest
@@ -65,6 +66,7 @@ def _picture(width: int, height: int) -> Image.Image:
 
 def main() -> int:
     """Measure what stdin asks for."""
+    end_with_parent()
     request: dict[str, Any] = json.load(sys.stdin)
     for seconds in measure(Plan(**request)):
         print(json.dumps({"seconds": seconds}), flush=True)

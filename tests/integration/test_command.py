@@ -4,8 +4,10 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,12 +56,14 @@ def test_segment_writes_class_ids_at_the_images_own_size(
     found = run_json(
         environment, "segment", str(picture), "-o", str(labels), "--overlay", str(overlay)
     )
-    ids = np.asarray(Image.open(labels))
+    with Image.open(labels) as png:
+        ids = np.asarray(png)
     assert ids.shape == (200, 320)
     assert ids.dtype == np.uint8
     present = {c["id"]: c["pixels"] for c in found["classes"]}
     assert present == {int(i): int((ids == i).sum()) for i in np.unique(ids)}
-    assert Image.open(overlay).size == (320, 200)
+    with Image.open(overlay) as png:
+        assert png.size == (320, 200)
     assert sum(c["share"] for c in found["classes"]) == pytest.approx(1)
 
 
@@ -100,9 +104,9 @@ def test_score_gives_bits_per_byte_by_subset(environment: Mapping[str, str]) -> 
 
 
 def test_one_claim(environment: Mapping[str, str]) -> None:
-    ran = run_json(environment, "claims", PILE, "--claim", "P2.2")
+    ran = run_json(environment, "claims", PILE, "--claim", "P1.3")
     (claim,) = ran["claims"]
-    assert claim["id"] == "P2.2"
+    assert claim["id"] == "P1.3"
     assert claim["verdict"] == "REFUTED"
     assert claim["basis"] == "SOURCED"
     assert claim["sources"]
@@ -154,3 +158,22 @@ def test_up_serves_the_other_commands_and_drains_on_ctrl_c(
     assert process.wait(60) == Exit.DONE
     ran = run({**environment, **addresses}, "segment", str(picture))
     assert ran.returncode == Exit.UNAVAILABLE
+
+
+def test_a_killed_command_leaves_no_service_behind(
+    up: tuple[subprocess.Popen[str], dict[str, str]],
+) -> None:
+    process, addresses = up
+    process.kill()
+    process.wait()
+    for address in addresses.values():
+        host, _, port = address.partition(":")
+        gone = time.monotonic() + 60
+        while _listens(host, int(port)):
+            assert time.monotonic() < gone, f"{address} still listens"
+            time.sleep(0.05)
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0

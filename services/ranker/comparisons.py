@@ -19,7 +19,7 @@ from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.score import Dossier
 from services.ranker.model import Artifact, Claim, ClaimVerdict, Evidence, Page
 from services.ranker.registry import Registry
-from services.ranker.store import Store
+from services.ranker.store import Refusal, Store
 from services.ranker.verdict import choose, judge
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +44,10 @@ class Comparisons:
         self._today = today
 
     async def compare(self, left: str, right: str, as_of: str) -> pb.CompareResponse:
-        """Return the comparison in the caller's order. Raises `NotFound` and `InvalidArgument`."""
+        """Return the comparison in the caller's order.
+
+        Raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be read now.
+        """
         artifacts = self._registry.artifact(left), self._registry.artifact(right)
         day = parse_day(as_of, self._today())
         sides = await self._dossier(artifacts[0]), await self._dossier(artifacts[1])
@@ -73,20 +76,27 @@ class Comparisons:
     ) -> tuple[tuple[Evidence, ...], tuple[ClaimVerdict, ...]]:
         """Return the evidence on a subject's claims, and their verdicts by it."""
         evidence, refused = await self._store.about(claim.id for claim in subject.claims)
-        for problem in refused:
-            _log.error("evidence refused", problem=problem)
+        for refusal in refused:
+            _log.error("evidence refused", claim=refusal.claim, problem=refusal.problem)
         verdicts = tuple(
-            _from_store(claim, [one for one in evidence if one.claim == claim.id])
+            _from_store(
+                claim,
+                [one for one in evidence if one.claim == claim.id],
+                [one for one in refused if one.claim == claim.id],
+            )
             for claim in subject.claims
         )
         return evidence, verdicts
 
 
-def _from_store(claim: Claim, evidence: list[Evidence]) -> ClaimVerdict:
-    """The verdict that stored evidence allows; without any, how to get some."""
-    how = f"assay claims {claim.artifact} --claim {claim.id}"
-    return judge(
-        claim,
-        choose(claim, evidence),
-        unobserved="" if evidence else f"it has not been verified yet: {how}",
-    )
+def _from_store(claim: Claim, evidence: list[Evidence], refused: list[Refusal]) -> ClaimVerdict:
+    """The verdict that stored evidence allows; without any, why not and how to get some."""
+    unobserved = ""
+    if not evidence:
+        why = (
+            "what is stored of it is damaged and was refused; verify it again"
+            if refused
+            else "it has not been verified yet"
+        )
+        unobserved = f"{why}: assay claims {claim.artifact} --claim {claim.id}"
+    return judge(claim, choose(claim, evidence), unobserved=unobserved)

@@ -11,9 +11,11 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from services.errors import Unavailable
 from services.ranker.evidence import EvidenceError, canonical, digest_of, restore
 from services.ranker.model import Evidence
 
@@ -31,7 +33,8 @@ BEGIN SELECT RAISE(ABORT, 'evidence is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS evidence_is_never_taken_back BEFORE DELETE ON evidence
 BEGIN SELECT RAISE(ABORT, 'evidence is append-only'); END;
 """
-_LOCKED_SECONDS = 10.0
+_LOCKED_SECONDS = 3.0
+"""How long to wait for a database that another process has locked."""
 
 T = TypeVar("T")
 
@@ -40,11 +43,23 @@ class StoreError(Exception):
     """The database cannot be used; the message says which one, why and what to do."""
 
 
-class Store:
-    """Evidence by claim. Open it before use; close it at the end."""
+@dataclass(frozen=True)
+class Refusal:
+    """A stored piece of evidence on `claim` that is not used, and why, in words."""
 
-    def __init__(self, path: Path) -> None:
+    claim: str
+    problem: str
+
+
+class Store:
+    """Evidence by claim. Open it before use; close it at the end.
+
+    `locked_seconds` is how long to wait while another process holds the database.
+    """
+
+    def __init__(self, path: Path, locked_seconds: float = _LOCKED_SECONDS) -> None:
         self._path = path
+        self._locked_seconds = locked_seconds
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
         self._connection: sqlite3.Connection | None = None
 
@@ -59,7 +74,8 @@ class Store:
     async def append(self, evidence: Evidence) -> None:
         """Keep a piece of evidence. Keeping the same twice is keeping it once.
 
-        Raises `EvidenceError` when its digest is not that of its content.
+        Raises `EvidenceError` when its digest is not that of its content, `Unavailable` when the
+        database cannot be written now.
         """
         content = canonical(evidence)
         if digest_of(content) != evidence.digest:
@@ -69,20 +85,23 @@ class Store:
         row = (evidence.digest, evidence.claim, evidence.time.isoformat(), content)
         await self._run(lambda: self._append(row))
 
-    async def about(self, claims: Iterable[str]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
-        """Return all evidence on the claims, oldest first, and what was refused, in words.
+    async def about(
+        self, claims: Iterable[str]
+    ) -> tuple[tuple[Evidence, ...], tuple[Refusal, ...]]:
+        """Return all evidence on the claims, oldest first, and what was refused.
 
-        A piece whose content no longer gives its digest is refused and not returned.
+        A piece whose content no longer gives its digest is refused and not returned. Raises
+        `Unavailable` when the database cannot be read now.
         """
         names = tuple(claims)
         rows = await self._run(lambda: self._select(names))
         kept: list[Evidence] = []
-        refused: list[str] = []
-        for digest, content in rows:
+        refused: list[Refusal] = []
+        for claim, digest, content in rows:
             try:
                 kept.append(restore(content, digest))
             except EvidenceError as error:
-                refused.append(str(error))
+                refused.append(Refusal(claim, str(error)))
         return tuple(kept), tuple(refused)
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -91,7 +110,7 @@ class Store:
     def _open(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, timeout=_LOCKED_SECONDS)
+            connection = sqlite3.connect(self._path, timeout=self._locked_seconds)
             # Readers go on while the writer writes, and a crash loses nothing that was committed.
             connection.execute("PRAGMA journal_mode = WAL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -122,21 +141,31 @@ class Store:
         return self._connection
 
     def _append(self, row: tuple[str, str, str, bytes]) -> None:
-        with self._opened() as connection:
-            connection.execute(
-                "INSERT INTO evidence (digest, claim, time, content) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (digest) DO NOTHING",
-                row,
-            )
+        try:
+            with self._opened() as connection:
+                connection.execute(
+                    "INSERT INTO evidence (digest, claim, time, content) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (digest) DO NOTHING",
+                    row,
+                )
+        except sqlite3.Error as error:
+            raise _unavailable("written", error) from error
 
-    def _select(self, claims: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    def _select(self, claims: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
         marks = ", ".join("?" * len(claims))
-        return (
-            self._opened()
-            .execute(
-                f"SELECT digest, content FROM evidence WHERE claim IN ({marks}) "  # noqa: S608
-                "ORDER BY time, digest",
-                claims,
-            )
-            .fetchall()
+        query = (
+            f"SELECT claim, digest, content FROM evidence WHERE claim IN ({marks}) "  # noqa: S608
+            "ORDER BY time, digest"
         )
+        try:
+            return self._opened().execute(query, claims).fetchall()
+        except sqlite3.Error as error:
+            raise _unavailable("read", error) from error
+
+
+def _unavailable(what: str, error: sqlite3.Error) -> Unavailable:
+    """Say it without the path, which is the operator's to know."""
+    return Unavailable(
+        f"the evidence database cannot be {what}: {error}; end what else holds it, or make room "
+        "on its disk, and ask again"
+    )

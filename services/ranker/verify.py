@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from services.errors import InvalidArgument, NotFound, Overloaded
+import structlog
+
+from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker.evidence import EvidenceError, Observation, seal
 from services.ranker.facts import Facts
 from services.ranker.methods import Measurement, Method, method_named
-from services.ranker.model import Artifact, Basis, Claim, ClaimVerdict, Page, SubjectRelation
+from services.ranker.model import (
+    Artifact,
+    Basis,
+    Claim,
+    ClaimVerdict,
+    Evidence,
+    Page,
+    SubjectRelation,
+)
 from services.ranker.peers import CorpusPeer, SegmentPeer
 from services.ranker.probes import Budget, Probes, UnobservableError
 from services.ranker.registry import Registry
@@ -23,6 +33,7 @@ from services.ranker.store import Store
 from services.ranker.verdict import decides, judge
 
 _CITE = "sources.cite@1"
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,8 +84,9 @@ class Verifier:
     ) -> AsyncGenerator[Update, None]:
         """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
 
-        Closing the iterator ends the work; evidence already kept stays. Raises `NotFound`,
-        `InvalidArgument` and `Overloaded`, before anything is measured.
+        Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
+        cannot be kept is given all the same, and says so. Raises `NotFound`, `InvalidArgument` and
+        `Overloaded`, before anything is measured.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = estimate(chosen, budget)
@@ -87,9 +99,26 @@ class Verifier:
             self._seconds = seconds
             yield Plan(tuple(claim.id for claim in chosen), seconds)
             probes = Probes(self._registry, self._facts, self._segment, self._corpus, budget)
+            told = False
             for done, claim in enumerate(chosen):
                 yield Progress(claim.id, _step(claim), done, len(chosen))
-                yield await self._verify_one(claim, probes, budget)
+                verdict = await self._verify_one(claim, probes, budget)
+                problem = await self._keep(verdict.evidence)
+                if problem:
+                    verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
+                    if not told:
+                        _log.error("evidence not kept", claim=claim.id, problem=problem)
+                        told = True
+                yield verdict
+
+    async def _keep(self, evidence: Evidence | None) -> str:
+        """Keep evidence, if there is any; return why it could not be kept, or nothing."""
+        try:
+            if evidence is not None:
+                await self._store.append(evidence)
+        except Unavailable as error:
+            return str(error)
+        return ""
 
     async def _verify_one(self, claim: Claim, probes: Probes, budget: Budget) -> ClaimVerdict:
         if not claim.method:
@@ -108,7 +137,6 @@ class Verifier:
             )
         except EvidenceError as error:
             return judge(claim, None, f"what was observed is refused: {error}")
-        await self._store.append(evidence)
         return judge(claim, evidence, unobserved)
 
 

@@ -317,7 +317,10 @@ async def test_tampered_evidence_is_not_used(ranker: Ranker) -> None:
             ("64108374", "99999999"),
         )
     reply = await stub.Compare(pb.CompareRequest(left=B4, right=PILE))
-    assert not {one.claim.id: one for one in reply.left.claims}["B4.1"].HasField("evidence")
+    refused = {one.claim.id: one for one in reply.left.claims}["B4.1"]
+    assert not refused.HasField("evidence")
+    assert refused.reason.startswith("what is stored of it is damaged and was refused")
+    assert f"assay claims {B4} --claim B4.1" in refused.reason
 
 
 async def test_a_database_that_cannot_be_used_is_named_at_start(ranker: Ranker) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.errors import Unavailable
 from services.ranker.evidence import EvidenceError, Observation, seal
 from services.ranker.model import Basis, Evidence, SubjectRelation, Value
 from services.ranker.store import Store, StoreError
@@ -82,10 +83,11 @@ async def test_evidence_that_was_tampered_with_is_refused(tmp_path: Path) -> Non
             "WHERE digest = ?",
             ('"n":1', '"n":9', bad.digest),
         )
-    kept, (problem,) = await store.about(["A"])
+    kept, (refusal,) = await store.about(["A"])
     assert kept == (good,)
-    assert bad.digest in problem
-    assert "verify the claim again" in problem
+    assert refusal.claim == "A"
+    assert bad.digest in refusal.problem
+    assert "verify the claim again" in refusal.problem
     await store.close()
 
 
@@ -107,3 +109,28 @@ async def test_another_schema_is_refused(tmp_path: Path) -> None:
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not open"):
         await Store(tmp_path / "e.sqlite").about(["A"])
+
+
+async def test_a_locked_database_is_unavailable_until_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    store = Store(path, locked_seconds=0)
+    await store.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="cannot be written: database is locked; end what"):
+            await store.append(evidence("A", 1))
+        other.execute("ROLLBACK")
+    await store.append(evidence("A", 1))
+    assert len((await store.about(["A"]))[0]) == 1
+    await store.close()
+
+
+async def test_a_database_that_is_damaged_while_open_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    store = Store(path)
+    await store.open()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DROP TABLE evidence")
+    with pytest.raises(Unavailable, match="cannot be read: no such table"):
+        await store.about(["A"])
+    await store.close()

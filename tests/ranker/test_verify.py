@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker import facts, methods
@@ -271,3 +273,19 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
     second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
     assert first["B4.1"].evidence != second["B4.1"].evidence
     assert len((await store.about(["B4.1"]))[0]) == 2
+
+
+async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.sqlite"
+    store = Store(path, locked_seconds=0)
+    await store.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, capture_logs() as logs:
+        other.execute("BEGIN IMMEDIATE")
+        found = await verdicts(verifier(store), PILE, "P1.2", "P4.1", "P2.2")
+    assert found["P1.2"].verdict is Verdict.CONFIRMED
+    assert found["P2.2"].verdict is Verdict.REFUTED
+    for one in found.values():
+        assert "(not kept: the evidence database cannot be written" in one.reason
+    assert [one["event"] for one in logs] == ["evidence not kept"]
+    assert await store.about(found) == ((), ())
+    await store.close()

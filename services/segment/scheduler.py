@@ -140,7 +140,9 @@ class Scheduler(Generic[I, O]):
                     DeadlineExceeded("the request waited in the queue until it was too late")
                 )
         if poll.batch is not None:
-            task = loop.create_task(self._run_batch(poll.batch))
+            # Looked up now: a caller may leave before the task's first step.
+            items = [self._waiting[ticket] for ticket in poll.batch.tickets]
+            task = loop.create_task(self._run_batch(poll.batch, items))
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
         if self._timer is not None:
@@ -149,26 +151,33 @@ class Scheduler(Generic[I, O]):
         if poll.wake is not None:
             self._timer = loop.call_at(poll.wake, self._advance)
 
-    async def _run_batch(self, batch: Batch) -> None:
+    async def _run_batch(self, batch: Batch, items: list[_Waiting[I, O]]) -> None:
+        """Compute what callers still wait for. The batch is completed whatever happens."""
         loop = asyncio.get_running_loop()
-        values = [self._waiting[ticket].value for ticket in batch.tickets]
-        outcomes, whole = await loop.run_in_executor(
-            self._engine, partial(_each, self._run, values)
-        )
-        now = loop.time()
-        self._batcher.complete(batch, now, learn=whole)
-        for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
-            waiting = self._waiting.get(ticket)
-            if waiting is None or waiting.future.done():
+        wanted = [item for item in items if not item.future.done()]
+        outcomes: Sequence[O | Exception] = []
+        whole = False
+        try:
+            if wanted:
+                values = [item.value for item in wanted]
+                outcomes, whole = await loop.run_in_executor(
+                    self._engine, partial(_each, self._run, values)
+                )
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the callers' answer
+            outcomes = [error] * len(wanted)
+        finally:
+            now = loop.time()
+            self._batcher.complete(batch, now, learn=whole and len(wanted) == len(items))
+            self._advance()
+        for item, outcome in zip(wanted, outcomes, strict=True):
+            if item.future.done():
                 continue  # its caller has gone
             if isinstance(outcome, Exception):
-                waiting.future.set_exception(outcome)
+                item.future.set_exception(outcome)
             else:
-                seconds = now - batch.started_at
-                waiting.future.set_result(
-                    _Computed(outcome, batch.started_at, seconds, len(batch.tickets))
+                item.future.set_result(
+                    _Computed(outcome, batch.started_at, now - batch.started_at, len(wanted))
                 )
-        self._advance()
 
 
 def _each(

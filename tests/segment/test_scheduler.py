@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.errors import BadImage, DeadlineExceeded, Overloaded
-from services.segment.batcher import Batcher, Limits
+from services.segment.batcher import Batch, Batcher, Limits
 from services.segment.scheduler import Scheduler, Trace
 
 Numbers = Scheduler[int, int]
@@ -138,6 +138,37 @@ async def test_a_caller_who_leaves_a_running_batch_leaks_nothing(
     assert (await stays)[0] == "<2>"
     assert scheduler.load == 0
     assert not scheduler._waiting
+
+
+async def test_a_caller_who_leaves_as_the_batch_is_formed_blocks_no_one(
+    scheduler: Numbers, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, (gone,) = await queue_behind(scheduler, engine, [1])
+    complete = Batcher.complete
+
+    def leave(batcher: Batcher, batch: Batch, now: float, *, learn: bool = True) -> None:
+        gone.cancel()  # in the turn in which the first batch ends and the next one is formed
+        complete(batcher, batch, now, learn=learn)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batcher, "complete", leave)
+        engine.go.set()
+        await first
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    async with asyncio.timeout(30):
+        assert (await submit(scheduler, 2))[0] == "<4>"
+    assert engine.batches == [[0], [2]]
+
+
+async def test_an_engine_whose_thread_is_gone_answers_with_an_error(engine: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits()), engine.run, pool)
+        scheduler._engine.shutdown()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="shutdown"):
+                await submit(scheduler, 1)
+        await scheduler.close()
 
 
 async def test_a_deadline_fires_while_another_batch_runs(

@@ -39,6 +39,10 @@ class Basis(StrEnum):
     DERIVED = "DERIVED"
 
 
+STRENGTH = {Basis.MEASURED: 2, Basis.DERIVED: 1, Basis.SOURCED: 0}
+"""What counts first where several pieces of evidence speak to one thing: the greater."""
+
+
 class SubjectRelation(StrEnum):
     """How what was observed relates to what the claim is about."""
 

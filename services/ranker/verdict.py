@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 
 from services.ranker.model import (
+    STRENGTH,
     Aspect,
     Basis,
     Boolean,
@@ -67,16 +69,19 @@ def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> Clai
 
 
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
-    """Return the piece of evidence that a verdict rests on: the latest of those that can decide.
+    """Return the piece of evidence that a verdict rests on.
 
-    When none can decide, the latest that is there, for orientation. Of several as late as each
-    other the one with the greatest digest, so that the choice does not depend on their order.
+    Of those that can decide the measured ones count first, then the derived, then the cited, as in
+    a score: what was cited while a service was down does not displace what was measured. Of one
+    kind the latest. When none can decide, the latest that is there, for orientation. Of several as
+    late as each other the one with the greatest digest, so that their order does not matter.
     """
-    return max(
-        evidence,
-        key=lambda item: (decides(item.relation, claim.aspect), item.time, item.digest),
-        default=None,
-    )
+
+    def preference(item: Evidence) -> tuple[bool, int, datetime, str]:
+        able = decides(item.relation, claim.aspect)
+        return able, STRENGTH[item.basis] if able else 0, item.time, item.digest
+
+    return max(evidence, key=preference, default=None)
 
 
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:

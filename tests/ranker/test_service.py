@@ -307,6 +307,16 @@ async def test_evidence_outlives_the_process(ranker: Ranker) -> None:
     )
 
 
+async def test_a_later_citation_does_not_displace_a_measurement(
+    ranker: Ranker, dead_address: str
+) -> None:
+    await verdicts(await ranker.start(), B4, "B4.1")
+    stub = await ranker.start(segment_addr=dead_address)
+    assert (await verdicts(stub, B4, "B4.1"))["B4.1"].basis == pb.BASIS_SOURCED
+    reply = await stub.Compare(pb.CompareRequest(left=B4, right=PILE))
+    assert {one.claim.id: one for one in reply.left.claims}["B4.1"].basis == pb.BASIS_MEASURED
+
+
 async def test_tampered_evidence_is_not_used(ranker: Ranker) -> None:
     stub = await ranker.start()
     await verdicts(stub, B4, "B4.1")

@@ -62,8 +62,9 @@ def evidence(
     *,
     unit: str = "s",
     minutes: int = 0,
+    basis: Basis = Basis.MEASURED,
 ) -> Evidence:
-    observation = Observation(Value(content, unit), relation, Basis.MEASURED, interval=interval)
+    observation = Observation(Value(content, unit), relation, basis, interval=interval)
     time = NOON + timedelta(minutes=minutes)
     return seal(observation, claim="C", method="m.f@1", command="c", time=time)
 
@@ -188,6 +189,24 @@ def test_the_latest_evidence_that_decides_is_chosen_whatever_its_order(order: li
     ]
     chosen = choose(claim(Equals(1, 0, "s")), [items[place] for place in order])
     assert chosen == max(items[1], items[5], key=lambda item: item.digest)
+
+
+@given(st.permutations(range(5)))
+def test_what_is_cited_later_does_not_displace_what_was_measured(order: list[int]) -> None:
+    proxy = SubjectRelation.PROXY
+    items = [
+        evidence(1.0, minutes=0),
+        evidence(2.0, minutes=5, basis=Basis.DERIVED),
+        evidence(3.0, minutes=9, basis=Basis.SOURCED),
+        evidence(4.0, minutes=20, relation=proxy),
+        evidence(5.0, minutes=30, relation=proxy, basis=Basis.SOURCED),
+    ]
+    shuffled = [items[place] for place in order]
+    asked = claim(Equals(1, 0, "s"))
+    assert choose(asked, shuffled) == items[0]
+    assert choose(asked, [one for one in shuffled if one != items[0]]) == items[1]
+    # Of what decides nothing the latest is shown, whatever it rests on.
+    assert choose(asked, [one for one in shuffled if one.relation is proxy]) == items[4]
 
 
 def test_a_proxy_is_chosen_when_there_is_nothing_else() -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.ranker.methodology.definition import Input, Metric, Truth
-from services.ranker.model import Basis, Claim, Evidence
-
-_RANK = {Basis.MEASURED: 2, Basis.DERIVED: 1, Basis.SOURCED: 0}
+from services.ranker.model import STRENGTH, Basis, Claim, Evidence
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,10 @@ def read(
             and (place := _place(item, source)) is not None
         ]
         if placed:
-            best = max((_RANK[item.basis], item.time) for item, _ in placed)
-            return _worst([pair for pair in placed if (_RANK[pair[0].basis], pair[0].time) == best])
+            best = max((STRENGTH[item.basis], item.time) for item, _ in placed)
+            return _worst(
+                [pair for pair in placed if (STRENGTH[pair[0].basis], pair[0].time) == best]
+            )
     return None
 
 
@@ -101,6 +102,10 @@ def _admitted(item: Evidence, source: Input, per_hardware: bool, hardware: str) 
     return not per_hardware or (
         item.basis is Basis.MEASURED and hardware_class(item.environment) == hardware
     )
+
+
+def _preference(item: Evidence) -> tuple[int, datetime]:
+    return STRENGTH[item.basis], item.time
 
 
 def _place(item: Evidence, source: Input) -> tuple[float, float, float] | None:

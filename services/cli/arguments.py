@@ -50,9 +50,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude-subset", action="append", default=[], metavar="NAME", help="not this subset"
     )
-    parser.add_argument("--max-documents", type=_count, default=0, metavar="N")
+    parser.add_argument("--max-documents", type=count, default=0, metavar="N")
     parser.add_argument(
-        "--max-bytes", type=_count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
+        "--max-bytes", type=count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
     )
 
 
@@ -83,8 +83,12 @@ def output_file(flag: str, given: str) -> Path:
     return path
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
+def count(text: str) -> int:
+    """A number that is not negative and fits the contract, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from None
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text} is negative or too large")
     return value

@@ -8,11 +8,20 @@ from typing import Any
 
 from rich.console import Console
 
+
 # Highlighting off: numbers are coloured where colour means something, nowhere else.
+class _Console(Console):
+    """A console whose reader may leave: `main` ends the command then, as for any other output."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error through; rich would end the process with status 1."""
+        raise BrokenPipeError
+
+
 # Piped or logged, tables get room for sentences.
 _PIPED_WIDTH = 120
-OUT = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-ERR = Console(stderr=True, highlight=False)
+OUT = _Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+ERR = _Console(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:

@@ -16,6 +16,7 @@ from services.cli.arguments import (
     add_json,
     add_selection,
     add_shards,
+    count,
     shards_inventory,
 )
 from services.cli.connection import Connection
@@ -45,7 +46,8 @@ def _add_stream(actions: Any) -> None:
         description=(
             'Prints a JSON line {"text", "meta", "id", "subset", "shard", "line"} a document. '
             "With --cursor FILE the position is kept in FILE: a later run with the same selection "
-            "goes on where this one ended."
+            "goes on where this one ended. After a run that was killed, the documents since the "
+            "last kept position come again, and the last line may be cut short."
         ),
         epilog='example: assay corpus stream --shards pile --split test --subset "Pile-CC"',
     )
@@ -53,6 +55,9 @@ def _add_stream(actions: Any) -> None:
     add_selection(parser)
     parser.add_argument(
         "--cursor", metavar="FILE", help="keep the position in FILE, and go on from it"
+    )
+    parser.add_argument(
+        "--jsonl", action="store_true", help="print the shards' own lines, byte for byte"
     )
     parser.set_defaults(run=stream)
 
@@ -73,8 +78,12 @@ def _add_benchmark(actions: Any) -> None:
     )
     add_shards(parser)
     parser.add_argument("--split", default="", help="split to read; the first without it")
-    parser.add_argument("--sample-mb", type=int, default=8, help="megabytes of jsonl to measure")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument(
+        "--sample-mb", type=count, default=8, metavar="N", help="megabytes of jsonl to measure"
+    )
+    parser.add_argument(
+        "--repetitions", type=count, default=0, metavar="N", help="the service's own without it"
+    )
     add_json(parser)
     parser.set_defaults(run=benchmark)
 
@@ -104,18 +113,20 @@ async def stream(arguments: argparse.Namespace) -> Exit:
         corpus=corpus_ref(arguments),
         selection=selection(arguments),
         cursor=position.read_bytes() if position and position.exists() else b"",
-        delivery=corpus_pb2.DELIVERY_DOCUMENTS,
+        delivery=corpus_pb2.DELIVERY_JSONL if arguments.jsonl else corpus_pb2.DELIVERY_DOCUMENTS,
     )
     out = sys.stdout.buffer
     async with Connection(shards_inventory(arguments.shards)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
-        begun = bytearray()
+        begun, meta = bytearray(), b""
         async for chunk in stub.StreamCorpus(request, timeout=STREAM_TIMEOUT_SECONDS):
             for document in chunk.documents.documents:
                 begun += document.text
+                meta = meta or document.meta  # comes with a document's first fragment
                 if not document.continues:
-                    _write_document(out, document, bytes(begun))
-                    begun.clear()
+                    _write_document(out, document, bytes(begun), meta)
+                    begun, meta = bytearray(), b""
+            out.write(chunk.jsonl.lines)
             # Flushed before the position is kept: a run that dies in between repeats, never skips.
             out.flush()
             if position and chunk.cursor:
@@ -123,7 +134,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _write_document(out: BinaryIO, document: corpus_pb2.Document, text: bytes) -> None:
+def _write_document(out: BinaryIO, document: corpus_pb2.Document, text: bytes, meta: bytes) -> None:
     # A lone surrogate of the shard's JSON travels as its three bytes (WTF-8); only a \u escape can
     # print it.
     decoded = text.decode("utf-8", "surrogatepass")
@@ -137,7 +148,7 @@ def _write_document(out: BinaryIO, document: corpus_pb2.Document, text: bytes) -
         "shard": document.shard,
         "line": document.line,
     }
-    out.write(b'{"text": %b, "meta": %b, ' % (line, document.meta or b"null"))
+    out.write(b'{"text": %b, "meta": %b, ' % (line, meta or b"null"))
     out.write(json.dumps(rest, ensure_ascii=False).encode()[1:] + b"\n")
 
 
@@ -212,7 +223,8 @@ async def benchmark(arguments: argparse.Namespace) -> Exit:
         title_justify="left",
     )
     table.add_column("codec")
-    for heading in ("ratio", "decompressed MB/s", "99 % interval"):
+    level = max((codec.decompress_interval.level for codec in result.codecs), default=0.0)
+    for heading in ("ratio", "decompressed MB/s", f"{level:.0%} interval"):
         table.add_column(heading, justify="right")
     for codec in result.codecs:
         interval = codec.decompress_interval

@@ -12,6 +12,7 @@ import argparse
 import io
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,20 @@ async def run(_: argparse.Namespace) -> Exit:
     began = time.monotonic()
     data = data_dir()
     subsets: Sequence[str] = ()
+    if data and not find_spec("torch"):
+        note(f"real data found in {data}, but torch is not installed: make setup-torch")
+        data = None
     if data:
         note(f"real data found: {data}")
         inventory = _real_inventory(data)
+        inventory.keep()
         model, language_model, corpus = REAL_MODEL, REAL_LANGUAGE_MODEL, RIGHT
         subsets = _PLAIN_SUBSETS
     else:
         note(
-            "no real data here (ASSAY_TEST_DATA names none): using the small reference models and "
-            "a corpus made of Python's own sources and documentation. They show that everything "
-            "works; they decide no claim about the real thing."
+            "no real data here to work with (ASSAY_TEST_DATA can name some): using the small "
+            "reference models and a corpus made of Python's own sources and documentation. They "
+            "show that everything works; they decide no claim about the real thing."
         )
         inventory = Inventory()
         model, language_model, corpus = "segformer-reference", "byte-reference", "python-reference"
@@ -81,7 +86,10 @@ async def run(_: argparse.Namespace) -> Exit:
         await _segment(connection, model)
         await _score(connection, language_model, corpus, subsets)
         await _compare(connection)
-    note(f"done in {time.monotonic() - began:.0f} s; evidence and pictures are in {home()}")
+    note(
+        f"done in {time.monotonic() - began:.0f} s; evidence and pictures are in {home()}\n"
+        f"to repeat a measurement: ASSAY_HOME={home()} assay claims {RIGHT} --claim P4.2"
+    )
     return Exit.DONE
 
 

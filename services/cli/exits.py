@@ -24,7 +24,7 @@ class Exit(enum.IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done",
-    Exit.FAULT: "a fault of the product; the message says where to look",
+    Exit.FAULT: "a fault of the product or of the machine (a full disk); the message says which",
     Exit.USAGE: "wrong usage of the command line",
     Exit.NOT_FOUND: "no such artifact, model, corpus, split, subset or file",
     Exit.BAD_INPUT: "the input is not what the command needs",
@@ -54,15 +54,26 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
     (errors.DeadlineExceeded, Exit.UNAVAILABLE),
     (errors.InternalError, Exit.FAULT),
     (errors.AssayError, Exit.BAD_INPUT),
-    (OSError, Exit.BAD_INPUT),
+    (IsADirectoryError, Exit.BAD_INPUT),
+    (NotADirectoryError, Exit.BAD_INPUT),
+    (PermissionError, Exit.BAD_INPUT),
+    (OSError, Exit.FAULT),
 )
 
 
 def explain(error: Exception) -> tuple[Exit, str] | None:
     """The status and the one-line message of an error that a user can be told about, else None."""
     if isinstance(error, grpc.aio.AioRpcError):
-        return _BY_CODE.get(error.code(), Exit.FAULT), error.details() or error.code().name
+        status = _BY_CODE.get(error.code(), Exit.FAULT)
+        if _never_retry(error):
+            status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not cure
+        return status, error.details() or error.code().name
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
             return status, str(error)
     return None
+
+
+def _never_retry(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the server said, in gRPC's own way, that the same call can never succeed."""
+    return ("grpc-retry-pushback-ms", "-1") in tuple(error.trailing_metadata())

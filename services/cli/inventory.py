@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.errors import InvalidArgument
+from services.cli.console import note
 
 
 def home() -> Path:
@@ -32,6 +32,9 @@ def logs() -> Path:
     return folder
 
 
+_KEPT = "serve.json"
+
+
 @dataclass(frozen=True)
 class Inventory:
     """Models, corpora and language models to serve.
@@ -45,15 +48,18 @@ class Inventory:
     language_models: Mapping[str, Path] = field(default_factory=dict)
     accepted_licenses: Sequence[str] = ()
 
+    def keep(self) -> None:
+        """Makes later commands with this `ASSAY_HOME` serve the same, where they name nothing."""
+        (home() / _KEPT).write_text(json.dumps(self._own(), indent=1), "utf-8")
+
     def environment(self) -> dict[str, str]:
         """The environment variables that say so to the services."""
-        variables = {"ASSAY_HOME": str(home())}
-        kept = home() / "models"
-        models = [str(path) for path in self.models]
-        if not models and "ASSAY_SEGMENT_MODELS" not in os.environ and kept.is_dir():
-            models = [str(kept)]
-        if models:
-            variables["ASSAY_SEGMENT_MODELS"] = json.dumps(models)
+        return {"ASSAY_HOME": str(home())} | _kept() | self._own()
+
+    def _own(self) -> dict[str, str]:
+        variables: dict[str, str] = {}
+        if self.models:
+            variables["ASSAY_SEGMENT_MODELS"] = json.dumps([str(path) for path in self.models])
         if self.accepted_licenses:
             variables["ASSAY_SEGMENT_ACCEPTED_LICENSES"] = json.dumps(list(self.accepted_licenses))
         if self.corpora:
@@ -65,14 +71,26 @@ class Inventory:
         return variables
 
 
+def _kept() -> dict[str, str]:
+    """What an earlier command kept, unless the environment says otherwise."""
+    try:
+        kept: dict[str, str] = json.loads((home() / _KEPT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    used = {name: value for name, value in kept.items() if name not in os.environ}
+    if used:
+        note(f"private services serve what {home() / _KEPT} lists")
+    return used
+
+
 def existing_folder(flag: str, given: str) -> Path:
     """The folder that a flag names, absolute.
 
-    Raises `InvalidArgument` naming the flag when there is no such folder.
+    Raises `FileNotFoundError` naming the flag when there is no such folder.
     """
     folder = Path(given).resolve()
     if not folder.is_dir():
-        raise InvalidArgument(flag, f"{given} is not a folder")
+        raise FileNotFoundError(f"{flag}: {given} is not a folder")
     return folder
 
 

@@ -1,7 +1,7 @@
 """Protobuf messages as plain JSON values.
 
 Unlike protobuf's own JSON mapping, 64-bit integers stay numbers, durations are seconds, enums lose
-their prefix, and fields that are not set are left out.
+their prefix, and zeros are shown. Left out are only messages and optional fields that are not set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ def plain(message: Message) -> Any:
         return message.ToTimedelta().total_seconds()
     if isinstance(message, Timestamp):
         return message.ToJsonString()
-    return {field.name: _field(field, value) for field, value in message.ListFields()}
+    return {
+        field.name: _field(field, getattr(message, field.name))
+        for field in message.DESCRIPTOR.fields
+        if not field.has_presence or message.HasField(field.name)
+    }
 
 
 def enum_name(message: Message, field: str) -> str:

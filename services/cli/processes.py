@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.errors import Unavailable
+from services.errors import AssayError
 
 SERVICES = ("segment", "corpus", "ranker")
 _POLL_SECONDS = 0.05
 _DRAIN_SECONDS = 30.0
+
+
+class DidNotStart(AssayError):
+    """A service refused what it was told to serve, or how."""
 
 
 @dataclass
@@ -47,7 +51,7 @@ async def start(
     """Starts `python -m services.NAME` and waits until it is ready.
 
     It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log. Raises
-    `Unavailable` with the last line of the log when it ends before it is ready.
+    `DidNotStart` with the last line of the log when it ends before it is ready.
     """
     log = logs / f"{name}.log"
     prefix = f"ASSAY_{name.upper()}_"
@@ -84,7 +88,7 @@ async def start(
             await service.stop()
             raise
         if not ready.exists():
-            raise Unavailable(f"the {name} service did not start: {_last_words(log)}")
+            raise DidNotStart(f"the {name} service did not start: {_last_words(log)}")
         service.address = f"127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}"
     return service
 

@@ -11,7 +11,13 @@ from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from rich.live import Live
 from rich.table import Table
 
-from services.cli.arguments import add_json, add_selection, add_shards, shards_inventory
+from services.cli.arguments import (
+    add_json,
+    add_selection,
+    add_shards,
+    count,
+    shards_inventory,
+)
 from services.cli.connection import Connection, running_address
 from services.cli.console import ERR, OUT, note, print_json
 from services.cli.corpus import corpus_ref, selection
@@ -45,7 +51,11 @@ def add_parser(commands: Any) -> None:
     add_shards(parser)
     add_selection(parser)
     parser.add_argument(
-        "--max-length", type=int, default=0, metavar="TOKENS", help="window; the model's without it"
+        "--max-length",
+        type=count,
+        default=0,
+        metavar="TOKENS",
+        help="window; the model's without it",
     )
     parser.add_argument(
         "--special-tokens",
@@ -121,14 +131,15 @@ def show(final: corpus_pb2.FinalScore) -> None:
         _add_row(table, subset.subset or "(none named)", subset.score)
     table.add_section()
     _add_row(table, "overall (micro)", final.overall)
-    table.add_row("mean of subsets (macro)", f"{final.macro_bits_per_byte:.4f}")
+    macro = f"{final.macro_bits_per_byte:.4f}" if final.overall.text_bytes else ""
+    table.add_row("mean of subsets (macro)", macro)
     OUT.print(table)
     lost = final.not_round_tripping
     if lost.documents:
         note(
             f"{lost.documents:,} documents ({lost.text_bytes:,} bytes) are in no figure above: the "
             f"tokenizer does not reproduce them. First: {final.not_round_tripping_ids[0]}. With "
-            f"them, as lm-evaluation-harness counts: {_merged(final)['bits_per_byte']:.4f}"
+            f"them, as lm-evaluation-harness counts: {_merged(final)['bits_per_byte'] or 0:.4f}"
         )
 
 
@@ -151,7 +162,7 @@ def as_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
     """The final figures as the JSON that `--json` prints."""
     return {
         "overall": _score_json(final.overall),
-        "macro_bits_per_byte": final.macro_bits_per_byte,
+        "macro_bits_per_byte": final.macro_bits_per_byte if final.overall.text_bytes else None,
         "subsets": {subset.subset: _score_json(subset.score) for subset in final.subsets},
         "not_round_tripping": {
             **_score_json(final.not_round_tripping),
@@ -166,17 +177,18 @@ def as_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
     }
 
 
-def _merged(final: corpus_pb2.FinalScore) -> dict[str, float]:
+def _merged(final: corpus_pb2.FinalScore) -> dict[str, float | None]:
     """Over every document, also those that the tokenizer does not reproduce."""
-    parts = [_score_json(final.overall), _score_json(final.not_round_tripping)]
-    merged = {name: sum(part[name] for part in parts) for name in parts[0]}
+    parts = (final.overall, final.not_round_tripping)
+    names = ("nats", "text_bytes", "tokens", "documents")
+    merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
-    return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else 0.0}
+    return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else None}
 
 
-def _score_json(score: corpus_pb2.Score) -> dict[str, float]:
+def _score_json(score: corpus_pb2.Score) -> dict[str, float | None]:
     return {
-        "bits_per_byte": score.bits_per_byte,
+        "bits_per_byte": score.bits_per_byte if score.text_bytes else None,
         "nats": score.nats,
         "text_bytes": score.text_bytes,
         "tokens": score.tokens,

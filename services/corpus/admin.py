@@ -89,6 +89,8 @@ def _response(
 ) -> pb.BenchmarkStorageResponse:
     if "damage" in update:
         raise DataLoss(**update["damage"])
+    if "empty" in update:
+        raise InvalidArgument("split", "its shards hold no text to measure; name another split")
     if "result" not in update:
         return pb.BenchmarkStorageResponse(progress=pb.StorageProgress(**update))
     result = update["result"]

@@ -5,7 +5,8 @@ Reads one JSON object from stdin,
     {"shards": [{"path", "file"}, ...], "sample_bytes", "repetitions"}
 
 and prints JSON lines: {"step", "done", "total"} as it goes, then {"result": ...}, or {"damage":
-{"shard", "offset", "problem"}}. Run in a process of its own, whose peak memory is the streaming's.
+{"shard", "offset", "problem"}}, or {"empty": true} where the shards hold no text. Run in a process
+of its own, whose peak memory is the streaming's.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from services.rpc.orphans import end_with_parent
 _PIECE_BYTES = 128 << 10
 _GZIP_WBITS = 31
 _STREAMED_BYTES = 128 << 20
+_MOST_SHARDS = 1000
 _STATUS = Path("/proc/self/status")
 
 
@@ -99,6 +101,9 @@ def measure(
     streaming = streaming_memory(shards)
     yield progress("reading the sample")
     sample = read_sample(shards, sample_bytes)
+    if not sample.text:
+        yield {"empty": True}
+        return
     yield progress("parsing with zstandard and json")
     plain = plain_parse(shards, sample.text.count(b"\n"))
     codecs = []
@@ -131,7 +136,7 @@ def streaming_memory(shards: Sequence[tuple[str, Path]]) -> dict[str, Any]:
 
     A reader has buffers of a few megabytes whatever it reads. So that they do not pass for the
     text, `_STREAMED_BYTES` of it go by: small shards are read one after the other, and again from
-    the first; of a large one the first part is enough. Nothing is kept.
+    the first (`_MOST_SHARDS` in all); of a large one the first part is enough. Nothing is kept.
     """
     before = _peak_bytes()
     jsonl_bytes = count = 0
@@ -141,7 +146,7 @@ def streaming_memory(shards: Sequence[tuple[str, Path]]) -> dict[str, Any]:
             jsonl_bytes += len(block.data)
             if jsonl_bytes >= _STREAMED_BYTES:
                 break
-        if jsonl_bytes >= _STREAMED_BYTES or (count == len(shards) and not jsonl_bytes):
+        if jsonl_bytes >= _STREAMED_BYTES or count >= _MOST_SHARDS:
             break
     return {
         "shard": shards[0][0],

@@ -66,7 +66,7 @@ class Server:
         self.registry = CollectorRegistry()
         """Metrics of this server: its own and the service's."""
         self._interceptor = CallInterceptor(
-            CallMetrics(self.registry), lambda: self._health.serving
+            CallMetrics(self.registry), lambda: self._health.serving, settings.max_message_bytes
         )
         for collector in service.collectors:
             self.registry.register(collector)
@@ -244,6 +244,11 @@ def _bind(
         else:
             port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
+        if credentials is not None and _why_not(settings.host, getattr(settings, name)) is None:
+            raise StartError(
+                f"{settings.variable('tls_cert')} and {settings.variable('tls_key')}: the "
+                "certificate and the key do not belong together, or one of the files is damaged"
+            ) from error
         raise _cannot_listen(settings, name) from error
     return port
 
@@ -251,13 +256,14 @@ def _bind(
 def _cannot_listen(settings: ServerSettings, name: str) -> StartError:
     port = getattr(settings, name)
     return StartError(
-        f"cannot listen on {settings.host} port {port}: {_why_not(settings.host, port)}; change "
+        f"cannot listen on {settings.host} port {port}: "
+        f"{_why_not(settings.host, port) or 'the port was taken a moment ago'}; change "
         f"{settings.variable(name)} (0 takes any free port) or {settings.variable('host')}"
     )
 
 
-def _why_not(host: str, port: int) -> str:
-    """What the operating system says of a port that gRPC could not take."""
+def _why_not(host: str, port: int) -> str | None:
+    """What the operating system says of a port that gRPC could not take; None: nothing is wrong."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -267,12 +273,14 @@ def _why_not(host: str, port: int) -> str:
             probe.listen()
     except OSError as error:
         return error.strerror or str(error)
-    return "the port was taken a moment ago"
+    return None
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # What is over the limit, yet under this, is refused by the interceptor, with details; the
+        # transport's refusal has none. A call that streams requests has each checked by this alone.
+        ("grpc.max_receive_message_length", min(2 * settings.max_message_bytes, 2**31 - 1)),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port would each get a share of the connections, silently.
         ("grpc.so_reuseport", 0),

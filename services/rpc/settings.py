@@ -48,7 +48,10 @@ class ServerSettings(BaseSettings):
         default=None, description="PEM authorities; clients must then show a certificate of theirs."
     )
     max_message_bytes: int = Field(
-        default=64 * 1024 * 1024, ge=1024, le=2**31 - 1, description="Largest message, either way."
+        default=64 * 1024 * 1024,
+        ge=1 << 20,
+        le=2**31 - 1,
+        description="Largest message, either way.",
     )
     max_connection_seconds: float = Field(
         default=300,
@@ -108,7 +111,7 @@ def load_settings(kind: type[S]) -> S:
         # A list or an object that is not JSON; the message names the field in quotes.
         field = re.search(r'field "(\w+)"', str(error))
         name = kind.variable(field.group(1)) if field else str(error)
-        problems = [f"{name}: is not valid JSON"]
+        problems = [f'{name}: is not valid JSON, such as ["/models/b0"] or {{"name": "/folder"}}']
     for problem in problems:
         print(f"bad setting: {problem}", file=sys.stderr)
     raise SystemExit(Exit.BAD_SETTINGS)

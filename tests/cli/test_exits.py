@@ -63,13 +63,14 @@ def test_help_names_every_status() -> None:
         (["segment", "nowhere.jpg"], Exit.NOT_FOUND, "nowhere.jpg"),
         (
             ["segment", __file__, "--model", "./nowhere"],
-            Exit.BAD_INPUT,
+            Exit.NOT_FOUND,
             "is not a folder",
         ),
         (["segment", __file__, "-o", "/nowhere/at/all.png"], Exit.NOT_FOUND, "/nowhere/at"),
-        (["corpus", "stream", "--shards", "./nowhere"], Exit.BAD_INPUT, "./nowhere"),
+        (["corpus", "stream", "--shards", "./nowhere"], Exit.NOT_FOUND, "./nowhere"),
         (["export", "--architecture", "b4", "--out", "x"], Exit.BAD_INPUT, "--random-weights"),
         (["score", "--max-documents", "-1"], Exit.USAGE, "negative"),
+        (["score", "--max-length", "x"], Exit.USAGE, "not a whole number"),
         (["frobnicate"], Exit.USAGE, "frobnicate"),
     ],
 )

@@ -7,7 +7,6 @@ import pytest
 
 from services.cli.arguments import model_inventory, shards_inventory
 from services.cli.inventory import Inventory, home, licenses_of
-from services.errors import InvalidArgument
 
 
 @pytest.fixture(autouse=True)
@@ -20,25 +19,32 @@ def test_nothing_given_leaves_the_services_to_their_defaults() -> None:
     assert Inventory().environment() == {"ASSAY_HOME": str(home())}
 
 
-def test_models_left_by_earlier_commands_are_served() -> None:
-    (home() / "models" / "m").mkdir(parents=True)
-    variables = Inventory().environment()
-    assert json.loads(variables["ASSAY_SEGMENT_MODELS"]) == [str(home() / "models")]
+def test_what_an_earlier_command_kept_is_served_again(tmp_path: Path) -> None:
+    kept = Inventory(models=[tmp_path / "m"], accepted_licenses=["R"])
+    kept.keep()
+    assert Inventory().environment() == kept.environment()
+    other = Inventory(models=[tmp_path / "other"]).environment()
+    assert json.loads(other["ASSAY_SEGMENT_MODELS"]) == [str(tmp_path / "other")]
 
 
-def test_the_environment_goes_before_what_earlier_commands_left(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_environment_goes_before_what_an_earlier_command_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (home() / "models").mkdir(parents=True)
+    Inventory(models=[tmp_path]).keep()
     monkeypatch.setenv("ASSAY_SEGMENT_MODELS", '["/elsewhere"]')
     assert "ASSAY_SEGMENT_MODELS" not in Inventory().environment()
+
+
+def test_a_damaged_record_is_as_none() -> None:
+    (home() / "serve.json").write_text("{not json")
+    assert Inventory().environment() == {"ASSAY_HOME": str(home())}
 
 
 def test_folders_of_the_command_line(tmp_path: Path) -> None:
     corpora = json.loads(shards_inventory(str(tmp_path)).environment()["ASSAY_CORPUS_CORPORA"])
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"
-    with pytest.raises(InvalidArgument, match=r"--shards: .*nowhere is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere is not a folder"):
         shards_inventory(str(tmp_path / "nowhere"))
 
 

@@ -126,6 +126,13 @@ async def test_a_cancelled_benchmark_makes_room(tmp_path: Path) -> None:
             await benchmark
 
 
+async def test_shards_without_text_are_refused(serve: Start, tmp_path: Path) -> None:
+    client = await serve({"small": write_corpus(tmp_path / "root", {"val.jsonl.zst": []})})
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        _ = [update async for update in _run(client)]
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 @pytest.mark.parametrize("times", [1, 600])  # 0.4 MB, read again and again; 230 MB, read in part
 async def test_memory_does_not_grow_with_the_text(tmp_path: Path, times: int) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": compress(b"".join(LINES) * times, level=1)})

@@ -179,13 +179,13 @@ async def test_a_chunk_is_what_version_1_sends(serve: Start, tmp_path: Path) -> 
 
 
 async def test_a_small_message_limit_of_the_server_is_kept(serve: Start, tmp_path: Path) -> None:
-    lines = [line("y" * 100_000), *(line(f"{number} " + "z" * 900) for number in range(200))]
+    lines = [line("y" * 3_000_000), *(line(f"{number} " + "z" * 900) for number in range(3000))]
     root = write_corpus(tmp_path / "small", {"test.jsonl.zst": lines})
-    client = await serve({"small": root}, max_message_bytes=65_536)
+    client = await serve({"small": root}, max_message_bytes=1 << 20)
     responses = await _stream(client)
     texts = b"".join(d.text for r in responses for d in r.documents.documents)
     assert texts == b"".join(parse_line(raw[:-1], "", 0).text for raw in lines)
-    assert max(response.ByteSize() for response in responses) <= 65_536
+    assert max(response.ByteSize() for response in responses) <= 1 << 20
 
 
 def _unknown_corpus() -> pb.StreamCorpusRequest:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 from PIL import Image
 
 from services.cli.exits import Exit
@@ -91,6 +92,33 @@ def test_stream_names_the_subsets_that_there_are(environment: Mapping[str, str])
     ran = run(environment, "corpus", "stream", "--subset", "No such subset")
     assert ran.returncode == Exit.NOT_FOUND
     assert "Python" in ran.stderr
+
+
+def test_a_document_larger_than_a_message_keeps_its_meta(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    line = json.dumps({"text": "ä" * 3_000_000, "meta": {"pile_set_name": "Github"}}) + "\n"
+    (tmp_path / "test.jsonl.zst").write_bytes(zstandard.compress(line.encode()))
+    ran = run(environment, "corpus", "stream", "--shards", str(tmp_path))
+    document = json.loads(ran.stdout)
+    assert document["text"] == "ä" * 3_000_000
+    assert document["meta"] == {"pile_set_name": "Github"}
+    raw = run(environment, "corpus", "stream", "--shards", str(tmp_path), "--jsonl")
+    assert raw.stdout == line
+
+
+def test_a_reader_that_leaves_is_no_fault(environment: Mapping[str, str]) -> None:
+    shell = f"{' '.join(ASSAY)} compare {B4} {PILE} --no-verify | true; exit ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", shell], check=False, capture_output=True, env=environment)
+    assert ran.returncode == Exit.DONE, ran.stderr
+
+
+def test_a_folder_that_is_no_corpus_is_bad_input(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    ran = run(environment, "corpus", "stream", "--shards", str(tmp_path))
+    assert ran.returncode == Exit.BAD_INPUT
+    assert "jsonl.zst" in ran.stderr
 
 
 def test_score_gives_bits_per_byte_by_subset(environment: Mapping[str, str]) -> None:

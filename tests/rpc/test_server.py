@@ -222,13 +222,14 @@ async def test_two_servers_live_in_one_process() -> None:
 
 
 async def test_a_message_over_the_limit_is_resource_exhausted() -> None:
-    server = build_server(ServerSettings(max_message_bytes=2048), echo_service(Echo()))
+    limit = 1 << 20
+    server = build_server(ServerSettings(max_message_bytes=limit), echo_service(Echo()))
     await server.start()
     async with connect(f"127.0.0.1:{server.port}") as channel:
         call = method(channel, "UnaryUnary")
-        assert await call(b"x" * 2000) == b"x" * 2000
+        assert await call(b"x" * limit) == b"x" * limit
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(b"x" * 3000)
+            await call(b"x" * (3 * limit))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert await call(b"still there") == b"still there"
     await server.stop(0)

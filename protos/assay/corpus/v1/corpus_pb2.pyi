@@ -1280,7 +1280,7 @@ Global___CodecResult: _TypeAlias = CodecResult  # noqa: Y015
 class StreamingMemory(_message.Message):
     """Peak memory of reading shards as a stream in a fresh process, until 128 MiB of jsonl went by (so
     that a reader's fixed buffers do not pass for the text): one after the other, and again from the
-    first where there is less.
+    first where there is less, at most 1,000 shards.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -13,8 +13,8 @@ help: ## list the targets
 setup: $(BIN)/.base $(if $(findstring torch,$(EXTRAS)),$(BIN)/.torch) ## make .venv from the lock files
 
 $(BIN)/.base: requirements/base.lock requirements/stubs.txt pyproject.toml protos/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	    { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=..."; exit 1; }
 	@echo "setup: creating .venv and installing what the services need (about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/base.lock

@@ -11,6 +11,7 @@ and its `__main__` calls `load_settings(SegmentSettings)`.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -103,6 +104,8 @@ class ServerSettings(BaseSettings):
 
 def load_settings(kind: type[S]) -> S:
     """Reads the settings, or prints what is wrong with which variable and exits with 2."""
+    for name in sorted(_unknown(kind)):
+        print(f"warning: {name} is not a setting of this service, and is ignored", file=sys.stderr)
     try:
         return kind()
     except ValidationError as error:
@@ -115,6 +118,19 @@ def load_settings(kind: type[S]) -> S:
     for problem in problems:
         print(f"bad setting: {problem}", file=sys.stderr)
     raise SystemExit(Exit.BAD_SETTINGS)
+
+
+def _unknown(kind: type[ServerSettings]) -> set[str]:
+    """Variables that look like the service's and are none, other than what others read or set."""
+    prefix = str(kind.model_config.get("env_prefix", ""))
+    known = {kind.variable(field) for field in kind.model_fields}
+    # ..._ADDR is the command's; ..._SERVICE_... and ..._PORT_... are Kubernetes' service links.
+    foreign = re.compile(rf"{prefix}(ADDR|SERVICE_(HOST|PORT).*|PORT_.*)")
+    return {
+        name
+        for name in os.environ
+        if name.startswith(prefix) and name not in known and not foreign.fullmatch(name)
+    }
 
 
 def _problem(kind: type[ServerSettings], item: Any) -> str:

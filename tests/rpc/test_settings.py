@@ -99,3 +99,15 @@ def test_half_of_tls_is_refused(
     monkeypatch.setenv(f"ASSAY_THING_{given}", "/some.pem")
     (line,) = refused(capsys)
     assert f"ASSAY_THING_{given}" in line
+
+
+def test_a_misspelt_variable_is_told_and_others_names_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_THING_MODLES", "[]")
+    monkeypatch.setenv("ASSAY_THING_ADDR", "localhost:1")
+    monkeypatch.setenv("ASSAY_THING_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("ASSAY_THING_PORT_50051_TCP_ADDR", "10.0.0.1")
+    load_settings(Settings)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ASSAY_THING_MODLES is not a setting")

@@ -55,6 +55,8 @@ class Ticket:
     deadline: float
     size: int
     probe: bool
+    # Seconds that the item is expected to need after its batch; known once it is prepared.
+    reserve: float = 0.0
     queued_at: float = math.nan
     state: State = State.PREPARING
 
@@ -98,8 +100,6 @@ class Batcher:
 
     limits: Limits
     cost: Cost = field(default_factory=Cost)
-    # Seconds that an item still needs after its batch, by the driver's measurement.
-    reserve: float = 0.0
     _open: set[Ticket] = field(default_factory=set)
     _preparing: int = 0
     _queue: dict[Ticket, None] = field(default_factory=dict)  # ordered, O(1) removal
@@ -129,13 +129,13 @@ class Batcher:
             raise TooLarge(f"an item of {size} bytes; the queue holds {limits.max_bytes}")
         if len(self._open) >= limits.max_items or self._bytes + size > limits.max_bytes:
             raise Overloaded("the queue is full", max(_MIN_RETRY, self._until_idle(now)))
-        needed = self._expected_finish(now) + self.reserve - now
+        needed = self._expected_finish(now) - now
         late = now + needed > deadline
         if late and not self._may_probe(now):
             left = deadline - now
             raise Overloaded(
                 f"this would take about {needed:.3g} s and the deadline leaves {left:.3g} s",
-                max(_MIN_RETRY, self._until_idle(now)),
+                max(_MIN_RETRY, self._until_possible(now, needed, left)),
             )
         if late:
             self._last_batch = now  # one probe at a time
@@ -145,12 +145,16 @@ class Batcher:
         self._bytes += size
         return ticket
 
-    def ready(self, ticket: Ticket, now: float) -> None:
-        """Queue an admitted item: its input is prepared. Does nothing for a closed one."""
+    def ready(self, ticket: Ticket, now: float, reserve: float = 0.0) -> None:
+        """Queue an admitted item, which is prepared and needs `reserve` seconds after its batch.
+
+        Does nothing for a closed one.
+        """
         if ticket.state is State.PREPARING:
             self._preparing -= 1
             ticket.state = State.QUEUED
             ticket.queued_at = now
+            ticket.reserve = reserve
             self._queue[ticket] = None
 
     def close(self, ticket: Ticket) -> None:
@@ -202,8 +206,8 @@ class Batcher:
         if limits.window == 0 or len(self._queue) >= limits.max_batch:
             return -math.inf
         first = next(iter(self._queue))
-        needed = _SLACK * self.cost.upper(len(self._queue)) + self.reserve
-        earliest = min(ticket.deadline for ticket in self._queue)
+        needed = _SLACK * self.cost.upper(len(self._queue))
+        earliest = min(ticket.deadline - ticket.reserve for ticket in self._queue)
         return min(first.queued_at + limits.window, earliest - needed)
 
     def _wake(self) -> float | None:
@@ -220,7 +224,7 @@ class Batcher:
         """Return when it is too late to start with the item."""
         if ticket.probe:
             return ticket.deadline
-        return ticket.deadline - self.cost.typical(1) - self.reserve
+        return ticket.deadline - self.cost.typical(1) - ticket.reserve
 
     def _until_idle(self, now: float) -> float:
         """Return the expected seconds until the running batch is done."""
@@ -237,8 +241,22 @@ class Batcher:
         after = cost.upper(rest) if rest else 0.0
         return start + full * cost.upper(self.limits.max_batch) + after
 
+    def _until_possible(self, now: float, needed: float, left: float) -> float:
+        """Return when an item that needs `needed` seconds with `left` to go may be taken.
+
+        That is when enough of what is ahead of it is done; or, where an idle engine would be too
+        slow as well, when a probe may be taken.
+        """
+        if left >= self.cost.upper(1):
+            return needed - left
+        idle_at = now + needed - self.cost.upper(1) if self._open else self._last_batch
+        return idle_at + self._pause() - now
+
     def _may_probe(self, now: float) -> bool:
         if self._open or self._running is not None:
             return False
-        pause = max(_PROBE_SECONDS, _PROBE_BATCHES * self.cost.upper(1))
-        return now - self._last_batch > pause
+        return now - self._last_batch > self._pause()
+
+    def _pause(self) -> float:
+        """Return how long an engine computes nothing before it takes a probe."""
+        return max(_PROBE_SECONDS, _PROBE_BATCHES * self.cost.upper(1))

@@ -1,4 +1,4 @@
-"""What a batch costs, learned from the batches that were run. Pure."""
+"""What a batch costs, and what an item's own work costs by its size, as learned. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 _WEIGHT = 0.2
 # Deviations above the mean that an estimate allows for, when being wrong makes an answer late.
 _MARGIN = 2.0
+# What is left of an estimate each time that it alone refuses work.
+_TRUST = 0.9
 
 
 @dataclass
@@ -49,3 +51,41 @@ class Cost:
         estimate = self._seen[nearest]
         seconds = estimate.mean + margin * estimate.deviation
         return seconds * (size / nearest) if nearest < size else seconds
+
+
+@dataclass
+class SizedCost:
+    """Seconds of work that grows with its size, say in pixels: a moving mean by power of two.
+
+    Sizes of one power of two share an estimate of seconds a unit, so that large work says nothing
+    of small work that was seen as well.
+    """
+
+    _rates: dict[int, float] = field(default_factory=dict)
+
+    def observe(self, size: int, seconds: float) -> None:
+        """Learn that work of `size` units, at least 1, took `seconds`."""
+        rate, key = seconds / size, size.bit_length()
+        known = self._rates.get(key, rate)
+        self._rates[key] = known + _WEIGHT * (rate - known)
+
+    def typical(self, size: int) -> float:
+        """Return the expected seconds; 0 before anything was observed.
+
+        A size that was not seen is judged by the next larger one, else by the next smaller one.
+        """
+        key = self._key(size)
+        return 0.0 if key is None else self._rates[key] * size
+
+    def doubt(self, size: int) -> None:
+        """Trust the estimate less: work was refused for it, so nothing new can be learned."""
+        key = self._key(size)
+        if key is not None:
+            self._rates[size.bit_length()] = self._rates[key] * _TRUST
+
+    def _key(self, size: int) -> int | None:
+        wanted = size.bit_length()
+        if not self._rates:
+            return None
+        larger = [key for key in self._rates if key >= wanted]
+        return min(larger) if larger else max(self._rates)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -14,6 +16,7 @@ from PIL import Image
 from services.errors import InvalidArgument, TooLarge
 from services.segment import labelmap, upsample
 from services.segment.batcher import Batcher, Limits
+from services.segment.cost import SizedCost
 from services.segment.engine import OnnxEngine, Output
 from services.segment.labelmap import Encoding, Share
 from services.segment.manifest import Manifest
@@ -22,6 +25,8 @@ from services.segment.scheduler import Scheduler, Trace
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
 _WARM_RUNS = 2
+# Sides in pixels of the square maps that are made at start, to learn what making them costs.
+_WARM_SIDES = (64, 512, 2048)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class _Prepared:
     tensor: NDArray[np.float32]
     height: int
     width: int
+    map_pixels: int
 
 
 class Pipeline:
@@ -58,20 +64,23 @@ class Pipeline:
         self._manifest = manifest
         self._engine = engine
         self._preprocessor = Preprocessor(manifest.preprocessing)
+        self._label_bytes = np.dtype(manifest.graph.labels_type).itemsize
+        how, step = manifest.preprocessing, manifest.graph.downsampling
+        self._model_size = (-(-how.height // step), -(-how.width // step))
         self._batcher = Batcher(limits)
+        self._finish_cost = SizedCost()
         self._scheduler: Scheduler[_Prepared, tuple[Output, _Prepared]] = Scheduler(
-            self._batcher, self._run, pool
+            self._batcher,
+            self._run,
+            pool,
+            units=lambda item: item.map_pixels,
+            finish_cost=self._finish_cost,
         )
 
     @property
     def load(self) -> int:
         """Requests that were accepted and are not answered yet."""
         return self._scheduler.load
-
-    @property
-    def engine_name(self) -> str:
-        """Engine and device, as the contract names them."""
-        return self._engine.name
 
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
@@ -85,6 +94,12 @@ class Pipeline:
                 start = time.monotonic()
                 self._engine.run([blank] * size)
                 self._batcher.cost.observe(size, time.monotonic() - start)
+        (output,) = self._engine.run([blank])
+        for side in _WARM_SIDES:
+            start = time.monotonic()
+            labels = upsample.upsample_argmax(output.logits, output.labels, side, side)
+            self._encoded(labels, Encoding.ZSTD, sys.maxsize)
+            self._finish_cost.observe(side * side, time.monotonic() - start)
 
     async def segment(
         self,
@@ -105,7 +120,12 @@ class Pipeline:
 
         def prepare() -> _Prepared:
             picture = decode()
-            return _Prepared(self._preprocessor(picture), picture.height, picture.width)
+            height, width = picture.height, picture.width
+            map_size = (height, width) if original_size else self._model_size
+            map_pixels = math.prod(map_size)
+            if encoding is Encoding.RAW:
+                _require_fits(map_size, map_pixels * self._label_bytes, encoding, max_bytes)
+            return _Prepared(self._preprocessor(picture), height, width, map_pixels)
 
         def finish(computed: tuple[Output, _Prepared]) -> Segmentation:
             output, prepared = computed
@@ -130,10 +150,16 @@ class Pipeline:
     def _encoded(self, labels: upsample.Labels, encoding: Encoding, max_bytes: int) -> Segmentation:
         data = labelmap.encode(labels, encoding)
         height, width = labels.shape
-        if len(data) > max_bytes:
-            raise TooLarge(
-                f"the {height} x {width} label map takes {len(data)} bytes as {encoding.value}, "
-                f"and a reply holds {max_bytes}: ask for another encoding or send a smaller image"
-            )
+        _require_fits(labels.shape, len(data), encoding, max_bytes)
         shares = labelmap.shares(labels, len(self._manifest.classes))
         return Segmentation(height, width, labels.dtype.itemsize, encoding, data, shares)
+
+
+def _require_fits(shape: tuple[int, int], nbytes: int, encoding: Encoding, max_bytes: int) -> None:
+    """Raise TooLarge if a label map of (height, width) takes more bytes than a reply holds."""
+    if nbytes > max_bytes:
+        height, width = shape
+        raise TooLarge(
+            f"the {height} x {width} label map takes {nbytes} bytes as {encoding.value}, "
+            f"and a reply holds {max_bytes}: ask for another encoding or send a smaller image"
+        )

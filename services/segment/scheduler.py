@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Generic, TypeVar
 
 from services.errors import DeadlineExceeded
 from services.segment.batcher import Batch, Batcher, Ticket
-from services.segment.cost import Cost
+from services.segment.cost import SizedCost
 
 I = TypeVar("I")  # noqa: E741  # an item's input
 O = TypeVar("O")  # noqa: E741  # an item's output
@@ -26,13 +27,23 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Trace:
-    """Seconds that one item spent, and how many items shared its batch."""
+    """Seconds that one item spent, and how many items shared its batch.
+
+    `prepare`, `compute` and `finish` are work; all waiting, for a thread and for a batch, is
+    `queue`.
+    """
 
     prepare: float
     queue: float
     compute: float
     finish: float
     batch_size: int
+
+
+@dataclass(frozen=True)
+class _Timed(Generic[R]):
+    value: R
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class _Computed(Generic[O]):
 @dataclass(frozen=True)
 class _Waiting(Generic[I, O]):
     value: I
+    units: int
     future: asyncio.Future[_Computed[O]]
 
 
@@ -54,10 +66,18 @@ class Scheduler(Generic[I, O]):
 
     `run` computes a batch: a list of inputs to as many outputs, in order; it is called in a thread
     of the scheduler's own. `pool` does the items' own work and is shared and closed by the owner.
+    `units` is the size, at least 1, of what is left to do for an item after its batch, and
+    `finish_cost` what such work costs.
     """
 
     def __init__(
-        self, batcher: Batcher, run: Callable[[list[I]], Sequence[O]], pool: Executor
+        self,
+        batcher: Batcher,
+        run: Callable[[list[I]], Sequence[O]],
+        pool: Executor,
+        *,
+        units: Callable[[I], int],
+        finish_cost: SizedCost,
     ) -> None:
         self._batcher = batcher
         self._run = run
@@ -66,7 +86,8 @@ class Scheduler(Generic[I, O]):
         self._waiting: dict[Ticket, _Waiting[I, O]] = {}
         self._batches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._finish_cost = Cost()
+        self._units = units
+        self._finish_cost = finish_cost
 
     @property
     def load(self) -> int:
@@ -93,24 +114,23 @@ class Scheduler(Generic[I, O]):
         deadline = math.inf if timeout is None else arrived + timeout
         ticket = self._batcher.admit(arrived, deadline, size)
         try:
-            value = await loop.run_in_executor(self._pool, prepare)
-            prepared = loop.time()
-            done = await self._compute(ticket, value)
-            del value
-            computed = loop.time()
-            result = await loop.run_in_executor(self._pool, finish, done.output)
-            finished = loop.time()
+            prepared = await loop.run_in_executor(self._pool, partial(_timed, prepare))
+            units = self._units(prepared.value)
+            prepare_seconds = prepared.seconds
+            done = await self._compute(ticket, prepared.value, units)
+            del prepared
+            finished = await loop.run_in_executor(self._pool, partial(_timed, finish, done.output))
         finally:
             self._waiting.pop(ticket, None)
             self._batcher.close(ticket)
             self._advance()
-        self._finish_cost.observe(1, finished - computed)
-        self._batcher.reserve = self._finish_cost.upper(1)
-        return result, Trace(
-            prepare=prepared - arrived,
-            queue=done.started_at - prepared,
+        self._finish_cost.observe(units, finished.seconds)
+        working = prepare_seconds + done.seconds + finished.seconds
+        return finished.value, Trace(
+            prepare=prepare_seconds,
+            queue=max(0.0, loop.time() - arrived - working),
             compute=done.seconds,
-            finish=finished - computed,
+            finish=finished.seconds,
             batch_size=done.batch_size,
         )
 
@@ -121,24 +141,21 @@ class Scheduler(Generic[I, O]):
         await asyncio.gather(*self._batches)
         await asyncio.get_running_loop().run_in_executor(None, self._engine.shutdown)
 
-    async def _compute(self, ticket: Ticket, value: I) -> _Computed[O]:
+    async def _compute(self, ticket: Ticket, value: I, units: int) -> _Computed[O]:
         loop = asyncio.get_running_loop()
-        waiting = _Waiting[I, O](value, loop.create_future())
+        waiting = _Waiting[I, O](value, units, loop.create_future())
         self._waiting[ticket] = waiting
-        self._batcher.ready(ticket, loop.time())
+        self._batcher.ready(ticket, loop.time(), self._finish_cost.typical(units))
         self._advance()
         return await waiting.future
 
     def _advance(self) -> None:
         """Do what the batcher says, and come back when it says."""
         loop = asyncio.get_running_loop()
-        poll = self._batcher.poll(loop.time())
+        now = loop.time()
+        poll = self._batcher.poll(now)
         for ticket in poll.expired:
-            future = self._waiting[ticket].future
-            if not future.done():
-                future.set_exception(
-                    DeadlineExceeded("the request waited in the queue until it was too late")
-                )
+            self._expire(ticket, now)
         if poll.batch is not None:
             # Looked up now: a caller may leave before the task's first step.
             items = [self._waiting[ticket] for ticket in poll.batch.tickets]
@@ -150,6 +167,22 @@ class Scheduler(Generic[I, O]):
             self._timer = None
         if poll.wake is not None:
             self._timer = loop.call_at(poll.wake, self._advance)
+
+    def _expire(self, ticket: Ticket, now: float) -> None:
+        """Answer an item that can no longer be in time."""
+        waiting = self._waiting[ticket]
+        left = ticket.deadline - now
+        compute = self._batcher.cost.typical(1)
+        problem = "the request waited in the queue until it was too late"
+        if compute < left <= compute + ticket.reserve:
+            problem = (
+                f"computing and encoding the answer takes about {compute + ticket.reserve:.3g} s "
+                f"and the deadline leaves {left:.3g} s: allow more time or ask for a smaller answer"
+            )
+            if ticket.deadline - ticket.queued_at <= compute + ticket.reserve:
+                self._finish_cost.doubt(waiting.units)
+        if not waiting.future.done():
+            waiting.future.set_exception(DeadlineExceeded(problem))
 
     async def _run_batch(self, batch: Batch, items: list[_Waiting[I, O]]) -> None:
         """Compute what callers still wait for. The batch is completed whatever happens."""
@@ -178,6 +211,13 @@ class Scheduler(Generic[I, O]):
                 item.future.set_result(
                     _Computed(outcome, batch.started_at, now - batch.started_at, len(wanted))
                 )
+
+
+def _timed(work: Callable[..., R], *args: object) -> _Timed[R]:
+    """Return what the work returns, and its seconds without the wait for a thread."""
+    start = time.monotonic()
+    value = work(*args)
+    return _Timed(value, time.monotonic() - start)
 
 
 def _each(

@@ -79,11 +79,13 @@ def test_a_window_is_cut_short_for_a_deadline() -> None:
 
 def test_an_items_work_after_the_batch_is_reserved() -> None:
     batcher = taught(Limits(max_batch=4, window=10.0))
-    batcher.reserve = 0.5
-    queued(batcher, 0.0, deadline=5.0)
+    batcher.ready(batcher.admit(0.0, 5.0, 1), 0.0, reserve=0.5)
     assert batcher.poll(0.0).wake == 3.25
-    with pytest.raises(Overloaded):
-        batcher.admit(0.0, 1.4, 1)
+    large = batcher.admit(0.0, 1.4, 1)
+    batcher.ready(large, 0.0, reserve=0.5)
+    small = batcher.admit(0.0, 2.3, 1)
+    batcher.ready(small, 0.0, reserve=0.001)
+    assert batcher.poll(0.1).expired == (large,)  # and not what is small
 
 
 def test_a_full_queue_refuses_with_the_time_to_try_again() -> None:
@@ -124,8 +126,8 @@ def test_what_cannot_be_finished_in_time_is_refused_at_once() -> None:
     batcher.admit(0.0, NEVER, 1)  # still being prepared: until 3
     with pytest.raises(Overloaded, match=r"deadline leaves 3\.9 s") as caught:
         batcher.admit(0.0, 3.9, 1)
-    assert caught.value.retry_after == pytest.approx(1.0)
-    batcher.admit(0.0, 4.1, 1)
+    assert caught.value.retry_after == pytest.approx(0.1)
+    batcher.admit(0.11, 0.11 + 3.9, 1)
 
 
 def test_expired_items_are_dropped_while_a_batch_runs() -> None:
@@ -156,8 +158,11 @@ def test_a_cost_learned_in_a_bad_moment_is_unlearned() -> None:
     ticket = queued(batcher, 0.0)
     batcher.complete(start(batcher, 0.0), 100.0)
     batcher.close(ticket)
-    with pytest.raises(Overloaded):
+    with pytest.raises(Overloaded) as caught:
         batcher.admit(101.0, 102.0, 1)  # the observation is fresh
+    again = 101.0 + caught.value.retry_after
+    assert again == pytest.approx(1100.0)  # the pause of ten batches that a probe needs
+    batcher.close(batcher.admit(again + 1e-6, again + 1, 1))
     for round_ in range(20):
         now = 1e5 * (round_ + 1)
         probe = queued(batcher, now, deadline=now + 2)

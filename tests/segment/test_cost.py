@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.segment.cost import Cost
+from services.segment.cost import Cost, SizedCost
 
 
 def test_nothing_is_expected_before_anything_was_seen() -> None:
@@ -35,3 +35,24 @@ def test_other_sizes_follow_from_the_nearest() -> None:
     assert cost.typical(1) == 1.0  # no more than two cost
     assert cost.typical(4) == 2.0  # no more than twice two
     assert cost.typical(16) == 6.0
+
+
+def test_sized_work_is_judged_by_work_of_its_own_size() -> None:
+    cost = SizedCost()
+    assert cost.typical(10) == 0
+    cost.observe(64 * 64, 50e-6)
+    cost.observe(24_000_000, 3.0)
+    assert cost.typical(64 * 64) == pytest.approx(50e-6)
+    assert cost.typical(24_000_000) == pytest.approx(3.0)
+    assert cost.typical(1_000_000) == pytest.approx(3.0 / 24)  # the next larger, in proportion
+    assert cost.typical(48_000_000) == pytest.approx(6.0)  # none is larger
+
+
+def test_doubt_makes_an_estimate_smaller_for_its_size_alone() -> None:
+    cost = SizedCost()
+    cost.doubt(8)
+    cost.observe(8, 8.0)
+    cost.observe(64, 8.0)
+    cost.doubt(8)
+    assert cost.typical(8) < 8
+    assert cost.typical(64) == 8

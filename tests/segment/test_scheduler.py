@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
 from services.errors import BadImage, DeadlineExceeded, Overloaded
 from services.segment.batcher import Batch, Batcher, Limits
+from services.segment.cost import SizedCost
 from services.segment.scheduler import Scheduler, Trace
 
-Numbers = Scheduler[int, int]
+
+class Numbers(Scheduler[int, int]):
+    """Doubles; a number is also the size of what is left to do for it."""
+
+    def __init__(
+        self, batcher: Batcher, run: Callable[[list[int]], Sequence[int]], pool: Executor
+    ) -> None:
+        self.finish_cost = SizedCost()
+        super().__init__(
+            batcher, run, pool, units=lambda value: max(1, value), finish_cost=self.finish_cost
+        )
 
 
 class Engine:
@@ -181,6 +192,50 @@ async def test_a_deadline_fires_while_another_batch_runs(
     engine.go.set()
     assert (await first)[0] == "<0>"
     assert engine.batches == [[0]]
+
+
+async def test_slow_large_answers_refuse_no_small_ones(scheduler: Numbers, engine: Engine) -> None:
+    engine.go.set()
+    scheduler.finish_cost.observe(1, 1e-6)
+    for _ in range(3):
+        scheduler.finish_cost.observe(1_000_000, 3600.0)  # an hour each
+    assert (await submit(scheduler, 1, seconds=30))[0] == "<2>"
+    with pytest.raises(DeadlineExceeded, match=r"takes about 3.6e\+03 s .* smaller answer"):
+        await submit(scheduler, 1_000_000, seconds=30)
+    assert engine.batches == [[1]]
+
+
+async def test_an_estimate_that_refuses_everything_is_given_up(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    engine.go.set()
+    scheduler.finish_cost.observe(1, 60.0)
+    for _ in range(7):
+        with pytest.raises(DeadlineExceeded, match="smaller answer"):
+            await submit(scheduler, 1, seconds=30)
+    assert (await submit(scheduler, 1, seconds=30))[0] == "<2>"
+
+
+async def test_waiting_for_a_thread_is_queueing_and_not_work(engine: Engine) -> None:
+    engine.go.set()
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits()), engine.run, pool)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        blocked = threading.Event()
+        pool.submit(blocked.wait, 30)
+        call = asyncio.create_task(submit(scheduler, 1))
+        await asyncio.sleep(0)
+        held = loop.time()
+        while loop.time() - held < 0.05:  # noqa: ASYNC110  # the pool's only thread is taken
+            await asyncio.sleep(0)
+        waited = loop.time() - held
+        blocked.set()
+        _, trace = await call
+        whole = loop.time() - start
+        await scheduler.close()
+    assert trace.queue >= waited
+    assert trace.prepare + trace.queue + trace.compute + trace.finish <= whole
 
 
 async def test_more_than_fits_is_refused_at_once(scheduler: Numbers, engine: Engine) -> None:

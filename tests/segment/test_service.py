@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 from PIL import Image
 
+from services.segment.engine import OnnxEngine
 from services.segment.labelmap import Encoding
 from services.segment.manifest import MODEL_FILE, manifest_digest, read_manifest
 from services.segment.preprocess import Preprocessor
@@ -216,22 +217,32 @@ async def test_bad_requests_are_refused_with_what_to_do(
 
 
 async def test_a_message_over_the_limit(start: Start) -> None:
-    client = await start(max_message_bytes=100_000)
-    code, _, says = await refused(
-        client.segment.SegmentImage(request(b"x" * 200_000), timeout=SECONDS)
+    client = await start(max_message_bytes=1 << 20)
+    code, reason, says = await refused(
+        client.segment.SegmentImage(request(b"x" * 1_500_000), timeout=SECONDS)
     )
-    assert code is Code.RESOURCE_EXHAUSTED
-    assert "100000" in says
+    assert (code, reason) == (Code.RESOURCE_EXHAUSTED, "TOO_LARGE")
+    assert "1,048,576" in says
 
 
-async def test_a_reply_over_the_limit(start: Start) -> None:
-    client = await start(max_message_bytes=100_000)
-    big = png(np.zeros((300, 400, 3), dtype=np.uint8))
+async def test_a_reply_over_the_limit(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await start(max_message_bytes=1 << 20)
+    runs: list[int] = []
+    run = OnnxEngine.run
+
+    def counted(engine: OnnxEngine, batch: list[Any]) -> list[Any]:
+        runs.append(len(batch))
+        return run(engine, batch)
+
+    monkeypatch.setattr(OnnxEngine, "run", counted)
+    big = png(np.zeros((1200, 1000, 3), dtype=np.uint8))
     raw = request(big, encoding=pb.LABEL_ENCODING_RAW)
     code, reason, says = await refused(client.segment.SegmentImage(raw, timeout=SECONDS))
     assert (code, reason) == (Code.RESOURCE_EXHAUSTED, "TOO_LARGE")
     assert "another encoding" in says
+    assert runs == []  # a raw map's size is known before any work
     await client.segment.SegmentImage(request(big), timeout=SECONDS)
+    assert runs == [1]
 
 
 async def test_a_deadline_already_past(start: Start) -> None:

@@ -10,7 +10,7 @@ from services.cli import verdicts
 from services.cli.console import OUT
 from services.cli.messages import enum_name
 
-_BAR_WIDTH = 30
+_BAR_WIDTH = 26
 
 
 def show(reply: ranker_pb2.CompareResponse) -> None:

@@ -73,9 +73,8 @@ def test_a_list_that_is_not_json_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ASSAY_THING_MODELS", "/a,/b")
-    assert refused(capsys) == [
-        'bad setting: ASSAY_THING_MODELS: is not valid JSON, such as ["/models/b0"] or {"name": "/folder"}'
-    ]
+    (line,) = refused(capsys)
+    assert line.startswith('bad setting: ASSAY_THING_MODELS: is not valid JSON, such as ["/')
 
 
 def test_a_password_is_not_printed(

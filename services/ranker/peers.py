@@ -123,6 +123,12 @@ class ServedCorpus:
     kind: CorpusKind
     splits: tuple[str, ...]
 
+    @property
+    def label(self) -> str:
+        """Its name, how much of it there is, and the start of its digest, for a reader."""
+        algorithm, _, digits = self.digest.partition(":")
+        return f"{self.name} ({self.kind.value.lower()}, {algorithm}:{digits[:12]})"
+
 
 @dataclass(frozen=True)
 class Shard:

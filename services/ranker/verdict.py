@@ -92,12 +92,20 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
     if evidence.value is None:
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or evidence.note, claim)
     if not decides(evidence.relation, claim.aspect):
-        seen = f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
-        return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, seen), claim)
+        return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
     assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
     verdict = _compare(claim.bound, evidence.value, evidence.interval)
     reason = _explain(verdict, claim.bound, evidence)
     return verdict, f"{reason} (not measured: {unobserved})" if unobserved else reason
+
+
+def _seen(claim: Claim, evidence: Evidence) -> str:
+    """What is shown of something else, where nothing that decides is known."""
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    if evidence.basis is Basis.MEASURED:
+        return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
+    thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
+    return f"only a published figure for {thing} is known: {show(evidence.value)}"
 
 
 def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:

@@ -202,6 +202,7 @@ def _step(claim: Claim) -> str:
 def command(claim: Claim, observation: Observation, budget: Budget) -> str:
     """Return the shell command that makes this observation again."""
     words = f"assay claims {claim.artifact} --claim {claim.id}"
-    if budget is Budget.FULL and observation.basis is Basis.MEASURED:
+    ran = observation.basis is Basis.MEASURED or observation.environment
+    if budget is Budget.FULL and ran:
         words += " --budget full"
     return observation.recipe + words

@@ -95,10 +95,11 @@ QUIET = SpeedFigures(
 
 @dataclass
 class FakeSegment:
-    """A segment that serves `served` and times every batch as `figures` says."""
+    """A segment that serves `served` and times batches as `by_batch` says, others by `figures`."""
 
     served: tuple[ServedModel, ...] = (B4_RANDOM,)
     figures: SpeedFigures = QUIET
+    by_batch: Mapping[int, SpeedFigures] = field(default_factory=dict)
     error: AssayError | None = None
     hangs: bool = False
     timed: list[SpeedPlan] = field(default_factory=list)
@@ -120,7 +121,8 @@ class FakeSegment:
                 await asyncio.Event().wait()
             finally:
                 self.stopped += 1
-        return replace(self.figures, batch_size=plan.batch_size)
+        figures = self.by_batch.get(plan.batch_size, self.figures)
+        return replace(figures, batch_size=plan.batch_size)
 
 
 SAMPLE = ServedCorpus(PILE, "sha256:" + "5a" * 32, CorpusKind.SAMPLE, ("train", "val", "test"))

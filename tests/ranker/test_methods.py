@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from services.errors import Unavailable
 from services.ranker import facts, methods
-from services.ranker.evidence import Observation
+from services.ranker.evidence import Observation, seal
 from services.ranker.methods import method_named
-from services.ranker.model import Basis, Equals, Interval, Range, Ratio, SubjectRelation
+from services.ranker.model import (
+    Basis,
+    Equals,
+    Interval,
+    Range,
+    Ratio,
+    SubjectRelation,
+    Verdict,
+)
 from services.ranker.peers import Weights
 from services.ranker.probes import Budget, Probes, UnobservableError
 from services.ranker.registry import packaged
+from services.ranker.verdict import judge
 from tests.ranker.peers_fake import (
     B0,
     B4_FACTS,
@@ -33,6 +43,7 @@ from tests.ranker.peers_fake import (
 )
 
 REGISTRY = packaged(methods.known())
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 
 
@@ -131,11 +142,26 @@ async def test_no_model_and_no_segment() -> None:
     assert down.listed == 1
 
 
-async def test_the_change_of_labels_bounds_the_loss_of_accuracy() -> None:
+async def test_labels_on_a_few_inputs_are_shown_and_bound_nothing() -> None:
     observation = await observe("B8.2", probes(FakeSegment((B4_PUBLISHED,))))
     assert content(observation) == pytest.approx(0.001)
-    assert observation.interval is not None
-    assert observation.interval.low == 0
+    assert observation.relation is SubjectRelation.PROXY
+    assert observation.interval is None
+    assert "bounds nothing" in observation.note
+    random = await observe("B8.2")
+    assert random.recipe.startswith("assay export")
+
+
+def test_a_cited_accuracy_spans_what_its_sources_print() -> None:
+    observation = facts.packaged().of("B1.4")
+    assert observation is not None
+    assert content(observation) == 50.3
+    assert observation.interval == Interval(48.46, 51.1)
+
+
+def test_the_rivals_accuracy_is_another_fact() -> None:
+    claims = REGISTRY.claims
+    assert [one.id for one in claims.values() if one.group == claims["B1.4"].group] == ["B1.4"]
 
 
 async def test_latency_is_clustered_by_process() -> None:
@@ -184,20 +210,49 @@ async def test_throughput_in_batches_is_orientation_on_a_cpu() -> None:
     cuda = FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),))
     observation = await observe("B6.3", probes(cuda))
     assert observation.relation is RANDOM
-    # A batch of 32 takes as long as one of 1 here.
-    assert content(observation) == pytest.approx(32)
-    assert observation.interval is not None
-    assert observation.interval.level == pytest.approx(0.99)
 
 
-async def test_a_noisy_ratio_holds_every_ratio() -> None:
-    cuda = FakeSegment(
-        (replace(B4_RANDOM, engine="cuda"),), figures=replace(QUIET, noisy=True, noise=0.5)
-    )
-    observation = await observe("B6.3", probes(cuda))
+def batches(*seconds: float, noisy: bool = False) -> FakeSegment:
+    """A segment on an accelerator whose batches of 1, 16 and 32 take so long."""
+    timings = {
+        size: replace(
+            QUIET, noisy=noisy, seconds=tuple((one * f,) * 3 for f in (0.999, 1.0, 1.001))
+        )
+        for size, one in zip((1, 16, 32), seconds, strict=True)
+    }
+    return FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),), by_batch=timings)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "holding"),
+    [
+        ((1 / 4, 16 / 21.5, 32 / 40), 3),  # 4, 21.5 and 40 a second: on a line, 10 times
+        ((1 / 4, 16 / 39, 32 / 40), 2),  # saturated at 16
+        ((1 / 10, 16 / 55, 32 / 100), 2),  # faster than claimed
+        ((1 / 30, 16 / 35, 32 / 40), 2),  # a third faster in batches, no more
+        ((1 / 30, 16 / 39, 32 / 40), 1),
+        ((1.0, 1.0, 1.0), 2),  # a batch takes as long as a picture: on a line, but 32 times
+    ],
+)
+async def test_every_part_of_the_claim_on_batches_counts(
+    seconds: tuple[float, ...], holding: int
+) -> None:
+    observation = await observe("B6.3", probes(batches(*seconds)))
+    assert content(observation) == holding
     assert observation.interval is not None
-    assert observation.interval.low == 0
-    assert math.isinf(observation.interval.high)
+    surely = observation.interval
+    assert surely.level == 0.99
+    assert surely.low <= holding <= surely.high
+    verdict = judge(
+        REGISTRY.claims["B6.3"],
+        seal(observation, claim="B6.3", method="m.f@1", command="c", time=NOON),
+    ).verdict
+    assert verdict is (Verdict.CONFIRMED if holding == 3 else Verdict.REFUTED)
+
+
+async def test_a_noisy_machine_leaves_the_parts_on_batches_open() -> None:
+    observation = await observe("B6.3", probes(batches(1 / 4, 16 / 21.5, 32 / 40, noisy=True)))
+    assert observation.interval == Interval(0, 3, 0.99)
 
 
 async def test_subsets_and_sources() -> None:
@@ -264,6 +319,11 @@ async def test_reading_is_measured_on_lines_and_memory() -> None:
     memory = await observe("P4.3")
     assert content(memory) == pytest.approx(16 / 1024)
     assert memory.interval == Interval(0.0, 16 / 1024)
+
+
+async def test_a_note_says_which_corpus_was_observed() -> None:
+    for claim in ("P3.1", "P4.1", "P4.3", "P5.2", "P1.1", "P2.1"):
+        assert "the-pile (sample, sha256:5a5a5a5a5a5a)" in (await observe(claim)).note
 
 
 async def test_a_measurement_that_several_claims_need_is_made_once() -> None:
@@ -338,6 +398,10 @@ async def test_bits_per_byte_are_a_yardstick() -> None:
     observation = await observe("P2.1")
     assert content(observation) is True
     assert observation.inputs == (BPB.model_digest,)
+    # The definition and its 22 subsets are cited; the run shows no more than it computed.
+    assert observation.basis is Basis.DERIVED
+    assert any("Table 1" in source for source in observation.sources)
+    assert "20 held-out documents of 2 subsets of the-pile (sample, sha256:5a5a" in observation.note
     ignorant = replace(
         BPB,
         overall=replace(BPB.overall, nats=8 * math.log(2) * 2000, bits_per_byte=8.0),

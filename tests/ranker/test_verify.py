@@ -24,6 +24,7 @@ from services.ranker.verify import Plan, Progress, Verifier, estimate
 from tests.ranker.peers_fake import (
     B0,
     B4,
+    B4_PUBLISHED,
     B4_RANDOM,
     PILE,
     QUIET,
@@ -188,6 +189,25 @@ async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> Non
     assert evidence is not None
     assert evidence.command.startswith("assay export --architecture b4 --random-weights 0")
     assert evidence.environment["cpu"] == "a processor"
+
+
+async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(store: Store) -> None:
+    found = await verdicts(verifier(store, FakeSegment((B4_PUBLISHED,))), B4, "B8.2")
+    assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
+    assert "only a stand-in was observed: 0.001 %; testable with" in found["B8.2"].reason
+
+
+async def test_a_figure_of_other_hardware_is_called_that(store: Store) -> None:
+    found = await verdicts(verifier(store), B4, "B4.4")
+    assert "only a published figure for other hardware is known: 0.06472 s" in found["B4.4"].reason
+    assert "observed" not in found["B4.4"].reason
+
+
+async def test_a_full_run_behind_a_derived_verdict_is_named_in_the_command(store: Store) -> None:
+    found = await verdicts(verifier(store), PILE, "P2.1", budget=Budget.FULL)
+    assert found["P2.1"].basis is Basis.DERIVED
+    assert found["P2.1"].evidence is not None
+    assert found["P2.1"].evidence.command.endswith("--claim P2.1 --budget full")
 
 
 async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:

@@ -22,8 +22,8 @@ def about(facts: CorpusFacts, note: str) -> str:
     """Return a note that says first what it was observed on."""
     present = sum(1 for one in facts.subsets if one.documents)
     return (
-        f"Observed on {facts.documents:,} documents of {facts.corpus.name} from {present} subsets "
-        f"({facts.corpus.kind.value.lower()}). {note}"
+        f"Observed on {facts.documents:,} documents from {present} subsets of "
+        f"{facts.corpus.label}. {note}"
     ).rstrip()
 
 

@@ -5,9 +5,11 @@ Never from the served graph: that one is folded, and its counts would flip verdi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.ranker.evidence import Observation
 from services.ranker.methods.registration import Measurement, method
-from services.ranker.model import Basis, Claim, Interval, SubjectRelation, Value
+from services.ranker.model import Basis, Claim, SubjectRelation, Value
 from services.ranker.peers import ServedModel, SourceFacts
 from services.ranker.probes import Probes, UnobservableError
 
@@ -28,14 +30,12 @@ def _observed(
     note: str = "",
     *,
     sources: tuple[str, ...] = (),
-    interval: Interval | None = None,
 ) -> Observation:
     return Observation(
         value=value,
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.digest,
-        interval=interval,
         sources=sources,
         note=_about(model, note),
         recipe=recipe(model, relation),
@@ -156,16 +156,20 @@ async def pads(claim: Claim, probes: Probes) -> Observation:
     return _observed(Value(model.pads), model, relation, f"Pictures are {how} to {height}x{width}.")
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(2, Measurement.MODEL_FACTS)
 async def export_label_change(claim: Claim, probes: Probes) -> Observation:
-    """Labels that the exported graph changes, in percent: a bound on the accuracy it can lose.
+    """Labels that the exported graph changes on the inputs that its export was checked on, in %.
 
-    Pixel accuracy moves by no more than the share of labels that change.
+    For orientation: these inputs stand in for the pictures that an accuracy is of, and are too few
+    to bound what pictures would lose.
     """
     model, relation = await probes.model(claim.artifact)
     if model.label_agreement is None:
         raise UnobservableError(f"no comparison with its source was recorded for {model.name}")
-    changed = 100 * (1 - model.label_agreement)
-    note = f"{model.label_agreement:.4%} of labels are those of the source model."
-    bounds = Interval(0.0, changed)
-    return _observed(Value(changed, "%"), model, relation, note, interval=bounds)
+    note = (
+        f"{model.label_agreement:.4%} of labels on the few inputs that the export was checked on "
+        "are those of the source model; that bounds nothing for other pictures."
+    )
+    changed = Value(100 * (1 - model.label_agreement), "%")
+    observation = _observed(changed, model, SubjectRelation.PROXY, note)
+    return replace(observation, recipe=recipe(model, relation))

@@ -19,8 +19,12 @@ from services.ranker.peers import Scenario, ServedModel, SpeedFigures, SpeedPlan
 from services.ranker.probes import Budget, Probes, UnobservableError
 
 _ACCELERATED = ("cuda", "tensorrt", "rocm", "gpu")
-_BATCHES = (1, 32)
-_BATCHES_ON_CPU = (1, 4)
+_BATCHES = (1, 16, 32)
+_BATCHES_ON_CPU = (1, 2, 4)
+
+_RATE = (10.0, 50.0)  # pictures a second
+_STRAIGHT = (0.9, 1.1)  # the middle batch's rate over that on the line between the two others
+_SPEEDUP = (8.0, 12.0)
 
 
 def _on_accelerator(model: ServedModel) -> bool:
@@ -100,45 +104,78 @@ def _note(model: ServedModel, figures: SpeedFigures) -> str:
     return text
 
 
-@method(1, Measurement.OFFLINE)
+@method(2, Measurement.OFFLINE)
 async def batch_speedup(claim: Claim, probes: Probes) -> Observation:
-    """Pictures a second in batches over pictures a second one at a time.
+    """How many of the claim's three parts hold for pictures a second in batches.
 
-    On an accelerator it is the figure of the claim; on a CPU, which the claim is not about, it is
-    shown for orientation and only within a full budget.
+    They are the rate in the largest batch, that rates lie on a straight line up to it, and the
+    gain over one picture at a time. The interval is from the parts that surely hold to those that
+    do not surely fail. On an accelerator it is the figure of the claim; on a CPU, which the claim
+    is not about, it is shown for orientation and only within a full budget.
     """
     model, relation = await _subject(claim, probes)
     accelerated = _on_accelerator(model)
     if not accelerated and probes.budget is not Budget.FULL:
         raise UnobservableError(f"{model.name} is served on a CPU, and the claim is about GPUs")
-    small, large = _BATCHES if accelerated else _BATCHES_ON_CPU
-    alone = await probes.speed(model, _offline(small, probes.budget))
-    batched = await probes.speed(model, _offline(large, probes.budget))
-    each = 1 - (1 - LEVEL) / 2  # so that their quotient holds LEVEL
-    seconds = _batch_seconds(batched, each)
-    rates = Interval(large / seconds.high, _over(large, seconds.low), seconds.level)
-    single = _batch_seconds(alone, each)
-    single_rates = Interval(small / single.high, _over(small, single.low), single.level)
-    rate, single_rate = (
+    sizes = _BATCHES if accelerated else _BATCHES_ON_CPU
+    timed = [await probes.speed(model, _offline(size, probes.budget)) for size in sizes]
+    each = 1 - (1 - LEVEL) / len(sizes)  # so that together they hold LEVEL
+    rates = [_rate(figures, each) for figures in timed]
+    single, middle, large = (
         figures.batch_size / fmean(median(process) for process in figures.seconds if process)
-        for figures in (batched, alone)
+        for figures in timed
     )
-    interval = quotient(rates, single_rates)
-    ratio = min(max(rate / single_rate, interval.low), interval.high)
+    part = (sizes[1] - sizes[0]) / (sizes[2] - sizes[0])
+    line = _between(rates[0], rates[2], part)
+    straight = middle / (single + part * (large - single))
+    parts = (
+        (large, rates[2], _RATE),
+        (straight, quotient(rates[1], line), _STRAIGHT),
+        (large / single, quotient(rates[2], rates[0]), _SPEEDUP),
+    )
+    low = sum(_inside(interval, span) for _, interval, span in parts)
+    high = sum(not _outside(interval, span) for _, interval, span in parts)
+    count = sum(span[0] <= value <= span[1] for value, _, span in parts)
     return Observation(
-        value=Value(ratio, "1"),
+        value=Value(float(min(max(count, low), high)), "parts that hold"),
         relation=relation if accelerated else SubjectRelation.PROXY,
         basis=Basis.MEASURED,
         subject_digest=model.digest,
-        interval=interval,
-        n=sum(len(process) for process in (*alone.seconds, *batched.seconds)),
-        environment=batched.environment,
+        interval=Interval(low, high, LEVEL),
+        n=sum(len(process) for figures in timed for process in figures.seconds),
+        environment=timed[-1].environment,
         note=(
-            f"{rate:.3g} pictures a second in batches of {large}, {single_rate:.3g} in batches of "
-            f"{small}. {_note(model, batched)}"
+            f"{single:.3g}, {middle:.3g} and {large:.3g} pictures a second in batches of "
+            f"{sizes[0]}, {sizes[1]} and {sizes[2]}: {large / single:.3g} times in the largest, "
+            f"and in the middle one {straight:.3g} of what a straight line would give. "
+            f"{_note(model, timed[-1])}"
         ),
         recipe=recipe(model, relation),
     )
+
+
+def _rate(figures: SpeedFigures, level: float) -> Interval:
+    """Pictures a second."""
+    seconds = _batch_seconds(figures, level)
+    size = figures.batch_size
+    return Interval(size / seconds.high, _over(size, seconds.low), seconds.level)
+
+
+def _between(first: Interval, second: Interval, part: float) -> Interval:
+    """Every value `part` of the way from one in `first` to one in `second`."""
+    low, high = (
+        (1 - part) * one + part * other
+        for one, other in ((first.low, second.low), (first.high, second.high))
+    )
+    return Interval(low, high, max(0.0, first.level + second.level - 1))
+
+
+def _inside(interval: Interval, span: tuple[float, float]) -> bool:
+    return span[0] <= interval.low and interval.high <= span[1]
+
+
+def _outside(interval: Interval, span: tuple[float, float]) -> bool:
+    return interval.high < span[0] or interval.low > span[1]
 
 
 def _offline(batch_size: int, budget: Budget) -> SpeedPlan:

@@ -42,8 +42,7 @@ class _Measured:
             n=n,
             environment=self.splits[0].environment,
             note=(
-                f"Measured on {size / 1e6:,.3g} MB of {self.corpus.name} "
-                f"({self.corpus.kind.value.lower()}), splits "
+                f"Measured on {size / 1e6:,.3g} MB of {self.corpus.label}, splits "
                 f"{', '.join(one.split for one in self.splits)}. {note}"
             ),
         )

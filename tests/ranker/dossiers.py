@@ -105,9 +105,9 @@ def artifact(
 
 MODEL_FACTS = {
     "ade20k-miou": ("%", 30.0, 60.0),
-    "cpu-latency": ("s", 0.1, 5.0),
+    "gpu-latency": ("s", 0.005, 0.2),
     "parameters": ("parameters", 1e6, 1e8),
-    "onnx-loss": ("%", 0.0, 10.0),
+    "onnx-loss": ("%", 0.0, 2.0),
 }
 """Facts of a segmentation model: unit, and a range of values around the scale."""
 

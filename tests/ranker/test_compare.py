@@ -32,7 +32,7 @@ def model(identifier: str, miou: float | None = None, **more: object) -> Dossier
     """A segmentation model with, perhaps, an mIoU."""
     claims = tuple(
         claim(f"{identifier}.{fact}", fact, identifier)
-        for fact in ("ade20k-miou", "cpu-latency", "parameters", "frameworks", "onnx-loss")
+        for fact in ("ade20k-miou", "gpu-latency", "parameters", "frameworks", "onnx-loss")
     )
     known = () if miou is None else (evidence(f"{identifier}.ade20k-miou", miou, "%"),)
     return replace(Dossier(artifact(identifier, MODEL, claims), known, ()), **more)  # type: ignore[arg-type]
@@ -42,10 +42,10 @@ def all_known(identifier: str, *, good: bool) -> Dossier:
     """A model about which everything is known, all of it good or all of it bad."""
     values: list[tuple[str, float | bool, str]] = [
         ("ade20k-miou", 51.0 if good else 37.4, "%"),
-        ("cpu-latency", 0.29 if good else 2.3, "s"),
+        ("gpu-latency", 0.0195 if good else 0.0706, "s"),
         ("parameters", 3.8e6 if good else 84.7e6, "parameters"),
         ("frameworks", good, ""),
-        ("onnx-loss", 0.0 if good else 7.4, "%"),
+        ("onnx-loss", 0.0 if good else 1.0, "%"),
     ]
     items = tuple(evidence(f"{identifier}.{fact}", value, unit) for fact, value, unit in values)
     outcomes = Outcomes(100, 95 if good else 5)
@@ -263,6 +263,18 @@ def test_a_day_is_read_and_today_is_the_default() -> None:
 
 
 def test_sourced_latency_says_nothing_about_this_machine() -> None:
-    cited = evidence("a.cpu-latency", 0.3, "s", basis=Basis.SOURCED, environment={})
+    cited = evidence("a.gpu-latency", 0.03, "s", basis=Basis.SOURCED, environment={})
     result = compared(model("a", evidence=(cited,)), model("b"))
     assert "latency" in result.left.score.components[0].missing
+
+
+def test_latency_on_a_cpu_has_no_scale_and_the_score_says_why() -> None:
+    timed = (evidence("a.cpu-latency", 0.3, "s"),)
+    side = replace(
+        model("a", evidence=timed),
+        artifact=artifact("a", MODEL, (claim("a.cpu-latency", "cpu-latency", "a"),)),
+    )
+    quality = compared(side, model("b")).left.score.components[0]
+    assert "latency" in quality.missing
+    assert "no reference is published for a CPU" in quality.explanation
+    assert (quality.low, quality.high) == (0, 1)

@@ -8,7 +8,7 @@ it widens the interval, and moves neither the denominator nor the point of the r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -64,8 +64,8 @@ def measured(
     """
     readings = [(metric, read(metric)) for metric in metrics]
     known = [(metric, reading) for metric, reading in readings if reading is not None]
-    missing = tuple(metric.name for metric, reading in readings if reading is None)
-    gap = 1.0 if not known else math.fsum(m.weight for m, reading in readings if reading is None)
+    missing = [metric for metric, reading in readings if reading is None]
+    gap = 1.0 if not known else math.fsum(metric.weight for metric in missing)
 
     def total(ends: Iterable[float], of_missing: float) -> float:
         parts = [metric.weight * end for (metric, _), end in zip(known, ends, strict=True)]
@@ -80,7 +80,7 @@ def measured(
         coverage=_unit(1 - gap),
         explanation=_explain(known, missing),
         evidence=tuple(sorted({digest for _, reading in known for digest in reading.evidence})),
-        missing=missing,
+        missing=tuple(metric.name for metric in missing),
     )
 
 
@@ -148,18 +148,19 @@ def _unknown(name: str, weight: float, explanation: str, missing: str) -> Compon
     return Component(name, weight, 0.0, NEUTRAL, 1.0, 0.0, explanation, missing=(missing,))
 
 
-def _explain(known: list[tuple[Metric, Reading]], missing: tuple[str, ...]) -> str:
+def _explain(known: list[tuple[Metric, Reading]], missing: list[Metric]) -> str:
     parts = [
         f"{metric.name} {reading.shown} is {reading.point:.2f} of its scale, "
         f"weight {metric.weight:g}"
         for metric, reading in known
     ]
     if missing:
-        parts.append(f"no evidence of {_listed(missing)}")
+        parts.append(f"no evidence of {_listed([metric.name for metric in missing])}")
+    parts += [f"of {one.name}: {one.when_missing}" for one in missing if one.when_missing]
     return "; ".join(parts)
 
 
-def _listed(names: tuple[str, ...], most: int = 5) -> str:
+def _listed(names: Sequence[str], most: int = 5) -> str:
     """The names, the first few when there are many."""
     if len(names) <= most:
         return ", ".join(names)

@@ -84,13 +84,14 @@ class Metric:
     """One predeclared part of a component, with its share of the component.
 
     The first input that has evidence is read. With `per_hardware`, only measurements made on the
-    hardware that the score is for count.
+    hardware that the score is for count. `when_missing` says what there is to say when none does.
     """
 
     name: str
     weight: float
     per_hardware: bool
     inputs: tuple[Input, ...]
+    when_missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ def _metrics(data: object, at: str) -> tuple[Metric, ...]:
 
 
 def _metric(name: str, data: object, at: str) -> Metric:
-    row = _mapping(data, at, required={"weight", "inputs"}, optional={"per_hardware"})
+    row = _mapping(
+        data, at, required={"weight", "inputs"}, optional={"per_hardware", "when_missing"}
+    )
     per_hardware = row.get("per_hardware", False)
     if not isinstance(per_hardware, bool):
         raise InvalidArgument(f"{at}.per_hardware", "must be true or false")
@@ -209,6 +212,9 @@ def _metric(name: str, data: object, at: str) -> Metric:
         weight=_number(row["weight"], f"{at}.weight", above=0),
         per_hardware=per_hardware,
         inputs=tuple(_input(item, f"{at}.inputs[{i}]") for i, item in enumerate(inputs)),
+        when_missing=_text(row["when_missing"], f"{at}.when_missing")
+        if "when_missing" in row
+        else "",
     )
 
 

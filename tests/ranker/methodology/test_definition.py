@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
-from services.ranker.methodology.definition import COMPONENTS, Reference, Scale, parse
+from services.ranker.methodology.definition import COMPONENTS, Number, Reference, Scale, parse
 from services.ranker.methodology.load import V1, load, loads
 from services.ranker.model import ArtifactType, SubjectRelation
 
@@ -48,6 +48,16 @@ def test_no_proxy_speaks_for_an_artifact_and_random_weights_never_for_accuracy(
             assert SubjectRelation.PROXY not in source.relations
             if "miou" in source.fact or "bits" in source.fact:
                 assert source.relations == {SubjectRelation.EXACT}
+
+
+def test_every_reference_is_published_or_holds_by_definition() -> None:
+    for kind in ArtifactType:
+        rules = load().rules(kind)
+        for metric in (*rules.quality, *rules.ecosystem):
+            for source in metric.inputs:
+                if isinstance(source.kind, Number):
+                    for end in (source.kind.scale.zero, source.kind.scale.one):
+                        assert "measured" not in end.source
 
 
 def broken(path: str, value: object) -> dict[str, Any]:
@@ -87,6 +97,7 @@ MIOU = "types.SEGMENTATION_MODEL.quality.ade20k-miou"
         ("types.DATASET.quality", [], "must be a mapping"),
         (f"{MIOU}.weight", 0.5, "weights sum to 0.9"),
         (f"{MIOU}.per_hardware", "yes", "true or false"),
+        (f"{MIOU}.when_missing", 1, "must be a text"),
         (f"{MIOU}.inputs", [], "at least one item"),
         (f"{MIOU}.inputs.0.relations", ["PROXY"], "cannot speak for an artifact"),
         (f"{MIOU}.inputs.0.unit", ..., "either unit and scale"),

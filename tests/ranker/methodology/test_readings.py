@@ -103,9 +103,9 @@ def test_of_equals_the_least_favourable_ends_count_whatever_their_order() -> Non
 
 
 def test_latency_is_read_on_the_hardware_that_the_score_is_for() -> None:
-    here = evidence("cpu-latency", 1.0, "s")
+    here = evidence("gpu-latency", 0.06, "s")
     there = evidence("gpu-latency", 0.05, "s", environment=dict(GPU))
-    cited = evidence("cpu-latency", 0.5, "s", basis=Basis.SOURCED, environment={})
+    cited = evidence("gpu-latency", 0.02, "s", basis=Basis.SOURCED, environment={})
     items = [cited, here, there]
     for hardware, expected in ((HERE, here), (hardware_class(GPU), there)):
         reading = read(LATENCY, items, facts(LATENCY), hardware)

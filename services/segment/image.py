@@ -19,6 +19,8 @@ from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # Pillow itself warns above this and refuses above twice this; settings stay below.
 PILLOW_LIMIT = 89_478_485
+# Resizing and upsampling a picture that is one pixel high takes several times its own memory.
+MAX_SIDE = 32_768
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,15 +38,17 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
     """Decode a whole image file to an RGB picture, upright.
 
     Raises BadImage if the bytes are no image of a known format, are cut off or damaged;
-    ImageTooLarge, before pixels are decoded, if it has more than `max_pixels` pixels.
+    ImageTooLarge, before pixels are decoded, if it has more than `max_pixels` pixels or
+    MAX_SIDE a side.
     """
     if not data:
         raise BadImage(field, f"empty; {_RETRY}")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.width, image.height, max_pixels, field)
-            image.load()
-            return _upright(_rgb(image, field), _orientation(image))
+        # Nothing is left to close: what is opened is memory. Closed, it would have to be copied.
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image.width, image.height, max_pixels, field)
+        image.load()
+        return _upright(_rgb(image, field), _orientation(image))
     except AssayError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -65,7 +69,7 @@ def from_pixels(
     """Return the picture of height * width * 3 bytes, rows first, each pixel as R, G, B.
 
     Raises InvalidArgument if the size is not positive or the bytes don't fit it, ImageTooLarge
-    above `max_pixels` pixels.
+    above `max_pixels` pixels or MAX_SIDE a side.
     """
     if height < 1 or width < 1:
         raise InvalidArgument(field, f"{height} x {width} has no pixels")
@@ -81,6 +85,10 @@ def from_pixels(
 def _check_size(width: int, height: int, max_pixels: int, field: str) -> None:
     if width < 1 or height < 1:
         raise BadImage(field, f"{width} x {height} has no pixels; {_RETRY}")
+    if max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(
+            field, f"{width} x {height}; at most {MAX_SIDE} pixels a side: send a smaller one"
+        )
     if width * height > max_pixels:
         raise ImageTooLarge(
             field,
@@ -92,7 +100,7 @@ def _check_size(width: int, height: int, max_pixels: int, field: str) -> None:
 def _rgb(image: Image.Image, field: str) -> Image.Image:
     """Convert a loaded picture of any mode to RGB."""
     if image.mode == "RGB":
-        return image.copy()  # `image` is closed by its context
+        return image
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips at 255; the high byte is what it keeps of 16-bit colour.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")

@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.rpc.settings import ServerSettings, port_field
 from services.segment.batcher import Limits
-from services.segment.image import PILLOW_LIMIT
+from services.segment.image import MAX_SIDE, PILLOW_LIMIT
 
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
@@ -44,10 +44,12 @@ class SegmentSettings(ServerSettings):
         0, ge=0, le=1024, description="Threads that decode and encode; 0: one a processor."
     )
     max_pixels: int = Field(
-        64_000_000,
+        32_000_000,
         ge=1,
         le=PILLOW_LIMIT,
-        description="Most pixels of an image; more are refused before they are decoded.",
+        description="Most pixels of an image; more are refused before they are decoded. A worker "
+        f"takes up to 25 bytes for each; the default lets two of them work in 2 GiB. At most "
+        f"{MAX_SIDE:,} pixels a side, whatever this says.",
     )
     max_batch: int = Field(
         1, ge=1, le=256, description="Most images a batch. More than 1 gains nothing on a CPU."
@@ -59,7 +61,7 @@ class SegmentSettings(ServerSettings):
         64, ge=1, le=100_000, description="Most requests of one model that are accepted at once."
     )
     queue_bytes: int = Field(
-        512 << 20, ge=1 << 20, description="Most bytes that those requests may hold."
+        Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
     )
 
     @property

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
-from services.segment.image import FORMATS, decode, from_pixels
+from services.segment.image import FORMATS, MAX_SIDE, decode, from_pixels
 
 LIMIT = 1_000_000
 _RNG = np.random.default_rng(0)
@@ -156,8 +156,17 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 @pytest.mark.parametrize("size", [(1001, 1000), (100_000, 100_000), (2**31 - 1, 2**31 - 1)])
 def test_the_pixel_limit_is_checked_before_decoding(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageTooLarge, match=r"at most 1000000|more than 1000000"):
+    with pytest.raises(ImageTooLarge, match=r"at most 1000000|more than 1000000|a side"):
         decode(png_header(*size), LIMIT)
+
+
+@pytest.mark.parametrize("size", [(MAX_SIDE + 1, 1), (1, 64_000_000)])
+def test_a_side_is_bounded_as_well(size: tuple[int, int]) -> None:
+    """Resizing such a strip takes a gigabyte, however few pixels it has."""
+    with pytest.raises(ImageTooLarge, match=f"at most {MAX_SIDE} pixels a side"):
+        decode(png_header(*size), max_pixels=10**9)
+    with pytest.raises(ImageTooLarge, match=f"at most {MAX_SIDE} pixels a side"):
+        from_pixels(b"", *size, 10**9)
 
 
 def test_pillows_own_warning_is_the_same_refusal() -> None:

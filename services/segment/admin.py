@@ -14,7 +14,7 @@ from assay.common.v1 import common_pb2
 from assay.segment.v1 import segment_pb2 as pb
 from assay.segment.v1 import segment_pb2_grpc as pb_grpc
 
-from services.errors import InvalidArgument, Overloaded
+from services.errors import InvalidArgument, Overloaded, PreconditionFailed
 from services.rpc.environment import environment
 from services.rpc.worker import run_worker
 from services.segment import replies
@@ -76,6 +76,7 @@ class SegmentAdminService(pb_grpc.SegmentAdminServiceServicer):
             samples: list[list[float]] = []
             plan = Plan(
                 directory=str(model.directory.resolve()),
+                digest=model.digest,
                 device=self._settings.device,
                 threads=self._settings.cpu_threads,
                 batch_size=order.batch_size,
@@ -113,6 +114,10 @@ async def _measure(plan: Plan, order: _Order, samples: list[list[float]]) -> Asy
         samples.append(runs)
         async with aclosing(run_worker(WORKER, asdict(plan))) as lines:
             async for line in lines:
+                if "changed" in line:
+                    raise PreconditionFailed(
+                        "the model's files are not those that the server loaded: restart it"
+                    )
                 runs.append(float(line["seconds"]))
                 done += 1
                 yield done

@@ -1,8 +1,9 @@
 """Times one model in a process of its own: `python -m services.segment.benchmark`.
 
-Reads one JSON object on stdin: {"directory", "device", "threads", "batch_size", "runs"}. Writes one
-JSON line a timed run: {"seconds": x}. What is timed is what MLPerf times: from prepared input
-tensors to label maps of the input's size; decoding and resizing are left out.
+Reads one JSON object on stdin, the fields of `Plan`. Writes one JSON line a timed run:
+{"seconds": x}; or the line {"changed": true} if the directory no longer holds the model. What is
+timed is what MLPerf times: from prepared input tensors to label maps of the input's size; decoding
+and resizing are left out.
 """
 
 from __future__ import annotations
@@ -18,10 +19,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from services.errors import InvalidArgument, PreconditionFailed
 from services.rpc.orphans import end_with_parent
 from services.segment import upsample
 from services.segment.engine import OnnxEngine
-from services.segment.manifest import read_manifest
+from services.segment.manifest import (
+    Manifest,
+    manifest_digest,
+    read_manifest,
+    verify_files,
+)
 from services.segment.preprocess import Preprocessor
 
 # Runs before the timed ones: memory is allocated, caches and clock rates settle.
@@ -30,9 +37,10 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process measures."""
+    """What one process measures: the model with the manifest's `digest`, in `directory`."""
 
     directory: str
+    digest: str
     device: str
     threads: int
     batch_size: int
@@ -40,9 +48,14 @@ class Plan:
 
 
 def measure(plan: Plan) -> Iterator[float]:
-    """Yield the seconds of each timed run. Raises InvalidArgument if the model can't be opened."""
-    manifest = read_manifest(Path(plan.directory))
-    engine = OnnxEngine(Path(plan.directory), manifest, device=plan.device, threads=plan.threads)
+    """Yield the seconds of each timed run.
+
+    Raises PreconditionFailed if the directory holds another model than the plan's, InvalidArgument
+    if it can't be opened.
+    """
+    directory = Path(plan.directory)
+    manifest = _manifest(directory, plan.digest)
+    engine = OnnxEngine(directory, manifest, device=plan.device, threads=plan.threads)
     upsample.warm()
     how = manifest.preprocessing
     tensor = Preprocessor(how)(_picture(how.width, how.height))
@@ -54,6 +67,21 @@ def measure(plan: Plan) -> Iterator[float]:
         seconds = time.perf_counter() - start
         if run >= _WARM_UP:
             yield seconds
+
+
+def _manifest(directory: Path, digest: str) -> Manifest:
+    """Return the manifest if it and the files are still those that the server loaded."""
+    try:
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+    except InvalidArgument as error:
+        raise PreconditionFailed(f"the model's files have changed: {error}") from error
+    found = manifest_digest(manifest)
+    if found != digest:
+        raise PreconditionFailed(
+            f"the model's files have changed: their digest is {found}, the server loaded {digest}"
+        )
+    return manifest
 
 
 def _picture(width: int, height: int) -> Image.Image:
@@ -68,8 +96,11 @@ def main() -> int:
     """Measure what stdin asks for."""
     end_with_parent()
     request: dict[str, Any] = json.load(sys.stdin)
-    for seconds in measure(Plan(**request)):
-        print(json.dumps({"seconds": seconds}), flush=True)
+    try:
+        for seconds in measure(Plan(**request)):
+            print(json.dumps({"seconds": seconds}), flush=True)
+    except PreconditionFailed:
+        print(json.dumps({"changed": True}), flush=True)
     return 0
 
 

@@ -12,6 +12,7 @@ from assay.common.v1 import common_pb2
 from assay.segment.v1 import segment_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
 
+from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
 from tests.segment import tiny_model
 from tests.segment.conftest import Client, Start
 from tests.segment.test_service import detailed
@@ -84,6 +85,31 @@ async def test_one_at_a_time_and_cancelling_makes_room(start: Start) -> None:
             break
     assert last.result.runs == 3
     assert not [task for task in asyncio.all_tasks() if "worker" in repr(task.get_coro())]
+
+
+@pytest.mark.parametrize("name", [MANIFEST_FILE, MODEL_FILE])
+async def test_a_model_whose_files_were_replaced_is_not_measured(
+    start: Start, tmp_path: Path, name: str
+) -> None:
+    served = tiny_model.write(tmp_path / "served")
+    other = tiny_model.write(tmp_path / "other", Tiny(seed=1))
+    client = await start(models=[served])
+    (served / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await updates(client, runs=3, restarts=1)
+    code, _, says = detailed(caught.value)
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "restart" in says
+    assert str(tmp_path) not in says
+
+
+async def test_a_model_replaced_as_a_whole_is_not_measured(start: Start, tmp_path: Path) -> None:
+    served = tiny_model.write(tmp_path / "served")
+    client = await start(models=[served])
+    tiny_model.write(served, Tiny(seed=1))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await updates(client, runs=3, restarts=1)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
 @pytest.mark.parametrize(

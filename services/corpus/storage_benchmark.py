@@ -21,14 +21,15 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import zstandard
 
-from services.corpus.median import median, median_interval
 from services.corpus.shards import decode_shard, read_blocks
 from services.errors import DataLoss
 from services.rpc.orphans import end_with_parent
+from services.statistics import median_interval
 
 # Decoders are fed pieces of this size, as when reading from a disk.
 _PIECE_BYTES = 128 << 10

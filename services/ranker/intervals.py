@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from services.ranker.model import Interval
+from services.statistics import median_interval
 
 LEVEL = 0.99
 """Level of an interval about one claim: of some fifty verdicts less than one errs by chance."""
@@ -25,26 +26,13 @@ def clustered_median(clusters: Sequence[Sequence[float]], level: float = LEVEL) 
 
 
 def order_statistics(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Interval of a median, whatever the distribution: the narrowest pair of order statistics.
+    """Interval of a median, whatever the distribution; see `services.statistics`.
 
-    The k-th least and the k-th greatest of n hold the median with 1 - 2 P(B < k), B binomial of n
-    and 1/2. Of too few values to reach `level`, the least and the greatest, at their own level.
-    Raises ValueError for no values.
+    Of too few values to reach `level`, the least and the greatest, at their own level. Raises
+    ValueError for no values.
     """
-    ordered = sorted(values)
-    count = len(ordered)
-    if not count:
-        raise ValueError("no values have no median")
-    rank, reached = 1, _holds(count, 1)
-    while rank < count // 2 and _holds(count, rank + 1) >= level:
-        rank += 1
-        reached = _holds(count, rank)
-    return Interval(ordered[rank - 1], ordered[-rank], reached)
-
-
-def _holds(count: int, rank: int) -> float:
-    below = sum(math.comb(count, smaller) for smaller in range(rank))
-    return max(0.0, 1 - 2 * below / 2.0**count)
+    found = median_interval(values, level)
+    return Interval(found.low, found.high, found.level)
 
 
 def student(values: Sequence[float], level: float = LEVEL) -> Interval | None:

@@ -16,6 +16,9 @@ from services.segment.manifest import (
     read_manifest,
 )
 
+# Where a version ends, in its sort text.
+_END = "1"
+
 
 @dataclass(frozen=True)
 class RegisteredModel:
@@ -30,6 +33,11 @@ class RegisteredModel:
     def key(self) -> tuple[str, str]:
         """Name and version: what identifies the model."""
         return self.manifest.name, self.manifest.version
+
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """What models are sorted by: the name, then the version as `version_key` orders it."""
+        return self.manifest.name, version_key(self.manifest.version), self.manifest.version
 
     def require_accepted(self) -> None:
         """Raise LicenseNotAccepted unless the weights may be served."""
@@ -58,25 +66,26 @@ class Repository:
                 )
 
     def __iter__(self) -> Iterator[RegisteredModel]:
-        """Models by name, then version."""
-        return iter(sorted(self._models.values(), key=lambda model: model.key))
+        """Models by name, then version, the default version of each last."""
+        return iter(sorted(self._models.values(), key=lambda model: model.order))
 
     def resolve(self, name: str, version: str = "", digest: str = "") -> RegisteredModel:
         """Return the model that a reference means.
 
-        An empty name means the only one; an empty version the highest, numbers in it compared as
-        numbers. Raises InvalidArgument, NotFound, or PreconditionFailed for another digest.
+        An empty name means the only one that is served; an empty version the highest, by
+        `version_key`. Raises InvalidArgument, NotFound, or PreconditionFailed for another digest.
         """
         names = {known for known, _ in self._models}
         if not name:
-            if len(names) != 1:
-                listed = ", ".join(sorted(names))
+            served = {model.manifest.name for model in self if model.accepted} or names
+            if len(served) != 1:
+                listed = ", ".join(sorted(served))
                 raise InvalidArgument("model.name", f"say which of the models: {listed}")
-            name = next(iter(names))
+            name = next(iter(served))
         versions = {model.manifest.version: model for model in self if model.manifest.name == name}
         if not versions:
             raise NotFound("model", name, names)
-        chosen = versions.get(version or max(versions, key=_natural))
+        chosen = versions.get(version or list(versions)[-1])
         if chosen is None:
             raise NotFound(f"version of {name}", version, versions)
         if digest and digest != chosen.digest:
@@ -135,7 +144,18 @@ def _claims_to_be_model(directory: Path) -> bool:
     return any((directory / name).is_file() for name in (MANIFEST_FILE, MODEL_FILE))
 
 
-def _natural(version: str) -> list[tuple[int, int, str]]:
-    """Return a key that puts version 10 after version 9."""
-    parts = re.findall(r"\d+|\D+", version)
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
+def version_key(version: str) -> str:
+    """Return a text that sorts as versions do: 9, 10-rc1, 10-rc2, 10, 10.1.
+
+    Numbers are compared as numbers. Letters, and what follows a hyphen, mark what comes before
+    the release.
+    """
+    return "".join(map(_part, re.findall(r"\d+|[A-Za-z]+|-", version))) + _END
+
+
+def _part(part: str) -> str:
+    """Return a part's text: it begins below _END if the part marks a pre-release, else above."""
+    if part.isdecimal():
+        number = part.lstrip("0")
+        return f"2{len(number):03d}{number}"
+    return "0" if part == "-" else f"0{part}\x00"

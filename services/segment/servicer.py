@@ -77,7 +77,7 @@ class SegmentService(pb_grpc.SegmentServiceServicer):
             self._models.repository,
             request.page_size,
             request.page_token,
-            key=lambda model: model.key,
+            key=lambda model: model.order,
         )
         return pb.ListModelsResponse(
             models=[replies.summary(model) for model in models], next_page_token=token

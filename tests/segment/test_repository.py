@@ -8,7 +8,7 @@ import pytest
 
 from services.errors import InvalidArgument, LicenseNotAccepted, NotFound, PreconditionFailed
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
-from services.segment.repository import discover
+from services.segment.repository import discover, version_key
 from tests.segment.tiny_model import RESEARCH, Tiny, write
 
 
@@ -64,6 +64,29 @@ def test_an_empty_version_means_the_highest(tmp_path: Path) -> None:
     assert repository.resolve("tiny", "9").key == ("tiny", "9")
     with pytest.raises(NotFound, match=r"'8'; known: 1.2, 10, 9"):
         repository.resolve("tiny", "8")
+
+
+def test_versions_are_in_the_order_in_which_they_came() -> None:
+    wanted = ["1-rc1", "1-rc2", "1-rc10", "1", "1.0-rc1", "1.0", "1.0.1", "1.2", "9", "9.10", "10"]
+    assert sorted(wanted[::-1], key=version_key) == wanted
+
+
+def test_a_release_candidate_is_not_the_default(tmp_path: Path) -> None:
+    for version in ("1.0-rc1", "1.0", "0.9"):
+        write(tmp_path / "tiny" / version, Tiny(version=version))
+    repository = discover([tmp_path])
+    assert repository.resolve("tiny").key == ("tiny", "1.0")
+    assert [version for _, version in (model.key for model in repository)] == [
+        "0.9", "1.0-rc1", "1.0",
+    ]  # fmt: skip
+
+
+def test_an_empty_name_means_the_only_model_that_is_served(tmp_path: Path) -> None:
+    write(tmp_path / "a", Tiny(name="a"))
+    write(tmp_path / "r", Tiny(name="r", license=RESEARCH))
+    assert discover([tmp_path]).resolve("").key == ("a", "1")
+    with pytest.raises(InvalidArgument, match=r"say which of the models: a, r"):
+        discover([tmp_path], [RESEARCH.id]).resolve("")
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_an_empty_version_means_the_highest(tmp_path: Path) -> None:
 
 def test_versions_are_in_the_order_in_which_they_came() -> None:
     wanted = ["1-rc1", "1-rc2", "1-rc10", "1", "1.0-rc1", "1.0", "1.0.1", "1.2", "9", "9.10", "10"]
-    assert sorted(wanted[::-1], key=version_key) == wanted
+    assert sorted(set(wanted), key=version_key) == wanted
 
 
 def test_a_release_candidate_is_not_the_default(tmp_path: Path) -> None:

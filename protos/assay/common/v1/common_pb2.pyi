@@ -39,7 +39,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BAD_IMAGE: _ErrorReason.ValueType  # 3
     """INVALID_ARGUMENT: the bytes are not an image that can be decoded."""
     ERROR_REASON_IMAGE_TOO_LARGE: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT: the image has more pixels than the server decodes."""
+    """INVALID_ARGUMENT: the image has more pixels, or longer sides, than the server decodes."""
     ERROR_REASON_PRECONDITION: _ErrorReason.ValueType  # 5
     """FAILED_PRECONDITION: the cursor, digest or version belongs to other data than the request's."""
     ERROR_REASON_DATA_LOSS: _ErrorReason.ValueType  # 6
@@ -77,7 +77,7 @@ the known ones.
 ERROR_REASON_BAD_IMAGE: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT: the bytes are not an image that can be decoded."""
 ERROR_REASON_IMAGE_TOO_LARGE: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT: the image has more pixels than the server decodes."""
+"""INVALID_ARGUMENT: the image has more pixels, or longer sides, than the server decodes."""
 ERROR_REASON_PRECONDITION: ErrorReason.ValueType  # 5
 """FAILED_PRECONDITION: the cursor, digest or version belongs to other data than the request's."""
 ERROR_REASON_DATA_LOSS: ErrorReason.ValueType  # 6
@@ -108,7 +108,9 @@ class ModelRef(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Registered name, for example "segformer-b0-finetuned-ade-512-512". Required in requests."""
+    """Registered name, for example "segformer-b0-finetuned-ade-512-512". Required in
+    requests, unless the request's own comment says what an empty name means.
+    """
     version: _builtins.str
     """Version label. Empty in a request: the version that is served by default."""
     digest: _builtins.str

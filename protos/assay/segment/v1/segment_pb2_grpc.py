@@ -69,7 +69,9 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the models that are served, ordered by name and version.
+        """Lists the models that are registered, ordered by name and version: 9, 10-rc1, 10. The version
+        that an empty one means is the last of its name. Models whose licence is not accepted in the
+        server's settings are listed too, though they are not served.
 
         Errors: INVALID_ARGUMENT (page token). Safe to retry.
         """
@@ -81,7 +83,8 @@ class SegmentServiceServicer(object):
         """Describes one model: classes, licence, digests, the facts of its unmodified source model and
         the parity that its export was accepted with.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (digest). Safe to retry.
+        Errors: NOT_FOUND, INVALID_ARGUMENT (an empty name that could mean several models),
+        FAILED_PRECONDITION (digest). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,8 +229,8 @@ class SegmentAdminServiceServicer(object):
         message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
         times: prepared input tensors to label maps of the input's size, without decoding an image.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence),
-        RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
+        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest; the model's files changed),
+        PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

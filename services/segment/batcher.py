@@ -112,6 +112,11 @@ class Batcher:
         return len(self._open)
 
     @property
+    def waiting(self) -> int:
+        """Items that are prepared and not in a batch yet."""
+        return len(self._queue)
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of the items that are admitted and not closed."""
         return self._bytes

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from services.errors import InvalidArgument
 from services.segment.strict_json import build, loads
@@ -304,9 +304,3 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
             raise InvalidArgument(
                 str(path), f"its digest is {found}, the manifest says {wanted}; export again"
             )
-
-
-def as_json(manifest: Manifest) -> dict[str, Any]:
-    """Return the manifest as JSON values, for printing."""
-    values: dict[str, Any] = json.loads(encode_manifest(manifest))
-    return values

@@ -9,6 +9,7 @@ import structlog
 
 from services.segment.engine import OnnxEngine
 from services.segment.manifest import verify_files
+from services.segment.metrics import QueueMetrics
 from services.segment.pipeline import Pipeline
 from services.segment.repository import RegisteredModel, Repository, discover
 from services.segment.settings import SegmentSettings
@@ -24,6 +25,7 @@ class Models:
         self._pipelines: dict[tuple[str, str], Pipeline] = {}
         self._pool = ThreadPoolExecutor(settings.pool_threads, thread_name_prefix="picture")
         self.repository = Repository(())
+        self.metrics = QueueMetrics()
 
     async def load(self) -> None:
         """Read, check and warm every model; those whose licence isn't accepted are only listed.
@@ -66,7 +68,8 @@ class Models:
             device=settings.device,
             threads=settings.cpu_threads,
         )
-        pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool)
+        metrics = self.metrics.of(*model.key)
+        pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool, metrics)
         pipeline.warm()
         _log.info(
             "model loaded",

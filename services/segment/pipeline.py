@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.errors import InvalidArgument, TooLarge
+from services.errors import AssayError, InvalidArgument, TooLarge
 from services.segment import labelmap, upsample
 from services.segment.batcher import Batcher, Limits
 from services.segment.cost import SizedCost
 from services.segment.engine import OnnxEngine, Output
 from services.segment.labelmap import Encoding, Share
 from services.segment.manifest import Manifest
+from services.segment.metrics import Depth, ModelMetrics
 from services.segment.preprocess import Preprocessor
 from services.segment.scheduler import Scheduler, Trace
 
@@ -53,7 +54,12 @@ class Pipeline:
     """Serves one model. The pool is shared with other models and closed by its owner."""
 
     def __init__(
-        self, manifest: Manifest, engine: OnnxEngine, limits: Limits, pool: Executor
+        self,
+        manifest: Manifest,
+        engine: OnnxEngine,
+        limits: Limits,
+        pool: Executor,
+        metrics: ModelMetrics,
     ) -> None:
         if manifest.preprocessing.pads:
             raise InvalidArgument(
@@ -76,11 +82,9 @@ class Pipeline:
             units=lambda item: item.map_pixels,
             finish_cost=self._finish_cost,
         )
-
-    @property
-    def load(self) -> int:
-        """Requests that were accepted and are not answered yet."""
-        return self._scheduler.load
+        self._metrics = metrics
+        batcher = self._batcher
+        metrics.watch(lambda: Depth(len(batcher), batcher.waiting, batcher.held_bytes))
 
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
@@ -137,13 +141,18 @@ class Pipeline:
             return self._encoded(labels, encoding, max_bytes)
 
         size = nbytes + self._preprocessor.nbytes
-        return await self._scheduler.submit(prepare, finish, size=size, timeout=timeout)
+        try:
+            return await self._scheduler.submit(prepare, finish, size=size, timeout=timeout)
+        except AssayError as error:
+            self._metrics.failed(error)
+            raise
 
     async def close(self) -> None:
         """Wait for the running batch. No request may be open."""
         await self._scheduler.close()
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
+        self._metrics.computed(len(items))
         outputs = self._engine.run([item.tensor for item in items])
         return list(zip(outputs, items, strict=True))
 

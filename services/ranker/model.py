@@ -248,8 +248,8 @@ class Evidence:
     """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
 
     `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
-    load, time), empty for anything that was not measured. `sources` are citations, `inputs` the
-    digests of what it was computed from, `command` repeats it.
+    load, time), empty where nothing was run. `sources` are citations, `inputs` the digests of what
+    it was computed from, `command` repeats it.
     """
 
     digest: str

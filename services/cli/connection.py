@@ -5,6 +5,7 @@ A private service is started on loopback when it is first needed and drained whe
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -53,8 +54,14 @@ class Connection:
         if service not in self._addresses:
             variables = self._inventory.environment()
             if service == "ranker":
-                for other in ("segment", "corpus"):
-                    variables[f"ASSAY_RANKER_{other.upper()}_ADDR"] = await self.address(other)
+                # The two load what they serve side by side.
+                segment, corpus = await asyncio.gather(
+                    self.address("segment"), self.address("corpus")
+                )
+                variables |= {
+                    "ASSAY_RANKER_SEGMENT_ADDR": segment,
+                    "ASSAY_RANKER_CORPUS_ADDR": corpus,
+                }
             started = await processes.start(service, variables, logs())
             self._stack.push_async_callback(started.stop)
             self._addresses[service] = started.address

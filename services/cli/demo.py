@@ -34,7 +34,7 @@ LEFT, RIGHT = "segformer-b4-finetuned-ade-512-512", "the-pile"
 PAGE = "page"  # that compares the two
 REAL_MODEL, RANDOM_MODEL = "segformer-b0-finetuned-ade-512-512", "segformer-b4-random"
 REAL_LANGUAGE_MODEL = "tinystories-656k"
-_SCORED_BYTES = 100_000
+_SCORED_BYTES = 60_000
 # The real language model's tokenizer loses tabs, accents and other scripts; in these subsets some
 # documents have none.
 _PLAIN_SUBSETS = ("NIH ExPorter", "PubMed Abstracts", "USPTO Backgrounds")

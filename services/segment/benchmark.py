@@ -32,7 +32,7 @@ from services.segment.manifest import (
 from services.segment.preprocess import Preprocessor
 
 # Runs before the timed ones: memory is allocated, caches and clock rates settle.
-_WARM_UP = 3
+_WARM_UP = 2
 
 
 @dataclass(frozen=True)

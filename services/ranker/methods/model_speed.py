@@ -62,7 +62,7 @@ async def _latency(model: ServedModel, relation: SubjectRelation, probes: Probes
     plan = SpeedPlan(
         Scenario.SINGLE_STREAM,
         batch_size=1,
-        runs=20 if full else 5,
+        runs=20 if full else 3,
         restarts=6 if full else 3,
         seconds=240 if full else 60,
     )

@@ -6,8 +6,7 @@ import grpc.aio
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
-from services.errors import InternalError
-from services.ranker.grpc_errors import translated
+from services.ranker.peer_calls import LOOK_UP_SECONDS, environment, last, translated
 from services.ranker.peers import (
     BpbFigures,
     Codec,
@@ -20,7 +19,6 @@ from services.ranker.peers import (
     Subset,
     SubsetScore,
 )
-from services.ranker.segment_client import LOOK_UP_SECONDS, environment
 from services.rpc.client import outgoing
 
 _DESCRIBE_SECONDS = 120.0
@@ -88,17 +86,9 @@ class CorpusClient:
             sample_bytes=plan.sample_bytes,
             repetitions=plan.repetitions,
         )
-        result = None
         async with translated("corpus", _STORAGE_SECONDS):
             call = self._admin.BenchmarkStorage(request, **outgoing(_STORAGE_SECONDS))
-            try:
-                async for update in call:
-                    if update.WhichOneof("update") == "result":
-                        result = update.result
-            finally:
-                call.cancel()
-        if result is None:
-            raise InternalError("corpus ended the storage benchmark without a result")
+            result = await last(call, "result", "corpus ended the storage benchmark")
         return _storage(result, plan.split)
 
     async def language_models(self) -> tuple[str, ...]:
@@ -118,17 +108,9 @@ class CorpusClient:
             selection=corpus_pb2.Selection(splits=[split], max_documents=documents),
             model=common_pb2.ModelRef(name=model),
         )
-        final = None
         async with translated("corpus", _SCORE_SECONDS):
             call = self._stub.ScoreBPB(request, **outgoing(_SCORE_SECONDS))
-            try:
-                async for update in call:
-                    if update.WhichOneof("update") == "final":
-                        final = update.final
-            finally:
-                call.cancel()
-        if final is None:
-            raise InternalError(f"corpus ended the scoring of {model} without a result")
+            final = await last(call, "final", f"corpus ended the scoring of {model}")
         return BpbFigures(
             model=final.model.name,
             model_digest=final.model.digest,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import grpc.aio
 from assay.common.v1 import common_pb2
 from assay.segment.v1 import segment_pb2, segment_pb2_grpc
-from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 
-from services.errors import InternalError
-from services.ranker.grpc_errors import translated
+from services.ranker.peer_calls import LOOK_UP_SECONDS, environment, last, translated
 from services.ranker.peers import (
     Scenario,
     ServedModel,
@@ -22,9 +18,6 @@ from services.ranker.peers import (
     Weights,
 )
 from services.rpc.client import outgoing
-
-LOOK_UP_SECONDS = 10.0
-"""Limit of a call that only reads."""
 
 _START_SECONDS = 60.0
 """What loading the model in each fresh process may add to a benchmark's own budget."""
@@ -77,17 +70,9 @@ class SegmentClient:
             budget=Duration(seconds=int(plan.seconds)),
         )
         limit = plan.seconds + plan.restarts * _START_SECONDS
-        result = None
         async with translated("segment", limit):
             call = self._admin.BenchmarkModel(request, **outgoing(limit))
-            try:
-                async for update in call:
-                    if update.WhichOneof("update") == "result":
-                        result = update.result
-            finally:
-                call.cancel()
-        if result is None:
-            raise InternalError(f"segment ended the benchmark of {model.name} without a result")
+            result = await last(call, "result", f"segment ended the benchmark of {model.name}")
         return _speed(result)
 
 
@@ -128,19 +113,3 @@ def _speed(result: segment_pb2.BenchmarkResult) -> SpeedFigures:
         engine=result.engine,
         environment=environment(result.environment),
     )
-
-
-def environment(message: common_pb2.Environment) -> Mapping[str, object]:
-    """Return an environment as the JSON-like mapping that evidence keeps."""
-    found: dict[str, object] = {
-        "cpu": message.cpu,
-        "cpu_count": message.cpu_count,
-        "memory_bytes": message.memory_bytes,
-        "accelerators": list(message.accelerators),
-        "os": message.os,
-        "versions": dict(sorted(message.versions.items())),
-        "load": round(message.load, 3),
-    }
-    if message.HasField("time"):
-        found["time"] = json_format.MessageToDict(message)["time"]
-    return found

@@ -1,0 +1,80 @@
+"""What calls to segment and to corpus have in common: limits, failures, streams with a result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+from assay.common.v1 import common_pb2
+from google.protobuf import json_format
+
+from services.errors import AssayError, DeadlineExceeded, InternalError, Overloaded, Unavailable
+
+LOOK_UP_SECONDS = 10.0
+"""Limit of a call that only reads."""
+
+_RETRY_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def translated(peer: str, limit: float) -> AsyncIterator[None]:
+    """Turn a failed call to `peer` into an `AssayError` that says so.
+
+    `limit` is the call's own time limit in seconds, for the message. A cancelled call stays a
+    cancellation.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _error(peer, limit, error) from error
+
+
+async def last(call: Any, field: str, ended: str) -> Any:
+    """Follow a stream of updates to its end; return the result that `field` of the last has.
+
+    The call is cancelled if this is. Raises `InternalError`, which begins with `ended`, when the
+    stream has no result.
+    """
+    result = None
+    try:
+        async for update in call:
+            if update.WhichOneof("update") == field:
+                result = getattr(update, field)
+    finally:
+        call.cancel()
+    if result is None:
+        raise InternalError(f"{ended} without a result")
+    return result
+
+
+def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
+    code, details = error.code(), error.details() or "it gave no reason"
+    if code is grpc.StatusCode.CANCELLED:
+        raise asyncio.CancelledError
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return Unavailable(f"{peer} cannot be reached")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(f"{peer} did not answer within {limit:.3g} s")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Overloaded(f"{peer} is busy: {details}", _RETRY_SECONDS)
+    return InternalError(f"{peer} refused with {code.name}: {details}")
+
+
+def environment(message: common_pb2.Environment) -> Mapping[str, object]:
+    """Return an environment as the JSON-like mapping that evidence keeps."""
+    found: dict[str, object] = {
+        "cpu": message.cpu,
+        "cpu_count": message.cpu_count,
+        "memory_bytes": message.memory_bytes,
+        "accelerators": list(message.accelerators),
+        "os": message.os,
+        "versions": dict(sorted(message.versions.items())),
+        "load": round(message.load, 3),
+    }
+    if message.HasField("time"):
+        found["time"] = json_format.MessageToDict(message)["time"]
+    return found

@@ -24,6 +24,54 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _SubsetPreset:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubsetPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubsetPreset.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSET_PRESET_UNSPECIFIED: _SubsetPreset.ValueType  # 0
+    """Every subset that has not been withdrawn."""
+    SUBSET_PRESET_UNCOPYRIGHTED: _SubsetPreset.ValueType  # 1
+    """Without the five whose texts are under copyright and were collected without permission: Books3,
+    BookCorpus2, OpenSubtitles, YoutubeSubtitles, OpenWebText2.
+    """
+
+class SubsetPreset(_SubsetPreset, metaclass=_SubsetPresetEnumTypeWrapper):
+    """A named choice of subsets."""
+
+SUBSET_PRESET_UNSPECIFIED: SubsetPreset.ValueType  # 0
+"""Every subset that has not been withdrawn."""
+SUBSET_PRESET_UNCOPYRIGHTED: SubsetPreset.ValueType  # 1
+"""Without the five whose texts are under copyright and were collected without permission: Books3,
+BookCorpus2, OpenSubtitles, YoutubeSubtitles, OpenWebText2.
+"""
+Global___SubsetPreset: _TypeAlias = SubsetPreset  # noqa: Y015
+
+class _MixturePreset:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MixturePresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MixturePreset.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIXTURE_PRESET_UNSPECIFIED: _MixturePreset.ValueType  # 0
+    """Not allowed."""
+    MIXTURE_PRESET_PILE_WEIGHTS: _MixturePreset.ValueType  # 1
+    """The weights of the Pile's Table 1, as far as their subsets are here."""
+    MIXTURE_PRESET_PILE_EPOCHS: _MixturePreset.ValueType  # 2
+    """The passes ("epochs") of the Pile's Table 1."""
+
+class MixturePreset(_MixturePreset, metaclass=_MixturePresetEnumTypeWrapper):
+    """Shares or passes that were published."""
+
+MIXTURE_PRESET_UNSPECIFIED: MixturePreset.ValueType  # 0
+"""Not allowed."""
+MIXTURE_PRESET_PILE_WEIGHTS: MixturePreset.ValueType  # 1
+"""The weights of the Pile's Table 1, as far as their subsets are here."""
+MIXTURE_PRESET_PILE_EPOCHS: MixturePreset.ValueType  # 2
+"""The passes ("epochs") of the Pile's Table 1."""
+Global___MixturePreset: _TypeAlias = MixturePreset  # noqa: Y015
+
 class _CorpusKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -52,6 +100,30 @@ CORPUS_KIND_REFERENCE: CorpusKind.ValueType  # 3
 """Other text in the same form, a stand-in."""
 Global___CorpusKind: _TypeAlias = CorpusKind  # noqa: Y015
 
+class _Availability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AvailabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Availability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AVAILABILITY_UNSPECIFIED: _Availability.ValueType  # 0
+    """Not known."""
+    AVAILABILITY_PUBLISHED: _Availability.ValueType  # 1
+    """Its sources are still published."""
+    AVAILABILITY_WITHDRAWN: _Availability.ValueType  # 2
+    """Taken down; streamed only when it is asked for by name."""
+
+class Availability(_Availability, metaclass=_AvailabilityEnumTypeWrapper):
+    """Whether a subset can still be had from where it was published."""
+
+AVAILABILITY_UNSPECIFIED: Availability.ValueType  # 0
+"""Not known."""
+AVAILABILITY_PUBLISHED: Availability.ValueType  # 1
+"""Its sources are still published."""
+AVAILABILITY_WITHDRAWN: Availability.ValueType  # 2
+"""Taken down; streamed only when it is asked for by name."""
+Global___Availability: _TypeAlias = Availability  # noqa: Y015
+
 class _Delivery:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -66,6 +138,10 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     """The shards' own lines, byte for byte, newline-terminated. They are not checked: a line is
     parsed only where the selection's subsets or `max_bytes` need to know what is in it.
     """
+    DELIVERY_FRAMES: _Delivery.ValueType  # 3
+    """Compressed frames as they are stored, which costs the server next to nothing: the client
+    decodes them. assay.corpus.stream does. Needs an index. `chunk_bytes` has no effect.
+    """
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
     """How documents are delivered."""
@@ -78,7 +154,39 @@ DELIVERY_JSONL: Delivery.ValueType  # 2
 """The shards' own lines, byte for byte, newline-terminated. They are not checked: a line is
 parsed only where the selection's subsets or `max_bytes` need to know what is in it.
 """
+DELIVERY_FRAMES: Delivery.ValueType  # 3
+"""Compressed frames as they are stored, which costs the server next to nothing: the client
+decodes them. assay.corpus.stream does. Needs an index. `chunk_bytes` has no effect.
+"""
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+class _FrameForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FrameFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FRAME_FORM_UNSPECIFIED: _FrameForm.ValueType  # 0
+    """Never sent."""
+    FRAME_FORM_JSONL: _FrameForm.ValueType  # 1
+    """The shard's lines, each ended by a newline."""
+    FRAME_FORM_TEXT: _FrameForm.ValueType  # 2
+    """The texts, one after the other without anything between; `text_bytes` has their sizes. The meta
+    of each is {"pile_set_name": SUBSET}, spelled so.
+    """
+
+class FrameForm(_FrameForm, metaclass=_FrameFormEnumTypeWrapper):
+    """What a frame holds once decompressed."""
+
+FRAME_FORM_UNSPECIFIED: FrameForm.ValueType  # 0
+"""Never sent."""
+FRAME_FORM_JSONL: FrameForm.ValueType  # 1
+"""The shard's lines, each ended by a newline."""
+FRAME_FORM_TEXT: FrameForm.ValueType  # 2
+"""The texts, one after the other without anything between; `text_bytes` has their sizes. The meta
+of each is {"pile_set_name": SUBSET}, spelled so.
+"""
+Global___FrameForm: _TypeAlias = FrameForm  # noqa: Y015
 
 class _DefinitionPreset:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -154,7 +262,9 @@ Global___CorpusRef: _TypeAlias = CorpusRef  # noqa: Y015
 
 @_typing.final
 class Selection(_message.Message):
-    """Which documents of a corpus. The same message selects for streaming and for scoring."""
+    """Which documents of a corpus, and in which order. The same message selects for streaming and for
+    scoring.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,23 +273,47 @@ class Selection(_message.Message):
     EXCLUDE_SUBSETS_FIELD_NUMBER: _builtins.int
     MAX_DOCUMENTS_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
+    MIN_TEXT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_TEXT_BYTES_FIELD_NUMBER: _builtins.int
+    PRESET_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    MIXTURE_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
     max_documents: _builtins.int
-    """At most this many documents; 0 means no limit."""
+    """At most this many documents, over all ranks; 0 means no limit."""
     max_bytes: _builtins.int
-    """Ends before the document that would bring the text over this many UTF-8 bytes; 0 means no
-    limit.
+    """Ends before the document that would bring the text over this many UTF-8 bytes, over all ranks;
+    0 means no limit.
     """
+    min_text_bytes: _builtins.int
+    """Only documents whose text has at least this many UTF-8 bytes."""
+    max_text_bytes: _builtins.int
+    """Only documents whose text has at most this many UTF-8 bytes; 0 means no limit."""
+    preset: Global___SubsetPreset.ValueType
+    """A named choice of subsets. With `subsets`, only what is in both."""
+    seed: _builtins.int
+    """Shuffle: an exact permutation of the whole selection, another one for every seed and epoch.
+    Absent: the order of the shards. Needs an index.
+    """
+    epochs: _builtins.int
+    """Epochs, one after the other; 0 means 1. Needs an index when it is more."""
     @_builtins.property
     def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Splits ("train", "val", "test"), in this order. Empty: every split that the corpus has."""
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these subsets. Empty: every subset."""
+        """Only these subsets. Empty: every subset that has not been withdrawn (DescribeCorpus says which
+        have been); a withdrawn one is only delivered when it is named here.
+        """
 
     @_builtins.property
     def exclude_subsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Not these subsets."""
+
+    @_builtins.property
+    def mixture(self) -> Global___Mixture:
+        """How much of each subset an epoch has. Absent: every document once. Needs an index."""
 
     def __init__(
         self,
@@ -189,14 +323,107 @@ class Selection(_message.Message):
         exclude_subsets: _abc.Iterable[_builtins.str] | None = ...,
         max_documents: _builtins.int = ...,
         max_bytes: _builtins.int = ...,
+        min_text_bytes: _builtins.int = ...,
+        max_text_bytes: _builtins.int = ...,
+        preset: Global___SubsetPreset.ValueType = ...,
+        seed: _builtins.int | None = ...,
+        mixture: Global___Mixture | None = ...,
+        epochs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "mixture", b"mixture", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "epochs", b"epochs", "exclude_subsets", b"exclude_subsets", "max_bytes", b"max_bytes", "max_documents", b"max_documents", "max_text_bytes", b"max_text_bytes", "min_text_bytes", b"min_text_bytes", "mixture", b"mixture", "preset", b"preset", "seed", b"seed", "splits", b"splits", "subsets", b"subsets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
+@_typing.final
+class Mixture(_message.Message):
+    """How much of each subset an epoch has. Subsets are interleaved evenly by their shares. A pass over
+    a subset has each of its documents once; of the last pass, where it is not whole, an even sample
+    of the subset's frames is delivered.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRESET_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    PASSES_FIELD_NUMBER: _builtins.int
+    preset: Global___MixturePreset.ValueType
+    """Shares or passes that were published."""
+    @_builtins.property
+    def weights(self) -> Global___SubsetWeights:
+        """By subset: its share of an epoch's text bytes. Need not sum to 1; a subset that is not named
+        has none. An epoch has as many bytes of text as the selection's documents.
+        """
+
+    @_builtins.property
+    def passes(self) -> Global___SubsetWeights:
+        """By subset: passes over it in an epoch, for example 1.5. A subset that is not named has none."""
+
+    def __init__(
+        self,
+        *,
+        preset: Global___MixturePreset.ValueType = ...,
+        weights: Global___SubsetWeights | None = ...,
+        passes: Global___SubsetWeights | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["passes", b"passes", "preset", b"preset", "shares", b"shares", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passes", b"passes", "preset", b"preset", "shares", b"shares", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_shares: _TypeAlias = _typing.Literal["preset", "weights", "passes"]  # noqa: Y015
+    _WhichOneofArgType_shares: _TypeAlias = _typing.Literal["shares", b"shares"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_shares) -> _WhichOneofReturnType_shares | None: ...
+
+Global___Mixture: _TypeAlias = Mixture  # noqa: Y015
+
+@_typing.final
+class SubsetWeights(_message.Message):
+    """A positive number for each of some subsets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class BySubsetEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BY_SUBSET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def by_subset(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """By subset."""
+
+    def __init__(
+        self,
+        *,
+        by_subset: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude_subsets", b"exclude_subsets", "max_bytes", b"max_bytes", "max_documents", b"max_documents", "splits", b"splits", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_subset", b"by_subset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Selection: _TypeAlias = Selection  # noqa: Y015
+Global___SubsetWeights: _TypeAlias = SubsetWeights  # noqa: Y015
 
 @_typing.final
 class ListCorporaRequest(_message.Message):
@@ -330,6 +557,7 @@ class DescribeCorpusResponse(_message.Message):
     TEXT_BYTES_FIELD_NUMBER: _builtins.int
     DOCUMENTS_WITHOUT_SUBSET_FIELD_NUMBER: _builtins.int
     DUPLICATE_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
     kind: Global___CorpusKind.ValueType
     """How it relates to the corpus that it is named after."""
     source: _builtins.str
@@ -360,6 +588,13 @@ class DescribeCorpusResponse(_message.Message):
         counts.
         """
 
+    @_builtins.property
+    def distance(self) -> Global___ShareDistance:
+        """How far the subsets' shares are from the published weights: the total variation distance, half
+        the sum of |share - weight| over all subsets of both, in [0, 1]. Absent when none of the subsets
+        is published.
+        """
+
     def __init__(
         self,
         *,
@@ -373,14 +608,43 @@ class DescribeCorpusResponse(_message.Message):
         text_bytes: _builtins.int = ...,
         documents_without_subset: _builtins.int = ...,
         duplicate_documents: _builtins.int = ...,
+        distance: Global___ShareDistance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "license", b"license"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "distance", b"distance", "license", b"license"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "documents_without_subset", b"documents_without_subset", "duplicate_documents", b"duplicate_documents", "kind", b"kind", "license", b"license", "shards", b"shards", "source", b"source", "subsets", b"subsets", "text_bytes", b"text_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "distance", b"distance", "documents", b"documents", "documents_without_subset", b"documents_without_subset", "duplicate_documents", b"duplicate_documents", "kind", b"kind", "license", b"license", "shards", b"shards", "source", b"source", "subsets", b"subsets", "text_bytes", b"text_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeCorpusResponse: _TypeAlias = DescribeCorpusResponse  # noqa: Y015
+
+@_typing.final
+class ShareDistance(_message.Message):
+    """Distance between the shares here and the published weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_VARIATION_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    total_variation: _builtins.float
+    """Total variation distance."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """Interval of it when the documents here are taken for a random sample: resampled by document."""
+
+    def __init__(
+        self,
+        *,
+        total_variation: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "total_variation", b"total_variation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShareDistance: _TypeAlias = ShareDistance  # noqa: Y015
 
 @_typing.final
 class Shard(_message.Message):
@@ -394,6 +658,7 @@ class Shard(_message.Message):
     JSONL_BYTES_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
     split: _builtins.str
     """Split it belongs to."""
     path: _builtins.str
@@ -406,6 +671,8 @@ class Shard(_message.Message):
     """Documents in it."""
     digest: _builtins.str
     """"sha256:<hex>" of the file."""
+    frames: _builtins.int
+    """Frames that its index lists; 0 where it has none."""
     def __init__(
         self,
         *,
@@ -415,10 +682,11 @@ class Shard(_message.Message):
         jsonl_bytes: _builtins.int = ...,
         documents: _builtins.int = ...,
         digest: _builtins.str = ...,
+        frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressed_bytes", b"compressed_bytes", "digest", b"digest", "documents", b"documents", "jsonl_bytes", b"jsonl_bytes", "path", b"path", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressed_bytes", b"compressed_bytes", "digest", b"digest", "documents", b"documents", "frames", b"frames", "jsonl_bytes", b"jsonl_bytes", "path", b"path", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -435,6 +703,8 @@ class SubsetInfo(_message.Message):
     TEXT_BYTES_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
+    COMPRESSION_RATIO_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`meta.pile_set_name` of its documents."""
     documents: _builtins.int
@@ -443,9 +713,15 @@ class SubsetInfo(_message.Message):
     """UTF-8 bytes of text here."""
     share: _builtins.float
     """`text_bytes` over the corpus's, in [0, 1]."""
+    compression_ratio: _builtins.float
+    """Size of its jsonl here over the size of its compressed frames; 0 where the shards have no index."""
     @_builtins.property
     def published(self) -> Global___PublishedSubset:
         """Published figures. Absent for a subset that the publication does not list."""
+
+    @_builtins.property
+    def rights(self) -> Global___SubsetRights:
+        """What is known about the rights in its texts. Absent for a subset that is not one of the Pile's."""
 
     def __init__(
         self,
@@ -455,14 +731,50 @@ class SubsetInfo(_message.Message):
         text_bytes: _builtins.int = ...,
         share: _builtins.float = ...,
         published: Global___PublishedSubset | None = ...,
+        compression_ratio: _builtins.float = ...,
+        rights: Global___SubsetRights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["published", b"published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["published", b"published", "rights", b"rights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "name", b"name", "published", b"published", "share", b"share", "text_bytes", b"text_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compression_ratio", b"compression_ratio", "documents", b"documents", "name", b"name", "published", b"published", "rights", b"rights", "share", b"share", "text_bytes", b"text_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubsetInfo: _TypeAlias = SubsetInfo  # noqa: Y015
+
+@_typing.final
+class SubsetRights(_message.Message):
+    """What is known about the rights in a subset's texts. No legal advice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LICENSE_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_FIELD_NUMBER: _builtins.int
+    COPYRIGHTED_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    license: _builtins.str
+    """The licence or its absence, in a few words."""
+    availability: Global___Availability.ValueType
+    """Whether it can still be had from where it was published."""
+    copyrighted: _builtins.bool
+    """True for the five that SUBSET_PRESET_UNCOPYRIGHTED leaves out."""
+    source: _builtins.str
+    """Where that is said."""
+    def __init__(
+        self,
+        *,
+        license: _builtins.str = ...,
+        availability: Global___Availability.ValueType = ...,
+        copyrighted: _builtins.bool = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "copyrighted", b"copyrighted", "license", b"license", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubsetRights: _TypeAlias = SubsetRights  # noqa: Y015
 
 @_typing.final
 class PublishedSubset(_message.Message):
@@ -517,14 +829,21 @@ class StreamCorpusRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     DELIVERY_FIELD_NUMBER: _builtins.int
     CHUNK_BYTES_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    SKIP_DAMAGED_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Position to go on from: the cursor of a chunk of a call with the same corpus and selection.
-    Empty: the beginning.
+    """Position to go on from: the cursor of a chunk of a call with the same corpus, selection and
+    rank. Empty: the beginning.
     """
     delivery: Global___Delivery.ValueType
     """How documents are delivered. May differ from the call that the cursor came from."""
     chunk_bytes: _builtins.int
     """Bytes of payload that a chunk aims at: 4 KiB to 2 MiB; 0 means 512 KiB."""
+    skip_damaged: _builtins.bool
+    """Pass over frames whose digest is off, and say so in `damaged`, instead of ending with DATA_LOSS.
+    Needs an index.
+    """
     @_builtins.property
     def corpus(self) -> Global___CorpusRef:
         """Corpus to stream."""
@@ -532,6 +851,17 @@ class StreamCorpusRequest(_message.Message):
     @_builtins.property
     def selection(self) -> Global___Selection:
         """Which documents."""
+
+    @_builtins.property
+    def rank(self) -> Global___Rank:
+        """Which part of the selection. Absent: all of it. Needs an index when there is more than one rank."""
+
+    @_builtins.property
+    def resume(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResumePoint]:
+        """Positions of every rank of an earlier run, in any order, to go on from with the ranks of this
+        one, of which there may be more or fewer: together they get each document that those have not
+        got. A single point of the same rank goes on as `cursor` does, which must be empty then.
+        """
 
     def __init__(
         self,
@@ -541,14 +871,79 @@ class StreamCorpusRequest(_message.Message):
         cursor: _builtins.bytes = ...,
         delivery: Global___Delivery.ValueType = ...,
         chunk_bytes: _builtins.int = ...,
+        rank: Global___Rank | None = ...,
+        resume: _abc.Iterable[Global___ResumePoint] | None = ...,
+        skip_damaged: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "rank", b"rank", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "corpus", b"corpus", "cursor", b"cursor", "delivery", b"delivery", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "corpus", b"corpus", "cursor", b"cursor", "delivery", b"delivery", "rank", b"rank", "resume", b"resume", "selection", b"selection", "skip_damaged", b"skip_damaged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamCorpusRequest: _TypeAlias = StreamCorpusRequest  # noqa: Y015
+
+@_typing.final
+class Rank(_message.Message):
+    """One rank of a number of them that read a selection together, each document once. Ranks take
+    units of a few megabytes in turn.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: _builtins.int
+    WORLD_SIZE_FIELD_NUMBER: _builtins.int
+    rank: _builtins.int
+    """From 0, less than `world_size`."""
+    world_size: _builtins.int
+    """Ranks that there are, from 1 to 1,048,576."""
+    def __init__(
+        self,
+        *,
+        rank: _builtins.int = ...,
+        world_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rank", b"rank", "world_size", b"world_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rank: _TypeAlias = Rank  # noqa: Y015
+
+@_typing.final
+class ResumePoint(_message.Message):
+    """How far one rank had come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.bytes
+    """Cursor of the last chunk that it was through with; empty when there was none, and then `rank`
+    says whose point it is.
+    """
+    documents: _builtins.int
+    """Documents that it has taken since."""
+    @_builtins.property
+    def rank(self) -> Global___Rank:
+        """Needed when `cursor` is empty."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.bytes = ...,
+        documents: _builtins.int = ...,
+        rank: Global___Rank | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rank", b"rank"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "documents", b"documents", "rank", b"rank"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumePoint: _TypeAlias = ResumePoint  # noqa: Y015
 
 @_typing.final
 class StreamCorpusResponse(_message.Message):
@@ -559,6 +954,8 @@ class StreamCorpusResponse(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     JSONL_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
     """Position after this chunk. Opaque. Empty when this chunk ends in the middle of a document:
     the last cursor that was not empty is then the place to go on from.
@@ -571,22 +968,216 @@ class StreamCorpusResponse(_message.Message):
     def jsonl(self) -> Global___JsonlBatch:
         """For DELIVERY_JSONL."""
 
+    @_builtins.property
+    def frames(self) -> Global___FrameBatch:
+        """For DELIVERY_FRAMES."""
+
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
+        """Frames passed over since the chunk before, where `skip_damaged` asks for that."""
+
     def __init__(
         self,
         *,
         cursor: _builtins.bytes = ...,
         documents: Global___DocumentBatch | None = ...,
         jsonl: Global___JsonlBatch | None = ...,
+        frames: Global___FrameBatch | None = ...,
+        damaged: _abc.Iterable[Global___DamagedFrame] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "documents", b"documents", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["documents", "jsonl"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["documents", "jsonl", "frames"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___StreamCorpusResponse: _TypeAlias = StreamCorpusResponse  # noqa: Y015
+
+@_typing.final
+class FrameBatch(_message.Message):
+    """Frames that are decoded together. A batch may come in several chunks, of which the last one alone
+    has a cursor: `frames` are to be joined, and so is the data of a frame that `continues`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMES_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___Frame]:
+        """The frames."""
+
+    @_builtins.property
+    def order(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which documents, in which order: indices into the documents of the batch's frames one after the
+        other. In the last chunk of a batch. Empty: all of them as they stand.
+        """
+
+    def __init__(
+        self,
+        *,
+        frames: _abc.Iterable[Global___Frame] | None = ...,
+        order: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FrameBatch: _TypeAlias = FrameBatch  # noqa: Y015
+
+@_typing.final
+class Frame(_message.Message):
+    """One zstd frame."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    CONTENT_BYTES_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    FIRST_LINE_FIELD_NUMBER: _builtins.int
+    SUBSET_FIELD_NUMBER: _builtins.int
+    TEXT_BYTES_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The frame, or a part of it."""
+    continues: _builtins.bool
+    """True when the next chunk's first frame goes on with this one's data, and repeats nothing else."""
+    form: Global___FrameForm.ValueType
+    """What it decompresses to."""
+    content_bytes: _builtins.int
+    """The size that it decompresses to."""
+    shard: _builtins.str
+    """Shard path below the corpus's root."""
+    frame: _builtins.int
+    """Frame in the shard, from 0."""
+    first_line: _builtins.int
+    """Line in the shard of its first document, from 0."""
+    subset: _builtins.str
+    """Subset of all of its documents; empty when they name none."""
+    @_builtins.property
+    def text_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Sizes of its texts in UTF-8 bytes, as many as it has documents."""
+
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        continues: _builtins.bool = ...,
+        form: Global___FrameForm.ValueType = ...,
+        content_bytes: _builtins.int = ...,
+        shard: _builtins.str = ...,
+        frame: _builtins.int = ...,
+        first_line: _builtins.int = ...,
+        subset: _builtins.str = ...,
+        text_bytes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_bytes", b"content_bytes", "continues", b"continues", "data", b"data", "first_line", b"first_line", "form", b"form", "frame", b"frame", "shard", b"shard", "subset", b"subset", "text_bytes", b"text_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Frame: _TypeAlias = Frame  # noqa: Y015
+
+@_typing.final
+class DamagedFrame(_message.Message):
+    """A frame that was passed over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    shard: _builtins.str
+    """Shard path below the corpus's root."""
+    frame: _builtins.int
+    """Frame in the shard, from 0."""
+    offset: _builtins.int
+    """Where it begins in the file."""
+    documents: _builtins.int
+    """Documents of the selection that it holds."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.str = ...,
+        frame: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        documents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frame", b"frame", "offset", b"offset", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DamagedFrame: _TypeAlias = DamagedFrame  # noqa: Y015
+
+@_typing.final
+class GetDocumentsRequest(_message.Message):
+    """Request of GetDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORPUS_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def corpus(self) -> Global___CorpusRef:
+        """Corpus that has them."""
+
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids, as in Document.id; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        corpus: Global___CorpusRef | None = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDocumentsRequest: _TypeAlias = GetDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class GetDocumentsResponse(_message.Message):
+    """Reply of GetDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORPUS_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def corpus(self) -> Global___CorpusRef:
+        """The corpus."""
+
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
+        """The documents, in the order of the request, with their digests."""
+
+    def __init__(
+        self,
+        *,
+        corpus: Global___CorpusRef | None = ...,
+        documents: _abc.Iterable[Global___Document] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDocumentsResponse: _TypeAlias = GetDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class DocumentBatch(_message.Message):
@@ -651,6 +1242,8 @@ class Document(_message.Message):
     SHARD_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
     CONTINUES_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifies it for good in this corpus: "<shard path>:<line>"."""
     subset: _builtins.str
@@ -667,6 +1260,10 @@ class Document(_message.Message):
     """Line in the shard, from 0."""
     continues: _builtins.bool
     """True when the next Document goes on with this one's text. Fragments repeat id and subset."""
+    frame: _builtins.int
+    """Frame in the shard, from 0; 0 where the shard has no index."""
+    digest: _builtins.str
+    """"sha256:<hex>" of the whole text. A fragment other than the first has none."""
     def __init__(
         self,
         *,
@@ -677,10 +1274,12 @@ class Document(_message.Message):
         shard: _builtins.str = ...,
         line: _builtins.int = ...,
         continues: _builtins.bool = ...,
+        frame: _builtins.int = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["continues", b"continues", "id", b"id", "line", b"line", "meta", b"meta", "shard", b"shard", "subset", b"subset", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continues", b"continues", "digest", b"digest", "frame", b"frame", "id", b"id", "line", b"line", "meta", b"meta", "shard", b"shard", "subset", b"subset", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

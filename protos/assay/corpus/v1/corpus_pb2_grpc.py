@@ -50,6 +50,11 @@ class CorpusServiceStub(object):
                 request_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.StreamCorpusRequest.SerializeToString,
                 response_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.StreamCorpusResponse.FromString,
                 _registered_method=True)
+        self.GetDocuments = channel.unary_unary(
+                '/assay.corpus.v1.CorpusService/GetDocuments',
+                request_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.GetDocumentsRequest.SerializeToString,
+                response_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.GetDocumentsResponse.FromString,
+                _registered_method=True)
         self.ListLanguageModels = channel.unary_unary(
                 '/assay.corpus.v1.CorpusService/ListLanguageModels',
                 request_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ListLanguageModelsRequest.SerializeToString,
@@ -87,17 +92,35 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamCorpus(self, request, context):
-        """Streams the documents of a selection in the order of the shards. Every chunk carries the
-        cursor of the position after it; a call with that cursor goes on with the next document, on
-        any replica that holds the same corpus. The first selection that names a subset of a corpus
-        waits until every shard was read once, as DescribeCorpus does.
+        """Streams the documents of a selection: in the order of the shards, or shuffled, or as a mixture
+        of subsets, for one reader or for one rank of many. The order is a function of the corpus, the
+        selection and the number of ranks alone. Every chunk carries the cursor of the position after
+        it; a call with that cursor goes on with the next document, on any replica that holds the same
+        corpus. With the cursors of all ranks, another number of ranks goes on where they stopped.
+
+        Shards without an index ("assay corpus index" makes one) stream in their own order only, from a
+        cursor no faster than from their beginning, and the first selection that names a subset waits
+        until every shard was read once, as DescribeCorpus does.
 
         Errors: NOT_FOUND (corpus, split or subset), INVALID_ARGUMENT (selection, delivery, chunk
-        size, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus or
-        selection), DATA_LOSS (a damaged shard, or a line that is not a document: every document
-        before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED (TOO_LARGE:
-        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
+        size, rank, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus,
+        selection or number of ranks; seed, mixture, epochs, ranks or DELIVERY_FRAMES where a shard has
+        no index), DATA_LOSS (a damaged shard or frame, or a line that is not a document: every
+        document before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED
+        (TOO_LARGE: a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
         Safe to retry from the last cursor; each document is then delivered exactly once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDocuments(self, request, context):
+        """Finds documents by id, in the order asked for. Takes well under a millisecond a document where
+        the shard has an index, and as long as decompressing the shard where it has none.
+
+        Errors: NOT_FOUND (corpus or document), INVALID_ARGUMENT (no id, more than 1,000, a malformed
+        one), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (TOO_LARGE: they do not fit in
+        a message; ask for fewer, or stream the selection). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +166,11 @@ def add_CorpusServiceServicer_to_server(servicer, server):
                     servicer.StreamCorpus,
                     request_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.StreamCorpusRequest.FromString,
                     response_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.StreamCorpusResponse.SerializeToString,
+            ),
+            'GetDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocuments,
+                    request_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.GetDocumentsRequest.FromString,
+                    response_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.GetDocumentsResponse.SerializeToString,
             ),
             'ListLanguageModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLanguageModels,
@@ -237,6 +265,33 @@ class CorpusService(object):
             '/assay.corpus.v1.CorpusService/StreamCorpus',
             assay_dot_corpus_dot_v1_dot_corpus__pb2.StreamCorpusRequest.SerializeToString,
             assay_dot_corpus_dot_v1_dot_corpus__pb2.StreamCorpusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.corpus.v1.CorpusService/GetDocuments',
+            assay_dot_corpus_dot_v1_dot_corpus__pb2.GetDocumentsRequest.SerializeToString,
+            assay_dot_corpus_dot_v1_dot_corpus__pb2.GetDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,17 +49,31 @@ class CorpusServiceStub:
     DEADLINE_EXCEEDED. Safe to retry.
     """
     StreamCorpus: _grpc.UnaryStreamMultiCallable[_corpus_pb2.StreamCorpusRequest, _corpus_pb2.StreamCorpusResponse]
-    """Streams the documents of a selection in the order of the shards. Every chunk carries the
-    cursor of the position after it; a call with that cursor goes on with the next document, on
-    any replica that holds the same corpus. The first selection that names a subset of a corpus
-    waits until every shard was read once, as DescribeCorpus does.
+    """Streams the documents of a selection: in the order of the shards, or shuffled, or as a mixture
+    of subsets, for one reader or for one rank of many. The order is a function of the corpus, the
+    selection and the number of ranks alone. Every chunk carries the cursor of the position after
+    it; a call with that cursor goes on with the next document, on any replica that holds the same
+    corpus. With the cursors of all ranks, another number of ranks goes on where they stopped.
+
+    Shards without an index ("assay corpus index" makes one) stream in their own order only, from a
+    cursor no faster than from their beginning, and the first selection that names a subset waits
+    until every shard was read once, as DescribeCorpus does.
 
     Errors: NOT_FOUND (corpus, split or subset), INVALID_ARGUMENT (selection, delivery, chunk
-    size, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus or
-    selection), DATA_LOSS (a damaged shard, or a line that is not a document: every document
-    before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED (TOO_LARGE:
-    a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
+    size, rank, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus,
+    selection or number of ranks; seed, mixture, epochs, ranks or DELIVERY_FRAMES where a shard has
+    no index), DATA_LOSS (a damaged shard or frame, or a line that is not a document: every
+    document before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED
+    (TOO_LARGE: a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
     Safe to retry from the last cursor; each document is then delivered exactly once.
+    """
+    GetDocuments: _grpc.UnaryUnaryMultiCallable[_corpus_pb2.GetDocumentsRequest, _corpus_pb2.GetDocumentsResponse]
+    """Finds documents by id, in the order asked for. Takes well under a millisecond a document where
+    the shard has an index, and as long as decompressing the shard where it has none.
+
+    Errors: NOT_FOUND (corpus or document), INVALID_ARGUMENT (no id, more than 1,000, a malformed
+    one), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (TOO_LARGE: they do not fit in
+    a message; ask for fewer, or stream the selection). Safe to retry.
     """
     ListLanguageModels: _grpc.UnaryUnaryMultiCallable[_corpus_pb2.ListLanguageModelsRequest, _corpus_pb2.ListLanguageModelsResponse]
     """Lists the language models that can be scored, ordered by name.
@@ -95,17 +109,31 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     DEADLINE_EXCEEDED. Safe to retry.
     """
     StreamCorpus: _aio.UnaryStreamMultiCallable[_corpus_pb2.StreamCorpusRequest, _corpus_pb2.StreamCorpusResponse]  # type: ignore[assignment]
-    """Streams the documents of a selection in the order of the shards. Every chunk carries the
-    cursor of the position after it; a call with that cursor goes on with the next document, on
-    any replica that holds the same corpus. The first selection that names a subset of a corpus
-    waits until every shard was read once, as DescribeCorpus does.
+    """Streams the documents of a selection: in the order of the shards, or shuffled, or as a mixture
+    of subsets, for one reader or for one rank of many. The order is a function of the corpus, the
+    selection and the number of ranks alone. Every chunk carries the cursor of the position after
+    it; a call with that cursor goes on with the next document, on any replica that holds the same
+    corpus. With the cursors of all ranks, another number of ranks goes on where they stopped.
+
+    Shards without an index ("assay corpus index" makes one) stream in their own order only, from a
+    cursor no faster than from their beginning, and the first selection that names a subset waits
+    until every shard was read once, as DescribeCorpus does.
 
     Errors: NOT_FOUND (corpus, split or subset), INVALID_ARGUMENT (selection, delivery, chunk
-    size, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus or
-    selection), DATA_LOSS (a damaged shard, or a line that is not a document: every document
-    before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED (TOO_LARGE:
-    a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
+    size, rank, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus,
+    selection or number of ranks; seed, mixture, epochs, ranks or DELIVERY_FRAMES where a shard has
+    no index), DATA_LOSS (a damaged shard or frame, or a line that is not a document: every
+    document before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED
+    (TOO_LARGE: a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
     Safe to retry from the last cursor; each document is then delivered exactly once.
+    """
+    GetDocuments: _aio.UnaryUnaryMultiCallable[_corpus_pb2.GetDocumentsRequest, _corpus_pb2.GetDocumentsResponse]  # type: ignore[assignment]
+    """Finds documents by id, in the order asked for. Takes well under a millisecond a document where
+    the shard has an index, and as long as decompressing the shard where it has none.
+
+    Errors: NOT_FOUND (corpus or document), INVALID_ARGUMENT (no id, more than 1,000, a malformed
+    one), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (TOO_LARGE: they do not fit in
+    a message; ask for fewer, or stream the selection). Safe to retry.
     """
     ListLanguageModels: _aio.UnaryUnaryMultiCallable[_corpus_pb2.ListLanguageModelsRequest, _corpus_pb2.ListLanguageModelsResponse]  # type: ignore[assignment]
     """Lists the language models that can be scored, ordered by name.
@@ -156,17 +184,37 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _corpus_pb2.StreamCorpusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_corpus_pb2.StreamCorpusResponse], _abc.AsyncIterator[_corpus_pb2.StreamCorpusResponse]]:
-        """Streams the documents of a selection in the order of the shards. Every chunk carries the
-        cursor of the position after it; a call with that cursor goes on with the next document, on
-        any replica that holds the same corpus. The first selection that names a subset of a corpus
-        waits until every shard was read once, as DescribeCorpus does.
+        """Streams the documents of a selection: in the order of the shards, or shuffled, or as a mixture
+        of subsets, for one reader or for one rank of many. The order is a function of the corpus, the
+        selection and the number of ranks alone. Every chunk carries the cursor of the position after
+        it; a call with that cursor goes on with the next document, on any replica that holds the same
+        corpus. With the cursors of all ranks, another number of ranks goes on where they stopped.
+
+        Shards without an index ("assay corpus index" makes one) stream in their own order only, from a
+        cursor no faster than from their beginning, and the first selection that names a subset waits
+        until every shard was read once, as DescribeCorpus does.
 
         Errors: NOT_FOUND (corpus, split or subset), INVALID_ARGUMENT (selection, delivery, chunk
-        size, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus or
-        selection), DATA_LOSS (a damaged shard, or a line that is not a document: every document
-        before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED (TOO_LARGE:
-        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
+        size, rank, a malformed cursor), FAILED_PRECONDITION (a cursor of another version, corpus,
+        selection or number of ranks; seed, mixture, epochs, ranks or DELIVERY_FRAMES where a shard has
+        no index), DATA_LOSS (a damaged shard or frame, or a line that is not a document: every
+        document before it has been delivered; the message has shard and offset), RESOURCE_EXHAUSTED
+        (TOO_LARGE: a document whose meta does not fit in a message, which DELIVERY_JSONL delivers).
         Safe to retry from the last cursor; each document is then delivered exactly once.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDocuments(
+        self,
+        request: _corpus_pb2.GetDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_corpus_pb2.GetDocumentsResponse, _abc.Awaitable[_corpus_pb2.GetDocumentsResponse]]:
+        """Finds documents by id, in the order asked for. Takes well under a millisecond a document where
+        the shard has an index, and as long as decompressing the shard where it has none.
+
+        Errors: NOT_FOUND (corpus or document), INVALID_ARGUMENT (no id, more than 1,000, a malformed
+        one), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (TOO_LARGE: they do not fit in
+        a message; ask for fewer, or stream the selection). Safe to retry.
         """
 
     @_abc_1.abstractmethod

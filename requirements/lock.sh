@@ -16,13 +16,13 @@ compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 -
 
 everything=$(mktemp)
 trap 'rm -f "$everything"' EXIT
-"${compile[@]}" --extra export --extra score -c requirements/base.lock -o "$everything"
+"${compile[@]}" --extra export --extra score --extra adapters -c requirements/base.lock -o "$everything"
 skip=()
 for name in $(grep -oE '^[a-z0-9][a-z0-9._-]*' requirements/base.lock) \
             $(grep -oE '^(torch|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)' "$everything"); do
     skip+=(--no-emit-package "$name")
 done
-"${compile[@]}" --extra export --extra score -c requirements/base.lock "${skip[@]}" \
+"${compile[@]}" --extra export --extra score --extra adapters -c requirements/base.lock "${skip[@]}" \
     -o requirements/torch.lock
 
 for service in segment corpus ranker; do

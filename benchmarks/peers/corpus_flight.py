@@ -31,9 +31,10 @@ _SCHEMA = pa.schema([("text", pa.binary())])
 def batches(shard: str, limit_bytes: int) -> Iterator[pa.RecordBatch]:
     """Decode a shard into batches of texts."""
     tail, texts, size, total = b"", [], 0, 0
-    with open(shard, "rb") as file, zstandard.ZstdDecompressor().stream_reader(
-        file, read_across_frames=True
-    ) as source:
+    with (
+        open(shard, "rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as source,
+    ):
         while (data := source.read(1 << 20)) and total < limit_bytes:
             lines = (tail + data).split(b"\n")
             tail = lines.pop()

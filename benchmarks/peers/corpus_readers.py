@@ -3,7 +3,8 @@
 Runs in an environment that has them and none of this project. Reads one JSON object a line:
 {"reader": NAME, "shard": FILE, "limit_bytes": N, "skip": N}; the clock starts after `skip`
 documents and stops after `limit_bytes` of text. Answers each with {"start_seconds",
-"wall_seconds", "cpu_seconds", "text_bytes"}, start-up being what passes until the first document. The first line it writes has versions.
+"wall_seconds", "cpu_seconds", "text_bytes"}, start-up being what passes until the first document.
+The first line it writes has versions.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ def zstandard_orjson(shard: str) -> Iterator[bytes]:
     import zstandard
 
     tail = b""
-    with open(shard, "rb") as file, zstandard.ZstdDecompressor().stream_reader(
-        file, read_across_frames=True
-    ) as source:
+    with (
+        open(shard, "rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as source,
+    ):
         while data := source.read(1 << 20):
             lines = (tail + data).split(b"\n")
             tail = lines.pop()

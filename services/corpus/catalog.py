@@ -9,9 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from services.corpus.cache import FactCache
-from services.corpus.census import Census, Count, ShardCount, take_census
+from services.corpus.census import Census, Count, ShardCount, census_of, take_census
 from services.corpus.corpus import Corpus, CorpusRef, Kind, License, Shard
-from services.corpus.layout import ShardFile, find_shards
+from services.corpus.index.format import (
+    Index,
+    IndexFormatError,
+    index_path,
+    open_index,
+    text_path,
+)
+from services.corpus.layout import LayoutError, ShardFile, find_shards
 from services.corpus.selection import Selection
 from services.errors import NotFound, PreconditionFailed, Unavailable
 
@@ -82,6 +89,13 @@ class Catalog:
         return [self._corpora[name] for name in sorted(self._corpora)]
 
     def _shard(self, file: ShardFile) -> Shard:
+        status, index = file.file.stat(), self._index(file)
+        digest = index.header.shard.digest if index else self._digest(file)
+        return Shard(
+            *(file.split, file.path, file.file, status.st_size, digest, status.st_mtime_ns), index
+        )
+
+    def _digest(self, file: ShardFile) -> str:
         status = file.file.stat()
         key = {
             "fact": "file digest",
@@ -94,7 +108,32 @@ class Catalog:
         if not isinstance(digest, str):
             digest = self._file_digest(file.file)
             self._cache.put(key, {"digest": digest})
-        return Shard(file.split, file.path, file.file, status.st_size, digest, status.st_mtime_ns)
+        return digest
+
+    def _index(self, file: ShardFile) -> Index | None:
+        """Open the index of a shard, None when it has none.
+
+        Raises LayoutError for one that is damaged or of another shard.
+        """
+        index_file = file.file.parent / index_path(file.file.name)
+        if not index_file.exists():
+            return None
+        advice = "make it again with `assay corpus index`, or remove it to stream without"
+        try:
+            index = open_index(index_file)
+        except IndexFormatError as error:
+            raise LayoutError(f"the index {index_file} {error}; {advice}") from None
+        status, shard = file.file.stat(), index.header.shard
+        stale = status.st_size != shard.bytes
+        # A copy of both may have been written in any order: only the content tells.
+        if not stale and status.st_mtime_ns > index_file.stat().st_mtime_ns:
+            stale = self._digest(file) != shard.digest
+        text, text_file = index.header.text, file.file.parent / text_path(file.file.name)
+        if text and not (text_file.is_file() and text_file.stat().st_size == text.bytes):
+            raise LayoutError(f"{text_file} is missing or not what its index says; {advice}")
+        if stale:
+            raise LayoutError(f"{file.file} is not what its index {index_file} is of; {advice}")
+        return index
 
     def _file_digest(self, file: Path) -> str:
         digest = hashlib.sha256()
@@ -113,6 +152,8 @@ class Catalog:
             if census is not None:
                 return census
         corpus.check_unchanged(Selection(corpus.splits))
+        if not corpus.unindexed(Selection(corpus.splits)):
+            return census_of([shard.index for shard in corpus.shards if shard.index is not None])
         census = take_census(corpus.shards, self._closed.is_set)
         if census.damage is None:
             self._cache.put(key, asdict(census))

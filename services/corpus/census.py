@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.corpus.documents import BadLineError, parse_line
+from services.corpus.index.format import Index
 from services.corpus.reader import ShardLike
 from services.corpus.shards import read_blocks
 from services.errors import DataLoss, Unavailable
@@ -78,6 +79,28 @@ class _Tally:
         digests = np.array(self.digests, dtype=np.uint64)
         digests.sort()
         return int(np.count_nonzero(digests[1:] == digests[:-1]))
+
+
+def census_of(indexes: Sequence[Index]) -> Census:
+    """Count from the indexes of all shards, without reading a shard."""
+    counts: list[ShardCount] = []
+    documents: dict[str, int] = {}
+    text_bytes: dict[str, int] = {}
+    for index in indexes:
+        frames = index.frames
+        counts.append(ShardCount(index.documents, int(frames["jsonl_bytes"].sum(dtype=np.int64))))
+        size = len(index.header.subsets)
+        of = frames["subset"].astype(np.int64)
+        found = np.bincount(of, frames["documents"], size)
+        texts = np.bincount(of, frames["text_bytes"], size)
+        for number, name in enumerate(index.header.subsets):
+            documents[name] = documents.get(name, 0) + int(found[number])
+            text_bytes[name] = text_bytes.get(name, 0) + int(texts[number])
+    hashes = np.concatenate([index.text_hash for index in indexes])
+    hashes.sort()
+    duplicates = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
+    subsets = {name: Count(documents[name], text_bytes[name]) for name in sorted(documents)}
+    return Census(tuple(counts), subsets, duplicates)
 
 
 def take_census(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Census:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from services.corpus import published, reader
+from services.corpus import published, reader, unit_reader
 from services.corpus.census import Census
 from services.corpus.documents import Document
+from services.corpus.frames import FrameReader
+from services.corpus.index.format import Index, text_path
+from services.corpus.plan import Plan
 from services.corpus.selection import Selection, resolve
 from services.errors import PreconditionFailed
+
+# A plan of all of the Pile takes about a hundred megabytes.
+_KEPT_PLANS = 8
 
 
 class Kind(Enum):
@@ -54,6 +62,14 @@ class Shard:
     compressed_bytes: int
     digest: str
     mtime_ns: int
+    index: Index | None = None
+
+    def open_frames(self) -> FrameReader:
+        """Open the frames of an indexed shard."""
+        if self.index is None:
+            raise LookupError(f"{self.path} has no index")
+        text_file = self.file.parent / text_path(self.file.name)
+        return FrameReader(self.path, self.file, text_file, self.index)
 
 
 class Corpus:
@@ -77,6 +93,8 @@ class Corpus:
         self._take_census = take_census
         self._census: Census | None = None
         self._lock = threading.Lock()
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plan_lock = threading.Lock()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -111,6 +129,37 @@ class Corpus:
     def _subsets(self) -> Collection[str]:
         return self.census().subsets.keys()
 
+    def unindexed(self, selection: Selection) -> str:
+        """Name a shard of a resolved selection that has no index; empty when every one has."""
+        shards = self.shards_of(selection)
+        return next((shard.path for shard in shards if shard.index is None), "")
+
+    def shards_of(self, selection: Selection) -> tuple[Shard, ...]:
+        """Return the shards of a resolved selection, in its order."""
+        return tuple(s for split in selection.splits for s in self.shards if s.split == split)
+
+    def plan(self, selection: Selection) -> Plan:
+        """Order the documents of a resolved selection; blocks for milliseconds the first time.
+
+        Raises PreconditionFailed when a shard has no index.
+        """
+        missing = self.unindexed(selection)
+        if missing:
+            raise PreconditionFailed(
+                f"{missing} has no index, which seed, mixture, epochs, ranks and frames need; make "
+                "one with `assay corpus index` and serve what it writes"
+            )
+        key = json.dumps(selection.digests())
+        with self._plan_lock:
+            plan = self._plans.pop(key, None)
+            if plan is None:
+                indexes = [s.index for s in self.shards_of(selection) if s.index is not None]
+                plan = Plan(indexes, selection)
+            self._plans[key] = plan
+            while len(self._plans) > _KEPT_PLANS:
+                self._plans.popitem(last=False)
+            return plan
+
     def documents(self, selection: Selection) -> Iterator[Document]:
         """Read the documents of a resolved selection, in streaming order. Blocks on the disk.
 
@@ -119,7 +168,9 @@ class Corpus:
         `check_unchanged` does.
         """
         self.check_unchanged(selection)
-        return reader.documents(self.shards, selection)
+        if self.unindexed(selection) and not selection.ordered:
+            return reader.documents(self.shards, selection)
+        return unit_reader.documents(self.shards_of(selection), self.plan(selection))
 
     def check_unchanged(self, selection: Selection) -> None:
         """Look whether the shards of a resolved selection are still those that were digested.

@@ -3,31 +3,35 @@
     "assay-cursor" 0x00 | JSON | CRC-32 of what precedes, 4 bytes, big-endian
 
 The JSON says its version, the digests of the corpus and of each part of the selection that the
-place belongs to, and the place. The server remembers nothing, so that any replica, or the same one
-after a restart, can go on from it. One place has one spelling: other spellings are refused, so a
-version that adds something (a seed, an epoch, a world size) can't be misread by this one.
+place belongs to, and the place: a line of a shard, or, where the shards have an index, the units
+that a rank has left. The server remembers nothing, so that any replica, or the same one after a
+restart, can go on from it. One place has one spelling: other spellings are refused, so a version
+that adds something can't be misread by this one.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.corpus.place import MAX_WORLD_SIZE, Place
 from services.errors import InvalidArgument, PreconditionFailed
 
-VERSION = 1
+VERSION = 2
 
 _PREFIX = b"assay-cursor\x00"
 _CHECKSUM_BYTES = 4
-# A cursor of this version is about 400 bytes; a shard's path is what can be longer.
-_MAX_BYTES = 8192
+# A cursor is about 400 bytes. A shard's path can be longer, and so can the list of units that a
+# rank was left with when the number of ranks changed: about ten bytes each.
+_MAX_BYTES = 1 << 20
 _MAX_COUNT = (1 << 63) - 1
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PART_DIGEST = re.compile(r"[0-9a-f]{16}")
-_PARTS = ("splits", "subsets", "limits")
+_PARTS = ("splits", "subsets", "limits", "order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,11 @@ class CursorCodec:
         self._corpus = corpus_digest
         self._selection = {part: selection_digests[part] for part in _PARTS}
 
-    def encode(self, position: Position) -> bytes:
+    def encode(self, position: Position | Place) -> bytes:
         """Spell a position."""
         return _encode(self._corpus, self._selection, position)
 
-    def decode(self, cursor: bytes) -> Position:
+    def decode(self, cursor: bytes) -> Position | Place:
         """Read a position.
 
         Raises InvalidArgument when `cursor` is not one; PreconditionFailed when it is one of
@@ -76,21 +80,33 @@ class CursorCodec:
         return position
 
 
-def _encode(corpus: str, selection: Mapping[str, str], position: Position) -> bytes:
+def _encode(corpus: str, selection: Mapping[str, str], position: Position | Place) -> bytes:
+    place: dict[str, object]
+    if isinstance(position, Place):
+        place = {
+            "pieces": position.pieces,
+            "next": position.next,
+            "stride": position.stride,
+            "rank": position.rank,
+        }
+    else:
+        place = {
+            "shard": position.shard,
+            "line": position.line,
+            "documents": position.documents,
+            "text_bytes": position.text_bytes,
+        }
     fields = {
         "version": VERSION,
         "corpus": corpus,
         "selection": {part: selection[part] for part in _PARTS},
-        "shard": position.shard,
-        "line": position.line,
-        "documents": position.documents,
-        "text_bytes": position.text_bytes,
+        **place,
     }
     body = _PREFIX + json.dumps(fields, separators=(",", ":")).encode()
     return body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
 
 
-def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position]:
+def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position | Place]:
     body, checksum = cursor[:-_CHECKSUM_BYTES], cursor[-_CHECKSUM_BYTES:]
     if len(cursor) > _MAX_BYTES or not body.startswith(_PREFIX):
         raise _malformed("is not a cursor of this service")
@@ -110,18 +126,35 @@ def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position]:
         )
     try:
         selection = {part: _match(_PART_DIGEST, fields["selection"][part]) for part in _PARTS}
-        position = Position(
-            shard=_match(re.compile(r".+"), fields["shard"]),
-            line=_count(fields["line"]),
-            documents=_count(fields["documents"]),
-            text_bytes=_count(fields["text_bytes"]),
-        )
+        position = _place(fields) if "stride" in fields else _position(fields)
         corpus = _match(_DIGEST, fields["corpus"])
     except (KeyError, TypeError, ValueError):
         raise _malformed("lacks a field or has one out of range") from None
     if _encode(corpus, selection, position) != cursor:
         raise _malformed("is spelled in another way than this service does")
     return corpus, selection, position
+
+
+def _position(fields: Mapping[str, object]) -> Position:
+    return Position(
+        shard=_match(re.compile(r".+"), fields["shard"]),
+        line=_count(fields["line"]),
+        documents=_count(fields["documents"]),
+        text_bytes=_count(fields["text_bytes"]),
+    )
+
+
+def _place(fields: Mapping[str, object]) -> Place:
+    spelled = fields["pieces"]
+    if not isinstance(spelled, list):
+        raise ValueError  # noqa: TRY004  told as one kind of malformed cursor
+    pieces = tuple((_count(unit), _count(taken)) for unit, taken in spelled)
+    place = Place(pieces, _count(fields["next"]), _count(fields["stride"]), _count(fields["rank"]))
+    units = [unit for unit, _ in pieces]
+    ascending = all(one < other for one, other in itertools.pairwise([*units, place.next]))
+    if not (ascending and place.rank < place.stride <= MAX_WORLD_SIZE):
+        raise ValueError
+    return place
 
 
 def _match(pattern: re.Pattern[str], value: object) -> str:

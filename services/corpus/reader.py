@@ -12,10 +12,13 @@ from typing import Protocol
 
 from services.corpus.cursor import Position
 from services.corpus.documents import BadLineError, Document, parse_line, subset_of
-from services.corpus.selection import Selection
+from services.corpus.place import Place
+from services.corpus.selection import WITHDRAWN, Selection
 from services.corpus.shards import BLOCK_BYTES, read_blocks
 from services.errors import DataLoss, InvalidArgument
 
+# What lines of withdrawn subsets have in them, so that a block without needs no closer look.
+_WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
 # Around a document's fields in a message.
 _FRAMING_BYTES = 32
 
@@ -39,7 +42,7 @@ class Item:
 
     document: Document | None
     lines: bytes
-    after: Position
+    after: Position | Place
 
     @property
     def size(self) -> int:
@@ -99,14 +102,16 @@ class Reader:
         be parsed and is not a document.
         """
         limit = self._selection.max_documents
-        by_line = self._parse or self._selection.filters or self._selection.max_bytes
+        selection = self._selection
+        filters = selection.filters or selection.uncopyrighted
+        by_line = self._parse or filters or selection.filters_text or selection.max_bytes
         for shard in self._shards:
             if limit and self._documents >= limit:
                 return
             for first, data, offset in self._blocks(shard):
                 if not data:
                     yield None
-                elif by_line:
+                elif by_line or any(name in data for name in _WITHDRAWN):
                     yield from self._lines(shard.path, first, data, offset)
                     yield None
                 else:
@@ -154,14 +159,16 @@ class Reader:
         """Deliver those lines of a block that are wanted."""
         selection = self._selection
         limit, max_bytes = selection.max_documents, selection.max_bytes
-        parse = self._parse or max_bytes
+        parse = self._parse or max_bytes or selection.filters_text
         lines = data.split(b"\n")
         lines.pop()
         for number, raw in enumerate(lines, line):
             try:
-                if selection.filters and not selection.wants(subset_of(raw)):
+                if not selection.wants(subset_of(raw)):
                     continue
                 document = parse_line(raw, path, number) if parse else None
+                if document and not selection.wants_text(len(document.text)):
+                    continue
             except BadLineError as error:
                 raise DataLoss(path, offset, f"line {number} {error},") from None
             if document and max_bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Sequence
+
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 
@@ -9,8 +12,12 @@ from services.corpus import published
 from services.corpus.corpus import Corpus, CorpusRef, Kind
 from services.corpus.describe import Description
 from services.corpus.documents import Document
+from services.corpus.frames import DamagedFrame
+from services.corpus.mixture import Mixture, mixture
 from services.corpus.selection import Selection
 from services.corpus.stream import Chunk
+from services.corpus.unit_stream import FrameChunk, FramePart
+from services.errors import InvalidArgument
 
 _KINDS = {
     Kind.COMPLETE: pb.CORPUS_KIND_COMPLETE,
@@ -32,7 +39,34 @@ def selection_of(message: pb.Selection) -> Selection:
         exclude_subsets=frozenset(message.exclude_subsets),
         max_documents=message.max_documents,
         max_bytes=message.max_bytes,
+        min_text_bytes=message.min_text_bytes,
+        max_text_bytes=message.max_text_bytes,
+        uncopyrighted=_uncopyrighted(message.preset),
+        seed=message.seed if message.HasField("seed") else None,
+        mixture=_mixture(message.mixture) if message.HasField("mixture") else None,
+        epochs=message.epochs or 1,
     )
+
+
+def _uncopyrighted(preset: int) -> bool:
+    if preset not in set(pb.SubsetPreset.values()):
+        raise InvalidArgument("selection.preset", f"{preset} is not a preset")
+    return preset == pb.SUBSET_PRESET_UNCOPYRIGHTED
+
+
+def _mixture(message: pb.Mixture) -> Mixture:
+    shares = message.WhichOneof("shares")
+    if shares == "weights":
+        return mixture("weights", message.weights.by_subset)
+    if shares == "passes":
+        return mixture("passes", message.passes.by_subset)
+    if message.preset == pb.MIXTURE_PRESET_PILE_WEIGHTS:
+        rows = published.SUBSETS.items()
+        return mixture("weights", {name: row.weight for name, row in rows}, published=True)
+    if message.preset == pb.MIXTURE_PRESET_PILE_EPOCHS:
+        rows = published.SUBSETS.items()
+        return mixture("passes", {name: row.epochs for name, row in rows}, published=True)
+    raise InvalidArgument("selection.mixture", "names neither a preset, weights nor passes")
 
 
 def corpus_ref(corpus: Corpus) -> pb.CorpusRef:
@@ -71,6 +105,7 @@ def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse
                 jsonl_bytes=count.jsonl_bytes,
                 documents=count.documents,
                 digest=shard.digest,
+                frames=0 if shard.index is None else len(shard.index.frames),
             )
             for shard, count in zip(corpus.shards, census.shards, strict=True)
         ],
@@ -104,22 +139,55 @@ def _published(row: published.PublishedSubset | None) -> pb.PublishedSubset | No
     )
 
 
+def frames(part: FrameChunk) -> pb.StreamCorpusResponse:
+    """One message of a stream of frames."""
+    batch = pb.FrameBatch(frames=[_frame(piece) for piece in part.parts], order=part.order)
+    return pb.StreamCorpusResponse(cursor=part.cursor, frames=batch, damaged=_damaged(part.damaged))
+
+
+def _frame(piece: FramePart) -> pb.Frame:
+    if not piece.first:
+        return pb.Frame(data=piece.data, continues=piece.continues)
+    shard, number = piece.shard, piece.frame
+    record, text = shard.index.frames[number], shard.has_text(number)
+    return pb.Frame(
+        data=piece.data,
+        continues=piece.continues,
+        form=pb.FRAME_FORM_TEXT if text else pb.FRAME_FORM_JSONL,
+        content_bytes=int(record["text_bytes" if text else "jsonl_bytes"]),
+        shard=shard.name,
+        frame=number,
+        first_line=int(record["first_line"]),
+        subset=shard.index.header.subsets[int(record["subset"])],
+        text_bytes=shard.sizes(number).tolist(),
+    )
+
+
+def _damaged(found: Sequence[tuple[DamagedFrame, int]]) -> list[pb.DamagedFrame]:
+    return [
+        pb.DamagedFrame(
+            shard=error.shard, frame=error.frame, offset=error.offset, documents=documents
+        )
+        for error, documents in found
+    ]
+
+
 def chunk(part: Chunk, *, jsonl: bool) -> pb.StreamCorpusResponse:
     """One message of a stream."""
+    damaged = _damaged(part.damaged)
     if jsonl:
         lines = pb.JsonlBatch(lines=part.lines, continues=part.continues)
-        return pb.StreamCorpusResponse(cursor=part.cursor, jsonl=lines)
-    last = len(part.documents) - 1
+        return pb.StreamCorpusResponse(cursor=part.cursor, jsonl=lines, damaged=damaged)
     documents = pb.DocumentBatch(
         documents=[
-            _document(document, continues=part.continues and index == last)
-            for index, document in enumerate(part.documents)
+            _document(document, continues=part.continues, whole=not part.fragment)
+            for document in part.documents
         ]
     )
-    return pb.StreamCorpusResponse(cursor=part.cursor, documents=documents)
+    return pb.StreamCorpusResponse(cursor=part.cursor, documents=documents, damaged=damaged)
 
 
-def _document(document: Document, *, continues: bool) -> pb.Document:
+def _document(document: Document, *, continues: bool = False, whole: bool = True) -> pb.Document:
     return pb.Document(
         id=document.id,
         subset=document.subset,
@@ -128,4 +196,13 @@ def _document(document: Document, *, continues: bool) -> pb.Document:
         shard=document.shard,
         line=document.line,
         continues=continues,
+        frame=document.frame,
+        digest=f"sha256:{hashlib.sha256(document.text).hexdigest()}" if whole else "",
+    )
+
+
+def documents(corpus: Corpus, found: Iterable[Document]) -> pb.GetDocumentsResponse:
+    """Documents that were asked for by id."""
+    return pb.GetDocumentsResponse(
+        corpus=corpus_ref(corpus), documents=[_document(one) for one in found]
     )

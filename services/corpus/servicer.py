@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,26 +13,25 @@ import grpc
 from assay.corpus.v1 import corpus_pb2 as pb
 from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
-from services.corpus import replies, stream
+from services.corpus import delivery, replies
 from services.corpus.background import BackgroundIterator
 from services.corpus.catalog import Catalog
 from services.corpus.corpus import Corpus
-from services.corpus.cursor import CursorCodec
 from services.corpus.describe import describe
 from services.corpus.documents import Document
+from services.corpus.lookup import find_documents
 from services.corpus.selection import Selection
 from services.corpus.single_flight import SingleFlight
-from services.corpus.stream import FRAGMENT_BYTES, Chunk
+from services.corpus.stream import FRAGMENT_BYTES, Limits
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_JSONL = {
-    pb.DELIVERY_UNSPECIFIED: False,
-    pb.DELIVERY_DOCUMENTS: False,
-    pb.DELIVERY_JSONL: True,
-}
+_DELIVERIES = frozenset(pb.Delivery.values())
+_MAX_IDS = 1000
+# What surrounds documents in a message.
+_REPLY_MARGIN_BYTES = 64 << 10
 _CHUNK_BYTES = 512 << 10
 _MIN_CHUNK_BYTES = 4 << 10
 _MAX_CHUNK_BYTES = FRAGMENT_BYTES
@@ -65,6 +65,7 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     ) -> None:
         self._catalog = catalog
         self._scorer = scorer
+        self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
         self._readers = ThreadPoolExecutor(threads, "corpus-reader")
@@ -109,9 +110,8 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
         corpus = self._catalog.open(replies.ref_of(request.corpus))
-        if request.delivery not in _JSONL:
+        if request.delivery not in _DELIVERIES:
             raise InvalidArgument("delivery", f"{request.delivery} is not a delivery")
-        jsonl = _JSONL[request.delivery]
         chunk_bytes = request.chunk_bytes or _CHUNK_BYTES
         if not _MIN_CHUNK_BYTES <= chunk_bytes <= _MAX_CHUNK_BYTES:
             raise InvalidArgument(
@@ -120,21 +120,31 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
                 f"0 means {_CHUNK_BYTES}",
             )
         selection = await self._resolve(corpus, request.selection)
-        codec = CursorCodec(corpus.ref.digest, selection.digests())
-        chunks = stream.chunks(
-            corpus.shards,
-            selection,
-            codec,
-            position=codec.decode(request.cursor) if request.cursor else None,
-            jsonl=jsonl,
-            chunk_bytes=min(chunk_bytes, self._fragment_bytes),
-            fragment_bytes=self._fragment_bytes,
-            max_meta_bytes=self._fragment_bytes // 4,
+        limits = Limits(
+            min(chunk_bytes, self._fragment_bytes),
+            self._fragment_bytes,
+            self._fragment_bytes // 4,
         )
-        messages = _messages(corpus, selection, chunks, jsonl)
+        messages = delivery.messages(corpus, selection, request, limits)
         async with BackgroundIterator(messages, self._readers) as ready:
             async for message in ready:
                 await context.write(message)
+
+    async def GetDocuments(  # noqa: N802  # the contract's name
+        self,
+        request: pb.GetDocumentsRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.GetDocumentsResponse:
+        """Find documents by id."""
+        corpus = self._catalog.open(replies.ref_of(request.corpus))
+        if not 1 <= len(request.ids) <= _MAX_IDS:
+            raise InvalidArgument("ids", f"has {len(request.ids)}; give 1 to {_MAX_IDS}")
+        loop = asyncio.get_running_loop()
+        limit = self._max_message_bytes - _REPLY_MARGIN_BYTES
+        return await loop.run_in_executor(
+            self._readers,
+            lambda: replies.documents(corpus, find_documents(corpus, request.ids, limit)),
+        )
 
     async def ListLanguageModels(  # noqa: N802  # the contract's name
         self,
@@ -172,16 +182,3 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         """See to it that the census has been taken; from then on `corpus.census` is quick."""
         if not corpus.counted:
             await self._censuses.run(corpus.ref.name, corpus.census)
-
-
-def _messages(
-    corpus: Corpus,
-    selection: Selection,
-    chunks: Generator[Chunk | None, None, None],
-    jsonl: bool,
-) -> Generator[pb.StreamCorpusResponse | None, None, None]:
-    """Build the messages, in the thread that reads."""
-    with closing(chunks):
-        corpus.check_unchanged(selection)
-        for chunk in chunks:
-            yield replies.chunk(chunk, jsonl=jsonl) if chunk else None

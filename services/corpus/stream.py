@@ -7,10 +7,11 @@ has nothing to deliver yet, so that a caller can stop a search that finds little
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.corpus.cursor import CursorCodec, Position
 from services.corpus.documents import Document
+from services.corpus.frames import DamagedFrame
 from services.corpus.reader import Item, Reader, ShardLike
 from services.corpus.selection import Selection
 from services.errors import AssayError, TooLarge
@@ -28,14 +29,25 @@ _MIN_BLOCK_BYTES = 64 << 10
 class Chunk:
     """Part of a stream: either `documents` or `lines`, the other is empty.
 
-    `continues` says that the next chunk goes on in the middle of the last document or line;
-    `cursor` is empty then, and otherwise the position after the chunk.
+    `fragment` says that it is a part of one document or line, `continues` that the next chunk goes
+    on in the middle of it; `cursor` is empty then, and otherwise the position after the chunk.
     """
 
     cursor: bytes
     documents: tuple[Document, ...] = ()
     lines: bytes = b""
     continues: bool = False
+    fragment: bool = False
+    damaged: tuple[tuple[DamagedFrame, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes of what a message holds, in bytes: a chunk, a fragment of a document, a meta."""
+
+    chunk_bytes: int = 512 << 10
+    fragment_bytes: int = FRAGMENT_BYTES
+    max_meta_bytes: int = MAX_META_BYTES
 
 
 def chunks(
@@ -45,11 +57,11 @@ def chunks(
     *,
     position: Position | None = None,
     jsonl: bool = False,
-    chunk_bytes: int = 512 << 10,
-    fragment_bytes: int = FRAGMENT_BYTES,
-    max_meta_bytes: int = MAX_META_BYTES,
+    limits: Limits = Limits(),
 ) -> Generator[Chunk | None, None, None]:
-    """Cut a resolved selection into chunks of at most `chunk_bytes`, or of one larger document.
+    """Cut a resolved selection into chunks within `limits`.
+
+    A chunk has at most `chunk_bytes`, or is one larger document.
 
     A text or line of more than `fragment_bytes` takes several. With `jsonl` the shards' own lines
     are delivered, unparsed unless the selection's filter or limit needs to know what is in them.
@@ -59,18 +71,27 @@ def chunks(
     parsed and is not a document; TooLarge at a document whose meta does not fit in a message.
     InvalidArgument when `position` is not in the selection.
     """
-    block_bytes = max(chunk_bytes - _OVERSHOOT_BYTES, _MIN_BLOCK_BYTES)
+    block_bytes = max(limits.chunk_bytes - _OVERSHOOT_BYTES, _MIN_BLOCK_BYTES)
     reader = Reader(
         shards,
         selection,
         position,
         parse=not jsonl,
         block_bytes=block_bytes,
-        piece_bytes=chunk_bytes,
+        piece_bytes=limits.chunk_bytes,
     )
+    yield from cut_items(reader.items(), codec, limits)
+
+
+def cut_items(
+    items: Iterator[Item | None], codec: CursorCodec, limits: Limits
+) -> Generator[Chunk | None, None, None]:
+    """Cut documents or lines into chunks. Raises what `items` does, after everything before it.
+
+    Raises TooLarge at a document whose meta does not fit in a message.
+    """
     group: list[Item] = []
     size = 0
-    items = reader.items()
     while True:
         try:
             item = next(items)
@@ -84,9 +105,9 @@ def chunks(
             yield None
             continue
         document = item.document
-        oversized = len(document.text if document else item.lines) > fragment_bytes
-        too_much_meta = document is not None and len(document.meta) > max_meta_bytes
-        if group and (oversized or too_much_meta or size + item.size > chunk_bytes):
+        oversized = len(document.text if document else item.lines) > limits.fragment_bytes
+        too_much_meta = document is not None and len(document.meta) > limits.max_meta_bytes
+        if group and (oversized or too_much_meta or size + item.size > limits.chunk_bytes):
             yield _whole(group, codec)
             group, size = [], 0
         if document and too_much_meta:
@@ -95,7 +116,7 @@ def chunks(
                 "message; ask for DELIVERY_JSONL"
             )
         if oversized:
-            yield from _fragments(item, codec, fragment_bytes)
+            yield from _fragments(item, codec, limits.fragment_bytes)
         else:
             group.append(item)
             size += item.size
@@ -117,10 +138,8 @@ def _fragments(item: Item, codec: CursorCodec, fragment_bytes: int) -> Iterator[
         continues = start + fragment_bytes < len(payload)
         cursor = b"" if continues else codec.encode(item.after)
         if document is None:
-            yield Chunk(cursor, lines=part, continues=continues)
+            yield Chunk(cursor, lines=part, continues=continues, fragment=True)
         else:
             meta = b"" if start else document.meta
-            fragment = Document(
-                document.id, document.subset, part, meta, document.shard, document.line
-            )
-            yield Chunk(cursor, (fragment,), continues=continues)
+            fragment = replace(document, text=part, meta=meta)
+            yield Chunk(cursor, (fragment,), continues=continues, fragment=True)

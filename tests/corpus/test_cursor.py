@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.cursor import CursorCodec, Position
+from services.corpus.place import Place
 from services.corpus.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 
@@ -41,8 +42,8 @@ def test_a_position_comes_back(position: Position) -> None:
     assert CODEC.decode(CODEC.encode(position)) == position
 
 
-def test_cursors_given_out_by_version_1_are_read_for_good() -> None:
-    stored = (GOLDEN / "cursor-v1.bin").read_bytes()
+def test_cursors_given_out_by_version_2_are_read_for_good() -> None:
+    stored = (GOLDEN / "cursor-v2.bin").read_bytes()
     assert CODEC.decode(stored) == POSITION
     assert CODEC.encode(POSITION) == stored
 
@@ -100,6 +101,18 @@ def test_fields_out_of_range_are_malformed(changes: dict[str, Any]) -> None:
         CODEC.decode(_fields(**changes))
 
 
+def test_the_place_of_a_rank_travels_as_well() -> None:
+    for place in (Place((), 3, 7, 3), Place(((4, 17), (9, 0)), 13, 5, 2)):
+        assert CODEC.decode(CODEC.encode(place)) == place
+    for wrong in (
+        Place(((4, 1), (4, 2)), 13, 5, 2),
+        Place(((14, 1),), 13, 5, 2),
+        Place((), 1, 2, 2),
+    ):
+        with pytest.raises(InvalidArgument):
+            CODEC.decode(CODEC.encode(wrong))
+
+
 def test_other_spellings_are_malformed() -> None:
     fields = json.loads(CODEC.encode(POSITION)[13:-4])
     for spelled in (
@@ -131,5 +144,5 @@ def test_a_cursor_of_another_selection_names_what_differs(part: str, selection: 
 
 
 def test_a_cursor_of_another_version_names_both() -> None:
-    with pytest.raises(PreconditionFailed, match=r"version 2.*version 1"):
-        CODEC.decode(_fields(version=2))
+    with pytest.raises(PreconditionFailed, match=r"version 1.*version 2"):
+        CODEC.decode(_fields(version=1))

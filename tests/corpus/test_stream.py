@@ -12,7 +12,7 @@ from services.corpus.corpus import Corpus
 from services.corpus.cursor import CursorCodec
 from services.corpus.documents import Document, parse_line
 from services.corpus.selection import Selection
-from services.corpus.stream import MAX_META_BYTES, Chunk, chunks
+from services.corpus.stream import MAX_META_BYTES, Chunk, Limits, chunks
 from services.errors import AssayError, DataLoss, InvalidArgument, TooLarge
 from tests.corpus.shard_files import compress, line, open_corpus, write_corpus
 
@@ -74,8 +74,7 @@ def _stream(
         codec,
         position=codec.decode(cursor) if cursor else None,
         jsonl=jsonl,
-        chunk_bytes=sizes[0],
-        fragment_bytes=sizes[1],
+        limits=Limits(chunk_bytes=sizes[0], fragment_bytes=sizes[1]),
     ):
         if chunk is None:
             continue
@@ -280,7 +279,7 @@ def test_nothing_is_read_ahead(corpus: Corpus) -> None:
     """A chunk is made when it is asked for: damage behind it is not met."""
     selection = corpus.resolve(Selection())
     codec = CursorCodec(corpus.ref.digest, selection.digests())
-    stream = chunks(corpus.shards, selection, codec, chunk_bytes=1, jsonl=True)
+    stream = chunks(corpus.shards, selection, codec, jsonl=True, limits=Limits(chunk_bytes=1))
     first = next(stream)
     assert first is not None
     assert first.lines == LINES["train/00.jsonl.zst"][0]

@@ -1,4 +1,4 @@
-"""The file beside a shard that says where its frames are and what they hold.
+r"""The file beside a shard that says where its frames are and what they hold.
 
     train/00.jsonl.zst    many zstd frames, each with whole lines of one subset
     train/00.text.zst     for each frame of plain documents their texts alone, as a frame; optional
@@ -6,7 +6,7 @@
 
 Layout of the index, little-endian, every part aligned to 8 bytes:
 
-    "assay-index 1\\n"  0x00 0x00
+    "assay-index 1\n"  0x00 0x00
     size of the header, 8 bytes
     header, JSON, filled up with spaces
     frames              FRAME records

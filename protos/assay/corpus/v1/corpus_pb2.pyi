@@ -860,7 +860,7 @@ class StreamCorpusRequest(_message.Message):
     def resume(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResumePoint]:
         """Positions of every rank of an earlier run, in any order, to go on from with the ranks of this
         one, of which there may be more or fewer: together they get each document that those have not
-        got. A single point of the same rank goes on as `cursor` does, which must be empty then.
+        got. The first chunk then has a cursor and nothing else. A single point of the same rank goes on as `cursor` does, which must be empty then.
         """
 
     def __init__(
@@ -1263,7 +1263,7 @@ class Document(_message.Message):
     frame: _builtins.int
     """Frame in the shard, from 0; 0 where the shard has no index."""
     digest: _builtins.str
-    """"sha256:<hex>" of the whole text. A fragment other than the first has none."""
+    """"sha256:<hex>" of the text. A document that comes in fragments has none."""
     def __init__(
         self,
         *,

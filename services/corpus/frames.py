@@ -1,0 +1,146 @@
+"""Reads the frames of indexed shards: compressed as they are stored, or decoded to documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+import zstandard
+
+from services.corpus.documents import BadLineError, Document, parse_line
+from services.corpus.index.format import Index
+from services.errors import DataLoss
+
+# The largest line, which may be a frame of its own, and what can stand beside it.
+_MAX_FRAME_BYTES = 1 << 30
+
+
+class DamagedFrame(DataLoss):
+    """A frame that is not what its index says. `frame` counts from 0."""
+
+    def __init__(self, shard: str, frame: int, offset: int, problem: str) -> None:
+        super().__init__(shard, offset, f"frame {frame} {problem}")
+        self.frame = frame
+
+
+class FrameReader:
+    """Frames of one indexed shard. `name` is its path below the corpus's root, for errors.
+
+    Opens its files on first use; close it. Every frame is checked against its digest before it is
+    passed on. Not for more than one thread at a time.
+    """
+
+    def __init__(self, name: str, file: Path, text_file: Path, index: Index) -> None:
+        self.name, self.index = name, index
+        self._files = {False: file, True: text_file}
+        self._handles: dict[bool, int] = {}
+        self._decoder = zstandard.ZstdDecompressor()
+
+    def close(self) -> None:
+        """Close the files."""
+        for handle in self._handles.values():
+            os.close(handle)
+        self._handles.clear()
+
+    def has_text(self, frame: int) -> bool:
+        """Whether there is a frame of the texts alone."""
+        return bool(self.index.frames["text_frame_bytes"][frame])
+
+    def compressed(self, frame: int, *, text: bool) -> bytes:
+        """Read a frame as it is stored: of lines, or of texts.
+
+        Raises DamagedFrame when it is not what the index says.
+        """
+        record = self.index.frames[frame]
+        offset = int(record["text_offset" if text else "offset"])
+        size = int(record["text_frame_bytes" if text else "bytes"])
+        try:
+            handle = self._handles.get(text)
+            if handle is None:
+                handle = self._handles[text] = os.open(self._files[text], os.O_RDONLY)
+            data = os.pread(handle, size, offset)
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            raise DamagedFrame(self.name, frame, offset, problem) from None
+        if xxhash.xxh3_64_intdigest(data) != int(record["text_digest" if text else "digest"]):
+            problem = "is not what its index says: the digest is off"
+            raise DamagedFrame(self.name, frame, offset, problem)
+        return data
+
+    def texts(self, frame: int) -> list[bytes]:
+        """Decode the texts of a frame. Raises DamagedFrame."""
+        if not self.has_text(frame):
+            return [document.text for document in self.documents(frame)]
+        blob = self._decode(frame, text=True)
+        ends = np.cumsum(self._column(self.index.text_bytes, frame), dtype=np.int64).tolist()
+        return cut(blob, ends)
+
+    def lines(self, frame: int) -> list[bytes]:
+        """Decode the lines of a frame, with their newlines. Raises DamagedFrame."""
+        blob = self._decode(frame, text=False)
+        ends = np.cumsum(self._column(self.index.line_bytes, frame), dtype=np.int64).tolist()
+        return cut(blob, ends)
+
+    def documents(self, frame: int) -> list[Document]:
+        """Decode the documents of a frame. Raises DamagedFrame."""
+        first = int(self.index.frames["first_line"][frame])
+        return [
+            self.parse(line[:-1], first + place, frame)
+            for place, line in enumerate(self.lines(frame))
+        ]
+
+    def document(self, line: int) -> Document:
+        """Find the document at a line. Raises IndexError, DamagedFrame."""
+        if not 0 <= line < self.index.documents:
+            raise IndexError(line)
+        firsts = self.index.frames["first_line"]
+        frame = int(np.searchsorted(firsts, line, side="right")) - 1
+        sizes = self.index.line_bytes[int(firsts[frame]) : line + 1]
+        end = int(sizes.sum(dtype=np.int64))
+        data = self._decode(frame, text=False)[end - int(sizes[-1]) : end - 1]
+        return self.parse(data, line, frame)
+
+    def parse(self, data: bytes, line: int, frame: int) -> Document:
+        """Parse a line of a frame. Raises DataLoss when it is not a document."""
+        try:
+            return replace(parse_line(data, self.name, line), frame=frame)
+        except BadLineError as error:
+            offset = int(self.index.frames["offset"][frame])
+            raise DataLoss(self.name, offset, f"line {line} {error},") from None
+
+    def sizes(self, frame: int) -> npt.NDArray[np.uint32]:
+        """Sizes of a frame's texts in UTF-8 bytes."""
+        return self._column(self.index.text_bytes, frame)
+
+    def _column(self, column: npt.NDArray[np.uint32], frame: int) -> npt.NDArray[np.uint32]:
+        first = int(self.index.frames["first_line"][frame])
+        return column[first : first + int(self.index.frames["documents"][frame])]
+
+    def _decode(self, frame: int, *, text: bool) -> bytes:
+        data = self.compressed(frame, text=text)
+        record = self.index.frames[frame]
+        size = int(record["text_bytes" if text else "jsonl_bytes"])
+        offset = int(record["text_offset" if text else "offset"])
+        try:
+            # A bomb is refused before any memory is asked for.
+            honest = size <= _MAX_FRAME_BYTES and zstandard.frame_content_size(data) == size
+            blob = self._decoder.decompress(data) if honest else b""
+        except zstandard.ZstdError as error:
+            raise DamagedFrame(self.name, frame, offset, f"is damaged ({error})") from None
+        if not honest:
+            raise DamagedFrame(self.name, frame, offset, "is not of the size that its index says")
+        return blob
+
+
+def cut(blob: bytes, ends: Sequence[int]) -> list[bytes]:
+    """Cut `blob` where its parts end."""
+    parts, start = [], 0
+    for end in ends:
+        parts.append(blob[start:end])
+        start = end
+    return parts

@@ -1,0 +1,119 @@
+"""The units of a plan cut into chunks from whose cursors a stream goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from services.corpus import place as places
+from services.corpus.cursor import CursorCodec
+from services.corpus.frames import DamagedFrame, FrameReader
+from services.corpus.place import Place
+from services.corpus.plan import Plan
+from services.corpus.reader import Item
+from services.corpus.stream import Chunk, Limits, cut_items
+from services.corpus.unit_reader import UnitReader
+
+Damage = tuple[DamagedFrame, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FramePart:
+    """A frame as it is stored, or a part of it; `first` says that its data begins here."""
+
+    shard: FrameReader
+    frame: int
+    data: bytes
+    first: bool
+    continues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FrameChunk:
+    """Frames of a unit, or some of them; the last chunk of the unit has `cursor` and `order`."""
+
+    cursor: bytes
+    parts: tuple[FramePart, ...]
+    order: Sequence[int]
+    damaged: tuple[Damage, ...] = ()
+
+
+def frame_chunks(
+    units: UnitReader, plan: Plan, codec: CursorCodec, place: Place, fragment_bytes: int
+) -> Generator[FrameChunk | None, None, None]:
+    """Pass the stored frames of a rank's units on, at most `fragment_bytes` of them a chunk.
+
+    Raises DamagedFrame as `units` does.
+    """
+    while (next_unit := places.head(place, plan.units)) is not None:
+        number, taken = next_unit
+        place = places.through(place)
+        if taken >= plan.counts[number]:
+            yield None
+            continue
+        found, order = units.compressed(number, taken)
+        damaged, units.damaged = tuple(units.damaged), []
+        parts = _parts(found, fragment_bytes)
+        group = next(parts, ())
+        for following in parts:
+            yield FrameChunk(b"", group, ())
+            group = following
+        places_of = [] if order is None else order.tolist()
+        yield FrameChunk(codec.encode(place), group, places_of, damaged)
+
+
+def document_chunks(
+    units: UnitReader,
+    plan: Plan,
+    codec: CursorCodec,
+    place: Place,
+    *,
+    jsonl: bool,
+    limits: Limits,
+) -> Generator[Chunk | None, None, None]:
+    """Deliver the documents, or with `jsonl` the lines, of a rank's units.
+
+    Raises DamagedFrame as `units` does, and as `stream.cut_items` does, after everything before.
+    """
+    for chunk in cut_items(_items(units, plan, place, jsonl=jsonl), codec, limits):
+        if chunk is not None and units.damaged:
+            yield replace(chunk, damaged=tuple(units.damaged))
+            units.damaged = []
+        else:
+            yield chunk
+    if units.damaged:
+        yield Chunk(b"", damaged=tuple(units.damaged))
+
+
+def _items(units: UnitReader, plan: Plan, place: Place, *, jsonl: bool) -> Iterator[Item | None]:
+    while (next_unit := places.head(place, plan.units)) is not None:
+        number, taken = next_unit
+        for after, line, shard, position, frame in units.lines(number, taken):
+            here = places.after(place, plan.counts, after - taken)
+            document = None if jsonl else shard.parse(line[:-1], position, frame)
+            yield Item(document, line if jsonl else b"", here)
+        place = places.through(place)
+        yield None
+
+
+def _parts(
+    found: Sequence[tuple[FrameReader, int, bytes]], limit: int
+) -> Iterator[tuple[FramePart, ...]]:
+    """Group frames so that none of the groups has more than `limit` bytes of data."""
+    group: list[FramePart] = []
+    room = limit
+    for shard, frame, data in found:
+        start = 0
+        while True:
+            piece = data[start : start + room]
+            end = start + len(piece)
+            if piece or not data:
+                group.append(FramePart(shard, frame, piece, start == 0, end < len(data)))
+            room -= len(piece)
+            start = end
+            if start >= len(data):
+                break
+            yield tuple(group)
+            group, room = [], limit
+    if group:
+        yield tuple(group)

@@ -81,6 +81,10 @@ class DataLoss(AssayError):
         self.offset = offset
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type[DataLoss], tuple[str, int, str]]:
+        # So that it comes whole out of a process that reads shards.
+        return DataLoss, (self.shard, self.offset, self.problem)
+
 
 class Overloaded(AssayError):
     """The server cannot take the work now; try again in `retry_after` seconds."""

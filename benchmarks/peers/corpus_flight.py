@@ -50,7 +50,7 @@ def batches(shard: str, limit_bytes: int) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch([pa.array(texts, pa.binary())], schema=_SCHEMA)
 
 
-class Server(flight.FlightServerBase):
+class Server(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow publishes no types
     """Answers every ticket with all of the texts."""
 
     def __init__(self, shard: str, mode: str, limit_bytes: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from rich.table import Table
 
+from services.cli import corpus_index
 from services.cli.arguments import (
     LOCAL_CORPUS,
     add_json,
@@ -37,6 +38,7 @@ def add_parser(commands: Any) -> None:
     _add_stream(actions)
     _add_describe(actions)
     _add_benchmark(actions)
+    corpus_index.add_parsers(actions)
 
 
 def _add_stream(actions: Any) -> None:

@@ -104,7 +104,7 @@ async def read(
 
 
 PASSES = pb.Mixture(passes=pb.SubsetWeights(by_subset={"ArXiv": 1.5, "Github": 1}))
-SELECTIONS = st.builds(
+SELECTIONS: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     seed=st.none() | st.integers(0, 2**64 - 1),
     subsets=st.sampled_from([(), ("Github",), ("Books3", "ArXiv")]),
@@ -181,7 +181,8 @@ def event_loop_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     entry = {"path": str(indexed), "kind": "sample"}
     monkeypatch.setenv("ASSAY_CORPUS_CORPORA", json.dumps({"c": entry}))
     loop = asyncio.new_event_loop()
-    chosen = CorpusSettings(port=0, health_port=0, metrics_port=0)
+    ports: dict[str, Any] = {"port": 0, "health_port": 0, "metrics_port": 0}
+    chosen = CorpusSettings(**ports)
 
     async def start() -> Client:
         server = build_server(chosen, build_service(chosen))

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.corpus.corpus import Corpus
-from services.corpus.cursor import CursorCodec
+from services.corpus.cursor import CursorCodec, Position
 from services.corpus.documents import Document, parse_line
+from services.corpus.place import Place
 from services.corpus.selection import Selection
 from services.corpus.stream import MAX_META_BYTES, Chunk, Limits, chunks
 from services.errors import AssayError, DataLoss, InvalidArgument, TooLarge
@@ -72,7 +73,7 @@ def _stream(
         corpus.shards,
         selection,
         codec,
-        position=codec.decode(cursor) if cursor else None,
+        position=_position(codec, cursor),
         jsonl=jsonl,
         limits=Limits(chunk_bytes=sizes[0], fragment_bytes=sizes[1]),
     ):
@@ -262,15 +263,20 @@ def test_a_meta_that_fits_in_no_message_is_refused_with_a_way_out(tmp_path: Path
     assert len(list(corpus.documents(corpus.resolve(Selection())))) == 2
 
 
+def _position(codec: CursorCodec, cursor: bytes) -> Position | None:
+    position = codec.decode(cursor) if cursor else None
+    assert not isinstance(position, Place)
+    return position
+
+
 def test_cursors_that_name_no_place_are_refused(corpus: Corpus) -> None:
     selection = corpus.resolve(Selection(splits=("val",)))
     codec = CursorCodec(corpus.ref.digest, selection.digests())
-    position = codec.decode(_stream(corpus, selection).cursors[0])
     for shard, number, problem in (
         ("test.jsonl.zst", 0, "not in the selection"),
         ("val.jsonl.zst", 26, "names line 26 of val.jsonl.zst, which has 25"),
     ):
-        place = type(position)(shard, number, 1, 0)
+        place = Position(shard, number, 1, 0)
         with pytest.raises(InvalidArgument, match=problem):
             list(chunks(corpus.shards, selection, codec, position=place))
 

@@ -121,6 +121,11 @@ class CorpusServer(
         raise NotImplementedError
         yield
 
+    async def GetDocuments(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.GetDocumentsRequest, context: Context
+    ) -> corpus_pb2.GetDocumentsResponse:
+        raise NotImplementedError
+
     async def ListCorpora(  # noqa: N802  # the contract's name
         self, request: corpus_pb2.ListCorporaRequest, context: Context
     ) -> corpus_pb2.ListCorporaResponse:

@@ -11,6 +11,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -105,6 +106,10 @@ class _Writer:
         self._text_bytes, self._line_bytes, self._hashes = array("I"), array("I"), array("Q")
 
     def run(self, progress: Progress) -> Index:
+        with closing(self._shard), closing(self._texts):
+            return self._run(progress)
+
+    def _run(self, progress: Progress) -> Index:
         source = _file_fact(self._source)
         done = self._resume(source)
         stamp = np.frombuffer(bytes.fromhex(source.digest.removeprefix("sha256:")), np.uint8)
@@ -264,47 +269,59 @@ class _Output:
     def __init__(self, final: Path) -> None:
         self._final = final
         self._partial = final.with_name(final.name + _PARTIAL)
-        self._file: BinaryIO
+        self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
         self._size = 0
+
+    @property
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            raise ValueError("begin() comes first")
+        return self._file
 
     def size_on_disk(self) -> int:
         return self._partial.stat().st_size if self._partial.exists() else 0
 
     def begin(self, size: int) -> None:
         """Go on after the first `size` bytes of what is there."""
-        self._file = self._partial.open("r+b" if size else "w+b")
-        self._file.truncate(size)
+        self._file = file = self._partial.open("r+b" if size else "w+b")
+        file.truncate(size)
         while self._size < size:
-            data = self._file.read(min(_HASH_READ_BYTES, size - self._size))
+            data = file.read(min(_HASH_READ_BYTES, size - self._size))
             self._digest.update(data)
             self._size += len(data)
 
     def append(self, data: bytes) -> tuple[int, int, int]:
         """Write; return offset, size and XXH3-64."""
         offset = self._size
-        self._file.write(data)
+        self._opened.write(data)
         self._digest.update(data)
         self._size += len(data)
         return offset, len(data), xxhash.xxh3_64_intdigest(data)
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._file.fileno(), size, offset)
+        return os.pread(self._opened.fileno(), size, offset)
 
     def flush(self) -> None:
-        self._file.flush()
+        self._opened.flush()
 
     def end(self) -> FileFact:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        self._opened.close()
         return FileFact(self._size, f"sha256:{self._digest.hexdigest()}")
+
+    def close(self) -> None:
+        if self._file is not None:
+            # What could not be written to a full disk is made again by the next run.
+            with suppress(OSError):
+                self._file.close()
 
     def publish(self) -> None:
         self._partial.replace(self._final)
 
     def discard(self) -> None:
-        self._file.close()
+        self.close()
         self._partial.unlink(missing_ok=True)
 
 

@@ -1,0 +1,99 @@
+"""`assay corpus index` and `verify`: make a corpus quick to read anywhere, and prove it whole."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from services.cli.arguments import count
+from services.cli.console import OUT, note
+from services.cli.exits import Exit
+
+
+def add_parsers(actions: Any) -> None:
+    """Adds both actions to `assay corpus`."""
+    parser: argparse.ArgumentParser = actions.add_parser(
+        "index",
+        help="re-frame shards, so that they stream shuffled, by rank and from any place",
+        description=(
+            "Writes every shard of SOURCE again to the directory of --out: plain .jsonl.zst that "
+            "any reader takes, in many small frames of one subset each, with an index and the "
+            "texts alone beside it. SOURCE is left as it is. A run that was killed goes on where "
+            "it was. Serve the new directory instead of SOURCE."
+        ),
+        epilog="example: assay corpus index pile --out pile-indexed",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="directory with train/NN.jsonl.zst, ...")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write to")
+    parser.add_argument(
+        "--jobs",
+        type=count,
+        default=0,
+        metavar="N",
+        help="shards at a time; one a processor",
+    )
+    parser.add_argument("--level", type=count, default=3, metavar="N", help="zstd level, 3 without")
+    parser.add_argument(
+        "--no-text",
+        action="store_true",
+        help="without the texts alone: half of the space, and slower to read",
+    )
+    parser.set_defaults(run=index)
+    parser = actions.add_parser(
+        "verify",
+        help="prove that an indexed corpus holds every byte of its source",
+        epilog="example: assay corpus verify pile pile-indexed",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="directory that was indexed")
+    parser.add_argument("out", metavar="DIR", help="directory that was written")
+    parser.set_defaults(run=verify)
+
+
+async def index(arguments: argparse.Namespace) -> Exit:
+    """Indexes a corpus."""
+    from services.corpus.index.job import Options, index_corpus  # noqa: PLC0415  the corpus extra
+
+    begun = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        seconds = time.monotonic() - begun
+        note(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {done / 1e6 / seconds:,.1f} MB/s")
+
+    shards = await asyncio.to_thread(
+        lambda: index_corpus(
+            Path(arguments.source),
+            Path(arguments.out),
+            Options(arguments.level, not arguments.no_text),
+            jobs=arguments.jobs or len(os.sched_getaffinity(0)),
+            progress=progress,
+        )
+    )
+    for shard in shards:
+        state = "indexed" if shard.fresh else "was there"
+        OUT.print(
+            f"{shard.path}: {state}, {shard.documents:,} documents in {shard.frames:,} frames, "
+            f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes",
+            markup=False,
+            soft_wrap=True,
+        )
+    return Exit.DONE
+
+
+async def verify(arguments: argparse.Namespace) -> Exit:
+    """Compares an indexed corpus with its source."""
+    from services.corpus.index.verify import verify as verify_shard  # noqa: PLC0415
+    from services.corpus.layout import find_shards  # noqa: PLC0415
+
+    for shard in find_shards(Path(arguments.source)):
+        found = await asyncio.to_thread(verify_shard, shard.file, shard.path, Path(arguments.out))
+        OUT.print(
+            f"{shard.path}: {found.documents:,} documents in {found.frames:,} frames are, byte for "
+            f"byte, those of the source ({found.jsonl_bytes:,} bytes of jsonl)",
+            markup=False,
+            soft_wrap=True,
+        )
+    return Exit.DONE

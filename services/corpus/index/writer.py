@@ -187,9 +187,13 @@ class _Writer:
 
     def _check_done(self, record: tuple[int, ...], lines: bytes) -> None:
         """See that a frame of an earlier run is what this one would have made."""
-        frame = self._shard.read(record[0], record[5])
+        frame, texts = (
+            self._shard.read(record[0], record[5]),
+            self._texts.read(record[1], record[7]),
+        )
         try:
             same = zstandard.ZstdDecompressor().decompress(frame) == lines
+            same = same and (not texts or xxhash.xxh3_64_intdigest(texts) == record[4])
         except zstandard.ZstdError:
             same = False
         if not same:

@@ -100,30 +100,6 @@ CORPUS_KIND_REFERENCE: CorpusKind.ValueType  # 3
 """Other text in the same form, a stand-in."""
 Global___CorpusKind: _TypeAlias = CorpusKind  # noqa: Y015
 
-class _Availability:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _AvailabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Availability.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    AVAILABILITY_UNSPECIFIED: _Availability.ValueType  # 0
-    """Not known."""
-    AVAILABILITY_PUBLISHED: _Availability.ValueType  # 1
-    """Its sources are still published."""
-    AVAILABILITY_WITHDRAWN: _Availability.ValueType  # 2
-    """Taken down; streamed only when it is asked for by name."""
-
-class Availability(_Availability, metaclass=_AvailabilityEnumTypeWrapper):
-    """Whether a subset can still be had from where it was published."""
-
-AVAILABILITY_UNSPECIFIED: Availability.ValueType  # 0
-"""Not known."""
-AVAILABILITY_PUBLISHED: Availability.ValueType  # 1
-"""Its sources are still published."""
-AVAILABILITY_WITHDRAWN: Availability.ValueType  # 2
-"""Taken down; streamed only when it is asked for by name."""
-Global___Availability: _TypeAlias = Availability  # noqa: Y015
-
 class _Delivery:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -303,8 +279,8 @@ class Selection(_message.Message):
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these subsets. Empty: every subset that has not been withdrawn (DescribeCorpus says which
-        have been); a withdrawn one is only delivered when it is named here.
+        """Only these subsets. Empty: every subset that has not been withdrawn, as Books3 has been
+        by its publisher; a withdrawn one is only delivered when it is named here.
         """
 
     @_builtins.property
@@ -557,7 +533,6 @@ class DescribeCorpusResponse(_message.Message):
     TEXT_BYTES_FIELD_NUMBER: _builtins.int
     DOCUMENTS_WITHOUT_SUBSET_FIELD_NUMBER: _builtins.int
     DUPLICATE_DOCUMENTS_FIELD_NUMBER: _builtins.int
-    DISTANCE_FIELD_NUMBER: _builtins.int
     kind: Global___CorpusKind.ValueType
     """How it relates to the corpus that it is named after."""
     source: _builtins.str
@@ -588,13 +563,6 @@ class DescribeCorpusResponse(_message.Message):
         counts.
         """
 
-    @_builtins.property
-    def distance(self) -> Global___ShareDistance:
-        """How far the subsets' shares are from the published weights: the total variation distance, half
-        the sum of |share - weight| over all subsets of both, in [0, 1]. Absent when none of the subsets
-        is published.
-        """
-
     def __init__(
         self,
         *,
@@ -608,43 +576,14 @@ class DescribeCorpusResponse(_message.Message):
         text_bytes: _builtins.int = ...,
         documents_without_subset: _builtins.int = ...,
         duplicate_documents: _builtins.int = ...,
-        distance: Global___ShareDistance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "distance", b"distance", "license", b"license"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "license", b"license"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "distance", b"distance", "documents", b"documents", "documents_without_subset", b"documents_without_subset", "duplicate_documents", b"duplicate_documents", "kind", b"kind", "license", b"license", "shards", b"shards", "source", b"source", "subsets", b"subsets", "text_bytes", b"text_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "documents_without_subset", b"documents_without_subset", "duplicate_documents", b"duplicate_documents", "kind", b"kind", "license", b"license", "shards", b"shards", "source", b"source", "subsets", b"subsets", "text_bytes", b"text_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeCorpusResponse: _TypeAlias = DescribeCorpusResponse  # noqa: Y015
-
-@_typing.final
-class ShareDistance(_message.Message):
-    """Distance between the shares here and the published weights."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOTAL_VARIATION_FIELD_NUMBER: _builtins.int
-    INTERVAL_FIELD_NUMBER: _builtins.int
-    total_variation: _builtins.float
-    """Total variation distance."""
-    @_builtins.property
-    def interval(self) -> _common_pb2.Interval:
-        """Interval of it when the documents here are taken for a random sample: resampled by document."""
-
-    def __init__(
-        self,
-        *,
-        total_variation: _builtins.float = ...,
-        interval: _common_pb2.Interval | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "total_variation", b"total_variation"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ShareDistance: _TypeAlias = ShareDistance  # noqa: Y015
 
 @_typing.final
 class Shard(_message.Message):
@@ -703,8 +642,6 @@ class SubsetInfo(_message.Message):
     TEXT_BYTES_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
-    COMPRESSION_RATIO_FIELD_NUMBER: _builtins.int
-    RIGHTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`meta.pile_set_name` of its documents."""
     documents: _builtins.int
@@ -713,15 +650,9 @@ class SubsetInfo(_message.Message):
     """UTF-8 bytes of text here."""
     share: _builtins.float
     """`text_bytes` over the corpus's, in [0, 1]."""
-    compression_ratio: _builtins.float
-    """Size of its jsonl here over the size of its compressed frames; 0 where the shards have no index."""
     @_builtins.property
     def published(self) -> Global___PublishedSubset:
         """Published figures. Absent for a subset that the publication does not list."""
-
-    @_builtins.property
-    def rights(self) -> Global___SubsetRights:
-        """What is known about the rights in its texts. Absent for a subset that is not one of the Pile's."""
 
     def __init__(
         self,
@@ -731,50 +662,14 @@ class SubsetInfo(_message.Message):
         text_bytes: _builtins.int = ...,
         share: _builtins.float = ...,
         published: Global___PublishedSubset | None = ...,
-        compression_ratio: _builtins.float = ...,
-        rights: Global___SubsetRights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["published", b"published", "rights", b"rights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["published", b"published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compression_ratio", b"compression_ratio", "documents", b"documents", "name", b"name", "published", b"published", "rights", b"rights", "share", b"share", "text_bytes", b"text_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "name", b"name", "published", b"published", "share", b"share", "text_bytes", b"text_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubsetInfo: _TypeAlias = SubsetInfo  # noqa: Y015
-
-@_typing.final
-class SubsetRights(_message.Message):
-    """What is known about the rights in a subset's texts. No legal advice."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LICENSE_FIELD_NUMBER: _builtins.int
-    AVAILABILITY_FIELD_NUMBER: _builtins.int
-    COPYRIGHTED_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    license: _builtins.str
-    """The licence or its absence, in a few words."""
-    availability: Global___Availability.ValueType
-    """Whether it can still be had from where it was published."""
-    copyrighted: _builtins.bool
-    """True for the five that SUBSET_PRESET_UNCOPYRIGHTED leaves out."""
-    source: _builtins.str
-    """Where that is said."""
-    def __init__(
-        self,
-        *,
-        license: _builtins.str = ...,
-        availability: Global___Availability.ValueType = ...,
-        copyrighted: _builtins.bool = ...,
-        source: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "copyrighted", b"copyrighted", "license", b"license", "source", b"source"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SubsetRights: _TypeAlias = SubsetRights  # noqa: Y015
 
 @_typing.final
 class PublishedSubset(_message.Message):

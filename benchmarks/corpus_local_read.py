@@ -1,0 +1,228 @@
+"""Compares reading a shard from the local disk to documents with other loaders, on one core.
+
+    python benchmarks/corpus_local_read.py [--rounds N] [--megabytes N]
+
+Needs the real documents (ASSAY_TEST_DATA): a shard of them is made by repetition, once, and
+indexed. Every side makes a bytes object of each text; peers run in environments of their own. Timed
+rounds alternate; figures are medians of processor time, start-up left out and shown apart.
+
+Writes benchmarks/results/corpus-local-read.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from services.cli import testdata
+from services.corpus.frames import FrameReader
+from services.corpus.index.format import Index, open_index
+from services.corpus.index.writer import write_index
+from services.corpus.layout import find_shards
+from services.rpc.environment import environment
+
+HERE = Path(__file__).resolve().parent
+NAME = "train/00.jsonl.zst"
+# Where a peer is slow, less of the shard tells as much.
+LIMITS = {"datasets": 40_000_000, "mosaicml": 40_000_000}
+TARGETS = {"lm_dataformat": 2.5, "datasets": 25.0, "mosaicml": 10.0}
+LOOKUPS = 500
+
+
+class Peer:
+    """Loaders in a process of their own."""
+
+    def __init__(self, venv: Path, requirements: str) -> None:
+        python = venv / "bin" / "python"
+        if not python.exists():
+            print(f"making {venv} (a minute, once)")
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+            pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "-r"]
+            subprocess.run([*pip, HERE / "peers" / requirements], check=True)
+        self._process = subprocess.Popen(
+            [python, HERE / "peers" / "corpus_readers.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.versions = self._answer()
+
+    def measure(self, reader: str, shard: Path, limit_bytes: int) -> dict[str, float]:
+        """Time one reader; the first 200 documents are not counted."""
+        request = {"reader": reader, "shard": str(shard), "limit_bytes": limit_bytes, "skip": 200}
+        if self._process.stdin is None:
+            raise SystemExit("the peers' process has no input")
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        answer: dict[str, float] = self._answer()
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _answer(self) -> Any:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise SystemExit("the peers' process ended")
+        return json.loads(line)
+
+
+def make_shard(folder: Path, megabytes: int) -> tuple[Path, Index]:
+    """Return a shard of one frame, as the Pile's are, and the index of its re-framed copy."""
+    source, out = folder / f"{megabytes}.jsonl.zst", folder / f"{megabytes}-indexed"
+    data = testdata.data_dir()
+    if data is None:
+        raise SystemExit("no real documents: set ASSAY_TEST_DATA")
+    if not source.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        decoder, lines = zstandard.ZstdDecompressor(), b""
+        for shard in find_shards(data / "pile"):
+            with shard.file.open("rb") as file:
+                lines += decoder.stream_reader(file).read()
+        partial = source.with_suffix(".partial")
+        compressor = zstandard.ZstdCompressor(level=3)
+        with partial.open("wb") as raw, compressor.stream_writer(raw) as writer:
+            for _ in range(max(1, megabytes * 1_000_000 // len(lines))):
+                writer.write(lines)
+        partial.replace(source)
+    if not (out / "train" / "00.index").exists():
+        write_index(source, NAME, out)
+    return source, open_index(out / "train" / "00.index")
+
+
+def read_texts(frames: FrameReader, limit_bytes: int) -> dict[str, float]:
+    """Time our reader over the frames of texts."""
+    wall, cpu, size = time.perf_counter(), time.process_time(), 0
+    for frame in range(len(frames.index.frames)):
+        size += sum(map(len, frames.texts(frame)))
+        if size >= limit_bytes:
+            break
+    return {
+        "cpu_seconds": time.process_time() - cpu,
+        "wall_seconds": time.perf_counter() - wall,
+        "text_bytes": size,
+    }
+
+
+def look_up(frames: FrameReader, chance: random.Random) -> float:
+    """Time documents at random places; return the median in milliseconds."""
+    seconds = []
+    for _ in range(LOOKUPS):
+        line = chance.randrange(frames.index.documents)
+        begun = time.perf_counter()
+        frames.document(line)
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds) * 1000
+
+
+def zstd_seconds(shard: Path) -> float:
+    """Time `zstd -dc` of the shard of one frame: seconds of processor time."""
+    before = os.times()
+    with Path(os.devnull).open("wb") as nowhere:
+        subprocess.run(["zstd", "-dcq", "--single-thread", shard], check=True, stdout=nowhere)
+    after = os.times()
+    used = after.children_user + after.children_system
+    return used - before.children_user - before.children_system
+
+
+def main() -> None:
+    """Run the rounds and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--megabytes", type=int, default=400)
+    parser.add_argument("--venvs", type=Path, default=HERE.parent / ".venv-peers")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    source, index = make_shard(arguments.venvs / "bench", arguments.megabytes)
+    out = source.with_name(f"{arguments.megabytes}-indexed") / "train"
+    frames = FrameReader(NAME, out / "00.jsonl.zst", out / "00.text.zst", index)
+    peers = Peer(arguments.venvs / "corpus", "corpus.txt")
+    mosaicml = Peer(arguments.venvs / "mosaicml", "mosaicml.txt")
+    whole = int(index.text_bytes.sum(dtype="int64"))
+    readers = ("lm_dataformat", "zstandard + orjson", "datasets", "mosaicml")
+    ours: dict[str, list[float]] = {name: [] for name in (*readers, "zstd -dc")}
+    theirs: dict[str, list[float]] = {name: [] for name in (*readers, "zstd -dc")}
+    starts: dict[str, list[float]] = {name: [] for name in readers}
+    lookups: list[float] = []
+    mosaicml.measure("mosaicml", source, 1_000_000)  # writes its shards
+    for turn in range(arguments.rounds):
+        for name in readers:
+            limit = min(LIMITS.get(name, whole // 2), whole // 2)
+            answer = (mosaicml if name == "mosaicml" else peers).measure(name, source, limit)
+            theirs[name].append(answer["text_bytes"] / answer["cpu_seconds"] / 1e6)
+            starts[name].append(answer["start_seconds"])
+            mine = read_texts(frames, whole // 2)
+            ours[name].append(mine["text_bytes"] / mine["cpu_seconds"] / 1e6)
+        theirs["zstd -dc"].append(whole / zstd_seconds(source) / 1e6)
+        mine = read_texts(frames, whole)
+        ours["zstd -dc"].append(mine["text_bytes"] / mine["cpu_seconds"] / 1e6)
+        lookups.append(look_up(frames, random.Random(turn)))
+        print(f"round {turn + 1} of {arguments.rounds}", flush=True)
+    peers.close()
+    mosaicml.close()
+    rows: list[dict[str, Any]] = []
+    for name in (*readers, "zstd -dc"):
+        mine_, other = statistics.median(ours[name]), statistics.median(theirs[name])
+        row: dict[str, Any] = {
+            "what": "a shard on the local disk to a bytes object a text, one core",
+            "peer": name,
+            "ours": round(mine_, 1),
+            "theirs": round(other, 1),
+            "unit": "MB of text per second of processor time",
+            "ratio": round(mine_ / other, 3),
+            "target": TARGETS.get(name, 0.9 if name == "zstd -dc" else None),
+        }
+        if name in starts:
+            row["their_start_seconds"] = round(statistics.median(starts[name]), 3)
+        rows.append(row)
+        print(f"{name}: {mine_:,.0f} against {other:,.0f} MB/s, {mine_ / other:.2f} times")
+    found = statistics.median(lookups)
+    size = index.header.shard.bytes
+    rows.append(
+        {
+            "what": f"a document at a random place of a shard of {size / 1e6:,.0f} MB, median",
+            "peer": "the target itself",
+            "ours": round(found, 3),
+            "theirs": 0.5,
+            "unit": "ms",
+            "ratio": round(0.5 / found, 3),
+            "target": 1.0,
+        }
+    )
+    print(f"a document at a random place: {found:.3f} ms")
+    machine = environment("zstandard", "orjson", "numpy")
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": f"{machine.cpu}, one of {machine.cpu_count}, load {machine.load:.2f} each",
+        "versions": {
+            "ours": dict(machine.versions),
+            "peer": {**peers.versions, **mosaicml.versions},
+        },
+        "command": f"python benchmarks/corpus_local_read.py {shlex.join(sys.argv[1:])}".strip(),
+        "shard": {
+            "made_by": "repeating the real documents",
+            "compressed_bytes": source.stat().st_size,
+            "text_bytes": whole,
+            "documents": index.documents,
+        },
+        "rows": rows,
+    }
+    file = HERE / "results" / "corpus-local-read.json"
+    file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {file}")
+
+
+if __name__ == "__main__":
+    main()

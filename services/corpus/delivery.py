@@ -28,13 +28,15 @@ def messages(
     codec = CursorCodec(corpus.ref.digest, selection.digests())
     needs_index = (
         selection.ordered
-        or request.HasField("rank")
+        or request.rank.world_size > 1
         or request.resume
         or request.skip_damaged
         or request.delivery == pb.DELIVERY_FRAMES
     )
     if needs_index or not corpus.unindexed(selection):
         return _planned(corpus, selection, request, codec, limits)
+    if request.HasField("rank"):
+        places.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
     if isinstance(position, Place):
         raise PreconditionFailed("cursor: is one of a corpus with an index; start over without it")

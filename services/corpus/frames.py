@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +15,10 @@ import zstandard
 
 from services.corpus.documents import BadLineError, Document, parse_line
 from services.corpus.index.format import Index
-from services.errors import DataLoss
+from services.errors import DataLoss, Unavailable
 
+# The machine has run out of something, and the frame may be whole.
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # The largest line, which may be a frame of its own, and what can stand beside it.
 _MAX_FRAME_BYTES = 1 << 30
 
@@ -65,6 +68,8 @@ class FrameReader:
                 handle = self._handles[text] = os.open(self._files[text], os.O_RDONLY)
             data = os.pread(handle, size, offset)
         except OSError as error:
+            if error.errno in _SHORTAGES:
+                raise Unavailable(f"{self.name}: {error.strerror}") from None
             problem = f"cannot be read ({error.strerror})"
             raise DamagedFrame(self.name, frame, offset, problem) from None
         if xxhash.xxh3_64_intdigest(data) != int(record["text_digest" if text else "digest"]):

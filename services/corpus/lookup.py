@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from services.corpus.corpus import Corpus, Shard
@@ -30,12 +31,13 @@ def find_documents(corpus: Corpus, ids: Sequence[str], max_bytes: int) -> list[D
         if match[1] not in shards:
             raise NotFound("shard", match[1], list(itertools.islice(shards, 10)))
         wanted.setdefault(match[1], []).append(int(match[2]))
+    asked = Counter(ids)
     found: dict[str, Document] = {}
     size = 0
     for path, lines in wanted.items():
         shard = shards[path]
         for document in _indexed(shard, lines) if shard.index else _scanned(shard, lines):
-            size += len(document.text) + len(document.meta)
+            size += (len(document.text) + len(document.meta)) * asked[document.id]
             if size > max_bytes:
                 raise TooLarge("these documents do not fit in a message; ask for fewer at a time")
             found[document.id] = document
@@ -45,15 +47,13 @@ def find_documents(corpus: Corpus, ids: Sequence[str], max_bytes: int) -> list[D
         raise InvalidArgument("ids", f"{error.args[0]!r} is not spelled as ids are") from None
 
 
-def _indexed(shard: Shard, lines: Sequence[int]) -> list[Document]:
+def _indexed(shard: Shard, lines: Sequence[int]) -> Iterator[Document]:
     with closing(shard.open_frames()) as frames:
-        documents = []
-        for line in lines:
+        for line in dict.fromkeys(lines):
             try:
-                documents.append(frames.document(line))
+                yield frames.document(line)
             except IndexError:
                 raise _missing(shard, line) from None
-        return documents
 
 
 def _scanned(shard: Shard, lines: Sequence[int]) -> list[Document]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,22 @@ from services.corpus.documents import Document
 from services.corpus.frames import DamagedFrame, FrameReader
 from services.corpus.plan import Plan, Unit
 
-Stored = tuple[list[tuple[FrameReader, int, bytes]], npt.NDArray[np.int64] | None]
+# Of each stream; two files each.
+_OPEN_SHARDS = 4
+
+
+@dataclass(frozen=True)
+class StoredUnit:
+    """Frames as they are stored, (shard, frame, data), and which of their documents to take.
+
+    `order` is empty for all as they stand. `documents` of the unit are dealt with, and what
+    follows them is `damage`, where there is some.
+    """
+
+    frames: list[tuple[FrameReader, int, bytes]]
+    order: list[int]
+    documents: int
+    damage: DamagedFrame | None
 
 
 class IndexedShard(Protocol):
@@ -44,67 +60,81 @@ class UnitReader:
         self._open.clear()
 
     def shard(self, number: int) -> FrameReader:
-        """Open a shard of the plan, once."""
-        if number not in self._open:
-            self._open[number] = self._shards[number].open_frames()
-        return self._open[number]
+        """Open a shard of the plan. The files of only a few are kept open."""
+        found = self._open.pop(number, None)
+        if found is None:
+            if len(self._open) >= _OPEN_SHARDS:
+                self._open.pop(next(iter(self._open))).close()
+            found = self._shards[number].open_frames()
+        self._open[number] = found
+        return found
 
     def lines(self, number: int, taken: int) -> Iterator[tuple[int, bytes, FrameReader, int, int]]:
-        """Decode what is left of a unit after `taken` documents.
+        """Decode what is left of a unit after `taken` documents, a frame when it is needed.
 
         Yields (documents of the unit taken after this one, line with its newline, shard, line's
         number in it, frame).
         """
         unit = self._plan.unit(number)
         order = unit.order[taken:]
-        decoded: list[list[bytes]] = []
-        for place, (shard, frame) in enumerate(unit.frames):
-            try:
-                decoded.append(self.shard(shard).lines(frame))
-            except DamagedFrame as error:
-                self._pass_over(error, _documents_of(self, unit, place, order))
-                decoded.append([])
-        starts = _starts(self, unit)
-        frame_of = np.searchsorted(starts, order, side="right") - 1
+        starts, frame_of = self._frame_of(unit, order)
+        decoded: dict[int, list[bytes]] = {}
         for after, (index, place) in enumerate(
             zip(order.tolist(), frame_of.tolist(), strict=True), taken + 1
         ):
+            shard, frame = unit.frames[place]
+            if place not in decoded:
+                try:
+                    decoded[place] = self.shard(shard).lines(frame)
+                except DamagedFrame as error:
+                    self._pass_over(error, int((frame_of == place).sum()))
+                    decoded[place] = []
             if decoded[place]:
-                shard, frame = unit.frames[place]
                 reader = self.shard(shard)
                 within = index - int(starts[place])
                 line = int(reader.index.frames["first_line"][frame]) + within
                 yield after, decoded[place][within], reader, line, frame
 
-    def compressed(self, number: int, taken: int) -> Stored:
-        """Read the frames of a unit as they are stored, and which documents to take from them.
-
-        Returns [(shard, frame, data)] and the order, None for all as they stand.
-        """
+    def stored(self, number: int, taken: int) -> StoredUnit:
+        """Read the frames of a unit as they are stored, for what `taken` documents leave."""
         unit = self._plan.unit(number)
         order = unit.order[taken:]
-        starts = _starts(self, unit)
-        frame_of = np.searchsorted(starts, order, side="right") - 1
-        found: list[tuple[FrameReader, int, bytes]] = []
-        kept = np.zeros(len(order), np.int64)  # the first document of each one's frame as sent
+        starts, frame_of = self._frame_of(unit, order)
+        frames: list[tuple[FrameReader, int, bytes]] = []
+        shift = np.zeros(len(order), np.int64)  # from a place in the unit to one in what is sent
         lost = np.zeros(len(order), np.bool_)
-        sent = 0
+        sent, damage = 0, None
         for place, (shard, frame) in enumerate(unit.frames):
             mine = frame_of == place
             if not mine.any():
                 continue
             reader = self.shard(shard)
             try:
-                found.append((reader, frame, reader.compressed(frame, text=reader.has_text(frame))))
+                data = reader.compressed(frame, text=reader.has_text(frame))
             except DamagedFrame as error:
-                self._pass_over(error, int(mine.sum()))
-                lost |= mine
+                if self._skip:
+                    self._pass_over(error, int(mine.sum()))
+                    lost |= mine
+                    continue
+                # Everything that comes before it is delivered yet.
+                damage, end = error, int(np.argmax(mine))
+                order, frame_of = order[:end], frame_of[:end]
+                shift, lost = shift[:end], lost[:end]
                 continue
-            kept[mine] = sent - int(starts[place])
+            frames.append((reader, frame, data))
+            shift[mine] = sent - int(starts[place])
             sent += int(reader.index.frames["documents"][frame])
-        places = (order.astype(np.int64) + kept)[~lost]
+        places = (order.astype(np.int64) + shift)[~lost]
         whole = len(places) == sent and bool((places == np.arange(sent)).all())
-        return found, None if whole else places
+        return StoredUnit(frames, [] if whole else places.tolist(), len(order), damage)
+
+    def _frame_of(
+        self, unit: Unit, order: npt.NDArray[np.uint32]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return where each frame's documents begin in the unit, and the frame of each ordered."""
+        counts = [int(self.shard(s).index.frames["documents"][f]) for s, f in unit.frames]
+        starts = np.cumsum([0, *counts[:-1]])
+        return starts, np.searchsorted(starts, order, side="right") - 1
 
     def _pass_over(self, error: DamagedFrame, documents: int) -> None:
         if not self._skip:
@@ -118,14 +148,3 @@ def documents(shards: Sequence[IndexedShard], plan: Plan) -> Iterator[Document]:
         for number in range(plan.units):
             for _, line, reader, place, frame in units.lines(number, 0):
                 yield reader.parse(line[:-1], place, frame)
-
-
-def _starts(units: UnitReader, unit: Unit) -> npt.NDArray[np.integer]:
-    """Return where each frame's documents begin among those of the unit."""
-    counts = [int(units.shard(s).index.frames["documents"][f]) for s, f in unit.frames]
-    return np.cumsum([0, *counts[:-1]])
-
-
-def _documents_of(units: UnitReader, unit: Unit, place: int, order: npt.NDArray[np.integer]) -> int:
-    starts = _starts(units, unit)
-    return int((np.searchsorted(starts, order, side="right") - 1 == place).sum())

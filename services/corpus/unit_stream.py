@@ -47,19 +47,23 @@ def frame_chunks(
     """
     while (next_unit := places.head(place, plan.units)) is not None:
         number, taken = next_unit
-        place = places.through(place)
-        if taken >= plan.counts[number]:
+        stored = units.stored(number, taken)
+        if stored.damage is not None:
+            place = places.after(place, plan.counts, stored.documents)
+        else:
+            place = places.through(place)
+        if stored.documents:
+            damaged, units.damaged = tuple(units.damaged), []
+            parts = _parts(stored.frames, fragment_bytes)
+            group = next(parts, ())
+            for following in parts:
+                yield FrameChunk(b"", group, ())
+                group = following
+            yield FrameChunk(codec.encode(place), group, stored.order, damaged)
+        else:
             yield None
-            continue
-        found, order = units.compressed(number, taken)
-        damaged, units.damaged = tuple(units.damaged), []
-        parts = _parts(found, fragment_bytes)
-        group = next(parts, ())
-        for following in parts:
-            yield FrameChunk(b"", group, ())
-            group = following
-        places_of = [] if order is None else order.tolist()
-        yield FrameChunk(codec.encode(place), group, places_of, damaged)
+        if stored.damage is not None:
+            raise stored.damage
 
 
 def document_chunks(

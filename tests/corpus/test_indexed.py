@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 import zstandard
 from assay.corpus.v1 import corpus_pb2 as pb
@@ -37,14 +38,14 @@ def documents_of(shard: int) -> list[dict[str, Any]]:
     return found
 
 
-def make_corpus(root: Path) -> Path:
+def make_corpus(root: Path, frame_bytes: int = 1000) -> Path:
     """Three shards, indexed with small frames."""
     for shard, name in enumerate(SHARDS):
         source = root / "source" / name
         source.parent.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(one) + "\n" for one in documents_of(shard))
         source.write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))
-        write_index(source, name, root / "indexed", frame_bytes=1000)
+        write_index(source, name, root / "indexed", frame_bytes=frame_bytes)
     return root / "indexed"
 
 
@@ -312,6 +313,60 @@ def expected_without(root: Path, index: Any) -> list[str]:
             if one.header.subsets[int(frame["subset"])] != "Books3":
                 found += [f"{name}:{frame['first_line'] + i}" for i in range(frame["documents"])]
     return found
+
+
+@pytest.mark.parametrize("seed", [None, 4])
+async def test_what_comes_before_a_damaged_frame_is_delivered(
+    serve: Start, tmp_path: Path, seed: int | None
+) -> None:
+    root = make_corpus(tmp_path, frame_bytes=200)
+    client = await serve({"c": root})
+    selection = pb.Selection(seed=seed, exclude_subsets=["ArXiv"])
+    whole, _ = await read(client, selection=selection)
+    index = open_index(root / "train" / "00.index")
+    assert len(index.frames) > 128
+    hurt = whole[len(whole) // 6][0] if seed is None else whole[len(whole) // 2][0]
+    shard, _, at = hurt.rpartition(":")
+    index = open_index(root / (shard.removesuffix(".jsonl.zst") + ".index"))
+    frame = int(np.searchsorted(index.frames["first_line"], int(at), side="right")) - 1
+    first = int(index.frames["first_line"][frame])
+    lines = range(first, first + int(index.frames["documents"][frame]))
+    lost = {f"{shard}:{line}" for line in lines}
+    before = whole[: next(n for n, one in enumerate(whole) if one[0] in lost)]
+    for column, file in (
+        ("offset", root / shard),
+        ("text_offset", root / shard.replace(".jsonl.zst", ".text.zst")),
+    ):
+        times = file.stat()
+        data = bytearray(file.read_bytes())
+        data[int(index.frames[column][frame]) + 10] ^= 1
+        file.write_bytes(data)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for delivery in (pb.DELIVERY_FRAMES, pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL):
+        request = pb.StreamCorpusRequest(
+            corpus=pb.CorpusRef(name="c"), selection=selection, delivery=delivery
+        )
+        found: list[tuple[str, bytes]] = []
+        lines_found: list[bytes] = []
+        held: list[pb.Frame] = []
+
+        async def follow(
+            request: pb.StreamCorpusRequest = request,
+            found: list[tuple[str, bytes]] = found,
+            lines_found: list[bytes] = lines_found,
+            held: list[pb.Frame] = held,
+        ) -> None:
+            async for chunk in client.corpus.StreamCorpus(request):
+                found += unpack(chunk, held)
+                lines_found += chunk.jsonl.lines.splitlines()
+
+        with pytest.raises(grpc.aio.AioRpcError, match="digest") as refused:
+            await follow()
+        assert refused.value.code() == grpc.StatusCode.DATA_LOSS
+        if delivery == pb.DELIVERY_JSONL:
+            assert len(lines_found) == len(before)
+        else:
+            assert found == before
 
 
 async def test_what_needs_an_index_says_so(serve: Start, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The contract of the corpus service, by version."""
+"""The contract of the corpus service, by version, and `stream`, which follows it for a program."""

@@ -820,7 +820,7 @@ class ResumePoint(_message.Message):
     says whose point it is.
     """
     documents: _builtins.int
-    """Documents that it has taken since."""
+    """Documents of the selection that it has taken since, or that `skip_damaged` passed over."""
     @_builtins.property
     def rank(self) -> Global___Rank:
         """Needed when `cursor` is empty."""

@@ -1,0 +1,207 @@
+"""Documents of a corpus, one after the other, each exactly once, whatever happens to the server.
+
+    from assay.corpus.stream import CorpusStream
+
+    stream = CorpusStream("localhost:50052", "the-pile", rank=0, world_size=8)
+    for document in stream:
+        train(document.text)
+        checkpoint(stream.state_dict())
+
+Frames are decoded here, where `zstandard` is installed (the extra `fast`); without it the server
+decodes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import grpc
+
+from assay.channel import connect_blocking
+from assay.corpus.decode import CAN_DECODE, Batch
+from assay.corpus.v1 import corpus_pb2 as pb
+from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
+
+_VERSION = 1
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+class Document(NamedTuple):
+    """One document. `text` is UTF-8; a lone surrogate is encoded as its three bytes (WTF-8).
+
+    `id` is "<shard>:<line>"; `line` and `frame` count from 0 in the shard.
+    """
+
+    text: bytes
+    subset: str
+    id: str
+    shard: str
+    line: int
+    frame: int
+
+
+class CorpusStream:
+    """Iterates the documents of a selection for one rank.
+
+    `target` is "host:port" or a blocking channel. Goes on by itself after UNAVAILABLE, for at most
+    `patience_seconds` without progress; every other error is raised as grpc.RpcError, and so is
+    FAILED_PRECONDITION where the corpus has no index and `world_size`, a seed or a mixture needs
+    one. Iterating again goes on where the last iteration stopped. Not for several threads.
+    """
+
+    def __init__(
+        self,
+        target: str | grpc.Channel,
+        corpus: str,
+        *,
+        selection: pb.Selection | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        delivery: pb.Delivery.ValueType | None = None,
+        patience_seconds: float = 60.0,
+    ) -> None:
+        self._owned = isinstance(target, str)
+        self._channel = connect_blocking(target) if isinstance(target, str) else target
+        self._stub = pb_grpc.CorpusServiceStub(self._channel)
+        self._corpus = pb.CorpusRef(name=corpus)
+        self._selection = selection or pb.Selection()
+        self._rank, self._world_size = rank, world_size
+        self._delivery = delivery
+        self._patience = patience_seconds
+        self._cursor, self._taken = b"", 0
+        self._resume: list[pb.ResumePoint] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel, if this object made it."""
+        if self._owned:
+            self._channel.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is, as JSON can hold it."""
+        return {
+            "version": _VERSION,
+            "corpus": self._corpus.name,
+            "cursor": base64.b64encode(self._cursor).decode(),
+            "documents": self._taken,
+            "rank": self._rank,
+            "world_size": self._world_size,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken, by the same rank of as many.
+
+        Raises ValueError for a state of another corpus or rank.
+        """
+        own = (self._corpus.name, self._rank, self._world_size)
+        if _owner(state) != own:
+            raise ValueError(
+                f"the state is of {_owner(state)}, this stream of {own}: (corpus, rank, world "
+                "size); resume_from takes the states of all ranks of another world"
+            )
+        self._cursor, self._taken = base64.b64decode(state["cursor"]), state["documents"]
+        self._resume = []
+
+    def resume_from(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on from the states of every rank of an earlier run, of which there may be others.
+
+        The ranks of this run, given the same states, get together what those had left. The server
+        refuses states that are not of every rank.
+        """
+        self._cursor, self._taken = b"", 0
+        self._resume = [
+            pb.ResumePoint(
+                cursor=base64.b64decode(state["cursor"]),
+                documents=state["documents"],
+                rank=pb.Rank(rank=state["rank"], world_size=state["world_size"]),
+            )
+            for state in states
+        ]
+
+    def __iter__(self) -> Iterator[Document]:
+        for batch, first in self._batches():
+            for document in batch.documents()[first:]:
+                self._taken += 1
+                yield Document(*document)
+
+    def texts(self) -> Iterator[list[bytes]]:
+        """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
+        for batch, first in self._batches():
+            texts = batch.texts()[first:]
+            self._taken += len(texts)
+            yield texts
+
+    def _batches(self) -> Iterator[tuple[Batch, int]]:
+        """Yield whole batches, and how many of their documents were taken already."""
+        wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
+        while True:
+            try:
+                for batch, cursor in self._call():
+                    yield batch, 0
+                    self._cursor, self._taken = cursor, 0
+                    wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
+            except grpc.RpcError as error:
+                code = error.code() if isinstance(error, grpc.Call) else None
+                if code is not grpc.StatusCode.UNAVAILABLE or time.monotonic() + wait > deadline:
+                    raise
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+            else:
+                return
+
+    def _call(self) -> Iterator[tuple[Batch, bytes]]:
+        call = self._stub.StreamCorpus(self._request())
+        try:
+            batch = Batch()
+            for chunk in call:
+                batch.add(chunk)
+                if chunk.cursor:
+                    if chunk.WhichOneof("payload") is None and not chunk.damaged:
+                        # Where a world that was dealt anew begins.
+                        self._cursor, self._taken, self._resume = chunk.cursor, 0, []
+                        continue
+                    yield batch, chunk.cursor
+                    batch = Batch()
+        finally:
+            call.cancel()
+
+    def _request(self) -> pb.StreamCorpusRequest:
+        delivery = self._delivery
+        if delivery is None:
+            delivery = pb.DELIVERY_FRAMES if CAN_DECODE else pb.DELIVERY_DOCUMENTS
+        request = pb.StreamCorpusRequest(
+            corpus=self._corpus,
+            selection=self._selection,
+            delivery=delivery,
+        )
+        if self._world_size != 1:
+            request.rank.rank, request.rank.world_size = self._rank, self._world_size
+        if self._resume:
+            request.resume.extend(self._resume)
+        elif self._taken:
+            here = pb.Rank(rank=self._rank, world_size=self._world_size)
+            request.resume.add(cursor=self._cursor, documents=self._taken, rank=here)
+        elif self._cursor:
+            request.cursor = self._cursor
+        return request
+
+
+def _owner(state: dict[str, Any]) -> tuple[str, int, int]:
+    if state.get("version") != _VERSION:
+        raise ValueError(f"the state is of version {state.get('version')}, and this is {_VERSION}")
+    return state["corpus"], state["rank"], state["world_size"]

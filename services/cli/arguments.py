@@ -54,6 +54,14 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-bytes", type=count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
     )
+    parser.add_argument(
+        "--uncopyrighted",
+        action="store_true",
+        help="without Books3, BookCorpus2, OpenSubtitles, YoutubeSubtitles and OpenWebText2",
+    )
+    parser.add_argument(
+        "--seed", type=count, metavar="N", help="shuffle; needs shards with an index"
+    )
 
 
 def shards_inventory(shards: str | None) -> Inventory:

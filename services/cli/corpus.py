@@ -61,6 +61,12 @@ def _add_stream(actions: Any) -> None:
     parser.add_argument(
         "--jsonl", action="store_true", help="print the shards' own lines, byte for byte"
     )
+    parser.add_argument(
+        "--rank", type=count, default=0, metavar="R", help="the part of this rank, from 0"
+    )
+    parser.add_argument(
+        "--world-size", type=count, default=1, metavar="W", help="ranks; more need an index"
+    )
     parser.set_defaults(run=stream)
 
 
@@ -105,6 +111,12 @@ def selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
         exclude_subsets=arguments.exclude_subset,
         max_documents=arguments.max_documents,
         max_bytes=arguments.max_bytes,
+        preset=(
+            corpus_pb2.SUBSET_PRESET_UNCOPYRIGHTED
+            if arguments.uncopyrighted
+            else corpus_pb2.SUBSET_PRESET_UNSPECIFIED
+        ),
+        seed=arguments.seed,
     )
 
 
@@ -117,6 +129,8 @@ async def stream(arguments: argparse.Namespace) -> Exit:
         cursor=position.read_bytes() if position and position.exists() else b"",
         delivery=corpus_pb2.DELIVERY_JSONL if arguments.jsonl else corpus_pb2.DELIVERY_DOCUMENTS,
     )
+    if arguments.world_size != 1 or arguments.rank:
+        request.rank.rank, request.rank.world_size = arguments.rank, arguments.world_size
     out = sys.stdout.buffer
     async with Connection(shards_inventory(arguments.shards)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))

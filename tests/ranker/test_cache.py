@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from services.errors import InternalError, InvalidArgument
+from services.ranker import redis_store
 from services.ranker.cache import Cache, CacheInfo, CacheStatus, MemoryStore, Store
 from services.ranker.redis_store import RedisStore, store_at
 
@@ -64,8 +65,11 @@ async def status(cache: Cache[str], key: str = "key") -> CacheStatus:
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """Both stores: whatever follows holds for either."""
+async def store(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Store]:
+    """Both stores: whatever follows holds for either, however busy the machine is."""
+    monkeypatch.setattr(redis_store, "TIMEOUT", 10.0)
     if request.param == "memory":
         yield MemoryStore()
         return

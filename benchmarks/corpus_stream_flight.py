@@ -27,7 +27,7 @@ from typing import Any
 
 import grpc
 from assay.channel import connect_blocking
-from assay.corpus.stream import CorpusStream
+from assay.corpus import CorpusStream
 
 from benchmarks.corpus_local_read import HERE, make_shard
 from services.rpc.environment import environment

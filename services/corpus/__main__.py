@@ -9,6 +9,7 @@ import grpc
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
 from services.corpus.admin import CorpusAdminService
+from services.corpus.allocator import keep_freed_memory
 from services.corpus.bpb.service import BpbScorer
 from services.corpus.catalog import Catalog, Registration
 from services.corpus.corpus import Kind, License
@@ -63,6 +64,7 @@ def _registrations(settings: CorpusSettings) -> dict[str, Registration]:
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
+    keep_freed_memory()
     settings = load_settings(CorpusSettings)
     return run(settings, build_service(settings))
 

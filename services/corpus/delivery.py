@@ -77,7 +77,7 @@ def _planned(
         yield pb.StreamCorpusResponse(cursor=codec.encode(place))
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
         if request.delivery == pb.DELIVERY_FRAMES:
-            for part in unit_stream.frame_chunks(units, plan, codec, place, limits.fragment_bytes):
+            for part in unit_stream.frame_chunks(units, plan, codec, place, limits):
                 yield replies.frames(part) if part else None
             return
         jsonl = request.delivery == pb.DELIVERY_JSONL

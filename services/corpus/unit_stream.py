@@ -12,7 +12,7 @@ from services.corpus.place import Place
 from services.corpus.plan import Plan
 from services.corpus.reader import Item
 from services.corpus.stream import Chunk, Limits, cut_items
-from services.corpus.unit_reader import UnitReader
+from services.corpus.unit_reader import StoredUnit, UnitReader
 
 Damage = tuple[DamagedFrame, int]
 
@@ -30,7 +30,7 @@ class FramePart:
 
 @dataclass(frozen=True, slots=True)
 class FrameChunk:
-    """Frames of a unit, or some of them; the last chunk of the unit has `cursor` and `order`."""
+    """Frames of some units; the last chunk of a batch of them has `cursor` and `order`."""
 
     cursor: bytes
     parts: tuple[FramePart, ...]
@@ -39,12 +39,13 @@ class FrameChunk:
 
 
 def frame_chunks(
-    units: UnitReader, plan: Plan, codec: CursorCodec, place: Place, fragment_bytes: int
+    units: UnitReader, plan: Plan, codec: CursorCodec, place: Place, limits: Limits
 ) -> Generator[FrameChunk | None, None, None]:
-    """Pass the stored frames of a rank's units on, at most `fragment_bytes` of them a chunk.
+    """Pass the stored frames of a rank's units on, in batches of about `chunk_bytes`.
 
-    Raises DamagedFrame as `units` does.
+    No chunk has more than `fragment_bytes` of them. Raises DamagedFrame as `units` does.
     """
+    batch = _Batch()
     while (next_unit := places.head(place, plan.units)) is not None:
         number, taken = next_unit
         stored = units.stored(number, taken)
@@ -52,18 +53,55 @@ def frame_chunks(
             place = places.after(place, plan.counts, stored.documents)
         else:
             place = places.through(place)
-        if stored.documents:
-            damaged, units.damaged = tuple(units.damaged), []
-            parts = _parts(stored.frames, fragment_bytes)
-            group = next(parts, ())
-            for following in parts:
-                yield FrameChunk(b"", group, ())
-                group = following
-            yield FrameChunk(codec.encode(place), group, stored.order, damaged)
+        batch.add(stored)
+        if batch.bytes >= limits.chunk_bytes or stored.damage is not None:
+            yield from _batch_chunks(batch, codec.encode(place), units, limits.fragment_bytes)
+            batch = _Batch()
         else:
             yield None
         if stored.damage is not None:
             raise stored.damage
+    yield from _batch_chunks(batch, codec.encode(place), units, limits.fragment_bytes)
+
+
+class _Batch:
+    """Stored units put together: their frames, and which of the documents to take."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[FrameReader, int, bytes]] = []
+        self.bytes = self.documents = 0
+        self._whole = True  # all documents of the frames, as they stand
+        self._order: list[int] = []
+        self._held = 0  # documents of the frames
+
+    def add(self, stored: StoredUnit) -> None:
+        held = sum(int(shard.index.frames["documents"][n]) for shard, n, _ in stored.frames)
+        order = stored.order or range(held)
+        self._order.extend(place + self._held for place in order)
+        self._whole = self._whole and not stored.order
+        self._held += held
+        self.frames += stored.frames
+        self.documents += stored.documents
+        self.bytes += sum(len(data) for _, _, data in stored.frames)
+
+    @property
+    def order(self) -> list[int]:
+        """Indices into the documents of the frames; empty for all as they stand."""
+        return [] if self._whole else self._order
+
+
+def _batch_chunks(
+    batch: _Batch, cursor: bytes, units: UnitReader, fragment_bytes: int
+) -> Iterator[FrameChunk]:
+    if not batch.documents:
+        return
+    damaged, units.damaged = tuple(units.damaged), []
+    parts = _parts(batch.frames, fragment_bytes)
+    group = next(parts, ())
+    for following in parts:
+        yield FrameChunk(b"", group, ())
+        group = following
+    yield FrameChunk(cursor, group, batch.order, damaged)
 
 
 def document_chunks(

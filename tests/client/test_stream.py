@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect_blocking
-from assay.corpus.stream import CorpusStream
+from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
-from tests.corpus.test_indexed import make_corpus
-
-
-class Server:
-    """A corpus server in a process of its own, at one port for good."""
-
-    def __init__(self, root: Path, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        corpora = {"c": {"path": str(root / "indexed"), "kind": "sample"}}
-        corpora["plain"] = {"path": str(root / "source"), "kind": "sample"}
-        self._environment = {
-            **os.environ,
-            "ASSAY_HOME": str(home),
-            "ASSAY_CORPUS_CORPORA": json.dumps(corpora),
-            "ASSAY_CORPUS_PORT": self.address.rpartition(":")[2],
-            "ASSAY_CORPUS_HEALTH_PORT": "0",
-            "ASSAY_CORPUS_METRICS_PORT": "0",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "services.corpus"],
-            env=self._environment,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    root = tmp_path_factory.mktemp("corpus")
-    make_corpus(root)
-    started = Server(root, root / "home")
-    started.start()
-    with connect_blocking(started.address) as channel:
-        grpc.channel_ready_future(channel).result(timeout=60)
-    yield started
-    started.kill()
+from tests.client.conftest import Server
 
 
 def ids(stream: CorpusStream, count: int | None = None) -> list[str]:

@@ -116,7 +116,8 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     """
     DELIVERY_FRAMES: _Delivery.ValueType  # 3
     """Compressed frames as they are stored, which costs the server next to nothing: the client
-    decodes them. assay.corpus.stream does. Needs an index. `chunk_bytes` has no effect.
+    decodes them. assay.corpus.stream does. Needs an index. A chunk ends with the frame that brings
+    it to `chunk_bytes`.
     """
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
@@ -132,7 +133,8 @@ parsed only where the selection's subsets or `max_bytes` need to know what is in
 """
 DELIVERY_FRAMES: Delivery.ValueType  # 3
 """Compressed frames as they are stored, which costs the server next to nothing: the client
-decodes them. assay.corpus.stream does. Needs an index. `chunk_bytes` has no effect.
+decodes them. assay.corpus.stream does. Needs an index. A chunk ends with the frame that brings
+it to `chunk_bytes`.
 """
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
 
@@ -755,7 +757,8 @@ class StreamCorpusRequest(_message.Message):
     def resume(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResumePoint]:
         """Positions of every rank of an earlier run, in any order, to go on from with the ranks of this
         one, of which there may be more or fewer: together they get each document that those have not
-        got. The first chunk then has a cursor and nothing else. A single point of the same rank goes on as `cursor` does, which must be empty then.
+        got. The first chunk then has a cursor and nothing else. A single point of the same rank goes
+        on as `cursor` does, which must be empty then.
         """
 
     def __init__(

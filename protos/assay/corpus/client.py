@@ -1,34 +1,63 @@
 """Documents of a corpus, one after the other, each exactly once, whatever happens to the server.
 
-    from assay.corpus.stream import CorpusStream
+    from assay.corpus import stream
 
-    stream = CorpusStream("localhost:50052", "the-pile", rank=0, world_size=8)
-    for document in stream:
+    documents = stream("localhost:50052", "the-pile", seed=7, rank=0, world_size=8)
+    for document in documents:
         train(document.text)
-        checkpoint(stream.state_dict())
+        checkpoint(documents.state_dict())
 
-Frames are decoded here, where `zstandard` is installed (the extra `fast`); without it the server
-decodes them.
+Frames are decoded here, in a thread a little ahead of the program, where `zstandard` is installed
+(the extra `fast`); without it the server decodes them.
 """
 
 from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
 import grpc
 
 from assay.channel import connect_blocking
+from assay.corpus.ahead import Ahead
 from assay.corpus.decode import CAN_DECODE, Batch
+from assay.corpus.selection import SelectionOptions, select
 from assay.corpus.v1 import corpus_pb2 as pb
 from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
 _VERSION = 1
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
+# Of frames as they are stored: large enough that what a message costs by itself does not count.
+_CHUNK_BYTES = 1 << 20
+# Batches that are decoded before they are asked for.
+_AHEAD = 2
+
+T = TypeVar("T")
+
+
+def stream(
+    target: str | grpc.Channel,
+    corpus: str,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    patience_seconds: float = 60.0,
+    **selection: Unpack[SelectionOptions],
+) -> CorpusStream:
+    """Follow the documents of `corpus` that `selection` names; see CorpusStream and `select`."""
+    return CorpusStream(
+        target,
+        corpus,
+        selection=select(**selection),
+        rank=rank,
+        world_size=world_size,
+        patience_seconds=patience_seconds,
+    )
 
 
 class Document(NamedTuple):
@@ -134,27 +163,32 @@ class CorpusStream:
         ]
 
     def __iter__(self) -> Iterator[Document]:
-        for batch, first in self._batches():
-            for document in batch.documents()[first:]:
+        for documents in self._batches(lambda batch: list(map(Document._make, batch.documents()))):
+            for document in documents:
                 self._taken += 1
-                yield Document(*document)
+                yield document
 
     def texts(self) -> Iterator[list[bytes]]:
         """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
-        for batch, first in self._batches():
-            texts = batch.texts()[first:]
+        for texts in self._batches(Batch.texts):
             self._taken += len(texts)
             yield texts
 
-    def _batches(self) -> Iterator[tuple[Batch, int]]:
-        """Yield whole batches, and how many of their documents were taken already."""
+    def _batches(self, decode: Callable[[Batch], T]) -> Iterator[T]:
+        """Yield decoded batches, whatever happens to the server between them."""
         wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
         while True:
             try:
-                for batch, cursor in self._call():
-                    yield batch, 0
-                    self._cursor, self._taken = cursor, 0
-                    wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
+                call = self._stub.StreamCorpus(self._request())
+                with closing(Ahead(_decoded(call, decode), _AHEAD, call.cancel)) as batches:
+                    for batch, cursor in batches:
+                        if batch is None:
+                            # Where a world that was dealt anew begins.
+                            self._resume = []
+                        else:
+                            yield batch
+                        self._cursor, self._taken = cursor, 0
+                        wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
             except grpc.RpcError as error:
                 code = error.code() if isinstance(error, grpc.Call) else None
                 if code is not grpc.StatusCode.UNAVAILABLE or time.monotonic() + wait > deadline:
@@ -164,22 +198,6 @@ class CorpusStream:
             else:
                 return
 
-    def _call(self) -> Iterator[tuple[Batch, bytes]]:
-        call = self._stub.StreamCorpus(self._request())
-        try:
-            batch = Batch()
-            for chunk in call:
-                batch.add(chunk)
-                if chunk.cursor:
-                    if chunk.WhichOneof("payload") is None and not chunk.damaged:
-                        # Where a world that was dealt anew begins.
-                        self._cursor, self._taken, self._resume = chunk.cursor, 0, []
-                        continue
-                    yield batch, chunk.cursor
-                    batch = Batch()
-        finally:
-            call.cancel()
-
     def _request(self) -> pb.StreamCorpusRequest:
         delivery = self._delivery
         if delivery is None:
@@ -188,6 +206,7 @@ class CorpusStream:
             corpus=self._corpus,
             selection=self._selection,
             delivery=delivery,
+            chunk_bytes=_CHUNK_BYTES if delivery == pb.DELIVERY_FRAMES else 0,
         )
         if self._world_size != 1:
             request.rank.rank, request.rank.world_size = self._rank, self._world_size
@@ -199,6 +218,19 @@ class CorpusStream:
         elif self._cursor:
             request.cursor = self._cursor
         return request
+
+
+def _decoded(
+    chunks: Iterator[pb.StreamCorpusResponse], decode: Callable[[Batch], T]
+) -> Iterator[tuple[T | None, bytes]]:
+    """Put chunks together up to each cursor; None stands for a cursor that nothing precedes."""
+    batch = Batch()
+    for chunk in chunks:
+        batch.add(chunk)
+        if chunk.cursor:
+            empty = chunk.WhichOneof("payload") is None and not chunk.damaged
+            yield None if empty else decode(batch), chunk.cursor
+            batch = Batch()
 
 
 def _owner(state: dict[str, Any]) -> tuple[str, int, int]:

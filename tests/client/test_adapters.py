@@ -14,7 +14,7 @@ pytestmark = pytest.mark.torch
 
 torch_data = pytest.importorskip("torch.utils.data", reason="torch is not installed")
 stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="needs the extra adapters")
-datasets = pytest.importorskip("datasets", reason="needs the extra adapters")
+nodes = pytest.importorskip("datasets.distributed", reason="needs the extra adapters")
 
 
 def everything(server: Server, **options: Any) -> list[str]:
@@ -33,7 +33,6 @@ def test_a_dataset_of_one_process(server: Server) -> None:
         CorpusDataset(server.address, "c", sede=5)  # type: ignore[call-arg]  # meant
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata's own call of torch
 def test_a_loader_with_workers_goes_on_from_its_state(server: Server) -> None:
     """Stopped in the middle, in another loader, every document once, in the same batches."""
@@ -71,11 +70,10 @@ def test_hugging_face_rows(server: Server) -> None:
     assert {row["id"]: row["text"] for row in rows} == texts
     assert len(rows) == len(texts)
     assert {row["subset"] for row in rows} == {"ArXiv", "Github", "PubMed Central"}
-    nodes = [
-        [row["id"] for row in datasets.distributed.split_dataset_by_node(dataset, node, 2)]
-        for node in range(2)
-    ]
-    assert sorted(nodes[0] + nodes[1]) == sorted(texts)
+    first, second = (
+        [row["id"] for row in nodes.split_dataset_by_node(dataset, node, 2)] for node in range(2)
+    )
+    assert sorted(first + second) == sorted(texts)
 
 
 def test_hugging_face_goes_on_from_a_state(server: Server) -> None:

@@ -30,9 +30,11 @@ def test_every_delivery_gives_the_same_documents(
     server: Server, delivery: pb.Delivery.ValueType | None
 ) -> None:
     selection = pb.Selection(seed=5)
-    with CorpusStream(server.address, "c", selection=selection, delivery=delivery) as stream:
+    with CorpusStream(
+        server.address, "c", selection=selection, chunk_bytes=4096, delivery=delivery
+    ) as stream:
         documents = list(stream)
-    with CorpusStream(server.address, "c", selection=selection) as stream:
+    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         texts = [text for batch in stream.texts() for text in batch]
     assert [one.text for one in documents] == texts
     assert len(documents) == len({one.id for one in documents}) > 500
@@ -41,13 +43,13 @@ def test_every_delivery_gives_the_same_documents(
 
 def test_a_state_resumes_in_the_middle_of_a_batch(server: Server) -> None:
     selection = pb.Selection(seed=5)
-    with CorpusStream(server.address, "c", selection=selection) as stream:
+    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         whole = ids(stream)
     for taken in (0, 1, 7, 100, len(whole)):
-        with CorpusStream(server.address, "c", selection=selection) as stream:
+        with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
             before = ids(stream, taken) if taken else []
             state = json.loads(json.dumps(stream.state_dict()))
-        with CorpusStream(server.address, "c", selection=selection) as stream:
+        with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
             stream.load_state_dict(state)
             assert before + ids(stream) == whole
 
@@ -58,17 +60,17 @@ def test_another_number_of_ranks_goes_on(server: Server) -> None:
     states: list[dict[str, Any]] = []
     for rank in range(3):
         with CorpusStream(
-            server.address, "c", selection=selection, rank=rank, world_size=3
+            server.address, "c", selection=selection, chunk_bytes=4096, rank=rank, world_size=3
         ) as stream:
             taken += ids(stream, 11 * (rank + 1))
             states.append(stream.state_dict())
     for rank in range(2):
         with CorpusStream(
-            server.address, "c", selection=selection, rank=rank, world_size=2
+            server.address, "c", selection=selection, chunk_bytes=4096, rank=rank, world_size=2
         ) as stream:
             stream.resume_from(states)
             taken += ids(stream)
-    with CorpusStream(server.address, "c", selection=selection) as stream:
+    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         assert sorted(taken) == sorted(ids(stream))
     with pytest.raises(ValueError, match="resume_from"):
         stream.load_state_dict(states[1])
@@ -78,11 +80,11 @@ def test_a_killed_server_costs_nothing_but_time(server: Server) -> None:
     """kill -9 at random places; the same stream goes on, each document once and in order."""
     chance = random.Random(11)
     selection = pb.Selection(seed=2, epochs=3)
-    with CorpusStream(server.address, "c", selection=selection) as stream:
+    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         whole = ids(stream)
     found: list[str] = []
     stops = {chance.randrange(len(whole)) for _ in range(3)}
-    with CorpusStream(server.address, "c", selection=selection) as stream:
+    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         for document in stream:
             found.append(document.id)
             if len(found) in stops:

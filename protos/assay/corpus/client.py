@@ -32,7 +32,7 @@ from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 _VERSION = 1
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
-# Of frames as they are stored: large enough that what a message costs by itself does not count.
+# Large enough that what a message costs by itself does not count.
 _CHUNK_BYTES = 1 << 20
 # Batches that are decoded before they are asked for.
 _AHEAD = 2
@@ -47,6 +47,7 @@ def stream(
     rank: int = 0,
     world_size: int = 1,
     patience_seconds: float = 60.0,
+    chunk_bytes: int = _CHUNK_BYTES,
     **selection: Unpack[SelectionOptions],
 ) -> CorpusStream:
     """Follow the documents of `corpus` that `selection` names; see CorpusStream and `select`."""
@@ -57,6 +58,7 @@ def stream(
         rank=rank,
         world_size=world_size,
         patience_seconds=patience_seconds,
+        chunk_bytes=chunk_bytes,
     )
 
 
@@ -80,7 +82,7 @@ class CorpusStream:
     `target` is "host:port" or a blocking channel. Goes on by itself after UNAVAILABLE, for at most
     `patience_seconds` without progress; every other error is raised as grpc.RpcError, and so is
     FAILED_PRECONDITION where the corpus has no index and `world_size`, a seed or a mixture needs
-    one. Iterating again goes on where the last iteration stopped. Not for several threads.
+    one. A message aims at `chunk_bytes`, and up to four are held. Iterating again goes on where the last iteration stopped. Not for several threads.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class CorpusStream:
         world_size: int = 1,
         delivery: pb.Delivery.ValueType | None = None,
         patience_seconds: float = 60.0,
+        chunk_bytes: int = _CHUNK_BYTES,
     ) -> None:
         self._owned = isinstance(target, str)
         self._channel = connect_blocking(target) if isinstance(target, str) else target
@@ -102,6 +105,7 @@ class CorpusStream:
         self._rank, self._world_size = rank, world_size
         self._delivery = delivery
         self._patience = patience_seconds
+        self._chunk_bytes = chunk_bytes
         self._cursor, self._taken = b"", 0
         self._resume: list[pb.ResumePoint] = []
 
@@ -206,7 +210,7 @@ class CorpusStream:
             corpus=self._corpus,
             selection=self._selection,
             delivery=delivery,
-            chunk_bytes=_CHUNK_BYTES if delivery == pb.DELIVERY_FRAMES else 0,
+            chunk_bytes=self._chunk_bytes,
         )
         if self._world_size != 1:
             request.rank.rank, request.rank.world_size = self._rank, self._world_size

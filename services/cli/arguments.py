@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from assay.corpus import select
+from assay.corpus.v1 import corpus_pb2
+
 from services.cli.inventory import (
     Inventory,
     existing_folder,
@@ -59,9 +62,69 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="without Books3, BookCorpus2, OpenSubtitles, YoutubeSubtitles and OpenWebText2",
     )
+    parser.add_argument("--min-text-bytes", type=count, default=0, metavar="N")
+    parser.add_argument(
+        "--max-text-bytes", type=count, default=0, metavar="N", help="only texts of such a size"
+    )
     parser.add_argument(
         "--seed", type=count, metavar="N", help="shuffle; needs shards with an index"
     )
+    mixture = parser.add_mutually_exclusive_group()
+    mixture.add_argument(
+        "--weight",
+        action="append",
+        type=_share,
+        metavar="SUBSET=W",
+        help="mix: its share of the text's bytes; repeatable, needs shards with an index",
+    )
+    mixture.add_argument(
+        "--passes",
+        action="append",
+        type=_share,
+        metavar="SUBSET=N",
+        help="mix: passes over it in an epoch, for example 1.5; repeatable",
+    )
+    mixture.add_argument(
+        "--published",
+        choices=("weights", "epochs"),
+        help="mix by the weights or the epochs of the Pile's Table 1",
+    )
+    parser.add_argument("--epochs", type=count, default=0, metavar="N", help="1 without it")
+
+
+def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
+    """The corpus that `--shards` or `--corpus` names; the reference corpus without either."""
+    if arguments.shards:
+        return corpus_pb2.CorpusRef(name=LOCAL_CORPUS)
+    return corpus_pb2.CorpusRef(name=arguments.corpus or "python-reference")
+
+
+def selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+    """The documents that the flags of `add_selection` name."""
+    return select(
+        splits=arguments.split,
+        subsets=arguments.subset,
+        exclude_subsets=arguments.exclude_subset,
+        max_documents=arguments.max_documents,
+        max_bytes=arguments.max_bytes,
+        min_text_bytes=arguments.min_text_bytes,
+        max_text_bytes=arguments.max_text_bytes,
+        uncopyrighted=arguments.uncopyrighted,
+        seed=arguments.seed,
+        weights=None if arguments.weight is None else dict(arguments.weight),
+        passes=None if arguments.passes is None else dict(arguments.passes),
+        published=arguments.published,
+        epochs=arguments.epochs,
+    )
+
+
+def _share(text: str) -> tuple[str, float]:
+    """SUBSET=NUMBER, for argparse. Whether the number makes sense is the server's to say."""
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not SUBSET=NUMBER") from None
 
 
 def shards_inventory(shards: str | None) -> Inventory:

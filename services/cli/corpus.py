@@ -11,13 +11,14 @@ from typing import Any, BinaryIO
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from rich.table import Table
 
-from services.cli import corpus_index
+from services.cli import corpus_index, corpus_stats
 from services.cli.arguments import (
-    LOCAL_CORPUS,
     add_json,
     add_selection,
     add_shards,
+    corpus_ref,
     count,
+    selection,
     shards_inventory,
 )
 from services.cli.connection import Connection
@@ -25,7 +26,7 @@ from services.cli.console import OUT, note, print_json
 from services.cli.exits import Exit
 from services.cli.messages import plain
 
-DESCRIBE_TIMEOUT_SECONDS = 3600.0
+BENCHMARK_TIMEOUT_SECONDS = 3600.0
 STREAM_TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -36,7 +37,7 @@ def add_parser(commands: Any) -> None:
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_stream(actions)
-    _add_describe(actions)
+    corpus_stats.add_parser(actions)
     _add_benchmark(actions)
     corpus_index.add_parsers(actions)
 
@@ -70,15 +71,6 @@ def _add_stream(actions: Any) -> None:
     parser.set_defaults(run=stream)
 
 
-def _add_describe(actions: Any) -> None:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        "describe", help="what a corpus holds, beside what was published of it"
-    )
-    add_shards(parser)
-    add_json(parser)
-    parser.set_defaults(run=describe)
-
-
 def _add_benchmark(actions: Any) -> None:
     parser: argparse.ArgumentParser = actions.add_parser(
         "benchmark",
@@ -94,30 +86,6 @@ def _add_benchmark(actions: Any) -> None:
     )
     add_json(parser)
     parser.set_defaults(run=benchmark)
-
-
-def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
-    """The corpus that `--shards` or `--corpus` names; the reference corpus without either."""
-    if arguments.shards:
-        return corpus_pb2.CorpusRef(name=LOCAL_CORPUS)
-    return corpus_pb2.CorpusRef(name=arguments.corpus or "python-reference")
-
-
-def selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
-    """The documents that the command line selects."""
-    return corpus_pb2.Selection(
-        splits=arguments.split,
-        subsets=arguments.subset,
-        exclude_subsets=arguments.exclude_subset,
-        max_documents=arguments.max_documents,
-        max_bytes=arguments.max_bytes,
-        preset=(
-            corpus_pb2.SUBSET_PRESET_UNCOPYRIGHTED
-            if arguments.uncopyrighted
-            else corpus_pb2.SUBSET_PRESET_UNSPECIFIED
-        ),
-        seed=arguments.seed,
-    )
 
 
 async def stream(arguments: argparse.Namespace) -> Exit:
@@ -174,45 +142,6 @@ def _replace(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-async def describe(arguments: argparse.Namespace) -> Exit:
-    """Prints what a corpus holds."""
-    async with Connection(shards_inventory(arguments.shards)) as connection:
-        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
-        reply: corpus_pb2.DescribeCorpusResponse = await stub.DescribeCorpus(
-            corpus_pb2.DescribeCorpusRequest(corpus=corpus_ref(arguments)),
-            timeout=DESCRIBE_TIMEOUT_SECONDS,
-        )
-    if arguments.json:
-        print_json(plain(reply))
-        return Exit.DONE
-    OUT.print(_subset_table(reply))
-    return Exit.DONE
-
-
-def _subset_table(reply: corpus_pb2.DescribeCorpusResponse) -> Table:
-    table = Table(
-        title=f"{reply.corpus.name}: {reply.documents:,} documents, {reply.text_bytes:,} bytes of "
-        f"text in {len(reply.shards)} shards",
-        title_justify="left",
-    )
-    table.add_column("subset", no_wrap=True)
-    for heading in ("documents", "bytes", "share", "published", "mean KiB", "published"):
-        table.add_column(heading, justify="right")
-    for subset in reply.subsets:
-        published = subset.HasField("published")
-        mean = subset.text_bytes / subset.documents / 1024 if subset.documents else 0.0
-        table.add_row(
-            subset.name or "(none named)",
-            f"{subset.documents:,}",
-            f"{subset.text_bytes:,}",
-            f"{subset.share:.2%}",
-            f"{subset.published.weight:.2%}" if published else "",
-            f"{mean:.2f}" if subset.documents else "",
-            f"{subset.published.mean_document_kib:.2f}" if published else "",
-        )
-    return table
-
-
 async def benchmark(arguments: argparse.Namespace) -> Exit:
     """Prints how a corpus's storage performs here."""
     request = corpus_pb2.BenchmarkStorageRequest(
@@ -224,7 +153,7 @@ async def benchmark(arguments: argparse.Namespace) -> Exit:
     result = corpus_pb2.StorageResult()
     async with Connection(shards_inventory(arguments.shards)) as connection:
         stub = corpus_pb2_grpc.CorpusAdminServiceStub(await connection.channel("corpus"))
-        async for update in stub.BenchmarkStorage(request, timeout=DESCRIBE_TIMEOUT_SECONDS):
+        async for update in stub.BenchmarkStorage(request, timeout=BENCHMARK_TIMEOUT_SECONDS):
             if update.HasField("progress"):
                 step = update.progress
                 note(f"{step.done}/{step.total} {step.step}")

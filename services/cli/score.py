@@ -15,12 +15,13 @@ from services.cli.arguments import (
     add_json,
     add_selection,
     add_shards,
+    corpus_ref,
     count,
+    selection,
     shards_inventory,
 )
 from services.cli.connection import Connection, running_address
 from services.cli.console import ERR, OUT, note, print_json
-from services.cli.corpus import corpus_ref, selection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.messages import plain

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from services.corpus.documents import BadLineError, parse_line
 from services.corpus.index.format import Index
@@ -20,10 +21,22 @@ _HASH_BYTES = 8
 
 @dataclass(frozen=True)
 class Count:
-    """Documents and UTF-8 bytes of their texts."""
+    """Documents, UTF-8 bytes of their texts, and the sum of those sizes squared.
+
+    The last says how much a share could move if other documents had been taken.
+    """
 
     documents: int
     text_bytes: int
+    squared_text_bytes: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Lines in bytes, with their newlines, and the zstd frames that hold them."""
+
+    jsonl_bytes: int
+    compressed_bytes: int
 
 
 @dataclass(frozen=True)
@@ -41,13 +54,15 @@ class Census:
     `shards` is in the corpus's order; `subsets` has "" for documents that name none.
     `duplicate_documents` counts those whose text an earlier one has, told by 64-bit digests: among
     200 million documents the chance that two different texts are taken for equal is 0.1 %.
-    `damage` is the first damage found; what stands before it in its shard and all of the other
-    shards are counted.
+    `stored` is by subset, and None unless every shard has an index, for elsewhere a frame holds
+    lines of several subsets. `damage` is the first damage found; what stands before it in its shard
+    and all of the other shards are counted.
     """
 
     shards: tuple[ShardCount, ...]
     subsets: Mapping[str, Count]
     duplicate_documents: int
+    stored: Mapping[str, Stored] | None = None
     damage: DataLoss | None = None
 
     @property
@@ -67,11 +82,13 @@ class _Tally:
     def __init__(self) -> None:
         self.documents: dict[str, int] = {}
         self.text_bytes: dict[str, int] = {}
+        self.squared: dict[str, int] = {}
         self.digests = array("Q")
 
     def add(self, subset: str, text: bytes) -> None:
         self.documents[subset] = self.documents.get(subset, 0) + 1
         self.text_bytes[subset] = self.text_bytes.get(subset, 0) + len(text)
+        self.squared[subset] = self.squared.get(subset, 0) + len(text) ** 2
         digest = hashlib.blake2b(text, digest_size=_HASH_BYTES).digest()
         self.digests.append(int.from_bytes(digest, "little"))
 
@@ -84,23 +101,31 @@ class _Tally:
 def census_of(indexes: Sequence[Index]) -> Census:
     """Count from the indexes of all shards, without reading a shard."""
     counts: list[ShardCount] = []
-    documents: dict[str, int] = {}
-    text_bytes: dict[str, int] = {}
+    sums: dict[str, npt.NDArray[np.float64]] = {}
     for index in indexes:
         frames = index.frames
         counts.append(ShardCount(index.documents, int(frames["jsonl_bytes"].sum(dtype=np.int64))))
-        size = len(index.header.subsets)
+        names = index.header.subsets
         of = frames["subset"].astype(np.int64)
-        found = np.bincount(of, frames["documents"], size)
-        texts = np.bincount(of, frames["text_bytes"], size)
-        for number, name in enumerate(index.header.subsets):
-            documents[name] = documents.get(name, 0) + int(found[number])
-            text_bytes[name] = text_bytes.get(name, 0) + int(texts[number])
+        of_document = np.repeat(of, frames["documents"])
+        squares = np.square(index.text_bytes.astype(np.float64))
+        columns = [
+            np.bincount(of, frames[column], len(names))
+            for column in ("documents", "text_bytes", "jsonl_bytes", "bytes")
+        ]
+        columns.append(np.bincount(of_document, squares, len(names)))
+        for name, row in zip(names, np.stack(columns, axis=1), strict=True):
+            sums[name] = sums.get(name, 0) + row
     hashes = np.concatenate([index.text_hash for index in indexes])
     hashes.sort()
     duplicates = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
-    subsets = {name: Count(documents[name], text_bytes[name]) for name in sorted(documents)}
-    return Census(tuple(counts), subsets, duplicates)
+    found = {name: [int(value) for value in sums[name]] for name in sorted(sums)}
+    return Census(
+        tuple(counts),
+        {name: Count(row[0], row[1], row[4]) for name, row in found.items()},
+        duplicates,
+        {name: Stored(row[2], row[3]) for name, row in found.items()},
+    )
 
 
 def take_census(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Census:
@@ -133,7 +158,7 @@ def take_census(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Cen
             damage = damage or error
         counts.append(ShardCount(documents, jsonl_bytes))
     subsets = {
-        name: Count(tally.documents[name], tally.text_bytes[name])
+        name: Count(tally.documents[name], tally.text_bytes[name], tally.squared[name])
         for name in sorted(tally.documents)
     }
-    return Census(tuple(counts), subsets, tally.duplicates(), damage)
+    return Census(tuple(counts), subsets, tally.duplicates(), damage=damage)

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.corpus.census import Census, Count
+from services.corpus.census import Census, Count, Stored
 from services.corpus.corpus import Corpus
+from services.corpus.distance import Distance, total_variation
 from services.corpus.published import CORPUS, SUBSETS, PublishedSubset
+from services.corpus.rights import RIGHTS, Rights
 
 
 @dataclass(frozen=True)
 class Subset:
-    """A subset: counts here, its share of all text bytes in [0, 1], and the published figures."""
+    """A subset: counts here, its share of all text bytes in [0, 1], and the published figures.
+
+    `stored` is None where a shard has no index, `rights` for a subset that is not of the Pile.
+    """
 
     name: str
     documents: int
     text_bytes: int
     share: float
     published: PublishedSubset | None
+    stored: Stored | None
+    rights: Rights | None
 
 
 @dataclass(frozen=True)
 class Description:
-    """A census and its subsets by name: those found, and for the Pile those that were not."""
+    """A census and its subsets by name: those found, and for the Pile those that were not.
+
+    `distance` is that of the shares from the published weights; None where none were published.
+    """
 
     census: Census
     subsets: tuple[Subset, ...]
     documents_without_subset: int
+    distance: Distance | None
 
 
 def describe(corpus: Corpus) -> Description:
@@ -40,10 +51,27 @@ def describe(corpus: Corpus) -> Description:
     total = census.text_bytes
     published = SUBSETS if corpus.ref.name == CORPUS else {}
     names = sorted((census.subsets.keys() | published.keys()) - {""})
-    nothing = Count(0, 0)
+    nothing = Count(0, 0, 0)
     subsets = []
     for name in names:
         count = census.subsets.get(name, nothing)
         share = count.text_bytes / total if total else 0.0
-        subsets.append(Subset(name, count.documents, count.text_bytes, share, published.get(name)))
-    return Description(census, tuple(subsets), census.subsets.get("", nothing).documents)
+        stored = None if census.stored is None else census.stored.get(name, Stored(0, 0))
+        subsets.append(
+            Subset(
+                name,
+                count.documents,
+                count.text_bytes,
+                share,
+                published.get(name),
+                stored,
+                RIGHTS.get(name),
+            )
+        )
+    weights = {name: row.weight for name, row in published.items()}
+    return Description(
+        census,
+        tuple(subsets),
+        census.subsets.get("", nothing).documents,
+        total_variation(census.subsets, weights),
+    )

@@ -11,9 +11,11 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from services.corpus import published
 from services.corpus.corpus import Corpus, CorpusRef, Kind
 from services.corpus.describe import Description
+from services.corpus.distance import Distance
 from services.corpus.documents import Document
 from services.corpus.frames import DamagedFrame
 from services.corpus.mixture import Mixture, mixture
+from services.corpus.rights import Availability, Rights
 from services.corpus.selection import Selection
 from services.corpus.stream import Chunk
 from services.corpus.unit_stream import FrameChunk, FramePart
@@ -23,6 +25,11 @@ _KINDS = {
     Kind.COMPLETE: pb.CORPUS_KIND_COMPLETE,
     Kind.SAMPLE: pb.CORPUS_KIND_SAMPLE,
     Kind.REFERENCE: pb.CORPUS_KIND_REFERENCE,
+}
+_AVAILABILITY = {
+    Availability.ALWAYS: pb.AVAILABILITY_ALWAYS,
+    Availability.NOT_UNCOPYRIGHTED: pb.AVAILABILITY_NOT_UNCOPYRIGHTED,
+    Availability.BY_NAME: pb.AVAILABILITY_BY_NAME,
 }
 
 
@@ -116,6 +123,9 @@ def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse
                 text_bytes=subset.text_bytes,
                 share=subset.share,
                 published=_published(subset.published),
+                jsonl_bytes=subset.stored and subset.stored.jsonl_bytes,
+                compressed_bytes=subset.stored and subset.stored.compressed_bytes,
+                rights=_rights(subset.rights),
             )
             for subset in found.subsets
         ],
@@ -123,6 +133,27 @@ def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse
         text_bytes=census.text_bytes,
         documents_without_subset=found.documents_without_subset,
         duplicate_documents=census.duplicate_documents,
+        distance=_distance(found.distance),
+    )
+
+
+def _distance(found: Distance | None) -> pb.PublishedDistance | None:
+    if found is None:
+        return None
+    return pb.PublishedDistance(
+        total_variation=found.value,
+        interval=common_pb2.Interval(low=found.low, high=found.high, level=found.level),
+        source=published.SOURCE,
+    )
+
+
+def _rights(found: Rights | None) -> pb.SubsetRights | None:
+    if found is None:
+        return None
+    return pb.SubsetRights(
+        license=found.license,
+        availability=_AVAILABILITY[found.availability],
+        source=found.source,
     )
 
 

@@ -82,7 +82,8 @@ class CorpusStream:
     `target` is "host:port" or a blocking channel. Goes on by itself after UNAVAILABLE, for at most
     `patience_seconds` without progress; every other error is raised as grpc.RpcError, and so is
     FAILED_PRECONDITION where the corpus has no index and `world_size`, a seed or a mixture needs
-    one. A message aims at `chunk_bytes`, and up to four are held. Iterating again goes on where the last iteration stopped. Not for several threads.
+    one. A message aims at `chunk_bytes`, and up to four are held. Iterating again goes on where the
+    last iteration stopped. Not for several threads.
     """
 
     def __init__(

@@ -24,9 +24,10 @@ from assay.corpus.selection import SelectionOptions, select
 class CorpusDataset(IterableDataset[Document]):
     """The documents of a rank, dealt to the loader's workers: each document to one of them.
 
-    `target` is "host:port". Worker w of N of rank r of W streams as rank r + w * W of W * N: the workers
-    share what the rank has without them, and as many have to go on from a state. Iterating again begins again, unless a state
-    was loaded. More than one rank or worker needs an index, and so does a seed.
+    `target` is "host:port". Worker w of N of rank r of W streams as rank r + w * W of W * N: the
+    workers share what the rank has without them, and as many have to go on from a state. Iterating
+    again begins again, unless a state was loaded. More than one rank or worker needs an index, and
+    so does a seed.
     """
 
     def __init__(

@@ -100,6 +100,34 @@ CORPUS_KIND_REFERENCE: CorpusKind.ValueType  # 3
 """Other text in the same form, a stand-in."""
 Global___CorpusKind: _TypeAlias = CorpusKind  # noqa: Y015
 
+class _Availability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AvailabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Availability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AVAILABILITY_UNSPECIFIED: _Availability.ValueType  # 0
+    """Never sent."""
+    AVAILABILITY_ALWAYS: _Availability.ValueType  # 1
+    """Every selection that does not leave it out by name."""
+    AVAILABILITY_NOT_UNCOPYRIGHTED: _Availability.ValueType  # 2
+    """The same, except SUBSET_PRESET_UNCOPYRIGHTED."""
+    AVAILABILITY_BY_NAME: _Availability.ValueType  # 3
+    """Only a selection that names it, for its publisher has withdrawn it."""
+
+class Availability(_Availability, metaclass=_AvailabilityEnumTypeWrapper):
+    """Which selections have a subset."""
+
+AVAILABILITY_UNSPECIFIED: Availability.ValueType  # 0
+"""Never sent."""
+AVAILABILITY_ALWAYS: Availability.ValueType  # 1
+"""Every selection that does not leave it out by name."""
+AVAILABILITY_NOT_UNCOPYRIGHTED: Availability.ValueType  # 2
+"""The same, except SUBSET_PRESET_UNCOPYRIGHTED."""
+AVAILABILITY_BY_NAME: Availability.ValueType  # 3
+"""Only a selection that names it, for its publisher has withdrawn it."""
+Global___Availability: _TypeAlias = Availability  # noqa: Y015
+
 class _Delivery:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -535,6 +563,7 @@ class DescribeCorpusResponse(_message.Message):
     TEXT_BYTES_FIELD_NUMBER: _builtins.int
     DOCUMENTS_WITHOUT_SUBSET_FIELD_NUMBER: _builtins.int
     DUPLICATE_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
     kind: Global___CorpusKind.ValueType
     """How it relates to the corpus that it is named after."""
     source: _builtins.str
@@ -565,6 +594,12 @@ class DescribeCorpusResponse(_message.Message):
         counts.
         """
 
+    @_builtins.property
+    def distance(self) -> Global___PublishedDistance:
+        """How far the subsets' shares of the text are from the published weights. Absent where none were
+        published, or where there is no text.
+        """
+
     def __init__(
         self,
         *,
@@ -578,14 +613,49 @@ class DescribeCorpusResponse(_message.Message):
         text_bytes: _builtins.int = ...,
         documents_without_subset: _builtins.int = ...,
         duplicate_documents: _builtins.int = ...,
+        distance: Global___PublishedDistance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "license", b"license"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "distance", b"distance", "license", b"license"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "documents_without_subset", b"documents_without_subset", "duplicate_documents", b"duplicate_documents", "kind", b"kind", "license", b"license", "shards", b"shards", "source", b"source", "subsets", b"subsets", "text_bytes", b"text_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "distance", b"distance", "documents", b"documents", "documents_without_subset", b"documents_without_subset", "duplicate_documents", b"duplicate_documents", "kind", b"kind", "license", b"license", "shards", b"shards", "source", b"source", "subsets", b"subsets", "text_bytes", b"text_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeCorpusResponse: _TypeAlias = DescribeCorpusResponse  # noqa: Y015
+
+@_typing.final
+class PublishedDistance(_message.Message):
+    """How far the shares of the subsets here are from the published weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_VARIATION_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    total_variation: _builtins.float
+    """Total-variation distance: half the sum of the absolute differences, in [0, 1]."""
+    source: _builtins.str
+    """Where the weights are printed."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """For the corpus that the documents here would be a random sample of. Conservative: it covers at
+        least as often as its level says. It knows nothing of documents that were not drawn at random.
+        """
+
+    def __init__(
+        self,
+        *,
+        total_variation: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "source", b"source", "total_variation", b"total_variation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishedDistance: _TypeAlias = PublishedDistance  # noqa: Y015
 
 @_typing.final
 class Shard(_message.Message):
@@ -644,6 +714,9 @@ class SubsetInfo(_message.Message):
     TEXT_BYTES_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
+    JSONL_BYTES_FIELD_NUMBER: _builtins.int
+    COMPRESSED_BYTES_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`meta.pile_set_name` of its documents."""
     documents: _builtins.int
@@ -652,9 +725,19 @@ class SubsetInfo(_message.Message):
     """UTF-8 bytes of text here."""
     share: _builtins.float
     """`text_bytes` over the corpus's, in [0, 1]."""
+    jsonl_bytes: _builtins.int
+    """Bytes of its lines, with their newlines. Absent where a shard has no index."""
+    compressed_bytes: _builtins.int
+    """Size of the zstd frames that hold them. Absent where a shard has no index, for there a frame
+    holds lines of several subsets.
+    """
     @_builtins.property
     def published(self) -> Global___PublishedSubset:
         """Published figures. Absent for a subset that the publication does not list."""
+
+    @_builtins.property
+    def rights(self) -> Global___SubsetRights:
+        """What may be done with its texts. Absent for a subset that is not one of the Pile's."""
 
     def __init__(
         self,
@@ -664,14 +747,54 @@ class SubsetInfo(_message.Message):
         text_bytes: _builtins.int = ...,
         share: _builtins.float = ...,
         published: Global___PublishedSubset | None = ...,
+        jsonl_bytes: _builtins.int | None = ...,
+        compressed_bytes: _builtins.int | None = ...,
+        rights: Global___SubsetRights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["published", b"published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compressed_bytes", b"_compressed_bytes", "_jsonl_bytes", b"_jsonl_bytes", "compressed_bytes", b"compressed_bytes", "jsonl_bytes", b"jsonl_bytes", "published", b"published", "rights", b"rights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "name", b"name", "published", b"published", "share", b"share", "text_bytes", b"text_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compressed_bytes", b"_compressed_bytes", "_jsonl_bytes", b"_jsonl_bytes", "compressed_bytes", b"compressed_bytes", "documents", b"documents", "jsonl_bytes", b"jsonl_bytes", "name", b"name", "published", b"published", "rights", b"rights", "share", b"share", "text_bytes", b"text_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__compressed_bytes: _TypeAlias = _typing.Literal["compressed_bytes"]  # noqa: Y015
+    _WhichOneofArgType__compressed_bytes: _TypeAlias = _typing.Literal["_compressed_bytes", b"_compressed_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__jsonl_bytes: _TypeAlias = _typing.Literal["jsonl_bytes"]  # noqa: Y015
+    _WhichOneofArgType__jsonl_bytes: _TypeAlias = _typing.Literal["_jsonl_bytes", b"_jsonl_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compressed_bytes) -> _WhichOneofReturnType__compressed_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jsonl_bytes) -> _WhichOneofReturnType__jsonl_bytes | None: ...
+
+Global___SubsetInfo: _TypeAlias = SubsetInfo  # noqa: Y015
+
+@_typing.final
+class SubsetRights(_message.Message):
+    """What may be done with a subset's texts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LICENSE_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    license: _builtins.str
+    """Licence, in words or as an SPDX id."""
+    availability: Global___Availability.ValueType
+    """Which selections have it."""
+    source: _builtins.str
+    """Where this is said."""
+    def __init__(
+        self,
+        *,
+        license: _builtins.str = ...,
+        availability: Global___Availability.ValueType = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "license", b"license", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SubsetInfo: _TypeAlias = SubsetInfo  # noqa: Y015
+Global___SubsetRights: _TypeAlias = SubsetRights  # noqa: Y015
 
 @_typing.final
 class PublishedSubset(_message.Message):

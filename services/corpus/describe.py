@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.corpus.census import Census, Count, Stored
 from services.corpus.corpus import Corpus
 from services.corpus.distance import Distance, total_variation
-from services.corpus.published import CORPUS, SUBSETS, PublishedSubset
+from services.corpus.published import SUBSETS, PublishedSubset
 from services.corpus.rights import RIGHTS, Rights
 
 
@@ -29,7 +29,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Description:
-    """A census and its subsets by name: those found, and for the Pile those that were not.
+    """A census and its subsets by name: those found, and if one is the Pile's all of its table.
 
     `distance` is that of the shares from the published weights; None where none were published.
     """
@@ -49,7 +49,8 @@ def describe(corpus: Corpus) -> Description:
     if census.damage is not None:
         raise census.damage
     total = census.text_bytes
-    published = SUBSETS if corpus.ref.name == CORPUS else {}
+    # Whoever has subsets of the Pile wants to see them beside it, whatever the corpus is called.
+    published = SUBSETS if SUBSETS.keys() & census.subsets.keys() else {}
     names = sorted((census.subsets.keys() | published.keys()) - {""})
     nothing = Count(0, 0, 0)
     subsets = []

@@ -42,5 +42,3 @@ def _read() -> Mapping[str, PublishedSubset]:
 
 SUBSETS = _read()
 NAMES = frozenset(SUBSETS)
-# The registered name of the corpus that the figures are about.
-CORPUS = "the-pile"

@@ -123,8 +123,8 @@ def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse
                 text_bytes=subset.text_bytes,
                 share=subset.share,
                 published=_published(subset.published),
-                jsonl_bytes=subset.stored and subset.stored.jsonl_bytes,
-                compressed_bytes=subset.stored and subset.stored.compressed_bytes,
+                jsonl_bytes=None if subset.stored is None else subset.stored.jsonl_bytes,
+                compressed_bytes=None if subset.stored is None else subset.stored.compressed_bytes,
                 rights=_rights(subset.rights),
             )
             for subset in found.subsets

@@ -150,22 +150,15 @@ def test_damage_is_told_and_the_rest_is_counted(tmp_path: Path) -> None:
         describe(corpus)
 
 
-def test_describe_a_corpus_of_another_name(tmp_path: Path) -> None:
-    corpus = open_corpus(write_corpus(tmp_path / "root", LINES), tmp_path / "cache")
-    found = describe(corpus)
-    assert [subset.name for subset in found.subsets] == ["Enron Emails", "Github"]
-    assert [subset.share for subset in found.subsets] == [7 / 12, 4 / 12]
-    assert all(subset.published is None for subset in found.subsets)
-    assert found.documents_without_subset == 1
-
-
-def test_describe_the_pile(tmp_path: Path) -> None:
-    corpus = open_corpus(write_corpus(tmp_path / "root", LINES), tmp_path / "cache", "the-pile")
-    subsets = {subset.name: subset for subset in describe(corpus).subsets}
+def test_subsets_of_the_pile_are_beside_its_table(tmp_path: Path) -> None:
+    found = describe(open_corpus(write_corpus(tmp_path / "root", LINES), tmp_path / "cache"))
+    subsets = {subset.name: subset for subset in found.subsets}
     assert subsets.keys() == NAMES
+    assert [subsets[name].share for name in ("Enron Emails", "Github")] == [7 / 12, 4 / 12]
     assert subsets["Github"].documents == 2
     assert subsets["Books3"].documents == 0
     assert subsets["Books3"].published == SUBSETS["Books3"]
+    assert found.documents_without_subset == 1
 
 
 def test_an_empty_corpus_has_no_shares(tmp_path: Path) -> None:

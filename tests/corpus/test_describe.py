@@ -38,9 +38,9 @@ def make(root: Path) -> None:
 @pytest.mark.parametrize("form", ["plain", "indexed"])
 async def test_the_pile_beside_what_was_published(serve: Start, tmp_path: Path, form: str) -> None:
     make(tmp_path)
-    client = await serve({"the-pile": tmp_path / form})
+    client = await serve({"any-name": tmp_path / form})
     reply = await client.corpus.DescribeCorpus(
-        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="the-pile"))
+        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="any-name"))
     )
     found = {subset.name: subset for subset in reply.subsets}
     assert set(found) == NAMES | {"Somebody's own"}
@@ -73,10 +73,13 @@ async def test_the_pile_beside_what_was_published(serve: Start, tmp_path: Path, 
 
 
 async def test_another_corpus_has_no_published_figures(serve: Start, tmp_path: Path) -> None:
-    make(tmp_path)
-    client = await serve({"mine": tmp_path / "plain"})
+    file = tmp_path / "plain" / "test.jsonl.zst"
+    file.parent.mkdir()
+    line = json.dumps({"text": "mine", "meta": {"pile_set_name": "Somebody's own"}}) + "\n"
+    file.write_bytes(zstandard.ZstdCompressor().compress(line.encode()))
+    client = await serve({"the-pile": file.parent})
     reply = await client.corpus.DescribeCorpus(
-        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="mine"))
+        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="the-pile"))
     )
     assert not reply.HasField("distance")
     assert not any(subset.HasField("published") for subset in reply.subsets)

@@ -590,8 +590,8 @@ class DescribeCorpusResponse(_message.Message):
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetInfo]:
-        """The subsets found, by name; for the Pile also those published that were not found, with zero
-        counts.
+        """The subsets found, by name; where one of them is the Pile's, also those of its table that were
+        not found, with zero counts.
         """
 
     @_builtins.property

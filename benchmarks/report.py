@@ -1,0 +1,65 @@
+"""Writes a benchmark's result, in the form that all of them have."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from services.rpc.environment import environment
+
+HERE = Path(__file__).resolve().parent
+
+
+def row(
+    what: str,
+    peer: str,
+    ours: float,
+    theirs: float,
+    unit: str,
+    *,
+    target: float | None,
+    less_is_better: bool = False,
+) -> dict[str, Any]:
+    """One row, whose ratio is above 1 where ours is better; printed as it is made."""
+    ratio = (theirs / ours if ours else 1.0) if less_is_better else ours / theirs
+    print(
+        f"{what}; {peer}: {ours:,.4g} against {theirs:,.4g} {unit}, {ratio:.3f} (to reach {target})"
+    )
+    return {
+        "what": what,
+        "peer": peer,
+        "ours": round(ours, 4),
+        "theirs": round(theirs, 4),
+        "unit": unit,
+        "ratio": round(ratio, 3),
+        "target": target,
+    }
+
+
+def write(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    packages: Sequence[str],
+    peer_versions: Mapping[str, str] | None = None,
+    **facts: Any,
+) -> None:
+    """Write results/NAME.json, with `facts` beside the rows; the command is this process's."""
+    machine = environment(*packages)
+    module = f"benchmarks.{name.replace('-', '_')}"
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",
+        "versions": {"ours": dict(machine.versions), "peer": dict(peer_versions or {})},
+        "command": f"python -m {module} {shlex.join(sys.argv[1:])}".strip(),
+        **facts,
+        "rows": list(rows),
+    }
+    file = HERE / "results" / f"{name}.json"
+    file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {file}")

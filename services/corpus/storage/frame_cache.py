@@ -100,7 +100,7 @@ class FrameCache:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if not self._root.is_dir():
+        if not (self._root / "ff").is_dir():
             for number in range(256):
                 (self._root / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         handle = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)

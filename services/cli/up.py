@@ -38,7 +38,8 @@ def add_parser(commands: Any) -> None:
         "--shards",
         action="append",
         metavar="DIR|URL",
-        help=f'serve this corpus as "{LOCAL_CORPUS}"; repeatable for URLs of single shards; the reference corpus without it',
+        help=f'serve this corpus as "{LOCAL_CORPUS}"; repeatable for URLs of single shards; the '
+        "reference corpus without it",
     )
     parser.add_argument(
         "--language-model",

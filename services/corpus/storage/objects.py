@@ -6,6 +6,7 @@ secret in its URL.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable
@@ -29,6 +30,8 @@ _VERSIONS = ("ETag", "etag", "generation", "Last-Modified", "LastModified", "upd
 _CONNECT_SECONDS = 10
 _SILENCE_SECONDS = 30
 _NOT_FOUND = 404
+# They log URLs, and some of them headers, when everything is logged.
+_TALKATIVE = ("fsspec", "s3fs", "gcsfs", "aiobotocore", "botocore")
 # Client errors that pass: a request that timed out, and too many of them.
 _PASSING = frozenset({408, 429})
 
@@ -147,6 +150,8 @@ def _open_system(protocol: str, url: str) -> Any:
     if protocol not in _PACKAGES:
         known = ", ".join(f"{name}://" for name in _PACKAGES)
         raise PreconditionFailed(f"{shown(url)}: not a place that can be read; known: {known}")
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     try:
         import fsspec  # noqa: PLC0415  only where it is used, from its extra

@@ -188,13 +188,19 @@ def test_whole_objects_for_ranges_are_refused(store: Store, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("status", "kind"), [(403, PreconditionFailed), (500, Unavailable)])
 def test_no_error_has_a_secret_in_it(
-    store: Store, tmp_path: Path, status: int, kind: type[AssayError]
+    store: Store,
+    tmp_path: Path,
+    status: int,
+    kind: type[AssayError],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("DEBUG")
     store.failing, store.status = 1000, status
     url = store.url.replace("://", "://user:hidden@") + "/?signature=hidden"
     with pytest.raises(kind) as caught:
         opened(url, tmp_path / "cache")
     assert "hidden" not in str(caught.value)
+    assert "hidden" not in caplog.text
     assert "127.0.0.1" in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 

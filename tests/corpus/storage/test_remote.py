@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from assay.corpus.stream import CorpusStream
+from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
 from services.corpus.catalog import Catalog, Registration
@@ -219,18 +219,20 @@ async def test_a_resumed_stream_does_not_fetch_what_precedes(
 ) -> None:
     client = await serve({"c": store.url}, tmp_path / "one")
     whole, _ = await read(client)
-    some, cursor = await read(client, chunks=4, delivery=pb.DELIVERY_FRAMES)
+    small = {"delivery": pb.DELIVERY_DOCUMENTS, "chunk_bytes": 4096}
+    some, cursor = await read(client, chunks=4, **small)
     fresh = await serve({"c": store.url}, tmp_path / "two")
     store.log.clear()
-    rest, _ = await read(fresh, cursor=cursor, delivery=pb.DELIVERY_FRAMES)
+    rest, _ = await read(fresh, cursor=cursor, **small)
     assert [*some, *rest] == whole
     corpus = opened(store.root, tmp_path / "local")
     index = corpus.shards[0].index
     assert index is not None
-    taken = sum(one.startswith(SHARDS[0]) for one, _ in some)
-    frame = int(np.searchsorted(index.frames["first_line"], taken))
-    text = SHARDS[0].replace(".jsonl.zst", ".text.zst")
-    assert min(start for start, _ in store.gets(text)) >= int(index.frames["text_offset"][frame])
+    shard, _, next_line = rest[0][0].partition(":")
+    assert shard == SHARDS[0]
+    frame = int(np.searchsorted(index.frames["first_line"], int(next_line), side="right")) - 1
+    assert frame > 0
+    assert min(start for start, _ in store.gets(shard)) == int(index.frames["offset"][frame])
 
 
 async def test_a_client_goes_on_after_the_store_was_away(

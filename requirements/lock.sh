@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes
          --no-header --no-annotate
          --no-emit-package assay-client)
-"${compile[@]}" --universal --extra segment --extra corpus --extra ranker --extra dev \
+"${compile[@]}" --universal --extra segment --extra corpus --extra object-storage --extra ranker --extra dev \
     -o requirements/base.lock
 
 everything=$(mktemp)
@@ -25,8 +25,10 @@ done
 "${compile[@]}" --extra export --extra score --extra adapters -c requirements/base.lock "${skip[@]}" \
     -o requirements/torch.lock
 
+declare -A extras=([corpus]="--extra object-storage")
 for service in segment corpus ranker; do
-    "${compile[@]}" --universal --extra "$service" -c requirements/base.lock \
+    # shellcheck disable=SC2086  # no extra, or two words
+    "${compile[@]}" --universal --extra "$service" ${extras[$service]:-} -c requirements/base.lock \
         -o "requirements/serve-$service.lock"
 done
 printf 'setuptools\nwheel\n' | .venv/bin/uv pip compile - --quiet --python-version 3.11 \

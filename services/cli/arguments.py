@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from assay.corpus import select
@@ -14,6 +15,9 @@ from services.cli.inventory import (
     licenses_of,
     names_a_folder,
 )
+from services.corpus.layout import SUFFIX
+from services.corpus.storage.urls import is_url, names, shown
+from services.errors import InvalidArgument
 
 LOCAL_CORPUS = "local"
 
@@ -28,8 +32,10 @@ def add_shards(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--shards",
-        metavar="DIR",
-        help="folder in The Pile's layout: train/NN.jsonl.zst, val.jsonl.zst, test.jsonl.zst",
+        action="append",
+        metavar="DIR|URL",
+        help="folder in The Pile's layout: train/NN.jsonl.zst, val.jsonl.zst, test.jsonl.zst; or "
+        "its URL (https, s3, gs); or, repeated, the URLs of single shards",
     )
     which.add_argument("--corpus", metavar="NAME", help="a corpus that the service has registered")
 
@@ -127,15 +133,21 @@ def _share(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text} is not SUBSET=NUMBER") from None
 
 
-def shards_inventory(shards: str | None) -> Inventory:
-    """An inventory with the folder of `--shards` as the corpus "local", if it was given."""
-    if shards is None:
+def shards_inventory(shards: Sequence[str] | None) -> Inventory:
+    """An inventory with what `--shards` names as the corpus "local", if it was given."""
+    if not shards:
         return Inventory()
-    folder = existing_folder("--shards", shards)
-    source = f"the folder {folder.name}, given on the command line"
-    return Inventory(
-        corpora={LOCAL_CORPUS: {"path": str(folder), "kind": "sample", "source": source}}
-    )
+    path: str | list[str]
+    if any(is_url(one) for one in shards):
+        folder_url = len(shards) == 1 and not "".join(names(shards[0])).endswith(SUFFIX)
+        path = shards[0] if folder_url else list(shards)
+        source = f"{shown(shards[0])}, given on the command line"
+    elif len(shards) > 1:
+        raise InvalidArgument("--shards", "is given several times, which is for URLs of shards")
+    else:
+        folder = existing_folder("--shards", shards[0])
+        path, source = str(folder), f"the folder {folder.name}, given on the command line"
+    return Inventory(corpora={LOCAL_CORPUS: {"path": path, "kind": "sample", "source": source}})
 
 
 def model_inventory(model: str | None) -> Inventory:

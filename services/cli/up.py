@@ -36,8 +36,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--shards",
-        metavar="DIR",
-        help=f'serve this corpus as "{LOCAL_CORPUS}"; the reference corpus without it',
+        action="append",
+        metavar="DIR|URL",
+        help=f'serve this corpus as "{LOCAL_CORPUS}"; repeatable for URLs of single shards; the '
+        "reference corpus without it",
     )
     parser.add_argument(
         "--language-model",

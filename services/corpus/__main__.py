@@ -17,13 +17,17 @@ from services.corpus.layout import LayoutError
 from services.corpus.reference import build
 from services.corpus.servicer import CorpusService
 from services.corpus.settings import CorpusSettings
+from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
 
 def build_service(settings: CorpusSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
-    catalog = Catalog(settings.home_directory / "cache" / "corpus")
+    catalog = Catalog(
+        settings.home_directory / "cache" / "corpus",
+        frame_cache_bytes=settings.frame_cache_bytes,
+    )
     scorer = BpbScorer(settings.language_models)
     servicer = CorpusService(catalog, scorer, settings.threads, settings.max_message_bytes)
     admin = CorpusAdminService(catalog)
@@ -35,7 +39,7 @@ def build_service(settings: CorpusSettings) -> Service:
     async def warm() -> None:
         try:
             await asyncio.to_thread(lambda: catalog.load(_registrations(settings)))
-        except (LayoutError, OSError) as error:
+        except (AssayError, LayoutError, OSError) as error:
             raise StartError(f"{settings.variable('corpora')}: {error}") from error
         await scorer.open()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,7 +15,14 @@ from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 from services.corpus import replies
 from services.corpus.catalog import Catalog
 from services.corpus.corpus import Corpus
-from services.errors import DataLoss, InternalError, InvalidArgument, NotFound, Overloaded
+from services.errors import (
+    DataLoss,
+    InternalError,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    PreconditionFailed,
+)
 from services.rpc.environment import environment
 from services.rpc.worker import run_worker
 
@@ -73,12 +81,18 @@ def _order(request: pb.BenchmarkStorageRequest, corpus: Corpus) -> dict[str, Any
         raise InvalidArgument(
             "repetitions", f"is not between {_MIN_REPETITIONS} and {_MAX_REPETITIONS}"
         )
+    files = {shard.path: shard.file for shard in corpus.shards if shard.split == split}
+    shards = [
+        {"path": path, "file": str(file.absolute())}
+        for path, file in files.items()
+        if isinstance(file, Path)
+    ]
+    if len(shards) < len(files):
+        raise PreconditionFailed(
+            "corpus: is in object storage, and the benchmark measures a local directory"
+        )
     return {
-        "shards": [
-            {"path": shard.path, "file": str(shard.file.absolute())}
-            for shard in corpus.shards
-            if shard.split == split
-        ],
+        "shards": shards,
         "sample_bytes": request.sample_bytes or _SAMPLE_BYTES,
         "repetitions": repetitions,
     }

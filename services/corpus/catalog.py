@@ -5,33 +5,34 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from services.corpus.cache import FactCache
 from services.corpus.census import Census, Count, ShardCount, census_of, take_census
 from services.corpus.corpus import Corpus, CorpusRef, Kind, License, Shard
-from services.corpus.index.format import (
-    Index,
-    IndexFormatError,
-    index_path,
-    open_index,
-    text_path,
-)
-from services.corpus.layout import LayoutError, ShardFile, find_shards
+from services.corpus.index.format import Index, IndexFormatError, open_index
+from services.corpus.layout import LayoutError
 from services.corpus.selection import Selection
+from services.corpus.storage.files import StoredFile, open_stream, size_and_version
+from services.corpus.storage.frame_cache import FrameCache
+from services.corpus.storage.local_copy import local_copy
+from services.corpus.storage.locate import Location, ShardFiles, locate
+from services.corpus.storage.objects import RETRIES, Objects, Retries
+from services.corpus.storage.remote import Store
 from services.errors import NotFound, PreconditionFailed, Unavailable
 
 # Counted up whenever the same bytes would give another census.
 _CENSUS_VERSION = 2
 _DIGEST_READ_BYTES = 1 << 20
+FRAME_CACHE_BYTES = 10 << 30
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A corpus as it was registered: its directory and what is known about it."""
+    """A corpus as it was registered: where it is and what is known about it."""
 
-    root: Path
+    location: Location
     kind: Kind
     source: str
     license: License
@@ -40,21 +41,31 @@ class Registration:
 class Catalog:
     """Corpora by registered name; `cache` is a folder for what takes long to find out about them.
 
-    Empty until `load`. Safe to share between threads.
+    Below it are kept, of corpora in object storage, indexes, and at most `frame_cache_bytes` of
+    frames. Empty until `load`. Safe to share between threads.
     """
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        frame_cache_bytes: int = FRAME_CACHE_BYTES,
+        retries: Retries = RETRIES,
+    ) -> None:
         self._cache = FactCache(cache)
+        self._indexes = cache / "indexes"
+        self._store = Store(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
         self._corpora: dict[str, Corpus] = {}
         self._closed = threading.Event()
 
     def load(self, registrations: Mapping[str, Registration]) -> None:
         """Find and digest the shards of these corpora. Blocks; digests are kept in the cache.
 
-        Raises LayoutError when a directory is not a corpus.
+        Raises LayoutError when a directory is not a corpus; of object storage, what
+        `storage.objects` raises.
         """
         for name, registration in sorted(registrations.items()):
-            files = find_shards(registration.root)
+            files = locate(registration.location, self._store)
             shards = tuple(self._shard(file) for file in files)
             self._corpora[name] = Corpus(
                 CorpusRef(name, corpus_digest(shards)),
@@ -66,8 +77,9 @@ class Catalog:
             )
 
     def close(self) -> None:
-        """End a census that is being taken."""
+        """End a census that is being taken, and every wait for object storage."""
         self._closed.set()
+        self._store.objects.stop()
 
     def open(self, ref: CorpusRef) -> Corpus:
         """Find a corpus. A digest in `ref` is a precondition.
@@ -88,56 +100,62 @@ class Catalog:
         """All corpora, by name."""
         return [self._corpora[name] for name in sorted(self._corpora)]
 
-    def _shard(self, file: ShardFile) -> Shard:
-        status, index = file.file.stat(), self._index(file)
-        digest = index.header.shard.digest if index else self._digest(file)
+    def _shard(self, files: ShardFiles) -> Shard:
+        size, version = _registered(files.file)
+        index = self._index(files)
+        digest = index.header.shard.digest if index else self._digest(files.file)
         return Shard(
-            *(file.split, file.path, file.file, status.st_size, digest, status.st_mtime_ns), index
+            *(files.split, files.path, files.file, size, digest, version), index, files.text
         )
 
-    def _digest(self, file: ShardFile) -> str:
-        status = file.file.stat()
-        key = {
-            "fact": "file digest",
-            "path": str(file.file.resolve()),
-            "size": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-        }
-        cached = self._cache.get(key)
+    def _digest(self, file: StoredFile) -> str:
+        size, version = _registered(file)
+        local = isinstance(file, Path)
+        key: dict[str, object] = {"fact": "file digest", "size": size, "version": version}
+        # Not the URL itself: it may have a password, and the cache is a file.
+        key["path"] = (
+            str(file.resolve())
+            if isinstance(file, Path)
+            else hashlib.sha256(file.url.encode()).hexdigest()
+        )
+        # An object without a version may be any object of its size.
+        cached = self._cache.get(key) if local or version else None
         digest = cached.get("digest") if cached else None
         if not isinstance(digest, str):
-            digest = self._file_digest(file.file)
+            digest = self._file_digest(file)
             self._cache.put(key, {"digest": digest})
         return digest
 
-    def _index(self, file: ShardFile) -> Index | None:
+    def _index(self, files: ShardFiles) -> Index | None:
         """Open the index of a shard, None when it has none.
 
         Raises LayoutError for one that is damaged or of another shard.
         """
-        index_file = file.file.parent / index_path(file.file.name)
-        if not index_file.exists():
+        if files.index is None:
             return None
         advice = "make it again with `assay corpus index`, or remove it to stream without"
         try:
-            index = open_index(index_file)
+            index = open_index(local_copy(files.index, self._indexes))
         except IndexFormatError as error:
-            raise LayoutError(f"the index {index_file} {error}; {advice}") from None
-        status, shard = file.file.stat(), index.header.shard
-        stale = status.st_size != shard.bytes
-        # A copy of both may have been written in any order: only the content tells.
-        if not stale and status.st_mtime_ns > index_file.stat().st_mtime_ns:
-            stale = self._digest(file) != shard.digest
-        text, text_file = index.header.text, file.file.parent / text_path(file.file.name)
-        if text and not (text_file.is_file() and text_file.stat().st_size == text.bytes):
-            raise LayoutError(f"{text_file} is missing or not what its index says; {advice}")
+            raise LayoutError(f"the index {files.index} {error}; {advice}") from None
+        size, _ = _registered(files.file)
+        stale = size != index.header.shard.bytes
+        # A copy of both may have been written in any order: only the content tells. That of an
+        # object is not read for it: every frame is checked against its digest when it is.
+        if isinstance(files.file, Path) and isinstance(files.index, Path) and not stale:
+            newer = files.file.stat().st_mtime_ns > files.index.stat().st_mtime_ns
+            stale = newer and self._digest(files.file) != index.header.shard.digest
+        text = index.header.text
+        if text and not (files.text and _registered(files.text)[0] == text.bytes):
+            missing = files.text or f"the file of texts of {files.file}"
+            raise LayoutError(f"{missing} is missing or not what its index says; {advice}")
         if stale:
-            raise LayoutError(f"{file.file} is not what its index {index_file} is of; {advice}")
+            raise LayoutError(f"{files.file} is not what its index {files.index} is of; {advice}")
         return index
 
-    def _file_digest(self, file: Path) -> str:
+    def _file_digest(self, file: StoredFile) -> str:
         digest = hashlib.sha256()
-        with file.open("rb", buffering=0) as source:
+        with open_stream(file, 0 if isinstance(file, Path) else _DIGEST_READ_BYTES) as source:
             while data := source.read(_DIGEST_READ_BYTES):
                 if self._closed.is_set():
                     raise Unavailable("the server is shutting down")
@@ -158,6 +176,11 @@ class Catalog:
         if census.damage is None:
             self._cache.put(key, asdict(census))
         return census
+
+
+def _registered(file: StoredFile) -> tuple[int, str]:
+    """Return size and version; of an object those that it had when it was found."""
+    return size_and_version(file) if isinstance(file, Path) else astuple(file.state)
 
 
 def corpus_digest(shards: tuple[Shard, ...]) -> str:

@@ -14,9 +14,11 @@ from services.corpus import published, reader, unit_reader
 from services.corpus.census import Census
 from services.corpus.documents import Document
 from services.corpus.frames import FrameReader
-from services.corpus.index.format import Index, text_path
+from services.corpus.index.format import Index
 from services.corpus.plan import Plan
 from services.corpus.selection import Selection, resolve
+from services.corpus.storage.files import StoredFile, size_and_version
+from services.corpus.storage.remote import changed
 from services.errors import PreconditionFailed
 
 # A plan of all of the Pile takes about a hundred megabytes.
@@ -53,23 +55,23 @@ class License:
 class Shard:
     """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
 
-    `mtime_ns` is the file's time of change when it was digested.
+    `version` tells the file, when it was digested, from what replaces it.
     """
 
     split: str
     path: str
-    file: Path
+    file: StoredFile
     compressed_bytes: int
     digest: str
-    mtime_ns: int
+    version: str
     index: Index | None = None
+    text_file: StoredFile | None = None
 
     def open_frames(self) -> FrameReader:
         """Open the frames of an indexed shard."""
         if self.index is None:
             raise LookupError(f"{self.path} has no index")
-        text_file = self.file.parent / text_path(self.file.name)
-        return FrameReader(self.path, self.file, text_file, self.index)
+        return FrameReader(self.path, self.file, self.text_file, self.index)
 
 
 class Corpus:
@@ -178,14 +180,13 @@ class Corpus:
         Raises PreconditionFailed when one is not: it would be other data under the same digest.
         """
         for shard in self.shards:
-            if shard.split not in selection.splits:
+            # Objects are looked at whenever what was read of one is in doubt: asking the store
+            # about each before every stream would take longer than the first document.
+            if shard.split not in selection.splits or not isinstance(shard.file, Path):
                 continue
             try:
-                status = shard.file.stat()
+                now = size_and_version(shard.file)
             except OSError:
                 continue  # reading it will say what is wrong
-            if (status.st_size, status.st_mtime_ns) != (shard.compressed_bytes, shard.mtime_ns):
-                raise PreconditionFailed(
-                    f"{shard.path} has changed since the server started; restart the server to "
-                    "serve what is there now, under a new digest"
-                )
+            if now != (shard.compressed_bytes, shard.version):
+                raise changed(shard.path)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +13,7 @@ import zstandard
 
 from services.corpus.documents import BadLineError, Document, parse_line
 from services.corpus.index.format import Index
+from services.corpus.storage.files import Ranges, StoredFile, open_ranges
 from services.errors import DataLoss, Unavailable
 
 # The machine has run out of something, and the frame may be whole.
@@ -38,17 +37,20 @@ class FrameReader:
     passed on. Not for more than one thread at a time.
     """
 
-    def __init__(self, name: str, file: Path, text_file: Path, index: Index) -> None:
+    def __init__(
+        self, name: str, file: StoredFile, text_file: StoredFile | None, index: Index
+    ) -> None:
         self.name, self.index = name, index
-        self._files = {False: file, True: text_file}
-        self._handles: dict[bool, int] = {}
+        # Without texts no frame has any, and nothing asks for them.
+        self._files = {False: file, True: text_file or file}
+        self._open: dict[bool, Ranges] = {}
         self._decoder = zstandard.ZstdDecompressor()
 
     def close(self) -> None:
         """Close the files."""
-        for handle in self._handles.values():
-            os.close(handle)
-        self._handles.clear()
+        for opened in self._open.values():
+            opened.close()
+        self._open.clear()
 
     def has_text(self, frame: int) -> bool:
         """Whether there is a frame of the texts alone."""
@@ -57,22 +59,24 @@ class FrameReader:
     def compressed(self, frame: int, *, text: bool) -> bytes:
         """Read a frame as it is stored: of lines, or of texts.
 
-        Raises DamagedFrame when it is not what the index says.
+        Raises DamagedFrame when it is not what the index says; Unavailable, and of object storage
+        what `storage.objects` raises, when it cannot be read now.
         """
         record = self.index.frames[frame]
+        digest = int(record["text_digest" if text else "digest"])
         offset = int(record["text_offset" if text else "offset"])
         size = int(record["text_frame_bytes" if text else "bytes"])
         try:
-            handle = self._handles.get(text)
-            if handle is None:
-                handle = self._handles[text] = os.open(self._files[text], os.O_RDONLY)
-            data = os.pread(handle, size, offset)
+            opened = self._open.get(text)
+            if opened is None:
+                opened = self._open[text] = open_ranges(self._files[text])
+            data = opened.read(offset, size, digest)
         except OSError as error:
             if error.errno in _SHORTAGES:
                 raise Unavailable(f"{self.name}: {error.strerror}") from None
             problem = f"cannot be read ({error.strerror})"
             raise DamagedFrame(self.name, frame, offset, problem) from None
-        if xxhash.xxh3_64_intdigest(data) != int(record["text_digest" if text else "digest"]):
+        if xxhash.xxh3_64_intdigest(data) != digest:
             problem = "is not what its index says: the digest is off"
             raise DamagedFrame(self.name, frame, offset, problem)
         return data

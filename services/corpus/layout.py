@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,31 +32,36 @@ class ShardFile:
 
 
 def find_shards(root: Path) -> tuple[ShardFile, ...]:
-    """Find the shards below `root`, in streaming order: by split, then by name, 2 before 10.
+    """Find the shards below `root`, in streaming order.
 
     Raises LayoutError when there is none.
     """
-    found: list[ShardFile] = []
+    files = [root / f"{split}{SUFFIX}" for split in SPLITS]
     for split in SPLITS:
-        single = root / f"{split}{SUFFIX}"
-        files = [single] if single.is_file() else []
-        folder = root / split
-        if folder.is_dir():
-            files += sorted(
-                (entry for entry in folder.iterdir() if _is_shard(entry)),
-                key=lambda entry: _natural(entry.name),
-            )
-        found += [ShardFile(split, file.relative_to(root).as_posix(), file) for file in files]
+        if (root / split).is_dir():
+            files += (root / split).iterdir()
+    paths = [file.relative_to(root).as_posix() for file in files if file.is_file()]
+    found = tuple(ShardFile(split, path, root / path) for split, path in in_order(paths))
     if not found:
         state = "holds no shard" if root.is_dir() else "is not a directory"
         raise LayoutError(
             f"{root} {state}; a corpus has train/NN{SUFFIX}, val{SUFFIX} or test{SUFFIX}"
         )
-    return tuple(found)
+    return found
 
 
-def _is_shard(entry: Path) -> bool:
-    return entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and entry.is_file()
+def in_order(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return those of `paths` below a corpus's root that are shards, each after its split.
+
+    In streaming order: by split, the shard beside its folder first, then by name, 2 before 10.
+    """
+    found: list[tuple[int, bool, list[tuple[int, str]], str]] = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        split = folder or name.removesuffix(SUFFIX)
+        if split in SPLITS and name.endswith(SUFFIX) and not name.startswith("."):
+            found.append((SPLITS.index(split), bool(folder), _natural(name), path))
+    return [(SPLITS[split], path) for split, _, _, path in sorted(found)]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from services.corpus.cursor import Position
@@ -15,6 +14,7 @@ from services.corpus.documents import BadLineError, Document, parse_line, subset
 from services.corpus.place import Place
 from services.corpus.selection import WITHDRAWN, Selection
 from services.corpus.shards import BLOCK_BYTES, read_blocks
+from services.corpus.storage.files import StoredFile
 from services.errors import DataLoss, InvalidArgument
 
 # What lines of withdrawn subsets have in them, so that a block without needs no closer look.
@@ -33,7 +33,7 @@ class ShardLike(Protocol):
     def path(self) -> str: ...  # noqa: D102
 
     @property
-    def file(self) -> Path: ...  # noqa: D102
+    def file(self) -> StoredFile: ...  # noqa: D102
 
 
 @dataclass(slots=True)

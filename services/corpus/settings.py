@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from services.corpus.catalog import Registration
+from services.corpus.catalog import FRAME_CACHE_BYTES, Registration
 from services.corpus.corpus import Kind, License
+from services.corpus.storage.urls import is_url
 from services.rpc.settings import ServerSettings, port_field
 
 _HOME = Path("~/.local/share/assay")
@@ -21,7 +22,10 @@ class CorpusEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path = Field(description="Directory with train/NN.jsonl.zst, val and test.")
+    path: str | tuple[str, ...] = Field(
+        description="Directory with train/NN.jsonl.zst, val and test, or its URL in object "
+        "storage, or a list of the URLs of its objects."
+    )
     kind: Literal["complete", "sample", "reference"] = Field(
         description="The whole corpus of that name, some of its documents, or a stand-in."
     )
@@ -33,7 +37,9 @@ class CorpusEntry(BaseModel):
     def registration(self) -> Registration:
         """Return what the catalog needs of it."""
         return Registration(
-            self.path.expanduser(),
+            Path(self.path).expanduser()
+            if isinstance(self.path, str) and not is_url(self.path)
+            else self.path,
             Kind(self.kind),
             self.source,
             License(self.license, self.license_name, self.license_url),
@@ -51,7 +57,8 @@ class CorpusSettings(ServerSettings):
     corpora: dict[str, CorpusEntry] = Field(
         {},
         description='JSON object: name -> {"path", "kind": complete|sample|reference, "source", '
-        '"license", "license_name", "license_url"}. Default: "python-reference", built from '
+        '"license", "license_name", "license_url"}. A path may be a URL (https, s3, gs), or a list '
+        'of the URLs of objects. Default: "python-reference", built from '
         "Python's own sources and documentation.",
     )
     language_models: dict[str, Path] = Field(
@@ -61,6 +68,12 @@ class CorpusSettings(ServerSettings):
     )
     reader_threads: int = Field(
         0, ge=0, le=256, description="Threads that read shards; 0: two more than processors."
+    )
+    frame_cache_bytes: int = Field(
+        FRAME_CACHE_BYTES,
+        ge=0,
+        description="Most bytes of frames from object storage that are kept on the disk, in "
+        "cache/corpus/frames at home; 0 keeps none.",
     )
     home: Path = Field(
         _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."

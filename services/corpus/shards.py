@@ -8,11 +8,11 @@ and no input, however it was made, can ask for memory at once.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import zstandard
 
+from services.corpus.storage.files import StoredFile, open_stream
 from services.errors import DataLoss
 
 MAX_LINE_BYTES = 256 << 20
@@ -43,7 +43,7 @@ class Block(NamedTuple):
 
 
 def read_blocks(
-    file: Path,
+    file: StoredFile,
     name: str,
     *,
     block_bytes: int = BLOCK_BYTES,
@@ -102,13 +102,13 @@ def read_blocks(
         raise damage
 
 
-def decode_shard(file: Path, name: str) -> Generator[tuple[int, bytes], None, None]:
+def decode_shard(file: StoredFile, name: str) -> Generator[tuple[int, bytes], None, None]:
     """Yield (compressed bytes read so far, what the last zstd block decoded to).
 
     Raises DataLoss at damage, after all that stands before it.
     """
     try:
-        with file.open("rb", buffering=_READ_AHEAD) as source:
+        with open_stream(file, _READ_AHEAD) as source:
             yield from _Decoder(source, name).frames()
     except OSError as error:
         raise DataLoss(name, 0, f"cannot be read ({error.strerror})") from None

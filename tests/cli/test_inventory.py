@@ -7,6 +7,7 @@ import pytest
 
 from services.cli.arguments import model_inventory, shards_inventory
 from services.cli.inventory import Inventory, home, licenses_of
+from services.errors import InvalidArgument
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +42,26 @@ def test_a_damaged_record_is_as_none() -> None:
 
 
 def test_folders_of_the_command_line(tmp_path: Path) -> None:
-    corpora = json.loads(shards_inventory(str(tmp_path)).environment()["ASSAY_CORPUS_CORPORA"])
+    corpora = json.loads(shards_inventory([str(tmp_path)]).environment()["ASSAY_CORPUS_CORPORA"])
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"
     with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere is not a folder"):
-        shards_inventory(str(tmp_path / "nowhere"))
+        shards_inventory([str(tmp_path / "nowhere")])
+
+
+def test_urls_of_the_command_line() -> None:
+    def path(*shards: str) -> object:
+        inventory = shards_inventory(shards)
+        corpora = json.loads(inventory.environment()["ASSAY_CORPUS_CORPORA"])
+        assert "hidden" not in corpora["local"]["source"]
+        return corpora["local"]["path"]
+
+    assert path("s3://bucket/pile") == "s3://bucket/pile"
+    assert path("https://u:hidden@h/pile?t=hidden") == "https://u:hidden@h/pile?t=hidden"
+    assert path("https://h/test.jsonl.zst") == ["https://h/test.jsonl.zst"]
+    assert path("https://h/a", "https://h/b") == ["https://h/a", "https://h/b"]
+    with pytest.raises(InvalidArgument, match="URLs of shards"):
+        shards_inventory(["a", "b"])
 
 
 def test_a_registered_name_is_no_folder() -> None:

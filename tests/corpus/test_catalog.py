@@ -114,6 +114,7 @@ def test_a_census_is_kept_by_digest(tmp_path: Path) -> None:
     census = open_corpus(root, tmp_path / "cache").census()
     again = open_corpus(root, tmp_path / "cache")
     for shard in again.shards:
+        assert isinstance(shard.file, Path)
         shard.file.unlink()
     assert again.census() == census
 

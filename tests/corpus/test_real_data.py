@@ -19,6 +19,7 @@ from services.corpus.documents import parse_line
 from services.corpus.published import NAMES
 from services.corpus.selection import Selection
 from services.corpus.shards import read_blocks
+from services.corpus.storage.files import StoredFile
 from services.corpus.stream import chunks
 from tests.corpus.shard_files import open_corpus
 
@@ -30,7 +31,7 @@ def pile(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return open_corpus(data_dir / "pile", tmp_path_factory.mktemp("cache"), "the-pile")
 
 
-def _zstd(file: Path) -> bytes:
+def _zstd(file: StoredFile) -> bytes:
     program = shutil.which("zstd")
     if program is None:
         pytest.skip("no zstd on PATH to compare with")

@@ -1,0 +1,1 @@
+"""Where the files of a corpus are: local directories and object storage."""

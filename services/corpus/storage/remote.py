@@ -1,0 +1,116 @@
+"""A file of a corpus that is an object, and how its frames are read through the cache."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import xxhash
+
+from services.corpus.storage.frame_cache import FrameCache
+from services.corpus.storage.objects import Objects, ObjectState
+from services.corpus.storage.urls import names, shown
+from services.errors import PreconditionFailed
+
+# What is read of an object at a time that is read from its beginning.
+_PIECE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Store:
+    """Objects, and where frames of them are kept."""
+
+    objects: Objects
+    cache: FrameCache
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """An object, as it was when the corpus was registered."""
+
+    url: str
+    state: ObjectState
+    store: Store
+
+    def __str__(self) -> str:
+        return shown(self.url)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return names(self.url)[-1]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read a range; shorter where the object has become shorter."""
+        return self.store.objects.read(self.url, offset, size, of=self.state.bytes)
+
+    def check_unchanged(self) -> None:
+        """Raise PreconditionFailed when it is another object by now."""
+        if self.store.objects.state(self.url) != self.state:
+            raise changed(str(self))
+
+
+def changed(name: str) -> PreconditionFailed:
+    """Say that a file is no longer the one that was registered, nor its index that of it."""
+    return PreconditionFailed(
+        f"{name} has changed since the server started; restart the server to serve what is there "
+        "now, under a new digest"
+    )
+
+
+class RemoteRanges:
+    """Frames of an object, from the cache where they are there."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+
+    def read(self, offset: int, size: int, digest: int) -> bytes:
+        """Read a frame. What does not have the digest is really so, of the very object.
+
+        Raises PreconditionFailed where it is another object by now, and as Objects does.
+        """
+        file, cache = self._file, self._file.store.cache
+        # By version, not by time of use alone: what has replaced an object has other frames.
+        key = f"{file.url} {file.state.version} {file.state.bytes} {offset} {size}"
+        data = cache.get(key)
+        if data is not None:
+            if xxhash.xxh3_64_intdigest(data) == digest:
+                return data
+            cache.drop(key)
+        data = file.read(offset, size)
+        if xxhash.xxh3_64_intdigest(data) == digest:
+            cache.put(key, data)
+        else:
+            file.check_unchanged()
+        return data
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class RemoteStream(io.RawIOBase):
+    """An object from its beginning. No byte of a later version of it comes with those of this."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        super().__init__()
+        self._file, self._offset, self._piece = file, 0, memoryview(b"")
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill the buffer, or some of it. Raises as RemoteFile does."""
+        if not self._piece:
+            size = min(_PIECE_BYTES, self._file.state.bytes - self._offset)
+            data = self._file.read(self._offset, size)
+            if size:
+                self._file.check_unchanged()
+            self._piece = memoryview(data)
+            self._offset += len(data)
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), len(self._piece))
+        view[:size] = self._piece[:size]
+        self._piece = self._piece[size:]
+        return size

@@ -1,6 +1,6 @@
 """Compares reading a shard from the local disk to documents with other loaders, on one core.
 
-    python benchmarks/corpus_local_read.py [--rounds N] [--megabytes N]
+    python -m benchmarks.corpus_local_read [--rounds N] [--megabytes N]
 
 Needs the real documents (ASSAY_TEST_DATA): a shard of them is made by repetition, once, and
 indexed. Every side makes a bytes object of each text; peers run in environments of their own. Timed
@@ -14,31 +14,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
-import shlex
 import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import zstandard
 
+from benchmarks import report
 from services.cli import testdata
 from services.corpus.frames import FrameReader
 from services.corpus.index.format import Index, open_index
 from services.corpus.index.writer import write_index
 from services.corpus.layout import find_shards
-from services.rpc.environment import environment
 
-HERE = Path(__file__).resolve().parent
 NAME = "train/00.jsonl.zst"
 # Where a peer is slow, less of the shard tells as much.
 LIMITS = {"datasets": 40_000_000, "mosaicml": 40_000_000}
 TARGETS = {"lm_dataformat": 2.5, "datasets": 25.0, "mosaicml": 10.0}
-LOOKUPS = 500
 
 
 class Peer:
@@ -50,9 +45,9 @@ class Peer:
             print(f"making {venv} (a minute, once)")
             subprocess.run([sys.executable, "-m", "venv", venv], check=True)
             pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "-r"]
-            subprocess.run([*pip, HERE / "peers" / requirements], check=True)
+            subprocess.run([*pip, report.HERE / "peers" / requirements], check=True)
         self._process = subprocess.Popen(
-            [python, HERE / "peers" / "corpus_readers.py"],
+            [python, report.HERE / "peers" / "corpus_readers.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -116,17 +111,6 @@ def read_texts(frames: FrameReader, limit_bytes: int) -> dict[str, float]:
     }
 
 
-def look_up(frames: FrameReader, chance: random.Random) -> float:
-    """Time documents at random places; return the median in milliseconds."""
-    seconds = []
-    for _ in range(LOOKUPS):
-        line = chance.randrange(frames.index.documents)
-        begun = time.perf_counter()
-        frames.document(line)
-        seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds) * 1000
-
-
 def zstd_seconds(shard: Path) -> float:
     """Time `zstd -dc` of the shard of one frame: seconds of processor time."""
     before = os.times()
@@ -142,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--megabytes", type=int, default=400)
-    parser.add_argument("--venvs", type=Path, default=HERE.parent / ".venv-peers")
+    parser.add_argument("--venvs", type=Path, default=report.HERE.parent / ".venv-peers")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     source, index = make_shard(arguments.venvs / "bench", arguments.megabytes)
@@ -155,7 +139,6 @@ def main() -> None:
     ours: dict[str, list[float]] = {name: [] for name in (*readers, "zstd -dc")}
     theirs: dict[str, list[float]] = {name: [] for name in (*readers, "zstd -dc")}
     starts: dict[str, list[float]] = {name: [] for name in readers}
-    lookups: list[float] = []
     mosaicml.measure("mosaicml", source, 1_000_000)  # writes its shards
     for turn in range(arguments.rounds):
         for name in readers:
@@ -168,61 +151,35 @@ def main() -> None:
         theirs["zstd -dc"].append(whole / zstd_seconds(source) / 1e6)
         mine = read_texts(frames, whole)
         ours["zstd -dc"].append(mine["text_bytes"] / mine["cpu_seconds"] / 1e6)
-        lookups.append(look_up(frames, random.Random(turn)))
         print(f"round {turn + 1} of {arguments.rounds}", flush=True)
     peers.close()
     mosaicml.close()
-    rows: list[dict[str, Any]] = []
-    for name in (*readers, "zstd -dc"):
-        mine_, other = statistics.median(ours[name]), statistics.median(theirs[name])
-        row: dict[str, Any] = {
-            "what": "a shard on the local disk to a bytes object a text, one core",
-            "peer": name,
-            "ours": round(mine_, 1),
-            "theirs": round(other, 1),
-            "unit": "MB of text per second of processor time",
-            "ratio": round(mine_ / other, 3),
-            "target": TARGETS.get(name, 0.9 if name == "zstd -dc" else None),
-        }
-        rows.append(row)
-        print(f"{name}: {mine_:,.0f} against {other:,.0f} MB/s, {mine_ / other:.2f} times")
-    found = statistics.median(lookups)
-    size = index.header.shard.bytes
-    rows.append(
-        {
-            "what": f"a document at a random place of a shard of {size / 1e6:,.0f} MB, median",
-            "peer": "the target itself",
-            "ours": round(found, 3),
-            "theirs": 0.5,
-            "unit": "ms",
-            "ratio": round(0.5 / found, 3),
-            "target": 1.0,
-        }
-    )
-    print(f"a document at a random place: {found:.3f} ms")
-    machine = environment("zstandard", "orjson", "numpy")
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "hardware": f"{machine.cpu}, one of {machine.cpu_count}, load {machine.load:.2f} each",
-        "versions": {
-            "ours": dict(machine.versions),
-            "peer": {**peers.versions, **mosaicml.versions},
-        },
-        "command": f"python benchmarks/corpus_local_read.py {shlex.join(sys.argv[1:])}".strip(),
-        "shard": {
+    rows = [
+        report.row(
+            "a shard on the local disk to a bytes object a text, one core",
+            name,
+            statistics.median(ours[name]),
+            statistics.median(theirs[name]),
+            "MB of text per second of processor time",
+            target=TARGETS.get(name, 0.9 if name == "zstd -dc" else None),
+        )
+        for name in (*readers, "zstd -dc")
+    ]
+    report.write(
+        "corpus-local-read",
+        rows,
+        packages=("zstandard", "orjson", "numpy"),
+        peer_versions={**peers.versions, **mosaicml.versions},
+        shard={
             "made_by": "repeating the real documents",
             "compressed_bytes": source.stat().st_size,
             "text_bytes": whole,
             "documents": index.documents,
         },
-        "start_seconds": {
+        start_seconds={
             name: round(statistics.median(seconds), 3) for name, seconds in starts.items()
         },
-        "rows": rows,
-    }
-    file = HERE / "results" / "corpus-local-read.json"
-    file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {file}")
+    )
 
 
 if __name__ == "__main__":

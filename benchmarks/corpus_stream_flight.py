@@ -13,54 +13,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shlex
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import grpc
 from assay.channel import connect_blocking
 from assay.corpus import CorpusStream
+from assay.corpus.v1 import corpus_pb2 as pb
+from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
-from benchmarks.corpus_local_read import HERE, make_shard
-from services.rpc.environment import environment
+from benchmarks import report
+from benchmarks.corpus_local_read import make_shard
+from benchmarks.serving import CorpusServer, processor_seconds
 
 TARGETS = {"zstd": 1.8, "lz4": 1.4, "none": 0.7, "live": 1.0}
-
-
-def start_ours(root: Path, home: str) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the corpus service on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {
-        "ASSAY_HOME": home,
-        "ASSAY_CORPUS_CORPORA": json.dumps({"c": {"path": str(root), "kind": "sample"}}),
-        "ASSAY_CORPUS_PORT": address.rpartition(":")[2],
-        "ASSAY_CORPUS_HEALTH_PORT": "0",
-        "ASSAY_CORPUS_METRICS_PORT": "0",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.corpus"],
-        env={**os.environ, **settings},
-        stderr=subprocess.DEVNULL,
-    )
-    with connect_blocking(address) as channel:
-        grpc.channel_ready_future(channel).result(timeout=60)
-    return process, address
-
-
-def processor_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def read_ours(address: str, limit_bytes: int) -> tuple[float, int]:
@@ -74,24 +44,54 @@ def read_ours(address: str, limit_bytes: int) -> tuple[float, int]:
     return time.perf_counter() - begun, size
 
 
+def pass_through(address: str, rounds: int) -> tuple[int, int, int]:
+    """Take frames without decoding them; return messages, their bytes and the texts' bytes."""
+    request = pb.StreamCorpusRequest(
+        corpus=pb.CorpusRef(name="c"), delivery=pb.DELIVERY_FRAMES, chunk_bytes=1 << 20
+    )
+    messages = size = text = 0
+    with connect_blocking(address) as channel:
+        for _ in range(rounds):
+            for chunk in pb_grpc.CorpusServiceStub(channel).StreamCorpus(request):
+                messages += 1
+                size += chunk.ByteSize()
+                text += sum(frame.content_bytes for frame in chunk.frames.frames)
+    return messages, size, text
+
+
+def bare_seconds(messages: int, size: int) -> float:
+    """Processor seconds of a bare handler that sends as many messages of the same size."""
+    command = [sys.executable, "-m", "benchmarks.bare_stream", str(size // messages), str(messages)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE)
+    port = int(server.stdout.readline()) if server.stdout else 0
+    with connect_blocking(f"127.0.0.1:{port}") as channel:
+        method: Any = channel.unary_stream("/Bare/Stream")
+        before = processor_seconds(server.pid)
+        for _ in method(b""):
+            pass
+        seconds = processor_seconds(server.pid) - before
+    server.kill()
+    server.wait()
+    return seconds
+
+
 def main() -> None:
     """Run the rounds and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=200)
-    parser.add_argument("--venvs", type=Path, default=HERE.parent / ".venv-peers")
+    parser.add_argument("--venvs", type=Path, default=report.HERE.parent / ".venv-peers")
     options = parser.parse_args()
     source, index = make_shard(options.venvs / "bench", options.megabytes)
     whole = int(index.text_bytes.sum(dtype="int64"))
     python = options.venvs / "corpus" / "bin" / "python"  # corpus_local_read.py makes it
-    peer = HERE / "peers" / "corpus_flight.py"
+    peer = report.HERE / "peers" / "corpus_flight.py"
     rows: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as home:
         root = source.with_name(f"{options.megabytes}-indexed")
-        server, address = start_ours(root, home)
-        read_ours(address, whole)
-        per_cpu: list[float] = []
+        server = CorpusServer(root, home)
+        read_ours(server.address, whole)
         for mode, target in TARGETS.items():
             flight = subprocess.Popen(
                 [python, peer, "serve", source, mode, str(whole)], stdout=subprocess.PIPE
@@ -108,51 +108,44 @@ def main() -> None:
                 )
                 answer = json.loads(done.stdout.splitlines()[-1])
                 theirs.append(whole / answer["wall_seconds"] / 1e6)
-                before = processor_seconds(server.pid)
-                seconds, size = read_ours(address, whole)
+                seconds, size = read_ours(server.address, whole)
                 ours.append(size / seconds / 1e6)
-                per_cpu.append(size / max(processor_seconds(server.pid) - before, 0.01) / 1e6)
             flight.kill()
             flight.wait()
-            mine, other = statistics.median(ours), statistics.median(theirs)
             rows.append(
-                {
-                    "what": "a shard over loopback to a bytes object a text, live from disk",
-                    "peer": f"Arrow Flight, {mode}",
-                    "ours": round(mine, 1),
-                    "theirs": round(other, 1),
-                    "unit": "MB of text per second",
-                    "ratio": round(mine / other, 3),
-                    "target": target,
-                }
+                report.row(
+                    "a shard over loopback to a bytes object a text, live from disk",
+                    f"Arrow Flight, {mode}",
+                    statistics.median(ours),
+                    statistics.median(theirs),
+                    "MB of text per second",
+                    target=target,
+                )
             )
-            print(f"{mode}: {mine:,.0f} against {other:,.0f} MB/s, {mine / other:.2f} times")
-        server.terminate()
-        server.wait()
-    found = statistics.median(per_cpu)
-    rows.append(
-        {
-            "what": "frames passed through, text per second of the server's processor time",
-            "peer": "the target itself",
-            "ours": round(found, 1),
-            "theirs": 4000.0,
-            "unit": "MB per processor second",
-            "ratio": round(found / 4000, 3),
-            "target": 1.0,
-        }
-    )
-    print(f"server: {found:,.0f} MB a processor second")
-    machine = environment("grpcio", "protobuf", "zstandard")
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",
-        "versions": {"ours": dict(machine.versions), "peer": versions},
-        "command": f"python -m benchmarks.corpus_stream_flight {shlex.join(sys.argv[1:])}".strip(),
-        "rows": rows,
-    }
-    file = HERE / "results" / "corpus-stream-flight.json"
-    file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {file}")
+        before = server.processor_seconds()
+        messages, size, text = pass_through(server.address, 4 * options.rounds)
+        ours_seconds = server.processor_seconds() - before
+        server.stop()
+    rows += [
+        report.row(
+            "frames passed through, text per second of the server's processor time",
+            "the target itself",
+            text / ours_seconds / 1e6,
+            4000,
+            "MB per processor second",
+            target=1.0,
+        ),
+        report.row(
+            "frames passed through, bytes on the wire per second of the server's processor time",
+            "a bare grpc.aio handler that sends as many bytes from memory (the limit)",
+            size / ours_seconds / 1e6,
+            size / bare_seconds(messages, size) / 1e6,
+            "MB per processor second",
+            target=None,
+        ),
+    ]
+    packages = ("grpcio", "protobuf", "zstandard")
+    report.write("corpus-stream-flight", rows, packages=packages, peer_versions=versions)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ import grpc
 from assay.channel import connect_blocking
 
 
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class CorpusServer:
     """Serves the folder `root` as the corpus "c", at one port for good."""
 
@@ -53,9 +59,7 @@ class CorpusServer:
 
     def processor_seconds(self) -> float:
         """Processor time that the process has used."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid)
 
     def memory(self) -> dict[str, float]:
         """Resident memory now and at its peak, in MB."""

@@ -81,7 +81,7 @@ async def test_describe_corpus(serve: Start, root: Path) -> None:
         ("Github", 35),
     ]
     assert sum(subset.share for subset in found.subsets) == pytest.approx(1)
-    assert not any(subset.HasField("published") for subset in found.subsets)
+    assert all(subset.HasField("published") for subset in found.subsets)
     assert (found.documents_without_subset, found.duplicate_documents) == (0, 0)
 
 

@@ -18,7 +18,8 @@ from services.corpus.stream import Limits
 from services.corpus.unit_reader import UnitReader
 from services.errors import InvalidArgument, PreconditionFailed
 
-Messages = Generator[pb.StreamCorpusResponse | None, None, None]
+Messages = Generator[pb.StreamCorpusResponse | bytes | None, None, None]
+"""Messages, those of frames serialised."""
 
 
 def messages(

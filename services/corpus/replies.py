@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 
-from services.corpus import published
+from services.corpus import published, wire
 from services.corpus.corpus import Corpus, CorpusRef, Kind
 from services.corpus.describe import Description
 from services.corpus.distance import Distance
@@ -170,19 +170,21 @@ def _published(row: published.PublishedSubset | None) -> pb.PublishedSubset | No
     )
 
 
-def frames(part: FrameChunk) -> pb.StreamCorpusResponse:
-    """One message of a stream of frames."""
-    batch = pb.FrameBatch(frames=[_frame(piece) for piece in part.parts], order=part.order)
-    return pb.StreamCorpusResponse(cursor=part.cursor, frames=batch, damaged=_damaged(part.damaged))
+def frames(part: FrameChunk) -> bytes:
+    """One message of a stream of frames, serialised."""
+    head = pb.StreamCorpusResponse(cursor=part.cursor, damaged=_damaged(part.damaged))
+    return wire.frames_message(
+        head, [(_fields(piece), piece.data) for piece in part.parts], part.order
+    )
 
 
-def _frame(piece: FramePart) -> pb.Frame:
+def _fields(piece: FramePart) -> pb.Frame:
+    """Everything but the data."""
     if not piece.first:
-        return pb.Frame(data=piece.data, continues=piece.continues)
+        return pb.Frame(continues=piece.continues)
     shard, number = piece.shard, piece.frame
     record, text = shard.index.frames[number], shard.has_text(number)
     return pb.Frame(
-        data=piece.data,
         continues=piece.continues,
         form=pb.FRAME_FORM_TEXT if text else pb.FRAME_FORM_JSONL,
         content_bytes=int(record["text_bytes" if text else "jsonl_bytes"]),

@@ -75,7 +75,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # A coroutine that answers by context.write() is as good as a generator.
             streams = inspect.isasyncgenfunction(behavior)
             wrapped = (self._stream if streams else self._unary)(method, behavior)
-        return wrap(wrapped, handler.request_deserializer, handler.response_serializer)
+        serialize = _serializer(handler.response_serializer)
+        return wrap(wrapped, handler.request_deserializer, serialize)
 
     def _check_size(self, request: Any) -> None:
         """The transport's own limit is wider: its refusal has neither details nor a log line."""
@@ -215,3 +216,10 @@ def _code(context: Context) -> grpc.StatusCode:
     if isinstance(value, grpc.StatusCode):
         return value
     return next((code for code in grpc.StatusCode if code.value[0] == value), grpc.StatusCode.OK)
+
+
+def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Let a servicer answer with a message that it has serialised itself."""
+    if serialize is None:
+        return None
+    return lambda message: message if isinstance(message, bytes) else serialize(message)

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 import grpc
 
 from assay.channel import connect_blocking
 from assay.corpus.ahead import Ahead
-from assay.corpus.decode import CAN_DECODE, Batch
+from assay.corpus.decode import CAN_DECODE, Batch, frame_decoder
 from assay.corpus.selection import SelectionOptions, select
 from assay.corpus.v1 import corpus_pb2 as pb
 from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
@@ -36,8 +36,6 @@ _LONGEST_WAIT_SECONDS = 5.0
 _CHUNK_BYTES = 1 << 20
 # Batches that are decoded before they are asked for.
 _AHEAD = 2
-
-T = TypeVar("T")
 
 
 def stream(
@@ -168,24 +166,25 @@ class CorpusStream:
         ]
 
     def __iter__(self) -> Iterator[Document]:
-        for documents in self._batches(lambda batch: list(map(Document._make, batch.documents()))):
-            for document in documents:
+        for batch in self._batches():
+            for document in map(Document._make, batch.documents()):
                 self._taken += 1
                 yield document
 
     def texts(self) -> Iterator[list[bytes]]:
         """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
-        for texts in self._batches(Batch.texts):
+        for batch in self._batches():
+            texts = batch.texts()
             self._taken += len(texts)
             yield texts
 
-    def _batches(self, decode: Callable[[Batch], T]) -> Iterator[T]:
-        """Yield decoded batches, whatever happens to the server between them."""
+    def _batches(self) -> Iterator[Batch]:
+        """Yield batches, whatever happens to the server between them."""
         wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
         while True:
             try:
                 call = self._stub.StreamCorpus(self._request())
-                with closing(Ahead(_decoded(call, decode), _AHEAD, call.cancel)) as batches:
+                with closing(Ahead(_put_together(call), _AHEAD, call.cancel)) as batches:
                     for batch, cursor in batches:
                         if batch is None:
                             # Where a world that was dealt anew begins.
@@ -225,16 +224,16 @@ class CorpusStream:
         return request
 
 
-def _decoded(
-    chunks: Iterator[pb.StreamCorpusResponse], decode: Callable[[Batch], T]
-) -> Iterator[tuple[T | None, bytes]]:
+def _put_together(
+    chunks: Iterator[pb.StreamCorpusResponse],
+) -> Iterator[tuple[Batch | None, bytes]]:
     """Put chunks together up to each cursor; None stands for a cursor that nothing precedes."""
-    batch = Batch()
+    batch, decode = Batch(), frame_decoder()
     for chunk in chunks:
-        batch.add(chunk)
+        batch.add(chunk, decode)
         if chunk.cursor:
             empty = chunk.WhichOneof("payload") is None and not chunk.damaged
-            yield None if empty else decode(batch), chunk.cursor
+            yield None if empty else batch, chunk.cursor
             batch = Batch()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -24,18 +25,24 @@ class Batch:
 
     def __init__(self) -> None:
         self._frames: list[pb.Frame] = []
+        self._parts: list[bytes] = []  # of the last frame, which goes on in the next chunk
+        self._contents: list[bytes] = []
         self._order: list[int] = []
         self._documents: list[pb.Document] = []
-        self._lines = b""
+        self._lines: list[bytes] = []
 
-    def add(self, chunk: pb.StreamCorpusResponse) -> None:
-        """Add the next chunk."""
+    def add(self, chunk: pb.StreamCorpusResponse, decode: Callable[[bytes], bytes]) -> None:
+        """Add the next chunk, whose frames `decode` decompresses.
+
+        Raises what `decode` raises for a damaged frame.
+        """
         for frame in chunk.frames.frames:
-            if self._frames and self._frames[-1].continues:
-                self._frames[-1].data += frame.data
-                self._frames[-1].continues = frame.continues
-            else:
+            if not self._parts:
                 self._frames.append(frame)
+            self._parts.append(frame.data)
+            if not frame.continues:
+                self._contents.append(decode(b"".join(self._parts)))
+                self._parts = []
         self._order.extend(chunk.frames.order)
         for document in chunk.documents.documents:
             if self._documents and self._documents[-1].continues:
@@ -43,13 +50,13 @@ class Batch:
                 self._documents[-1].continues = document.continues
             else:
                 self._documents.append(document)
-        self._lines += chunk.jsonl.lines
+        self._lines.append(chunk.jsonl.lines)
 
     def texts(self) -> list[bytes]:
         """Return the texts in their order."""
         found = [one.text for one in self._documents]
-        found += [_text(line) for line in self._lines.splitlines()]
-        frames = [text for frame in self._frames for text in _texts(frame)]
+        found += [_text(line) for line in b"".join(self._lines).splitlines()]
+        frames = [text for texts in self._frame_texts() for text in texts]
         return found + ([frames[place] for place in self._order] if self._order else frames)
 
     def documents(self) -> list[Fields]:
@@ -58,25 +65,29 @@ class Batch:
             (one.text, one.subset, one.id, one.shard, one.line, one.frame)
             for one in self._documents
         ]
-        found += [(_text(line), "", "", "", 0, 0) for line in self._lines.splitlines()]
+        lines = b"".join(self._lines).splitlines()
+        found += [(_text(line), "", "", "", 0, 0) for line in lines]
         frames: list[Fields] = []
-        for frame in self._frames:
+        for frame, texts in zip(self._frames, self._frame_texts(), strict=True):
             shard, subset, number = frame.shard, frame.subset, frame.frame
-            for line, text in enumerate(_texts(frame), frame.first_line):
+            for line, text in enumerate(texts, frame.first_line):
                 frames.append((text, subset, f"{shard}:{line}", shard, line, number))
         return found + ([frames[place] for place in self._order] if self._order else frames)
 
+    def _frame_texts(self) -> Iterator[list[bytes]]:
+        for frame, content in zip(self._frames, self._contents, strict=True):
+            if frame.form == pb.FRAME_FORM_TEXT:
+                ends = list(accumulate(frame.text_bytes))
+                yield [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+            else:
+                yield [_text(line) for line in content.splitlines()]
 
-def _texts(frame: pb.Frame) -> list[bytes]:
-    """Decode a frame's texts. Raises zstandard.ZstdError when it is damaged."""
-    data = zstandard.ZstdDecompressor().decompress(frame.data)
-    if frame.form == pb.FRAME_FORM_TEXT:
-        texts, start = [], 0
-        for end in accumulate(frame.text_bytes):
-            texts.append(data[start:end])
-            start = end
-        return texts
-    return [_text(line) for line in data.splitlines()]
+
+def frame_decoder() -> Callable[[bytes], bytes]:
+    """Return what decompresses a frame, for one thread. Raises zstandard.ZstdError for damage."""
+    if not CAN_DECODE:
+        return lambda data: data  # the server sends none
+    return zstandard.ZstdDecompressor().decompress
 
 
 def _text(line: bytes) -> bytes:

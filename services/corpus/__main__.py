@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 import grpc
+import structlog
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
 from services.corpus.admin import CorpusAdminService
@@ -20,6 +21,8 @@ from services.corpus.settings import CorpusSettings
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
+
+_log = structlog.get_logger(__name__)
 
 
 def build_service(settings: CorpusSettings) -> Service:
@@ -41,6 +44,15 @@ def build_service(settings: CorpusSettings) -> Service:
             await asyncio.to_thread(lambda: catalog.load(_registrations(settings)))
         except (AssayError, LayoutError, OSError) as error:
             raise StartError(f"{settings.variable('corpora')}: {error}") from error
+        for corpus in catalog.list():
+            slow = sum(shard.index is None for shard in corpus.shards)
+            if slow:
+                _log.warning(
+                    "shards without an index: they stream more slowly, and in their order alone",
+                    corpus=corpus.ref.name,
+                    shards=slow,
+                    advice="assay corpus index",
+                )
         await scorer.open()
 
     async def close() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from pathlib import Path
 
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.corpus.index.writer import write_index
 from tests.corpus.conftest import Start
 from tests.corpus.shard_files import line, write_corpus
 
@@ -55,6 +57,34 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount(
             break
         await client.corpus.ListCorpora(pb.ListCorporaRequest())
     assert not _positions(file), "a cancelled call holds its file"
+
+
+async def test_a_stalled_client_of_frames_costs_a_bounded_amount(
+    serve: Start, tmp_path: Path
+) -> None:
+    """Memory grows by a few messages a client, and not by what there is to send."""
+    root = _large(tmp_path / "large")
+    write_index(root / "test.jsonl.zst", "test.jsonl.zst", tmp_path / "indexed")
+    client = await serve({"small": tmp_path / "indexed"}, reader_threads=1)
+    request = pb.StreamCorpusRequest(
+        corpus=pb.CorpusRef(name="small"), delivery=pb.DELIVERY_FRAMES, chunk_bytes=1 << 20
+    )
+    whole = [chunk.ByteSize() async for chunk in client.corpus.StreamCorpus(request)]
+    made: list[int] = []
+    tracemalloc.start()
+    stalled = [client.corpus.StreamCorpus(request) for _ in range(8)]
+    try:
+        for call in stalled:
+            await call.read()
+        for _ in range(20):
+            await client.corpus.ListCorpora(pb.ListCorporaRequest())
+            made.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+        for call in stalled:
+            call.cancel()
+    # Of each client two messages are made, and one is being sent.
+    assert made[-1] < len(stalled) * 4 * max(whole) < len(stalled) * sum(whole) / 2
 
 
 async def test_cancelled_streams_leave_room_for_others(serve: Start, tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import orjson
@@ -31,6 +30,7 @@ from services.corpus.index.format import (
     index_path,
     text_path,
 )
+from services.corpus.index.output import PARTIAL, Output, file_fact, sync_folder
 from services.corpus.index.seek_table import seek_table
 from services.corpus.shards import read_blocks
 from services.errors import DataLoss
@@ -38,9 +38,7 @@ from services.errors import DataLoss
 FRAME_BYTES = 512 << 10
 LEVEL = 3
 _MAX_OPEN_BYTES = 64 << 20
-_PARTIAL = ".partial"
 _JOURNAL = ".journal"
-_HASH_READ_BYTES = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with the compressed bytes of the source that were read, and the jsonl bytes they held."""
@@ -92,8 +90,8 @@ class _Writer:
         self._final = out / name
         self._final_text, self._final_index = out / text_path(name), out / index_path(name)
         self._final.parent.mkdir(parents=True, exist_ok=True)
-        self._shard = _Output(self._final)
-        self._texts = _Output(self._final_text)
+        self._shard = Output(self._final)
+        self._texts = Output(self._final_text)
         self._journal = self._final.with_name(self._final.name + _JOURNAL)
         self._compressor = zstandard.ZstdCompressor(
             level=level, write_checksum=True, write_content_size=True
@@ -110,7 +108,7 @@ class _Writer:
             return self._run(progress)
 
     def _run(self, progress: Progress) -> Index:
-        source = _file_fact(self._source)
+        source = file_fact(self._source)
         done = self._resume(source)
         stamp = np.frombuffer(bytes.fromhex(source.digest.removeprefix("sha256:")), np.uint8)
         with self._journal.open("r+b" if done else "wb") as self._log:
@@ -245,7 +243,7 @@ class _Writer:
             np.array(self._line_bytes, np.uint32),
             np.array(self._hashes, np.uint64),
         )
-        partial = self._final_index.with_name(self._final_index.name + _PARTIAL)
+        partial = self._final_index.with_name(self._final_index.name + PARTIAL)
         with partial.open("wb") as file:
             file.write(encode(index))
             file.flush()
@@ -257,7 +255,7 @@ class _Writer:
         else:
             self._texts.discard()
         partial.replace(self._final_index)
-        _sync_folder(self._final.parent)
+        sync_folder(self._final.parent)
         self._journal.unlink(missing_ok=True)
         return index
 
@@ -267,85 +265,9 @@ class _Writer:
         self._journal.unlink(missing_ok=True)
 
 
-class _Output:
-    """A file that appears under its name when it is whole, digested as it is written."""
-
-    def __init__(self, final: Path) -> None:
-        self._final = final
-        self._partial = final.with_name(final.name + _PARTIAL)
-        self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    @property
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            raise ValueError("begin() comes first")
-        return self._file
-
-    def size_on_disk(self) -> int:
-        return self._partial.stat().st_size if self._partial.exists() else 0
-
-    def begin(self, size: int) -> None:
-        """Go on after the first `size` bytes of what is there."""
-        self._file = file = self._partial.open("r+b" if size else "w+b")
-        file.truncate(size)
-        while self._size < size:
-            data = file.read(min(_HASH_READ_BYTES, size - self._size))
-            self._digest.update(data)
-            self._size += len(data)
-
-    def append(self, data: bytes) -> tuple[int, int, int]:
-        """Write; return offset, size and XXH3-64."""
-        offset = self._size
-        self._opened.write(data)
-        self._digest.update(data)
-        self._size += len(data)
-        return offset, len(data), xxhash.xxh3_64_intdigest(data)
-
-    def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._opened.fileno(), size, offset)
-
-    def flush(self) -> None:
-        self._opened.flush()
-
-    def end(self) -> FileFact:
-        self._opened.flush()
-        os.fsync(self._opened.fileno())
-        self._opened.close()
-        return FileFact(self._size, f"sha256:{self._digest.hexdigest()}")
-
-    def close(self) -> None:
-        if self._file is not None:
-            # What could not be written to a full disk is made again by the next run.
-            with suppress(OSError):
-                self._file.close()
-
-    def publish(self) -> None:
-        self._partial.replace(self._final)
-
-    def discard(self) -> None:
-        self.close()
-        self._partial.unlink(missing_ok=True)
-
-
 def _parse(line: bytes, name: str, number: int) -> tuple[str, bytes, bool]:
     """Return subset, text, and whether the line's meta names the subset and nothing else."""
     document = parse_line(line, name, number)
     spelled = b'{"pile_set_name": ' + orjson.dumps(document.subset) + b"}"
     plain = bool(document.subset) and document.meta == spelled
     return document.subset, document.text, plain
-
-
-def _file_fact(file: Path) -> FileFact:
-    with file.open("rb") as source:
-        digest = hashlib.file_digest(source, "sha256").hexdigest()
-    return FileFact(file.stat().st_size, f"sha256:{digest}")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -96,7 +96,9 @@ def resume(stub: pb_grpc.CorpusServiceStub, selection: pb.Selection, documents: 
         there.CopyFrom(request)
         point = there.resume.add(documents=int(position * documents))
         point.rank.world_size = 1
-        there.cursor, _ = b"", first(there)
+        cursor = first(there).cursor
+        del there.resume[:]
+        there.cursor = cursor
         begun = time.perf_counter()
         first(there)
         found.append(1e3 * (time.perf_counter() - begun))

@@ -77,6 +77,8 @@ def after(place: Place, counts: Counts, documents: int) -> Place:
             return _begun(place, unit, taken + left)
         left -= max(rest, 0)
         place = through(place)
+        if left and not place.pieces:
+            return _far_after(place, counts, left)
     return place
 
 
@@ -120,6 +122,18 @@ def redeal(places: Sequence[Place], units: int, rank: int, world_size: int) -> P
     # The unit `front + k` goes to the rank that comes k turns after the last piece.
     first = front + (rank - len(pieces)) % world_size
     return Place(tuple(pieces[rank::world_size]), first, world_size, rank)
+
+
+def _far_after(place: Place, counts: Counts, documents: int) -> Place:
+    """Do what `after` does, at once for any number of units, where no pieces are left."""
+    ends = np.cumsum(counts[place.next :: place.stride])
+    if not len(ends) or documents > ends[-1]:
+        missing = documents - (int(ends[-1]) if len(ends) else 0)
+        raise InvalidArgument("resume.documents", f"{missing} more than there are after the cursor")
+    whole = int(np.searchsorted(ends, documents, side="right"))
+    place = Place((), place.next + whole * place.stride, place.stride, place.rank)
+    left = documents - (int(ends[whole - 1]) if whole else 0)
+    return _begun(place, place.next, left) if left else place
 
 
 def _begun(place: Place, unit: int, taken: int) -> Place:

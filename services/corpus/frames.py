@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -108,7 +109,8 @@ class FrameReader:
         if not 0 <= line < self.index.documents:
             raise IndexError(line)
         firsts = self.index.frames["first_line"]
-        frame = int(np.searchsorted(firsts, line, side="right")) - 1
+        # np.searchsorted would first copy the column, which is one of a table.
+        frame = bisect_right(firsts, line) - 1
         sizes = self.index.line_bytes[int(firsts[frame]) : line + 1]
         end = int(sizes.sum(dtype=np.int64))
         data = self._decode(frame, text=False)[end - int(sizes[-1]) : end - 1]

@@ -221,7 +221,8 @@ async def test_the_callers_deadline_is_passed_on(ranker: Ranker) -> None:
     async for _ in stub.VerifyClaims(request, timeout=7):
         pass
     (left,) = ranker.segment.remaining
-    assert left <= 7
+    # The transport rounds a deadline up; without one the peer would have ten seconds.
+    assert left < 8
 
 
 async def test_cancelling_ends_the_measurement_and_frees_the_place(ranker: Ranker) -> None:

@@ -16,12 +16,12 @@ from services.cli.arguments import (
     add_selection,
     add_shards,
     corpus_ref,
-    count,
     selection,
     shards_inventory,
 )
 from services.cli.connection import Connection, running_address
 from services.cli.console import ERR, OUT, note, print_json
+from services.cli.definition import add_definition, definition
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.messages import plain
@@ -51,19 +51,7 @@ def add_parser(commands: Any) -> None:
     )
     add_shards(parser)
     add_selection(parser)
-    parser.add_argument(
-        "--max-length",
-        type=count,
-        default=0,
-        metavar="TOKENS",
-        help="window; the model's without it",
-    )
-    parser.add_argument(
-        "--special-tokens",
-        action="store_true",
-        help="also score the special tokens that the tokenizer adds by itself, as "
-        "lm-evaluation-harness does by default: a Llama tokenizer's second beginning of sequence",
-    )
+    add_definition(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -85,11 +73,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         corpus=corpus_ref(arguments),
         selection=selection(arguments),
         model=common_pb2.ModelRef(name=name),
-        definition=corpus_pb2.Definition(
-            preset=corpus_pb2.DEFINITION_PRESET_LM_EVAL,
-            max_length=arguments.max_length,
-            special_tokens=arguments.special_tokens,
-        ),
+        definition=definition(arguments),
     )
     inventory = Inventory(corpora=shards.corpora, language_models=language_models)
     async with Connection(inventory) as connection:

@@ -87,7 +87,7 @@ class ScoringJobs:
         info = self._registry.describe(wanted.name)
         _require("version", wanted.version, info.version, info.name)
         _require("digest", wanted.digest, info.digest, info.name)
-        resolved = definition.resolve(info.max_length)
+        resolved = definition.resolve(info)
         model = self._registry.load(wanted.name)
         return Final(info, resolved, scoring.run(model, resolved, documents))
 

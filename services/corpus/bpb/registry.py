@@ -85,12 +85,17 @@ class Registry:
 
 def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
     content = digest(found.files)
+    eos: int | None
+    bos: int | None
     if isinstance(found, ByteManifest):
         version, reference, engine = found.version, found.reference, onnx_model.ENGINE
+        # Bytes, and the token that stands before them.
+        vocabulary, bos, eos = max(256, found.prefix_token + 1), found.prefix_token, None
     else:
         # Their directories carry no version: the content is the version.
         version = content.removeprefix("sha256:")[:_SHORT_DIGEST]
         reference, engine = False, _TORCH_ENGINE
+        vocabulary, bos, eos = found.vocabulary, found.bos_token, found.eos_token
     return ModelInfo(
         name=name,
         version=version,
@@ -101,6 +106,9 @@ def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
         license=found.license,
         reference=reference,
         engine=engine,
+        vocabulary=vocabulary,
+        bos_token=bos,
+        eos_token=eos,
     )
 
 

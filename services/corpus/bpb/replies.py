@@ -6,15 +6,29 @@ from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 from google.protobuf import duration_pb2
 
-from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.figures import Score
 from services.corpus.bpb.jobs import Final
 from services.corpus.bpb.language_model import ModelInfo
 from services.corpus.bpb.scoring import Running
 from services.errors import InvalidArgument
 
-_PRESETS = frozenset({pb.DEFINITION_PRESET_UNSPECIFIED, pb.DEFINITION_PRESET_LM_EVAL})
-_PREFIXES = frozenset({pb.PREFIX_TOKEN_UNSPECIFIED, pb.PREFIX_TOKEN_BOS_OR_EOS})
+_PRESETS = {
+    pb.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
+    pb.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
+    pb.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
+    pb.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
+}
+_PREFIXES = {
+    pb.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
+    pb.PREFIX_TOKEN_BOS_OR_EOS: Prefix.BOS_OR_EOS,
+    pb.PREFIX_TOKEN_BOS: Prefix.BOS,
+    pb.PREFIX_TOKEN_EOS: Prefix.EOS,
+    pb.PREFIX_TOKEN_NONE: Prefix.NONE,
+    pb.PREFIX_TOKEN_GIVEN: Prefix.GIVEN,
+}
+_PRESET_OF = {value: key for key, value in _PRESETS.items()}
+_PREFIX_OF = {value: key for key, value in _PREFIXES.items()}
 
 
 def definition_of(message: pb.Definition) -> Definition:
@@ -26,16 +40,27 @@ def definition_of(message: pb.Definition) -> Definition:
         raise InvalidArgument("definition.preset", f"{message.preset} is not a preset")
     if message.prefix not in _PREFIXES:
         raise InvalidArgument("definition.prefix", f"{message.prefix} is not a prefix token")
-    return Definition(message.max_length, message.special_tokens)
+    return Definition(
+        max_length=message.max_length,
+        special_tokens=message.special_tokens,
+        preset=_PRESETS[message.preset],
+        context_length=message.context_length,
+        stride=message.stride,
+        prefix=_PREFIXES[message.prefix],
+        prefix_token=message.prefix_token if message.HasField("prefix_token") else None,
+    )
 
 
 def definition(value: Definition) -> pb.Definition:
     """Spell a definition out."""
     return pb.Definition(
-        preset=pb.DEFINITION_PRESET_LM_EVAL,
+        preset=_PRESET_OF[value.preset],
         max_length=value.max_length,
-        prefix=pb.PREFIX_TOKEN_BOS_OR_EOS,
+        prefix=_PREFIX_OF[value.prefix],
         special_tokens=value.special_tokens,
+        context_length=value.context_length,
+        stride=value.stride,
+        prefix_token=value.prefix_token,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.figures import DocumentScore, Figures, Score
 from services.corpus.bpb.language_model import LanguageModel
-from services.corpus.bpb.windows import Window, rolling_windows
+from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 from services.corpus.documents import Document
 from services.errors import InternalError, InvalidArgument
 
@@ -127,24 +127,35 @@ def score_document(
     round_trips = model.decode(tokens) == text
     if definition.special_tokens:
         tokens = model.encode(text, special_tokens=True)
-    windows = rolling_windows(tokens, model.prefix_token, definition.max_length)
     sums: list[float] = []
-    scored = 0
-    for batch in _batches(windows, model.batch_size):
+    scored = counted = 0
+    for batch in _batches(_windows(tokens, definition), model.batch_size):
         progress(scored)
-        scored = sum(len(window.targets) for window in batch)
-        for row in model.log_likelihoods(batch):
+        scored = sum(window.counted for window in batch)
+        counted += scored
+        for window, row in zip(batch, model.log_likelihoods(batch), strict=True):
             if not np.isfinite(row).all():
                 raise InternalError(
                     "the model gave a likelihood that is not a finite number for document "
                     f"{document.id}; nothing was counted"
                 )
-            sums.append(math.fsum(row.tolist()))
+            total = math.fsum(row.tolist())
+            if window.counted != len(window.targets):
+                total *= window.counted / len(window.targets)
+            sums.append(total)
     progress(scored)
     # Subtracting from 0 makes the sum of nothing 0 and not -0.
     nats = 0.0 - math.fsum(sums)
     size = len(document.text)
-    return DocumentScore(document.id, document.subset, nats, size, len(tokens), round_trips)
+    return DocumentScore(document.id, document.subset, nats, size, counted, round_trips)
+
+
+def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
+    if definition.follows_guide:
+        return guide_windows(tokens, definition.max_length, definition.stride)
+    return rolling_windows(
+        tokens, definition.prefix_token, definition.max_length, definition.context_length
+    )
 
 
 def _batches(windows: Iterator[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:

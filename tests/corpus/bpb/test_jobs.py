@@ -62,7 +62,8 @@ async def collect(
 async def test_the_last_update_is_the_result() -> None:
     final = (await collect(UniformModel()))[-1]
     assert isinstance(final, Final)
-    assert final.definition == Definition(16)
+    assert final.definition.max_length == 16
+    assert final.definition.prefix_token == 256
     assert final.model.name == "byte-reference"
     assert (final.figures.overall.documents, final.figures.overall.tokens) == (2, 60)
 
@@ -198,6 +199,9 @@ async def test_the_final_message_is_complete() -> None:
         preset=pb.DEFINITION_PRESET_LM_EVAL,
         max_length=model.max_length,
         prefix=pb.PREFIX_TOKEN_BOS_OR_EOS,
+        context_length=1,
+        stride=model.max_length,
+        prefix_token=256,
     )
     assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (2, 23, 23)
     assert final.overall.nats > 0

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.scoring import CancelledError, Scoring, score_document
 from services.errors import InternalError, InvalidArgument
-from tests.corpus.bpb.fakes import PREFIX, UniformModel, document
+from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
-DEFINITION = Definition(max_length=16)
+DEFINITION = resolved(16)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(1, 20))
 def test_every_token_costs_what_it_should(text: str, max_length: int) -> None:
     model = UniformModel()
-    score = score_document(model, Definition(max_length), document(text))
+    score = score_document(model, resolved(max_length), document(text))
     assert score.tokens == len(text)
     assert score.nats == pytest.approx(len(text) * math.log(8), rel=1e-6)
     assert score.text_bytes == len(text.encode())
@@ -46,7 +46,7 @@ def test_a_document_of_one_token_is_scored_after_the_prefix() -> None:
 def test_special_tokens_are_scored_only_when_asked_for() -> None:
     model = UniformModel()
     plain = score_document(model, DEFINITION, document("xy"))
-    special = score_document(model, Definition(16, special_tokens=True), document("xy"))
+    special = score_document(model, resolved(16, special_tokens=True), document("xy"))
     assert (plain.tokens, special.tokens) == (2, 3)
     assert special.nats > plain.nats
     assert special.round_trips
@@ -69,7 +69,7 @@ def test_batches_hold_windows_of_one_document() -> None:
 
 
 def test_a_long_document_is_scored_whole() -> None:
-    score = score_document(UniformModel(), Definition(1024), document("x" * 1_000_000))
+    score = score_document(UniformModel(), resolved(1024), document("x" * 1_000_000))
     assert score.tokens == 1_000_000
     assert score.nats == pytest.approx(1_000_000 * math.log(8), rel=1e-6)
 
@@ -117,11 +117,11 @@ def test_cancelling_ends_it_at_the_next_batch() -> None:
 
 @pytest.mark.parametrize(("asked", "got"), [(0, 512), (1, 1), (512, 512)])
 def test_a_definition_is_spelled_out(asked: int, got: int) -> None:
-    assert Definition(asked).resolve(512).max_length == got
+    assert Definition(asked).resolve(info(512)).max_length == got
 
 
 @pytest.mark.parametrize("asked", [513, 10**9])
 def test_a_window_longer_than_the_models_is_refused(asked: int) -> None:
     with pytest.raises(InvalidArgument, match="longest window is 512") as caught:
-        Definition(asked).resolve(512)
+        Definition(asked).resolve(info(512))
     assert caught.value.field == "definition.max_length"

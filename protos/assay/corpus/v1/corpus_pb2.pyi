@@ -206,6 +206,13 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     """lm-evaluation-harness's loglikelihood_rolling: one token of context, a back-filled last
     window.
     """
+    DEFINITION_PRESET_PILE_PAPER: _DefinitionPreset.ValueType  # 2
+    """The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
+    DEFINITION_PRESET_HUGGINGFACE_GUIDE: _DefinitionPreset.ValueType  # 3
+    """That of Hugging Face's guide "Perplexity of fixed-length models", with a stride of half a
+    window, by document. For comparison only, for it has two faults: the first token is never
+    scored, and every window after the first counts for one token less than it scores.
+    """
 
 class DefinitionPreset(_DefinitionPreset, metaclass=_DefinitionPresetEnumTypeWrapper):
     """A named set of the parameters below."""
@@ -215,6 +222,13 @@ DEFINITION_PRESET_UNSPECIFIED: DefinitionPreset.ValueType  # 0
 DEFINITION_PRESET_LM_EVAL: DefinitionPreset.ValueType  # 1
 """lm-evaluation-harness's loglikelihood_rolling: one token of context, a back-filled last
 window.
+"""
+DEFINITION_PRESET_PILE_PAPER: DefinitionPreset.ValueType  # 2
+"""The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
+DEFINITION_PRESET_HUGGINGFACE_GUIDE: DefinitionPreset.ValueType  # 3
+"""That of Hugging Face's guide "Perplexity of fixed-length models", with a stride of half a
+window, by document. For comparison only, for it has two faults: the first token is never
+scored, and every window after the first counts for one token less than it scores.
 """
 Global___DefinitionPreset: _TypeAlias = DefinitionPreset  # noqa: Y015
 
@@ -228,6 +242,14 @@ class _PrefixTokenEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PrefixTok
     """The preset's own."""
     PREFIX_TOKEN_BOS_OR_EOS: _PrefixToken.ValueType  # 1
     """Beginning of sequence where the tokenizer has one, else end of sequence."""
+    PREFIX_TOKEN_BOS: _PrefixToken.ValueType  # 2
+    """Beginning of sequence."""
+    PREFIX_TOKEN_EOS: _PrefixToken.ValueType  # 3
+    """End of sequence, which ends a document in training."""
+    PREFIX_TOKEN_NONE: _PrefixToken.ValueType  # 4
+    """None: the first token is then not scored, and its bytes count all the same."""
+    PREFIX_TOKEN_GIVEN: _PrefixToken.ValueType  # 5
+    """That of `Definition.prefix_token`."""
 
 class PrefixToken(_PrefixToken, metaclass=_PrefixTokenEnumTypeWrapper):
     """Which token stands before a document's first one."""
@@ -236,6 +258,14 @@ PREFIX_TOKEN_UNSPECIFIED: PrefixToken.ValueType  # 0
 """The preset's own."""
 PREFIX_TOKEN_BOS_OR_EOS: PrefixToken.ValueType  # 1
 """Beginning of sequence where the tokenizer has one, else end of sequence."""
+PREFIX_TOKEN_BOS: PrefixToken.ValueType  # 2
+"""Beginning of sequence."""
+PREFIX_TOKEN_EOS: PrefixToken.ValueType  # 3
+"""End of sequence, which ends a document in training."""
+PREFIX_TOKEN_NONE: PrefixToken.ValueType  # 4
+"""None: the first token is then not scored, and its bytes count all the same."""
+PREFIX_TOKEN_GIVEN: PrefixToken.ValueType  # 5
+"""That of `Definition.prefix_token`."""
 Global___PrefixToken: _TypeAlias = PrefixToken  # noqa: Y015
 
 @_typing.final
@@ -1420,6 +1450,9 @@ class Definition(_message.Message):
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     SPECIAL_TOKENS_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    PREFIX_TOKEN_FIELD_NUMBER: _builtins.int
     preset: Global___DefinitionPreset.ValueType
     """Starting point; a field below that is set takes its place."""
     max_length: _builtins.int
@@ -1431,6 +1464,16 @@ class Definition(_message.Message):
     unless told add_bos_token=False: a Llama tokenizer's texts then begin with the likelihood of a
     second beginning of sequence, which belongs to no byte of the text.
     """
+    context_length: _builtins.int
+    """Tokens that the first scored token of every window after the first has before it, at least:
+    1 to `max_length`; 0 means the preset's, or what `stride` leaves.
+    """
+    stride: _builtins.int
+    """Tokens that such a window scores: max_length + 1 - context_length, or, in the guide's windows,
+    max_length - context_length. 0 means what `context_length` leaves.
+    """
+    prefix_token: _builtins.int
+    """Id of the prefix token; in a request only for PREFIX_TOKEN_GIVEN. Absent without one."""
     def __init__(
         self,
         *,
@@ -1438,12 +1481,17 @@ class Definition(_message.Message):
         max_length: _builtins.int = ...,
         prefix: Global___PrefixToken.ValueType = ...,
         special_tokens: _builtins.bool = ...,
+        context_length: _builtins.int = ...,
+        stride: _builtins.int = ...,
+        prefix_token: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "prefix_token", b"prefix_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_length", b"max_length", "prefix", b"prefix", "preset", b"preset", "special_tokens", b"special_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "context_length", b"context_length", "max_length", b"max_length", "prefix", b"prefix", "prefix_token", b"prefix_token", "preset", b"preset", "special_tokens", b"special_tokens", "stride", b"stride"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__prefix_token: _TypeAlias = _typing.Literal["prefix_token"]  # noqa: Y015
+    _WhichOneofArgType__prefix_token: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prefix_token) -> _WhichOneofReturnType__prefix_token | None: ...
 
 Global___Definition: _TypeAlias = Definition  # noqa: Y015
 

@@ -55,7 +55,7 @@ def measure(
     known = {line for text in training for line in _long_lines(text)}
     registry = Registry({})
     model = registry.load(REFERENCE)
-    definition = Definition().resolve(registry.describe(REFERENCE).max_length)
+    definition = Definition().resolve(registry.describe(REFERENCE))
     compressor = zstandard.ZstdCompressor(level=19)
     totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for index, (subset, text) in enumerate(documents):

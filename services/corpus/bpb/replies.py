@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 from google.protobuf import duration_pb2
 
+from services.corpus import published
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.figures import Score
 from services.corpus.bpb.jobs import Final
 from services.corpus.bpb.language_model import ModelInfo
+from services.corpus.bpb.published import published_for
 from services.corpus.bpb.scoring import Running
 from services.errors import InvalidArgument
+from services.statistics import Interval
+
+_PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 
 _PRESETS = {
     pb.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
@@ -105,20 +113,36 @@ def final(
 ) -> pb.ScoreBPBResponse:
     """Final figures, as a message."""
     figures = value.figures
-    return pb.ScoreBPBResponse(
-        final=pb.FinalScore(
-            corpus=corpus,
-            model=model_ref(value.model),
-            definition=definition(value.definition),
-            overall=_score(figures.overall),
-            subsets=_subsets(figures.subsets),
-            macro_bits_per_byte=figures.macro_bits_per_byte,
-            not_round_tripping=_score(figures.not_round_tripping),
-            not_round_tripping_ids=figures.not_round_tripping_ids,
-            environment=environment,
-            engine=value.model.engine,
-        )
+    macro, weighted = figures.macro, figures.weighted(_PILE_WEIGHTS)
+    printed = published_for(value.model)
+    message = pb.FinalScore(
+        corpus=corpus,
+        model=model_ref(value.model),
+        definition=definition(value.definition),
+        overall=_score(figures.overall),
+        subsets=_subsets(figures.subsets, printed.subsets if printed else {}),
+        macro_bits_per_byte=macro.bits_per_byte,
+        macro_interval=_interval(macro.interval),
+        not_round_tripping=_score(figures.not_round_tripping),
+        not_round_tripping_ids=figures.not_round_tripping_ids,
+        environment=environment,
+        engine=value.model.engine,
     )
+    if weighted.weight:
+        message.pile_weighted.CopyFrom(
+            pb.WeightedScore(
+                bits_per_byte=weighted.bits_per_byte,
+                interval=_interval(weighted.interval),
+                weight=min(1.0, weighted.weight),
+            )
+        )
+    if printed:
+        message.published.CopyFrom(
+            pb.PublishedScore(
+                model=printed.model, source=printed.source, bits_per_byte=printed.overall
+            )
+        )
+    return pb.ScoreBPBResponse(final=message)
 
 
 def _score(value: Score) -> pb.Score:
@@ -128,11 +152,25 @@ def _score(value: Score) -> pb.Score:
         tokens=value.tokens,
         documents=value.documents,
         bits_per_byte=value.bits_per_byte,
+        nats_per_token=value.nats_per_token,
+        bytes_per_token=value.bytes_per_token,
+        interval=_interval(value.interval),
     )
 
 
-def _subsets(values: dict[str, Score]) -> list[pb.SubsetScore]:
-    return [pb.SubsetScore(subset=name, score=_score(value)) for name, value in values.items()]
+def _interval(value: Interval | None) -> common_pb2.Interval | None:
+    if value is None:
+        return None
+    return common_pb2.Interval(low=value.low, high=value.high, level=value.level)
+
+
+def _subsets(
+    values: Mapping[str, Score], printed: Mapping[str, float] = MappingProxyType({})
+) -> list[pb.SubsetScore]:
+    return [
+        pb.SubsetScore(subset=name, score=_score(value), published_bits_per_byte=printed.get(name))
+        for name, value in values.items()
+    ]
 
 
 def _duration(seconds: float) -> duration_pb2.Duration:

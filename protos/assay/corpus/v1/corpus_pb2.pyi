@@ -1629,6 +1629,9 @@ class FinalScore(_message.Message):
     NOT_ROUND_TRIPPING_IDS_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    MACRO_INTERVAL_FIELD_NUMBER: _builtins.int
+    PILE_WEIGHTED_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
     macro_bits_per_byte: _builtins.float
     """Mean over the subsets of their bits per byte (the macro average)."""
     engine: _builtins.str
@@ -1667,6 +1670,23 @@ class FinalScore(_message.Message):
     def environment(self) -> _common_pb2.Environment:
         """The machine."""
 
+    @_builtins.property
+    def macro_interval(self) -> _common_pb2.Interval:
+        """Interval of `macro_bits_per_byte`. Absent when a subset has fewer than 10 documents."""
+
+    @_builtins.property
+    def pile_weighted(self) -> Global___WeightedScore:
+        """Average of the subsets that the Pile's Table 1 lists, by the weights that it prints. Absent when
+        none of them was scored.
+        """
+
+    @_builtins.property
+    def published(self) -> Global___PublishedScore:
+        """What the Pile's paper prints for a model of this name and architecture, by its own definition
+        (DEFINITION_PRESET_PILE_PAPER) on a tenth of the test split. Absent for a model that it does not
+        list.
+        """
+
     def __init__(
         self,
         *,
@@ -1680,10 +1700,13 @@ class FinalScore(_message.Message):
         not_round_tripping_ids: _abc.Iterable[_builtins.str] | None = ...,
         environment: _common_pb2.Environment | None = ...,
         engine: _builtins.str = ...,
+        macro_interval: _common_pb2.Interval | None = ...,
+        pile_weighted: Global___WeightedScore | None = ...,
+        published: Global___PublishedScore | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "environment", b"environment", "model", b"model", "not_round_tripping", b"not_round_tripping", "overall", b"overall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "engine", b"engine", "environment", b"environment", "macro_bits_per_byte", b"macro_bits_per_byte", "model", b"model", "not_round_tripping", b"not_round_tripping", "not_round_tripping_ids", b"not_round_tripping_ids", "overall", b"overall", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "engine", b"engine", "environment", b"environment", "macro_bits_per_byte", b"macro_bits_per_byte", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "not_round_tripping_ids", b"not_round_tripping_ids", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published", "subsets", b"subsets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1700,6 +1723,9 @@ class Score(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    NATS_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    BYTES_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
     nats: _builtins.float
     """Sum of -log p over the scored tokens, in nats."""
     text_bytes: _builtins.int
@@ -1710,6 +1736,16 @@ class Score(_message.Message):
     """Documents."""
     bits_per_byte: _builtins.float
     """nats / (ln 2 * text_bytes); 0 when there are no bytes."""
+    nats_per_token: _builtins.float
+    """nats / tokens, the mean loss; 0 when there are no tokens."""
+    bytes_per_token: _builtins.float
+    """text_bytes / tokens; 0 when there are no tokens."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """95 % interval of `bits_per_byte`, by a bootstrap over documents. The same documents always give
+        the same one. Absent with fewer than 10 documents.
+        """
+
     def __init__(
         self,
         *,
@@ -1718,10 +1754,13 @@ class Score(_message.Message):
         tokens: _builtins.int = ...,
         documents: _builtins.int = ...,
         bits_per_byte: _builtins.float = ...,
+        nats_per_token: _builtins.float = ...,
+        bytes_per_token: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "documents", b"documents", "nats", b"nats", "text_bytes", b"text_bytes", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "bytes_per_token", b"bytes_per_token", "documents", b"documents", "interval", b"interval", "nats", b"nats", "nats_per_token", b"nats_per_token", "text_bytes", b"text_bytes", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1735,8 +1774,11 @@ class SubsetScore(_message.Message):
 
     SUBSET_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
+    PUBLISHED_BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
     subset: _builtins.str
     """The subset; empty for documents that name none."""
+    published_bits_per_byte: _builtins.float
+    """What `FinalScore.published` prints for it. Absent where that prints nothing."""
     @_builtins.property
     def score(self) -> Global___Score:
         """Its figures."""
@@ -1746,14 +1788,79 @@ class SubsetScore(_message.Message):
         *,
         subset: _builtins.str = ...,
         score: Global___Score | None = ...,
+        published_bits_per_byte: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_published_bits_per_byte", b"_published_bits_per_byte", "published_bits_per_byte", b"published_bits_per_byte", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["score", b"score", "subset", b"subset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_published_bits_per_byte", b"_published_bits_per_byte", "published_bits_per_byte", b"published_bits_per_byte", "score", b"score", "subset", b"subset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__published_bits_per_byte: _TypeAlias = _typing.Literal["published_bits_per_byte"]  # noqa: Y015
+    _WhichOneofArgType__published_bits_per_byte: _TypeAlias = _typing.Literal["_published_bits_per_byte", b"_published_bits_per_byte"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__published_bits_per_byte) -> _WhichOneofReturnType__published_bits_per_byte | None: ...
+
+Global___SubsetScore: _TypeAlias = SubsetScore  # noqa: Y015
+
+@_typing.final
+class WeightedScore(_message.Message):
+    """An average of the bits per byte of subsets by their weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    bits_per_byte: _builtins.float
+    """The average."""
+    weight: _builtins.float
+    """Sum of the weights of the subsets that were scored, in [0, 1]."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """Its interval. Absent when a subset has fewer than 10 documents."""
+
+    def __init__(
+        self,
+        *,
+        bits_per_byte: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "interval", b"interval", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SubsetScore: _TypeAlias = SubsetScore  # noqa: Y015
+Global___WeightedScore: _TypeAlias = WeightedScore  # noqa: Y015
+
+@_typing.final
+class PublishedScore(_message.Message):
+    """Figures that were printed for the model that was scored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model, as the publication names it."""
+    source: _builtins.str
+    """Where they are printed."""
+    bits_per_byte: _builtins.float
+    """Over the publication's test set."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        source: _builtins.str = ...,
+        bits_per_byte: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "model", b"model", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishedScore: _TypeAlias = PublishedScore  # noqa: Y015
 
 @_typing.final
 class BenchmarkStorageRequest(_message.Message):

@@ -46,8 +46,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a Hugging Face causal language model's folder, or a registered name; the reference "
-        "model without it",
+        help="a Hugging Face causal language model's folder, a registered name, or zstd-19 or xz; "
+        "the reference model without it",
     )
     add_shards(parser)
     add_selection(parser)

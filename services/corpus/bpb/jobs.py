@@ -11,6 +11,7 @@ from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.figures import Figures
 from services.corpus.bpb.language_model import ModelInfo
 from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.scorers import Scorers
 from services.corpus.bpb.scoring import Running, Scoring
 from services.corpus.documents import Document
 from services.errors import Overloaded, PreconditionFailed
@@ -30,10 +31,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Final:
-    """The result of a scoring. `definition` is spelled out in full."""
+    """The result of a scoring. `definition` is spelled out in full; a compressor has none."""
 
     model: ModelInfo
-    definition: Definition
+    definition: Definition | None
     figures: Figures
 
 
@@ -41,7 +42,7 @@ class ScoringJobs:
     """Takes scorings one at a time. Made once; `close` ends it."""
 
     def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+        self._scorers = Scorers(registry)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bpb")
         self._busy = False
         self._scoring: Scoring | None = None
@@ -84,12 +85,12 @@ class ScoringJobs:
         wanted: Model,
         definition: Definition,
     ) -> Final:
-        info = self._registry.describe(wanted.name)
+        info = self._scorers.describe(wanted.name)
         _require("version", wanted.version, info.version, info.name)
         _require("digest", wanted.digest, info.digest, info.name)
-        resolved = definition.resolve(info)
-        model = self._registry.load(wanted.name)
-        return Final(info, resolved, scoring.run(model, resolved, documents))
+        resolved = self._scorers.resolve(wanted.name, definition)
+        score = self._scorers.load(wanted.name, resolved)
+        return Final(info, resolved, scoring.run(score, documents))
 
     def _release(self, work: asyncio.Future[Final]) -> None:
         """Be ready for the next job: a scoring whose caller left has ended now, too."""

@@ -118,7 +118,7 @@ def final(
     message = pb.FinalScore(
         corpus=corpus,
         model=model_ref(value.model),
-        definition=definition(value.definition),
+        definition=None if value.definition is None else definition(value.definition),
         overall=_score(figures.overall),
         subsets=_subsets(figures.subsets, printed.subsets if printed else {}),
         macro_bits_per_byte=macro.bits_per_byte,

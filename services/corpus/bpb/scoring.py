@@ -74,11 +74,13 @@ class Scoring:
 
     def run(
         self,
-        model: LanguageModel,
-        definition: Definition,
+        score: Callable[[Document, Callable[[int], None]], DocumentScore],
         documents: Callable[[], Iterator[Document]],
     ) -> Figures:
-        """Count the documents, then score them by a resolved definition.
+        """Count the documents, then score them.
+
+        `score` scores one document and calls what it is given with the tokens scored since its last
+        call, often enough to be stopped by what that raises.
 
         Raises InvalidArgument when there are none, InternalError when the model gives a likelihood
         that is not a finite number (no figure then counts), CancelledError after `cancel`, and
@@ -94,10 +96,10 @@ class Scoring:
             self._documents_total, self._bytes_total = count, size
             self._began = time.monotonic()
         for document in documents():
-            score = score_document(model, definition, document, self._progress)
+            scored = score(document, self._progress)
             with self._lock:
-                self._figures.add(score)
-                self._bytes += score.text_bytes
+                self._figures.add(scored)
+                self._bytes += scored.text_bytes
         return self._figures
 
     def _check(self) -> None:

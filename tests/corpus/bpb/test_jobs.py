@@ -62,6 +62,7 @@ async def collect(
 async def test_the_last_update_is_the_result() -> None:
     final = (await collect(UniformModel()))[-1]
     assert isinstance(final, Final)
+    assert final.definition is not None
     assert final.definition.max_length == 16
     assert final.definition.prefix_token == 256
     assert final.model.name == "byte-reference"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import partial
 from itertools import repeat
 
 import pytest
@@ -9,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.scorers import ScoreOne
 from services.corpus.bpb.scoring import CancelledError, Scoring, score_document
 from services.errors import InternalError, InvalidArgument
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
 DEFINITION = resolved(16)
+
+
+def scores(model: UniformModel) -> ScoreOne:
+    return partial(score_document, model, DEFINITION)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(1, 20))
@@ -78,12 +84,12 @@ def test_a_likelihood_that_is_not_a_number_names_the_document_and_counts_nothing
     documents = [document("good", name="1"), document("bad!", name="2")]
     scoring = Scoring()
     with pytest.raises(InternalError, match=r"document test\.jsonl\.zst:2; nothing was counted"):
-        scoring.run(UniformModel(poison=ord("!")), DEFINITION, lambda: iter(documents))
+        scoring.run(scores(UniformModel(poison=ord("!"))), lambda: iter(documents))
 
 
 def test_no_document_is_an_error() -> None:
     with pytest.raises(InvalidArgument, match="no document"):
-        Scoring().run(UniformModel(), DEFINITION, lambda: iter(()))
+        Scoring().run(scores(UniformModel()), lambda: iter(()))
 
 
 def test_progress_knows_the_total_and_the_time_left() -> None:
@@ -92,7 +98,7 @@ def test_progress_knows_the_total_and_the_time_left() -> None:
     scoring = Scoring()
     assert scoring.running().seconds_left is None
     documents = [document("x" * 10), document("y" * 10, "b")]
-    thread = threading.Thread(target=scoring.run, args=(model, DEFINITION, lambda: iter(documents)))
+    thread = threading.Thread(target=scoring.run, args=(scores(model), lambda: iter(documents)))
     thread.start()
     assert model.reached.wait(30)
     running = scoring.running()
@@ -111,7 +117,7 @@ def test_cancelling_ends_it_at_the_next_batch() -> None:
     scoring = Scoring()
     scoring.cancel()
     with pytest.raises(CancelledError):
-        scoring.run(model, DEFINITION, lambda: repeat(document("x" * 1000)))
+        scoring.run(scores(model), lambda: repeat(document("x" * 1000)))
     assert model.batches == []
 
 

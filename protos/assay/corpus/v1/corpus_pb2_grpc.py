@@ -127,7 +127,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListLanguageModels(self, request, context):
-        """Lists the language models that can be scored, ordered by name.
+        """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+        too, are not among them.
 
         Errors: INVALID_ARGUMENT (page token). Safe to retry.
         """

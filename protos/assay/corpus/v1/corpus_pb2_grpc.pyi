@@ -76,7 +76,8 @@ class CorpusServiceStub:
     a message; ask for fewer, or stream the selection). Safe to retry.
     """
     ListLanguageModels: _grpc.UnaryUnaryMultiCallable[_corpus_pb2.ListLanguageModelsRequest, _corpus_pb2.ListLanguageModelsResponse]
-    """Lists the language models that can be scored, ordered by name.
+    """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+    too, are not among them.
 
     Errors: INVALID_ARGUMENT (page token). Safe to retry.
     """
@@ -136,7 +137,8 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     a message; ask for fewer, or stream the selection). Safe to retry.
     """
     ListLanguageModels: _aio.UnaryUnaryMultiCallable[_corpus_pb2.ListLanguageModelsRequest, _corpus_pb2.ListLanguageModelsResponse]  # type: ignore[assignment]
-    """Lists the language models that can be scored, ordered by name.
+    """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+    too, are not among them.
 
     Errors: INVALID_ARGUMENT (page token). Safe to retry.
     """
@@ -223,7 +225,8 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _corpus_pb2.ListLanguageModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_corpus_pb2.ListLanguageModelsResponse, _abc.Awaitable[_corpus_pb2.ListLanguageModelsResponse]]:
-        """Lists the language models that can be scored, ordered by name.
+        """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+        too, are not among them.
 
         Errors: INVALID_ARGUMENT (page token). Safe to retry.
         """

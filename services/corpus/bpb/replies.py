@@ -1,4 +1,4 @@
-"""Builds the contract's messages from the core's values, and the core's values from requests."""
+"""Builds the contract's messages from the core's values."""
 
 from __future__ import annotations
 
@@ -10,53 +10,20 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from google.protobuf import duration_pb2
 
 from services.corpus import published
-from services.corpus.bpb.definition import Definition, Prefix, Preset
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.difference import Difference
 from services.corpus.bpb.figures import Score
-from services.corpus.bpb.jobs import Final
+from services.corpus.bpb.jobs import Comparison, Final
 from services.corpus.bpb.language_model import ModelInfo
 from services.corpus.bpb.published import published_for
+from services.corpus.bpb.requests import PREFIXES, PRESETS
 from services.corpus.bpb.scoring import Running
-from services.errors import InvalidArgument
 from services.statistics import Interval
 
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 
-_PRESETS = {
-    pb.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
-    pb.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
-    pb.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
-    pb.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
-}
-_PREFIXES = {
-    pb.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
-    pb.PREFIX_TOKEN_BOS_OR_EOS: Prefix.BOS_OR_EOS,
-    pb.PREFIX_TOKEN_BOS: Prefix.BOS,
-    pb.PREFIX_TOKEN_EOS: Prefix.EOS,
-    pb.PREFIX_TOKEN_NONE: Prefix.NONE,
-    pb.PREFIX_TOKEN_GIVEN: Prefix.GIVEN,
-}
-_PRESET_OF = {value: key for key, value in _PRESETS.items()}
-_PREFIX_OF = {value: key for key, value in _PREFIXES.items()}
-
-
-def definition_of(message: pb.Definition) -> Definition:
-    """Read a request's definition.
-
-    Raises InvalidArgument for a preset or a prefix that this version does not know.
-    """
-    if message.preset not in _PRESETS:
-        raise InvalidArgument("definition.preset", f"{message.preset} is not a preset")
-    if message.prefix not in _PREFIXES:
-        raise InvalidArgument("definition.prefix", f"{message.prefix} is not a prefix token")
-    return Definition(
-        max_length=message.max_length,
-        special_tokens=message.special_tokens,
-        preset=_PRESETS[message.preset],
-        context_length=message.context_length,
-        stride=message.stride,
-        prefix=_PREFIXES[message.prefix],
-        prefix_token=message.prefix_token if message.HasField("prefix_token") else None,
-    )
+_PRESET_OF = {value: key for key, value in PRESETS.items()}
+_PREFIX_OF = {value: key for key, value in PREFIXES.items()}
 
 
 def definition(value: Definition) -> pb.Definition:
@@ -95,22 +62,24 @@ def model_ref(info: ModelInfo) -> common_pb2.ModelRef:
     return common_pb2.ModelRef(name=info.name, version=info.version, digest=info.digest)
 
 
-def running(value: Running) -> pb.ScoreBPBResponse:
+def running(value: Running) -> pb.RunningScore:
     """Figures so far, as a message."""
     message = pb.RunningScore(
         overall=_score(value.overall),
         subsets=_subsets(value.subsets),
         documents_total=value.documents_total,
         tokens_per_second=value.tokens_per_second,
+        documents_restored=value.documents_restored,
+        model=value.model,
     )
     if value.seconds_left is not None:
         message.time_left.CopyFrom(_duration(value.seconds_left))
-    return pb.ScoreBPBResponse(running=message)
+    return message
 
 
 def final(
-    value: Final, corpus: pb.CorpusRef, environment: common_pb2.Environment
-) -> pb.ScoreBPBResponse:
+    value: Final, corpus: pb.CorpusRef | None, environment: common_pb2.Environment
+) -> pb.FinalScore:
     """Final figures, as a message."""
     figures = value.figures
     macro, weighted = figures.macro, figures.weighted(_PILE_WEIGHTS)
@@ -127,6 +96,7 @@ def final(
         not_round_tripping_ids=figures.not_round_tripping_ids,
         environment=environment,
         engine=value.model.engine,
+        cached=value.cached,
     )
     if weighted.weight:
         message.pile_weighted.CopyFrom(
@@ -142,7 +112,47 @@ def final(
                 model=printed.model, source=printed.source, bits_per_byte=printed.overall
             )
         )
-    return pb.ScoreBPBResponse(final=message)
+    return message
+
+
+def comparison(
+    value: Comparison, corpus: pb.CorpusRef, environment: common_pb2.Environment
+) -> pb.BPBComparison:
+    """Two models' figures and their difference, as a message."""
+    found = value.differences
+    return pb.BPBComparison(
+        model=final(value.model, corpus, environment),
+        against=final(value.against, corpus, environment),
+        overall=_difference(found.overall),
+        subsets=[
+            pb.SubsetDifference(subset=name, difference=_difference(one))
+            for name, one in found.subsets.items()
+        ],
+        documents_left_out=found.left_out,
+    )
+
+
+def texts(value: Final, environment: common_pb2.Environment) -> pb.ScoreTextsResponse:
+    """Figures of texts, as a message."""
+    return pb.ScoreTextsResponse(
+        final=final(value, None, environment),
+        texts=[
+            pb.TextScore(
+                score=_score(Score(one.nats, one.text_bytes, one.tokens, 1)),
+                round_trips=one.round_trips,
+            )
+            for one in value.scores
+        ],
+    )
+
+
+def _difference(value: Difference) -> pb.BPBDifference:
+    return pb.BPBDifference(
+        bits_per_byte=value.bits_per_byte,
+        interval=_interval(value.interval),
+        model=_score(value.model),
+        against=_score(value.against),
+    )
 
 
 def _score(value: Score) -> pb.Score:

@@ -48,6 +48,10 @@ class Scorers:
             )
         return None
 
+    def takes(self, name: str, definition: Definition) -> Definition:
+        """Return what of a definition for several is meant for this one."""
+        return Definition() if name in COMPRESSORS else definition
+
     def load(self, name: str, definition: Definition | None) -> ScoreOne:
         """Load what scores a document by a resolved definition. Blocks.
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.jobs import Final, Model, ScoringJobs
+from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
 from services.corpus.bpb.registry import Registry
 from services.corpus.bpb.scorers import Scorers
 from services.errors import InvalidArgument, NotFound
@@ -21,6 +21,7 @@ NAMES = sorted(COMPRESSORS)
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=20)
 @given(st.binary(max_size=300))
 def test_a_document_costs_the_file_that_gives_it_back(name: str, text: bytes) -> None:
     calls: list[int] = []
@@ -42,7 +43,8 @@ def test_what_the_containers_weigh() -> None:
 async def test_a_compressor_is_scored_by_name() -> None:
     jobs = ScoringJobs(Registry({}))
     texts = [document("spam and eggs " * 50, name=str(i)) for i in range(3)]
-    updates = [u async for u in jobs.score(lambda: iter(texts), Model("zstd-19"), Definition())]
+    task = Task(lambda: iter(texts), Definition())
+    updates = [u async for u in jobs.score(task, Model("zstd-19"))]
     final = updates[-1]
     assert isinstance(final, Final)
     assert final.definition is None

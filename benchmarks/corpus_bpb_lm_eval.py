@@ -107,8 +107,7 @@ def choose(root: Path, registry: Registry, count: int) -> list[tuple[Document, D
 
 
 def _definition(registry: Registry, *, special_tokens: bool = False) -> Definition:
-    length = registry.describe(MODEL).max_length
-    return Definition(special_tokens=special_tokens).resolve(length)
+    return Definition(special_tokens=special_tokens).resolve(registry.describe(MODEL))
 
 
 def differences(ours: list[DocumentScore], theirs: list[float]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from assay.segment.v1 import segment_pb2, segment_pb2_grpc
 
-from services.cli import comparison, score, segment
+from services.cli import comparison, score, score_output, segment
 from services.cli.claims import verify
 from services.cli.connection import Connection
 from services.cli.console import OUT, note
@@ -158,7 +158,7 @@ async def _score(connection: Connection, model: str, corpus: str, subsets: Seque
         selection=corpus_pb2.Selection(splits=["test"], subsets=subsets, max_bytes=_SCORED_BYTES),
         model=common_pb2.ModelRef(name=model),
     )
-    score.show(await score.follow(stub.ScoreBPB(request, timeout=_TIMEOUT_SECONDS)))
+    score_output.show_score(await score.follow(stub.ScoreBPB(request, timeout=_TIMEOUT_SECONDS)))
 
 
 async def _compare(connection: Connection) -> None:

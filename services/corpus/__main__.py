@@ -12,6 +12,7 @@ from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from services.corpus.admin import CorpusAdminService
 from services.corpus.allocator import keep_freed_memory
 from services.corpus.bpb.service import BpbScorer
+from services.corpus.bpb.store import ScoreStore
 from services.corpus.catalog import Catalog, Registration
 from services.corpus.corpus import Kind, License
 from services.corpus.layout import LayoutError
@@ -27,11 +28,10 @@ _log = structlog.get_logger(__name__)
 
 def build_service(settings: CorpusSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
-    catalog = Catalog(
-        settings.home_directory / "cache" / "corpus",
-        frame_cache_bytes=settings.frame_cache_bytes,
-    )
-    scorer = BpbScorer(settings.language_models)
+    cache = settings.home_directory / "cache" / "corpus"
+    catalog = Catalog(cache, frame_cache_bytes=settings.frame_cache_bytes)
+    store = ScoreStore(settings.home_directory / "scores", cache / "scores")
+    scorer = BpbScorer(settings.language_models, store)
     servicer = CorpusService(catalog, scorer, settings.threads, settings.max_message_bytes)
     admin = CorpusAdminService(catalog)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 from assay.corpus.v1 import corpus_pb2 as pb
@@ -15,10 +14,10 @@ from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
 from services.corpus import delivery, replies
 from services.corpus.background import BackgroundIterator
+from services.corpus.bpb.service import BpbScorer, Source
 from services.corpus.catalog import Catalog
 from services.corpus.corpus import Corpus
 from services.corpus.describe import describe
-from services.corpus.documents import Document
 from services.corpus.lookup import find_documents
 from services.corpus.selection import Selection
 from services.corpus.single_flight import SingleFlight
@@ -38,20 +37,6 @@ _MAX_CHUNK_BYTES = FRAGMENT_BYTES
 _MAX_CENSUSES = 16
 
 
-class Scorer(Protocol):
-    """What scores language models on documents."""
-
-    async def list_models(self) -> list[pb.LanguageModel]:
-        """List the models."""
-        ...
-
-    def score(
-        self, request: pb.ScoreBPBRequest, documents: Callable[[], Iterator[Document]]
-    ) -> AsyncGenerator[pb.ScoreBPBResponse, None]:
-        """Score `documents()`; `request` names their corpus with its digest. Closing it stops."""
-        ...
-
-
 class CorpusService(pb_grpc.CorpusServiceServicer):
     """Streams and describes corpora and scores language models on them.
 
@@ -61,7 +46,7 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     """
 
     def __init__(
-        self, catalog: Catalog, scorer: Scorer, threads: int, max_message_bytes: int
+        self, catalog: Catalog, scorer: BpbScorer, threads: int, max_message_bytes: int
     ) -> None:
         self._catalog = catalog
         self._scorer = scorer
@@ -110,6 +95,10 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
         corpus = self._catalog.open(replies.ref_of(request.corpus))
+        if request.selection.HasField("sample"):
+            raise InvalidArgument(
+                "selection.sample", "is for scoring; shuffle with `seed` and end with a limit"
+            )
         if request.delivery not in _DELIVERIES:
             raise InvalidArgument("delivery", f"{request.delivery} is not a delivery")
         chunk_bytes = request.chunk_bytes or _CHUNK_BYTES
@@ -164,13 +153,33 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         self, request: pb.ScoreBPBRequest, context: Context
     ) -> None:
         """Score a model on a selection."""
-        corpus = self._catalog.open(replies.ref_of(request.corpus))
-        selection = await self._resolve(corpus, request.selection)
-        request.corpus.CopyFrom(replies.corpus_ref(corpus))
-        documents = partial(corpus.documents, selection)
-        async with aclosing(self._scorer.score(request, documents)) as updates:
+        source = await self._source(request.corpus, request.selection)
+        async with aclosing(self._scorer.score(request, source)) as updates:
             async for update in updates:
                 await context.write(update)
+
+    async def CompareBPB(  # type: ignore[override]  # noqa: N802  # see the class
+        self, request: pb.CompareBPBRequest, context: Context
+    ) -> None:
+        """Score two models on a selection, and how they differ."""
+        source = await self._source(request.corpus, request.selection)
+        async with aclosing(self._scorer.compare(request, source)) as updates:
+            async for update in updates:
+                await context.write(update)
+
+    async def ScoreTexts(  # noqa: N802  # the contract's name
+        self,
+        request: pb.ScoreTextsRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.ScoreTextsResponse:
+        """Score a model on texts that the caller sent."""
+        return await self._scorer.score_texts(request)
+
+    async def _source(self, ref: pb.CorpusRef, message: pb.Selection) -> Source:
+        corpus = self._catalog.open(replies.ref_of(ref))
+        selection = await self._resolve(corpus, message)
+        documents = partial(corpus.documents, selection)
+        return Source(replies.corpus_ref(corpus), selection.digests(), documents)
 
     async def _resolve(self, corpus: Corpus, message: pb.Selection) -> Selection:
         wanted = replies.selection_of(message)

@@ -71,6 +71,7 @@ def test_help_names_every_status() -> None:
         (["export", "--architecture", "b4", "--out", "x"], Exit.BAD_INPUT, "--random-weights"),
         (["score", "--max-documents", "-1"], Exit.USAGE, "negative"),
         (["score", "--max-length", "x"], Exit.USAGE, "not a whole number"),
+        (["score", "--prefix", "x"], Exit.USAGE, "neither bos, eos, none nor a token's id"),
         (["frobnicate"], Exit.USAGE, "frobnicate"),
     ],
 )

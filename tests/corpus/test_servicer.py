@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from assay.common.v1.common_pb2 import ModelRef
 from assay.corpus.v1 import corpus_pb2 as pb
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
@@ -315,3 +316,115 @@ async def test_scoring_is_wired_to_the_corpus(serve: Start, root: Path) -> None:
     last = [update async for update in client.corpus.ScoreBPB(request)][-1].final
     assert last.corpus.digest.startswith("sha256:")
     assert last.overall.text_bytes == len(json.loads(LINES["train/00.jsonl.zst"][0])["text"])
+
+
+async def _last(call: Any) -> Any:
+    return [update async for update in call][-1].final
+
+
+ZSTD, XZ = ModelRef(name="zstd-19"), ModelRef(name="xz")
+BYTES = ModelRef(name="byte-reference")
+
+
+def _score(**more: Any) -> pb.ScoreBPBRequest:
+    selection = pb.Selection(splits=["train"])
+    return pb.ScoreBPBRequest(corpus=SMALL, selection=selection, model=ZSTD, **more)
+
+
+async def test_a_scoring_is_answered_again_from_what_was_kept(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    first = await _last(client.corpus.ScoreBPB(_score()))
+    again = await _last(client.corpus.ScoreBPB(_score()))
+    fresh = await _last(client.corpus.ScoreBPB(_score(fresh=True)))
+    assert (first.cached, again.cached, fresh.cached) == (False, True, False)
+    again.cached = False
+    for final in (first, again, fresh):
+        final.ClearField("environment")  # it has the time
+    assert first == again == fresh
+    assert first.overall.HasField("interval")
+    assert not first.HasField("definition")
+
+
+def _selecting(selection: pb.Selection) -> pb.ScoreBPBRequest:
+    return pb.ScoreBPBRequest(selection=selection)
+
+
+async def test_a_checkpoint_of_another_request_is_refused(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    await _last(client.corpus.ScoreBPB(_score(checkpoint="mine")))
+    for change, words in (
+        (pb.ScoreBPBRequest(definition=pb.Definition()), ""),
+        (pb.ScoreBPBRequest(model=XZ), "another engine"),
+        (_selecting(pb.Selection(min_text_bytes=3)), "another selection.limits"),
+        (_selecting(pb.Selection(sample=pb.Sample(documents=5))), "selection.sample."),
+    ):
+        request = _score(checkpoint="mine")
+        request.MergeFrom(change)
+        if not words:
+            assert (await _last(client.corpus.ScoreBPB(request))).cached
+            continue
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _last(client.corpus.ScoreBPB(request))
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert words in (caught.value.details() or "")
+
+
+async def test_a_sample_is_for_scoring_and_no_larger_than_the_corpus(
+    serve: Start, root: Path
+) -> None:
+    client = await serve({"small": root})
+    request = _score()
+    request.selection.sample.documents = 10
+    assert (await _last(client.corpus.ScoreBPB(request))).overall.documents == 10
+    request.selection.sample.documents = 51
+    with pytest.raises(grpc.aio.AioRpcError, match="is 51, but the selection has 50 documents"):
+        await _last(client.corpus.ScoreBPB(request))
+    with pytest.raises(grpc.aio.AioRpcError, match="is for scoring"):
+        await _stream(client, selection=request.selection)
+
+
+async def test_two_models_are_compared_on_the_same_documents(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    request = pb.CompareBPBRequest(
+        corpus=SMALL,
+        selection=pb.Selection(splits=["test"]),
+        model=BYTES,
+        against=XZ,
+        definition=pb.Definition(max_length=64),
+    )
+    final = await _last(client.corpus.CompareBPB(request))
+    assert final.model.definition.max_length == 64
+    assert not final.against.HasField("definition")
+    assert final.overall.bits_per_byte == pytest.approx(
+        final.model.overall.bits_per_byte - final.against.overall.bits_per_byte
+    )
+    assert final.overall.interval.low <= final.overall.bits_per_byte <= final.overall.interval.high
+    assert [one.subset for one in final.subsets] == sorted(SUBSETS)
+    assert final.documents_left_out == 0
+
+
+async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    request = pb.ScoreTextsRequest(
+        texts=[
+            pb.ScoredText(text=b"import os\n", subset="code"),
+            pb.ScoredText(),
+            pb.ScoredText(text=b"x"),
+        ],
+        model=BYTES,
+    )
+    reply = await client.corpus.ScoreTexts(request)
+    assert [one.score.tokens for one in reply.texts] == [10, 0, 1]
+    assert all(one.round_trips for one in reply.texts)
+    assert reply.final.overall.nats == sum(one.score.nats for one in reply.texts)
+    assert [one.subset for one in reply.final.subsets] == ["", "code"]
+    for texts, words in (
+        ([], "texts: is empty"),
+        ([b"ok", b"a\xff"], "texts[1].text: is not UTF-8"),
+    ):
+        sent = [pb.ScoredText(text=text) for text in texts]
+        bad = pb.ScoreTextsRequest(texts=sent, model=XZ)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.corpus.ScoreTexts(bad)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert words in (caught.value.details() or "")

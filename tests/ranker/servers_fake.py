@@ -189,6 +189,17 @@ class CorpusServer(
         )
         yield corpus_pb2.ScoreBPBResponse(final=final)
 
+    async def CompareBPB(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.CompareBPBRequest, context: Context
+    ) -> AsyncIterator[corpus_pb2.CompareBPBResponse]:
+        raise NotImplementedError
+        yield
+
+    async def ScoreTexts(  # noqa: N802  # the contract's name
+        self, request: corpus_pb2.ScoreTextsRequest, context: Context
+    ) -> corpus_pb2.ScoreTextsResponse:
+        raise NotImplementedError
+
     async def BenchmarkStorage(  # noqa: N802  # the contract's name
         self, request: corpus_pb2.BenchmarkStorageRequest, context: Context
     ) -> AsyncIterator[corpus_pb2.BenchmarkStorageResponse]:

@@ -19,7 +19,10 @@ from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 
 FILES = (segment_pb2, corpus_pb2, ranker_pb2)
 # These hold the machine for minutes: gRPC must not start them anew unasked.
-NEVER_RETRIED = {"ScoreBPB", "BenchmarkModel", "BenchmarkStorage", "VerifyClaims"}
+NEVER_RETRIED = {
+    *("CompareBPB", "ScoreBPB", "ScoreTexts"),
+    *("BenchmarkModel", "BenchmarkStorage", "VerifyClaims"),
+}
 
 
 def methods() -> dict[tuple[str, str], Any]:

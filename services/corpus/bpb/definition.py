@@ -1,18 +1,41 @@
-"""What exactly is computed: the parameters of a bits-per-byte figure."""
+"""What exactly is computed: the parameters of a bits-per-byte figure, and named sets of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 
+from services.corpus.bpb.language_model import ModelInfo
 from services.errors import InvalidArgument
+
+
+class Preset(Enum):
+    """Where a definition starts from; the rest of its fields override it."""
+
+    LM_EVAL = "lm_eval"
+    PILE_PAPER = "pile_paper"
+    HUGGINGFACE_GUIDE = "huggingface_guide"
+
+
+class Prefix(Enum):
+    """Which token stands before a document's first one. It is read and never scored."""
+
+    PRESET = "preset"
+    BOS_OR_EOS = "bos_or_eos"
+    BOS = "bos"
+    EOS = "eos"
+    NONE = "none"
+    GIVEN = "given"
 
 
 @dataclass(frozen=True)
 class Definition:
     """lm-evaluation-harness's rolling log-likelihood, by default.
 
-    `max_length` is the window in tokens, 0 the model's. The prefix is the tokenizer's beginning
-    of sequence where it has one, else its end of sequence; it is never scored.
+    `max_length` is the window in tokens, 0 the model's. `context_length` is how many tokens the
+    first scored token of a later window has before it, at least, and `stride` how many tokens such
+    a window scores: each follows from the other, and 0 in both is the preset's. `prefix_token` is
+    the id of a GIVEN prefix, and once resolved that of any.
 
     `special_tokens` scores the special tokens that the tokenizer puts around a text by itself, as
     lm-eval does unless told `add_bos_token=False`: a Llama tokenizer's texts then begin with the
@@ -21,16 +44,95 @@ class Definition:
 
     max_length: int = 0
     special_tokens: bool = False
+    preset: Preset = Preset.LM_EVAL
+    context_length: int = 0
+    stride: int = 0
+    prefix: Prefix = Prefix.PRESET
+    prefix_token: int | None = None
 
-    def resolve(self, model_max_length: int) -> Definition:
-        """Spell out the window for a model.
+    @property
+    def follows_guide(self) -> bool:
+        """Whether windows are cut and weighted as Hugging Face's guide does."""
+        return self.preset is Preset.HUGGINGFACE_GUIDE
 
-        Raises InvalidArgument for one that is longer than the model's.
+    def resolve(self, model: ModelInfo) -> Definition:
+        """Spell every parameter out for a model; a resolved definition resolves to itself.
+
+        Raises InvalidArgument for a window longer than the model's, a context or stride that does
+        not fit in the window, and a prefix that the model does not have.
         """
-        if not 0 <= self.max_length <= model_max_length:
+        if not 0 <= self.max_length <= model.max_length:
             raise InvalidArgument(
                 "definition.max_length",
-                f"is {self.max_length}, but the model's longest window is {model_max_length} "
+                f"is {self.max_length}, but the model's longest window is {model.max_length} "
                 "tokens; give 0 for that, or less",
             )
-        return replace(self, max_length=self.max_length or model_max_length)
+        length = self.max_length or model.max_length
+        context, stride = self._step(length)
+        prefix, token = self._prefix(model)
+        return replace(
+            self,
+            max_length=length,
+            context_length=context,
+            stride=stride,
+            prefix=prefix,
+            prefix_token=token,
+        )
+
+    def _step(self, length: int) -> tuple[int, int]:
+        """Return context and stride. Together they are the tokens that one window knows."""
+        # A rolling window reads L tokens and knows one more, the last that it scores. The guide's
+        # has that one among its L.
+        together = length if self.follows_guide else length + 1
+        context = self.context_length
+        if not context and self.stride:
+            context = together - self.stride
+        elif not context:
+            context = 1 if self.preset is Preset.LM_EVAL else max(1, length // 2)
+        if not 1 <= context < together:
+            field = "context_length" if self.context_length else "stride"
+            raise InvalidArgument(
+                f"definition.{field}",
+                f"is {getattr(self, field)}, which leaves a window of {length} tokens "
+                f"{context} of context; it must have 1 to {together - 1}",
+            )
+        if self.stride and self.stride != together - context:
+            raise InvalidArgument(
+                "definition.stride",
+                f"is {self.stride}, but a window of {length} tokens with {context} of context "
+                f"scores {together - context}; give one of the two",
+            )
+        return context, together - context
+
+    def _prefix(self, model: ModelInfo) -> tuple[Prefix, int | None]:
+        wanted = self.prefix
+        if wanted is Prefix.PRESET:
+            wanted = Prefix.NONE if self.follows_guide else Prefix.BOS_OR_EOS
+        if self.follows_guide and wanted is not Prefix.NONE:
+            raise InvalidArgument(
+                "definition.prefix", "the guide's windows have no prefix token; choose none"
+            )
+        if wanted is Prefix.GIVEN:
+            token = self.prefix_token
+            if token is None or not 0 <= token < model.vocabulary:
+                raise InvalidArgument(
+                    "definition.prefix_token",
+                    f"is {token}, and the model's tokens are 0 to {model.vocabulary - 1}",
+                )
+            return wanted, token
+        token = {
+            Prefix.NONE: None,
+            Prefix.BOS: model.bos_token,
+            Prefix.EOS: model.eos_token,
+            Prefix.BOS_OR_EOS: model.eos_token if model.bos_token is None else model.bos_token,
+        }[wanted]
+        if token is None and wanted is not Prefix.NONE:
+            raise InvalidArgument(
+                "definition.prefix", f"{model.name} has no such token as {wanted.value}"
+            )
+        if self.prefix_token not in {None, token}:
+            raise InvalidArgument(
+                "definition.prefix_token",
+                f"is {self.prefix_token}, but {wanted.value} of {model.name} is {token}",
+            )
+        return wanted, token

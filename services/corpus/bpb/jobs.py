@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum
+from functools import cached_property
+from typing import Any, TypeVar
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.figures import Figures
+from services.corpus.bpb.difference import Differences, differences
+from services.corpus.bpb.figures import DocumentScore, Figures
 from services.corpus.bpb.language_model import ModelInfo
 from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.sampling import Sample
+from services.corpus.bpb.scorers import Scorers
 from services.corpus.bpb.scoring import Running, Scoring
+from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.documents import Document
 from services.errors import Overloaded, PreconditionFailed
 
@@ -29,69 +36,129 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Task:
+    """Which documents are scored, how, and how the scores are kept.
+
+    `documents` is called in the scoring's thread, twice: they are counted before they are scored,
+    so that the time left is known and a sample can be drawn.
+    """
+
+    documents: Callable[[], Iterator[Document]]
+    definition: Definition
+    sample: Sample | None = None
+    keeping: Keeping = field(default_factory=Keeping)
+
+
+@dataclass(frozen=True)
 class Final:
-    """The result of a scoring. `definition` is spelled out in full."""
+    """The result of a scoring. `definition` is spelled out in full; a compressor has none.
+
+    `cached` says that an earlier run had finished it.
+    """
 
     model: ModelInfo
-    definition: Definition
-    figures: Figures
+    definition: Definition | None
+    scores: Sequence[DocumentScore]
+    cached: bool
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The sums of the scores."""
+        figures = Figures()
+        for score in self.scores:
+            figures.add(score)
+        return figures
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of two models on the same documents, and how they differ."""
+
+    model: Final
+    against: Final
+    differences: Differences
+
+
+Result = TypeVar("Result")
 
 
 class ScoringJobs:
     """Takes scorings one at a time. Made once; `close` ends it."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, store: ScoreStore | None = None) -> None:
+        self._scorers = Scorers(registry)
+        self._store = store or ScoreStore()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bpb")
         self._busy = False
         self._scoring: Scoring | None = None
 
-    async def score(
-        self, documents: Callable[[], Iterator[Document]], model: Model, definition: Definition
-    ) -> AsyncGenerator[Running | Final, None]:
+    def score(self, task: Task, model: Model) -> AsyncGenerator[Running | Final, None]:
         """Score documents, yielding running figures about once a second and the final ones last.
 
-        `documents` is called in the scoring's thread, twice: they are counted before they are
-        scored, so that the time left is known. Leaving the iterator ends the work at the next
-        batch: use `contextlib.aclosing`.
+        Leaving the iterator ends the work at the next batch: use `contextlib.aclosing`. What was
+        finished is kept as the task says.
 
-        Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition or
-        an empty selection; PreconditionFailed for another version or digest than the model's, or
-        when what runs the model is not installed; InternalError for a likelihood that is not
-        finite; and whatever reading the documents raises.
+        Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
+        empty selection or a sample larger than it; PreconditionFailed for another version or digest
+        than the model's, when what runs the model is not installed, or for a checkpoint that is in
+        use, damaged or of something else; InternalError for a likelihood that is not finite and a
+        checkpoint that cannot be written; and whatever reading the documents raises.
         """
+        return self._follow(lambda scoring: self._score(scoring, task, model))
+
+    def compare(
+        self, task: Task, model: Model, against: Model
+    ) -> AsyncGenerator[Running | Comparison, None]:
+        """Score two models on the same documents, one after the other, as `score` does.
+
+        What each of the two finished is kept by itself. Raises what `score` raises.
+        """
+        return self._follow(lambda scoring: self._compare(scoring, task, model, against))
+
+    async def _follow(
+        self, work: Callable[[Scoring], Result]
+    ) -> AsyncGenerator[Running | Result, None]:
         if self._busy:
             raise Overloaded(
                 "another scoring is running, and they run one at a time", _RETRY_SECONDS
             )
         self._busy = True
         scoring = self._scoring = Scoring()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._work, scoring, documents, model, definition
-        )
-        work.add_done_callback(self._release)
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work, scoring)
+        running.add_done_callback(self._release)
         try:
-            while not (await asyncio.wait({work}, timeout=_INTERVAL_SECONDS))[0]:
+            while not (await asyncio.wait({running}, timeout=_INTERVAL_SECONDS))[0]:
                 yield scoring.running()
-            yield work.result()
+            yield running.result()
         finally:
             scoring.cancel()
 
-    def _work(
-        self,
-        scoring: Scoring,
-        documents: Callable[[], Iterator[Document]],
-        wanted: Model,
-        definition: Definition,
-    ) -> Final:
-        info = self._registry.describe(wanted.name)
+    def _compare(self, scoring: Scoring, task: Task, model: Model, against: Model) -> Comparison:
+        both = [(one, self._scorers.takes(one.name, task.definition)) for one in (model, against)]
+        for wanted, definition in both:  # before hours of work, not after
+            self._scorers.resolve(wanted.name, definition)
+        ours, theirs = (
+            self._score(scoring, replace(task, definition=definition), wanted)
+            for wanted, definition in both
+        )
+        return Comparison(ours, theirs, differences(ours.scores, theirs.scores))
+
+    def _score(self, scoring: Scoring, task: Task, wanted: Model) -> Final:
+        info = self._scorers.describe(wanted.name)
         _require("version", wanted.version, info.version, info.name)
         _require("digest", wanted.digest, info.digest, info.name)
-        resolved = definition.resolve(info.max_length)
-        model = self._registry.load(wanted.name)
-        return Final(info, resolved, scoring.run(model, resolved, documents))
+        definition = self._scorers.resolve(wanted.name, task.definition)
+        facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
+        with self._store.open(task.keeping, facts) as kept:
+            cached, scores = kept.complete, kept.finished
+            if not cached:
+                score = self._scorers.load(wanted.name, definition)
+                scores = scoring.run(
+                    info.name, score, task.documents, sample=task.sample, kept=kept
+                )
+        return Final(info, definition, scores, cached)
 
-    def _release(self, work: asyncio.Future[Final]) -> None:
+    def _release(self, work: asyncio.Future[Any]) -> None:
         """Be ready for the next job: a scoring whose caller left has ended now, too."""
         self._busy = False
         self._scoring = None
@@ -103,6 +170,17 @@ class ScoringJobs:
         if self._scoring is not None:
             self._scoring.cancel()
         await asyncio.to_thread(self._executor.shutdown)
+
+
+def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None) -> dict[str, str]:
+    """What decides the figures of documents, spelled out by the request's field names."""
+    facts = {"model.digest": info.digest, "engine": info.engine}
+    parts = (("definition", definition), ("selection.sample", sample))
+    for name, part in parts:
+        for each in fields(part) if part is not None else ():
+            value = getattr(part, each.name)
+            facts[f"{name}.{each.name}"] = str(value.value if isinstance(value, Enum) else value)
+    return facts
 
 
 def _require(what: str, wanted: str, actual: str, name: str) -> None:

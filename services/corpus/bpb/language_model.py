@@ -28,7 +28,8 @@ class ModelInfo:
 
     `digest` is "sha256:<hex>" over the names and contents of the model's files, `max_length` its
     longest window in tokens, `parameters` their count, `reference` true for a small stand-in that
-    this project trained, `engine` what runs it.
+    this project trained, `engine` what runs it. Tokens have ids below `vocabulary`; `bos_token` and
+    `eos_token` are those of the beginning and the end of a sequence, None where there is none.
     """
 
     name: str
@@ -40,6 +41,9 @@ class ModelInfo:
     license: License
     reference: bool
     engine: str
+    vocabulary: int
+    bos_token: int | None
+    eos_token: int | None
 
 
 class LanguageModel(Protocol):

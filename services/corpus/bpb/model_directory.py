@@ -46,8 +46,8 @@ class ByteManifest:
 class HuggingFaceModel:
     """A Hugging Face causal language model.
 
-    `prefix` is the text of the token that stands before a document, `files` all that its figures
-    depend on.
+    `prefix` is the text of the token that stands before a document, `bos_token` and `eos_token` the
+    ids of the special tokens where there are any, `files` all that its figures depend on.
     """
 
     directory: Path
@@ -57,6 +57,8 @@ class HuggingFaceModel:
     vocabulary: int
     license: License
     prefix: str
+    bos_token: int | None
+    eos_token: int | None
     files: tuple[Path, ...]
 
 
@@ -132,15 +134,9 @@ def _read_hugging_face(directory: Path) -> HuggingFaceModel:
     text_config = config.get("text_config") or config
     tokenizer = _optional_json(directory / "tokenizer_config.json")
     special = _optional_json(directory / "special_tokens_map.json")
-    prefix = next(
-        (
-            text
-            for key in ("bos_token", "eos_token")
-            for source in (tokenizer, special)
-            if (text := _token_text(source.get(key)))
-        ),
-        None,
-    )
+    bos = _token_text(tokenizer.get("bos_token")) or _token_text(special.get("bos_token"))
+    eos = _token_text(tokenizer.get("eos_token")) or _token_text(special.get("eos_token"))
+    prefix = bos or eos
     if prefix is None:
         raise _NotAModelError(
             "names neither a bos_token nor an eos_token in tokenizer_config.json, and the first "
@@ -160,6 +156,8 @@ def _read_hugging_face(directory: Path) -> HuggingFaceModel:
         vocabulary=int(text_config["vocab_size"]),
         license=_UNSTATED,
         prefix=prefix,
+        bos_token=_token_id(directory, bos),
+        eos_token=_token_id(directory, eos),
         files=(directory / "config.json", directory / "tokenizer.json", *present, *weights),
     )
 
@@ -208,6 +206,19 @@ def _optional_json(path: Path) -> dict[str, Any]:
         return {}
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
+
+
+def _token_id(directory: Path, text: str | None) -> int | None:
+    """Look a special token up in tokenizer.json, which the engine then reads itself."""
+    if text is None:
+        return None
+    content = _optional_json(directory / "tokenizer.json")
+    for token in content.get("added_tokens") or ():
+        if token.get("content") == text:
+            return int(token["id"])
+    vocabulary = (content.get("model") or {}).get("vocab")
+    found = vocabulary.get(text) if isinstance(vocabulary, dict) else None
+    return None if found is None else int(found)
 
 
 def _token_text(value: object) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.corpus.bpb import onnx_model
+from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.language_model import LanguageModel, ModelInfo
 from services.corpus.bpb.model_directory import (
     ByteManifest,
@@ -15,7 +16,7 @@ from services.corpus.bpb.model_directory import (
     digest,
     read_directory,
 )
-from services.errors import NotFound, PreconditionFailed
+from services.errors import InvalidArgument, NotFound, PreconditionFailed
 
 REFERENCE = "byte-reference"
 _REFERENCE_DIRECTORY = Path(__file__).parent / "reference"
@@ -41,10 +42,15 @@ class Registry:
     def check(self) -> None:
         """Read what every directory says about itself.
 
-        Raises InvalidArgument, naming what is missing, for one that is not a model's.
+        Raises InvalidArgument, naming what is missing, for one that is not a model's, and for one
+        that has the name of a compressor.
         """
         with self._lock:
             for name in self._directories:
+                if name in COMPRESSORS:
+                    raise InvalidArgument(
+                        f"language_models[{name!r}]", "is a compressor's name; choose another"
+                    )
                 self._find(name)
 
     def list(self) -> list[ModelInfo]:
@@ -85,12 +91,17 @@ class Registry:
 
 def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
     content = digest(found.files)
+    eos: int | None
+    bos: int | None
     if isinstance(found, ByteManifest):
         version, reference, engine = found.version, found.reference, onnx_model.ENGINE
+        # Bytes, and the token that stands before them.
+        vocabulary, bos, eos = max(256, found.prefix_token + 1), found.prefix_token, None
     else:
         # Their directories carry no version: the content is the version.
         version = content.removeprefix("sha256:")[:_SHORT_DIGEST]
         reference, engine = False, _TORCH_ENGINE
+        vocabulary, bos, eos = found.vocabulary, found.bos_token, found.eos_token
     return ModelInfo(
         name=name,
         version=version,
@@ -101,6 +112,9 @@ def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
         license=found.license,
         reference=reference,
         engine=engine,
+        vocabulary=vocabulary,
+        bos_token=bos,
+        eos_token=eos,
     )
 
 

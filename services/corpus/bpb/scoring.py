@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,11 @@ import numpy as np
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.figures import DocumentScore, Figures, Score
 from services.corpus.bpb.language_model import LanguageModel
-from services.corpus.bpb.windows import Window, rolling_windows
+from services.corpus.bpb.sampling import Chooser, Sample
+from services.corpus.bpb.store import Kept
+from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 from services.corpus.documents import Document
-from services.errors import InternalError, InvalidArgument
+from services.errors import AssayError, InternalError, InvalidArgument, PreconditionFailed
 
 
 class CancelledError(Exception):
@@ -29,27 +32,36 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """Figures so far. Until the documents are counted the total is 0 and the time left None."""
+    """Figures so far of `model`.
 
+    Until the documents are counted the total is 0 and the time left None. `documents_restored` were
+    finished by an earlier run.
+    """
+
+    model: str
     overall: Score
     subsets: dict[str, Score]
     documents_total: int
+    documents_restored: int
     tokens_per_second: float
     seconds_left: float | None
 
 
 class Scoring:
-    """One scoring: `run` blocks in a thread of its own, the rest is for other threads."""
+    """Scorings one after the other: `run` blocks in a thread of its own, the rest is for others."""
 
     def __init__(self) -> None:
-        self._figures = Figures()
-        self._documents_total = 0
-        self._bytes_total = 0
-        self._bytes = 0
-        self._tokens = 0
-        self._began = math.nan
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
+        self._begin("")
+
+    def _begin(self, model: str) -> None:
+        with self._lock:
+            self._model = model
+            self._figures = Figures()
+            self._documents_total = self._documents_restored = 0
+            self._bytes_total = self._bytes = self._tokens = 0
+            self._began = math.nan
 
     def cancel(self) -> None:
         """Make `run` end at the next batch."""
@@ -61,9 +73,11 @@ class Scoring:
             figures = self._figures
             seconds = time.monotonic() - self._began if self._tokens else 0.0
             return Running(
+                model=self._model,
                 overall=figures.overall,
                 subsets=figures.subsets,
                 documents_total=self._documents_total,
+                documents_restored=self._documents_restored,
                 tokens_per_second=self._tokens / seconds if seconds else 0.0,
                 seconds_left=(
                     seconds / self._bytes * (self._bytes_total - self._bytes)
@@ -74,31 +88,76 @@ class Scoring:
 
     def run(
         self,
-        model: LanguageModel,
-        definition: Definition,
+        model: str,
+        score: Callable[[Document, Callable[[int], None]], DocumentScore],
         documents: Callable[[], Iterator[Document]],
-    ) -> Figures:
-        """Count the documents, then score them by a resolved definition.
+        *,
+        sample: Sample | None = None,
+        kept: Kept | None = None,
+    ) -> list[DocumentScore]:
+        """Count the documents, then score those of the sample; return their scores in order.
 
-        Raises InvalidArgument when there are none, InternalError when the model gives a likelihood
-        that is not a finite number (no figure then counts), CancelledError after `cancel`, and
-        whatever reading the documents raises.
+        `score` scores one document and calls what it is given with the tokens scored since its last
+        call, often enough to be stopped by what that raises. Documents that are `kept` are not
+        scored again.
+
+        Raises InvalidArgument when there are none, or fewer than the sample, InternalError when the
+        model gives a likelihood that is not a finite number (no figure then counts) or a checkpoint
+        cannot be written, PreconditionFailed when what is kept is of other documents,
+        CancelledError after `cancel`, and whatever reading the documents raises.
         """
-        count, size = 0, 0
+        self._begin(model)
+        kept = kept or Kept()
+        chooser = Chooser(sample)
         for document in documents():
             self._check()
-            count, size = count + 1, size + len(document.text)
-        if not count:
+            chooser.see(document)
+        chooser.choose()
+        if not chooser.documents:
             raise InvalidArgument("selection", "no document is in it; select more")
         with self._lock:
-            self._documents_total, self._bytes_total = count, size
-            self._began = time.monotonic()
-        for document in documents():
-            score = score_document(model, definition, document, self._progress)
+            self._documents_total = chooser.documents
+            self._bytes_total = chooser.text_bytes
+        try:
+            scores = self._score(score, filter(chooser.chosen, documents()), kept)
+        except BaseException:
+            # The error that ends it is worth more than one from keeping what was finished.
+            with suppress(AssayError):
+                kept.flush()
+            raise
+        kept.finish()
+        return scores
+
+    def _score(
+        self,
+        score: Callable[[Document, Callable[[int], None]], DocumentScore],
+        documents: Iterator[Document],
+        kept: Kept,
+    ) -> list[DocumentScore]:
+        scores: list[DocumentScore] = []
+        for restored in kept.finished:
+            self._check()
+            document = next(documents, None)
+            if document is None or document.id != restored.id:
+                raise PreconditionFailed(
+                    f"the checkpoint holds document {restored.id} where the selection has "
+                    f"{document.id if document else 'none'}; ask for a fresh one"
+                )
+            scores.append(restored)
             with self._lock:
-                self._figures.add(score)
-                self._bytes += score.text_bytes
-        return self._figures
+                self._figures.add(restored)
+                self._documents_restored += 1
+                self._bytes_total -= restored.text_bytes
+        with self._lock:
+            self._began = time.monotonic()
+        for document in documents:
+            finished = score(document, self._progress)
+            scores.append(finished)
+            with self._lock:
+                self._figures.add(finished)
+                self._bytes += finished.text_bytes
+            kept.append(finished)
+        return scores
 
     def _check(self) -> None:
         if self._cancelled.is_set():
@@ -127,24 +186,35 @@ def score_document(
     round_trips = model.decode(tokens) == text
     if definition.special_tokens:
         tokens = model.encode(text, special_tokens=True)
-    windows = rolling_windows(tokens, model.prefix_token, definition.max_length)
     sums: list[float] = []
-    scored = 0
-    for batch in _batches(windows, model.batch_size):
+    scored = counted = 0
+    for batch in _batches(_windows(tokens, definition), model.batch_size):
         progress(scored)
-        scored = sum(len(window.targets) for window in batch)
-        for row in model.log_likelihoods(batch):
+        scored = sum(window.counted for window in batch)
+        counted += scored
+        for window, row in zip(batch, model.log_likelihoods(batch), strict=True):
             if not np.isfinite(row).all():
                 raise InternalError(
                     "the model gave a likelihood that is not a finite number for document "
                     f"{document.id}; nothing was counted"
                 )
-            sums.append(math.fsum(row.tolist()))
+            total = math.fsum(row.tolist())
+            if window.counted != len(window.targets):
+                total *= window.counted / len(window.targets)
+            sums.append(total)
     progress(scored)
     # Subtracting from 0 makes the sum of nothing 0 and not -0.
     nats = 0.0 - math.fsum(sums)
     size = len(document.text)
-    return DocumentScore(document.id, document.subset, nats, size, len(tokens), round_trips)
+    return DocumentScore(document.id, document.subset, nats, size, counted, round_trips)
+
+
+def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
+    if definition.follows_guide:
+        return guide_windows(tokens, definition.max_length, definition.stride)
+    return rolling_windows(
+        tokens, definition.prefix_token, definition.max_length, definition.context_length
+    )
 
 
 def _batches(windows: Iterator[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:

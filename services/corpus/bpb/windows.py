@@ -1,10 +1,7 @@
-"""Rolling windows: how a document longer than a model's window is cut for scoring.
+"""How a document longer than a model's window is cut for scoring.
 
-With L the longest input and c the tokens of context that each window after the first keeps
-(c = 1 is lm-evaluation-harness's `loglikelihood_rolling`; c = L / 2 the Pile paper's): the first
-window reads a prefix token and scores the first min(L, n) tokens. Each later one scores the next
-w = min(L - c + 1, what is left) and reads the L tokens before the last of them, so the last window
-is filled up from the back. Every token is scored exactly once.
+`rolling_windows` scores every token exactly once. `guide_windows` are those of Hugging Face's guide
+to perplexity, which do not, and are here to be compared with.
 """
 
 from __future__ import annotations
@@ -19,22 +16,35 @@ class Window:
 
     `inputs` are the token ids that it reads, at most L. `targets` are the ids that it is to
     predict, for the last `len(targets)` positions of `inputs`: targets[-1] follows inputs[-1].
+    `counted` is how many tokens they are counted for, each with that part of its likelihood.
     """
 
     inputs: Sequence[int]
     targets: Sequence[int]
+    counted: int = -1
+
+    def __post_init__(self) -> None:
+        if self.counted < 0:
+            object.__setattr__(self, "counted", len(self.targets))
 
 
 def rolling_windows(
-    tokens: Sequence[int], prefix: int, max_length: int, context_length: int = 1
+    tokens: Sequence[int], prefix: int | None, max_length: int, context_length: int = 1
 ) -> Iterator[Window]:
     """Cut `tokens` into windows that score each of them once; none when there are no tokens.
 
-    `prefix` is the id of the token before the first one, `max_length` L and `context_length` c
-    above, with 1 <= c <= L.
+    With L the longest input, `max_length`, and c the tokens of context that each window after the
+    first keeps, `context_length` (c = 1 is lm-evaluation-harness's `loglikelihood_rolling`;
+    c = L / 2 the Pile paper's), 1 <= c <= L: the first window reads `prefix`, the id of the token
+    before the first one, and scores the first min(L, n) tokens. Each later one scores the next
+    w = min(L - c + 1, what is left) and reads the L tokens before the last of them, so the last
+    window is filled up from the back. Without a prefix the first token is not scored, and the first
+    window reads the L tokens from it on.
     """
     if not 1 <= context_length <= max_length:
         raise ValueError(f"context_length is {context_length}, must be 1 to {max_length}")
+    if prefix is None:
+        tokens, prefix = tokens[1:], tokens[0] if tokens else 0
     if not tokens:
         return
     first = min(max_length, len(tokens))
@@ -45,3 +55,27 @@ def rolling_windows(
         end = done + width
         yield Window(tokens[end - max_length - 1 : end - 1], tokens[done:end])
         done = end
+
+
+def guide_windows(tokens: Sequence[int], max_length: int, stride: int) -> Iterator[Window]:
+    """Cut `tokens` as Hugging Face's guide, "Perplexity of fixed-length models", does.
+
+    A window is `max_length` tokens from every `stride`-th one on, 1 <= stride < max_length, scores
+    those that none before it had, and the last one is as short as what is left. Two faults:
+
+    * There is no prefix, so the first token is never scored.
+    * The mean likelihood of a window counts for one token less than it scores. That is right for
+      the first window, whose first label is shifted out of sight, and wrong for every later one:
+      a last window of one token does not count at all.
+    """
+    if not 1 <= stride < max_length:
+        raise ValueError(f"stride is {stride}, must be 1 to {max_length - 1}")
+    done = 1
+    for begin in range(0, len(tokens), stride):
+        end = min(begin + max_length, len(tokens))
+        if end > done:
+            new = end - done
+            yield Window(tokens[begin : end - 1], tokens[done:end], new if begin == 0 else new - 1)
+            done = end
+        if end == len(tokens):
+            return

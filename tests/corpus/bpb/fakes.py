@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from services.corpus.bpb.definition import Definition, Preset
+from services.corpus.bpb.language_model import License, ModelInfo
 from services.corpus.bpb.windows import Window
 from services.corpus.documents import Document
 
@@ -58,3 +60,34 @@ def document(text: str | bytes, subset: str = "a", name: str = "d") -> Document:
     """A document with this text."""
     data = text.encode() if isinstance(text, str) else text
     return Document(f"test.jsonl.zst:{name}", subset, data, b"", "test.jsonl.zst", 0)
+
+
+def info(max_length: int, prefix_token: int = PREFIX) -> ModelInfo:
+    """What a made-up model is."""
+    return ModelInfo(
+        name="m",
+        version="1",
+        digest="sha256:00",
+        architecture="gpt2",
+        max_length=max_length,
+        parameters=1,
+        license=License("MIT", "MIT License"),
+        reference=False,
+        engine="none",
+        vocabulary=2000,
+        bos_token=prefix_token,
+        eos_token=None,
+    )
+
+
+def resolved(
+    max_length: int,
+    prefix_token: int = PREFIX,
+    *,
+    special_tokens: bool = False,
+    preset: Preset = Preset.LM_EVAL,
+) -> Definition:
+    """A definition spelled out for a model whose beginning of sequence is `prefix_token`."""
+    return Definition(special_tokens=special_tokens, preset=preset).resolve(
+        info(max_length, prefix_token)
+    )

@@ -13,11 +13,11 @@ from assay.corpus.v1 import corpus_pb2 as pb
 
 from services.corpus.bpb import jobs
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.jobs import Final, Model, ScoringJobs
+from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
 from services.corpus.bpb.language_model import LanguageModel
 from services.corpus.bpb.registry import Registry
 from services.corpus.bpb.scoring import Running
-from services.corpus.bpb.service import BpbScorer
+from services.corpus.bpb.service import BpbScorer, Source
 from services.corpus.documents import Document
 from services.errors import (
     DataLoss,
@@ -32,6 +32,7 @@ from tests.corpus.bpb.fakes import UniformModel, document
 TEXTS = [document("x" * 40, name="1"), document("y" * 20, "b", name="2")]
 REFERENCE = Model("byte-reference")
 DEFINITION = Definition(16)
+TASK = Task(lambda: iter(TEXTS), DEFINITION)
 
 
 class FakeRegistry(Registry):
@@ -54,7 +55,7 @@ async def collect(
 ) -> list[Running | Final]:
     scorer = ScoringJobs(FakeRegistry(model))
     try:
-        return [update async for update in scorer.score(documents, wanted, definition)]
+        return [update async for update in scorer.score(Task(documents, definition), wanted)]
     finally:
         await scorer.close()
 
@@ -62,7 +63,9 @@ async def collect(
 async def test_the_last_update_is_the_result() -> None:
     final = (await collect(UniformModel()))[-1]
     assert isinstance(final, Final)
-    assert final.definition == Definition(16)
+    assert final.definition is not None
+    assert final.definition.max_length == 16
+    assert final.definition.prefix_token == 256
     assert final.model.name == "byte-reference"
     assert (final.figures.overall.documents, final.figures.overall.tokens) == (2, 60)
 
@@ -71,7 +74,7 @@ async def test_running_figures_come_while_it_works(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
     gate = threading.Event()
     scorer = ScoringJobs(FakeRegistry(UniformModel(gate=gate)))
-    updates = scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))
+    updates = scorer.score(TASK, REFERENCE)
     first = await anext(updates)
     assert isinstance(first, Running)
     gate.set()
@@ -86,7 +89,7 @@ async def test_one_job_at_a_time_and_the_next_after_it() -> None:
     scorer = ScoringJobs(FakeRegistry(model))
 
     async def score() -> list[Running | Final]:
-        return [u async for u in scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))]
+        return [u async for u in scorer.score(TASK, REFERENCE)]
 
     first = asyncio.create_task(score())
     assert await asyncio.to_thread(model.reached.wait, 30)
@@ -105,11 +108,11 @@ async def test_leaving_ends_the_work_and_frees_the_place(monkeypatch: pytest.Mon
     model = UniformModel(gate=gate)
     scorer = ScoringJobs(FakeRegistry(model))
     many = [document("z" * 1000, name=str(i)) for i in range(1000)]
-    async with aclosing(scorer.score(lambda: iter(many), REFERENCE, Definition(16))) as updates:
+    async with aclosing(scorer.score(Task(lambda: iter(many), DEFINITION), REFERENCE)) as updates:
         await anext(updates)
         assert await asyncio.to_thread(model.reached.wait, 30)
     with pytest.raises(Overloaded):  # the batch that it is in is not over
-        await anext(scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16)))
+        await anext(scorer.score(TASK, REFERENCE))
     gate.set()
     await scorer.close()
     assert len(model.batches) == 1
@@ -121,9 +124,7 @@ async def test_a_cancelled_task_ends_the_work() -> None:
     scorer = ScoringJobs(FakeRegistry(model))
 
     async def score() -> None:
-        async with aclosing(
-            scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))
-        ) as updates:
+        async with aclosing(scorer.score(TASK, REFERENCE)) as updates:
             async for _ in updates:
                 pass
 
@@ -141,9 +142,9 @@ async def test_a_failed_job_frees_the_place() -> None:
     model = UniformModel(poison=ord("y"))
     scorer = ScoringJobs(FakeRegistry(model))
     with pytest.raises(InternalError, match="nothing was counted"):
-        [u async for u in scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))]
+        [u async for u in scorer.score(TASK, REFERENCE)]
     model.poison = -1
-    updates = [u async for u in scorer.score(lambda: iter(TEXTS), REFERENCE, Definition(16))]
+    updates = [u async for u in scorer.score(TASK, REFERENCE)]
     assert isinstance(updates[-1], Final)
     await scorer.close()
 
@@ -185,11 +186,15 @@ def request(**fields: object) -> pb.ScoreBPBRequest:
     )
 
 
+def source(texts: list[Document]) -> Source:
+    return Source(request().corpus, {}, lambda: iter(texts))
+
+
 async def test_the_final_message_is_complete() -> None:
     scorer = BpbScorer({})
     await scorer.open()
     texts = [document("def f(x):\n    return x\n"), document("", "b")]
-    updates = [u async for u in scorer.score(request(), lambda: iter(texts))]
+    updates = [u async for u in scorer.score(request(), source(texts))]
     final = updates[-1].final
     (model,) = await scorer.list_models()
     assert final.model == model.ref
@@ -198,6 +203,9 @@ async def test_the_final_message_is_complete() -> None:
         preset=pb.DEFINITION_PRESET_LM_EVAL,
         max_length=model.max_length,
         prefix=pb.PREFIX_TOKEN_BOS_OR_EOS,
+        context_length=1,
+        stride=model.max_length,
+        prefix_token=256,
     )
     assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (2, 23, 23)
     assert final.overall.nats > 0
@@ -221,7 +229,7 @@ async def test_the_final_message_is_complete() -> None:
 async def test_a_bad_request_names_the_field(message: pb.ScoreBPBRequest, field: str) -> None:
     scorer = BpbScorer({})
     with pytest.raises(InvalidArgument) as caught:
-        [u async for u in scorer.score(message, lambda: iter(TEXTS))]
+        [u async for u in scorer.score(message, source(TEXTS))]
     assert caught.value.field == field
     await scorer.close()
 

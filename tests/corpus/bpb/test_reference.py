@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.language_model import LanguageModel
 from services.corpus.bpb.registry import Registry
 from services.corpus.bpb.scoring import score_document
 from services.corpus.bpb.windows import Window
 from services.errors import PreconditionFailed
-from tests.corpus.bpb.fakes import document
+from tests.corpus.bpb.fakes import document, resolved
 
 DIRECTORY = Path(__file__).parents[3] / "services" / "corpus" / "bpb" / "reference"
 CODE = b"def add(a, b):\n    return a + b\n\n\ndef sub(a, b):\n    return a - b\n"
@@ -53,15 +52,17 @@ def test_another_file_than_the_manifests_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_the_same_text_gets_the_same_figure(model: LanguageModel) -> None:
-    scores = [score_document(model, Definition(2048), document(CODE)) for _ in range(2)]
+    scores = [
+        score_document(model, resolved(2048, model.prefix_token), document(CODE)) for _ in range(2)
+    ]
     assert scores[0] == scores[1]
     assert scores[0].tokens == scores[0].text_bytes == len(CODE)
 
 
 def test_python_is_likelier_than_noise(model: LanguageModel) -> None:
     noise = np.random.default_rng(0).bytes(len(CODE)).decode("latin-1").encode()
-    code = score_document(model, Definition(2048), document(CODE))
-    other = score_document(model, Definition(2048), document(noise))
+    code = score_document(model, resolved(2048, model.prefix_token), document(CODE))
+    other = score_document(model, resolved(2048, model.prefix_token), document(noise))
     assert code.nats / code.text_bytes < 3 * math.log(2) < other.nats / other.text_bytes
 
 
@@ -108,6 +109,6 @@ def test_lone_surrogates_are_three_bytes(model: LanguageModel) -> None:
 
 def test_a_long_document_is_scored_in_windows(model: LanguageModel) -> None:
     text = (CODE * 100)[:5_000]
-    score = score_document(model, Definition(1024), document(text))
+    score = score_document(model, resolved(1024, model.prefix_token), document(text))
     assert score.tokens == len(text)
     assert score.nats / score.text_bytes < math.log(2)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import partial
 from itertools import repeat
 
 import pytest
@@ -9,17 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.scorers import ScoreOne
 from services.corpus.bpb.scoring import CancelledError, Scoring, score_document
 from services.errors import InternalError, InvalidArgument
-from tests.corpus.bpb.fakes import PREFIX, UniformModel, document
+from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
-DEFINITION = Definition(max_length=16)
+DEFINITION = resolved(16)
+
+
+def scores(model: UniformModel) -> ScoreOne:
+    return partial(score_document, model, DEFINITION)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(1, 20))
 def test_every_token_costs_what_it_should(text: str, max_length: int) -> None:
     model = UniformModel()
-    score = score_document(model, Definition(max_length), document(text))
+    score = score_document(model, resolved(max_length), document(text))
     assert score.tokens == len(text)
     assert score.nats == pytest.approx(len(text) * math.log(8), rel=1e-6)
     assert score.text_bytes == len(text.encode())
@@ -46,7 +52,7 @@ def test_a_document_of_one_token_is_scored_after_the_prefix() -> None:
 def test_special_tokens_are_scored_only_when_asked_for() -> None:
     model = UniformModel()
     plain = score_document(model, DEFINITION, document("xy"))
-    special = score_document(model, Definition(16, special_tokens=True), document("xy"))
+    special = score_document(model, resolved(16, special_tokens=True), document("xy"))
     assert (plain.tokens, special.tokens) == (2, 3)
     assert special.nats > plain.nats
     assert special.round_trips
@@ -68,22 +74,22 @@ def test_batches_hold_windows_of_one_document() -> None:
     assert [len(batch) for batch in model.batches] == [3, 3, 1]
 
 
-def test_a_long_document_is_scored_whole() -> None:
-    score = score_document(UniformModel(), Definition(1024), document("x" * 1_000_000))
-    assert score.tokens == 1_000_000
-    assert score.nats == pytest.approx(1_000_000 * math.log(8), rel=1e-6)
+def test_a_document_of_ten_megabytes_is_scored_whole() -> None:
+    score = score_document(UniformModel(), resolved(1024), document("x" * 10_000_000))
+    assert score.tokens == 10_000_000
+    assert score.nats == pytest.approx(10_000_000 * math.log(8), rel=1e-6)
 
 
 def test_a_likelihood_that_is_not_a_number_names_the_document_and_counts_nothing() -> None:
     documents = [document("good", name="1"), document("bad!", name="2")]
     scoring = Scoring()
     with pytest.raises(InternalError, match=r"document test\.jsonl\.zst:2; nothing was counted"):
-        scoring.run(UniformModel(poison=ord("!")), DEFINITION, lambda: iter(documents))
+        scoring.run("m", scores(UniformModel(poison=ord("!"))), lambda: iter(documents))
 
 
 def test_no_document_is_an_error() -> None:
     with pytest.raises(InvalidArgument, match="no document"):
-        Scoring().run(UniformModel(), DEFINITION, lambda: iter(()))
+        Scoring().run("m", scores(UniformModel()), lambda: iter(()))
 
 
 def test_progress_knows_the_total_and_the_time_left() -> None:
@@ -92,7 +98,9 @@ def test_progress_knows_the_total_and_the_time_left() -> None:
     scoring = Scoring()
     assert scoring.running().seconds_left is None
     documents = [document("x" * 10), document("y" * 10, "b")]
-    thread = threading.Thread(target=scoring.run, args=(model, DEFINITION, lambda: iter(documents)))
+    thread = threading.Thread(
+        target=scoring.run, args=("m", scores(model), lambda: iter(documents))
+    )
     thread.start()
     assert model.reached.wait(30)
     running = scoring.running()
@@ -111,17 +119,17 @@ def test_cancelling_ends_it_at_the_next_batch() -> None:
     scoring = Scoring()
     scoring.cancel()
     with pytest.raises(CancelledError):
-        scoring.run(model, DEFINITION, lambda: repeat(document("x" * 1000)))
+        scoring.run("m", scores(model), lambda: repeat(document("x" * 1000)))
     assert model.batches == []
 
 
 @pytest.mark.parametrize(("asked", "got"), [(0, 512), (1, 1), (512, 512)])
 def test_a_definition_is_spelled_out(asked: int, got: int) -> None:
-    assert Definition(asked).resolve(512).max_length == got
+    assert Definition(asked).resolve(info(512)).max_length == got
 
 
 @pytest.mark.parametrize("asked", [513, 10**9])
 def test_a_window_longer_than_the_models_is_refused(asked: int) -> None:
     with pytest.raises(InvalidArgument, match="longest window is 512") as caught:
-        Definition(asked).resolve(512)
+        Definition(asked).resolve(info(512))
     assert caught.value.field == "definition.max_length"

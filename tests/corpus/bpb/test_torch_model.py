@@ -14,7 +14,6 @@ pytest.importorskip("transformers", reason="needs the score extra")
 import torch
 
 from services.corpus import reader
-from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.language_model import LanguageModel
 from services.corpus.bpb.registry import Registry
 from services.corpus.bpb.scoring import score_document
@@ -23,7 +22,7 @@ from services.corpus.documents import Document
 from services.corpus.layout import find_shards
 from services.corpus.selection import Selection
 from services.errors import InvalidArgument
-from tests.corpus.bpb.fakes import document
+from tests.corpus.bpb.fakes import document, resolved
 
 pytestmark = [pytest.mark.data, pytest.mark.torch]
 
@@ -72,8 +71,8 @@ def test_likelihoods_are_lm_evals(
     row: dict[str, float], model: LanguageModel, documents: dict[str, Document]
 ) -> None:
     item = documents[str(row["text_sha256"])]
-    score = score_document(model, Definition(512), item)
-    special = score_document(model, Definition(512, special_tokens=True), item)
+    score = score_document(model, resolved(512, model.prefix_token), item)
+    special = score_document(model, resolved(512, model.prefix_token, special_tokens=True), item)
     assert score.tokens == row["tokens"]
     assert score.round_trips == row["round_trips"]
     for mine, theirs in ((score, row["nats"]), (special, row["nats_with_special_tokens"])):
@@ -88,7 +87,7 @@ def test_every_document_of_the_golden_file_is_there(documents: dict[str, Documen
 @pytest.mark.parametrize("text", ["a\tb", "caf\u00e9", "\u4e2d", "a\ud800"])
 def test_texts_that_the_tokenizer_loses_do_not_round_trip(text: str, model: LanguageModel) -> None:
     data = text.encode("utf-8", "surrogatepass")
-    score = score_document(model, Definition(512), document(data))
+    score = score_document(model, resolved(512, model.prefix_token), document(data))
     assert not score.round_trips
     assert score.text_bytes == len(data)
     assert math.isfinite(score.nats)
@@ -96,7 +95,7 @@ def test_texts_that_the_tokenizer_loses_do_not_round_trip(text: str, model: Lang
 
 @pytest.mark.parametrize("text", [STORY, "", " two  spaces and a\nline", STORY * 40])
 def test_texts_that_it_keeps_do(text: str, model: LanguageModel) -> None:
-    assert score_document(model, Definition(512), document(text)).round_trips
+    assert score_document(model, resolved(512, model.prefix_token), document(text)).round_trips
 
 
 def test_no_second_beginning_of_sequence(model: LanguageModel) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.bpb.windows import Window, rolling_windows
+from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 
 # Ten tokens, 0 to 9, prefix -1: written down by hand from the definition.
 GOLDEN = [
@@ -70,3 +70,49 @@ def test_context_outside_the_window_is_refused(context_length: int) -> None:
 
 def test_a_window_is_a_value() -> None:
     assert Window([1], [2]) == Window([1], [2])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 9])
+def test_windows_without_a_prefix_start_after_the_first_token(count: int) -> None:
+    windows = list(rolling_windows(range(count), None, 4, 2))
+    assert [t for w in windows for t in w.targets] == list(range(1, count))
+    assert all(window.counted == len(window.targets) for window in windows)
+    assert not windows or list(windows[0].inputs) == list(range(min(count - 1, 4)))
+
+
+# Hugging Face's own loop, ten tokens, windows of 4, stride 2: (inputs, labels that count, weight).
+GUIDE = [
+    (1, []),
+    (2, [([0], [1], 1)]),
+    (4, [([0, 1, 2], [1, 2, 3], 3)]),
+    (5, [([0, 1, 2], [1, 2, 3], 3), ([2, 3], [4], 0)]),
+    (6, [([0, 1, 2], [1, 2, 3], 3), ([2, 3, 4], [4, 5], 1)]),
+    (7, [([0, 1, 2], [1, 2, 3], 3), ([2, 3, 4], [4, 5], 1), ([4, 5], [6], 0)]),
+]
+
+
+@pytest.mark.parametrize(("count", "expected"), GUIDE)
+def test_the_guides_windows_written_down_by_hand(count: int, expected: list[object]) -> None:
+    windows = guide_windows(range(count), 4, 2)
+    assert [(list(w.inputs), list(w.targets), w.counted) for w in windows] == expected
+
+
+@given(st.data(), st.integers(0, 200), st.integers(2, 40))
+def test_the_guide_scores_every_token_but_the_first_once(
+    data: st.DataObject, count: int, max_length: int
+) -> None:
+    stride = data.draw(st.integers(1, max_length - 1))
+    windows = list(guide_windows(range(count), max_length, stride))
+    assert [target for window in windows for target in window.targets] == list(range(1, count))
+    for index, window in enumerate(windows):
+        assert window.counted == len(window.targets) - bool(index)
+        whole = [*window.inputs, window.targets[-1]]
+        assert whole == list(range(whole[0], whole[0] + len(whole)))
+        assert len(whole) <= max_length
+    assert sum(window.counted for window in windows) == max(0, count - max(1, len(windows)))
+
+
+@pytest.mark.parametrize("stride", [0, 4])
+def test_a_stride_outside_the_guides_window_is_refused(stride: int) -> None:
+    with pytest.raises(ValueError, match="must be 1 to 3"):
+        list(guide_windows([1, 2], 4, stride))

@@ -24,6 +24,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _SampleAllocation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SampleAllocationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SampleAllocation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SAMPLE_ALLOCATION_UNSPECIFIED: _SampleAllocation.ValueType  # 0
+    """The same as SAMPLE_ALLOCATION_PROPORTIONAL."""
+    SAMPLE_ALLOCATION_PROPORTIONAL: _SampleAllocation.ValueType  # 1
+    """In proportion to the subsets' documents, so that the micro average stays that of the selection."""
+    SAMPLE_ALLOCATION_EQUAL: _SampleAllocation.ValueType  # 2
+    """As many of every subset, as far as it has them, so that every subset's figure is about as sure."""
+
+class SampleAllocation(_SampleAllocation, metaclass=_SampleAllocationEnumTypeWrapper):
+    """How a sample is shared out among the subsets."""
+
+SAMPLE_ALLOCATION_UNSPECIFIED: SampleAllocation.ValueType  # 0
+"""The same as SAMPLE_ALLOCATION_PROPORTIONAL."""
+SAMPLE_ALLOCATION_PROPORTIONAL: SampleAllocation.ValueType  # 1
+"""In proportion to the subsets' documents, so that the micro average stays that of the selection."""
+SAMPLE_ALLOCATION_EQUAL: SampleAllocation.ValueType  # 2
+"""As many of every subset, as far as it has them, so that every subset's figure is about as sure."""
+Global___SampleAllocation: _TypeAlias = SampleAllocation  # noqa: Y015
+
 class _SubsetPreset:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -206,6 +230,13 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     """lm-evaluation-harness's loglikelihood_rolling: one token of context, a back-filled last
     window.
     """
+    DEFINITION_PRESET_PILE_PAPER: _DefinitionPreset.ValueType  # 2
+    """The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
+    DEFINITION_PRESET_HUGGINGFACE_GUIDE: _DefinitionPreset.ValueType  # 3
+    """That of Hugging Face's guide "Perplexity of fixed-length models", with a stride of half a
+    window, by document. For comparison only, for it has two faults: the first token is never
+    scored, and every window after the first counts for one token less than it scores.
+    """
 
 class DefinitionPreset(_DefinitionPreset, metaclass=_DefinitionPresetEnumTypeWrapper):
     """A named set of the parameters below."""
@@ -215,6 +246,13 @@ DEFINITION_PRESET_UNSPECIFIED: DefinitionPreset.ValueType  # 0
 DEFINITION_PRESET_LM_EVAL: DefinitionPreset.ValueType  # 1
 """lm-evaluation-harness's loglikelihood_rolling: one token of context, a back-filled last
 window.
+"""
+DEFINITION_PRESET_PILE_PAPER: DefinitionPreset.ValueType  # 2
+"""The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
+DEFINITION_PRESET_HUGGINGFACE_GUIDE: DefinitionPreset.ValueType  # 3
+"""That of Hugging Face's guide "Perplexity of fixed-length models", with a stride of half a
+window, by document. For comparison only, for it has two faults: the first token is never
+scored, and every window after the first counts for one token less than it scores.
 """
 Global___DefinitionPreset: _TypeAlias = DefinitionPreset  # noqa: Y015
 
@@ -228,6 +266,14 @@ class _PrefixTokenEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PrefixTok
     """The preset's own."""
     PREFIX_TOKEN_BOS_OR_EOS: _PrefixToken.ValueType  # 1
     """Beginning of sequence where the tokenizer has one, else end of sequence."""
+    PREFIX_TOKEN_BOS: _PrefixToken.ValueType  # 2
+    """Beginning of sequence."""
+    PREFIX_TOKEN_EOS: _PrefixToken.ValueType  # 3
+    """End of sequence, which ends a document in training."""
+    PREFIX_TOKEN_NONE: _PrefixToken.ValueType  # 4
+    """None: the first token is then not scored, and its bytes count all the same."""
+    PREFIX_TOKEN_GIVEN: _PrefixToken.ValueType  # 5
+    """That of `Definition.prefix_token`."""
 
 class PrefixToken(_PrefixToken, metaclass=_PrefixTokenEnumTypeWrapper):
     """Which token stands before a document's first one."""
@@ -236,6 +282,14 @@ PREFIX_TOKEN_UNSPECIFIED: PrefixToken.ValueType  # 0
 """The preset's own."""
 PREFIX_TOKEN_BOS_OR_EOS: PrefixToken.ValueType  # 1
 """Beginning of sequence where the tokenizer has one, else end of sequence."""
+PREFIX_TOKEN_BOS: PrefixToken.ValueType  # 2
+"""Beginning of sequence."""
+PREFIX_TOKEN_EOS: PrefixToken.ValueType  # 3
+"""End of sequence, which ends a document in training."""
+PREFIX_TOKEN_NONE: PrefixToken.ValueType  # 4
+"""None: the first token is then not scored, and its bytes count all the same."""
+PREFIX_TOKEN_GIVEN: PrefixToken.ValueType  # 5
+"""That of `Definition.prefix_token`."""
 Global___PrefixToken: _TypeAlias = PrefixToken  # noqa: Y015
 
 @_typing.final
@@ -285,6 +339,7 @@ class Selection(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MIXTURE_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     max_documents: _builtins.int
     """At most this many documents, over all ranks; 0 means no limit."""
     max_bytes: _builtins.int
@@ -321,6 +376,10 @@ class Selection(_message.Message):
     def mixture(self) -> Global___Mixture:
         """How much of each subset an epoch has. Absent: every document once. Needs an index."""
 
+    @_builtins.property
+    def sample(self) -> Global___Sample:
+        """A random sample of what the fields above select. Only scoring takes one."""
+
     def __init__(
         self,
         *,
@@ -335,16 +394,49 @@ class Selection(_message.Message):
         seed: _builtins.int | None = ...,
         mixture: Global___Mixture | None = ...,
         epochs: _builtins.int = ...,
+        sample: Global___Sample | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "mixture", b"mixture", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "mixture", b"mixture", "sample", b"sample", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "epochs", b"epochs", "exclude_subsets", b"exclude_subsets", "max_bytes", b"max_bytes", "max_documents", b"max_documents", "max_text_bytes", b"max_text_bytes", "min_text_bytes", b"min_text_bytes", "mixture", b"mixture", "preset", b"preset", "seed", b"seed", "splits", b"splits", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "epochs", b"epochs", "exclude_subsets", b"exclude_subsets", "max_bytes", b"max_bytes", "max_documents", b"max_documents", "max_text_bytes", b"max_text_bytes", "min_text_bytes", b"min_text_bytes", "mixture", b"mixture", "preset", b"preset", "sample", b"sample", "seed", b"seed", "splits", b"splits", "subsets", b"subsets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
+@_typing.final
+class Sample(_message.Message):
+    """A random sample of documents, stratified by subset: exact in size, the same for the same
+    documents and seed, and without an index. Documents keep their order.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    ALLOCATION_FIELD_NUMBER: _builtins.int
+    documents: _builtins.int
+    """Documents in all. More than the selection has is refused, naming both numbers."""
+    seed: _builtins.int
+    """Another sample for every seed."""
+    allocation: Global___SampleAllocation.ValueType
+    """How it is shared out among the subsets."""
+    def __init__(
+        self,
+        *,
+        documents: _builtins.int = ...,
+        seed: _builtins.int = ...,
+        allocation: Global___SampleAllocation.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "documents", b"documents", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sample: _TypeAlias = Sample  # noqa: Y015
 
 @_typing.final
 class Mixture(_message.Message):
@@ -1420,6 +1512,9 @@ class Definition(_message.Message):
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     SPECIAL_TOKENS_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    PREFIX_TOKEN_FIELD_NUMBER: _builtins.int
     preset: Global___DefinitionPreset.ValueType
     """Starting point; a field below that is set takes its place."""
     max_length: _builtins.int
@@ -1431,6 +1526,16 @@ class Definition(_message.Message):
     unless told add_bos_token=False: a Llama tokenizer's texts then begin with the likelihood of a
     second beginning of sequence, which belongs to no byte of the text.
     """
+    context_length: _builtins.int
+    """Tokens that the first scored token of every window after the first has before it, at least:
+    1 to `max_length`; 0 means the preset's, or what `stride` leaves.
+    """
+    stride: _builtins.int
+    """Tokens that such a window scores: max_length + 1 - context_length, or, in the guide's windows,
+    max_length - context_length. 0 means what `context_length` leaves.
+    """
+    prefix_token: _builtins.int
+    """Id of the prefix token; in a request only for PREFIX_TOKEN_GIVEN. Absent without one."""
     def __init__(
         self,
         *,
@@ -1438,12 +1543,17 @@ class Definition(_message.Message):
         max_length: _builtins.int = ...,
         prefix: Global___PrefixToken.ValueType = ...,
         special_tokens: _builtins.bool = ...,
+        context_length: _builtins.int = ...,
+        stride: _builtins.int = ...,
+        prefix_token: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "prefix_token", b"prefix_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_length", b"max_length", "prefix", b"prefix", "preset", b"preset", "special_tokens", b"special_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "context_length", b"context_length", "max_length", b"max_length", "prefix", b"prefix", "prefix_token", b"prefix_token", "preset", b"preset", "special_tokens", b"special_tokens", "stride", b"stride"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__prefix_token: _TypeAlias = _typing.Literal["prefix_token"]  # noqa: Y015
+    _WhichOneofArgType__prefix_token: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prefix_token) -> _WhichOneofReturnType__prefix_token | None: ...
 
 Global___Definition: _TypeAlias = Definition  # noqa: Y015
 
@@ -1457,6 +1567,16 @@ class ScoreBPBRequest(_message.Message):
     SELECTION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     DEFINITION_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """Name to keep finished documents under, of up to 64 letters, digits, dots, dashes and
+    underscores; a call with the same name goes on with them, and must be for the same documents,
+    model, definition and software. A name keeps them until they are written over; a full disk then
+    ends the call. Empty: the server keeps the last few hundred calls as far as its disk allows.
+    """
+    fresh: _builtins.bool
+    """Forget what was kept of this call, and score everything."""
     @_builtins.property
     def corpus(self) -> Global___CorpusRef:
         """Corpus to score on."""
@@ -1467,11 +1587,14 @@ class ScoreBPBRequest(_message.Message):
 
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
-        """Model to score."""
+        """Language model to score, or a compressor: "zstd-19" or "xz" (-9e), which compresses every document
+        into a file of its own. All of that file counts, its container too: some 10 bytes a document
+        with zstd, some 60 with xz. Its tokens are bytes.
+        """
 
     @_builtins.property
     def definition(self) -> Global___Definition:
-        """How."""
+        """How. Must be left out for a compressor, and is absent in the reply for one."""
 
     def __init__(
         self,
@@ -1480,10 +1603,12 @@ class ScoreBPBRequest(_message.Message):
         selection: Global___Selection | None = ...,
         model: _common_pb2.ModelRef | None = ...,
         definition: Global___Definition | None = ...,
+        checkpoint: _builtins.str = ...,
+        fresh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1532,10 +1657,16 @@ class RunningScore(_message.Message):
     DOCUMENTS_TOTAL_FIELD_NUMBER: _builtins.int
     TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     TIME_LEFT_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_RESTORED_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     documents_total: _builtins.int
     """Documents that will be scored; 0 when that is not known."""
     tokens_per_second: _builtins.float
     """Scored tokens a second."""
+    documents_restored: _builtins.int
+    """Documents that an earlier call had finished, and that count above."""
+    model: _builtins.str
+    """The model that is being scored."""
     @_builtins.property
     def overall(self) -> Global___Score:
         """Over everything scored so far."""
@@ -1556,10 +1687,12 @@ class RunningScore(_message.Message):
         documents_total: _builtins.int = ...,
         tokens_per_second: _builtins.float = ...,
         time_left: _duration_pb2.Duration | None = ...,
+        documents_restored: _builtins.int = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overall", b"overall", "time_left", b"time_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents_total", b"documents_total", "overall", b"overall", "subsets", b"subsets", "time_left", b"time_left", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents_restored", b"documents_restored", "documents_total", b"documents_total", "model", b"model", "overall", b"overall", "subsets", b"subsets", "time_left", b"time_left", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1581,10 +1714,16 @@ class FinalScore(_message.Message):
     NOT_ROUND_TRIPPING_IDS_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    MACRO_INTERVAL_FIELD_NUMBER: _builtins.int
+    PILE_WEIGHTED_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     macro_bits_per_byte: _builtins.float
     """Mean over the subsets of their bits per byte (the macro average)."""
     engine: _builtins.str
     """The engine that ran the model."""
+    cached: _builtins.bool
+    """True when an earlier call had finished all of it, with the same software on the same machine."""
     @_builtins.property
     def corpus(self) -> Global___CorpusRef:
         """Corpus that was read."""
@@ -1619,6 +1758,23 @@ class FinalScore(_message.Message):
     def environment(self) -> _common_pb2.Environment:
         """The machine."""
 
+    @_builtins.property
+    def macro_interval(self) -> _common_pb2.Interval:
+        """Interval of `macro_bits_per_byte`. Absent when a subset has fewer than 10 documents."""
+
+    @_builtins.property
+    def pile_weighted(self) -> Global___WeightedScore:
+        """Average of the subsets that the Pile's Table 1 lists, by the weights that it prints. Absent when
+        none of them was scored.
+        """
+
+    @_builtins.property
+    def published(self) -> Global___PublishedScore:
+        """What the Pile's paper prints for a model of this name and architecture, by its own definition
+        (DEFINITION_PRESET_PILE_PAPER) on a tenth of the test split. Absent for a model that it does not
+        list.
+        """
+
     def __init__(
         self,
         *,
@@ -1632,14 +1788,336 @@ class FinalScore(_message.Message):
         not_round_tripping_ids: _abc.Iterable[_builtins.str] | None = ...,
         environment: _common_pb2.Environment | None = ...,
         engine: _builtins.str = ...,
+        macro_interval: _common_pb2.Interval | None = ...,
+        pile_weighted: Global___WeightedScore | None = ...,
+        published: Global___PublishedScore | None = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "environment", b"environment", "model", b"model", "not_round_tripping", b"not_round_tripping", "overall", b"overall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "engine", b"engine", "environment", b"environment", "macro_bits_per_byte", b"macro_bits_per_byte", "model", b"model", "not_round_tripping", b"not_round_tripping", "not_round_tripping_ids", b"not_round_tripping_ids", "overall", b"overall", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "corpus", b"corpus", "definition", b"definition", "engine", b"engine", "environment", b"environment", "macro_bits_per_byte", b"macro_bits_per_byte", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "not_round_tripping_ids", b"not_round_tripping_ids", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published", "subsets", b"subsets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinalScore: _TypeAlias = FinalScore  # noqa: Y015
+
+@_typing.final
+class CompareBPBRequest(_message.Message):
+    """Request of CompareBPB."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORPUS_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
+    fresh: _builtins.bool
+    """Forget what was kept of both, and score everything."""
+    @_builtins.property
+    def corpus(self) -> Global___CorpusRef:
+        """Corpus to score on."""
+
+    @_builtins.property
+    def selection(self) -> Global___Selection:
+        """Which documents."""
+
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelRef:
+        """Model, or compressor, to score."""
+
+    @_builtins.property
+    def against(self) -> _common_pb2.ModelRef:
+        """What it is compared with."""
+
+    @_builtins.property
+    def definition(self) -> Global___Definition:
+        """How models are scored; compressors have no definition, and need none here."""
+
+    def __init__(
+        self,
+        *,
+        corpus: Global___CorpusRef | None = ...,
+        selection: Global___Selection | None = ...,
+        model: _common_pb2.ModelRef | None = ...,
+        against: _common_pb2.ModelRef | None = ...,
+        definition: Global___Definition | None = ...,
+        fresh: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareBPBRequest: _TypeAlias = CompareBPBRequest  # noqa: Y015
+
+@_typing.final
+class CompareBPBResponse(_message.Message):
+    """One message of CompareBPB's stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNNING_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def running(self) -> Global___RunningScore:
+        """So far, of the model that is being scored."""
+
+    @_builtins.property
+    def final(self) -> Global___BPBComparison:
+        """Last message."""
+
+    def __init__(
+        self,
+        *,
+        running: Global___RunningScore | None = ...,
+        final: Global___BPBComparison | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "running", b"running", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "running", b"running", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["running", "final"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
+
+Global___CompareBPBResponse: _TypeAlias = CompareBPBResponse  # noqa: Y015
+
+@_typing.final
+class BPBComparison(_message.Message):
+    """Two models on the same documents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    OVERALL_FIELD_NUMBER: _builtins.int
+    SUBSETS_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    documents_left_out: _builtins.int
+    """Documents that are in no difference, for a tokenizer does not reproduce them."""
+    @_builtins.property
+    def model(self) -> Global___FinalScore:
+        """Figures of the model."""
+
+    @_builtins.property
+    def against(self) -> Global___FinalScore:
+        """Figures of what it is compared with."""
+
+    @_builtins.property
+    def overall(self) -> Global___BPBDifference:
+        """Over all documents that both tokenizers reproduce."""
+
+    @_builtins.property
+    def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetDifference]:
+        """By subset, by name."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___FinalScore | None = ...,
+        against: Global___FinalScore | None = ...,
+        overall: Global___BPBDifference | None = ...,
+        subsets: _abc.Iterable[Global___SubsetDifference] | None = ...,
+        documents_left_out: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "model", b"model", "overall", b"overall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "documents_left_out", b"documents_left_out", "model", b"model", "overall", b"overall", "subsets", b"subsets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BPBComparison: _TypeAlias = BPBComparison  # noqa: Y015
+
+@_typing.final
+class BPBDifference(_message.Message):
+    """A difference over the same documents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    bits_per_byte: _builtins.float
+    """Bits per byte of the model less those of the other: below 0 where the model predicts better."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """95 % interval of that, paired by document. Absent with fewer than 10 documents."""
+
+    @_builtins.property
+    def model(self) -> Global___Score:
+        """The model's sums over those documents."""
+
+    @_builtins.property
+    def against(self) -> Global___Score:
+        """The other's."""
+
+    def __init__(
+        self,
+        *,
+        bits_per_byte: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
+        model: Global___Score | None = ...,
+        against: Global___Score | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "interval", b"interval", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "bits_per_byte", b"bits_per_byte", "interval", b"interval", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BPBDifference: _TypeAlias = BPBDifference  # noqa: Y015
+
+@_typing.final
+class SubsetDifference(_message.Message):
+    """A difference within one subset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSET_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    subset: _builtins.str
+    """The subset; empty for documents that name none."""
+    @_builtins.property
+    def difference(self) -> Global___BPBDifference:
+        """Its difference."""
+
+    def __init__(
+        self,
+        *,
+        subset: _builtins.str = ...,
+        difference: Global___BPBDifference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "subset", b"subset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubsetDifference: _TypeAlias = SubsetDifference  # noqa: Y015
+
+@_typing.final
+class ScoreTextsRequest(_message.Message):
+    """Request of ScoreTexts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredText]:
+        """The texts, at least one."""
+
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelRef:
+        """Model, or compressor, to score."""
+
+    @_builtins.property
+    def definition(self) -> Global___Definition:
+        """How. Must be left out for a compressor."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[Global___ScoredText] | None = ...,
+        model: _common_pb2.ModelRef | None = ...,
+        definition: Global___Definition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "model", b"model", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreTextsRequest: _TypeAlias = ScoreTextsRequest  # noqa: Y015
+
+@_typing.final
+class ScoredText(_message.Message):
+    """A text that the caller sends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    SUBSET_FIELD_NUMBER: _builtins.int
+    text: _builtins.bytes
+    """UTF-8 of the text; a lone surrogate may stand as its three bytes (WTF-8)."""
+    subset: _builtins.str
+    """What it is counted under; may be empty."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.bytes = ...,
+        subset: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subset", b"subset", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoredText: _TypeAlias = ScoredText  # noqa: Y015
+
+@_typing.final
+class ScoreTextsResponse(_message.Message):
+    """Reply of ScoreTexts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINAL_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def final(self) -> Global___FinalScore:
+        """Figures over all texts. Its ids are their places, from 0; it names no corpus."""
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextScore]:
+        """Figures of each text, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        final: Global___FinalScore | None = ...,
+        texts: _abc.Iterable[Global___TextScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["final", b"final"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreTextsResponse: _TypeAlias = ScoreTextsResponse  # noqa: Y015
+
+@_typing.final
+class TextScore(_message.Message):
+    """Figures of one text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    ROUND_TRIPS_FIELD_NUMBER: _builtins.int
+    round_trips: _builtins.bool
+    """Whether the tokenizer reproduces it. Where it does not, the likelihood is that of another text."""
+    @_builtins.property
+    def score(self) -> Global___Score:
+        """Sums and figures; without an interval."""
+
+    def __init__(
+        self,
+        *,
+        score: Global___Score | None = ...,
+        round_trips: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["round_trips", b"round_trips", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextScore: _TypeAlias = TextScore  # noqa: Y015
 
 @_typing.final
 class Score(_message.Message):
@@ -1652,6 +2130,9 @@ class Score(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    NATS_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    BYTES_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
     nats: _builtins.float
     """Sum of -log p over the scored tokens, in nats."""
     text_bytes: _builtins.int
@@ -1662,6 +2143,16 @@ class Score(_message.Message):
     """Documents."""
     bits_per_byte: _builtins.float
     """nats / (ln 2 * text_bytes); 0 when there are no bytes."""
+    nats_per_token: _builtins.float
+    """nats / tokens, the mean loss; 0 when there are no tokens."""
+    bytes_per_token: _builtins.float
+    """text_bytes / tokens; 0 when there are no tokens."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """95 % interval of `bits_per_byte`, by a bootstrap over documents. The same documents always give
+        the same one. Absent with fewer than 10 documents.
+        """
+
     def __init__(
         self,
         *,
@@ -1670,10 +2161,13 @@ class Score(_message.Message):
         tokens: _builtins.int = ...,
         documents: _builtins.int = ...,
         bits_per_byte: _builtins.float = ...,
+        nats_per_token: _builtins.float = ...,
+        bytes_per_token: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "documents", b"documents", "nats", b"nats", "text_bytes", b"text_bytes", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "bytes_per_token", b"bytes_per_token", "documents", b"documents", "interval", b"interval", "nats", b"nats", "nats_per_token", b"nats_per_token", "text_bytes", b"text_bytes", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1687,8 +2181,11 @@ class SubsetScore(_message.Message):
 
     SUBSET_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
+    PUBLISHED_BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
     subset: _builtins.str
     """The subset; empty for documents that name none."""
+    published_bits_per_byte: _builtins.float
+    """What `FinalScore.published` prints for it. Absent where that prints nothing."""
     @_builtins.property
     def score(self) -> Global___Score:
         """Its figures."""
@@ -1698,14 +2195,79 @@ class SubsetScore(_message.Message):
         *,
         subset: _builtins.str = ...,
         score: Global___Score | None = ...,
+        published_bits_per_byte: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_published_bits_per_byte", b"_published_bits_per_byte", "published_bits_per_byte", b"published_bits_per_byte", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["score", b"score", "subset", b"subset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_published_bits_per_byte", b"_published_bits_per_byte", "published_bits_per_byte", b"published_bits_per_byte", "score", b"score", "subset", b"subset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__published_bits_per_byte: _TypeAlias = _typing.Literal["published_bits_per_byte"]  # noqa: Y015
+    _WhichOneofArgType__published_bits_per_byte: _TypeAlias = _typing.Literal["_published_bits_per_byte", b"_published_bits_per_byte"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__published_bits_per_byte) -> _WhichOneofReturnType__published_bits_per_byte | None: ...
+
+Global___SubsetScore: _TypeAlias = SubsetScore  # noqa: Y015
+
+@_typing.final
+class WeightedScore(_message.Message):
+    """An average of the bits per byte of subsets by their weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    bits_per_byte: _builtins.float
+    """The average."""
+    weight: _builtins.float
+    """Sum of the weights of the subsets that were scored, in [0, 1]."""
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """Its interval. Absent when a subset has fewer than 10 documents."""
+
+    def __init__(
+        self,
+        *,
+        bits_per_byte: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "interval", b"interval", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SubsetScore: _TypeAlias = SubsetScore  # noqa: Y015
+Global___WeightedScore: _TypeAlias = WeightedScore  # noqa: Y015
+
+@_typing.final
+class PublishedScore(_message.Message):
+    """Figures that were printed for the model that was scored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model, as the publication names it."""
+    source: _builtins.str
+    """Where they are printed."""
+    bits_per_byte: _builtins.float
+    """Over the publication's test set."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        source: _builtins.str = ...,
+        bits_per_byte: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_byte", b"bits_per_byte", "model", b"model", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishedScore: _TypeAlias = PublishedScore  # noqa: Y015
 
 @_typing.final
 class BenchmarkStorageRequest(_message.Message):

@@ -65,6 +65,16 @@ class CorpusServiceStub(object):
                 request_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreBPBRequest.SerializeToString,
                 response_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreBPBResponse.FromString,
                 _registered_method=True)
+        self.CompareBPB = channel.unary_stream(
+                '/assay.corpus.v1.CorpusService/CompareBPB',
+                request_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.CompareBPBRequest.SerializeToString,
+                response_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.CompareBPBResponse.FromString,
+                _registered_method=True)
+        self.ScoreTexts = channel.unary_unary(
+                '/assay.corpus.v1.CorpusService/ScoreTexts',
+                request_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreTextsRequest.SerializeToString,
+                response_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreTextsResponse.FromString,
+                _registered_method=True)
 
 
 class CorpusServiceServicer(object):
@@ -127,7 +137,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListLanguageModels(self, request, context):
-        """Lists the language models that can be scored, ordered by name.
+        """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+        too, are not among them.
 
         Errors: INVALID_ARGUMENT (page token). Safe to retry.
         """
@@ -140,10 +151,40 @@ class CorpusServiceServicer(object):
         and by subset. Running figures are streamed, the last message has the final ones. Cancelling
         the call ends the work.
 
+        Documents that are finished are kept as the call goes, so that one that was cut off (cancelled,
+        the server killed) goes on where it was when it is made again, to the very same figures, and one
+        that was finished is answered at once.
+
         Errors: NOT_FOUND (corpus, split, subset or model), INVALID_ARGUMENT (definition, an empty
-        selection), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (OVERLOADED: scoring
-        runs one job at a time), INTERNAL (the model gave a non-finite likelihood; the message names
-        the document). Safe to retry: the figures are a function of the request.
+        selection, a sample larger than it), FAILED_PRECONDITION (digest; a checkpoint that is in use,
+        damaged, or of another request: the message names what differs), DATA_LOSS, RESOURCE_EXHAUSTED
+        (OVERLOADED: scoring runs one job at a time), INTERNAL (the model gave a non-finite likelihood;
+        the message names the document, and nothing is counted; a checkpoint cannot be written, for the
+        disk is full: what it holds already is kept). Safe to retry: the figures are a function of the
+        request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareBPB(self, request, context):
+        """Computes the bits per byte of two models over the same documents, and their difference paired by
+        document. Running figures of one model, then of the other, are streamed; the last message has
+        the final ones. What ScoreBPB has finished for the same model and documents is not done again.
+
+        Errors: those of ScoreBPB. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreTexts(self, request, context):
+        """Computes a model's bits per byte over texts that the caller sends, as many as fit in a message.
+        They are not kept.
+
+        Errors: NOT_FOUND (model), INVALID_ARGUMENT (definition, no texts, a text that is not UTF-8),
+        FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL (a non-finite
+        likelihood; the message names the text by its place from 0). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +222,16 @@ def add_CorpusServiceServicer_to_server(servicer, server):
                     servicer.ScoreBPB,
                     request_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreBPBRequest.FromString,
                     response_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreBPBResponse.SerializeToString,
+            ),
+            'CompareBPB': grpc.unary_stream_rpc_method_handler(
+                    servicer.CompareBPB,
+                    request_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.CompareBPBRequest.FromString,
+                    response_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.CompareBPBResponse.SerializeToString,
+            ),
+            'ScoreTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScoreTexts,
+                    request_deserializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreTextsRequest.FromString,
+                    response_serializer=assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -346,6 +397,60 @@ class CorpusService(object):
             '/assay.corpus.v1.CorpusService/ScoreBPB',
             assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreBPBRequest.SerializeToString,
             assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreBPBResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareBPB(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/assay.corpus.v1.CorpusService/CompareBPB',
+            assay_dot_corpus_dot_v1_dot_corpus__pb2.CompareBPBRequest.SerializeToString,
+            assay_dot_corpus_dot_v1_dot_corpus__pb2.CompareBPBResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.corpus.v1.CorpusService/ScoreTexts',
+            assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreTextsRequest.SerializeToString,
+            assay_dot_corpus_dot_v1_dot_corpus__pb2.ScoreTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

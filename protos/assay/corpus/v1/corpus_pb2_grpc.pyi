@@ -76,7 +76,8 @@ class CorpusServiceStub:
     a message; ask for fewer, or stream the selection). Safe to retry.
     """
     ListLanguageModels: _grpc.UnaryUnaryMultiCallable[_corpus_pb2.ListLanguageModelsRequest, _corpus_pb2.ListLanguageModelsResponse]
-    """Lists the language models that can be scored, ordered by name.
+    """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+    too, are not among them.
 
     Errors: INVALID_ARGUMENT (page token). Safe to retry.
     """
@@ -85,10 +86,32 @@ class CorpusServiceStub:
     and by subset. Running figures are streamed, the last message has the final ones. Cancelling
     the call ends the work.
 
+    Documents that are finished are kept as the call goes, so that one that was cut off (cancelled,
+    the server killed) goes on where it was when it is made again, to the very same figures, and one
+    that was finished is answered at once.
+
     Errors: NOT_FOUND (corpus, split, subset or model), INVALID_ARGUMENT (definition, an empty
-    selection), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (OVERLOADED: scoring
-    runs one job at a time), INTERNAL (the model gave a non-finite likelihood; the message names
-    the document). Safe to retry: the figures are a function of the request.
+    selection, a sample larger than it), FAILED_PRECONDITION (digest; a checkpoint that is in use,
+    damaged, or of another request: the message names what differs), DATA_LOSS, RESOURCE_EXHAUSTED
+    (OVERLOADED: scoring runs one job at a time), INTERNAL (the model gave a non-finite likelihood;
+    the message names the document, and nothing is counted; a checkpoint cannot be written, for the
+    disk is full: what it holds already is kept). Safe to retry: the figures are a function of the
+    request.
+    """
+    CompareBPB: _grpc.UnaryStreamMultiCallable[_corpus_pb2.CompareBPBRequest, _corpus_pb2.CompareBPBResponse]
+    """Computes the bits per byte of two models over the same documents, and their difference paired by
+    document. Running figures of one model, then of the other, are streamed; the last message has
+    the final ones. What ScoreBPB has finished for the same model and documents is not done again.
+
+    Errors: those of ScoreBPB. Safe to retry.
+    """
+    ScoreTexts: _grpc.UnaryUnaryMultiCallable[_corpus_pb2.ScoreTextsRequest, _corpus_pb2.ScoreTextsResponse]
+    """Computes a model's bits per byte over texts that the caller sends, as many as fit in a message.
+    They are not kept.
+
+    Errors: NOT_FOUND (model), INVALID_ARGUMENT (definition, no texts, a text that is not UTF-8),
+    FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL (a non-finite
+    likelihood; the message names the text by its place from 0). Safe to retry.
     """
 
 @_typing.type_check_only
@@ -136,7 +159,8 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     a message; ask for fewer, or stream the selection). Safe to retry.
     """
     ListLanguageModels: _aio.UnaryUnaryMultiCallable[_corpus_pb2.ListLanguageModelsRequest, _corpus_pb2.ListLanguageModelsResponse]  # type: ignore[assignment]
-    """Lists the language models that can be scored, ordered by name.
+    """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+    too, are not among them.
 
     Errors: INVALID_ARGUMENT (page token). Safe to retry.
     """
@@ -145,10 +169,32 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     and by subset. Running figures are streamed, the last message has the final ones. Cancelling
     the call ends the work.
 
+    Documents that are finished are kept as the call goes, so that one that was cut off (cancelled,
+    the server killed) goes on where it was when it is made again, to the very same figures, and one
+    that was finished is answered at once.
+
     Errors: NOT_FOUND (corpus, split, subset or model), INVALID_ARGUMENT (definition, an empty
-    selection), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (OVERLOADED: scoring
-    runs one job at a time), INTERNAL (the model gave a non-finite likelihood; the message names
-    the document). Safe to retry: the figures are a function of the request.
+    selection, a sample larger than it), FAILED_PRECONDITION (digest; a checkpoint that is in use,
+    damaged, or of another request: the message names what differs), DATA_LOSS, RESOURCE_EXHAUSTED
+    (OVERLOADED: scoring runs one job at a time), INTERNAL (the model gave a non-finite likelihood;
+    the message names the document, and nothing is counted; a checkpoint cannot be written, for the
+    disk is full: what it holds already is kept). Safe to retry: the figures are a function of the
+    request.
+    """
+    CompareBPB: _aio.UnaryStreamMultiCallable[_corpus_pb2.CompareBPBRequest, _corpus_pb2.CompareBPBResponse]  # type: ignore[assignment]
+    """Computes the bits per byte of two models over the same documents, and their difference paired by
+    document. Running figures of one model, then of the other, are streamed; the last message has
+    the final ones. What ScoreBPB has finished for the same model and documents is not done again.
+
+    Errors: those of ScoreBPB. Safe to retry.
+    """
+    ScoreTexts: _aio.UnaryUnaryMultiCallable[_corpus_pb2.ScoreTextsRequest, _corpus_pb2.ScoreTextsResponse]  # type: ignore[assignment]
+    """Computes a model's bits per byte over texts that the caller sends, as many as fit in a message.
+    They are not kept.
+
+    Errors: NOT_FOUND (model), INVALID_ARGUMENT (definition, no texts, a text that is not UTF-8),
+    FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL (a non-finite
+    likelihood; the message names the text by its place from 0). Safe to retry.
     """
 
 class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -223,7 +269,8 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _corpus_pb2.ListLanguageModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_corpus_pb2.ListLanguageModelsResponse, _abc.Awaitable[_corpus_pb2.ListLanguageModelsResponse]]:
-        """Lists the language models that can be scored, ordered by name.
+        """Lists the language models that can be scored, ordered by name. Compressors, which ScoreBPB takes
+        too, are not among them.
 
         Errors: INVALID_ARGUMENT (page token). Safe to retry.
         """
@@ -238,10 +285,44 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         and by subset. Running figures are streamed, the last message has the final ones. Cancelling
         the call ends the work.
 
+        Documents that are finished are kept as the call goes, so that one that was cut off (cancelled,
+        the server killed) goes on where it was when it is made again, to the very same figures, and one
+        that was finished is answered at once.
+
         Errors: NOT_FOUND (corpus, split, subset or model), INVALID_ARGUMENT (definition, an empty
-        selection), FAILED_PRECONDITION (digest), DATA_LOSS, RESOURCE_EXHAUSTED (OVERLOADED: scoring
-        runs one job at a time), INTERNAL (the model gave a non-finite likelihood; the message names
-        the document). Safe to retry: the figures are a function of the request.
+        selection, a sample larger than it), FAILED_PRECONDITION (digest; a checkpoint that is in use,
+        damaged, or of another request: the message names what differs), DATA_LOSS, RESOURCE_EXHAUSTED
+        (OVERLOADED: scoring runs one job at a time), INTERNAL (the model gave a non-finite likelihood;
+        the message names the document, and nothing is counted; a checkpoint cannot be written, for the
+        disk is full: what it holds already is kept). Safe to retry: the figures are a function of the
+        request.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareBPB(
+        self,
+        request: _corpus_pb2.CompareBPBRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_corpus_pb2.CompareBPBResponse], _abc.AsyncIterator[_corpus_pb2.CompareBPBResponse]]:
+        """Computes the bits per byte of two models over the same documents, and their difference paired by
+        document. Running figures of one model, then of the other, are streamed; the last message has
+        the final ones. What ScoreBPB has finished for the same model and documents is not done again.
+
+        Errors: those of ScoreBPB. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ScoreTexts(
+        self,
+        request: _corpus_pb2.ScoreTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_corpus_pb2.ScoreTextsResponse, _abc.Awaitable[_corpus_pb2.ScoreTextsResponse]]:
+        """Computes a model's bits per byte over texts that the caller sends, as many as fit in a message.
+        They are not kept.
+
+        Errors: NOT_FOUND (model), INVALID_ARGUMENT (definition, no texts, a text that is not UTF-8),
+        FAILED_PRECONDITION (digest), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL (a non-finite
+        likelihood; the message names the text by its place from 0). Safe to retry.
         """
 
 def add_CorpusServiceServicer_to_server(servicer: CorpusServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

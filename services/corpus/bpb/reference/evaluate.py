@@ -10,7 +10,6 @@ a time. Rewrites the part of MODEL_CARD.md between its two markers.
 from __future__ import annotations
 
 import json
-import lzma
 import math
 import platform
 import sys
@@ -18,8 +17,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-import zstandard
-
+from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.reference.text import texts
 from services.corpus.bpb.registry import REFERENCE, Registry
@@ -55,15 +53,14 @@ def measure(
     known = {line for text in training for line in _long_lines(text)}
     registry = Registry({})
     model = registry.load(REFERENCE)
-    definition = Definition().resolve(registry.describe(REFERENCE).max_length)
-    compressor = zstandard.ZstdCompressor(level=19)
+    definition = Definition().resolve(registry.describe(REFERENCE))
     totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for index, (subset, text) in enumerate(documents):
         score = score_document(model, definition, Document(str(index), subset, text, b"", "", 0))
         bits = {
             "model": score.nats / math.log(2),
-            "xz": 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)),
-            "zstd": 8 * len(compressor.compress(text)),
+            "xz": 8 * len(COMPRESSORS["xz"].compress(text)),
+            "zstd": 8 * len(COMPRESSORS["zstd-19"].compress(text)),
             "bytes": len(text),
             "documents": 1,
         }

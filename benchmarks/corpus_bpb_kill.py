@@ -1,0 +1,167 @@
+"""Kills a scoring with SIGKILL at random points and checks the bits of what it ends with.
+
+    python benchmarks/corpus_bpb_kill.py
+    python benchmarks/corpus_bpb_kill.py --kills 2 --documents 10 --no-result
+
+A corpus service scores the reference model on the first documents of the reference corpus, once in
+one piece. Then the same scoring runs under a checkpoint and the service is killed, again and again,
+at moments drawn evenly from the time that the whole took; a call that gets to its end must have
+every sum and every interval of the first one, bit for bit, and the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import grpc
+from assay.common.v1 import common_pb2
+from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+
+from services.rpc.environment import environment
+
+RESULT = Path(__file__).resolve().parent / "results" / "corpus-bpb-kill.json"
+_START_SECONDS = 120.0
+
+
+class CorpusProcess:
+    """A corpus service in a process of its own."""
+
+    def __init__(self, home: Path) -> None:
+        ready = home / "ready.json"
+        ready.unlink(missing_ok=True)
+        ports = dict.fromkeys(("PORT", "HEALTH_PORT", "METRICS_PORT"), "0")
+        variables = {
+            **os.environ,
+            **{f"ASSAY_CORPUS_{name}": value for name, value in ports.items()},
+            "ASSAY_CORPUS_HOST": "127.0.0.1",
+            "ASSAY_CORPUS_READY_FILE": str(ready),
+            "ASSAY_CORPUS_END_WITH_PARENT": "true",
+            "ASSAY_HOME": str(home),
+        }
+        with (home / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "services.corpus"], env=variables, stdout=log, stderr=log
+            )
+        end = time.monotonic() + _START_SECONDS
+        while not ready.exists():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.kill()
+                raise RuntimeError(f"the corpus service did not start; see {home / 'log'}")
+            time.sleep(0.02)
+        self.port = json.loads(ready.read_text())["port"]
+
+    def score(self, documents: int, checkpoint: str) -> corpus_pb2.FinalScore | None:
+        """Score; None when the service ended before the scoring did."""
+        request = corpus_pb2.ScoreBPBRequest(
+            corpus=corpus_pb2.CorpusRef(name="python-reference"),
+            selection=corpus_pb2.Selection(splits=["test"], max_documents=documents),
+            model=common_pb2.ModelRef(name="byte-reference"),
+            checkpoint=checkpoint,
+        )
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            stub = corpus_pb2_grpc.CorpusServiceStub(channel)
+            try:
+                for update in stub.ScoreBPB(request):
+                    if update.HasField("final"):
+                        final: corpus_pb2.FinalScore = update.final
+                        return final
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+        return None
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+
+def bits(final: corpus_pb2.FinalScore) -> bytes:
+    """Everything of a result but where it was computed and whether it was kept."""
+    copy = corpus_pb2.FinalScore()
+    copy.CopyFrom(final)
+    copy.ClearField("environment")
+    copy.ClearField("cached")
+    return copy.SerializeToString(deterministic=True)
+
+
+def run(home: Path, kills: int, documents: int, seed: int) -> tuple[int, int, float]:
+    """Return results that were identical, results there were, and the seconds of one in a piece."""
+    service = CorpusProcess(home)
+    began = time.monotonic()
+    whole = service.score(documents, "whole")
+    seconds = time.monotonic() - began
+    if whole is None:
+        raise RuntimeError(f"the scoring in one piece failed; see {home / 'log'}")
+    rng = random.Random(seed)
+    identical = results = killed = 0
+    while killed < kills or results == 0:
+        timer = threading.Timer(rng.uniform(0, seconds), service.kill)
+        if killed < kills:
+            timer.start()
+        final = service.score(documents, f"pieces-{results}")
+        timer.cancel()
+        if final is not None:
+            results += 1
+            same = bits(final) == bits(whole)
+            identical += same
+            print(f"result {results}: {'identical' if same else 'DIFFERENT'}", flush=True)
+        elif service.process.poll() is not None:
+            killed += 1
+            print(f"killed {killed} of {kills}", flush=True)
+            service = CorpusProcess(home)
+    service.kill()
+    return identical, results, seconds
+
+
+def main() -> int:
+    """Run and write the result; 1 when a single bit differed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--documents", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-result", action="store_true", help="write no result file")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        identical, results, seconds = run(
+            Path(home), arguments.kills, arguments.documents, arguments.seed
+        )
+    if not arguments.no_result:
+        _write(arguments, identical, results, seconds)
+    return 0 if identical == results else 1
+
+
+def _write(arguments: argparse.Namespace, identical: int, results: int, seconds: float) -> None:
+    machine = environment("numpy", "onnxruntime", "grpcio")
+    row = {
+        "what": f"results bit-identical after {arguments.kills} kills at random points of scoring "
+        f"{arguments.documents} documents, which takes {seconds:.0f} s in one piece",
+        "peer": "the same scoring, never killed",
+        "ours": identical,
+        "theirs": results,
+        "unit": "results",
+        "ratio": identical / results,
+        "target": 1.0,
+    }
+    content = {
+        "date": time.strftime("%Y-%m-%d"),
+        "hardware": machine.cpu,
+        "versions": dict(machine.versions),
+        "command": f"python benchmarks/corpus_bpb_kill.py --kills {arguments.kills} "
+        f"--documents {arguments.documents} --seed {arguments.seed}",
+        "rows": [row],
+    }
+    RESULT.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

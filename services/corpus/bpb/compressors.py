@@ -1,0 +1,83 @@
+"""Compressors as baselines: what bits per byte a text costs without any model of language.
+
+Each document is compressed by itself, into the whole file that the command-line tool would write
+and that gives the text back with nothing else at hand. So the container is counted: of a zstd frame
+its header of 6 to 9 bytes and 3 bytes a block, no checksum; of an .xz file its two headers, block
+header, index, CRC-64 and footer, 56 to 72 bytes. That matters for short documents only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import zstandard
+
+from services.corpus.bpb.figures import DocumentScore
+from services.corpus.bpb.language_model import License, ModelInfo
+from services.corpus.documents import Document
+
+_NATS_A_BYTE = 8 * math.log(2)
+
+
+@dataclass(frozen=True)
+class Compressor:
+    """A compressor at one setting, scored as a model is. Its tokens are the bytes of the text."""
+
+    info: ModelInfo
+    compress: Callable[[bytes], bytes]
+    decompress: Callable[[bytes], bytes]
+
+    def score(self, document: Document, progress: Callable[[int], None]) -> DocumentScore:
+        """Score one document; `progress` is called before and after, with the tokens since."""
+        progress(0)
+        data = self.compress(document.text)
+        size = len(document.text)
+        progress(size)
+        return DocumentScore(
+            id=document.id,
+            subset=document.subset,
+            nats=len(data) * _NATS_A_BYTE,
+            text_bytes=size,
+            tokens=size,
+            round_trips=self.decompress(data) == document.text,
+        )
+
+
+def _info(name: str, version: str, engine: str, license_: License) -> ModelInfo:
+    digest = hashlib.sha256(f"{engine} {name} {version}".encode()).hexdigest()
+    return ModelInfo(
+        name=name,
+        version=version,
+        digest=f"sha256:{digest}",
+        architecture="compressor",
+        max_length=0,
+        parameters=0,
+        license=license_,
+        reference=False,
+        engine=engine,
+        vocabulary=256,
+        bos_token=None,
+        eos_token=None,
+    )
+
+
+def _zstd(level: int) -> Compressor:
+    version = ".".join(map(str, zstandard.ZSTD_VERSION))
+    info = _info(f"zstd-{level}", version, "zstandard", License("BSD-3-Clause", "BSD 3-Clause"))
+    compressor = zstandard.ZstdCompressor(level=level)
+    decompressor = zstandard.ZstdDecompressor()
+    return Compressor(info, compressor.compress, decompressor.decompress)
+
+
+def _xz() -> Compressor:
+    info = _info("xz", "9e", "liblzma", License("0BSD", "BSD Zero Clause"))
+    return Compressor(
+        info, lambda text: lzma.compress(text, preset=9 | lzma.PRESET_EXTREME), lzma.decompress
+    )
+
+
+COMPRESSORS = {made.info.name: made for made in (_zstd(19), _xz())}

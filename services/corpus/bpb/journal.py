@@ -1,0 +1,186 @@
+"""Finished documents of a scoring on disk, so that one that was killed goes on where it was.
+
+A file is a line that says what it is, then segments: a length, a SHA-256 over the digest before it
+and the payload, and the payload, JSON. The first segment holds the facts that the scores depend on,
+those after it scores of documents in their order, and the last one says that this was all. Segments
+are only ever added and are synced before more work is done. What a kill leaves at the end of a file
+is less than a segment, and is cut off; a digest that is off anywhere else is damage.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import astuple
+from pathlib import Path
+
+from services.corpus.bpb.figures import DocumentScore
+from services.errors import InternalError, PreconditionFailed
+
+_MAGIC = b"assay-score/1\n"
+_LENGTH = struct.Struct("<I")
+_DIGEST_BYTES = 32
+_FLUSH_SECONDS = 1.0
+_SHOWN = 40
+
+Facts = Mapping[str, str]
+
+
+class Journal:
+    """The file of one scoring, locked while it is open. For one thread.
+
+    `finished` are the documents that it held when it was opened, `complete` whether they are all.
+    """
+
+    def __init__(self, path: Path, facts: Facts, *, fresh: bool = False) -> None:
+        """Open the journal at `path`, or begin one.
+
+        With `fresh` nothing of an older one is kept. Raises OSError; PreconditionFailed when it is
+        in use, damaged, or of other facts, naming those.
+        """
+        self._path = path
+        self._buffer: list[DocumentScore] = []
+        self.finished: list[DocumentScore] = []
+        self.complete = False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            self._lock()
+            if fresh:
+                os.ftruncate(self._file, 0)
+            self._read(facts)
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._flushed = time.monotonic()
+
+    def append(self, score: DocumentScore) -> None:
+        """Keep the score of the next document; about once a second all are written.
+
+        Raises InternalError as `flush` does.
+        """
+        self._buffer.append(score)
+        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write and sync what was appended.
+
+        Raises InternalError when that fails (a full disk): the file is then as it was before, and
+        what could not be written is kept for the next try.
+        """
+        if self._buffer:
+            self._write({"documents": [astuple(score) for score in self._buffer]})
+            self._buffer = []
+        self._flushed = time.monotonic()
+
+    def finish(self) -> None:
+        """Write the rest, and that it was all. Raises InternalError as `flush` does."""
+        self.flush()
+        self._write({"complete": True})
+        self.complete = True
+
+    def close(self) -> None:
+        """Close the file; what was not flushed is lost."""
+        os.close(self._file)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PreconditionFailed(
+                f"the checkpoint {self._path.stem!r} is in use by another scoring; wait for it, or "
+                "name another"
+            ) from None
+
+    def _read(self, facts: Facts) -> None:
+        size = os.fstat(self._file).st_size
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(0)
+            data = file.read()
+        if not _MAGIC.startswith(data[: len(_MAGIC)]):
+            raise self._damaged(0)
+        self._end, self._digest = len(_MAGIC), hashlib.sha256(_MAGIC).digest()
+        known: Facts | None = None
+        while (payload := self._segment(data)) is not None:
+            content = json.loads(payload)
+            if known is None:
+                known = content["facts"]
+                self._check(known, facts)
+            self.finished += [DocumentScore(*row) for row in content.get("documents", ())]
+            self.complete = content.get("complete", False)
+        if known is None:
+            os.ftruncate(self._file, 0)
+            self._end = 0
+            self._put(_MAGIC)
+            self._write({"facts": dict(facts)})
+            self._sync_folder()
+        elif self._end < size:
+            os.ftruncate(self._file, self._end)
+
+    def _segment(self, data: bytes) -> bytes | None:
+        """Return the payload of the segment at the end of what was read, None at a torn one."""
+        start = self._end + _LENGTH.size + _DIGEST_BYTES
+        if start > len(data):
+            return None
+        (length,) = _LENGTH.unpack_from(data, self._end)
+        payload = data[start : start + length]
+        digest = hashlib.sha256(self._digest + payload).digest()
+        if digest != data[start - _DIGEST_BYTES : start]:
+            if start + length >= len(data):
+                return None
+            raise self._damaged(self._end)
+        self._end, self._digest = start + length, digest
+        return payload
+
+    def _check(self, known: Facts, wanted: Facts) -> None:
+        for name in sorted({*known, *wanted}):
+            old, new = known.get(name, "nothing"), wanted.get(name, "nothing")
+            if old != new:
+                raise PreconditionFailed(
+                    f"the checkpoint {self._path.stem!r} is of another {name}: it has "
+                    f"{old[:_SHOWN]}, the request {new[:_SHOWN]}; name another checkpoint, or ask "
+                    "for a fresh one"
+                )
+
+    def _damaged(self, offset: int) -> PreconditionFailed:
+        return PreconditionFailed(
+            f"the checkpoint {self._path.stem!r} is damaged at byte {offset}; name another, or ask "
+            "for a fresh one"
+        )
+
+    def _write(self, content: object) -> None:
+        payload = json.dumps(content).encode()
+        digest = hashlib.sha256(self._digest + payload).digest()
+        self._put(_LENGTH.pack(len(payload)) + digest + payload)
+        self._digest = digest
+
+    def _put(self, data: bytes) -> None:
+        """Add and sync bytes, all or none."""
+        view = memoryview(data)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._file, view[written:], self._end + written)
+            os.fsync(self._file)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._end)
+            raise InternalError(
+                f"the checkpoint {self._path.stem!r} cannot be written ({error.strerror}); what it "
+                "holds already is kept: free some space and ask again"
+            ) from error
+        self._end += len(data)
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,62 @@
+"""What can be scored, by name: registered language models and built-in compressors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from services.corpus.bpb.compressors import COMPRESSORS
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.figures import DocumentScore
+from services.corpus.bpb.language_model import ModelInfo
+from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.scoring import score_document
+from services.corpus.documents import Document
+from services.errors import InvalidArgument, NotFound
+
+ScoreOne = Callable[[Document, Callable[[int], None]], DocumentScore]
+
+
+class Scorers:
+    """Describes and loads what scores documents."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def describe(self, name: str) -> ModelInfo:
+        """Describe a model or a compressor. The first call on a model reads all of its files.
+
+        Raises NotFound, listing what there is.
+        """
+        if name in COMPRESSORS:
+            return COMPRESSORS[name].info
+        try:
+            return self._registry.describe(name)
+        except NotFound as error:
+            raise NotFound(error.kind, name, [*error.known, *COMPRESSORS]) from None
+
+    def resolve(self, name: str, definition: Definition) -> Definition | None:
+        """Spell a definition out for a model; None for a compressor, which has no windows.
+
+        Raises InvalidArgument for what does not fit the model, and for any with a compressor.
+        """
+        if name not in COMPRESSORS:
+            return definition.resolve(self.describe(name))
+        if definition != Definition():
+            raise InvalidArgument(
+                "definition", f"{name} compresses whole documents, without windows; leave it out"
+            )
+        return None
+
+    def takes(self, name: str, definition: Definition) -> Definition:
+        """Return what of a definition for several is meant for this one."""
+        return Definition() if name in COMPRESSORS else definition
+
+    def load(self, name: str, definition: Definition | None) -> ScoreOne:
+        """Load what scores a document by a resolved definition. Blocks.
+
+        Raises what `Registry.load` raises.
+        """
+        if definition is None:
+            return COMPRESSORS[name].score
+        return partial(score_document, self._registry.load(name), definition)

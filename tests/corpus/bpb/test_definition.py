@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+from services.corpus.bpb.definition import Definition, Prefix, Preset
+from services.corpus.bpb.scoring import score_document
+from services.errors import InvalidArgument
+from tests.corpus.bpb.fakes import UniformModel, document, info, resolved
+
+GPT2 = replace(info(1024, 50256), vocabulary=50257, eos_token=50256)
+
+
+@pytest.mark.parametrize(
+    ("preset", "context", "stride", "prefix"),
+    [
+        (Preset.LM_EVAL, 1, 1024, 50256),
+        (Preset.PILE_PAPER, 512, 513, 50256),
+        (Preset.HUGGINGFACE_GUIDE, 512, 512, None),
+    ],
+)
+def test_what_the_presets_are_for_gpt2(
+    preset: Preset, context: int, stride: int, prefix: int | None
+) -> None:
+    found = Definition(preset=preset).resolve(GPT2)
+    assert (found.max_length, found.context_length, found.stride) == (1024, context, stride)
+    assert found.prefix_token == prefix
+    assert found.prefix is (Prefix.BOS_OR_EOS if prefix else Prefix.NONE)
+
+
+@given(
+    st.sampled_from(Preset), st.integers(2, 50), st.integers(0, 50), st.integers(0, 50), st.data()
+)
+def test_a_resolved_definition_resolves_to_itself(
+    preset: Preset, length: int, context: int, stride: int, data: st.DataObject
+) -> None:
+    prefixes = [Prefix.PRESET, Prefix.NONE]
+    if preset is not Preset.HUGGINGFACE_GUIDE:
+        prefixes += [Prefix.BOS, Prefix.EOS, Prefix.BOS_OR_EOS]
+    prefix = data.draw(st.sampled_from(prefixes))
+    asked = Definition(length, preset=preset, context_length=context, stride=stride, prefix=prefix)
+    try:
+        found = asked.resolve(GPT2)
+    except InvalidArgument:
+        reject()
+    assert found.resolve(GPT2) == found
+    assert found.context_length >= 1
+    assert found.stride >= 1
+    assert context in {0, found.context_length}
+    assert stride in {0, found.stride}
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "words"),
+    [
+        (Definition(1025), "definition.max_length", "longest window is 1024"),
+        (Definition(8, context_length=9), "definition.context_length", "must have 1 to 8"),
+        (Definition(8, stride=9), "definition.stride", "must have 1 to 8"),
+        (Definition(8, context_length=2, stride=5), "definition.stride", "give one of the two"),
+        (Definition(prefix=Prefix.GIVEN), "definition.prefix_token", "is None"),
+        (
+            Definition(prefix=Prefix.GIVEN, prefix_token=50257),
+            "definition.prefix_token",
+            "tokens are 0 to 50256",
+        ),
+        (Definition(prefix_token=3), "definition.prefix_token", "of m is 50256"),
+        (
+            Definition(preset=Preset.HUGGINGFACE_GUIDE, prefix=Prefix.BOS),
+            "definition.prefix",
+            "no prefix token",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(asked: Definition, field: str, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words) as caught:
+        asked.resolve(GPT2)
+    assert caught.value.field == field
+
+
+def test_a_prefix_that_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="m has no such token as eos"):
+        Definition(prefix=Prefix.EOS).resolve(info(16))
+    assert Definition(prefix=Prefix.GIVEN, prefix_token=7).resolve(info(16)).prefix_token == 7
+
+
+def test_without_a_prefix_the_first_token_is_not_scored() -> None:
+    bare = Definition(prefix=Prefix.NONE).resolve(info(16))
+    for text, tokens in (("", 0), ("x", 0), ("xy", 1), ("x" * 40, 39)):
+        score = score_document(UniformModel(), bare, document(text))
+        assert (score.tokens, score.text_bytes) == (tokens, len(text))
+        assert score.nats == pytest.approx(tokens * math.log(8))
+
+
+def test_the_guide_counts_what_it_says() -> None:
+    guide = resolved(8, preset=Preset.HUGGINGFACE_GUIDE)
+    # 17 tokens: 7 of the first window, then 4, 4 and 1 that count for 3, 3 and 0.
+    score = score_document(UniformModel(), guide, document("x" * 17))
+    assert score.tokens == 7 + 3 + 3
+    assert score.nats == pytest.approx(13 * math.log(8))

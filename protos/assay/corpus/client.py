@@ -80,7 +80,7 @@ class CorpusStream:
     `target` is "host:port" or a blocking channel. Goes on by itself after UNAVAILABLE, for at most
     `patience_seconds` without progress; every other error is raised as grpc.RpcError, and so is
     FAILED_PRECONDITION where the corpus has no index and `world_size`, a seed or a mixture needs
-    one. A message aims at `chunk_bytes`, and up to four are held. Iterating again goes on where the
+    one. A message aims at `chunk_bytes`, and up to six are held. Iterating again goes on where the
     last iteration stopped. Not for several threads.
     """
 
@@ -184,7 +184,11 @@ class CorpusStream:
         while True:
             try:
                 call = self._stub.StreamCorpus(self._request())
-                with closing(Ahead(_put_together(call), _AHEAD, call.cancel)) as batches:
+                # One thread receives and one decompresses, and the program's own cuts texts.
+                with (
+                    closing(Ahead(call, _AHEAD, call.cancel)) as chunks,
+                    closing(Ahead(_put_together(chunks), _AHEAD, call.cancel)) as batches,
+                ):
                     for batch, cursor in batches:
                         if batch is None:
                             # Where a world that was dealt anew begins.

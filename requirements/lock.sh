@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Rewrites the lock files from pyproject.toml (run by `make lock`).
 #   base.lock   everything but torch, with hashes
-#   torch.lock  what torch and transformers need besides base.lock, with hashes
+#   torch.lock  torch's friends: transformers, openvino, ray, and what they need besides base.lock,
+#               with hashes; not openvino-telemetry, which reports to the maker
 #   serve-SERVICE.lock  what one service needs to run, and nothing else; versions as in base.lock
 #   build.lock  what builds the wheels of the images; versions as in base.lock
 # torch itself is in neither: its wheel differs between indexes (CPU or CUDA build of one
@@ -16,13 +17,13 @@ compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 -
 
 everything=$(mktemp)
 trap 'rm -f "$everything"' EXIT
-"${compile[@]}" --extra export --extra score --extra adapters -c requirements/base.lock -o "$everything"
-skip=()
+"${compile[@]}" --extra export --extra score --extra adapters --extra openvino --extra ray -c requirements/base.lock -o "$everything"
+skip=(--no-emit-package openvino-telemetry)
 for name in $(grep -oE '^[a-z0-9][a-z0-9._-]*' requirements/base.lock) \
             $(grep -oE '^(torch|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)' "$everything"); do
     skip+=(--no-emit-package "$name")
 done
-"${compile[@]}" --extra export --extra score --extra adapters -c requirements/base.lock "${skip[@]}" \
+"${compile[@]}" --extra export --extra score --extra adapters --extra openvino --extra ray -c requirements/base.lock "${skip[@]}" \
     -o requirements/torch.lock
 
 declare -A extras=([corpus]="--extra object-storage")

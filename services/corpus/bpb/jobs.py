@@ -10,8 +10,10 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, TypeVar
 
+from services.corpus.bpb.compute import FASTEST, Compute
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences, differences
+from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.figures import DocumentScore, Figures
 from services.corpus.bpb.language_model import ModelInfo
 from services.corpus.bpb.registry import Registry
@@ -47,19 +49,21 @@ class Task:
     definition: Definition
     sample: Sample | None = None
     keeping: Keeping = field(default_factory=Keeping)
+    compute: Compute = FASTEST
 
 
 @dataclass(frozen=True)
 class Final:
     """The result of a scoring. `definition` is spelled out in full; a compressor has none.
 
-    `cached` says that an earlier run had finished it.
+    `cached` says that an earlier run had finished it; `loaded` is None for a compressor.
     """
 
     model: ModelInfo
     definition: Definition | None
     scores: Sequence[DocumentScore]
     cached: bool
+    loaded: Loaded | None
 
     @cached_property
     def figures(self) -> Figures:
@@ -148,15 +152,19 @@ class ScoringJobs:
         _require("version", wanted.version, info.version, info.name)
         _require("digest", wanted.digest, info.digest, info.name)
         definition = self._scorers.resolve(wanted.name, task.definition)
+        loaded = self._scorers.start(wanted.name, task.compute)
+        if loaded is not None:
+            info = replace(info, engine=loaded.engine)
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
+        facts["compute.precision"] = "" if loaded is None else loaded.precision.value
         with self._store.open(task.keeping, facts) as kept:
             cached, scores = kept.complete, kept.finished
             if not cached:
-                score = self._scorers.load(wanted.name, definition)
+                score = self._scorers.score_one(wanted.name, loaded, definition)
                 scores = scoring.run(
                     info.name, score, task.documents, sample=task.sample, kept=kept
                 )
-        return Final(info, definition, scores, cached)
+        return Final(info, definition, scores, cached, loaded)
 
     def _release(self, work: asyncio.Future[Any]) -> None:
         """Be ready for the next job: a scoring whose caller left has ended now, too."""

@@ -14,28 +14,34 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from services.corpus.bpb.byte_tokens import ByteTokenizer
 from services.corpus.bpb.model_directory import ByteManifest
 from services.corpus.bpb.windows import Window
 from services.errors import PreconditionFailed
 
-ENGINE = "onnxruntime-cpu"
 _BATCH_TOKENS = 1024
 
 
-class OnnxByteModel:
-    """A LanguageModel whose tokens are the bytes of the text's WTF-8. Every text round-trips."""
+def read_model(manifest: ByteManifest) -> bytes:
+    """Read the ONNX file.
 
-    def __init__(self, manifest: ByteManifest) -> None:
-        """Load the model.
+    Raises PreconditionFailed when it is not the one that its manifest describes.
+    """
+    data = manifest.model.read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        raise PreconditionFailed(
+            f"{manifest.model.name} is not the file that lm.json describes: its SHA-256 "
+            "differs; restore the two together"
+        )
+    return data
 
-        Raises PreconditionFailed when the file is not the one that its manifest describes.
-        """
-        data = manifest.model.read_bytes()
-        if hashlib.sha256(data).hexdigest() != manifest.sha256:
-            raise PreconditionFailed(
-                f"{manifest.model.name} is not the file that lm.json describes: its SHA-256 "
-                "differs; restore the two together"
-            )
+
+class OnnxByteModel(ByteTokenizer):
+    """A LanguageModel on ONNX Runtime, in float32."""
+
+    def __init__(self, manifest: ByteManifest, data: bytes) -> None:
+        """Load the model `data`."""
+        super().__init__(manifest.prefix_token)
         options = onnxruntime.SessionOptions()
         # More threads gain little on a model this small, and lose much on a busy machine.
         options.intra_op_num_threads = 1
@@ -43,20 +49,6 @@ class OnnxByteModel:
         self._session = onnxruntime.InferenceSession(
             data, options, providers=["CPUExecutionProvider"]
         )
-        self._prefix_token = manifest.prefix_token
-
-    @property
-    def prefix_token(self) -> int:
-        """Id of the token that stands before a document."""
-        return self._prefix_token
-
-    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:  # noqa: ARG002
-        """Return the bytes of the text; a lone surrogate gives its three (WTF-8)."""
-        return list(text.encode("utf-8", "surrogatepass"))
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of bytes that `encode` made."""
-        return bytes(tokens).decode("utf-8", "surrogatepass")
 
     def batch_size(self, length: int) -> int:
         """Windows that together hold about 1,024 tokens: larger batches leave the caches."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.corpus.bpb import onnx_model
+from services.corpus.bpb import engines
 from services.corpus.bpb.compressors import COMPRESSORS
+from services.corpus.bpb.compute import FASTEST, Compute
+from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.language_model import LanguageModel, ModelInfo
 from services.corpus.bpb.model_directory import (
     ByteManifest,
@@ -16,11 +17,10 @@ from services.corpus.bpb.model_directory import (
     digest,
     read_directory,
 )
-from services.errors import InvalidArgument, NotFound, PreconditionFailed
+from services.errors import InvalidArgument, NotFound
 
 REFERENCE = "byte-reference"
 _REFERENCE_DIRECTORY = Path(__file__).parent / "reference"
-_TORCH_ENGINE = "torch-cpu"
 _SHORT_DIGEST = 12
 
 
@@ -36,7 +36,7 @@ class Registry:
         self._directories = {REFERENCE: _REFERENCE_DIRECTORY, **directories}
         self._found: dict[str, ByteManifest | HuggingFaceModel] = {}
         self._infos: dict[str, ModelInfo] = {}
-        self._loaded: tuple[str, LanguageModel] | None = None
+        self._loaded: tuple[tuple[str, Compute], Loaded] | None = None
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -68,17 +68,25 @@ class Registry:
                 self._infos[name] = _info(name, found)
             return self._infos[name]
 
-    def load(self, name: str) -> LanguageModel:
+    def load(self, name: str, compute: Compute = FASTEST) -> LanguageModel:
         """Load a model, or return it when it was the last one loaded. Blocks.
 
-        Raises NotFound; PreconditionFailed when what runs it is not installed, or its file is not
-        the one that its manifest describes; InvalidArgument when it can't be loaded.
+        Raises as `start` does.
+        """
+        return self.start(name, compute).model
+
+    def start(self, name: str, compute: Compute = FASTEST) -> Loaded:
+        """Load a model, or return it when it was the last one loaded, with what runs it. Blocks.
+
+        Raises NotFound; PreconditionFailed when what runs the model is not installed or does not
+        agree with the reference, or its file is not the one that its manifest describes;
+        InvalidArgument for an engine that can't run it, or when it can't be loaded.
         """
         with self._lock:
             found = self._find(name)
-            if self._loaded is None or self._loaded[0] != name:
+            if self._loaded is None or self._loaded[0] != (name, compute):
                 self._loaded = None  # two models need not fit into memory
-                self._loaded = (name, _load(name, found))
+                self._loaded = ((name, compute), engines.start(name, found, compute))
             return self._loaded[1]
 
     def _find(self, name: str) -> ByteManifest | HuggingFaceModel:
@@ -94,13 +102,13 @@ def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
     eos: int | None
     bos: int | None
     if isinstance(found, ByteManifest):
-        version, reference, engine = found.version, found.reference, onnx_model.ENGINE
+        version, reference = found.version, found.reference
         # Bytes, and the token that stands before them.
         vocabulary, bos, eos = max(256, found.prefix_token + 1), found.prefix_token, None
     else:
         # Their directories carry no version: the content is the version.
         version = content.removeprefix("sha256:")[:_SHORT_DIGEST]
-        reference, engine = False, _TORCH_ENGINE
+        reference = False
         vocabulary, bos, eos = found.vocabulary, found.bos_token, found.eos_token
     return ModelInfo(
         name=name,
@@ -111,22 +119,8 @@ def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
         parameters=found.parameters,
         license=found.license,
         reference=reference,
-        engine=engine,
+        engine=engines.usual_engine(found),
         vocabulary=vocabulary,
         bos_token=bos,
         eos_token=eos,
     )
-
-
-def _load(name: str, found: ByteManifest | HuggingFaceModel) -> LanguageModel:
-    if isinstance(found, ByteManifest):
-        return onnx_model.OnnxByteModel(found)
-    try:
-        module = importlib.import_module("services.corpus.bpb.torch_model")
-    except ImportError as error:
-        raise PreconditionFailed(
-            f"scoring {name} needs {error.name}, which is not installed on the server: "
-            "pip install 'assay[score]'"
-        ) from error
-    model: LanguageModel = module.TorchModel(name, found)
-    return model

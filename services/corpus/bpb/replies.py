@@ -12,6 +12,7 @@ from google.protobuf import duration_pb2
 from services.corpus import published
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Difference
+from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.figures import Score
 from services.corpus.bpb.jobs import Comparison, Final
 from services.corpus.bpb.language_model import ModelInfo
@@ -98,6 +99,8 @@ def final(
         engine=value.model.engine,
         cached=value.cached,
     )
+    if value.loaded is not None:
+        message.compute.CopyFrom(_compute_report(value.loaded))
     if weighted.weight:
         message.pile_weighted.CopyFrom(
             pb.WeightedScore(
@@ -143,6 +146,16 @@ def texts(value: Final, environment: common_pb2.Environment) -> pb.ScoreTextsRes
             )
             for one in value.scores
         ],
+    )
+
+
+def _compute_report(loaded: Loaded) -> pb.ComputeReport:
+    return pb.ComputeReport(
+        engine=loaded.engine,
+        precision=pb.Precision.Value(f"PRECISION_{loaded.precision.name}"),
+        compared_tokens=loaded.shift.tokens,
+        mean_shift_nats=loaded.shift.mean,
+        largest_shift_nats=loaded.shift.largest,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.corpus.bpb.compute import Compute, Precision
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.jobs import Model
 from services.corpus.bpb.sampling import Allocation, Sample
@@ -32,6 +33,22 @@ _ALLOCATIONS = {
     pb.SAMPLE_ALLOCATION_PROPORTIONAL: Allocation.PROPORTIONAL,
     pb.SAMPLE_ALLOCATION_EQUAL: Allocation.EQUAL,
 }
+_PRECISIONS = {
+    pb.PRECISION_UNSPECIFIED: Precision.FP32,
+    pb.PRECISION_FP32: Precision.FP32,
+    pb.PRECISION_BF16: Precision.BF16,
+    pb.PRECISION_FP16: Precision.FP16,
+}
+
+
+def compute_of(message: pb.Compute) -> Compute:
+    """Read what a request asks for to run the model.
+
+    Raises InvalidArgument for a precision that this version does not know.
+    """
+    if message.precision not in _PRECISIONS:
+        raise InvalidArgument("compute.precision", f"{message.precision} is not a precision")
+    return Compute(message.engine, _PRECISIONS[message.precision])
 
 
 def definition_of(message: pb.Definition) -> Definition:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from services.corpus.bpb.compressors import COMPRESSORS
+from services.corpus.bpb.compute import Compute
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.language_model import ModelInfo
 from services.corpus.bpb.registry import Registry
@@ -52,11 +54,17 @@ class Scorers:
         """Return what of a definition for several is meant for this one."""
         return Definition() if name in COMPRESSORS else definition
 
-    def load(self, name: str, definition: Definition | None) -> ScoreOne:
-        """Load what scores a document by a resolved definition. Blocks.
+    def start(self, name: str, compute: Compute) -> Loaded | None:
+        """Load a model on what it is to run on; None for a compressor. Blocks.
 
-        Raises what `Registry.load` raises.
+        Raises what `Registry.start` raises.
         """
-        if definition is None:
+        return None if name in COMPRESSORS else self._registry.start(name, compute)
+
+    def score_one(
+        self, name: str, loaded: Loaded | None, definition: Definition | None
+    ) -> ScoreOne:
+        """Return what scores a document by a resolved definition."""
+        if loaded is None or definition is None:
             return COMPRESSORS[name].score
-        return partial(score_document, self._registry.load(name), definition)
+        return partial(score_document, loaded.model, definition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay.common.v1 import common_pb2
@@ -19,7 +19,7 @@ from services.corpus.documents import Document
 from services.errors import InternalError
 from services.rpc.environment import environment
 
-_PACKAGES = ("numpy", "onnxruntime", "tokenizers", "torch", "transformers", "zstandard")
+_PACKAGES = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers", "zstandard")
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class BpbScorer:
         model = requests.model_of("model", request.model)
         documents = requests.documents_of(request.texts)
         task = Task(lambda: iter(documents), requests.definition_of(request.definition))
+        task = replace(task, compute=requests.compute_of(request.compute))
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
@@ -128,4 +129,5 @@ def _task(
         requests.definition_of(request.definition),
         requests.sample_of(request.selection),
         Keeping(facts, checkpoint, request.fresh),
+        requests.compute_of(request.compute),
     )

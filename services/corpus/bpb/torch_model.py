@@ -1,121 +1,63 @@
-"""Hugging Face causal language models on the CPU, in float32.
-
-Code in the directory is never run and pickles are never loaded. The tokenizer is exactly what
-`tokenizer.json` says: libraries that rebuild it from its class's defaults can lose characters.
-"""
+"""Language models on torch: the reference for the other engines, and the one for GPUs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
-from transformers.utils import logging as transformers_logging
 
-from services.corpus.bpb.model_directory import HuggingFaceModel
+from services.corpus.bpb.hugging_face import HuggingFaceTokenizer
 from services.corpus.bpb.windows import Window
-from services.errors import InvalidArgument
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_BATCH_TOKENS = 1024
-_LARGE = 30_000_000  # parameters
+# Larger batches leave a processor's caches, and smaller ones leave a GPU idle.
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
+# Positions whose logits become float32 at once: of all of a batch they would fill a GPU.
+_ROWS = 2048
 
 
 class TorchModel:
-    """A LanguageModel that transformers runs.
+    """A LanguageModel that transformers runs, on the device and in the type of its module.
 
-    A small model runs on one thread, which is as fast for it and leaves the other processors to
-    other calls; a large one on as many as torch is set to (OMP_NUM_THREADS). Another number of
-    threads, or another kind of processor, may move a sum in its last digits.
+    Another number of threads, or another kind of processor, may move a sum in its last digits.
     """
 
-    def __init__(self, name: str, model: HuggingFaceModel) -> None:
-        """Load tokenizer and weights.
-
-        Raises InvalidArgument when they do not go together or transformers can't load them.
-        """
-        self._setting = f"language_models[{name!r}]"
-        self._tokenizer = self._load_tokenizer(model)
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            loaded = AutoModelForCausalLM.from_pretrained(
-                model.directory,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            problem = f"transformers cannot load it: {str(error).strip().splitlines()[0]}"
-            raise InvalidArgument(self._setting, problem) from error
-        self._model: Any = loaded.eval()  # type: ignore[no-untyped-call]
-        if model.parameters < _LARGE:
-            torch.set_num_threads(1)
-        embedded = int(self._model.get_input_embeddings().num_embeddings)
-        tokens = self._tokenizer.get_vocab_size()
-        if tokens > embedded:
-            raise InvalidArgument(
-                self._setting,
-                f"the tokenizer has {tokens} tokens and the model {embedded}; they do not belong "
-                "together",
-            )
-
-    def _load_tokenizer(self, model: HuggingFaceModel) -> Tokenizer:
-        try:
-            tokenizer = Tokenizer.from_file(str(model.directory / "tokenizer.json"))
-        except Exception as error:  # the library raises nothing more specific
-            problem = f"tokenizer.json cannot be read: {error}"
-            raise InvalidArgument(self._setting, problem) from error
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        prefix = tokenizer.token_to_id(model.prefix)
-        if prefix is None:
-            raise InvalidArgument(
-                self._setting, f"tokenizer.json does not have the special token {model.prefix!r}"
-            )
-        self._prefix_token = int(prefix)
-        return tokenizer
-
-    @property
-    def prefix_token(self) -> int:
-        """Id of the beginning-of-sequence token, or of the end-of-sequence one without it."""
-        return self._prefix_token
-
-    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """Tokenize a text.
-
-        Tokenizers read Unicode, which has no lone surrogates: each is read as U+FFFD, and as the
-        tokens then don't decode to the text, such a document counts as one that does not
-        round-trip.
-        """
-        readable = _LONE_SURROGATE.sub("\ufffd", text)
-        tokens: list[int] = self._tokenizer.encode(readable, add_special_tokens=special_tokens).ids
-        return tokens
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens."""
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=False)
-        return text
+    def __init__(self, tokenizer: HuggingFaceTokenizer, module: Any) -> None:
+        self.prefix_token = tokenizer.prefix_token
+        self.encode, self.decode = tokenizer.encode, tokenizer.decode
+        self._model = module
+        self._device = next(module.parameters()).device
 
     def batch_size(self, length: int) -> int:
-        """Windows that together hold about 1,024 tokens: larger batches leave the caches."""
-        return max(1, _BATCH_TOKENS // length)
+        """Return how many windows fill the caches, or the GPU."""
+        return max(1, _BATCH_TOKENS[self._device.type] // length)
 
     def log_likelihoods(self, windows: Sequence[Window]) -> list[npt.NDArray[np.float32]]:
-        """Return log p of every target, in nats."""
-        tokens = torch.tensor([list(window.inputs) for window in windows])
+        """Return log p of every target, in nats. Shorter windows are filled up on the right."""
+        longest = max(len(window.inputs) for window in windows)
+        tokens = torch.zeros((len(windows), longest), dtype=torch.int64)
+        # What follows a token doesn't change its likelihood, so no mask is needed.
+        for row, window in zip(tokens, windows, strict=True):
+            row[: len(window.inputs)] = torch.tensor(list(window.inputs))
+        # Positions before this one only give context.
+        first = min(len(window.inputs) - len(window.targets) for window in windows)
         with torch.inference_mode():
-            logits = self._model(tokens, use_cache=False).logits.float()
-            results = []
-            for row, window in zip(logits, windows, strict=True):
-                scored = row[-len(window.targets) :]
-                chosen = scored.gather(1, torch.tensor(list(window.targets)).unsqueeze(1))
-                values = chosen.squeeze(1) - scored.logsumexp(1)
-                results.append(values.numpy())
-        return results
+            logits = self._model(
+                tokens.to(self._device), use_cache=False, logits_to_keep=longest - first
+            ).logits
+            rows = [self._row(row, first, w) for row, w in zip(logits, windows, strict=True)]
+            return [row.cpu().numpy() for row in rows]
+
+    def _row(self, logits: torch.Tensor, first: int, window: Window) -> torch.Tensor:
+        end = len(window.inputs) - first
+        scored = logits[end - len(window.targets) : end]
+        targets = torch.tensor(list(window.targets), device=self._device).unsqueeze(1)
+        parts = []
+        for part, chosen in zip(
+            torch.split(scored, _ROWS), torch.split(targets, _ROWS), strict=True
+        ):
+            values = part.float()
+            parts.append(values.gather(1, chosen).squeeze(1) - values.logsumexp(1))
+        return torch.cat(parts)

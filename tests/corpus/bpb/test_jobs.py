@@ -12,9 +12,10 @@ from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 
 from services.corpus.bpb import jobs
+from services.corpus.bpb.compute import FASTEST, Compute, Shift
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
-from services.corpus.bpb.language_model import LanguageModel
 from services.corpus.bpb.registry import Registry
 from services.corpus.bpb.scoring import Running
 from services.corpus.bpb.service import BpbScorer, Source
@@ -42,9 +43,9 @@ class FakeRegistry(Registry):
         super().__init__({})
         self._model = model
 
-    def load(self, name: str) -> LanguageModel:
+    def start(self, name: str, compute: Compute = FASTEST) -> Loaded:
         self.describe(name)
-        return self._model
+        return Loaded(self._model, "by hand", compute.precision, Shift())
 
 
 async def collect(
@@ -212,7 +213,8 @@ async def test_the_final_message_is_complete() -> None:
     assert [s.subset for s in final.subsets] == ["a", "b"]
     assert final.macro_bits_per_byte == final.subsets[0].score.bits_per_byte
     assert final.not_round_tripping.documents == 0
-    assert final.engine == model.engine == "onnxruntime-cpu"
+    assert final.engine == final.compute.engine == model.engine
+    assert final.compute.precision == pb.PRECISION_FP32
     assert final.environment.versions["onnxruntime"]
     await scorer.close()
 

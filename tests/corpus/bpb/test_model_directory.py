@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,8 @@ def test_a_bad_directory_is_found_by_the_check(directory: Path, tmp_path: Path) 
 
 def test_a_model_is_listed_without_being_loaded(directory: Path) -> None:
     reference, mine = Registry({"mine": directory}).list()
-    assert (reference.name, mine.name, mine.engine) == ("byte-reference", "mine", "torch-cpu")
+    engine = "openvino-cpu" if find_spec("openvino") else "torch-cpu"
+    assert (reference.name, mine.name, mine.engine) == ("byte-reference", "mine", engine)
     assert mine.version == mine.digest.removeprefix("sha256:")[:12]
 
 
@@ -184,6 +186,8 @@ def test_without_torch_the_error_names_the_extra(
 ) -> None:
     # None in sys.modules is Python's own way to say that a module cannot be imported.
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    monkeypatch.delitem(__import__("sys").modules, "services.corpus.bpb.torch_model", raising=False)
+    for module in ("hugging_face_engines", "hugging_face", "torch_model"):
+        name = f"services.corpus.bpb.{module}"
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     with pytest.raises(PreconditionFailed, match=r"needs torch.*pip install 'assay\[score\]'"):
         Registry({"mine": directory}).load("mine")

@@ -292,6 +292,34 @@ PREFIX_TOKEN_GIVEN: PrefixToken.ValueType  # 5
 """That of `Definition.prefix_token`."""
 Global___PrefixToken: _TypeAlias = PrefixToken  # noqa: Y015
 
+class _Precision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRECISION_UNSPECIFIED: _Precision.ValueType  # 0
+    """The same as PRECISION_FP32."""
+    PRECISION_FP32: _Precision.ValueType  # 1
+    """IEEE single precision."""
+    PRECISION_BF16: _Precision.ValueType  # 2
+    """bfloat16: a figure moves by some thousandths of a bit per byte."""
+    PRECISION_FP16: _Precision.ValueType  # 3
+    """IEEE half precision."""
+
+class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
+    """What matrices are multiplied in. Logits become likelihoods, and likelihoods sums, in more."""
+
+PRECISION_UNSPECIFIED: Precision.ValueType  # 0
+"""The same as PRECISION_FP32."""
+PRECISION_FP32: Precision.ValueType  # 1
+"""IEEE single precision."""
+PRECISION_BF16: Precision.ValueType  # 2
+"""bfloat16: a figure moves by some thousandths of a bit per byte."""
+PRECISION_FP16: Precision.ValueType  # 3
+"""IEEE half precision."""
+Global___Precision: _TypeAlias = Precision  # noqa: Y015
+
 @_typing.final
 class CorpusRef(_message.Message):
     """Names one corpus by its registered name. It is never a path on the server."""
@@ -1474,7 +1502,7 @@ class LanguageModel(_message.Message):
     reference: _builtins.bool
     """True for a small stand-in that this project trained."""
     engine: _builtins.str
-    """The engine that runs it, for example "torch-cpu"."""
+    """The engine that runs it where none is asked for, for example "torch-cpu"."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef:
         """The model."""
@@ -1558,6 +1586,76 @@ class Definition(_message.Message):
 Global___Definition: _TypeAlias = Definition  # noqa: Y015
 
 @_typing.final
+class Compute(_message.Message):
+    """What is to run the model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    engine: _builtins.str
+    """"openvino-cpu", "torch-cpu" or "torch-cuda"; "openvino-cpu" or "onnxruntime-cpu" for a model of
+    bytes. Empty: the fastest on a CPU that is installed and agrees with the reference. One that is
+    named and can't be had is refused: INVALID_ARGUMENT when it can't run such a model,
+    FAILED_PRECONDITION when it is not installed or does not agree, with both values.
+    """
+    precision: Global___Precision.ValueType
+    """In which numbers."""
+    def __init__(
+        self,
+        *,
+        engine: _builtins.str = ...,
+        precision: Global___Precision.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "precision", b"precision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Compute: _TypeAlias = Compute  # noqa: Y015
+
+@_typing.final
+class ComputeReport(_message.Message):
+    """What ran the model, and how far that is from the reference: torch in fp32 on a CPU, for a model of
+    bytes ONNX Runtime. Measured when the model was loaded, on a text of this project.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    COMPARED_TOKENS_FIELD_NUMBER: _builtins.int
+    MEAN_SHIFT_NATS_FIELD_NUMBER: _builtins.int
+    LARGEST_SHIFT_NATS_FIELD_NUMBER: _builtins.int
+    engine: _builtins.str
+    """The engine."""
+    precision: Global___Precision.ValueType
+    """Its numbers."""
+    compared_tokens: _builtins.int
+    """Tokens compared; 0 when the engine is the reference itself."""
+    mean_shift_nats: _builtins.float
+    """Mean over them of the engine's log-likelihood less the reference's, in nats."""
+    largest_shift_nats: _builtins.float
+    """Largest difference of one token, in nats."""
+    def __init__(
+        self,
+        *,
+        engine: _builtins.str = ...,
+        precision: Global___Precision.ValueType = ...,
+        compared_tokens: _builtins.int = ...,
+        mean_shift_nats: _builtins.float = ...,
+        largest_shift_nats: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared_tokens", b"compared_tokens", "engine", b"engine", "largest_shift_nats", b"largest_shift_nats", "mean_shift_nats", b"mean_shift_nats", "precision", b"precision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeReport: _TypeAlias = ComputeReport  # noqa: Y015
+
+@_typing.final
 class ScoreBPBRequest(_message.Message):
     """Request of ScoreBPB."""
 
@@ -1569,6 +1667,7 @@ class ScoreBPBRequest(_message.Message):
     DEFINITION_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
+    COMPUTE_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
     """Name to keep finished documents under, of up to 64 letters, digits, dots, dashes and
     underscores; a call with the same name goes on with them, and must be for the same documents,
@@ -1596,6 +1695,10 @@ class ScoreBPBRequest(_message.Message):
     def definition(self) -> Global___Definition:
         """How. Must be left out for a compressor, and is absent in the reply for one."""
 
+    @_builtins.property
+    def compute(self) -> Global___Compute:
+        """What is to run the model. Must be left out for a compressor."""
+
     def __init__(
         self,
         *,
@@ -1605,10 +1708,11 @@ class ScoreBPBRequest(_message.Message):
         definition: Global___Definition | None = ...,
         checkpoint: _builtins.str = ...,
         fresh: _builtins.bool = ...,
+        compute: Global___Compute | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1718,6 +1822,7 @@ class FinalScore(_message.Message):
     PILE_WEIGHTED_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     CACHED_FIELD_NUMBER: _builtins.int
+    COMPUTE_FIELD_NUMBER: _builtins.int
     macro_bits_per_byte: _builtins.float
     """Mean over the subsets of their bits per byte (the macro average)."""
     engine: _builtins.str
@@ -1775,6 +1880,10 @@ class FinalScore(_message.Message):
         list.
         """
 
+    @_builtins.property
+    def compute(self) -> Global___ComputeReport:
+        """The engine with its precision, and how far it is from the reference. Absent for a compressor."""
+
     def __init__(
         self,
         *,
@@ -1792,10 +1901,11 @@ class FinalScore(_message.Message):
         pile_weighted: Global___WeightedScore | None = ...,
         published: Global___PublishedScore | None = ...,
         cached: _builtins.bool = ...,
+        compute: Global___ComputeReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "corpus", b"corpus", "definition", b"definition", "engine", b"engine", "environment", b"environment", "macro_bits_per_byte", b"macro_bits_per_byte", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "not_round_tripping_ids", b"not_round_tripping_ids", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "engine", b"engine", "environment", b"environment", "macro_bits_per_byte", b"macro_bits_per_byte", "macro_interval", b"macro_interval", "model", b"model", "not_round_tripping", b"not_round_tripping", "not_round_tripping_ids", b"not_round_tripping_ids", "overall", b"overall", "pile_weighted", b"pile_weighted", "published", b"published", "subsets", b"subsets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1813,6 +1923,7 @@ class CompareBPBRequest(_message.Message):
     AGAINST_FIELD_NUMBER: _builtins.int
     DEFINITION_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
+    COMPUTE_FIELD_NUMBER: _builtins.int
     fresh: _builtins.bool
     """Forget what was kept of both, and score everything."""
     @_builtins.property
@@ -1835,6 +1946,10 @@ class CompareBPBRequest(_message.Message):
     def definition(self) -> Global___Definition:
         """How models are scored; compressors have no definition, and need none here."""
 
+    @_builtins.property
+    def compute(self) -> Global___Compute:
+        """What is to run both models."""
+
     def __init__(
         self,
         *,
@@ -1844,10 +1959,11 @@ class CompareBPBRequest(_message.Message):
         against: _common_pb2.ModelRef | None = ...,
         definition: Global___Definition | None = ...,
         fresh: _builtins.bool = ...,
+        compute: Global___Compute | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2008,6 +2124,7 @@ class ScoreTextsRequest(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     DEFINITION_FIELD_NUMBER: _builtins.int
+    COMPUTE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredText]:
         """The texts, at least one."""
@@ -2020,16 +2137,21 @@ class ScoreTextsRequest(_message.Message):
     def definition(self) -> Global___Definition:
         """How. Must be left out for a compressor."""
 
+    @_builtins.property
+    def compute(self) -> Global___Compute:
+        """What is to run the model."""
+
     def __init__(
         self,
         *,
         texts: _abc.Iterable[Global___ScoredText] | None = ...,
         model: _common_pb2.ModelRef | None = ...,
         definition: Global___Definition | None = ...,
+        compute: Global___Compute | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "definition", b"definition", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "model", b"model", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "definition", b"definition", "model", b"model", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

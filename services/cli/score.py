@@ -19,6 +19,7 @@ from services.cli.arguments import (
     selection,
     shards_inventory,
 )
+from services.cli.compute import add_compute, compute
 from services.cli.connection import Connection, running_address
 from services.cli.console import ERR, print_json
 from services.cli.definition import add_definition, definition
@@ -84,6 +85,7 @@ def add_parser(commands: Any) -> None:
         "kept by what they score, and one that was cut off goes on too",
     )
     parser.add_argument("--fresh", action="store_true", help="score everything again")
+    add_compute(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -100,6 +102,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         "selection": _selection(arguments),
         "model": common_pb2.ModelRef(name=model),
         "definition": definition(arguments),
+        "compute": compute(arguments),
         "fresh": arguments.fresh,
     }
     against = ""

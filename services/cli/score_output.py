@@ -133,6 +133,7 @@ def score_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
         "corpus": plain(final.corpus),
         "definition": plain(final.definition) if final.HasField("definition") else None,
         "engine": final.engine,
+        "compute": plain(final.compute),
         "environment": plain(final.environment),
         "cached": final.cached,
     }

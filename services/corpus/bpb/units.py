@@ -1,0 +1,60 @@
+"""The unit of work of a scoring on several machines: a range of frames of one shard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.errors import InvalidArgument
+
+_NAME = re.compile(r"(?P<shard>.+):(?P<first>\d+)-(?P<end>\d+)")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Frames `first` up to, and without, `end` of the shard of this path.
+
+    `number` counts the units of a job from 0.
+    """
+
+    number: int
+    shard: str
+    first: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.shard}:{self.first}-{self.end}"
+
+
+def cut_units(frames: Mapping[str, int], unit_frames: int) -> tuple[Unit, ...]:
+    """Cut shards, given with their numbers of frames, into units of `unit_frames` or fewer."""
+    ranges = [
+        (shard, first, min(first + unit_frames, count))
+        for shard, count in frames.items()
+        for first in range(0, count, unit_frames)
+    ]
+    return tuple(Unit(number, *place) for number, place in enumerate(ranges))
+
+
+def find_unit(units: tuple[Unit, ...], name: str) -> Unit:
+    """Return the unit that is called `name`, as "train/00.jsonl.zst:0-16".
+
+    Raises InvalidArgument when there is none.
+    """
+    found = next((unit for unit in units if str(unit) == name), None)
+    if found is None:
+        problem = "is not a unit of this job" if _NAME.fullmatch(name) else "is not SHARD:FIRST-END"
+        raise InvalidArgument("--unit", f"{name} {problem}; `assay units list` prints them")
+    return found
+
+
+def share_of(units: tuple[Unit, ...], share: str) -> tuple[Unit, ...]:
+    """Return share I of N, given as "I/N" with 0 <= I < N: every N-th unit.
+
+    Raises InvalidArgument for one that is none.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", share)
+    if match is None or not int(match[1]) < int(match[2]):
+        raise InvalidArgument("--share", f"{share} is not I/N with I from 0 to N - 1")
+    return units[int(match[1]) :: int(match[2])]

@@ -44,9 +44,9 @@ def test_every_object_is_valid(file: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_the_command_is_one_of_ours(file: str) -> None:
     (main,) = pod(file)["containers"]
-    program, *words = [*main["command"], *main["args"]]
-    assert program == "assay"
-    parsed = parser().parse_args([word.replace("$(INDEX)", "3") for word in words])
+    words: list[str] = [word.replace("$(INDEX)", "3") for word in main["command"] + main["args"]]
+    assert words[0] == "assay"
+    parsed = parser().parse_args(words[1:])
     assert parsed.command == "units"
 
 

@@ -46,7 +46,7 @@ class Setting:
     def load(self, compute: Compute) -> tuple[LanguageModel, Definition]:
         """Load the model and spell the definition out."""
         registry = Registry({self.name: self.directory})
-        definition = Definition().resolve(registry.describe(self.name).max_length)
+        definition = Definition().resolve(registry.describe(self.name))
         return registry.load(self.name, compute), definition
 
     def shift(self, compute: Compute) -> Shift:

@@ -80,7 +80,7 @@ def with_its_arithmetic(name: str, directory: Path, documents: list[Document]) -
 def rows(name: str, directory: Path, documents: list[Document], python: Path) -> Iterator[Any]:
     """Compare one model on each engine with lm-eval's two ways of computing."""
     registry = Registry({name: directory})
-    definition = Definition().resolve(registry.describe(name).max_length)
+    definition = Definition().resolve(registry.describe(name))
     peer = Peer(python, directory)
     try:
         theirs = {

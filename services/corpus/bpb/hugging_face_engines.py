@@ -87,7 +87,7 @@ def _has_gated_layers(module: Any) -> bool:
 def _at_least_two(threads: int, precision: Precision) -> int:
     """Keep OpenVINO from dividing by half of one thread, which would end the process.
 
-    It does so where it joins the matrices of a gated layer in less than fp32 (its issue 28550).
+    It does so where it joins the matrices of a gated layer in less than fp32.
     """
     if len(os.sched_getaffinity(0)) < 2:
         raise PreconditionFailed(

@@ -46,7 +46,7 @@ def document(request: pytest.FixtureRequest) -> Path:
 
 
 def known_variables() -> set[str]:
-    names = {"ASSAY_HOME", "ASSAY_TEST_DATA"}
+    names = {"ASSAY_HOME", "ASSAY_TEST_DATA", "ASSAY_TEST_RAY"}
     # The settings page writes SERVICE for a service's name.
     names |= {f"ASSAY_SERVICE_{field}".upper() for field in ServerSettings.model_fields}
     for service in ("segment", "corpus", "ranker"):

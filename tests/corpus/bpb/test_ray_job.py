@@ -20,10 +20,18 @@ from services.corpus.bpb.unit_scoring import UnitJob, UnitScorer
 from services.errors import DataLoss
 from tests.corpus.bpb.unit_jobs import make_job
 
-# Ray's own processes and pipes outlive its clients.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's own processes and pipes outlive its clients.
+    pytest.mark.filterwarnings("default"),
+    # Its daemons need shared memory, ports and time that not every machine has.
+    pytest.mark.skipif(
+        "ASSAY_TEST_RAY" not in os.environ, reason="starts a Ray cluster: set ASSAY_TEST_RAY=1"
+    ),
+]
 
-_QUICK_TO_NOTICE = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
+# Not so quick that a node of a busy machine is taken for dead.
+_QUICK_TO_NOTICE = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}
 
 
 @pytest.fixture
@@ -62,7 +70,7 @@ def test_a_killed_node_changes_no_bit(job: UnitJob, cluster: Any, tmp_path: Path
     with capture_logs() as logs:
         run_on_ray(job, tmp_path / "ray", address=cluster.address, workers=2, progress=kill_one)
     assert not nodes
-    assert [log["event"] for log in logs] == ["worker lost"]
+    assert {log["event"] for log in logs} == {"worker lost"}
     assert files(tmp_path / "ray") == files(tmp_path / "alone")
     ours, alone = merge(tmp_path / "ray").figures, merge(tmp_path / "alone").figures
     assert ours.overall == alone.overall

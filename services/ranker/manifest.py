@@ -36,6 +36,9 @@ from services.ranker.model import (
 SCHEMA = 1
 _COMPONENTS = ("adoption", "quality", "ecosystem", "match_graph")
 _BOUNDS = ("equals", "range", "ratio", "text", "boolean")
+_CAPABILITY_LISTS = (
+    "intents", "best_for", "limitations", "requires", "inputs", "outputs", "categories", "tags",
+)  # fmt: skip
 _LEFT_OPEN = (Verdict.NOT_TESTABLE_HERE, Verdict.UNDERSPECIFIED)
 
 T = TypeVar("T")
@@ -121,8 +124,13 @@ def _license(fields: _Fields) -> License:
 
 
 def _capability(fields: _Fields) -> Capability:
-    fields.only("id", "name", "description")
-    return Capability(fields.text("id"), fields.text("name"), fields.text("description"))
+    fields.only("id", "name", "description", *_CAPABILITY_LISTS)
+    return Capability(
+        fields.text("id"),
+        fields.text("name"),
+        fields.text("description"),
+        **{name: fields.texts(name) for name in _CAPABILITY_LISTS},
+    )
 
 
 def _published(fields: _Fields) -> PublishedScore:

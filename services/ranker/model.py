@@ -145,11 +145,23 @@ class License:
 
 @dataclass(frozen=True)
 class Capability:
-    """Something that an artifact can do."""
+    """Something that an artifact can do. Capabilities of one id are one, whichever artifact has it.
+
+    `intents` are wishes that it serves, in words; `best_for`, `limitations` and `requires` its
+    conditions; `inputs` and `outputs` kinds of data. Search reads all of them.
+    """
 
     id: str
     name: str
     description: str
+    intents: tuple[str, ...] = ()
+    best_for: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -434,7 +434,10 @@ async def test_what_the_page_prints() -> None:
 
 async def test_every_method_gives_the_unit_of_its_claim() -> None:
     cuda = FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),))
+    (page,) = REGISTRY.pages
     for claim in REGISTRY.claims.values():
+        if claim.artifact not in (*page.compares, page.id):
+            continue  # other sizes are not served by the peer made by hand
         if not claim.method or not isinstance(claim.bound, Equals | Range | Ratio):
             continue
         asked = probes(cuda if claim.id in {"B4.4", "B6.3"} else None)

@@ -85,7 +85,8 @@ async def test_the_plan_comes_first_then_a_claim_at_a_time(store: Store) -> None
 async def test_every_claim_of_the_page_gets_a_verdict(store: Store) -> None:
     asked = verifier(store)
     found: dict[str, ClaimVerdict] = {}
-    for subject in (B4, PILE, "page"):
+    subjects = [entry.id for entry in (*REGISTRY.artifacts, *REGISTRY.pages)]
+    for subject in subjects:
         found |= await verdicts(asked, subject)
     assert set(found) == set(REGISTRY.claims)
     decided = {name for name, one in found.items() if one.verdict in ("CONFIRMED", "REFUTED")}

@@ -7,7 +7,7 @@ import pytest
 
 from services.errors import NotFound
 from services.ranker import facts, methods
-from services.ranker.manifest import ManifestError
+from services.ranker.fields import ManifestError
 from services.ranker.model import Artifact, ArtifactType, Equals, Page, Range, Ratio
 from services.ranker.registry import Registry, packaged, read_manifest
 

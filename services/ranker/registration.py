@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import InvalidArgument
 from services.ranker import advice
 from services.ranker.discovery import Discovery
 from services.ranker.fields import ManifestError
@@ -70,7 +70,7 @@ class Registration:
     def check(self, content: bytes) -> Checked:
         """Everything that is wrong with a manifest, or what could be better in it."""
         try:
-            artifact = _artifact(content)
+            artifact = self._parse(content)
             self._registry.accepts(artifact)
         except ManifestError as error:
             return Checked(None, error.findings, ())
@@ -79,7 +79,8 @@ class Registration:
     async def register(self, content: bytes) -> tuple[Artifact, datetime, tuple[Finding, ...]]:
         """Register a manifest's artifact; return it, when it was first kept, and the warnings.
 
-        Raises `InvalidArgument`, `PreconditionFailed`, and `Unavailable` when it cannot be kept.
+        Raises `InvalidArgument`, `PreconditionFailed` for a version that is there with another
+        content or is older, and `Unavailable` when it cannot be kept.
         """
         async with self._busy:
             checked = self.check(content)
@@ -89,21 +90,19 @@ class Registration:
                 place, problem = checked.errors[0]
                 rest = f" (and {more} more: ValidateManifest lists them)" if more else ""
                 raise InvalidArgument("manifest", f"{place}: {problem}{rest}")
-            if artifact.id in self._packaged:
-                raise PreconditionFailed(
-                    f"{artifact.id} comes with the ranker and cannot be replaced; give the "
-                    "artifact another id"
-                )
+            now = self._now().replace(microsecond=0)
             kept = await self._manifests.keep(
-                KeptManifest(artifact.id, artifact.version, artifact.digest, self._now(), content)
+                KeptManifest(artifact.id, artifact.version, artifact.digest, now, content)
             )
             self._registry.register(artifact)
             await self._discovery.refresh()
         return artifact, kept.time, checked.warnings
 
-
-def _artifact(content: bytes) -> Artifact:
-    entry = parse_text(content, _NAME)
-    if not isinstance(entry, Artifact):
-        raise ManifestError((f"{_NAME}.kind", "only artifacts are registered"))
-    return entry
+    def _parse(self, content: bytes) -> Artifact:
+        entry = parse_text(content, _NAME)
+        if not isinstance(entry, Artifact):
+            raise ManifestError((f"{_NAME}.kind", "only artifacts are registered"))
+        if entry.id in self._packaged:
+            problem = f"{entry.id} comes with the ranker and cannot be replaced; choose another id"
+            raise ManifestError((f"{_NAME}.id", problem))
+        return entry

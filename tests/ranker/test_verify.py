@@ -86,7 +86,7 @@ async def test_the_plan_comes_first_then_a_claim_at_a_time(store: Store) -> None
 async def test_every_claim_of_the_page_gets_a_verdict(store: Store) -> None:
     asked = verifier(store)
     found: dict[str, ClaimVerdict] = {}
-    subjects = [entry.id for entry in (*REGISTRY.artifacts, *REGISTRY.pages)]
+    subjects = [one.id for one in REGISTRY.artifacts] + [one.id for one in REGISTRY.pages]
     for subject in subjects:
         found |= await verdicts(asked, subject)
     assert set(found) == set(REGISTRY.claims)

@@ -71,9 +71,9 @@ class RankerAdminServiceServicer(object):
         what the manifest's `version` says, a whole number from 1; it may only grow, and one version
         has one content. Artifacts that come with the server cannot be replaced.
 
-        Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest),
-        FAILED_PRECONDITION (an older version, another content of one version, an id that comes with
-        the server). Safe to retry: the same manifest twice is registered once.
+        Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest, an id that comes
+        with the server among them), FAILED_PRECONDITION (an older version, another content of one
+        version). Safe to retry: the same manifest twice is registered once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

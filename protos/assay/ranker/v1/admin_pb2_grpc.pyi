@@ -48,9 +48,9 @@ class RankerAdminServiceStub:
     what the manifest's `version` says, a whole number from 1; it may only grow, and one version
     has one content. Artifacts that come with the server cannot be replaced.
 
-    Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest),
-    FAILED_PRECONDITION (an older version, another content of one version, an id that comes with
-    the server). Safe to retry: the same manifest twice is registered once.
+    Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest, an id that comes
+    with the server among them), FAILED_PRECONDITION (an older version, another content of one
+    version). Safe to retry: the same manifest twice is registered once.
     """
     InvalidateCache: _grpc.UnaryUnaryMultiCallable[_admin_pb2.InvalidateCacheRequest, _admin_pb2.InvalidateCacheResponse]
     """Lets go of cached comparisons of an artifact, or of all. A cached comparison is never out of
@@ -75,9 +75,9 @@ class RankerAdminServiceAsyncStub(RankerAdminServiceStub):
     what the manifest's `version` says, a whole number from 1; it may only grow, and one version
     has one content. Artifacts that come with the server cannot be replaced.
 
-    Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest),
-    FAILED_PRECONDITION (an older version, another content of one version, an id that comes with
-    the server). Safe to retry: the same manifest twice is registered once.
+    Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest, an id that comes
+    with the server among them), FAILED_PRECONDITION (an older version, another content of one
+    version). Safe to retry: the same manifest twice is registered once.
     """
     InvalidateCache: _aio.UnaryUnaryMultiCallable[_admin_pb2.InvalidateCacheRequest, _admin_pb2.InvalidateCacheResponse]  # type: ignore[assignment]
     """Lets go of cached comparisons of an artifact, or of all. A cached comparison is never out of
@@ -111,9 +111,9 @@ class RankerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         what the manifest's `version` says, a whole number from 1; it may only grow, and one version
         has one content. Artifacts that come with the server cannot be replaced.
 
-        Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest),
-        FAILED_PRECONDITION (an older version, another content of one version, an id that comes with
-        the server). Safe to retry: the same manifest twice is registered once.
+        Errors: INVALID_ARGUMENT (the first thing that is wrong with the manifest, an id that comes
+        with the server among them), FAILED_PRECONDITION (an older version, another content of one
+        version). Safe to retry: the same manifest twice is registered once.
         """
 
     @_abc_1.abstractmethod

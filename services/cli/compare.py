@@ -120,6 +120,7 @@ def _side(side: ranker_pb2.ComparedArtifact) -> dict[str, Any]:
         "license": plain(artifact.license),
         "pricing": artifact.pricing,
         "capabilities": [plain(capability) for capability in artifact.capabilities],
+        "matches": plain(side.matches),
         "score": plain(side.score),
         "reliability": plain(side.reliability),
         "published": plain(artifact.published) if artifact.HasField("published") else None,

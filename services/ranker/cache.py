@@ -119,7 +119,7 @@ class Cache(Generic[T]):
         return found.value, found.info
 
     async def invalidate(self, prefix: str, containing: str = "") -> int:
-        """Let go of the values whose key starts and contains so; return how many there were.
+        """Let go of the values whose key starts so and then contains; return how many.
 
         Raises `Unavailable` when the store does not answer or refuses.
         """
@@ -157,7 +157,11 @@ class Cache(Generic[T]):
                 self._refresh(key, compute)
             return kept
         leased = await self._lease(key)
-        if not leased and (kept := await self._wait(key)) is not None:
+        # With the lease too: whoever had it before may have kept the value since it was looked up.
+        kept = await (self._look_up(key) if leased else self._wait(key))
+        if kept is not None:
+            if leased:
+                await self._guard.ask(self._store.remove(_lease(key)))
             return kept
         return await self._compute(key, compute, leased=leased)
 
@@ -167,6 +171,10 @@ class Cache(Generic[T]):
         async def refresh() -> _Found[T]:
             if not await self._lease(key):
                 raise asyncio.CancelledError  # another replica does it
+            kept = await self._look_up(key)
+            if kept is not None and kept.info.status is CacheStatus.HIT:
+                await self._guard.ask(self._store.remove(_lease(key)))
+                return kept  # another replica has done it
             return await self._compute(key, compute, leased=True)
 
         name = f"{key} refresh"

@@ -35,7 +35,7 @@ class Store(Protocol):
         """Let go of a value, if there is one."""
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Let go of the values whose key starts and contains so; return how many there were."""
+        """Let go of the values whose key starts so and then contains; return how many."""
 
     async def ping(self) -> None:
         """Return when the store answers."""
@@ -90,8 +90,12 @@ class MemoryStore:
             self._drop(key)
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Let go of the values whose key starts and contains so; return how many there were."""
-        found = [key for key in self._values if key.startswith(prefix) and containing in key]
+        """Let go of the values whose key starts so and then contains; return how many."""
+        found = [
+            key
+            for key in self._values
+            if key.startswith(prefix) and containing in key.removeprefix(prefix)
+        ]
         for key in found:
             self._drop(key)
         return len(found)

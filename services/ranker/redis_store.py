@@ -83,7 +83,7 @@ class RedisStore:
         await _answer(self._redis.delete(key))
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Let go of the values whose key starts and contains so; return how many there were."""
+        """Let go of the values whose key starts so and then contains; return how many."""
         removed, cursor = 0, 0
         while True:
             cursor, keys = await _answer(

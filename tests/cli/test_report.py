@@ -18,8 +18,6 @@ from services.cli.report.picture import Seen
 VOID = {"meta", "br", "img", "line", "rect", "circle"}
 DATA = "data:image/jpeg;base64,AA=="
 SEEN = Seen("a-model", "photo.jpg", DATA, DATA, ())
-    "a-model", "photo.jpg", "data:image/jpeg;base64,AA==", "data:image/jpeg;base64,AA==", ()
-)
 
 
 class Checked(HTMLParser):

@@ -51,17 +51,19 @@ class ImageTooLarge(InvalidArgument):
 class NotFound(AssayError):
     """Nothing is registered under that name.
 
-    `kind` is what was looked for ("model"), `known` the names that exist. `hint` says what else
-    there is to say about the name.
+    `kind` is what was looked for ("model"), `known` the names that exist, or None where they are
+    too many to list or not the caller's to know. `hint` says what else there is to say about the
+    name.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str] | None, hint: str = "") -> None:
         self.kind = kind
         self.name = name
-        self.known = sorted(known)
+        self.known = sorted(known or ())
         listed = ", ".join(self.known) if self.known else "none is registered"
         aside = f" ({hint})" if hint else ""
-        super().__init__(f"no {kind} named {name!r}{aside}; known: {listed}")
+        listing = "" if known is None else f"; known: {listed}"
+        super().__init__(f"no {kind} named {name!r}{aside}{listing}")
 
 
 class PreconditionFailed(AssayError):

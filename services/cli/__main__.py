@@ -9,12 +9,30 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from services.cli import claims, compare, corpus, demo, export, score, segment, units, up
+from services.cli import (
+    backup,
+    claims,
+    compare,
+    corpus,
+    demo,
+    export,
+    jobs,
+    rank,
+    register,
+    score,
+    search,
+    segment,
+    units,
+    up,
+)
 from services.cli.console import ERR
 from services.cli.exits import MEANINGS, Exit, explain
 
 # In the order in which help lists them.
-COMMANDS = (up, segment, export, corpus, score, units, claims, compare, demo)
+COMMANDS = (
+    *(up, segment, export, corpus, score, units),
+    *(claims, jobs, compare, rank, search, register, backup, demo),
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 
 from services.cli import comparison, verdicts
-from services.cli.arguments import add_json
+from services.cli.arguments import add_json, output_file
 from services.cli.claims import BUDGETS, add_budget, verify
 from services.cli.connection import Connection
 from services.cli.console import note, print_json
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.messages import enum_name, plain
+from services.cli.report.page import render
+from services.cli.report.picture import look
+from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 60.0
 
@@ -39,12 +43,20 @@ def add_parser(commands: Any) -> None:
     measuring.add_argument("--no-verify", action="store_true", help="never measure")
     add_budget(parser)
     parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the comparison")
+    parser.add_argument("--html", metavar="FILE", help="write it as one page that needs no other")
+    parser.add_argument(
+        "--picture", metavar="FILE", help="show in the page what a compared model sees in it"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Compares two artifacts."""
+    html = output_file("--html", arguments.html) if arguments.html else None
+    picture = Path(arguments.picture) if arguments.picture else None
+    if picture and not html:
+        raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
     async with Connection(Inventory()) as connection:
         channel = await connection.channel("ranker")
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
@@ -62,6 +74,13 @@ async def run(arguments: argparse.Namespace) -> Exit:
             await verify(channel, subject, [], BUDGETS[arguments.budget])
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
+        if html:
+            compared = {side.artifact.id for side in (reply.left, reply.right)}
+            seen = await look(await connection.channel("segment"), compared, picture)
+            if picture and not seen:
+                note(f"{picture} is not shown: segment serves neither artifact by its name")
+            html.write_text(render(reply, seen), encoding="utf-8")
+            note(f"written to {html}")
     if arguments.json:
         print_json(as_json(reply))
     else:
@@ -120,6 +139,7 @@ def _side(side: ranker_pb2.ComparedArtifact) -> dict[str, Any]:
         "license": plain(artifact.license),
         "pricing": artifact.pricing,
         "capabilities": [plain(capability) for capability in artifact.capabilities],
+        "matches": plain(side.matches),
         "score": plain(side.score),
         "reliability": plain(side.reliability),
         "published": plain(artifact.published) if artifact.HasField("published") else None,

@@ -50,6 +50,7 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
     row("licence", [s.artifact.license.name for s in sides])
     row("pricing", [s.artifact.pricing for s in sides])
     row("capabilities", [str(len(s.artifact.capabilities)) for s in sides])
+    row("times matched", [_matches(s.matches) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
     row("score, by methodology " + reply.methodology.version, [_score(s.score) for s in sides])
     better = {each.component: each for each in reply.components}
@@ -70,6 +71,12 @@ def _better(reply: ranker_pb2.CompareResponse, separation: ranker_pb2.ComponentC
         ranker_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
         ranker_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
     }.get(separation.separation, "")
+
+
+def _matches(counts: ranker_pb2.MatchCounts) -> str:
+    if not counts.reported:
+        return str(counts.matched)
+    return f"{counts.matched}\n{counts.succeeded} of {counts.reported} reported went well"
 
 
 def _published(artifact: ranker_pb2.Artifact) -> str:

@@ -4,23 +4,47 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import grpc
 from assay.channel import connect
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay.ranker.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    jobs_pb2,
+    jobs_pb2_grpc,
+    match_graph_pb2,
+    match_graph_pb2_grpc,
+    ranker_pb2,
+    ranker_pb2_grpc,
+    ranks_pb2,
+    ranks_pb2_grpc,
+)
+from prometheus_client import Counter
 
 from services.errors import AssayError
 from services.ranker import compare_reply, facts, methods, registry
+from services.ranker.admin import RankerAdminService
 from services.ranker.cache import Cache
 from services.ranker.comparisons import Comparisons
 from services.ranker.corpus_client import CorpusClient
+from services.ranker.database import Database, StoreError
+from services.ranker.discovery import Discovery
+from services.ranker.dossiers import Dossiers
+from services.ranker.jobs import Jobs
+from services.ranker.jobs_servicer import JobService
+from services.ranker.manifest_store import ManifestStore
+from services.ranker.match_servicer import MatchGraphService
+from services.ranker.match_store import MatchStore
 from services.ranker.methodology.load import load
+from services.ranker.ranks import Ranks
+from services.ranker.ranks_servicer import RankService
 from services.ranker.redis_store import store_at
+from services.ranker.registration import Registration
 from services.ranker.segment_client import SegmentClient
 from services.ranker.servicer import RankerService
 from services.ranker.settings import RankerSettings
-from services.ranker.store import Store, StoreError
+from services.ranker.store import Store
 from services.ranker.verify import Verifier
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
@@ -29,39 +53,74 @@ from services.rpc.settings import load_settings
 def build_service(settings: RankerSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
     known = registry.packaged(methods.known())
-    servicer = RankerService(known)
+    servicers = Servicers(known)
     opened = AsyncExitStack()
+    computed = Counter(
+        "assay_ranker_comparisons_computed",
+        "Comparisons that were computed, not read from the cache.",
+        registry=None,
+    )
 
     async def warm() -> None:
         try:
-            servicer.attach(*await _open(settings, known, opened))
+            await _open(settings, known, servicers, computed, opened)
         except StoreError as error:
             raise StartError(str(error)) from error
         except (AssayError, OSError, ValueError) as error:
             raise StartError(f"the ranker's settings cannot be used: {error}") from error
 
-    def register(server: grpc.aio.Server) -> None:
-        ranker_pb2_grpc.add_RankerServiceServicer_to_server(servicer, server)
-
-    services = ranker_pb2.DESCRIPTOR.services_by_name.values()
     return Service(
         name="ranker",
-        register=register,
-        full_names=tuple(service.full_name for service in services),
+        register=servicers.register,
+        full_names=servicers.full_names,
         warm=warm,
         close=opened.aclose,
+        collectors=(computed,),
     )
 
 
+class Servicers:
+    """The ranker's gRPC services."""
+
+    def __init__(self, known: registry.Registry) -> None:
+        self.ranker = RankerService(known)
+        self.ranks = RankService()
+        self.matches = MatchGraphService()
+        self.jobs = JobService()
+        self.admin = RankerAdminService()
+
+    @property
+    def full_names(self) -> tuple[str, ...]:
+        """Their full names."""
+        files = (ranker_pb2, ranks_pb2, match_graph_pb2, jobs_pb2, admin_pb2)
+        return tuple(
+            service.full_name
+            for file in files
+            for service in file.DESCRIPTOR.services_by_name.values()
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add them to a server."""
+        ranker_pb2_grpc.add_RankerServiceServicer_to_server(self.ranker, server)
+        ranks_pb2_grpc.add_RankServiceServicer_to_server(self.ranks, server)
+        match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(self.matches, server)
+        jobs_pb2_grpc.add_JobServiceServicer_to_server(self.jobs, server)
+        admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(self.admin, server)
+
+
 async def _open(
-    settings: RankerSettings, known: registry.Registry, opened: AsyncExitStack
-) -> tuple[Verifier, Comparisons]:
-    """Open what the service holds; `opened` closes it again."""
-    store = Store(settings.database_file)
-    await store.open()
-    opened.push_async_callback(store.close)
+    settings: RankerSettings,
+    known: registry.Registry,
+    servicers: Servicers,
+    computed: Counter,
+    opened: AsyncExitStack,
+) -> None:
+    """Open what the service holds and hand it to the servicers; `opened` closes it again."""
+    database = Database(settings.database_file, settings.lock_seconds)
+    await database.open()
+    opened.push_async_callback(database.close)
     cache = Cache(
-        store_at(settings.redis_url),
+        store_at(settings.redis),
         schema=compare_reply.SCHEMA,
         encode=compare_reply.encode,
         decode=compare_reply.decode,
@@ -69,6 +128,12 @@ async def _open(
     opened.push_async_callback(cache.close)
     segment = await opened.enter_async_context(_channel(settings, settings.segment_addr))
     corpus = await opened.enter_async_context(_channel(settings, settings.corpus_addr))
+    store, matches, methodology = Store(database), MatchStore(database), load()
+    dossiers = Dossiers(store, matches)
+    discovery = Discovery(known, matches, _now)
+    opened.push_async_callback(discovery.close)
+    registration = Registration(known, ManifestStore(database), discovery, methodology, _now)
+    await registration.restore()
     verifier = Verifier(
         known,
         facts.packaged(),
@@ -76,8 +141,24 @@ async def _open(
         segment=SegmentClient(segment),
         corpus=CorpusClient(corpus),
     )
-    comparisons = Comparisons(known, store, cache, load(), today=lambda: datetime.now(UTC).date())
-    return verifier, comparisons
+    jobs = Jobs(verifier, _now)
+    opened.push_async_callback(jobs.close)
+    comparisons = Comparisons(
+        known, dossiers, cache, methodology, today=_today, computed=computed.inc
+    )
+    servicers.ranker.attach(verifier, comparisons)
+    servicers.ranks.attach(Ranks(known, dossiers, methodology, today=_today), discovery)
+    servicers.matches.attach(discovery)
+    servicers.jobs.attach(jobs)
+    servicers.admin.attach(registration, comparisons)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _today() -> date:
+    return _now().date()
 
 
 def _channel(settings: RankerSettings, address: str) -> grpc.aio.Channel:

@@ -1,9 +1,12 @@
 """Comparisons kept for the next caller.
 
-A key holds the digests of all that a comparison depends on, so a kept value is never out of date;
-it ends only to make room. What is kept is bytes behind a header (schema, time, checksum); a value
-of another schema, damaged or undecodable, counts as a miss. Callers who ask for the same key at the
-same time share one look-up and one computation.
+A key holds the digests of all that a comparison depends on, so a kept value is never wrong; past
+its time it is still given (`STALE`) while one caller computes it anew. What is kept is bytes
+behind a header; a value of another schema, damaged or undecodable, counts as a miss. Errors that
+the input alone decides are kept too, for a few seconds.
+
+Callers who ask for the same key at the same time share one computation: in this process by sharing
+its task, and across processes that share a store by a lease in it, which the others wait for.
 
 A store that does not answer is left alone until it does again, and the log says so once: meanwhile
 comparisons are computed (`BYPASS`). The cache raises no error of its own.
@@ -13,119 +16,57 @@ from __future__ import annotations
 
 import asyncio
 import random
-import struct
 import time
-import zlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
+
+from services.errors import Unavailable
+from services.ranker import refusals
+from services.ranker.cache_envelope import Envelope, Kind, pack, unpack
+from services.ranker.cache_guard import Guard
+from services.ranker.cache_store import Store
 
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-_MAGIC = b"assay-cmp"
-_HEADER = struct.Struct(">9sHdI")
-"""Magic, schema, seconds since 1970, CRC-32 of the payload that follows."""
-
-_SLOTS = 64
-"""Questions to the store at a time; more would wait in its connections instead."""
+_POLL_SECONDS = 0.01
+_STALE = 2.0
+"""A value is kept for so many times the seconds that it is fresh for."""
 
 
 class CacheStatus(StrEnum):
     """What the cache did."""
 
     HIT = "HIT"
+    STALE = "STALE"
     MISS = "MISS"
     BYPASS = "BYPASS"
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What the cache did, and the age of the value in seconds (0 unless it was a hit)."""
+    """What the cache did, and the age of the value in seconds (0 unless it was kept)."""
 
     status: CacheStatus
     age: float = 0.0
 
 
-class StoreUnavailableError(Exception):
-    """The store does not answer: leave it alone for a while."""
+@dataclass(frozen=True)
+class Lifetimes:
+    """How long things are kept, in seconds, give or take a tenth so that they do not end at once.
 
-
-class StoreRefusedError(Exception):
-    """The store answers, but will not do this: it is full, read-only or forbids it."""
-
-
-class Store(Protocol):
-    """Where values are kept, by key.
-
-    Whatever goes wrong is a StoreUnavailableError or a StoreRefusedError.
+    `value` is how long a value is fresh, `refusal` how long an error is kept, `lease` how long
+    others wait for one that computes before they compute themselves.
     """
 
-    async def get(self, key: str) -> bytes | None:
-        """The value, or None when there is none."""
-
-    async def set(self, key: str, value: bytes, seconds: float) -> None:
-        """Keep a value, for `seconds` at most."""
-
-    async def ping(self) -> None:
-        """Return when the store answers."""
-
-    async def close(self) -> None:
-        """Let go of what the store holds open."""
-
-
-class MemoryStore:
-    """Values in this process: the least recently used go when they take more than `max_bytes`."""
-
-    def __init__(
-        self, max_bytes: int = 64 << 20, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._clock = clock
-
-    async def get(self, key: str) -> bytes | None:
-        """The value, or None when there is none or its time is over."""
-        entry = self._values.get(key)
-        if entry is None:
-            return None
-        if entry[0] <= self._clock():
-            self._drop(key)
-            return None
-        self._values.move_to_end(key)
-        return entry[1]
-
-    async def set(self, key: str, value: bytes, seconds: float) -> None:
-        """Keep a value; one that is larger than the whole store is not kept."""
-        if key in self._values:
-            self._drop(key)
-        if self._cost(key, value) > self._max_bytes:
-            return
-        self._values[key] = (self._clock() + seconds, value)
-        self._bytes += self._cost(key, value)
-        while self._bytes > self._max_bytes:
-            self._drop(next(iter(self._values)))
-
-    async def ping(self) -> None:
-        """Return at once."""
-
-    async def close(self) -> None:
-        """Forget everything."""
-        self._values.clear()
-        self._bytes = 0
-
-    def _drop(self, key: str) -> None:
-        self._bytes -= self._cost(key, self._values.pop(key)[1])
-
-    @staticmethod
-    def _cost(key: str, value: bytes) -> int:
-        return len(key) + len(value)
+    value: float = 86_400
+    refusal: float = 3
+    lease: float = 10
 
 
 @dataclass(frozen=True)
@@ -141,8 +82,7 @@ class Cache(Generic[T]):
     """Values of one kind, by key.
 
     `schema` numbers the form of `encode`'s bytes: raise it when `decode` could misread older ones.
-    `seconds` is how long a value is kept, give or take a tenth so that values do not all end at
-    once; `retry_seconds` is how often a store that does not answer is asked whether it does again.
+    `retry_seconds` is how often a store that does not answer is asked whether it does again.
     """
 
     def __init__(
@@ -152,45 +92,56 @@ class Cache(Generic[T]):
         schema: int,
         encode: Callable[[T], bytes],
         decode: Callable[[bytes], T],
-        seconds: float = 86_400,
+        lifetimes: Lifetimes | None = None,
         retry_seconds: float = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._guard = Guard(store, retry_seconds)
         self._store = store
         self._schema = schema
         self._encode = encode
         self._decode = decode
-        self._seconds = seconds
-        self._retry_seconds = retry_seconds
+        self._lifetimes = lifetimes or Lifetimes()
         self._clock = clock
-        self._slots = asyncio.Semaphore(_SLOTS)
         self._flights: dict[str, asyncio.Task[_Found[T]]] = {}
-        self._recovery: asyncio.Task[None] | None = None
-        self._refused = False
 
     async def get(self, key: str, compute: Callable[[], Awaitable[T]]) -> tuple[T, CacheInfo]:
         """The value of `key`, computed when it is not kept, with what the cache did.
 
-        Errors of `compute` reach every caller that waits for it and are not kept. A caller that is
-        cancelled does not stop the others' computation.
+        Errors of `compute` reach every caller that waits for it. A caller that is cancelled does
+        not stop the others' computation.
         """
         flight = self._flights.get(key)
         if flight is not None:
             found = await asyncio.shield(flight)
             return self._decode(found.payload), found.info
-        flight = asyncio.create_task(self._find(key, compute))
-        self._flights[key] = flight
-        flight.add_done_callback(lambda done: self._landed(key, done))
-        found = await asyncio.shield(flight)
+        found = await asyncio.shield(self._start(key, self._find(key, compute)))
         return found.value, found.info
+
+    async def invalidate(self, prefix: str, containing: str = "") -> int:
+        """Let go of the values whose key starts so and then contains; return how many.
+
+        Raises `Unavailable` when the store does not answer or refuses.
+        """
+        removed = await self._guard.ask(self._store.remove_all(prefix, containing))
+        if removed is None:
+            raise Unavailable("the cache does not answer or refuses; see the log, and ask again")
+        return removed
 
     async def close(self) -> None:
         """Stop asking the store, and close it."""
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
-            self._recovery = None
+        for flight in list(self._flights.values()):
+            flight.cancel()
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._guard.close()
         await self._store.close()
+
+    def _start(self, key: str, work: Awaitable[_Found[T]]) -> asyncio.Task[_Found[T]]:
+        flight = asyncio.ensure_future(work)
+        assert isinstance(flight, asyncio.Task)  # noqa: S101  (it is given coroutines)
+        self._flights[key] = flight
+        flight.add_done_callback(lambda done: self._landed(key, done))
+        return flight
 
     def _landed(self, key: str, flight: asyncio.Task[_Found[T]]) -> None:
         del self._flights[key]
@@ -198,86 +149,98 @@ class Cache(Generic[T]):
             flight.exception()  # seen, even when every caller has gone
 
     async def _find(self, key: str, compute: Callable[[], Awaitable[T]]) -> _Found[T]:
-        asked, kept = await self._ask(key)
+        if not self._guard.open:
+            return await self._compute(key, compute, leased=False)
+        kept = await self._look_up(key)
         if kept is not None:
+            if kept.info.status is CacheStatus.STALE:
+                self._refresh(key, compute)
             return kept
-        value = await compute()
-        payload = self._encode(value)
-        stored = asked and await self._keep(key, payload)
-        status = CacheStatus.MISS if stored else CacheStatus.BYPASS
-        return _Found(payload, value, CacheInfo(status))
+        leased = await self._lease(key)
+        # With the lease too: whoever had it before may have kept the value since it was looked up.
+        kept = await (self._look_up(key) if leased else self._wait(key))
+        if kept is not None:
+            if leased:
+                await self._guard.ask(self._store.remove(_lease(key)))
+            return kept
+        return await self._compute(key, compute, leased=leased)
 
-    async def _ask(self, key: str) -> tuple[bool, _Found[T] | None]:
-        """Whether the store answered, and what it has kept."""
-        async with self._slots:
-            if self._recovery is not None:
-                return False, None
-            try:
-                raw = await self._store.get(key)
-            except StoreUnavailableError as error:
-                self._leave_alone(error)
-                return False, None
-            except StoreRefusedError as error:
-                self._note_refusal(error)
-                return False, None
-        return True, self._unpack(raw)
+    def _refresh(self, key: str, compute: Callable[[], Awaitable[T]]) -> None:
+        """Compute a value anew beside those who are given the old one: one replica does."""
 
-    async def _keep(self, key: str, payload: bytes) -> bool:
-        """Whether the store has kept the value."""
-        header = _HEADER.pack(_MAGIC, self._schema, self._clock(), zlib.crc32(payload))
-        seconds = self._seconds * random.uniform(0.9, 1.1)  # noqa: S311  (spreads load, no secret)
-        async with self._slots:
-            if self._recovery is not None:
-                return False
-            try:
-                await self._store.set(key, header + payload, seconds)
-            except StoreUnavailableError as error:
-                self._leave_alone(error)
-                return False
-            except StoreRefusedError as error:
-                self._note_refusal(error)
-                return False
-        if self._refused:
-            self._refused = False
-            _log.info("cache.accepts_again")
-        return True
+        async def refresh() -> _Found[T]:
+            if not await self._lease(key):
+                raise asyncio.CancelledError  # another replica does it
+            kept = await self._look_up(key)
+            if kept is not None and kept.info.status is CacheStatus.HIT:
+                await self._guard.ask(self._store.remove(_lease(key)))
+                return kept  # another replica has done it
+            return await self._compute(key, compute, leased=True)
 
-    def _unpack(self, raw: bytes | None) -> _Found[T] | None:
-        """The kept value, or None when it is not one that this cache wrote."""
-        if raw is None or len(raw) < _HEADER.size:
+        name = f"{key} refresh"
+        if name not in self._flights:
+            self._start(name, refresh())
+
+    async def _look_up(self, key: str) -> _Found[T] | None:
+        """What is kept: a value, or a refusal, which is raised."""
+        kept = unpack(await self._guard.ask(self._store.get(key)), self._schema)
+        if kept is None:
             return None
-        magic, schema, written, checksum = _HEADER.unpack_from(raw)
-        payload = raw[_HEADER.size :]
-        if magic != _MAGIC or schema != self._schema or checksum != zlib.crc32(payload):
-            return None
+        age = max(0.0, self._clock() - kept.written)  # another machine's clock may be ahead
         try:
-            value = self._decode(payload)
+            refusal = refusals.decode(kept.payload) if kept.kind is Kind.REFUSAL else None
+            value = self._decode(kept.payload) if refusal is None else None
         except Exception as error:  # noqa: BLE001  (whatever a decoder raises, it is a miss)
             _log.warning("cache.undecodable", problem=str(error))
             return None
-        age = max(0.0, self._clock() - written)  # another machine's clock may be ahead
-        return _Found(payload, value, CacheInfo(CacheStatus.HIT, age))
+        if refusal is not None:
+            raise refusal
+        assert value is not None  # noqa: S101  (decoders return values)
+        stale = age > self._lifetimes.value
+        status = CacheStatus.STALE if stale else CacheStatus.HIT
+        return _Found(kept.payload, value, CacheInfo(status, age))
 
-    def _leave_alone(self, error: StoreUnavailableError) -> None:
-        if self._recovery is None:
-            _log.warning("cache.unavailable", problem=str(error), instead="computing")
-            self._recovery = asyncio.create_task(self._recover())
+    async def _compute(
+        self, key: str, compute: Callable[[], Awaitable[T]], *, leased: bool
+    ) -> _Found[T]:
+        try:
+            value = await compute()
+        except Exception as error:
+            if (payload := refusals.encode(error)) is not None:
+                await self._keep(key, Kind.REFUSAL, payload, self._lifetimes.refusal)
+            if leased:
+                await self._guard.ask(self._store.remove(_lease(key)))
+            raise
+        payload = self._encode(value)
+        kept = await self._keep(key, Kind.VALUE, payload, _STALE * self._lifetimes.value)
+        if leased:
+            await self._guard.ask(self._store.remove(_lease(key)))
+        status = CacheStatus.MISS if kept else CacheStatus.BYPASS
+        return _Found(payload, value, CacheInfo(status))
 
-    async def _recover(self) -> None:
-        """Asks the store now and then, in nobody's way, until it answers."""
-        while True:
-            await asyncio.sleep(self._retry_seconds)
-            try:
-                await self._store.ping()
-            except StoreUnavailableError:
-                continue
-            except StoreRefusedError as error:
-                self._note_refusal(error)
-            break
-        self._recovery = None
-        _log.info("cache.available_again")
+    async def _keep(self, key: str, kind: Kind, payload: bytes, seconds: float) -> bool:
+        """Whether the store has kept it."""
+        raw = pack(Envelope(kind, self._clock(), payload), self._schema)
+        spread = random.uniform(0.9, 1.1)  # noqa: S311  (spreads load, no secret)
+        return await self._guard.do(self._store.set(key, raw, spread * seconds))
 
-    def _note_refusal(self, error: StoreRefusedError) -> None:
-        if not self._refused:
-            self._refused = True
-            _log.warning("cache.refused", problem=str(error), instead="computing")
+    async def _lease(self, key: str) -> bool:
+        """Whether this process is to compute; a store that cannot say leaves it to each."""
+        held = await self._guard.ask(self._store.add(_lease(key), b"1", self._lifetimes.lease))
+        return held is not False
+
+    async def _wait(self, key: str) -> _Found[T] | None:
+        """What another process computes; None when it gives up or takes too long."""
+        until = time.monotonic() + self._lifetimes.lease
+        while self._guard.open and time.monotonic() < until:
+            await asyncio.sleep(_POLL_SECONDS)
+            kept = await self._look_up(key)
+            if kept is not None:
+                return kept
+            if await self._guard.ask(self._store.get(_lease(key))) is None:
+                return await self._look_up(key)  # it may have ended in between
+        return None
+
+
+def _lease(key: str) -> str:
+    return f"lease:{key}"

@@ -24,6 +24,9 @@ from services.ranker.model import ClaimVerdict
 SCHEMA = 1
 """Of what `key` digests; raise it when the same evidence must give another answer."""
 
+PREFIX = f"cmp:v{SCHEMA}"
+"""What every key starts with."""
+
 
 @dataclass(frozen=True)
 class ComparedArtifact:
@@ -128,11 +131,10 @@ def parse_day(text: str, today: date) -> date:
 
 def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
     """The cache key of a comparison: new evidence, methodology or day is a new key."""
-    shared = _digest(_verdict(verdict) for verdict in pair.page_claims)
-    sides = [_evidence_digest(dossier, shared) for dossier in (pair.first, pair.second)]
+    sides = [evidence_digest(side, pair.page_claims) for side in (pair.first, pair.second)]
     hardware = hashlib.sha256(pair.hardware.encode()).hexdigest()[:16]
     rules = methodology.digest.removeprefix("sha256:")
-    return ":".join(("cmp", f"v{SCHEMA}", *sides, rules, hardware, as_of.isoformat()))
+    return ":".join((PREFIX, *sides, rules, hardware, as_of.isoformat()))
 
 
 def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
@@ -210,15 +212,16 @@ def _words(name: str) -> str:
     return name.replace("_", " ").lower()
 
 
-def _evidence_digest(dossier: Dossier, page_claims: str) -> str:
-    """SHA-256, in hex, of all that is known of one artifact."""
+def evidence_digest(dossier: Dossier, page_claims: Iterable[ClaimVerdict]) -> str:
+    """SHA-256, in hex, of all that is known of one artifact and of the page about the pair."""
+    dossier = _own(dossier)
     artifact, outcomes = dossier.artifact, dossier.outcomes
     return _digest(
         [
             artifact.id,
             artifact.digest,
-            page_claims,
-            [outcomes.matched, outcomes.succeeded],
+            _digest(_verdict(verdict) for verdict in page_claims),
+            [outcomes.reported, outcomes.succeeded, dossier.matched],
             sorted(item.digest for item in dossier.evidence),
             [_verdict(verdict) for verdict in dossier.verdicts],
         ]

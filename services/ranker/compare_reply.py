@@ -8,15 +8,14 @@ from __future__ import annotations
 from assay.ranker.v1 import ranker_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from services.ranker import rank_replies as scores
 from services.ranker import replies
 from services.ranker.cache import CacheInfo
 from services.ranker.compare import ComparedArtifact, Comparison
-from services.ranker.methodology.components import Component
 from services.ranker.methodology.reliability import PageReliability
-from services.ranker.methodology.score import Score
 from services.ranker.methodology.separation import Separation
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
 
 _EXCHANGED = {
@@ -41,9 +40,7 @@ def reply(comparison: Comparison) -> ranker_pb2.CompareResponse:
         overall=_separation(comparison.overall),
         summary=comparison.summary,
         page_claims=[replies.claim_verdict(one) for one in comparison.page_claims],
-        methodology=ranker_pb2.MethodologyRef(
-            version=comparison.methodology.version, digest=comparison.methodology.digest
-        ),
+        methodology=scores.methodology(comparison.methodology),
         as_of=comparison.as_of.isoformat(),
     )
 
@@ -80,34 +77,14 @@ def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
 def _side(value: ComparedArtifact) -> ranker_pb2.ComparedArtifact:
     return ranker_pb2.ComparedArtifact(
         artifact=replies.artifact(value.dossier.artifact),
-        score=_score(value.score),
+        score=scores.score(value.score),
         reliability=_reliability(value.reliability),
         claims=[replies.claim_verdict(one) for one in value.dossier.verdicts],
-    )
-
-
-def _score(value: Score) -> ranker_pb2.Score:
-    return ranker_pb2.Score(
-        low=value.low,
-        point=value.point,
-        high=value.high,
-        coverage=value.coverage,
-        components=[_component(one) for one in value.components],
-        methodology_digest=value.methodology_digest,
-        as_of=value.as_of.isoformat(),
-    )
-
-
-def _component(value: Component) -> ranker_pb2.Component:
-    return ranker_pb2.Component(
-        name=value.name,
-        weight=value.weight,
-        low=value.low,
-        point=value.point,
-        high=value.high,
-        coverage=value.coverage,
-        explanation=value.explanation,
-        evidence=value.evidence,
+        matches=ranker_pb2.MatchCounts(
+            matched=value.dossier.matched,
+            reported=value.dossier.outcomes.reported,
+            succeeded=value.dossier.outcomes.succeeded,
+        ),
     )
 
 

@@ -9,39 +9,45 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
-import structlog
 from assay.ranker.v1 import ranker_pb2 as pb
 
 from services.ranker import compare_reply
 from services.ranker.cache import Cache
-from services.ranker.compare import canonical, compare, key, parse_day
+from services.ranker.compare import (
+    PREFIX,
+    canonical,
+    compare,
+    evidence_digest,
+    key,
+    parse_day,
+)
+from services.ranker.dossiers import Dossiers
 from services.ranker.methodology.definition import Methodology
-from services.ranker.methodology.score import Dossier
-from services.ranker.model import Artifact, Claim, ClaimVerdict, Evidence, Page
 from services.ranker.registry import Registry
-from services.ranker.store import Refusal, Store
-from services.ranker.verdict import choose, judge
-
-_log = structlog.get_logger(__name__)
 
 
 class Comparisons:
-    """Compares registered artifacts by the evidence that is stored."""
+    """Compares registered artifacts by the evidence that is stored.
+
+    `computed` is called for every comparison that the cache did not have.
+    """
 
     def __init__(
         self,
         registry: Registry,
-        store: Store,
+        dossiers: Dossiers,
         cache: Cache[pb.CompareResponse],
         methodology: Methodology,
         *,
         today: Callable[[], date],
+        computed: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
-        self._store = store
+        self._dossiers = dossiers
         self._cache = cache
         self._methodology = methodology
         self._today = today
+        self._computed = computed
 
     async def compare(self, left: str, right: str, as_of: str) -> pb.CompareResponse:
         """Return the comparison in the caller's order.
@@ -50,13 +56,14 @@ class Comparisons:
         """
         artifacts = self._registry.artifact(left), self._registry.artifact(right)
         day = parse_day(as_of, self._today())
-        sides = await self._dossier(artifacts[0]), await self._dossier(artifacts[1])
+        sides = await self._dossiers.of(artifacts[0]), await self._dossiers.of(artifacts[1])
         page = self._registry.page_of(left, right)
-        page_claims = (await self._judged(page))[1] if page else ()
+        page_claims = (await self._dossiers.judged(page))[1] if page else ()
         pair = canonical(*sides, page_claims)
         first = replace(pair, swapped=False)
 
         async def compute() -> pb.CompareResponse:
+            self._computed()
             return compare_reply.reply(compare(first, self._methodology, day))
 
         found, info = await self._cache.get(key(pair, self._methodology, day), compute)
@@ -67,36 +74,18 @@ class Comparisons:
         reply.cache.CopyFrom(compare_reply.cache_info(info))
         return reply
 
-    async def _dossier(self, artifact: Artifact) -> Dossier:
-        evidence, verdicts = await self._judged(artifact)
-        return Dossier(artifact, evidence, verdicts)
+    async def invalidate(self, name: str) -> int:
+        """Let go of kept comparisons of an artifact as it is now, or of all when `name` is empty.
 
-    async def _judged(
-        self, subject: Artifact | Page
-    ) -> tuple[tuple[Evidence, ...], tuple[ClaimVerdict, ...]]:
-        """Return the evidence on a subject's claims, and their verdicts by it."""
-        evidence, refused = await self._store.about(claim.id for claim in subject.claims)
-        for refusal in refused:
-            _log.error("evidence refused", claim=refusal.claim, problem=refusal.problem)
-        verdicts = tuple(
-            _from_store(
-                claim,
-                [one for one in evidence if one.claim == claim.id],
-                [one for one in refused if one.claim == claim.id],
-            )
-            for claim in subject.claims
-        )
-        return evidence, verdicts
-
-
-def _from_store(claim: Claim, evidence: list[Evidence], refused: list[Refusal]) -> ClaimVerdict:
-    """The verdict that stored evidence allows; without any, why not and how to get some."""
-    unobserved = ""
-    if not evidence:
-        why = (
-            "what is stored of it is damaged and was refused; verify it again"
-            if refused
-            else "it has not been verified yet"
-        )
-        unobserved = f"{why}: assay claims {claim.artifact} --claim {claim.id}"
-    return judge(claim, choose(claim, evidence), unobserved=unobserved)
+        Raises `NotFound`, and `Unavailable` when evidence cannot be read or the cache does not
+        answer.
+        """
+        if not name:
+            return await self._cache.invalidate(PREFIX)
+        artifact = self._registry.artifact(name)
+        removed = 0
+        for page in (None, *(one for one in self._registry.pages if name in one.compares)):
+            page_claims = (await self._dossiers.judged(page))[1] if page else ()
+            digest = evidence_digest(await self._dossiers.of(artifact), page_claims)
+            removed += await self._cache.invalidate(PREFIX, digest)
+        return removed

@@ -39,6 +39,8 @@ class Observation:
     note: str = ""
     inputs: tuple[str, ...] = ()
     recipe: str = ""
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    breakdown_unit: str = ""
 
 
 def seal(
@@ -66,6 +68,8 @@ def seal(
         time=time.astimezone(UTC).replace(microsecond=0),
         note=observation.note,
         inputs=tuple(observation.inputs),
+        breakdown=dict(observation.breakdown),
+        breakdown_unit=observation.breakdown_unit,
     )
     return replace(evidence, digest=digest_of(canonical(evidence)))
 
@@ -110,6 +114,9 @@ def canonical(evidence: Evidence) -> bytes:
         "note": evidence.note,
         "inputs": list(evidence.inputs),
     }
+    if evidence.breakdown:  # only then, so that older evidence keeps its digest
+        document["breakdown"] = dict(evidence.breakdown)
+        document["breakdown_unit"] = evidence.breakdown_unit
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -155,7 +162,15 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         time=datetime.fromisoformat(str(document["time"])),
         note=str(document["note"]),
         inputs=_texts(document["inputs"]),
+        breakdown=_numbers(document.get("breakdown", {})),
+        breakdown_unit=str(document.get("breakdown_unit", "")),
     )
+
+
+def _numbers(value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no mapping")
+    return {str(name): float(number) for name, number in value.items()}
 
 
 def _texts(value: object) -> tuple[str, ...]:

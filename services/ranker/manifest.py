@@ -1,18 +1,19 @@
 """Reads a manifest: a mapping as YAML gives it becomes an `Artifact` or a `Page`.
 
-Pure. Every problem is a `ManifestError` that names the manifest, the field and what to write
-instead. Unknown fields are refused: a misspelt `tolerence` must not silently become exactness.
+Pure. Problems are a `ManifestError` that names each one's place and what to write instead. Unknown
+fields are refused: a misspelt `tolerence` must not silently become exactness.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import TypeVar
 
+from services.ranker.fields import Fields, ManifestError, gather
 from services.ranker.model import (
     Artifact,
     ArtifactType,
@@ -36,13 +37,12 @@ from services.ranker.model import (
 SCHEMA = 1
 _COMPONENTS = ("adoption", "quality", "ecosystem", "match_graph")
 _BOUNDS = ("equals", "range", "ratio", "text", "boolean")
+_CAPABILITY_LISTS = (
+    "intents", "best_for", "limitations", "requires", "inputs", "outputs", "categories", "tags",
+)  # fmt: skip
 _LEFT_OPEN = (Verdict.NOT_TESTABLE_HERE, Verdict.UNDERSPECIFIED)
 
 T = TypeVar("T")
-
-
-class ManifestError(ValueError):
-    """A manifest that cannot be used; the message says where, what and what to do."""
 
 
 def parse(document: object, name: str) -> Artifact | Page:
@@ -50,11 +50,16 @@ def parse(document: object, name: str) -> Artifact | Page:
 
     Raises `ManifestError`.
     """
-    fields = _Fields(document, name)
-    kind = fields.one_of("kind", ("artifact", "page"))
-    if fields.number("schema") != SCHEMA:
-        raise fields.error("schema", f"this ranker reads manifests of schema {SCHEMA}")
-    entry = _artifact(fields) if kind == "artifact" else _page(fields)
+    fields = Fields(document, name)
+    try:
+        kind = fields.one_of("kind", ("artifact", "page"))
+        if fields.number("schema") != SCHEMA:
+            raise fields.error("schema", f"this ranker reads manifests of schema {SCHEMA}")
+        entry = _artifact(fields) if kind == "artifact" else _page(fields)
+    except ManifestError as error:
+        raise gather(*fields.problems, error) from error
+    if fields.problems:
+        raise gather(*fields.problems)
     return replace(entry, digest=_digest(document))
 
 
@@ -64,10 +69,10 @@ def _digest(document: object) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _artifact(fields: _Fields) -> Artifact:
+def _artifact(fields: Fields) -> Artifact:
     fields.only(
         "kind", "schema", "id", "name", "type", "description", "license", "pricing", "released",
-        "published", "subject", "capabilities", "claims",
+        "published", "subject", "version", "capabilities", "claims",
     )  # fmt: skip
     identifier = fields.text("id")
     return Artifact(
@@ -83,10 +88,11 @@ def _artifact(fields: _Fields) -> Artifact:
         digest="",
         subject=fields.text("subject", ""),
         released=_day(fields, "released") if fields.has("released") else None,
+        version=_version(fields) if fields.has("version") else 1,
     )
 
 
-def _page(fields: _Fields) -> Page:
+def _page(fields: Fields) -> Page:
     fields.only("kind", "schema", "id", "name", "description", "compares", "printed", "claims")
     identifier = fields.text("id")
     printed = fields.nested("printed")
@@ -103,14 +109,21 @@ def _page(fields: _Fields) -> Page:
     )  # fmt: skip
 
 
-def _day(fields: _Fields, name: str) -> date:
+def _version(fields: Fields) -> int:
+    version = fields.number("version")
+    if version != int(version) or not 1 <= version < 1 << 31:
+        raise fields.error("version", "a version is a whole number from 1")
+    return int(version)
+
+
+def _day(fields: Fields, name: str) -> date:
     try:
         return date.fromisoformat(fields.text(name))
     except ValueError as error:
         raise fields.error(name, 'expected a day in quotes, like "2020-12-31"') from error
 
 
-def _license(fields: _Fields) -> License:
+def _license(fields: Fields) -> License:
     fields.only("id", "name", "url", "research_only")
     return License(
         id=fields.text("id"),
@@ -120,12 +133,17 @@ def _license(fields: _Fields) -> License:
     )
 
 
-def _capability(fields: _Fields) -> Capability:
-    fields.only("id", "name", "description")
-    return Capability(fields.text("id"), fields.text("name"), fields.text("description"))
+def _capability(fields: Fields) -> Capability:
+    fields.only("id", "name", "description", *_CAPABILITY_LISTS)
+    return Capability(
+        fields.text("id"),
+        fields.text("name"),
+        fields.text("description"),
+        **{name: fields.texts(name) for name in _CAPABILITY_LISTS},
+    )
 
 
-def _published(fields: _Fields) -> PublishedScore:
+def _published(fields: Fields) -> PublishedScore:
     fields.only("value", "source", "components")
     parts = fields.nested("components")
     parts.only(*_COMPONENTS)
@@ -136,7 +154,7 @@ def _published(fields: _Fields) -> PublishedScore:
     return PublishedScore(fields.number("value"), fields.text("source"), bits)
 
 
-def _claim(fields: _Fields, artifact: str) -> Claim:
+def _claim(fields: Fields, artifact: str) -> Claim:
     fields.only(
         "id", "statement", "aspect", "group", "bound", "method", "scope", "comparator",
         "contradicts", "undecidable", "needs", "cost",
@@ -165,12 +183,12 @@ def _claim(fields: _Fields, artifact: str) -> Claim:
     return claim
 
 
-def _undecidable(fields: _Fields) -> Undecidable:
+def _undecidable(fields: Fields) -> Undecidable:
     fields.only("verdict", "reason")
     return Undecidable(Verdict(fields.one_of("verdict", _LEFT_OPEN)), fields.text("reason"))
 
 
-def _cost(fields: _Fields) -> Cost:
+def _cost(fields: Fields) -> Cost:
     fields.only("quick", "full")
     cost = Cost(fields.number("quick"), fields.number("full"))
     if not 0 <= cost.quick <= cost.full:
@@ -178,7 +196,7 @@ def _cost(fields: _Fields) -> Cost:
     return cost
 
 
-def _bound(fields: _Fields) -> Bound:
+def _bound(fields: Fields) -> Bound:
     fields.only(*_BOUNDS, "unit")
     given = [kind for kind in _BOUNDS if fields.has(kind)]
     if len(given) != 1:
@@ -194,7 +212,7 @@ def _bound(fields: _Fields) -> Bound:
     return _equals(fields.nested(kind), unit) if kind == "equals" else _range(fields, kind, unit)
 
 
-def _equals(fields: _Fields, unit: str) -> Equals:
+def _equals(fields: Fields, unit: str) -> Equals:
     fields.only("value", "tolerance")
     tolerance = fields.number("tolerance")
     if tolerance < 0:
@@ -202,7 +220,7 @@ def _equals(fields: _Fields, unit: str) -> Equals:
     return Equals(fields.number("value"), tolerance, unit)
 
 
-def _range(outer: _Fields, kind: str, unit: str) -> Range | Ratio:
+def _range(outer: Fields, kind: str, unit: str) -> Range | Ratio:
     fields = outer.nested(kind)
     fields.only("low", "high")
     low = fields.number("low") if fields.has("low") else None
@@ -214,103 +232,20 @@ def _range(outer: _Fields, kind: str, unit: str) -> Range | Ratio:
     return Range(low, high, unit) if kind == "range" else Ratio(low, high, unit)
 
 
-def _unique(fields: _Fields, name: str, parse_one: Callable[[_Fields], T]) -> tuple[T, ...]:
-    """Parse a list of mappings that each have an `id`; an id that comes twice is refused."""
+def _unique(fields: Fields, name: str, parse_one: Callable[[Fields], T]) -> tuple[T, ...]:
+    """Parse a list of mappings that each have an `id`; an id that comes twice is refused.
+
+    What is wrong with one item is noted, and the next is read, so that all is told at once.
+    """
     seen: set[str] = set()
     items = []
     for nested in fields.list_of(name):
-        identifier = nested.text("id")
-        if identifier in seen:
-            raise nested.error("id", f"{identifier!r} is there twice; ids are unique")
-        seen.add(identifier)
-        items.append(parse_one(nested.named(identifier)))
+        try:
+            identifier = nested.text("id")
+            if identifier in seen:
+                raise nested.error("id", f"{identifier!r} is there twice; ids are unique")
+            seen.add(identifier)
+            items.append(parse_one(nested.named(identifier)))
+        except ManifestError as error:
+            fields.problems.append(error)
     return tuple(items)
-
-
-class _Fields:
-    """Typed access to one mapping of a manifest, with errors that say where in it."""
-
-    def __init__(self, document: object, where: str) -> None:
-        if not isinstance(document, Mapping):
-            raise ManifestError(f"{where}: expected a mapping, got {_describe(document)}")
-        for key in document:
-            if not isinstance(key, str):
-                raise ManifestError(f"{where}: the key {key!r} is no text; put it in quotes")
-        self._document: Mapping[str, object] = document
-        self._where = where
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._document)
-
-    def named(self, name: str) -> _Fields:
-        """The same mapping, named in messages by its id instead of its place in a list."""
-        return _Fields(self._document, self._where.rsplit("[", 1)[0] + f"[{name}]")
-
-    def error(self, name: str, problem: str) -> ManifestError:
-        return ManifestError(f"{self._where}.{name}: {problem}")
-
-    def only(self, *known: str) -> None:
-        """Refuse fields that are not in `known`."""
-        for name in self._document:
-            if name not in known:
-                raise self.error(name, f"unknown field; known: {', '.join(known)}")
-
-    def has(self, name: str) -> bool:
-        return name in self._document
-
-    def _get(self, name: str) -> object:
-        if name not in self._document:
-            raise self.error(name, "missing; it is required")
-        return self._document[name]
-
-    def text(self, name: str, default: str | None = None) -> str:
-        if default is not None and name not in self._document:
-            return default
-        value = self._get(name)
-        if not isinstance(value, str) or not value.strip():
-            raise self.error(name, f"expected a text that is not empty, got {_describe(value)}")
-        return value.strip()
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        value = self._document.get(name, [])
-        if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
-            raise self.error(name, f"expected a list of texts, got {_describe(value)}")
-        return tuple(value)
-
-    def number(self, name: str) -> float:
-        value = self._get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(name, f"expected a number, got {_describe(value)}")
-        if not -1e300 < value < 1e300:
-            raise self.error(name, f"expected a finite number, got {value}")
-        return value
-
-    def truth(self, name: str, *, default: bool | None = None) -> bool:
-        if default is not None and name not in self._document:
-            return default
-        value = self._get(name)
-        if not isinstance(value, bool):
-            raise self.error(name, f"expected true or false, got {_describe(value)}")
-        return value
-
-    def one_of(self, name: str, known: Iterable[str]) -> str:
-        value = self._get(name)
-        names = [str(one) for one in known]
-        if value not in names:
-            raise self.error(name, f"{value!r} is not one of {', '.join(names)}")
-        return str(value)
-
-    def nested(self, name: str) -> _Fields:
-        return _Fields(self._get(name), f"{self._where}.{name}")
-
-    def list_of(self, name: str) -> list[_Fields]:
-        value = self._get(name)
-        if not isinstance(value, list):
-            raise self.error(name, f"expected a list, got {_describe(value)}")
-        return [_Fields(one, f"{self._where}.{name}[{place}]") for place, one in enumerate(value)]
-
-
-def _describe(value: object) -> str:
-    """A value for a message, cut short."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

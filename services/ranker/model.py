@@ -145,11 +145,23 @@ class License:
 
 @dataclass(frozen=True)
 class Capability:
-    """Something that an artifact can do."""
+    """Something that an artifact can do. Capabilities of one id are one, whichever artifact has it.
+
+    `intents` are wishes that it serves, in words; `best_for`, `limitations` and `requires` its
+    conditions; `inputs` and `outputs` kinds of data. Search reads all of them.
+    """
 
     id: str
     name: str
     description: str
+    intents: tuple[str, ...] = ()
+    best_for: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,7 +222,8 @@ class PublishedScore:
 class Artifact:
     """A thing that pages make claims about. `digest` is "sha256:<hex>" of its manifest.
 
-    `released` is the day of its first publication; None when it is not known.
+    `released` is the day of its first publication; None when it is not known. `version` counts the
+    manifests that were written for it.
     """
 
     id: str
@@ -225,6 +238,7 @@ class Artifact:
     digest: str
     subject: str = ""
     released: date | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -249,7 +263,8 @@ class Evidence:
 
     `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
     load, time), empty where nothing was run. `sources` are citations, `inputs` the digests of what
-    it was computed from, `command` repeats it.
+    it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
+    parts.
     """
 
     digest: str
@@ -267,6 +282,8 @@ class Evidence:
     time: datetime
     note: str
     inputs: tuple[str, ...]
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    breakdown_unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,24 +14,45 @@ from pathlib import Path
 import yaml
 
 from services.errors import NotFound
-from services.ranker.manifest import ManifestError, parse
+from services.ranker.fields import ManifestError, gather
+from services.ranker.manifest import parse
 from services.ranker.model import Artifact, Claim, Page
 
 
 class Registry:
-    """Artifacts, pages and claims by id. Immutable."""
+    """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
 
     def __init__(self, entries: Iterable[Artifact | Page], methods: Iterable[str]) -> None:
         """Raise `ManifestError` when the manifests do not fit together.
 
         `methods` are the "name@version" of the methods that exist.
         """
-        entries = _with_mutual_contradictions(tuple(entries))
+        self._methods = frozenset(methods)
+        self._load(tuple(entries))
+
+    def register(self, artifact: Artifact) -> None:
+        """Add an artifact, or put a new version in its place.
+
+        Raises `ManifestError`, and changes nothing, when it does not fit with the others.
+        """
+        self.accepts(artifact)
+        self._load((*self._without(artifact.id), artifact))
+
+    def accepts(self, artifact: Artifact) -> None:
+        """Raise `ManifestError` when an artifact does not fit with the others."""
+        Registry([*self._without(artifact.id), artifact], self._methods)
+
+    def _without(self, name: str) -> tuple[Artifact | Page, ...]:
+        return tuple(entry for entry in self._entries if entry.id != name)
+
+    def _load(self, given: tuple[Artifact | Page, ...]) -> None:
+        entries = _with_mutual_contradictions(given)
         _check_ids(entries)
+        self._entries = given
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
         self._claims = {claim.id: claim for entry in entries for claim in entry.claims}
-        self._check_claims(frozenset(methods))
+        self._check_claims(self._methods)
         self._check_pages()
 
     @property
@@ -75,26 +96,27 @@ class Registry:
         return next((page for page in self.pages if artifact in page.compares), None)
 
     def _check_claims(self, methods: frozenset[str]) -> None:
+        problems = []
         for claim in self._claims.values():
             where = f"{claim.artifact}.claims[{claim.id}]"
             if claim.method and claim.method not in methods:
-                raise ManifestError(
-                    f"{where}.method: no method {claim.method!r}; known: "
-                    f"{', '.join(sorted(methods))}"
-                )
+                known = ", ".join(sorted(methods))
+                problem = f"no method {claim.method!r}; known: {known}"
+                problems.append(ManifestError((f"{where}.method", problem)))
             for other in claim.contradicts:
                 if other == claim.id or other not in self._claims:
-                    raise ManifestError(
-                        f"{where}.contradicts: {other!r} is not the id of another claim"
-                    )
+                    problem = f"{other!r} is not the id of another claim"
+                    problems.append(ManifestError((f"{where}.contradicts", problem)))
+        if problems:
+            raise gather(*problems)
 
     def _check_pages(self) -> None:
         for page in self._pages.values():
             for name in (*page.compares, *page.printed):
                 if name not in self._artifacts:
+                    known = ", ".join(sorted(self._artifacts))
                     raise ManifestError(
-                        f"{page.id}.compares: no artifact {name!r}; known: "
-                        f"{', '.join(sorted(self._artifacts))}"
+                        (f"{page.id}.compares", f"no artifact {name!r}; known: {known}")
                     )
 
 
@@ -103,14 +125,15 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
     claims: dict[str, str] = {}
     for entry in entries:
         if entry.id in owners:
-            raise ManifestError(f"{entry.id}: two manifests have this id; ids are unique")
+            raise ManifestError((entry.id, "two manifests have this id; ids are unique"))
         owners[entry.id] = entry.id
         for claim in entry.claims:
             if claim.id in claims:
-                raise ManifestError(
-                    f"{entry.id}.claims[{claim.id}]: {claims[claim.id]} has a claim of this id "
-                    "too; claim ids are unique over all manifests"
+                problem = (
+                    f"{claims[claim.id]} has a claim of this id too; claim ids are unique over all "
+                    "manifests"
                 )
+                raise ManifestError((f"{entry.id}.claims[{claim.id}]", problem))
             claims[claim.id] = entry.id
 
 
@@ -166,7 +189,7 @@ def parse_text(text: bytes, name: str) -> Artifact | Page:
         document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
-        raise ManifestError(f"{name}: not YAML: {problem}") from error
+        raise ManifestError((name, f"not YAML: {problem}")) from error
     return parse(document, name)
 
 

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ranker import model
 from services.ranker.methodology import published as formula
+from services.ranker.probes import Budget
 
 
 def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
@@ -27,10 +28,7 @@ def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
             research_only=value.license.research_only,
         ),
         pricing=value.pricing,
-        capabilities=[
-            ranker_pb2.Capability(id=one.id, name=one.name, description=one.description)
-            for one in value.capabilities
-        ],
+        capabilities=[capability(value.id, one) for one in value.capabilities],
         claims=[claim(one) for one in value.claims],
         digest=value.digest,
     )
@@ -39,9 +37,32 @@ def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
     return message
 
 
+def capability(artifact_id: str, value: model.Capability) -> ranker_pb2.Capability:
+    """Return a capability of an artifact."""
+    return ranker_pb2.Capability(
+        id=value.id,
+        name=value.name,
+        description=value.description,
+        intents=value.intents,
+        best_for=value.best_for,
+        limitations=value.limitations,
+        requires=value.requires,
+        inputs=value.inputs,
+        outputs=value.outputs,
+        categories=value.categories,
+        tags=value.tags,
+        uri=f"capability://{artifact_id}/{value.id}",
+    )
+
+
 def artifact_type(value: model.ArtifactType) -> ranker_pb2.ArtifactType.ValueType:
     """Return the type of an artifact."""
     return ranker_pb2.ArtifactType.Value(f"ARTIFACT_TYPE_{value.value}")
+
+
+def budget(value: Budget) -> ranker_pb2.Budget.ValueType:
+    """Return a budget."""
+    return ranker_pb2.Budget.Value(f"BUDGET_{value.name}")
 
 
 def _published(value: model.PublishedScore) -> ranker_pb2.PublishedScore:
@@ -107,6 +128,8 @@ def evidence(value: model.Evidence) -> ranker_pb2.Evidence:
         time=_timestamp(value.time),
         note=value.note,
         inputs=value.inputs,
+        breakdown=value.breakdown,
+        breakdown_unit=value.breakdown_unit,
     )
     if value.value is not None:
         message.value.CopyFrom(_value(value.value))

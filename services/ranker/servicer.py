@@ -9,22 +9,15 @@ import grpc
 from assay.ranker.v1 import ranker_pb2 as pb
 from assay.ranker.v1 import ranker_pb2_grpc as pb_grpc
 
-from services.errors import InvalidArgument, Unavailable
-from services.ranker import replies, verify_reply
+from services.errors import Unavailable
+from services.ranker import replies, requests, verify_reply
 from services.ranker.comparisons import Comparisons
 from services.ranker.model import Artifact
-from services.ranker.probes import Budget
 from services.ranker.registry import Registry
 from services.ranker.verify import Verifier
 from services.rpc.pagination import page
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-_BUDGETS = {
-    pb.BUDGET_UNSPECIFIED: Budget.QUICK,
-    pb.BUDGET_QUICK: Budget.QUICK,
-    pb.BUDGET_FULL: Budget.FULL,
-}
 
 
 class RankerService(pb_grpc.RankerServiceServicer):
@@ -63,7 +56,7 @@ class RankerService(pb_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.GetArtifactResponse:
         """See `ranker.proto`."""
-        name = _required("artifact", request.artifact)
+        name = requests.required("artifact", request.artifact)
         return pb.GetArtifactResponse(artifact=replies.artifact(self._registry.artifact(name)))
 
     async def VerifyClaims(  # type: ignore[override]  # noqa: N802
@@ -72,10 +65,9 @@ class RankerService(pb_grpc.RankerServiceServicer):
         """See `ranker.proto`."""
         if self._verifier is None:
             raise Unavailable("the ranker is still starting")
-        if request.budget not in _BUDGETS:
-            raise InvalidArgument("budget", f"{request.budget} is not one of the contract's")
-        name = _required("artifact", request.artifact)
-        updates = self._verifier.verify(name, request.claims, _BUDGETS[request.budget])
+        budget = requests.parse_budget(request.budget)
+        name = requests.required("artifact", request.artifact)
+        updates = self._verifier.verify(name, request.claims, budget)
         async with aclosing(updates):
             async for update in updates:
                 await context.write(verify_reply.reply(update))
@@ -89,7 +81,9 @@ class RankerService(pb_grpc.RankerServiceServicer):
         if self._comparisons is None:
             raise Unavailable("the ranker is still starting")
         return await self._comparisons.compare(
-            _required("left", request.left), _required("right", request.right), request.as_of
+            requests.required("left", request.left),
+            requests.required("right", request.right),
+            request.as_of,
         )
 
 
@@ -100,9 +94,3 @@ def _summary(artifact: Artifact) -> pb.ArtifactSummary:
         type=replies.artifact_type(artifact.type),
         claim_count=len(artifact.claims),
     )
-
-
-def _required(field: str, value: str) -> str:
-    if not value:
-        raise InvalidArgument(field, "is empty; give an artifact's registered id")
-    return value

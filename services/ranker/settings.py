@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from services.ranker.redis_store import RedisOptions
 from services.rpc.settings import ServerSettings, port_field
 
 _HOME = Path("~/.local/share/assay")
@@ -45,11 +46,50 @@ class RankerSettings(ServerSettings):
         validation_alias="REDIS_URL",
         description="Redis that comparisons are cached in. Default: the process itself, bounded.",
     )
+    redis_sentinels: list[str] = Field(
+        default=[],
+        description="JSON list of Sentinels, host:port, that know which Redis is the master.",
+    )
+    redis_service: str = Field(
+        default="mymaster", description="Name of the master that the Sentinels watch."
+    )
+    redis_username: str = Field(default="", description="ACL user of Redis.")
+    redis_password: SecretStr | None = Field(
+        default=None, description="Password of that user; never logged."
+    )
+    redis_tls_ca: Path | None = Field(
+        default=None, description="PEM authorities that Redis is trusted by, with rediss://."
+    )
+    redis_tls_cert: Path | None = Field(
+        default=None, description="PEM certificate that is shown to Redis."
+    )
+    redis_tls_key: Path | None = Field(
+        default=None, description="PEM private key of that certificate."
+    )
+    lock_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        description="How long to wait for the database: at the start for another ranker to end.",
+    )
     home: Path = Field(
         default=_HOME,
         validation_alias="ASSAY_HOME",
         description="Folder for what is built and cached.",
     )
+
+    @property
+    def redis(self) -> RedisOptions:
+        """Where comparisons are cached; an empty URL and no Sentinels mean this process."""
+        return RedisOptions(
+            url=self.redis_url,
+            sentinels=tuple(self.redis_sentinels),
+            service=self.redis_service,
+            username=self.redis_username,
+            password=self.redis_password.get_secret_value() if self.redis_password else "",
+            tls_ca=self.redis_tls_ca,
+            tls_cert=self.redis_tls_cert,
+            tls_key=self.redis_tls_key,
+        )
 
     @property
     def database_file(self) -> Path:

@@ -79,18 +79,26 @@ class Verifier:
         self._busy = asyncio.Lock()
         self._seconds = 0.0
 
+    def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> Plan:
+        """What a verification would do and cost; nothing is done.
+
+        Raises `NotFound` and `InvalidArgument`.
+        """
+        chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
+        return Plan(tuple(claim.id for claim in chosen), estimate(chosen, budget))
+
     async def verify(
-        self, subject: str, claims: Iterable[str], budget: Budget
+        self, subject: str, claims: Iterable[str], budget: Budget, *, wait: bool = False
     ) -> AsyncGenerator[Update, None]:
         """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
 
         Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
-        cannot be kept is given all the same, and says so. Raises `NotFound`, `InvalidArgument` and
-        `Overloaded`, before anything is measured.
+        cannot be kept is given all the same, and says so. Raises `NotFound`, `InvalidArgument` and,
+        unless it may `wait` for its turn, `Overloaded`, before anything is measured.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = estimate(chosen, budget)
-        if self._busy.locked():
+        if self._busy.locked() and not wait:
             raise Overloaded(
                 "another verification is running, and two would disturb each other's timings",
                 max(1.0, self._seconds),

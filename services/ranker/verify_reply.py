@@ -12,13 +12,21 @@ from services.ranker.verify import Plan, Progress, Update
 def reply(update: Update) -> ranker_pb2.VerifyClaimsResponse:
     """Return one message of the stream."""
     if isinstance(update, Plan):
-        time = Duration()
-        time.FromNanoseconds(round(update.seconds * 1e9))
-        plan = ranker_pb2.VerificationPlan(claims=update.claims, estimated_time=time)
-        return ranker_pb2.VerifyClaimsResponse(plan=plan)
+        return ranker_pb2.VerifyClaimsResponse(plan=plan(update))
     if isinstance(update, Progress):
-        progress = ranker_pb2.VerificationProgress(
-            claim=update.claim, step=update.step, done=update.done, total=update.total
-        )
-        return ranker_pb2.VerifyClaimsResponse(progress=progress)
+        return ranker_pb2.VerifyClaimsResponse(progress=progress(update))
     return ranker_pb2.VerifyClaimsResponse(verdict=replies.claim_verdict(update))
+
+
+def plan(value: Plan) -> ranker_pb2.VerificationPlan:
+    """Return a plan with its cost."""
+    time = Duration()
+    time.FromNanoseconds(round(value.seconds * 1e9))
+    return ranker_pb2.VerificationPlan(claims=value.claims, estimated_time=time)
+
+
+def progress(value: Progress) -> ranker_pb2.VerificationProgress:
+    """Return which claim is being observed."""
+    return ranker_pb2.VerificationProgress(
+        claim=value.claim, step=value.step, done=value.done, total=value.total
+    )

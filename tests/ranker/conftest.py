@@ -18,7 +18,7 @@ from assay.segment.v1 import segment_pb2_grpc
 
 from services.ranker.__main__ import build_service
 from services.ranker.settings import RankerSettings
-from services.rpc.server import build_server
+from services.rpc.server import Server, build_server
 from tests.ranker.servers_fake import CorpusServer, SegmentServer
 
 
@@ -32,9 +32,21 @@ class Ranker:
     corpus_addr: str
     folder: Path
     opened: AsyncExitStack
+    server: Server | None = None
 
     async def start(self, **settings: Any) -> ranker_pb2_grpc.RankerServiceAsyncStub:
-        """Start a ranker with its database in `folder`, and return its stub."""
+        """Start a ranker as `connect` does, and return its stub."""
+        return ranker_pb2_grpc.RankerServiceStub(await self.connect(**settings))
+
+    async def stop(self) -> None:
+        """Stop the one that runs: the database is one ranker's at a time."""
+        if self.server is not None:
+            await self.server.stop()
+            self.server = None
+
+    async def connect(self, **settings: Any) -> grpc.aio.Channel:
+        """Start a ranker with its database in `folder`, in place of the one that runs."""
+        await self.stop()
         chosen = RankerSettings(
             **{
                 "port": 0,
@@ -47,11 +59,9 @@ class Ranker:
                 **settings,
             }
         )
-        server = build_server(chosen, build_service(chosen))
-        await server.start()
-        self.opened.push_async_callback(server.stop)
-        channel = await self.opened.enter_async_context(connect(f"127.0.0.1:{server.port}"))
-        return ranker_pb2_grpc.RankerServiceStub(channel)
+        self.server = build_server(chosen, build_service(chosen))
+        await self.server.start()
+        return await self.opened.enter_async_context(connect(f"127.0.0.1:{self.server.port}"))
 
 
 @pytest.fixture
@@ -76,4 +86,6 @@ async def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await server.start()
     async with AsyncExitStack() as opened:
         opened.push_async_callback(server.stop, None)
-        yield Ranker(segment, corpus, address, address, tmp_path, opened)
+        rankers = Ranker(segment, corpus, address, address, tmp_path, opened)
+        opened.push_async_callback(rankers.stop)
+        yield rankers

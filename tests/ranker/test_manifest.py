@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.manifest import ManifestError, parse
+from services.ranker.fields import ManifestError
+from services.ranker.manifest import parse
 from services.ranker.model import Artifact, Equals, Page, Range, Ratio, Text, Verdict
 from services.ranker.registry import parse_text
 

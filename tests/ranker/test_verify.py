@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker import facts, methods
+from services.ranker.database import Database
 from services.ranker.methods.registration import Measurement
 from services.ranker.model import Basis, ClaimVerdict, SubjectRelation, Verdict
 from services.ranker.probes import Budget
@@ -39,10 +40,10 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "evidence.sqlite")
-    await opened.open()
-    yield opened
-    await opened.close()
+    database = Database(tmp_path / "evidence.sqlite")
+    await database.open()
+    yield Store(database)
+    await database.close()
 
 
 def verifier(
@@ -85,7 +86,8 @@ async def test_the_plan_comes_first_then_a_claim_at_a_time(store: Store) -> None
 async def test_every_claim_of_the_page_gets_a_verdict(store: Store) -> None:
     asked = verifier(store)
     found: dict[str, ClaimVerdict] = {}
-    for subject in (B4, PILE, "page"):
+    subjects = [one.id for one in REGISTRY.artifacts] + [one.id for one in REGISTRY.pages]
+    for subject in subjects:
         found |= await verdicts(asked, subject)
     assert set(found) == set(REGISTRY.claims)
     decided = {name for name, one in found.items() if one.verdict in ("CONFIRMED", "REFUTED")}
@@ -297,8 +299,9 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
 
 async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "evidence.sqlite"
-    store = Store(path, locked_seconds=0)
-    await store.open()
+    database = Database(path, locked_seconds=0)
+    await database.open()
+    store = Store(database)
     with closing(sqlite3.connect(path, isolation_level=None)) as other, capture_logs() as logs:
         other.execute("BEGIN IMMEDIATE")
         found = await verdicts(verifier(store), PILE, "P1.2", "P4.1", "P2.2")
@@ -308,4 +311,4 @@ async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path:
         assert "(not kept: the evidence database cannot be written" in one.reason
     assert [one["event"] for one in logs] == ["evidence not kept"]
     assert await store.about(found) == ((), ())
-    await store.close()
+    await database.close()

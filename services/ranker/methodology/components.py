@@ -42,14 +42,14 @@ class Component:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How often the artifact was matched to a wish, and how often that went well."""
+    """How many matches with a wish were reported to have ended, and how many of them well."""
 
-    matched: int = 0
+    reported: int = 0
     succeeded: int = 0
 
 
 NO_OUTCOMES = Outcomes()
-"""What an artifact has before anyone was matched with it."""
+"""What an artifact has before anyone reported how a match with it ended."""
 
 
 def measured(
@@ -89,20 +89,20 @@ def match_graph(weight: float, outcomes: Outcomes, methodology: Methodology) -> 
 
     Coverage is the share of the posterior that is outcomes and not prior: 0 with none recorded.
     """
-    matched, succeeded = outcomes.matched, outcomes.succeeded
-    if matched == 0:
-        return _unknown("match_graph", weight, "no match was recorded", "outcomes of matches")
+    reported, succeeded = outcomes.reported, outcomes.succeeded
+    if reported == 0:
+        return _unknown("match_graph", weight, "no outcome was reported", "outcomes of matches")
     prior = methodology.prior
-    interval = beta.interval(succeeded, matched - succeeded, prior, methodology.level)
-    point = beta.mean(succeeded, matched - succeeded, prior)
+    interval = beta.interval(succeeded, reported - succeeded, prior, methodology.level)
+    point = beta.mean(succeeded, reported - succeeded, prior)
     return Component(
         name="match_graph",
         weight=weight,
         low=min(interval.low, point),
         point=point,
         high=max(interval.high, point),
-        coverage=_unit(matched / (matched + prior.alpha + prior.beta)),
-        explanation=f"{succeeded} of {matched} recorded matches went well",
+        coverage=_unit(reported / (reported + prior.alpha + prior.beta)),
+        explanation=f"{succeeded} of {reported} reported matches went well",
     )
 
 

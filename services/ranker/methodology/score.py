@@ -39,13 +39,15 @@ class Score:
 class Dossier:
     """All that is known of one artifact: what was observed, what became of its claims, its matches.
 
-    Evidence on claims of other artifacts is ignored.
+    Evidence on claims of other artifacts is ignored. `matched` counts every match, with a reported
+    end or without; it is shown and enters no score.
     """
 
     artifact: Artifact
     evidence: tuple[Evidence, ...]
     verdicts: tuple[ClaimVerdict, ...]
     outcomes: Outcomes = NO_OUTCOMES
+    matched: int = 0
 
 
 def score(dossier: Dossier, methodology: Methodology, as_of: date, hardware: str) -> Score:

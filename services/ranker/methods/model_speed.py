@@ -104,6 +104,27 @@ def _note(model: ServedModel, figures: SpeedFigures) -> str:
     return text
 
 
+@method(1, Measurement.OFFLINE)
+async def batch_rate(claim: Claim, probes: Probes) -> Observation:
+    """Pictures a second in the largest batch that is timed on such hardware."""
+    model, relation = await _subject(claim, probes)
+    size = (_BATCHES if _on_accelerator(model) else _BATCHES_ON_CPU)[-1]
+    figures = await probes.speed(model, _offline(size, probes.budget))
+    interval = _rate(figures, LEVEL)
+    rate = size / fmean(median(process) for process in figures.seconds if process)
+    return Observation(
+        value=Value(min(max(rate, interval.low), interval.high), "pictures/s"),
+        relation=relation,
+        basis=Basis.MEASURED,
+        subject_digest=model.digest,
+        interval=interval,
+        n=sum(len(process) for process in figures.seconds),
+        environment=figures.environment,
+        note=f"In batches of {size}. {_note(model, figures)}",
+        recipe=recipe(model, relation),
+    )
+
+
 @method(2, Measurement.OFFLINE)
 async def batch_speedup(claim: Claim, probes: Probes) -> Observation:
     """How many of the claim's three parts hold for pictures a second in batches.

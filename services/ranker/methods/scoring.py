@@ -34,6 +34,8 @@ async def bits_per_byte_defined(claim: Claim, probes: Probes) -> Observation:
         environment=figures.environment,
         sources=published.sources if published else (),
         inputs=(figures.model_digest,),
+        breakdown={name: one.bits_per_byte for name, one in sorted(scored.items())},
+        breakdown_unit="bits per byte",
         note=(
             "Less is better by construction, for it is the length of the text as the model would "
             "encode it; that it is defined over all subsets is cited. Computed here on "

@@ -219,6 +219,8 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     """It was not, and is now."""
     CACHE_STATUS_BYPASS: _CacheStatus.ValueType  # 3
     """The cache could not be asked; the reply was computed."""
+    CACHE_STATUS_STALE: _CacheStatus.ValueType  # 4
+    """The reply was in the cache and past its time; it is being computed anew for the next caller."""
 
 class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
     """What the cache did."""
@@ -231,6 +233,8 @@ CACHE_STATUS_MISS: CacheStatus.ValueType  # 2
 """It was not, and is now."""
 CACHE_STATUS_BYPASS: CacheStatus.ValueType  # 3
 """The cache could not be asked; the reply was computed."""
+CACHE_STATUS_STALE: CacheStatus.ValueType  # 4
+"""The reply was in the cache and past its time; it is being computed anew for the next caller."""
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 
 @_typing.final
@@ -308,22 +312,74 @@ class Capability(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    INTENTS_FIELD_NUMBER: _builtins.int
+    BEST_FOR_FIELD_NUMBER: _builtins.int
+    LIMITATIONS_FIELD_NUMBER: _builtins.int
+    REQUIRES_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id, unique in the artifact."""
+    """Id, unique in the artifact. Capabilities of one id are one, whichever artifact has it."""
     name: _builtins.str
     """Name to show."""
     description: _builtins.str
     """What it does."""
+    uri: _builtins.str
+    """"capability://ARTIFACT/ID"."""
+    @_builtins.property
+    def intents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Wishes that it serves, in words."""
+
+    @_builtins.property
+    def best_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it is best for."""
+
+    @_builtins.property
+    def limitations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it does not do."""
+
+    @_builtins.property
+    def requires(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it needs."""
+
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of data that it takes: "image", "text"."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of data that it gives."""
+
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that it belongs to."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further words that it is found by."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
+        intents: _abc.Iterable[_builtins.str] | None = ...,
+        best_for: _abc.Iterable[_builtins.str] | None = ...,
+        limitations: _abc.Iterable[_builtins.str] | None = ...,
+        requires: _abc.Iterable[_builtins.str] | None = ...,
+        inputs: _abc.Iterable[_builtins.str] | None = ...,
+        outputs: _abc.Iterable[_builtins.str] | None = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_for", b"best_for", "categories", b"categories", "description", b"description", "id", b"id", "inputs", b"inputs", "intents", b"intents", "limitations", b"limitations", "name", b"name", "outputs", b"outputs", "requires", b"requires", "tags", b"tags", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,6 +558,26 @@ class Evidence(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class BreakdownEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DIGEST_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
     SUBJECT_DIGEST_FIELD_NUMBER: _builtins.int
@@ -517,6 +593,8 @@ class Evidence(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
+    BREAKDOWN_FIELD_NUMBER: _builtins.int
+    BREAKDOWN_UNIT_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """"sha256:<hex>" of everything below."""
     claim: _builtins.str
@@ -535,6 +613,8 @@ class Evidence(_message.Message):
     """Command that repeats it."""
     note: _builtins.str
     """What a reader should know of it: noise, sample, caveats."""
+    breakdown_unit: _builtins.str
+    """Unit of the parts; empty when there are none."""
     @_builtins.property
     def value(self) -> Global___Value:
         """The value. Absent when the method could say nothing."""
@@ -559,6 +639,10 @@ class Evidence(_message.Message):
     def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Digests of the further inputs that it was computed from."""
 
+    @_builtins.property
+    def breakdown(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The value by part, in `breakdown_unit`: bits per byte by subset. Empty when it has no parts."""
+
     def __init__(
         self,
         *,
@@ -577,10 +661,12 @@ class Evidence(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         note: _builtins.str = ...,
         inputs: _abc.Iterable[_builtins.str] | None = ...,
+        breakdown: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        breakdown_unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "interval", b"interval", "time", b"time", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "claim", b"claim", "command", b"command", "digest", b"digest", "environment", b"environment", "inputs", b"inputs", "interval", b"interval", "method", b"method", "n", b"n", "note", b"note", "relation", b"relation", "sources", b"sources", "subject_digest", b"subject_digest", "time", b"time", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "breakdown", b"breakdown", "breakdown_unit", b"breakdown_unit", "claim", b"claim", "command", b"command", "digest", b"digest", "environment", b"environment", "inputs", b"inputs", "interval", b"interval", "method", b"method", "n", b"n", "note", b"note", "relation", b"relation", "sources", b"sources", "subject_digest", b"subject_digest", "time", b"time", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1044,6 +1130,7 @@ class ComparedArtifact(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     RELIABILITY_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def artifact(self) -> Global___Artifact:
         """The artifact."""
@@ -1060,6 +1147,10 @@ class ComparedArtifact(_message.Message):
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimVerdict]:
         """Its claims with their verdicts."""
 
+    @_builtins.property
+    def matches(self) -> Global___MatchCounts:
+        """How often it was matched with a wish."""
+
     def __init__(
         self,
         *,
@@ -1067,14 +1158,47 @@ class ComparedArtifact(_message.Message):
         score: Global___Score | None = ...,
         reliability: Global___PageReliability | None = ...,
         claims: _abc.Iterable[Global___ClaimVerdict] | None = ...,
+        matches: Global___MatchCounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "reliability", b"reliability", "score", b"score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "matches", b"matches", "reliability", b"reliability", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "claims", b"claims", "reliability", b"reliability", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "claims", b"claims", "matches", b"matches", "reliability", b"reliability", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComparedArtifact: _TypeAlias = ComparedArtifact  # noqa: Y015
+
+@_typing.final
+class MatchCounts(_message.Message):
+    """How often an artifact, or one of its capabilities, was matched with a wish. Counted, never
+    estimated: each recorded match counts once, however often it was sent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHED_FIELD_NUMBER: _builtins.int
+    REPORTED_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    matched: _builtins.int
+    """Matches that were recorded."""
+    reported: _builtins.int
+    """Of these, matches whose outcome was reported."""
+    succeeded: _builtins.int
+    """Of these, matches that were reported to have gone well."""
+    def __init__(
+        self,
+        *,
+        matched: _builtins.int = ...,
+        reported: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "reported", b"reported", "succeeded", b"succeeded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchCounts: _TypeAlias = MatchCounts  # noqa: Y015
 
 @_typing.final
 class Score(_message.Message):
@@ -1356,7 +1480,7 @@ class CacheInfo(_message.Message):
     """What it did."""
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
-        """How old the reply is. Zero for a miss."""
+        """How old the reply is. Zero unless it was kept."""
 
     def __init__(
         self,

@@ -1,0 +1,75 @@
+"""What could be better in a manifest that is not wrong, and what it costs to leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.ranker.methodology.definition import Methodology
+from services.ranker.methods import Measurement, method_named
+from services.ranker.model import Artifact, Claim, Equals, Range, Ratio, Verdict
+
+_WIDE = 0.5
+_CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")
+_COUNTED = (Measurement.NONE, Measurement.MODEL_FACTS, Measurement.CORPUS_FACTS)
+
+
+def warnings(artifact: Artifact, methodology: Methodology) -> tuple[tuple[str, str], ...]:
+    """Each as its place in the manifest and what to do. The methods of its claims exist."""
+    return tuple(_of_artifact(artifact, methodology)) + tuple(
+        (f"{artifact.id}.claims[{claim.id}].{field}", advice)
+        for claim in artifact.claims
+        for field, advice in _of_claim(claim)
+    )
+
+
+def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple[str, str]]:
+    if artifact.released is None:
+        yield (
+            f"{artifact.id}.released",
+            "not given: freshness stays unknown; give the documented day of first publication",
+        )
+    if not artifact.claims:
+        yield f"{artifact.id}.claims", "none: nothing can be measured, so its score stays open"
+    for capability in artifact.capabilities:
+        if not capability.intents:
+            yield (
+                f"{artifact.id}.capabilities[{capability.id}].intents",
+                "none: write wishes that it serves, in the words of those who search",
+            )
+    groups = {claim.group for claim in artifact.claims if not claim.comparator}
+    rules = methodology.rules(artifact.type)
+    unread = [
+        metric.name
+        for metric in (*rules.quality, *rules.ecosystem)
+        if not groups & {one.fact for one in metric.inputs}
+    ]
+    if unread and artifact.claims:
+        yield (
+            f"{artifact.id}.claims",
+            f"no claim has the group of {', '.join(unread)}: the score leaves their weight open",
+        )
+
+
+def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
+    bound = claim.bound
+    measurement = method_named(claim.method).measurement if claim.method else Measurement.NONE
+    if isinstance(bound, Equals):
+        if bound.tolerance == 0 and bound.unit in _CONTINUOUS and measurement not in _COUNTED:
+            yield (
+                "bound",
+                "a tolerance of 0 on what is measured is never met; say how far off is equal",
+            )
+        elif bound.value and bound.tolerance > _WIDE * abs(bound.value):
+            yield (
+                "bound",
+                f"{bound.tolerance / abs(bound.value):.0%} of the value confirms nearly anything",
+            )
+    if isinstance(bound, Range | Ratio) and bound.low == bound.high:
+        yield "bound", "a range of one number is met by chance alone; write `equals`"
+    if isinstance(bound, Ratio) and not claim.comparator:
+        yield "comparator", "a ratio to what? Name it, or the claim cannot be repeated"
+    undecidable = claim.undecidable
+    if undecidable and undecidable.verdict is Verdict.NOT_TESTABLE_HERE and not claim.needs:
+        yield "needs", "say what it would take, so that the reader can get it"
+    if measurement not in (*_COUNTED, Measurement.NONE) and not claim.cost.full:
+        yield "cost", "it is measured, and its cost is 0 s: the plan would promise too little"

@@ -27,7 +27,10 @@ SERVERS: dict[str, tuple[set[str], str, str]] = {
         "models",
     ),
     "ranker": (
-        {"assay.ranker.v1.RankerService"},
+        {
+            f"assay.ranker.v1.{name}Service"
+            for name in ("Ranker", "RankerAdmin", "Rank", "MatchGraph", "Job")
+        },
         "assay.ranker.v1.RankerService/ListArtifacts",
         "artifacts",
     ),

@@ -16,14 +16,13 @@ from assay.ranker.v1 import (
     match_graph_pb2,
     match_graph_pb2_grpc,
     ranker_pb2,
-    ranker_pb2_grpc,
     ranks_pb2,
     ranks_pb2_grpc,
 )
 from prometheus_client import Counter
 
 from services.errors import AssayError
-from services.ranker import compare_reply, facts, methods, registry
+from services.ranker import compare_reply, facts, methods, registry, serve_bytes
 from services.ranker.admin import RankerAdminService
 from services.ranker.cache import Cache
 from services.ranker.comparisons import Comparisons
@@ -101,7 +100,7 @@ class Servicers:
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add them to a server."""
-        ranker_pb2_grpc.add_RankerServiceServicer_to_server(self.ranker, server)
+        serve_bytes.add(self.ranker, server)
         ranks_pb2_grpc.add_RankServiceServicer_to_server(self.ranks, server)
         match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(self.matches, server)
         jobs_pb2_grpc.add_JobServiceServicer_to_server(self.jobs, server)
@@ -122,8 +121,8 @@ async def _open(
     cache = Cache(
         store_at(settings.redis),
         schema=compare_reply.SCHEMA,
-        encode=compare_reply.encode,
-        decode=compare_reply.decode,
+        encode=bytes,
+        decode=bytes,
     )
     opened.push_async_callback(cache.close)
     segment = await opened.enter_async_context(_channel(settings, settings.segment_addr))
@@ -144,7 +143,13 @@ async def _open(
     jobs = Jobs(verifier, _now)
     opened.push_async_callback(jobs.close)
     comparisons = Comparisons(
-        known, dossiers, cache, methodology, today=_today, computed=computed.inc
+        known,
+        dossiers,
+        cache,
+        methodology,
+        today=_today,
+        version=database.version,
+        computed=computed.inc,
     )
     servicers.ranker.attach(verifier, comparisons)
     servicers.ranks.attach(Ranks(known, dossiers, methodology, today=_today), discovery)

@@ -66,6 +66,18 @@ def decode(content: bytes) -> ranker_pb2.CompareResponse:
     return ranker_pb2.CompareResponse.FromString(content)
 
 
+def exchanged(content: bytes) -> bytes:
+    """The bytes of the reply with its sides exchanged."""
+    message = decode(content)
+    exchange(message)
+    return encode(message)
+
+
+def cache_field(info: CacheInfo) -> bytes:
+    """The bytes of the field `cache`: appended to a reply's bytes, they set it."""
+    return encode(ranker_pb2.CompareResponse(cache=cache_info(info)))
+
+
 def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
     """Return what the cache did."""
     age = Duration()

@@ -6,15 +6,14 @@ Reads evidence and makes none, so the key of the answer does not change while it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
-
-from assay.ranker.v1 import ranker_pb2 as pb
 
 from services.ranker import compare_reply
 from services.ranker.cache import Cache
 from services.ranker.compare import (
     PREFIX,
+    Pair,
     canonical,
     compare,
     evidence_digest,
@@ -25,21 +24,34 @@ from services.ranker.dossiers import Dossiers
 from services.ranker.methodology.definition import Methodology
 from services.ranker.registry import Registry
 
+_MOST_PREPARED = 1024
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known of a pair at one state of database and registry, and the key of its answer."""
+
+    state: tuple[int, int] | None
+    pair: Pair
+    key: str
+
 
 class Comparisons:
     """Compares registered artifacts by the evidence that is stored.
 
-    `computed` is called for every comparison that the cache did not have.
+    `version` tells whether the database has changed, or None when it cannot say; `computed` is
+    called for every comparison that the cache did not have.
     """
 
     def __init__(
         self,
         registry: Registry,
         dossiers: Dossiers,
-        cache: Cache[pb.CompareResponse],
+        cache: Cache[bytes],
         methodology: Methodology,
         *,
         today: Callable[[], date],
+        version: Callable[[], int | None] = lambda: None,
         computed: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
@@ -47,32 +59,45 @@ class Comparisons:
         self._cache = cache
         self._methodology = methodology
         self._today = today
+        self._version = version
         self._computed = computed
+        self._prepared: dict[tuple[str, str, date], _Prepared] = {}
 
-    async def compare(self, left: str, right: str, as_of: str) -> pb.CompareResponse:
-        """Return the comparison in the caller's order.
+    async def compare(self, left: str, right: str, as_of: str) -> bytes:
+        """Return the reply of the contract, serialised, in the caller's order.
 
         Raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be read now.
         """
-        artifacts = self._registry.artifact(left), self._registry.artifact(right)
         day = parse_day(as_of, self._today())
+        prepared = await self._prepare(left, right, day)
+        first = replace(prepared.pair, swapped=False)
+
+        async def compute() -> bytes:
+            self._computed()
+            return compare_reply.encode(compare_reply.reply(compare(first, self._methodology, day)))
+
+        content, info = await self._cache.get(prepared.key, compute)
+        if prepared.pair.swapped:
+            content = compare_reply.exchanged(content)
+        return content + compare_reply.cache_field(info)
+
+    async def _prepare(self, left: str, right: str, day: date) -> _Prepared:
+        """What is known of a pair and its key; read again only when something has changed."""
+        version = self._version()
+        state = None if version is None else (version, self._registry.revision)
+        known = self._prepared.get((left, right, day))
+        if known is not None and state is not None and known.state == state:
+            return known
+        artifacts = self._registry.artifact(left), self._registry.artifact(right)
         sides = await self._dossiers.of(artifacts[0]), await self._dossiers.of(artifacts[1])
         page = self._registry.page_of(left, right)
         page_claims = (await self._dossiers.judged(page))[1] if page else ()
         pair = canonical(*sides, page_claims)
-        first = replace(pair, swapped=False)
-
-        async def compute() -> pb.CompareResponse:
-            self._computed()
-            return compare_reply.reply(compare(first, self._methodology, day))
-
-        found, info = await self._cache.get(key(pair, self._methodology, day), compute)
-        reply = pb.CompareResponse()
-        reply.CopyFrom(found)
-        if pair.swapped:
-            compare_reply.exchange(reply)
-        reply.cache.CopyFrom(compare_reply.cache_info(info))
-        return reply
+        prepared = _Prepared(state, pair, key(pair, self._methodology, day))
+        if len(self._prepared) >= _MOST_PREPARED:
+            self._prepared.clear()
+        self._prepared[left, right, day] = prepared
+        return prepared
 
     async def invalidate(self, name: str) -> int:
         """Let go of kept comparisons of an artifact as it is now, or of all when `name` is empty.

@@ -83,6 +83,7 @@ class Database:
         self._locked_seconds = locked_seconds
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._connection: sqlite3.Connection | None = None
+        self._watch: sqlite3.Connection | None = None
         self._lock: IO[str] | None = None
 
     async def open(self) -> None:
@@ -92,6 +93,19 @@ class Database:
     async def close(self) -> None:
         """Close the database and let another ranker have it. Closing twice is closing once."""
         await self._on_thread(self._close)
+
+    def version(self) -> int | None:
+        """A number that changes with every change of the database, by whomever; None if unknown.
+
+        Takes microseconds and no lock, so it may be asked on the event loop.
+        """
+        if self._watch is None:
+            return None
+        try:
+            (number,) = self._watch.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+        return int(number)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what `work` reads. Raises `Unavailable` when it cannot be read now."""
@@ -129,6 +143,8 @@ class Database:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self._path, self._locked_seconds)
             self._connection = connect(self._path, self._locked_seconds)
+            # A connection that writes does not see its own changes in its data_version.
+            self._watch = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
         except (sqlite3.Error, OSError) as error:
             self._close()
             raise StoreError(
@@ -140,9 +156,10 @@ class Database:
             raise
 
     def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._watch, self._connection):
+            if connection is not None:
+                connection.close()
+        self._watch = self._connection = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None

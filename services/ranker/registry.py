@@ -28,6 +28,8 @@ class Registry:
         `methods` are the "name@version" of the methods that exist.
         """
         self._methods = frozenset(methods)
+        self.revision = 0
+        """Changes with every change of the registry."""
         self._load(tuple(entries))
 
     def register(self, artifact: Artifact) -> None:
@@ -49,6 +51,7 @@ class Registry:
         entries = _with_mutual_contradictions(given)
         _check_ids(entries)
         self._entries = given
+        self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
         self._claims = {claim.id: claim for entry in entries for claim in entry.claims}

@@ -72,12 +72,12 @@ class RankerService(pb_grpc.RankerServiceServicer):
             async for update in updates:
                 await context.write(verify_reply.reply(update))
 
-    async def Compare(  # noqa: N802  # the contract's name
+    async def Compare(  # type: ignore[override]  # noqa: N802
         self,
         request: pb.CompareRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.CompareResponse:
-        """See `ranker.proto`."""
+    ) -> bytes:
+        """See `ranker.proto`. The reply comes serialised, as `serve_bytes` sends it."""
         if self._comparisons is None:
             raise Unavailable("the ranker is still starting")
         return await self._comparisons.compare(

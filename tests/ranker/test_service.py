@@ -18,6 +18,8 @@ from assay.ranker.v1 import ranker_pb2_grpc
 from assay.segment.v1 import segment_pb2
 
 from services.ranker.__main__ import build_service
+from services.ranker.evidence import Observation, canonical, seal
+from services.ranker.model import Basis, SubjectRelation, Value
 from services.ranker.settings import RankerSettings
 from services.rpc.server import StartError
 from tests.ranker.conftest import Ranker
@@ -361,3 +363,28 @@ async def test_comparisons_are_kept_in_redis(ranker: Ranker, redis_url: str) -> 
     first.ClearField("cache")
     second.ClearField("cache")
     assert first == second
+
+
+async def test_what_is_known_of_a_pair_is_read_again_when_anything_changes(ranker: Ranker) -> None:
+    stub = await ranker.start()
+    there = pb.CompareRequest(left=B4, right=PILE, as_of="2026-01-15")
+    back = pb.CompareRequest(left=PILE, right=B4, as_of="2026-01-15")
+    first, second, third = [await stub.Compare(one) for one in (there, back, there)]
+    statuses = [one.cache.status for one in (first, second, third)]
+    assert statuses == [pb.CACHE_STATUS_MISS, pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_HIT]
+    assert (second.left, second.right) == (first.right, first.left)
+    found = seal(
+        Observation(Value(825.0, "GiB"), SubjectRelation.EXACT, Basis.SOURCED),
+        claim="P1.2",
+        method="sources.cite@1",
+        command="c",
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    # Not by the ranker, whose own changes it would know of.
+    with closing(sqlite3.connect(ranker.folder / "evidence.sqlite")) as other, other:
+        row = (found.digest, found.claim, found.time.isoformat(), canonical(found))
+        other.execute("INSERT INTO evidence VALUES (?, ?, ?, ?)", row)
+    changed = await stub.Compare(there)
+    assert changed.cache.status == pb.CACHE_STATUS_MISS
+    known = {one.claim.id: one.evidence.digest for one in changed.right.claims}
+    assert known["P1.2"] == found.digest

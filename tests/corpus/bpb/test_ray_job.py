@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+if "ASSAY_TEST_RAY" not in os.environ:
+    # Its daemons need shared memory, ports and time that not every machine has; and a process that
+    # has loaded it beside gRPC may die where it starts another one.
+    pytest.skip("starts a Ray cluster: set ASSAY_TEST_RAY=1", allow_module_level=True)
 pytest.importorskip("ray", reason="needs the ray extra")
 
 from ray.cluster_utils import Cluster
@@ -24,10 +28,6 @@ pytestmark = [
     pytest.mark.slow,
     # Ray's own processes and pipes outlive its clients.
     pytest.mark.filterwarnings("default"),
-    # Its daemons need shared memory, ports and time that not every machine has.
-    pytest.mark.skipif(
-        "ASSAY_TEST_RAY" not in os.environ, reason="starts a Ray cluster: set ASSAY_TEST_RAY=1"
-    ),
 ]
 
 # Not so quick that a node of a busy machine is taken for dead.

@@ -19,7 +19,7 @@ from typing import Any
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from services.cli import comparison, score, score_output, segment
 from services.cli.claims import verify
@@ -131,8 +131,8 @@ async def _segment(connection: Connection, model: str) -> None:
     reply = await stub.SegmentImage(
         segment_pb2.SegmentImageRequest(
             model=common_pb2.ModelRef(name=model),
-            image=segment_pb2.Image(encoded=scene.getvalue()),
-            encoding=segment_pb2.LABEL_ENCODING_PNG,
+            image=images_pb2.Image(encoded=scene.getvalue()),
+            encoding=images_pb2.LABEL_ENCODING_PNG,
         ),
         timeout=_TIMEOUT_SECONDS,
     )

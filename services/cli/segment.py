@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, model_inventory, output_file
@@ -75,9 +75,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
         reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
             segment_pb2.SegmentImageRequest(
                 model=model,
-                image=segment_pb2.Image(encoded=encoded),
-                output_size=segment_pb2.OUTPUT_SIZE_ORIGINAL,
-                encoding=segment_pb2.LABEL_ENCODING_PNG,
+                image=images_pb2.Image(encoded=encoded),
+                output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
+                encoding=images_pb2.LABEL_ENCODING_PNG,
             ),
             timeout=TIMEOUT_SECONDS,
         )
@@ -95,12 +95,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def write_overlay(encoded: bytes, labels: bytes, model: segment_pb2.Model, path: Path) -> None:
+def write_overlay(encoded: bytes, labels: bytes, model: models_pb2.Model, path: Path) -> None:
     """Writes the picture with each class in its colour laid over it."""
     overlay_picture(encoded, labels, model).save(path)
 
 
-def overlay_picture(encoded: bytes, labels: bytes, model: segment_pb2.Model) -> Image.Image:
+def overlay_picture(encoded: bytes, labels: bytes, model: models_pb2.Model) -> Image.Image:
     """The picture with each class in its colour laid over it."""
     import numpy as np  # noqa: PLC0415 - only this option needs them
     from PIL import Image, ImageOps  # noqa: PLC0415

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc.aio
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import admin_pb2, admin_pb2_grpc, models_pb2, segment_pb2, segment_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 
 from services.ranker.peer_calls import LOOK_UP_SECONDS, environment, last, translated
@@ -23,13 +23,13 @@ _START_SECONDS = 60.0
 """What loading the model in each fresh process may add to a benchmark's own budget."""
 
 _WEIGHTS = {
-    segment_pb2.WEIGHTS_KIND_PUBLISHED: Weights.PUBLISHED,
-    segment_pb2.WEIGHTS_KIND_RANDOM: Weights.RANDOM,
-    segment_pb2.WEIGHTS_KIND_REFERENCE: Weights.REFERENCE,
+    models_pb2.WEIGHTS_KIND_PUBLISHED: Weights.PUBLISHED,
+    models_pb2.WEIGHTS_KIND_RANDOM: Weights.RANDOM,
+    models_pb2.WEIGHTS_KIND_REFERENCE: Weights.REFERENCE,
 }
 _SCENARIOS = {
-    Scenario.SINGLE_STREAM: segment_pb2.SCENARIO_SINGLE_STREAM,
-    Scenario.OFFLINE: segment_pb2.SCENARIO_OFFLINE,
+    Scenario.SINGLE_STREAM: admin_pb2.SCENARIO_SINGLE_STREAM,
+    Scenario.OFFLINE: admin_pb2.SCENARIO_OFFLINE,
 }
 
 
@@ -38,12 +38,12 @@ class SegmentClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = segment_pb2_grpc.SegmentServiceStub(channel)
-        self._admin = segment_pb2_grpc.SegmentAdminServiceStub(channel)
+        self._admin = admin_pb2_grpc.SegmentAdminServiceStub(channel)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """Every served model, described."""
         async with translated("segment", LOOK_UP_SECONDS):
-            listed: list[segment_pb2.ModelSummary] = []
+            listed: list[models_pb2.ModelSummary] = []
             token = ""
             while True:
                 request = segment_pb2.ListModelsRequest(page_size=100, page_token=token)
@@ -61,7 +61,7 @@ class SegmentClient:
 
     async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
         """Time a model in processes of its own. Cancelling ends the measurement."""
-        request = segment_pb2.BenchmarkModelRequest(
+        request = admin_pb2.BenchmarkModelRequest(
             model=common_pb2.ModelRef(name=model.name, version=model.version, digest=model.digest),
             scenario=_SCENARIOS[plan.scenario],
             batch_size=plan.batch_size,
@@ -76,7 +76,7 @@ class SegmentClient:
         return _speed(result)
 
 
-def _model(model: segment_pb2.Model) -> ServedModel:
+def _model(model: models_pb2.Model) -> ServedModel:
     return ServedModel(
         name=model.ref.name,
         version=model.ref.version,
@@ -92,7 +92,7 @@ def _model(model: segment_pb2.Model) -> ServedModel:
     )
 
 
-def _facts(facts: segment_pb2.SourceFacts) -> SourceFacts:
+def _facts(facts: models_pb2.SourceFacts) -> SourceFacts:
     return SourceFacts(
         parameters=facts.parameters,
         parameters_by_part=dict(facts.parameters_by_part),
@@ -104,7 +104,7 @@ def _facts(facts: segment_pb2.SourceFacts) -> SourceFacts:
     )
 
 
-def _speed(result: segment_pb2.BenchmarkResult) -> SpeedFigures:
+def _speed(result: admin_pb2.BenchmarkResult) -> SpeedFigures:
     return SpeedFigures(
         seconds=tuple(tuple(process.seconds) for process in result.samples if process.seconds),
         batch_size=result.batch_size,

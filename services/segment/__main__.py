@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import grpc
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import admin_pb2, admin_pb2_grpc, segment_pb2, segment_pb2_grpc
 
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
@@ -23,9 +23,13 @@ def build_service(settings: SegmentSettings) -> Service:
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
-        segment_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
+        admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
 
-    services = segment_pb2.DESCRIPTOR.services_by_name.values()
+    services = [
+        service
+        for module in (segment_pb2, admin_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+    ]
     return Service(
         name="segment",
         register=register,

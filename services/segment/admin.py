@@ -11,8 +11,7 @@ from typing import Any
 
 import grpc
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import segment_pb2 as pb
-from assay.segment.v1 import segment_pb2_grpc as pb_grpc
+from assay.segment.v1 import admin_pb2, admin_pb2_grpc
 
 from services.errors import InvalidArgument, Overloaded, PreconditionFailed
 from services.rpc.environment import environment
@@ -40,14 +39,14 @@ _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "numba", "pillow")
 class _Order:
     """A checked request: `budget` is in seconds."""
 
-    scenario: pb.Scenario.ValueType
+    scenario: admin_pb2.Scenario.ValueType
     batch_size: int
     runs: int
     restarts: int
     budget: float
 
 
-class SegmentAdminService(pb_grpc.SegmentAdminServiceServicer):
+class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
     """Operations that use the machine and not a user's data."""
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
@@ -57,9 +56,9 @@ class SegmentAdminService(pb_grpc.SegmentAdminServiceServicer):
 
     async def BenchmarkModel(  # noqa: N802  # the contract's name
         self,
-        request: pb.BenchmarkModelRequest,
+        request: admin_pb2.BenchmarkModelRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> AsyncIterator[pb.BenchmarkModelResponse]:
+    ) -> AsyncIterator[admin_pb2.BenchmarkModelResponse]:
         """Measure a model's speed; one benchmark at a time."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
@@ -84,8 +83,10 @@ class SegmentAdminService(pb_grpc.SegmentAdminServiceServicer):
             )
             async with aclosing(_measure(plan, order, samples)) as progress:
                 async for done in progress:
-                    yield pb.BenchmarkModelResponse(
-                        progress=pb.BenchmarkProgress(done=done, total=order.runs * order.restarts)
+                    yield admin_pb2.BenchmarkModelResponse(
+                        progress=admin_pb2.BenchmarkProgress(
+                            done=done, total=order.runs * order.restarts
+                        )
                     )
         finally:
             self._busy_until = None
@@ -93,7 +94,7 @@ class SegmentAdminService(pb_grpc.SegmentAdminServiceServicer):
         result.model.CopyFrom(replies.model_ref(model))
         result.environment.CopyFrom(machine)
         result.engine = engine_name(self._settings.device)
-        yield pb.BenchmarkModelResponse(result=result)
+        yield admin_pb2.BenchmarkModelResponse(result=result)
 
 
 async def _measure(plan: Plan, order: _Order, samples: list[list[float]]) -> AsyncGenerator[int]:
@@ -125,15 +126,15 @@ async def _measure(plan: Plan, order: _Order, samples: list[list[float]]) -> Asy
                     break
 
 
-def _parse(request: pb.BenchmarkModelRequest) -> _Order:
+def _parse(request: admin_pb2.BenchmarkModelRequest) -> _Order:
     """Check the request and fill in the defaults. Raises InvalidArgument."""
-    scenario = request.scenario or pb.SCENARIO_SINGLE_STREAM
-    if scenario not in {pb.SCENARIO_SINGLE_STREAM, pb.SCENARIO_OFFLINE}:
+    scenario = request.scenario or admin_pb2.SCENARIO_SINGLE_STREAM
+    if scenario not in {admin_pb2.SCENARIO_SINGLE_STREAM, admin_pb2.SCENARIO_OFFLINE}:
         raise InvalidArgument("scenario", f"{scenario} is not a scenario")
     batch_size = request.batch_size or 1
     if batch_size > _MAX_BATCH:
         raise InvalidArgument("batch_size", f"{batch_size}; 1 to {_MAX_BATCH} is allowed")
-    if batch_size > 1 and scenario == pb.SCENARIO_SINGLE_STREAM:
+    if batch_size > 1 and scenario == admin_pb2.SCENARIO_SINGLE_STREAM:
         raise InvalidArgument("batch_size", "single stream sends one image at a time: ask for 1")
     runs = request.runs or _DEFAULT_RUNS
     if not _MIN_RUNS <= runs <= _MAX_RUNS:
@@ -149,8 +150,10 @@ def _parse(request: pb.BenchmarkModelRequest) -> _Order:
     return _Order(scenario, batch_size, runs, restarts, budget)
 
 
-def _result(order: _Order, samples: list[list[float]], figures: Figures) -> pb.BenchmarkResult:
-    return pb.BenchmarkResult(
+def _result(
+    order: _Order, samples: list[list[float]], figures: Figures
+) -> admin_pb2.BenchmarkResult:
+    return admin_pb2.BenchmarkResult(
         scenario=order.scenario,
         batch_size=order.batch_size,
         runs=sum(map(len, samples)),
@@ -161,7 +164,7 @@ def _result(order: _Order, samples: list[list[float]], figures: Figures) -> pb.B
         latency_interval=_interval(figures.p50_span),
         images_per_second=figures.rate,
         images_per_second_interval=_interval(figures.rate_span),
-        samples=[pb.RunTimes(seconds=runs) for runs in samples],
+        samples=[admin_pb2.RunTimes(seconds=runs) for runs in samples],
         noisy=figures.noisy,
         noise=figures.noise,
     )

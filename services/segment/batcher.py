@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
 from services.segment.cost import Cost
@@ -36,6 +36,14 @@ _PROBE_BATCHES = 10
 _SLACK = 1.25
 # What a caller is told to wait at least: a shorter pause is not worth a round trip.
 _MIN_RETRY = 0.01
+
+
+class Priority(IntEnum):
+    """Whose turn it is when items wait: the smaller comes first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
 
 
 class State(Enum):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from services.errors import AssayError, InvalidArgument, TooLarge
 from services.segment import labelmap, upsample
-from services.segment.batcher import Batcher, Limits
+from services.segment.batcher import Batcher, Limits, Priority
 from services.segment.cost import SizedCost
 from services.segment.engine import OnnxEngine, Output
 from services.segment.labelmap import Encoding, Share
@@ -114,6 +114,8 @@ class Pipeline:
         encoding: Encoding,
         max_bytes: int,
         timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
     ) -> tuple[Segmentation, Trace]:
         """Segment the picture that `decode` returns from `nbytes` of input.
 
@@ -142,7 +144,9 @@ class Pipeline:
 
         size = nbytes + self._preprocessor.nbytes
         try:
-            return await self._scheduler.submit(prepare, finish, size=size, timeout=timeout)
+            return await self._scheduler.submit(
+                prepare, finish, size=size, timeout=timeout, priority=priority, client=client
+            )
         except AssayError as error:
             self._metrics.failed(error)
             raise

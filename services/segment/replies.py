@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay.segment.v1 import images_pb2, models_pb2, segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.segment.labelmap import Encoding
@@ -13,16 +13,16 @@ from services.segment.repository import RegisteredModel
 from services.segment.scheduler import Trace
 
 _WEIGHTS = {
-    "published": pb.WEIGHTS_KIND_PUBLISHED,
-    "random": pb.WEIGHTS_KIND_RANDOM,
-    "reference": pb.WEIGHTS_KIND_REFERENCE,
+    "published": models_pb2.WEIGHTS_KIND_PUBLISHED,
+    "random": models_pb2.WEIGHTS_KIND_RANDOM,
+    "reference": models_pb2.WEIGHTS_KIND_REFERENCE,
 }
 _ENCODINGS = {
-    Encoding.RAW: pb.LABEL_ENCODING_RAW,
-    Encoding.ZSTD: pb.LABEL_ENCODING_ZSTD,
-    Encoding.PNG: pb.LABEL_ENCODING_PNG,
+    Encoding.RAW: images_pb2.LABEL_ENCODING_RAW,
+    Encoding.ZSTD: images_pb2.LABEL_ENCODING_ZSTD,
+    Encoding.PNG: images_pb2.LABEL_ENCODING_PNG,
 }
-_TYPES = {1: pb.LABEL_TYPE_UINT8, 2: pb.LABEL_TYPE_UINT16}
+_TYPES = {1: images_pb2.LABEL_TYPE_UINT8, 2: images_pb2.LABEL_TYPE_UINT16}
 
 
 def duration(seconds: float) -> Duration:
@@ -37,10 +37,10 @@ def model_ref(model: RegisteredModel) -> common_pb2.ModelRef:
     return common_pb2.ModelRef(name=name, version=version, digest=model.digest)
 
 
-def summary(model: RegisteredModel) -> pb.ModelSummary:
+def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
     """Return the line of a list."""
     manifest = model.manifest
-    return pb.ModelSummary(
+    return models_pb2.ModelSummary(
         model=model_ref(model),
         architecture=manifest.architecture,
         weights=_WEIGHTS[manifest.weights],
@@ -49,21 +49,21 @@ def summary(model: RegisteredModel) -> pb.ModelSummary:
     )
 
 
-def description(model: RegisteredModel, engine: str) -> pb.Model:
+def description(model: RegisteredModel, engine: str) -> models_pb2.Model:
     """Return everything recorded about a model that `engine` runs."""
     manifest = model.manifest
     how = manifest.preprocessing
-    message = pb.Model(
+    message = models_pb2.Model(
         ref=model_ref(model),
         architecture=manifest.architecture,
         weights=_WEIGHTS[manifest.weights],
         license=_license(model),
         source=manifest.source,
         classes=[
-            pb.ClassInfo(id=index, name=item.name, color=item.color)
+            models_pb2.ClassInfo(id=index, name=item.name, color=item.color)
             for index, item in enumerate(manifest.classes)
         ],
-        preprocessing=pb.Preprocessing(
+        preprocessing=models_pb2.Preprocessing(
             height=how.height,
             width=how.width,
             resample=how.resample,
@@ -79,7 +79,7 @@ def description(model: RegisteredModel, engine: str) -> pb.Model:
     if manifest.parity is not None:
         parity = manifest.parity
         message.parity.CopyFrom(
-            pb.ExportParity(
+            models_pb2.ExportParity(
                 max_abs_difference=parity.max_abs_difference,
                 label_agreement=parity.label_agreement,
                 precision=parity.precision,
@@ -91,12 +91,12 @@ def description(model: RegisteredModel, engine: str) -> pb.Model:
 
 def segmentation(
     model: RegisteredModel, result: Segmentation, trace: Trace
-) -> pb.SegmentImageResponse:
+) -> segment_pb2.SegmentImageResponse:
     """Return the reply of SegmentImage."""
     names = model.manifest.classes
-    return pb.SegmentImageResponse(
+    return segment_pb2.SegmentImageResponse(
         model=model_ref(model),
-        labels=pb.LabelMap(
+        labels=images_pb2.LabelMap(
             height=result.height,
             width=result.width,
             type=_TYPES[result.item_bytes],
@@ -104,7 +104,7 @@ def segmentation(
             data=result.data,
         ),
         classes=[
-            pb.ClassShare(
+            images_pb2.ClassShare(
                 class_id=item.class_id,
                 name=names[item.class_id].name,
                 pixels=item.pixels,
@@ -112,7 +112,7 @@ def segmentation(
             )
             for item in result.shares
         ],
-        timings=pb.Timings(
+        timings=images_pb2.Timings(
             decode=duration(trace.prepare),
             queue=duration(trace.queue),
             compute=duration(trace.compute),
@@ -129,15 +129,17 @@ def _license(model: RegisteredModel) -> common_pb2.License:
     )
 
 
-def _facts(facts: ModelFacts) -> pb.SourceFacts:
-    return pb.SourceFacts(
+def _facts(facts: ModelFacts) -> models_pb2.SourceFacts:
+    return models_pb2.SourceFacts(
         parameters=facts.parameters,
         parameters_by_part=facts.parameters_by_part,
         modules=facts.modules,
         convolutions=facts.convolutions,
         head_modules=facts.head_modules,
         stages=[
-            pb.EncoderStage(depth=stage.depth, width=stage.width, downsampling=stage.downsampling)
+            models_pb2.EncoderStage(
+                depth=stage.depth, width=stage.width, downsampling=stage.downsampling
+            )
             for stage in facts.stages
         ],
         logits_shape=facts.logits_shape,

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
 from services.errors import DeadlineExceeded
-from services.segment.batcher import Batch, Batcher, Ticket
+from services.segment.batcher import Batch, Batcher, Priority, Ticket
 from services.segment.cost import SizedCost
 
 I = TypeVar("I")  # noqa: E741  # an item's input
@@ -101,8 +101,14 @@ class Scheduler(Generic[I, O]):
         *,
         size: int,
         timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+        bucket: Hashable = None,
     ) -> tuple[R, Trace]:
         """Prepare, compute and finish one item of `size` bytes within `timeout` seconds.
+
+        Items of one `bucket` may share a batch. Where items wait, priorities come first, and
+        within a priority clients take turns.
 
         `prepare` and `finish` run in the pool. Cancelling the call gives the item's place back;
         if it has not been put into a batch by then, it never is.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 import grpc
-from assay.segment.v1 import segment_pb2 as pb
-from assay.segment.v1 import segment_pb2_grpc as pb_grpc
+from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from PIL import Image
 
 from services.errors import InvalidArgument
@@ -25,19 +24,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # Of a reply without its label map: model, class shares, timings.
 _REPLY_OVERHEAD = 64 * 1024
 _ENCODINGS = {
-    pb.LABEL_ENCODING_UNSPECIFIED: Encoding.ZSTD,
-    pb.LABEL_ENCODING_RAW: Encoding.RAW,
-    pb.LABEL_ENCODING_ZSTD: Encoding.ZSTD,
-    pb.LABEL_ENCODING_PNG: Encoding.PNG,
+    images_pb2.LABEL_ENCODING_UNSPECIFIED: Encoding.ZSTD,
+    images_pb2.LABEL_ENCODING_RAW: Encoding.RAW,
+    images_pb2.LABEL_ENCODING_ZSTD: Encoding.ZSTD,
+    images_pb2.LABEL_ENCODING_PNG: Encoding.PNG,
 }
 _ORIGINAL_SIZE = {
-    pb.OUTPUT_SIZE_UNSPECIFIED: True,
-    pb.OUTPUT_SIZE_ORIGINAL: True,
-    pb.OUTPUT_SIZE_MODEL: False,
+    images_pb2.OUTPUT_SIZE_UNSPECIFIED: True,
+    images_pb2.OUTPUT_SIZE_ORIGINAL: True,
+    images_pb2.OUTPUT_SIZE_MODEL: False,
 }
 
 
-class SegmentService(pb_grpc.SegmentServiceServicer):
+class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
     """Segments images and describes the models that do it."""
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
@@ -47,8 +46,8 @@ class SegmentService(pb_grpc.SegmentServiceServicer):
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
 
     async def SegmentImage(  # noqa: N802  # the contract's name
-        self, request: pb.SegmentImageRequest, context: Context
-    ) -> pb.SegmentImageResponse:
+        self, request: segment_pb2.SegmentImageRequest, context: Context
+    ) -> segment_pb2.SegmentImageResponse:
         """Segment one image."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
@@ -67,11 +66,27 @@ class SegmentService(pb_grpc.SegmentServiceServicer):
         )
         return replies.segmentation(model, result, trace)
 
+    async def SegmentImages(  # noqa: N802  # the contract's name
+        self, request_iterator: AsyncIterator[segment_pb2.SegmentImagesRequest], context: Context
+    ) -> AsyncIterator[segment_pb2.SegmentImagesResponse]:
+        """Segment images as they come."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this build")
+        yield segment_pb2.SegmentImagesResponse()
+
+    async def EvaluateSegmentation(  # noqa: N802  # the contract's name
+        self,
+        request_iterator: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+        context: Context,
+    ) -> segment_pb2.EvaluateSegmentationResponse:
+        """Compare labels with masks."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this build")
+        return segment_pb2.EvaluateSegmentationResponse()
+
     async def ListModels(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListModelsRequest,
+        request: segment_pb2.ListModelsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListModelsResponse:
+    ) -> segment_pb2.ListModelsResponse:
         """List the registered models by name and version."""
         models, token = page(
             self._models.repository,
@@ -79,21 +94,23 @@ class SegmentService(pb_grpc.SegmentServiceServicer):
             request.page_token,
             key=lambda model: model.order,
         )
-        return pb.ListModelsResponse(
+        return segment_pb2.ListModelsResponse(
             models=[replies.summary(model) for model in models], next_page_token=token
         )
 
     async def GetModel(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetModelRequest,
+        request: segment_pb2.GetModelRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetModelResponse:
+    ) -> segment_pb2.GetModelResponse:
         """Describe one model; a licence that is not accepted keeps no one from reading it."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
-        return pb.GetModelResponse(model=replies.description(model, engine_name(self._device)))
+        return segment_pb2.GetModelResponse(
+            model=replies.description(model, engine_name(self._device))
+        )
 
-    def _source(self, image: pb.Image) -> tuple[Callable[[], Image.Image], int]:
+    def _source(self, image: images_pb2.Image) -> tuple[Callable[[], Image.Image], int]:
         """Return what decodes the picture, and how many bytes it is given as."""
         kind = image.WhichOneof("source")
         if kind == "encoded":

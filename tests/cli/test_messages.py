@@ -5,7 +5,7 @@ import json
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2
 from assay.ranker.v1 import ranker_pb2
-from assay.segment.v1 import segment_pb2
+from assay.segment.v1 import images_pb2, models_pb2
 
 from services.cli.messages import enum_name, plain
 
@@ -22,7 +22,7 @@ def test_numbers_enums_maps_and_nesting() -> None:
     assert (said["kind"], said["documents"], said["text_bytes"]) == ("SAMPLE", 2**53, 0)
     assert said["shards"][0]["path"] == "train/00.jsonl.zst"
     assert said["shards"][0]["documents"] == 3
-    facts = segment_pb2.SourceFacts(parameters_by_part={"encoder": 1, "decode_head": 2})
+    facts = models_pb2.SourceFacts(parameters_by_part={"encoder": 1, "decode_head": 2})
     assert plain(facts)["parameters_by_part"] == {"decode_head": 2, "encoder": 1}
 
 
@@ -36,7 +36,7 @@ def test_zeros_are_shown_and_what_is_unset_is_not() -> None:
 
 
 def test_durations_are_seconds_and_times_are_iso() -> None:
-    timings = segment_pb2.Timings()
+    timings = images_pb2.Timings()
     timings.decode.FromMilliseconds(1500)
     assert plain(timings) == {"decode": 1.5}
     environment = common_pb2.Environment(cpu="x")

@@ -14,7 +14,7 @@ import pytest
 from assay.channel import connect
 from assay.corpus.v1 import corpus_pb2_grpc
 from assay.ranker.v1 import ranker_pb2_grpc
-from assay.segment.v1 import segment_pb2_grpc
+from assay.segment.v1 import admin_pb2_grpc, segment_pb2_grpc
 
 from services.ranker.__main__ import build_service
 from services.ranker.settings import RankerSettings
@@ -79,7 +79,7 @@ async def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     segment, corpus = SegmentServer(), CorpusServer()
     server = grpc.aio.server()
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(segment, server)
-    segment_pb2_grpc.add_SegmentAdminServiceServicer_to_server(segment, server)
+    admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(segment, server)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(corpus, server)
     corpus_pb2_grpc.add_CorpusAdminServiceServicer_to_server(corpus, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

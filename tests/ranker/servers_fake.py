@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import admin_pb2, admin_pb2_grpc, models_pb2, segment_pb2, segment_pb2_grpc
 
 from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE
 
@@ -19,40 +19,40 @@ Context = grpc.aio.ServicerContext[Any, Any]
 ENVIRONMENT = common_pb2.Environment(
     cpu=str(MACHINE["cpu"]), cpu_count=2, versions={"onnxruntime": "1.32.0"}, load=0.1
 )
-MODEL = segment_pb2.Model(
+MODEL = models_pb2.Model(
     ref=common_pb2.ModelRef(name="segformer-b4-random", version="1", digest="sha256:b4"),
     architecture="segformer-b4",
-    weights=segment_pb2.WEIGHTS_KIND_RANDOM,
-    classes=[segment_pb2.ClassInfo(id=number) for number in range(150)],
-    preprocessing=segment_pb2.Preprocessing(height=512, width=512),
-    source_facts=segment_pb2.SourceFacts(
+    weights=models_pb2.WEIGHTS_KIND_RANDOM,
+    classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
+    preprocessing=models_pb2.Preprocessing(height=512, width=512),
+    source_facts=models_pb2.SourceFacts(
         parameters=B4_FACTS.parameters,
         parameters_by_part=B4_FACTS.parameters_by_part,
         modules=B4_FACTS.modules,
         convolutions=B4_FACTS.convolutions,
         head_modules=B4_FACTS.head_modules,
         stages=[
-            segment_pb2.EncoderStage(depth=s.depth, width=s.width, downsampling=s.downsampling)
+            models_pb2.EncoderStage(depth=s.depth, width=s.width, downsampling=s.downsampling)
             for s in B4_FACTS.stages
         ],
         logits_shape=B4_FACTS.logits_shape,
     ),
-    parity=segment_pb2.ExportParity(label_agreement=1.0, precision="fp32", probes=5),
+    parity=models_pb2.ExportParity(label_agreement=1.0, precision="fp32", probes=5),
     engine="onnxruntime-cpu",
 )
 
 
 @dataclass
 class SegmentServer(
-    segment_pb2_grpc.SegmentServiceServicer, segment_pb2_grpc.SegmentAdminServiceServicer
+    segment_pb2_grpc.SegmentServiceServicer, admin_pb2_grpc.SegmentAdminServiceServicer
 ):
     """One model a page, times of 1.0 s; `hangs` until it is cancelled, `fails` with a status."""
 
-    models: list[segment_pb2.Model] = field(default_factory=lambda: [MODEL])
+    models: list[models_pb2.Model] = field(default_factory=lambda: [MODEL])
     seconds: tuple[float, ...] = (1.0, 1.01, 1.02)
     hangs: bool = False
     fails: grpc.StatusCode | None = None
-    benchmarks: list[segment_pb2.BenchmarkModelRequest] = field(default_factory=list)
+    benchmarks: list[admin_pb2.BenchmarkModelRequest] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +60,21 @@ class SegmentServer(
     async def SegmentImage(  # noqa: N802  # the contract's name
         self, request: segment_pb2.SegmentImageRequest, context: Context
     ) -> segment_pb2.SegmentImageResponse:
+        raise NotImplementedError
+
+    async def SegmentImages(  # noqa: N802  # the contract's name
+        self,
+        request_iterator: AsyncIterator[segment_pb2.SegmentImagesRequest],
+        context: Context,
+    ) -> AsyncIterator[segment_pb2.SegmentImagesResponse]:
+        raise NotImplementedError
+        yield
+
+    async def EvaluateSegmentation(  # noqa: N802  # the contract's name
+        self,
+        request_iterator: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+        context: Context,
+    ) -> segment_pb2.EvaluateSegmentationResponse:
         raise NotImplementedError
 
     async def ListModels(  # noqa: N802  # the contract's name
@@ -70,7 +85,7 @@ class SegmentServer(
             await context.abort(self.fails, "as the test asked")
         place = int(request.page_token or 0)
         more = str(place + 1) if place + 1 < len(self.models) else ""
-        summary = segment_pb2.ModelSummary(model=self.models[place].ref)
+        summary = models_pb2.ModelSummary(model=self.models[place].ref)
         return segment_pb2.ListModelsResponse(models=[summary], next_page_token=more)
 
     async def GetModel(  # noqa: N802  # the contract's name
@@ -80,29 +95,29 @@ class SegmentServer(
         return segment_pb2.GetModelResponse(model=found)
 
     async def BenchmarkModel(  # noqa: N802  # the contract's name
-        self, request: segment_pb2.BenchmarkModelRequest, context: Context
-    ) -> AsyncIterator[segment_pb2.BenchmarkModelResponse]:
+        self, request: admin_pb2.BenchmarkModelRequest, context: Context
+    ) -> AsyncIterator[admin_pb2.BenchmarkModelResponse]:
         self.benchmarks.append(request)
         self.started.set()
-        yield segment_pb2.BenchmarkModelResponse(
-            progress=segment_pb2.BenchmarkProgress(done=1, total=9)
+        yield admin_pb2.BenchmarkModelResponse(
+            progress=admin_pb2.BenchmarkProgress(done=1, total=9)
         )
         if self.hangs:
             try:
                 await asyncio.Event().wait()
             finally:
                 self.cancelled.set()
-        result = segment_pb2.BenchmarkResult(
+        result = admin_pb2.BenchmarkResult(
             model=request.model,
             scenario=request.scenario,
             batch_size=request.batch_size,
             runs=9,
             restarts=3,
-            samples=[segment_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
+            samples=[admin_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
             environment=ENVIRONMENT,
             engine="onnxruntime-cpu",
         )
-        yield segment_pb2.BenchmarkModelResponse(result=result)
+        yield admin_pb2.BenchmarkModelResponse(result=result)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 from assay.common.v1 import common_pb2
 from assay.ranker.v1 import ranker_pb2 as pb
 from assay.ranker.v1 import ranker_pb2_grpc
-from assay.segment.v1 import segment_pb2
+from assay.segment.v1 import admin_pb2, models_pb2
 
 from services.ranker.__main__ import build_service
 from services.ranker.evidence import Observation, canonical, seal
@@ -153,12 +153,12 @@ async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     assert ranker.corpus.storage_calls == 2
     (timing,) = ranker.segment.benchmarks
     assert timing.model == MODEL.ref
-    assert timing.scenario == segment_pb2.SCENARIO_SINGLE_STREAM
+    assert timing.scenario == admin_pb2.SCENARIO_SINGLE_STREAM
     assert timing.budget.seconds == 60
 
 
 async def test_every_page_of_models_is_read(ranker: Ranker) -> None:
-    other = segment_pb2.Model()
+    other = models_pb2.Model()
     other.CopyFrom(MODEL)
     other.ref.CopyFrom(common_pb2.ModelRef(name="a-model", version="1", digest="sha256:aa"))
     other.architecture = "segformer-b0"

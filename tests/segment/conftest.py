@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.segment.v1 import segment_pb2_grpc
+from assay.segment.v1 import admin_pb2_grpc, segment_pb2_grpc
 
 from services.rpc.server import Server, build_server
 from services.segment.__main__ import build_service
@@ -26,7 +26,7 @@ class Client:
         limit = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=limit)
         self.segment = segment_pb2_grpc.SegmentServiceStub(self.channel)
-        self.admin = segment_pb2_grpc.SegmentAdminServiceStub(self.channel)
+        self.admin = admin_pb2_grpc.SegmentAdminServiceStub(self.channel)
 
 
 @pytest.fixture(scope="session")

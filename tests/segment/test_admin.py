@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay.segment.v1 import admin_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
@@ -21,8 +21,8 @@ from tests.segment.tiny_model import RESEARCH, Tiny
 SECONDS = 120
 
 
-async def updates(client: Client, **fields: Any) -> list[pb.BenchmarkModelResponse]:
-    call = client.admin.BenchmarkModel(pb.BenchmarkModelRequest(**fields), timeout=SECONDS)
+async def updates(client: Client, **fields: Any) -> list[admin_pb2.BenchmarkModelResponse]:
+    call = client.admin.BenchmarkModel(admin_pb2.BenchmarkModelRequest(**fields), timeout=SECONDS)
     return [update async for update in call]
 
 
@@ -33,7 +33,7 @@ async def test_every_run_of_every_process_is_reported(start: Start) -> None:
     assert {update.progress.total for update in progress} == {8}
     result = last.result
     assert (result.runs, result.restarts, result.batch_size) == (8, 2, 1)
-    assert result.scenario == pb.SCENARIO_SINGLE_STREAM
+    assert result.scenario == admin_pb2.SCENARIO_SINGLE_STREAM
     assert [len(sample.seconds) for sample in result.samples] == [4, 4]
     p50 = result.latency_p50.ToTimedelta().total_seconds()
     low, high = result.latency_interval.low, result.latency_interval.high
@@ -54,7 +54,7 @@ async def test_offline_counts_images_and_a_small_budget_ends_it_after_three_runs
     client = await start()
     *_, last = await updates(
         client,
-        scenario=pb.SCENARIO_OFFLINE,
+        scenario=admin_pb2.SCENARIO_OFFLINE,
         batch_size=3,
         runs=10_000,
         restarts=1,
@@ -68,7 +68,9 @@ async def test_offline_counts_images_and_a_small_budget_ends_it_after_three_runs
 
 async def test_one_at_a_time_and_cancelling_makes_room(start: Start) -> None:
     client = await start()
-    call = client.admin.BenchmarkModel(pb.BenchmarkModelRequest(runs=10_000), timeout=SECONDS)
+    call = client.admin.BenchmarkModel(
+        admin_pb2.BenchmarkModelRequest(runs=10_000), timeout=SECONDS
+    )
     async for update in call:
         assert update.progress.done == 1
         break
@@ -116,7 +118,7 @@ async def test_a_model_replaced_as_a_whole_is_not_measured(start: Start, tmp_pat
     ("fields", "field"),
     [
         ({"scenario": 9}, "scenario"),
-        ({"scenario": pb.SCENARIO_OFFLINE, "batch_size": 65}, "batch_size"),
+        ({"scenario": admin_pb2.SCENARIO_OFFLINE, "batch_size": 65}, "batch_size"),
         ({"batch_size": 2}, "batch_size"),
         ({"runs": 2}, "runs"),
         ({"runs": 10_001}, "runs"),
@@ -141,7 +143,7 @@ async def test_models_that_cannot_be_measured(start: Start, tmp_path: Path) -> N
     tiny_model.write(tmp_path / "r", Tiny(name="r", license=RESEARCH))
     tiny_model.write(tmp_path / "one", Tiny(name="one", batch=1))
     client = await start(models=[tmp_path])
-    offline = pb.SCENARIO_OFFLINE
+    offline = admin_pb2.SCENARIO_OFFLINE
     for name, code in [
         ("absent", grpc.StatusCode.NOT_FOUND),
         ("r", grpc.StatusCode.PERMISSION_DENIED),

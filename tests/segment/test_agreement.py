@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
+from assay.segment.v1 import images_pb2
 from assay.segment.v1 import segment_pb2 as pb
 from PIL import Image
 
@@ -56,7 +57,7 @@ async def test_labels_agree_with_hugging_face(
             outputs, target_sizes=[(image.height, image.width)]
         )[0].numpy()
         reply = await client.segment.SegmentImage(
-            pb.SegmentImageRequest(image=pb.Image(encoded=path.read_bytes())), timeout=120
+            pb.SegmentImageRequest(image=images_pb2.Image(encoded=path.read_bytes())), timeout=120
         )
         raw = zstandard.decompress(reply.labels.data)
         labels = np.frombuffer(raw, np.uint8).reshape(image.height, image.width)

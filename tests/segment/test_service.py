@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zstandard
 from assay.common.v1 import common_pb2
+from assay.segment.v1 import images_pb2, models_pb2
 from assay.segment.v1 import segment_pb2 as pb
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
@@ -42,16 +43,16 @@ def png(pixels: Any = PIXELS, **options: Any) -> bytes:
 
 
 def request(encoded: bytes | None = None, **fields: Any) -> pb.SegmentImageRequest:
-    image = pb.Image(encoded=png() if encoded is None else encoded)
+    image = images_pb2.Image(encoded=png() if encoded is None else encoded)
     return pb.SegmentImageRequest(**({"image": image} | fields))
 
 
-def label_array(labels: pb.LabelMap) -> Any:
-    kind = {pb.LABEL_TYPE_UINT8: "<u1", pb.LABEL_TYPE_UINT16: "<u2"}[labels.type]
-    if labels.encoding == pb.LABEL_ENCODING_PNG:
+def label_array(labels: images_pb2.LabelMap) -> Any:
+    kind = {images_pb2.LABEL_TYPE_UINT8: "<u1", images_pb2.LABEL_TYPE_UINT16: "<u2"}[labels.type]
+    if labels.encoding == images_pb2.LABEL_ENCODING_PNG:
         return np.asarray(Image.open(io.BytesIO(labels.data)))
     raw = labels.data
-    if labels.encoding == pb.LABEL_ENCODING_ZSTD:
+    if labels.encoding == images_pb2.LABEL_ENCODING_ZSTD:
         raw = zstandard.decompress(raw)
     return np.frombuffer(raw, kind).reshape(labels.height, labels.width)
 
@@ -100,9 +101,14 @@ async def test_labels_are_those_of_the_plain_computation(start: Start) -> None:
 async def test_every_encoding_has_the_same_labels(start: Start) -> None:
     client = await start()
     maps = []
-    for encoding in (0, pb.LABEL_ENCODING_RAW, pb.LABEL_ENCODING_ZSTD, pb.LABEL_ENCODING_PNG):
+    for encoding in (
+        0,
+        images_pb2.LABEL_ENCODING_RAW,
+        images_pb2.LABEL_ENCODING_ZSTD,
+        images_pb2.LABEL_ENCODING_PNG,
+    ):
         reply = await client.segment.SegmentImage(request(encoding=encoding), timeout=SECONDS)
-        assert reply.labels.encoding == (encoding or pb.LABEL_ENCODING_ZSTD)
+        assert reply.labels.encoding == (encoding or images_pb2.LABEL_ENCODING_ZSTD)
         maps.append(label_array(reply.labels))
     assert len(maps) == len(Encoding) + 1
     assert all(np.array_equal(maps[0], other) for other in maps)
@@ -111,9 +117,11 @@ async def test_every_encoding_has_the_same_labels(start: Start) -> None:
 async def test_pixels_give_the_labels_of_the_same_file(start: Start) -> None:
     client = await start()
     height, width = PIXELS.shape[:2]
-    pixels = pb.PixelTensor(height=height, width=width, rgb=PIXELS.tobytes())
+    pixels = images_pb2.PixelTensor(height=height, width=width, rgb=PIXELS.tobytes())
     by_pixels, by_file = await asyncio.gather(
-        client.segment.SegmentImage(request(image=pb.Image(pixels=pixels)), timeout=SECONDS),
+        client.segment.SegmentImage(
+            request(image=images_pb2.Image(pixels=pixels)), timeout=SECONDS
+        ),
         client.segment.SegmentImage(request(), timeout=SECONDS),
     )
     assert by_pixels.labels == by_file.labels
@@ -130,7 +138,7 @@ async def test_orientation_decides_the_size(start: Start) -> None:
 async def test_the_models_size(start: Start) -> None:
     client = await start()
     reply = await client.segment.SegmentImage(
-        request(output_size=pb.OUTPUT_SIZE_MODEL), timeout=SECONDS
+        request(output_size=images_pb2.OUTPUT_SIZE_MODEL), timeout=SECONDS
     )
     assert (reply.labels.height, reply.labels.width) == (16, 24)
 
@@ -138,9 +146,9 @@ async def test_the_models_size(start: Start) -> None:
 async def test_many_classes_take_two_bytes(start: Start, tmp_path: Path) -> None:
     directory = tiny_model.write(tmp_path, Tiny(classes=400))
     client = await start(models=[directory])
-    for encoding in (pb.LABEL_ENCODING_RAW, pb.LABEL_ENCODING_PNG):
+    for encoding in (images_pb2.LABEL_ENCODING_RAW, images_pb2.LABEL_ENCODING_PNG):
         reply = await client.segment.SegmentImage(request(encoding=encoding), timeout=SECONDS)
-        assert reply.labels.type == pb.LABEL_TYPE_UINT16
+        assert reply.labels.type == images_pb2.LABEL_TYPE_UINT16
         assert label_array(reply.labels).shape == (100, 150)
 
 
@@ -191,13 +199,15 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
         (request(png()[:-60]), Code.INVALID_ARGUMENT, "BAD_IMAGE", "cut off"),
         (request(png_header(9000, 9000)), Code.INVALID_ARGUMENT, "IMAGE_TOO_LARGE", "81000000"),
         (
-            request(image=pb.Image(pixels=pb.PixelTensor(height=2, width=2, rgb=b"abc"))),
+            request(
+                image=images_pb2.Image(pixels=images_pb2.PixelTensor(height=2, width=2, rgb=b"abc"))
+            ),
             Code.INVALID_ARGUMENT,
             "INVALID_ARGUMENT",
             "12 are needed",
         ),
         (
-            request(image=pb.Image(pixels=pb.PixelTensor(height=0, width=2))),
+            request(image=images_pb2.Image(pixels=images_pb2.PixelTensor(height=0, width=2))),
             Code.INVALID_ARGUMENT,
             "INVALID_ARGUMENT",
             "no pixels",
@@ -236,7 +246,7 @@ async def test_a_reply_over_the_limit(start: Start, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(OnnxEngine, "run", counted)
     big = png(np.zeros((1200, 1000, 3), dtype=np.uint8))
-    raw = request(big, encoding=pb.LABEL_ENCODING_RAW)
+    raw = request(big, encoding=images_pb2.LABEL_ENCODING_RAW)
     code, reason, says = await refused(client.segment.SegmentImage(raw, timeout=SECONDS))
     assert (code, reason) == (Code.RESOURCE_EXHAUSTED, "TOO_LARGE")
     assert "another encoding" in says
@@ -316,7 +326,7 @@ async def test_a_model_is_described_as_its_manifest_says(
     assert manifest.parity is not None
     assert (found.ref.name, found.ref.version) == ("tiny", "1")
     assert found.ref.digest == manifest_digest(manifest)
-    assert found.weights == pb.WEIGHTS_KIND_REFERENCE
+    assert found.weights == models_pb2.WEIGHTS_KIND_REFERENCE
     assert found.license.id == "Apache-2.0"
     assert [item.name for item in found.classes] == [item.name for item in manifest.classes]
     assert found.preprocessing.mean == pytest.approx(manifest.preprocessing.mean)

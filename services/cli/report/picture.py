@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from services.cli.segment import overlay_picture
 
@@ -45,9 +45,9 @@ async def look(
     reply = await stub.SegmentImage(
         segment_pb2.SegmentImageRequest(
             model=common_pb2.ModelRef(name=names[0]),
-            image=segment_pb2.Image(encoded=encoded),
-            output_size=segment_pb2.OUTPUT_SIZE_ORIGINAL,
-            encoding=segment_pb2.LABEL_ENCODING_PNG,
+            image=images_pb2.Image(encoded=encoded),
+            output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
+            encoding=images_pb2.LABEL_ENCODING_PNG,
         ),
         timeout=TIMEOUT_SECONDS,
     )

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ssay/common/v1/common.proto\x12\x0f\x61ssay.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"G\n\x07License\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x15\n\rresearch_only\x18\x04 \x01(\x08\"4\n\x08Interval\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\x12\r\n\x05level\x18\x03 \x01(\x01\"\x8c\x02\n\x0b\x45nvironment\x12\x0b\n\x03\x63pu\x18\x01 \x01(\t\x12\x11\n\tcpu_count\x18\x02 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\x12\x14\n\x0c\x61\x63\x63\x65lerators\x18\x04 \x03(\t\x12\n\n\x02os\x18\x05 \x01(\t\x12<\n\x08versions\x18\x06 \x03(\x0b\x32*.assay.common.v1.Environment.VersionsEntry\x12\x0c\n\x04load\x18\x07 \x01(\x01\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa0\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x01\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x02\x12\x1a\n\x16\x45RROR_REASON_BAD_IMAGE\x10\x03\x12 \n\x1c\x45RROR_REASON_IMAGE_TOO_LARGE\x10\x04\x12\x1d\n\x19\x45RROR_REASON_PRECONDITION\x10\x05\x12\x1a\n\x16\x45RROR_REASON_DATA_LOSS\x10\x06\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x07\x12\x1c\n\x18\x45RROR_REASON_UNAVAILABLE\x10\x08\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\t\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\n\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x0b\x12%\n!ERROR_REASON_LICENSE_NOT_ACCEPTED\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ssay/common/v1/common.proto\x12\x0f\x61ssay.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"G\n\x07License\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x15\n\rresearch_only\x18\x04 \x01(\x08\"4\n\x08Interval\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\x12\r\n\x05level\x18\x03 \x01(\x01\"\x8c\x02\n\x0b\x45nvironment\x12\x0b\n\x03\x63pu\x18\x01 \x01(\t\x12\x11\n\tcpu_count\x18\x02 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\x12\x14\n\x0c\x61\x63\x63\x65lerators\x18\x04 \x03(\t\x12\n\n\x02os\x18\x05 \x01(\t\x12<\n\x08versions\x18\x06 \x03(\x0b\x32*.assay.common.v1.Environment.VersionsEntry\x12\x0c\n\x04load\x18\x07 \x01(\x01\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.assay.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration*\xa0\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x01\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x02\x12\x1a\n\x16\x45RROR_REASON_BAD_IMAGE\x10\x03\x12 \n\x1c\x45RROR_REASON_IMAGE_TOO_LARGE\x10\x04\x12\x1d\n\x19\x45RROR_REASON_PRECONDITION\x10\x05\x12\x1a\n\x16\x45RROR_REASON_DATA_LOSS\x10\x06\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x07\x12\x1c\n\x18\x45RROR_REASON_UNAVAILABLE\x10\x08\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\t\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\n\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x0b\x12%\n!ERROR_REASON_LICENSE_NOT_ACCEPTED\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVIRONMENT_VERSIONSENTRY']._loaded_options = None
   _globals['_ENVIRONMENT_VERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_ERRORREASON']._serialized_start=540
-  _globals['_ERRORREASON']._serialized_end=956
-  _globals['_MODELREF']._serialized_start=82
-  _globals['_MODELREF']._serialized_end=139
-  _globals['_LICENSE']._serialized_start=141
-  _globals['_LICENSE']._serialized_end=212
-  _globals['_INTERVAL']._serialized_start=214
-  _globals['_INTERVAL']._serialized_end=266
-  _globals['_ENVIRONMENT']._serialized_start=269
-  _globals['_ENVIRONMENT']._serialized_end=537
-  _globals['_ENVIRONMENT_VERSIONSENTRY']._serialized_start=490
-  _globals['_ENVIRONMENT_VERSIONSENTRY']._serialized_end=537
+  _globals['_ERRORREASON']._serialized_start=726
+  _globals['_ERRORREASON']._serialized_end=1142
+  _globals['_MODELREF']._serialized_start=114
+  _globals['_MODELREF']._serialized_end=171
+  _globals['_LICENSE']._serialized_start=173
+  _globals['_LICENSE']._serialized_end=244
+  _globals['_INTERVAL']._serialized_start=246
+  _globals['_INTERVAL']._serialized_end=298
+  _globals['_ENVIRONMENT']._serialized_start=301
+  _globals['_ENVIRONMENT']._serialized_end=569
+  _globals['_ENVIRONMENT_VERSIONSENTRY']._serialized_start=522
+  _globals['_ENVIRONMENT_VERSIONSENTRY']._serialized_end=569
+  _globals['_ITEMERROR']._serialized_start=572
+  _globals['_ITEMERROR']._serialized_end=723
 # @@protoc_insertion_point(module_scope)

@@ -23,94 +23,48 @@ _sym_db = _symbol_database.Default()
 
 
 from assay.common.v1 import common_pb2 as assay_dot_common_dot_v1_dot_common__pb2
+from assay.segment.v1 import images_pb2 as assay_dot_segment_dot_v1_dot_images__pb2
+from assay.segment.v1 import models_pb2 as assay_dot_segment_dot_v1_dot_models__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/segment/v1/segment.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\"U\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12/\n\x06pixels\x18\x02 \x01(\x0b\x32\x1d.assay.segment.v1.PixelTensorH\x00\x42\x08\n\x06source\"9\n\x0bPixelTensor\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0b\n\x03rgb\x18\x03 \x01(\x0c\"\x95\x01\n\x08LabelMap\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12)\n\x04type\x18\x03 \x01(\x0e\x32\x1b.assay.segment.v1.LabelType\x12\x31\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1f.assay.segment.v1.LabelEncoding\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"K\n\nClassShare\x12\x10\n\x08\x63lass_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06pixels\x18\x03 \x01(\x04\x12\r\n\x05share\x18\x04 \x01(\x01\"\xb3\x01\n\x07Timings\x12)\n\x06\x64\x65\x63ode\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04post\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xcd\x01\n\x13SegmentImageRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x31\n\x0boutput_size\x18\x03 \x01(\x0e\x32\x1c.assay.segment.v1.OutputSize\x12\x31\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1f.assay.segment.v1.LabelEncoding\"\xdb\x01\n\x14SegmentImageResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12*\n\x06labels\x18\x02 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMap\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.assay.segment.v1.ClassShare\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.assay.segment.v1.Timings\x12\x12\n\nbatch_size\x18\x05 \x01(\r\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.assay.segment.v1.ModelSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbe\x01\n\x0cModelSummary\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12.\n\x07weights\x18\x03 \x01(\x0e\x32\x1d.assay.segment.v1.WeightsKind\x12\x13\n\x0b\x63lass_count\x18\x04 \x01(\r\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\";\n\x0fGetModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Model\"\xf2\x03\n\x05Model\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12.\n\x07weights\x18\x03 \x01(\x0e\x32\x1d.assay.segment.v1.WeightsKind\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06source\x18\x05 \x01(\t\x12,\n\x07\x63lasses\x18\x06 \x03(\x0b\x32\x1b.assay.segment.v1.ClassInfo\x12\x36\n\rpreprocessing\x18\x07 \x01(\x0b\x32\x1f.assay.segment.v1.Preprocessing\x12\x33\n\x0csource_facts\x18\x08 \x01(\x0b\x32\x1d.assay.segment.v1.SourceFacts\x12.\n\x06parity\x18\t \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\x07\x64igests\x18\n \x03(\x0b\x32$.assay.segment.v1.Model.DigestsEntry\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\tClassInfo\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\r\"i\n\rPreprocessing\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08resample\x18\x03 \x01(\t\x12\x0c\n\x04mean\x18\x04 \x03(\x02\x12\x0b\n\x03std\x18\x05 \x03(\x02\x12\x0c\n\x04pads\x18\x06 \x01(\x08\"\xeb\x04\n\x0bSourceFacts\x12\x12\n\nparameters\x18\x01 \x01(\x04\x12O\n\x12parameters_by_part\x18\x02 \x03(\x0b\x32\x33.assay.segment.v1.SourceFacts.ParametersByPartEntry\x12;\n\x07modules\x18\x03 \x03(\x0b\x32*.assay.segment.v1.SourceFacts.ModulesEntry\x12\x45\n\x0c\x63onvolutions\x18\x04 \x03(\x0b\x32/.assay.segment.v1.SourceFacts.ConvolutionsEntry\x12\x44\n\x0chead_modules\x18\x05 \x03(\x0b\x32..assay.segment.v1.SourceFacts.HeadModulesEntry\x12.\n\x06stages\x18\x06 \x03(\x0b\x32\x1e.assay.segment.v1.EncoderStage\x12\x14\n\x0clogits_shape\x18\x07 \x03(\r\x12\x15\n\rdecoder_width\x18\x08 \x01(\r\x1a\x37\n\x15ParametersByPartEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x43onvolutionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x32\n\x10HeadModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"B\n\x0c\x45ncoderStage\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x14\n\x0c\x64ownsampling\x18\x03 \x01(\r\"f\n\x0c\x45xportParity\x12\x1a\n\x12max_abs_difference\x18\x01 \x01(\x01\x12\x17\n\x0flabel_agreement\x18\x02 \x01(\x01\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x0e\n\x06probes\x18\x04 \x01(\r\"\xce\x01\n\x15\x42\x65nchmarkModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12,\n\x08scenario\x18\x02 \x01(\x0e\x32\x1a.assay.segment.v1.Scenario\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x0c\n\x04runs\x18\x04 \x01(\r\x12\x10\n\x08restarts\x18\x05 \x01(\r\x12)\n\x06\x62udget\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x90\x01\n\x16\x42\x65nchmarkModelResponse\x12\x37\n\x08progress\x18\x01 \x01(\x0b\x32#.assay.segment.v1.BenchmarkProgressH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.assay.segment.v1.BenchmarkResultH\x00\x42\x08\n\x06update\"0\n\x11\x42\x65nchmarkProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\"\xca\x04\n\x0f\x42\x65nchmarkResult\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12,\n\x08scenario\x18\x02 \x01(\x0e\x32\x1a.assay.segment.v1.Scenario\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x0c\n\x04runs\x18\x04 \x01(\r\x12\x10\n\x08restarts\x18\x05 \x01(\r\x12.\n\x0blatency_p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p90\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p99\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10latency_interval\x18\t \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x19\n\x11images_per_second\x18\n \x01(\x01\x12=\n\x1aimages_per_second_interval\x18\x0b \x01(\x0b\x32\x19.assay.common.v1.Interval\x12+\n\x07samples\x18\x0c \x03(\x0b\x32\x1a.assay.segment.v1.RunTimes\x12\x31\n\x0b\x65nvironment\x18\r \x01(\x0b\x32\x1c.assay.common.v1.Environment\x12\x0e\n\x06\x65ngine\x18\x0e \x01(\t\x12\r\n\x05noisy\x18\x0f \x01(\x08\x12\r\n\x05noise\x18\x10 \x01(\x01\"\x1b\n\x08RunTimes\x12\x0f\n\x07seconds\x18\x01 \x03(\x01*Z\n\nOutputSize\x12\x1b\n\x17OUTPUT_SIZE_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_SIZE_ORIGINAL\x10\x01\x12\x15\n\x11OUTPUT_SIZE_MODEL\x10\x02*x\n\rLabelEncoding\x12\x1e\n\x1aLABEL_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12LABEL_ENCODING_RAW\x10\x01\x12\x17\n\x13LABEL_ENCODING_ZSTD\x10\x02\x12\x16\n\x12LABEL_ENCODING_PNG\x10\x03*T\n\tLabelType\x12\x1a\n\x16LABEL_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10LABEL_TYPE_UINT8\x10\x01\x12\x15\n\x11LABEL_TYPE_UINT16\x10\x02*|\n\x0bWeightsKind\x12\x1c\n\x18WEIGHTS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16WEIGHTS_KIND_PUBLISHED\x10\x01\x12\x17\n\x13WEIGHTS_KIND_RANDOM\x10\x02\x12\x1a\n\x16WEIGHTS_KIND_REFERENCE\x10\x03*V\n\x08Scenario\x12\x18\n\x14SCENARIO_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCENARIO_SINGLE_STREAM\x10\x01\x12\x14\n\x10SCENARIO_OFFLINE\x10\x02\x32\x9b\x02\n\x0eSegmentService\x12]\n\x0cSegmentImage\x12%.assay.segment.v1.SegmentImageRequest\x1a&.assay.segment.v1.SegmentImageResponse\x12W\n\nListModels\x12#.assay.segment.v1.ListModelsRequest\x1a$.assay.segment.v1.ListModelsResponse\x12Q\n\x08GetModel\x12!.assay.segment.v1.GetModelRequest\x1a\".assay.segment.v1.GetModelResponse2|\n\x13SegmentAdminService\x12\x65\n\x0e\x42\x65nchmarkModel\x12\'.assay.segment.v1.BenchmarkModelRequest\x1a(.assay.segment.v1.BenchmarkModelResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/segment/v1/segment.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1d\x61ssay/segment/v1/images.proto\x1a\x1d\x61ssay/segment/v1/models.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf9\x02\n\x13SegmentImageRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x31\n\x0boutput_size\x18\x03 \x01(\x0e\x32\x1c.assay.segment.v1.OutputSize\x12\x31\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1f.assay.segment.v1.LabelEncoding\x12)\n\x04size\x18\x05 \x01(\x0b\x32\x1b.assay.segment.v1.PixelSize\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\r\x12\r\n\x05top_k\x18\x07 \x01(\r\x12\x31\n\x07overlay\x18\x08 \x01(\x0b\x32 .assay.segment.v1.OverlayOptions\x12,\n\x08priority\x18\t \x01(\x0e\x32\x1a.assay.segment.v1.Priority\"\xba\x02\n\x14SegmentImageResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12*\n\x06labels\x18\x02 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMap\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.assay.segment.v1.ClassShare\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.assay.segment.v1.Timings\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x31\n\x0btop_classes\x18\x06 \x01(\x0b\x32\x1c.assay.segment.v1.TopClasses\x12*\n\x07overlay\x18\x07 \x01(\x0b\x32\x19.assay.segment.v1.Picture\"\x83\x01\n\x14SegmentImagesRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x33\n\x04item\x18\x02 \x01(\x0b\x32%.assay.segment.v1.SegmentImageRequest\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x95\x01\n\x15SegmentImagesResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x38\n\x06result\x18\x02 \x01(\x0b\x32&.assay.segment.v1.SegmentImageResponseH\x00\x12+\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1a.assay.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\x91\x01\n\x1b\x45valuateSegmentationRequest\x12\x38\n\x08settings\x18\x01 \x01(\x0b\x32$.assay.segment.v1.EvaluationSettingsH\x00\x12\x30\n\x04pair\x18\x02 \x01(\x0b\x32 .assay.segment.v1.EvaluationPairH\x00\x42\x06\n\x04part\"\xab\x01\n\x12\x45valuationSettings\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x31\n\x0bmask_values\x18\x02 \x01(\x0e\x32\x1c.assay.segment.v1.MaskValues\x12\x13\n\x06ignore\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x10\x63onfusion_matrix\x18\x04 \x01(\x08\x42\t\n\x07_ignore\"\x81\x01\n\x0e\x45valuationPair\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x12,\n\x06values\x18\x03 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMapH\x00\x42\x06\n\x04mask\"\x84\x02\n\x1c\x45valuateSegmentationResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\r\n\x05pairs\x18\x02 \x01(\x04\x12\x0e\n\x06pixels\x18\x03 \x01(\x04\x12\x16\n\x0eignored_pixels\x18\x04 \x01(\x04\x12\x16\n\x0epixel_accuracy\x18\x05 \x01(\x01\x12\x10\n\x08mean_iou\x18\x06 \x01(\x01\x12\x15\n\rmean_accuracy\x18\x07 \x01(\x01\x12/\n\x07\x63lasses\x18\x08 \x03(\x0b\x32\x1e.assay.segment.v1.ClassFigures\x12\x11\n\tconfusion\x18\t \x03(\x04\"\xb2\x01\n\x0c\x43lassFigures\x12\x10\n\x08\x63lass_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bmask_pixels\x18\x03 \x01(\x04\x12\x18\n\x10predicted_pixels\x18\x04 \x01(\x04\x12\x15\n\rcommon_pixels\x18\x05 \x01(\x04\x12\x10\n\x03iou\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x61\x63\x63uracy\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_iouB\x0b\n\t_accuracy\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.assay.segment.v1.ModelSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x0fGetModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Model*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03*b\n\nMaskValues\x12\x1b\n\x17MASK_VALUES_UNSPECIFIED\x10\x00\x12\x19\n\x15MASK_VALUES_CLASS_IDS\x10\x01\x12\x1c\n\x18MASK_VALUES_ZERO_IS_NONE\x10\x02\x32\xfa\x03\n\x0eSegmentService\x12]\n\x0cSegmentImage\x12%.assay.segment.v1.SegmentImageRequest\x1a&.assay.segment.v1.SegmentImageResponse\x12\x64\n\rSegmentImages\x12&.assay.segment.v1.SegmentImagesRequest\x1a\'.assay.segment.v1.SegmentImagesResponse(\x01\x30\x01\x12w\n\x14\x45valuateSegmentation\x12-.assay.segment.v1.EvaluateSegmentationRequest\x1a..assay.segment.v1.EvaluateSegmentationResponse(\x01\x12W\n\nListModels\x12#.assay.segment.v1.ListModelsRequest\x1a$.assay.segment.v1.ListModelsResponse\x12Q\n\x08GetModel\x12!.assay.segment.v1.GetModelRequest\x1a\".assay.segment.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.segment.v1.segment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODEL_DIGESTSENTRY']._loaded_options = None
-  _globals['_MODEL_DIGESTSENTRY']._serialized_options = b'8\001'
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._loaded_options = None
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_options = b'8\001'
-  _globals['_SOURCEFACTS_MODULESENTRY']._loaded_options = None
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_options = b'8\001'
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._loaded_options = None
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._loaded_options = None
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_options = b'8\001'
-  _globals['_OUTPUTSIZE']._serialized_start=4050
-  _globals['_OUTPUTSIZE']._serialized_end=4140
-  _globals['_LABELENCODING']._serialized_start=4142
-  _globals['_LABELENCODING']._serialized_end=4262
-  _globals['_LABELTYPE']._serialized_start=4264
-  _globals['_LABELTYPE']._serialized_end=4348
-  _globals['_WEIGHTSKIND']._serialized_start=4350
-  _globals['_WEIGHTSKIND']._serialized_end=4474
-  _globals['_SCENARIO']._serialized_start=4476
-  _globals['_SCENARIO']._serialized_end=4562
-  _globals['_IMAGE']._serialized_start=114
-  _globals['_IMAGE']._serialized_end=199
-  _globals['_PIXELTENSOR']._serialized_start=201
-  _globals['_PIXELTENSOR']._serialized_end=258
-  _globals['_LABELMAP']._serialized_start=261
-  _globals['_LABELMAP']._serialized_end=410
-  _globals['_CLASSSHARE']._serialized_start=412
-  _globals['_CLASSSHARE']._serialized_end=487
-  _globals['_TIMINGS']._serialized_start=490
-  _globals['_TIMINGS']._serialized_end=669
-  _globals['_SEGMENTIMAGEREQUEST']._serialized_start=672
-  _globals['_SEGMENTIMAGEREQUEST']._serialized_end=877
-  _globals['_SEGMENTIMAGERESPONSE']._serialized_start=880
-  _globals['_SEGMENTIMAGERESPONSE']._serialized_end=1099
-  _globals['_LISTMODELSREQUEST']._serialized_start=1101
-  _globals['_LISTMODELSREQUEST']._serialized_end=1159
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1161
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1254
-  _globals['_MODELSUMMARY']._serialized_start=1257
-  _globals['_MODELSUMMARY']._serialized_end=1447
-  _globals['_GETMODELREQUEST']._serialized_start=1449
-  _globals['_GETMODELREQUEST']._serialized_end=1508
-  _globals['_GETMODELRESPONSE']._serialized_start=1510
-  _globals['_GETMODELRESPONSE']._serialized_end=1568
-  _globals['_MODEL']._serialized_start=1571
-  _globals['_MODEL']._serialized_end=2069
-  _globals['_MODEL_DIGESTSENTRY']._serialized_start=2023
-  _globals['_MODEL_DIGESTSENTRY']._serialized_end=2069
-  _globals['_CLASSINFO']._serialized_start=2071
-  _globals['_CLASSINFO']._serialized_end=2123
-  _globals['_PREPROCESSING']._serialized_start=2125
-  _globals['_PREPROCESSING']._serialized_end=2230
-  _globals['_SOURCEFACTS']._serialized_start=2233
-  _globals['_SOURCEFACTS']._serialized_end=2852
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_start=2644
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_end=2699
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_start=2701
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_end=2747
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_start=2749
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_end=2800
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_start=2802
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_end=2852
-  _globals['_ENCODERSTAGE']._serialized_start=2854
-  _globals['_ENCODERSTAGE']._serialized_end=2920
-  _globals['_EXPORTPARITY']._serialized_start=2922
-  _globals['_EXPORTPARITY']._serialized_end=3024
-  _globals['_BENCHMARKMODELREQUEST']._serialized_start=3027
-  _globals['_BENCHMARKMODELREQUEST']._serialized_end=3233
-  _globals['_BENCHMARKMODELRESPONSE']._serialized_start=3236
-  _globals['_BENCHMARKMODELRESPONSE']._serialized_end=3380
-  _globals['_BENCHMARKPROGRESS']._serialized_start=3382
-  _globals['_BENCHMARKPROGRESS']._serialized_end=3430
-  _globals['_BENCHMARKRESULT']._serialized_start=3433
-  _globals['_BENCHMARKRESULT']._serialized_end=4019
-  _globals['_RUNTIMES']._serialized_start=4021
-  _globals['_RUNTIMES']._serialized_end=4048
-  _globals['_SEGMENTSERVICE']._serialized_start=4565
-  _globals['_SEGMENTSERVICE']._serialized_end=4848
-  _globals['_SEGMENTADMINSERVICE']._serialized_start=4850
-  _globals['_SEGMENTADMINSERVICE']._serialized_end=4974
+  _globals['_PRIORITY']._serialized_start=2333
+  _globals['_PRIORITY']._serialized_end=2427
+  _globals['_MASKVALUES']._serialized_start=2429
+  _globals['_MASKVALUES']._serialized_end=2527
+  _globals['_SEGMENTIMAGEREQUEST']._serialized_start=177
+  _globals['_SEGMENTIMAGEREQUEST']._serialized_end=554
+  _globals['_SEGMENTIMAGERESPONSE']._serialized_start=557
+  _globals['_SEGMENTIMAGERESPONSE']._serialized_end=871
+  _globals['_SEGMENTIMAGESREQUEST']._serialized_start=874
+  _globals['_SEGMENTIMAGESREQUEST']._serialized_end=1005
+  _globals['_SEGMENTIMAGESRESPONSE']._serialized_start=1008
+  _globals['_SEGMENTIMAGESRESPONSE']._serialized_end=1157
+  _globals['_EVALUATESEGMENTATIONREQUEST']._serialized_start=1160
+  _globals['_EVALUATESEGMENTATIONREQUEST']._serialized_end=1305
+  _globals['_EVALUATIONSETTINGS']._serialized_start=1308
+  _globals['_EVALUATIONSETTINGS']._serialized_end=1479
+  _globals['_EVALUATIONPAIR']._serialized_start=1482
+  _globals['_EVALUATIONPAIR']._serialized_end=1611
+  _globals['_EVALUATESEGMENTATIONRESPONSE']._serialized_start=1614
+  _globals['_EVALUATESEGMENTATIONRESPONSE']._serialized_end=1874
+  _globals['_CLASSFIGURES']._serialized_start=1877
+  _globals['_CLASSFIGURES']._serialized_end=2055
+  _globals['_LISTMODELSREQUEST']._serialized_start=2057
+  _globals['_LISTMODELSREQUEST']._serialized_end=2115
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2117
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2210
+  _globals['_GETMODELREQUEST']._serialized_start=2212
+  _globals['_GETMODELREQUEST']._serialized_end=2271
+  _globals['_GETMODELRESPONSE']._serialized_start=2273
+  _globals['_GETMODELRESPONSE']._serialized_end=2331
+  _globals['_SEGMENTSERVICE']._serialized_start=2530
+  _globals['_SEGMENTSERVICE']._serialized_end=3036
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,8 @@ Every call may be answered with UNAVAILABLE, while the server starts or drains.
 """
 
 from assay.common.v1 import common_pb2 as _common_pb2
+from assay.segment.v1 import images_pb2 as _images_pb2
+from assay.segment.v1 import models_pb2 as _models_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -24,309 +26,59 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _OutputSize:
+class _Priority:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _OutputSizeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputSize.ValueType], _builtins.type):
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    OUTPUT_SIZE_UNSPECIFIED: _OutputSize.ValueType  # 0
-    """The same as OUTPUT_SIZE_ORIGINAL."""
-    OUTPUT_SIZE_ORIGINAL: _OutputSize.ValueType  # 1
-    """The image's own size, after EXIF orientation."""
-    OUTPUT_SIZE_MODEL: _OutputSize.ValueType  # 2
-    """The model's logits' size (a quarter of its input on each side)."""
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """The same as PRIORITY_NORMAL."""
+    PRIORITY_HIGH: _Priority.ValueType  # 1
+    """Before all others: someone is waiting."""
+    PRIORITY_NORMAL: _Priority.ValueType  # 2
+    """The usual one."""
+    PRIORITY_LOW: _Priority.ValueType  # 3
+    """When nothing else waits: bulk work."""
 
-class OutputSize(_OutputSize, metaclass=_OutputSizeEnumTypeWrapper):
-    """Which size the label map has."""
-
-OUTPUT_SIZE_UNSPECIFIED: OutputSize.ValueType  # 0
-"""The same as OUTPUT_SIZE_ORIGINAL."""
-OUTPUT_SIZE_ORIGINAL: OutputSize.ValueType  # 1
-"""The image's own size, after EXIF orientation."""
-OUTPUT_SIZE_MODEL: OutputSize.ValueType  # 2
-"""The model's logits' size (a quarter of its input on each side)."""
-Global___OutputSize: _TypeAlias = OutputSize  # noqa: Y015
-
-class _LabelEncoding:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _LabelEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LabelEncoding.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    LABEL_ENCODING_UNSPECIFIED: _LabelEncoding.ValueType  # 0
-    """The same as LABEL_ENCODING_ZSTD."""
-    LABEL_ENCODING_RAW: _LabelEncoding.ValueType  # 1
-    """Row-major elements of the stated type, little-endian."""
-    LABEL_ENCODING_ZSTD: _LabelEncoding.ValueType  # 2
-    """LABEL_ENCODING_RAW as one zstd frame."""
-    LABEL_ENCODING_PNG: _LabelEncoding.ValueType  # 3
-    """A greyscale PNG whose pixel values are class ids (8-bit, or 16-bit past 256 classes)."""
-
-class LabelEncoding(_LabelEncoding, metaclass=_LabelEncodingEnumTypeWrapper):
-    """How a label map's bytes are encoded."""
-
-LABEL_ENCODING_UNSPECIFIED: LabelEncoding.ValueType  # 0
-"""The same as LABEL_ENCODING_ZSTD."""
-LABEL_ENCODING_RAW: LabelEncoding.ValueType  # 1
-"""Row-major elements of the stated type, little-endian."""
-LABEL_ENCODING_ZSTD: LabelEncoding.ValueType  # 2
-"""LABEL_ENCODING_RAW as one zstd frame."""
-LABEL_ENCODING_PNG: LabelEncoding.ValueType  # 3
-"""A greyscale PNG whose pixel values are class ids (8-bit, or 16-bit past 256 classes)."""
-Global___LabelEncoding: _TypeAlias = LabelEncoding  # noqa: Y015
-
-class _LabelType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _LabelTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LabelType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    LABEL_TYPE_UNSPECIFIED: _LabelType.ValueType  # 0
-    """Never sent."""
-    LABEL_TYPE_UINT8: _LabelType.ValueType  # 1
-    """One byte an element; models with at most 256 classes."""
-    LABEL_TYPE_UINT16: _LabelType.ValueType  # 2
-    """Two bytes an element, little-endian."""
-
-class LabelType(_LabelType, metaclass=_LabelTypeEnumTypeWrapper):
-    """Element type of a label map."""
-
-LABEL_TYPE_UNSPECIFIED: LabelType.ValueType  # 0
-"""Never sent."""
-LABEL_TYPE_UINT8: LabelType.ValueType  # 1
-"""One byte an element; models with at most 256 classes."""
-LABEL_TYPE_UINT16: LabelType.ValueType  # 2
-"""Two bytes an element, little-endian."""
-Global___LabelType: _TypeAlias = LabelType  # noqa: Y015
-
-class _WeightsKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _WeightsKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WeightsKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    WEIGHTS_KIND_UNSPECIFIED: _WeightsKind.ValueType  # 0
-    """Never sent."""
-    WEIGHTS_KIND_PUBLISHED: _WeightsKind.ValueType  # 1
-    """Trained by the model's publisher."""
-    WEIGHTS_KIND_RANDOM: _WeightsKind.ValueType  # 2
-    """Drawn at random: shapes, size and speed are real, labels mean nothing."""
-    WEIGHTS_KIND_REFERENCE: _WeightsKind.ValueType  # 3
-    """Trained by this project as a small stand-in."""
-
-class WeightsKind(_WeightsKind, metaclass=_WeightsKindEnumTypeWrapper):
-    """Where a model's weights come from."""
-
-WEIGHTS_KIND_UNSPECIFIED: WeightsKind.ValueType  # 0
-"""Never sent."""
-WEIGHTS_KIND_PUBLISHED: WeightsKind.ValueType  # 1
-"""Trained by the model's publisher."""
-WEIGHTS_KIND_RANDOM: WeightsKind.ValueType  # 2
-"""Drawn at random: shapes, size and speed are real, labels mean nothing."""
-WEIGHTS_KIND_REFERENCE: WeightsKind.ValueType  # 3
-"""Trained by this project as a small stand-in."""
-Global___WeightsKind: _TypeAlias = WeightsKind  # noqa: Y015
-
-class _Scenario:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ScenarioEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scenario.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    SCENARIO_UNSPECIFIED: _Scenario.ValueType  # 0
-    """The same as SCENARIO_SINGLE_STREAM."""
-    SCENARIO_SINGLE_STREAM: _Scenario.ValueType  # 1
-    """One request after the other; the value is a latency."""
-    SCENARIO_OFFLINE: _Scenario.ValueType  # 2
-    """All requests at hand at once, in batches; the value is a throughput."""
-
-class Scenario(_Scenario, metaclass=_ScenarioEnumTypeWrapper):
-    """How load is offered in a benchmark; the scenarios of MLPerf Inference."""
-
-SCENARIO_UNSPECIFIED: Scenario.ValueType  # 0
-"""The same as SCENARIO_SINGLE_STREAM."""
-SCENARIO_SINGLE_STREAM: Scenario.ValueType  # 1
-"""One request after the other; the value is a latency."""
-SCENARIO_OFFLINE: Scenario.ValueType  # 2
-"""All requests at hand at once, in batches; the value is a throughput."""
-Global___Scenario: _TypeAlias = Scenario  # noqa: Y015
-
-@_typing.final
-class Image(_message.Message):
-    """An image to segment."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ENCODED_FIELD_NUMBER: _builtins.int
-    PIXELS_FIELD_NUMBER: _builtins.int
-    encoded: _builtins.bytes
-    """A whole encoded file (JPEG, PNG, WebP, BMP, GIF, TIFF), at most the server's message limit.
-    EXIF orientation is honoured; the first frame of a multi-frame file counts.
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Whose turn it is when requests wait. Within a priority, clients take turns: a client is who sends
+    the same `assay-client-id` metadata, or else the same connection.
     """
-    @_builtins.property
-    def pixels(self) -> Global___PixelTensor:
-        """Pixels."""
 
-    def __init__(
-        self,
-        *,
-        encoded: _builtins.bytes = ...,
-        pixels: Global___PixelTensor | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["encoded", b"encoded", "pixels", b"pixels", "source", b"source"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoded", b"encoded", "pixels", b"pixels", "source", b"source"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["encoded", "pixels"]  # noqa: Y015
-    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""The same as PRIORITY_NORMAL."""
+PRIORITY_HIGH: Priority.ValueType  # 1
+"""Before all others: someone is waiting."""
+PRIORITY_NORMAL: Priority.ValueType  # 2
+"""The usual one."""
+PRIORITY_LOW: Priority.ValueType  # 3
+"""When nothing else waits: bulk work."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
-Global___Image: _TypeAlias = Image  # noqa: Y015
+class _MaskValues:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-@_typing.final
-class PixelTensor(_message.Message):
-    """Uncompressed pixels."""
+class _MaskValuesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MaskValues.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MASK_VALUES_UNSPECIFIED: _MaskValues.ValueType  # 0
+    """The same as MASK_VALUES_CLASS_IDS."""
+    MASK_VALUES_CLASS_IDS: _MaskValues.ValueType  # 1
+    """A value is a class id."""
+    MASK_VALUES_ZERO_IS_NONE: _MaskValues.ValueType  # 2
+    """0 is no class and is left out; any other value is a class id plus one: ADE20K's masks."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+class MaskValues(_MaskValues, metaclass=_MaskValuesEnumTypeWrapper):
+    """What the values of a mask mean."""
 
-    HEIGHT_FIELD_NUMBER: _builtins.int
-    WIDTH_FIELD_NUMBER: _builtins.int
-    RGB_FIELD_NUMBER: _builtins.int
-    height: _builtins.int
-    """Height in pixels, at least 1."""
-    width: _builtins.int
-    """Width in pixels, at least 1."""
-    rgb: _builtins.bytes
-    """height * width * 3 bytes, rows first, each pixel as R, G, B in 0..255."""
-    def __init__(
-        self,
-        *,
-        height: _builtins.int = ...,
-        width: _builtins.int = ...,
-        rgb: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "rgb", b"rgb", "width", b"width"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PixelTensor: _TypeAlias = PixelTensor  # noqa: Y015
-
-@_typing.final
-class LabelMap(_message.Message):
-    """The class id of each pixel."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEIGHT_FIELD_NUMBER: _builtins.int
-    WIDTH_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    ENCODING_FIELD_NUMBER: _builtins.int
-    DATA_FIELD_NUMBER: _builtins.int
-    height: _builtins.int
-    """Height in pixels."""
-    width: _builtins.int
-    """Width in pixels."""
-    type: Global___LabelType.ValueType
-    """Type of an element."""
-    encoding: Global___LabelEncoding.ValueType
-    """Encoding of `data`."""
-    data: _builtins.bytes
-    """The labels."""
-    def __init__(
-        self,
-        *,
-        height: _builtins.int = ...,
-        width: _builtins.int = ...,
-        type: Global___LabelType.ValueType = ...,
-        encoding: Global___LabelEncoding.ValueType = ...,
-        data: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "encoding", b"encoding", "height", b"height", "type", b"type", "width", b"width"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___LabelMap: _TypeAlias = LabelMap  # noqa: Y015
-
-@_typing.final
-class ClassShare(_message.Message):
-    """How much of a label map one class covers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CLASS_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    PIXELS_FIELD_NUMBER: _builtins.int
-    SHARE_FIELD_NUMBER: _builtins.int
-    class_id: _builtins.int
-    """Class id."""
-    name: _builtins.str
-    """Class name."""
-    pixels: _builtins.int
-    """Pixels with that label."""
-    share: _builtins.float
-    """`pixels` over all pixels, in (0, 1]."""
-    def __init__(
-        self,
-        *,
-        class_id: _builtins.int = ...,
-        name: _builtins.str = ...,
-        pixels: _builtins.int = ...,
-        share: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_id", b"class_id", "name", b"name", "pixels", b"pixels", "share", b"share"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ClassShare: _TypeAlias = ClassShare  # noqa: Y015
-
-@_typing.final
-class Timings(_message.Message):
-    """Where the time of one request went, on the server's clock."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DECODE_FIELD_NUMBER: _builtins.int
-    QUEUE_FIELD_NUMBER: _builtins.int
-    COMPUTE_FIELD_NUMBER: _builtins.int
-    POST_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def decode(self) -> _duration_pb2.Duration:
-        """Decoding and resizing the image, without the wait for a thread."""
-
-    @_builtins.property
-    def queue(self) -> _duration_pb2.Duration:
-        """Waiting, for a thread or for a batch."""
-
-    @_builtins.property
-    def compute(self) -> _duration_pb2.Duration:
-        """Running the batch that the image was in."""
-
-    @_builtins.property
-    def post(self) -> _duration_pb2.Duration:
-        """Upsampling, arg max and encoding, without the wait for a thread."""
-
-    def __init__(
-        self,
-        *,
-        decode: _duration_pb2.Duration | None = ...,
-        queue: _duration_pb2.Duration | None = ...,
-        compute: _duration_pb2.Duration | None = ...,
-        post: _duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "decode", b"decode", "post", b"post", "queue", b"queue"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "decode", b"decode", "post", b"post", "queue", b"queue"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Timings: _TypeAlias = Timings  # noqa: Y015
+MASK_VALUES_UNSPECIFIED: MaskValues.ValueType  # 0
+"""The same as MASK_VALUES_CLASS_IDS."""
+MASK_VALUES_CLASS_IDS: MaskValues.ValueType  # 1
+"""A value is a class id."""
+MASK_VALUES_ZERO_IS_NONE: MaskValues.ValueType  # 2
+"""0 is no class and is left out; any other value is a class id plus one: ADE20K's masks."""
+Global___MaskValues: _TypeAlias = MaskValues  # noqa: Y015
 
 @_typing.final
 class SegmentImageRequest(_message.Message):
@@ -338,29 +90,59 @@ class SegmentImageRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     OUTPUT_SIZE_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
-    output_size: Global___OutputSize.ValueType
+    SIZE_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    output_size: _images_pb2.OutputSize.ValueType
     """Size of the label map."""
-    encoding: Global___LabelEncoding.ValueType
+    encoding: _images_pb2.LabelEncoding.ValueType
     """Encoding of the label map."""
+    top_k: _builtins.int
+    """The best classes of each pixel with their probabilities: 1 for the confidence of the label, at
+    most 16 or the number of classes. 0: none. The filter does not apply to them.
+    """
+    priority: Global___Priority.ValueType
+    """Whose turn it is when requests wait."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Model to use. An empty name means the only one that is served."""
 
     @_builtins.property
-    def image(self) -> Global___Image:
+    def image(self) -> _images_pb2.Image:
         """Image to segment."""
+
+    @_builtins.property
+    def size(self) -> _images_pb2.PixelSize:
+        """With OUTPUT_SIZE_GIVEN: the size of the label map, at most the server's limit of pixels."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Class filter: only these classes are labelled, counted and drawn; pixels of others get
+        LabelMap.other. Empty: all. At most 65,536, each a class of the model.
+        """
+
+    @_builtins.property
+    def overlay(self) -> _images_pb2.OverlayOptions:
+        """Asks for the picture with its classes laid over it."""
 
     def __init__(
         self,
         *,
         model: _common_pb2.ModelRef | None = ...,
-        image: Global___Image | None = ...,
-        output_size: Global___OutputSize.ValueType = ...,
-        encoding: Global___LabelEncoding.ValueType = ...,
+        image: _images_pb2.Image | None = ...,
+        output_size: _images_pb2.OutputSize.ValueType = ...,
+        encoding: _images_pb2.LabelEncoding.ValueType = ...,
+        size: _images_pb2.PixelSize | None = ...,
+        classes: _abc.Iterable[_builtins.int] | None = ...,
+        top_k: _builtins.int = ...,
+        overlay: _images_pb2.OverlayOptions | None = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "model", b"model", "overlay", b"overlay", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "image", b"image", "model", b"model", "output_size", b"output_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "encoding", b"encoding", "image", b"image", "model", b"model", "output_size", b"output_size", "overlay", b"overlay", "priority", b"priority", "size", b"size", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +159,8 @@ class SegmentImageResponse(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    TOP_CLASSES_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
     batch_size: _builtins.int
     """How many images shared the batch, this one included."""
     @_builtins.property
@@ -384,33 +168,332 @@ class SegmentImageResponse(_message.Message):
         """Model that was used."""
 
     @_builtins.property
-    def labels(self) -> Global___LabelMap:
+    def labels(self) -> _images_pb2.LabelMap:
         """The labels."""
 
     @_builtins.property
-    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassShare]:
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[_images_pb2.ClassShare]:
         """Classes present, largest share first."""
 
     @_builtins.property
-    def timings(self) -> Global___Timings:
+    def timings(self) -> _images_pb2.Timings:
         """Where the time went."""
+
+    @_builtins.property
+    def top_classes(self) -> _images_pb2.TopClasses:
+        """The best classes of each pixel, where they were asked for."""
+
+    @_builtins.property
+    def overlay(self) -> _images_pb2.Picture:
+        """The picture with its classes laid over it, where it was asked for."""
 
     def __init__(
         self,
         *,
         model: _common_pb2.ModelRef | None = ...,
-        labels: Global___LabelMap | None = ...,
-        classes: _abc.Iterable[Global___ClassShare] | None = ...,
-        timings: Global___Timings | None = ...,
+        labels: _images_pb2.LabelMap | None = ...,
+        classes: _abc.Iterable[_images_pb2.ClassShare] | None = ...,
+        timings: _images_pb2.Timings | None = ...,
         batch_size: _builtins.int = ...,
+        top_classes: _images_pb2.TopClasses | None = ...,
+        overlay: _images_pb2.Picture | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "model", b"model", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "model", b"model", "overlay", b"overlay", "timings", b"timings", "top_classes", b"top_classes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "classes", b"classes", "labels", b"labels", "model", b"model", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "classes", b"classes", "labels", b"labels", "model", b"model", "overlay", b"overlay", "timings", b"timings", "top_classes", b"top_classes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SegmentImageResponse: _TypeAlias = SegmentImageResponse  # noqa: Y015
+
+@_typing.final
+class SegmentImagesRequest(_message.Message):
+    """An item of SegmentImages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The caller's name for the item; its answer carries it. May repeat."""
+    @_builtins.property
+    def item(self) -> Global___SegmentImageRequest:
+        """What is wanted."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long the item may take from when the server reads it. Absent: as long as the call may."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        item: Global___SegmentImageRequest | None = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "item", b"item", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentImagesRequest: _TypeAlias = SegmentImagesRequest  # noqa: Y015
+
+@_typing.final
+class SegmentImagesResponse(_message.Message):
+    """The answer to one item of SegmentImages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The item's id."""
+    @_builtins.property
+    def result(self) -> Global___SegmentImageResponse:
+        """The result."""
+
+    @_builtins.property
+    def error(self) -> _common_pb2.ItemError:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        result: Global___SegmentImageResponse | None = ...,
+        error: _common_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___SegmentImagesResponse: _TypeAlias = SegmentImagesResponse  # noqa: Y015
+
+@_typing.final
+class EvaluateSegmentationRequest(_message.Message):
+    """A message of EvaluateSegmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    PAIR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___EvaluationSettings:
+        """What all pairs share."""
+
+    @_builtins.property
+    def pair(self) -> Global___EvaluationPair:
+        """An image and its mask."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___EvaluationSettings | None = ...,
+        pair: Global___EvaluationPair | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pair", b"pair", "part", b"part", "settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pair", b"pair", "part", b"part", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["settings", "pair"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___EvaluateSegmentationRequest: _TypeAlias = EvaluateSegmentationRequest  # noqa: Y015
+
+@_typing.final
+class EvaluationSettings(_message.Message):
+    """What all pairs of an evaluation share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MASK_VALUES_FIELD_NUMBER: _builtins.int
+    IGNORE_FIELD_NUMBER: _builtins.int
+    CONFUSION_MATRIX_FIELD_NUMBER: _builtins.int
+    mask_values: Global___MaskValues.ValueType
+    """What the values of the masks mean."""
+    ignore: _builtins.int
+    """The value of pixels that are left out. Absent: 255 in one byte, 65535 in two."""
+    confusion_matrix: _builtins.bool
+    """Asks for the confusion matrix."""
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelRef:
+        """Model to evaluate. An empty name means the only one that is served."""
+
+    def __init__(
+        self,
+        *,
+        model: _common_pb2.ModelRef | None = ...,
+        mask_values: Global___MaskValues.ValueType = ...,
+        ignore: _builtins.int | None = ...,
+        confusion_matrix: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ignore", b"_ignore", "ignore", b"ignore", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ignore", b"_ignore", "confusion_matrix", b"confusion_matrix", "ignore", b"ignore", "mask_values", b"mask_values", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ignore: _TypeAlias = _typing.Literal["ignore"]  # noqa: Y015
+    _WhichOneofArgType__ignore: _TypeAlias = _typing.Literal["_ignore", b"_ignore"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ignore) -> _WhichOneofReturnType__ignore | None: ...
+
+Global___EvaluationSettings: _TypeAlias = EvaluationSettings  # noqa: Y015
+
+@_typing.final
+class EvaluationPair(_message.Message):
+    """An image and its mask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    ENCODED_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    encoded: _builtins.bytes
+    """A greyscale or palette PNG whose stored values count, 8-bit or 16-bit."""
+    @_builtins.property
+    def image(self) -> _images_pb2.Image:
+        """The image."""
+
+    @_builtins.property
+    def values(self) -> _images_pb2.LabelMap:
+        """Values, raw, zstd or PNG."""
+
+    def __init__(
+        self,
+        *,
+        image: _images_pb2.Image | None = ...,
+        encoded: _builtins.bytes = ...,
+        values: _images_pb2.LabelMap | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["encoded", b"encoded", "image", b"image", "mask", b"mask", "values", b"values"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoded", b"encoded", "image", b"image", "mask", b"mask", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_mask: _TypeAlias = _typing.Literal["encoded", "values"]  # noqa: Y015
+    _WhichOneofArgType_mask: _TypeAlias = _typing.Literal["mask", b"mask"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_mask) -> _WhichOneofReturnType_mask | None: ...
+
+Global___EvaluationPair: _TypeAlias = EvaluationPair  # noqa: Y015
+
+@_typing.final
+class EvaluateSegmentationResponse(_message.Message):
+    """Reply of EvaluateSegmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    PIXELS_FIELD_NUMBER: _builtins.int
+    IGNORED_PIXELS_FIELD_NUMBER: _builtins.int
+    PIXEL_ACCURACY_FIELD_NUMBER: _builtins.int
+    MEAN_IOU_FIELD_NUMBER: _builtins.int
+    MEAN_ACCURACY_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    CONFUSION_FIELD_NUMBER: _builtins.int
+    pairs: _builtins.int
+    """Pairs."""
+    pixels: _builtins.int
+    """Pixels that count."""
+    ignored_pixels: _builtins.int
+    """Pixels that were left out."""
+    pixel_accuracy: _builtins.float
+    """Share of the pixels whose label is right ("aAcc")."""
+    mean_iou: _builtins.float
+    """Mean IoU over the classes that occur in a mask or a prediction ("mIoU")."""
+    mean_accuracy: _builtins.float
+    """Mean accuracy over the classes that occur in a mask ("mAcc")."""
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelRef:
+        """Model that was evaluated."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassFigures]:
+        """Figures of every class, by class id."""
+
+    @_builtins.property
+    def confusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Only on request: pixels by class of the mask (row) and of the prediction (column), rows first."""
+
+    def __init__(
+        self,
+        *,
+        model: _common_pb2.ModelRef | None = ...,
+        pairs: _builtins.int = ...,
+        pixels: _builtins.int = ...,
+        ignored_pixels: _builtins.int = ...,
+        pixel_accuracy: _builtins.float = ...,
+        mean_iou: _builtins.float = ...,
+        mean_accuracy: _builtins.float = ...,
+        classes: _abc.Iterable[Global___ClassFigures] | None = ...,
+        confusion: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "confusion", b"confusion", "ignored_pixels", b"ignored_pixels", "mean_accuracy", b"mean_accuracy", "mean_iou", b"mean_iou", "model", b"model", "pairs", b"pairs", "pixel_accuracy", b"pixel_accuracy", "pixels", b"pixels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluateSegmentationResponse: _TypeAlias = EvaluateSegmentationResponse  # noqa: Y015
+
+@_typing.final
+class ClassFigures(_message.Message):
+    """Figures of one class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLASS_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MASK_PIXELS_FIELD_NUMBER: _builtins.int
+    PREDICTED_PIXELS_FIELD_NUMBER: _builtins.int
+    COMMON_PIXELS_FIELD_NUMBER: _builtins.int
+    IOU_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    class_id: _builtins.int
+    """Class id."""
+    name: _builtins.str
+    """Class name."""
+    mask_pixels: _builtins.int
+    """Pixels of the masks."""
+    predicted_pixels: _builtins.int
+    """Pixels of the predictions, where masks count."""
+    common_pixels: _builtins.int
+    """Pixels of both."""
+    iou: _builtins.float
+    """`common_pixels` over the pixels of either; absent when there are none."""
+    accuracy: _builtins.float
+    """`common_pixels` over `mask_pixels`; absent when there are none."""
+    def __init__(
+        self,
+        *,
+        class_id: _builtins.int = ...,
+        name: _builtins.str = ...,
+        mask_pixels: _builtins.int = ...,
+        predicted_pixels: _builtins.int = ...,
+        common_pixels: _builtins.int = ...,
+        iou: _builtins.float | None = ...,
+        accuracy: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy", b"_accuracy", "_iou", b"_iou", "accuracy", b"accuracy", "iou", b"iou"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy", b"_accuracy", "_iou", b"_iou", "accuracy", b"accuracy", "class_id", b"class_id", "common_pixels", b"common_pixels", "iou", b"iou", "mask_pixels", b"mask_pixels", "name", b"name", "predicted_pixels", b"predicted_pixels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accuracy: _TypeAlias = _typing.Literal["accuracy"]  # noqa: Y015
+    _WhichOneofArgType__accuracy: _TypeAlias = _typing.Literal["_accuracy", b"_accuracy"]  # noqa: Y015
+    _WhichOneofReturnType__iou: _TypeAlias = _typing.Literal["iou"]  # noqa: Y015
+    _WhichOneofArgType__iou: _TypeAlias = _typing.Literal["_iou", b"_iou"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accuracy) -> _WhichOneofReturnType__accuracy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__iou) -> _WhichOneofReturnType__iou | None: ...
+
+Global___ClassFigures: _TypeAlias = ClassFigures  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
@@ -449,13 +532,13 @@ class ListModelsResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty when this is the last."""
     @_builtins.property
-    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelSummary]:
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[_models_pb2.ModelSummary]:
         """Models of this page."""
 
     def __init__(
         self,
         *,
-        models: _abc.Iterable[Global___ModelSummary] | None = ...,
+        models: _abc.Iterable[_models_pb2.ModelSummary] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -465,48 +548,6 @@ class ListModelsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
-
-@_typing.final
-class ModelSummary(_message.Message):
-    """One line about a model."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    ARCHITECTURE_FIELD_NUMBER: _builtins.int
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    CLASS_COUNT_FIELD_NUMBER: _builtins.int
-    LICENSE_FIELD_NUMBER: _builtins.int
-    architecture: _builtins.str
-    """Architecture, for example "segformer-b0"."""
-    weights: Global___WeightsKind.ValueType
-    """What kind of weights it has."""
-    class_count: _builtins.int
-    """Number of classes."""
-    @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """The model."""
-
-    @_builtins.property
-    def license(self) -> _common_pb2.License:
-        """Licence of the weights."""
-
-    def __init__(
-        self,
-        *,
-        model: _common_pb2.ModelRef | None = ...,
-        architecture: _builtins.str = ...,
-        weights: Global___WeightsKind.ValueType = ...,
-        class_count: _builtins.int = ...,
-        license: _common_pb2.License | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "model", b"model"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "class_count", b"class_count", "license", b"license", "model", b"model", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ModelSummary: _TypeAlias = ModelSummary  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
@@ -540,13 +581,13 @@ class GetModelResponse(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def model(self) -> Global___Model:
+    def model(self) -> _models_pb2.Model:
         """The model."""
 
     def __init__(
         self,
         *,
-        model: Global___Model | None = ...,
+        model: _models_pb2.Model | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -555,611 +596,3 @@ class GetModelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
-
-@_typing.final
-class Model(_message.Message):
-    """Everything recorded about a model."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class DigestsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    REF_FIELD_NUMBER: _builtins.int
-    ARCHITECTURE_FIELD_NUMBER: _builtins.int
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    LICENSE_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    CLASSES_FIELD_NUMBER: _builtins.int
-    PREPROCESSING_FIELD_NUMBER: _builtins.int
-    SOURCE_FACTS_FIELD_NUMBER: _builtins.int
-    PARITY_FIELD_NUMBER: _builtins.int
-    DIGESTS_FIELD_NUMBER: _builtins.int
-    ENGINE_FIELD_NUMBER: _builtins.int
-    architecture: _builtins.str
-    """Architecture, for example "segformer-b0"."""
-    weights: Global___WeightsKind.ValueType
-    """What kind of weights it has."""
-    source: _builtins.str
-    """Where the weights came from, in words."""
-    engine: _builtins.str
-    """The engine that runs it and the device, for example "onnxruntime-cpu"."""
-    @_builtins.property
-    def ref(self) -> _common_pb2.ModelRef:
-        """The model."""
-
-    @_builtins.property
-    def license(self) -> _common_pb2.License:
-        """Licence of the weights."""
-
-    @_builtins.property
-    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassInfo]:
-        """The classes; `classes[i].id` is i."""
-
-    @_builtins.property
-    def preprocessing(self) -> Global___Preprocessing:
-        """How an image becomes the model's input."""
-
-    @_builtins.property
-    def source_facts(self) -> Global___SourceFacts:
-        """Facts of the unmodified source model, recorded at export. Absent for an imported graph."""
-
-    @_builtins.property
-    def parity(self) -> Global___ExportParity:
-        """How far the exported graph is from the source model."""
-
-    @_builtins.property
-    def digests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """"sha256:<hex>" by file name: the served graph and the files that it was made from."""
-
-    def __init__(
-        self,
-        *,
-        ref: _common_pb2.ModelRef | None = ...,
-        architecture: _builtins.str = ...,
-        weights: Global___WeightsKind.ValueType = ...,
-        license: _common_pb2.License | None = ...,
-        source: _builtins.str = ...,
-        classes: _abc.Iterable[Global___ClassInfo] | None = ...,
-        preprocessing: Global___Preprocessing | None = ...,
-        source_facts: Global___SourceFacts | None = ...,
-        parity: Global___ExportParity | None = ...,
-        digests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        engine: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "parity", b"parity", "preprocessing", b"preprocessing", "ref", b"ref", "source_facts", b"source_facts"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digests", b"digests", "engine", b"engine", "license", b"license", "parity", b"parity", "preprocessing", b"preprocessing", "ref", b"ref", "source", b"source", "source_facts", b"source_facts", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Model: _TypeAlias = Model  # noqa: Y015
-
-@_typing.final
-class ClassInfo(_message.Message):
-    """A class of a model."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    COLOR_FIELD_NUMBER: _builtins.int
-    id: _builtins.int
-    """Class id, from 0."""
-    name: _builtins.str
-    """Name."""
-    color: _builtins.int
-    """0xRRGGBB, for pictures."""
-    def __init__(
-        self,
-        *,
-        id: _builtins.int = ...,
-        name: _builtins.str = ...,
-        color: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "id", b"id", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ClassInfo: _TypeAlias = ClassInfo  # noqa: Y015
-
-@_typing.final
-class Preprocessing(_message.Message):
-    """How an image becomes the model's input."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEIGHT_FIELD_NUMBER: _builtins.int
-    WIDTH_FIELD_NUMBER: _builtins.int
-    RESAMPLE_FIELD_NUMBER: _builtins.int
-    MEAN_FIELD_NUMBER: _builtins.int
-    STD_FIELD_NUMBER: _builtins.int
-    PADS_FIELD_NUMBER: _builtins.int
-    height: _builtins.int
-    """Input height in pixels."""
-    width: _builtins.int
-    """Input width in pixels."""
-    resample: _builtins.str
-    """Resampling filter, "bilinear"."""
-    pads: _builtins.bool
-    """True when the image is padded to the input size instead of resized."""
-    @_builtins.property
-    def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Mean by channel R, G, B, after scaling to [0, 1]."""
-
-    @_builtins.property
-    def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Standard deviation by channel."""
-
-    def __init__(
-        self,
-        *,
-        height: _builtins.int = ...,
-        width: _builtins.int = ...,
-        resample: _builtins.str = ...,
-        mean: _abc.Iterable[_builtins.float] | None = ...,
-        std: _abc.Iterable[_builtins.float] | None = ...,
-        pads: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "mean", b"mean", "pads", b"pads", "resample", b"resample", "std", b"std", "width", b"width"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
-
-@_typing.final
-class SourceFacts(_message.Message):
-    """Counts and shapes of a model exactly as its authors published it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class ParametersByPartEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class ModulesEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class ConvolutionsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class HeadModulesEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    PARAMETERS_BY_PART_FIELD_NUMBER: _builtins.int
-    MODULES_FIELD_NUMBER: _builtins.int
-    CONVOLUTIONS_FIELD_NUMBER: _builtins.int
-    HEAD_MODULES_FIELD_NUMBER: _builtins.int
-    STAGES_FIELD_NUMBER: _builtins.int
-    LOGITS_SHAPE_FIELD_NUMBER: _builtins.int
-    DECODER_WIDTH_FIELD_NUMBER: _builtins.int
-    parameters: _builtins.int
-    """Parameters of the whole model."""
-    decoder_width: _builtins.int
-    """Width of the decode head."""
-    @_builtins.property
-    def parameters_by_part(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Parameters by part: "encoder", "decode_head"."""
-
-    @_builtins.property
-    def modules(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Modules by kind over the whole model: "Conv2d", "Linear", "LayerNorm", "BatchNorm2d", ..."""
-
-    @_builtins.property
-    def convolutions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Convolutions by role: "depthwise", "patch_embedding", "spatial_reduction", "decode_head"."""
-
-    @_builtins.property
-    def head_modules(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Modules of the decode head by kind."""
-
-    @_builtins.property
-    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___EncoderStage]:
-        """Encoder stages, from the finest."""
-
-    @_builtins.property
-    def logits_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Logits' shape for one input of the preprocessing's size: 1, classes, height, width."""
-
-    def __init__(
-        self,
-        *,
-        parameters: _builtins.int = ...,
-        parameters_by_part: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
-        modules: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
-        convolutions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
-        head_modules: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
-        stages: _abc.Iterable[Global___EncoderStage] | None = ...,
-        logits_shape: _abc.Iterable[_builtins.int] | None = ...,
-        decoder_width: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["convolutions", b"convolutions", "decoder_width", b"decoder_width", "head_modules", b"head_modules", "logits_shape", b"logits_shape", "modules", b"modules", "parameters", b"parameters", "parameters_by_part", b"parameters_by_part", "stages", b"stages"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SourceFacts: _TypeAlias = SourceFacts  # noqa: Y015
-
-@_typing.final
-class EncoderStage(_message.Message):
-    """One stage of a hierarchical encoder."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DEPTH_FIELD_NUMBER: _builtins.int
-    WIDTH_FIELD_NUMBER: _builtins.int
-    DOWNSAMPLING_FIELD_NUMBER: _builtins.int
-    depth: _builtins.int
-    """Transformer blocks."""
-    width: _builtins.int
-    """Channels."""
-    downsampling: _builtins.int
-    """Input pixels a side for one output pixel: 4, 8, 16, 32."""
-    def __init__(
-        self,
-        *,
-        depth: _builtins.int = ...,
-        width: _builtins.int = ...,
-        downsampling: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "downsampling", b"downsampling", "width", b"width"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EncoderStage: _TypeAlias = EncoderStage  # noqa: Y015
-
-@_typing.final
-class ExportParity(_message.Message):
-    """Agreement of the exported graph with the source model on the export's probe images."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MAX_ABS_DIFFERENCE_FIELD_NUMBER: _builtins.int
-    LABEL_AGREEMENT_FIELD_NUMBER: _builtins.int
-    PRECISION_FIELD_NUMBER: _builtins.int
-    PROBES_FIELD_NUMBER: _builtins.int
-    max_abs_difference: _builtins.float
-    """Largest absolute difference of a logit."""
-    label_agreement: _builtins.float
-    """Share of low-resolution labels that agree, in [0, 1]."""
-    precision: _builtins.str
-    """Number type of the exported graph: "fp32"."""
-    probes: _builtins.int
-    """Probe images."""
-    def __init__(
-        self,
-        *,
-        max_abs_difference: _builtins.float = ...,
-        label_agreement: _builtins.float = ...,
-        precision: _builtins.str = ...,
-        probes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["label_agreement", b"label_agreement", "max_abs_difference", b"max_abs_difference", "precision", b"precision", "probes", b"probes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExportParity: _TypeAlias = ExportParity  # noqa: Y015
-
-@_typing.final
-class BenchmarkModelRequest(_message.Message):
-    """Request of BenchmarkModel."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    SCENARIO_FIELD_NUMBER: _builtins.int
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    RUNS_FIELD_NUMBER: _builtins.int
-    RESTARTS_FIELD_NUMBER: _builtins.int
-    BUDGET_FIELD_NUMBER: _builtins.int
-    scenario: Global___Scenario.ValueType
-    """How load is offered."""
-    batch_size: _builtins.int
-    """Images a batch, for the offline scenario: 1 to 64; 0 means 1."""
-    runs: _builtins.int
-    """Timed runs in each process: 3 to 10,000; 0 means 10."""
-    restarts: _builtins.int
-    """Fresh processes, over which the interval is clustered: 1 to 20; 0 means 3."""
-    @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """Model to measure. An empty name means the only one that is served."""
-
-    @_builtins.property
-    def budget(self) -> _duration_pb2.Duration:
-        """Ends the measurement early, with what it has, once at least three runs are in. Default 60 s,
-        at most 30 minutes.
-        """
-
-    def __init__(
-        self,
-        *,
-        model: _common_pb2.ModelRef | None = ...,
-        scenario: Global___Scenario.ValueType = ...,
-        batch_size: _builtins.int = ...,
-        runs: _builtins.int = ...,
-        restarts: _builtins.int = ...,
-        budget: _duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "model", b"model"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "budget", b"budget", "model", b"model", "restarts", b"restarts", "runs", b"runs", "scenario", b"scenario"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BenchmarkModelRequest: _TypeAlias = BenchmarkModelRequest  # noqa: Y015
-
-@_typing.final
-class BenchmarkModelResponse(_message.Message):
-    """One message of BenchmarkModel's stream."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PROGRESS_FIELD_NUMBER: _builtins.int
-    RESULT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def progress(self) -> Global___BenchmarkProgress:
-        """How far it is."""
-
-    @_builtins.property
-    def result(self) -> Global___BenchmarkResult:
-        """Last message."""
-
-    def __init__(
-        self,
-        *,
-        progress: Global___BenchmarkProgress | None = ...,
-        result: Global___BenchmarkResult | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
-    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
-
-Global___BenchmarkModelResponse: _TypeAlias = BenchmarkModelResponse  # noqa: Y015
-
-@_typing.final
-class BenchmarkProgress(_message.Message):
-    """How far a benchmark is."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DONE_FIELD_NUMBER: _builtins.int
-    TOTAL_FIELD_NUMBER: _builtins.int
-    done: _builtins.int
-    """Runs done, warm-up not counted."""
-    total: _builtins.int
-    """Runs to do."""
-    def __init__(
-        self,
-        *,
-        done: _builtins.int = ...,
-        total: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "total", b"total"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BenchmarkProgress: _TypeAlias = BenchmarkProgress  # noqa: Y015
-
-@_typing.final
-class BenchmarkResult(_message.Message):
-    """Result of a benchmark."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    SCENARIO_FIELD_NUMBER: _builtins.int
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    RUNS_FIELD_NUMBER: _builtins.int
-    RESTARTS_FIELD_NUMBER: _builtins.int
-    LATENCY_P50_FIELD_NUMBER: _builtins.int
-    LATENCY_P90_FIELD_NUMBER: _builtins.int
-    LATENCY_P99_FIELD_NUMBER: _builtins.int
-    LATENCY_INTERVAL_FIELD_NUMBER: _builtins.int
-    IMAGES_PER_SECOND_FIELD_NUMBER: _builtins.int
-    IMAGES_PER_SECOND_INTERVAL_FIELD_NUMBER: _builtins.int
-    SAMPLES_FIELD_NUMBER: _builtins.int
-    ENVIRONMENT_FIELD_NUMBER: _builtins.int
-    ENGINE_FIELD_NUMBER: _builtins.int
-    NOISY_FIELD_NUMBER: _builtins.int
-    NOISE_FIELD_NUMBER: _builtins.int
-    scenario: Global___Scenario.ValueType
-    """How load was offered."""
-    batch_size: _builtins.int
-    """Images a batch."""
-    runs: _builtins.int
-    """Runs that were timed, over all restarts."""
-    restarts: _builtins.int
-    """Fresh processes."""
-    images_per_second: _builtins.float
-    """Images a second."""
-    engine: _builtins.str
-    """The engine that ran it."""
-    noisy: _builtins.bool
-    """True when the runs, of all processes together, spread so far that the figures say little:
-    `noise` is over 0.1.
-    """
-    noise: _builtins.float
-    """Median absolute deviation over median, over all runs."""
-    @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """Model that was measured."""
-
-    @_builtins.property
-    def latency_p50(self) -> _duration_pb2.Duration:
-        """Latency of a batch: median, and percentiles 90 and 99."""
-
-    @_builtins.property
-    def latency_p90(self) -> _duration_pb2.Duration:
-        """90th percentile."""
-
-    @_builtins.property
-    def latency_p99(self) -> _duration_pb2.Duration:
-        """99th percentile."""
-
-    @_builtins.property
-    def latency_interval(self) -> _common_pb2.Interval:
-        """Median latency's interval in seconds, clustered by restart."""
-
-    @_builtins.property
-    def images_per_second_interval(self) -> _common_pb2.Interval:
-        """Images a second, interval clustered by restart."""
-
-    @_builtins.property
-    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunTimes]:
-        """Each timed run in seconds, in order, by restart."""
-
-    @_builtins.property
-    def environment(self) -> _common_pb2.Environment:
-        """The machine."""
-
-    def __init__(
-        self,
-        *,
-        model: _common_pb2.ModelRef | None = ...,
-        scenario: Global___Scenario.ValueType = ...,
-        batch_size: _builtins.int = ...,
-        runs: _builtins.int = ...,
-        restarts: _builtins.int = ...,
-        latency_p50: _duration_pb2.Duration | None = ...,
-        latency_p90: _duration_pb2.Duration | None = ...,
-        latency_p99: _duration_pb2.Duration | None = ...,
-        latency_interval: _common_pb2.Interval | None = ...,
-        images_per_second: _builtins.float = ...,
-        images_per_second_interval: _common_pb2.Interval | None = ...,
-        samples: _abc.Iterable[Global___RunTimes] | None = ...,
-        environment: _common_pb2.Environment | None = ...,
-        engine: _builtins.str = ...,
-        noisy: _builtins.bool = ...,
-        noise: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "images_per_second_interval", b"images_per_second_interval", "latency_interval", b"latency_interval", "latency_p50", b"latency_p50", "latency_p90", b"latency_p90", "latency_p99", b"latency_p99", "model", b"model"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "engine", b"engine", "environment", b"environment", "images_per_second", b"images_per_second", "images_per_second_interval", b"images_per_second_interval", "latency_interval", b"latency_interval", "latency_p50", b"latency_p50", "latency_p90", b"latency_p90", "latency_p99", b"latency_p99", "model", b"model", "noise", b"noise", "noisy", b"noisy", "restarts", b"restarts", "runs", b"runs", "samples", b"samples", "scenario", b"scenario"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BenchmarkResult: _TypeAlias = BenchmarkResult  # noqa: Y015
-
-@_typing.final
-class RunTimes(_message.Message):
-    """Timed runs of one process."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SECONDS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Seconds a run."""
-
-    def __init__(
-        self,
-        *,
-        seconds: _abc.Iterable[_builtins.float] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["seconds", b"seconds"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RunTimes: _TypeAlias = RunTimes  # noqa: Y015

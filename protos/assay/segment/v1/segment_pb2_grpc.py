@@ -40,6 +40,16 @@ class SegmentServiceStub(object):
                 request_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImageRequest.SerializeToString,
                 response_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImageResponse.FromString,
                 _registered_method=True)
+        self.SegmentImages = channel.stream_stream(
+                '/assay.segment.v1.SegmentService/SegmentImages',
+                request_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImagesRequest.SerializeToString,
+                response_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImagesResponse.FromString,
+                _registered_method=True)
+        self.EvaluateSegmentation = channel.stream_unary(
+                '/assay.segment.v1.SegmentService/EvaluateSegmentation',
+                request_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.EvaluateSegmentationRequest.SerializeToString,
+                response_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.EvaluateSegmentationResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/assay.segment.v1.SegmentService/ListModels',
                 request_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.ListModelsRequest.SerializeToString,
@@ -63,6 +73,31 @@ class SegmentServiceServicer(object):
         Errors: NOT_FOUND (model), INVALID_ARGUMENT (BAD_IMAGE, IMAGE_TOO_LARGE, INVALID_ARGUMENT),
         FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
         RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SegmentImages(self, request_iterator, context):
+        """Segments images as they come and answers each as it is finished, in any order, by its id. An
+        item that fails gets an error of its own and stops nothing. The server reads as many items
+        ahead as it can hold and no more, so a client may write without end; it must read meanwhile.
+
+        Errors of the call: DEADLINE_EXCEEDED, INTERNAL; those of an item are SegmentImage's, except
+        that a full queue is waited for. Has no side effect: items without an answer may be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EvaluateSegmentation(self, request_iterator, context):
+        """Compares the model's labels with masks, pair by pair, and gives mean IoU, accuracies and the
+        confusion matrix as mmsegmentation defines them: at the mask's size, pixels summed over all
+        images, classes that neither occur nor are predicted left out of the means. The first message
+        is the settings, every other one a pair. Runs behind other requests.
+
+        Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
+        ends the evaluation. Has no side effect: safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +132,16 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     servicer.SegmentImage,
                     request_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImageRequest.FromString,
                     response_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImageResponse.SerializeToString,
+            ),
+            'SegmentImages': grpc.stream_stream_rpc_method_handler(
+                    servicer.SegmentImages,
+                    request_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImagesRequest.FromString,
+                    response_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImagesResponse.SerializeToString,
+            ),
+            'EvaluateSegmentation': grpc.stream_unary_rpc_method_handler(
+                    servicer.EvaluateSegmentation,
+                    request_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.EvaluateSegmentationRequest.FromString,
+                    response_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.EvaluateSegmentationResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -137,6 +182,60 @@ class SegmentService(object):
             '/assay.segment.v1.SegmentService/SegmentImage',
             assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImageRequest.SerializeToString,
             assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SegmentImages(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/assay.segment.v1.SegmentService/SegmentImages',
+            assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImagesRequest.SerializeToString,
+            assay_dot_segment_dot_v1_dot_segment__pb2.SegmentImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateSegmentation(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/assay.segment.v1.SegmentService/EvaluateSegmentation',
+            assay_dot_segment_dot_v1_dot_segment__pb2.EvaluateSegmentationRequest.SerializeToString,
+            assay_dot_segment_dot_v1_dot_segment__pb2.EvaluateSegmentationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -191,88 +290,6 @@ class SegmentService(object):
             '/assay.segment.v1.SegmentService/GetModel',
             assay_dot_segment_dot_v1_dot_segment__pb2.GetModelRequest.SerializeToString,
             assay_dot_segment_dot_v1_dot_segment__pb2.GetModelResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-
-class SegmentAdminServiceStub(object):
-    """Operations that use the machine and not a user's data. Not for untrusted callers.
-    """
-
-    def __init__(self, channel):
-        """Constructor.
-
-        Args:
-            channel: A grpc.Channel.
-        """
-        self.BenchmarkModel = channel.unary_stream(
-                '/assay.segment.v1.SegmentAdminService/BenchmarkModel',
-                request_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.BenchmarkModelRequest.SerializeToString,
-                response_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.BenchmarkModelResponse.FromString,
-                _registered_method=True)
-
-
-class SegmentAdminServiceServicer(object):
-    """Operations that use the machine and not a user's data. Not for untrusted callers.
-    """
-
-    def BenchmarkModel(self, request, context):
-        """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
-        a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-        message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
-        times: prepared input tensors to label maps of the input's size, without decoding an image.
-
-        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest; the model's files changed),
-        PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-
-def add_SegmentAdminServiceServicer_to_server(servicer, server):
-    rpc_method_handlers = {
-            'BenchmarkModel': grpc.unary_stream_rpc_method_handler(
-                    servicer.BenchmarkModel,
-                    request_deserializer=assay_dot_segment_dot_v1_dot_segment__pb2.BenchmarkModelRequest.FromString,
-                    response_serializer=assay_dot_segment_dot_v1_dot_segment__pb2.BenchmarkModelResponse.SerializeToString,
-            ),
-    }
-    generic_handler = grpc.method_handlers_generic_handler(
-            'assay.segment.v1.SegmentAdminService', rpc_method_handlers)
-    server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('assay.segment.v1.SegmentAdminService', rpc_method_handlers)
-
-
- # This class is part of an EXPERIMENTAL API.
-class SegmentAdminService(object):
-    """Operations that use the machine and not a user's data. Not for untrusted callers.
-    """
-
-    @staticmethod
-    def BenchmarkModel(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/assay.segment.v1.SegmentAdminService/BenchmarkModel',
-            assay_dot_segment_dot_v1_dot_segment__pb2.BenchmarkModelRequest.SerializeToString,
-            assay_dot_segment_dot_v1_dot_segment__pb2.BenchmarkModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,23 @@ class SegmentServiceStub:
     FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
     RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
     """
+    SegmentImages: _grpc.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]
+    """Segments images as they come and answers each as it is finished, in any order, by its id. An
+    item that fails gets an error of its own and stops nothing. The server reads as many items
+    ahead as it can hold and no more, so a client may write without end; it must read meanwhile.
+
+    Errors of the call: DEADLINE_EXCEEDED, INTERNAL; those of an item are SegmentImage's, except
+    that a full queue is waited for. Has no side effect: items without an answer may be sent again.
+    """
+    EvaluateSegmentation: _grpc.StreamUnaryMultiCallable[_segment_pb2.EvaluateSegmentationRequest, _segment_pb2.EvaluateSegmentationResponse]
+    """Compares the model's labels with masks, pair by pair, and gives mean IoU, accuracies and the
+    confusion matrix as mmsegmentation defines them: at the mask's size, pixels summed over all
+    images, classes that neither occur nor are predicted left out of the means. The first message
+    is the settings, every other one a pair. Runs behind other requests.
+
+    Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
+    ends the evaluation. Has no side effect: safe to retry.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]
     """Lists the models that are registered, ordered by name and version: 9, 10-rc1, 10. The version
     that an empty one means is the last of its name. Models whose licence is not accepted in the
@@ -71,6 +88,23 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     Errors: NOT_FOUND (model), INVALID_ARGUMENT (BAD_IMAGE, IMAGE_TOO_LARGE, INVALID_ARGUMENT),
     FAILED_PRECONDITION (digest), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with
     RetryInfo, or TOO_LARGE), DEADLINE_EXCEEDED, INTERNAL. Has no side effect: safe to retry.
+    """
+    SegmentImages: _aio.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]  # type: ignore[assignment]
+    """Segments images as they come and answers each as it is finished, in any order, by its id. An
+    item that fails gets an error of its own and stops nothing. The server reads as many items
+    ahead as it can hold and no more, so a client may write without end; it must read meanwhile.
+
+    Errors of the call: DEADLINE_EXCEEDED, INTERNAL; those of an item are SegmentImage's, except
+    that a full queue is waited for. Has no side effect: items without an answer may be sent again.
+    """
+    EvaluateSegmentation: _aio.StreamUnaryMultiCallable[_segment_pb2.EvaluateSegmentationRequest, _segment_pb2.EvaluateSegmentationResponse]  # type: ignore[assignment]
+    """Compares the model's labels with masks, pair by pair, and gives mean IoU, accuracies and the
+    confusion matrix as mmsegmentation defines them: at the mask's size, pixels summed over all
+    images, classes that neither occur nor are predicted left out of the means. The first message
+    is the settings, every other one a pair. Runs behind other requests.
+
+    Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
+    ends the evaluation. Has no side effect: safe to retry.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that are registered, ordered by name and version: 9, 10-rc1, 10. The version
@@ -105,6 +139,35 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SegmentImages(
+        self,
+        request_iterator: _MaybeAsyncIterator[_segment_pb2.SegmentImagesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_segment_pb2.SegmentImagesResponse], _abc.AsyncIterator[_segment_pb2.SegmentImagesResponse]]:
+        """Segments images as they come and answers each as it is finished, in any order, by its id. An
+        item that fails gets an error of its own and stops nothing. The server reads as many items
+        ahead as it can hold and no more, so a client may write without end; it must read meanwhile.
+
+        Errors of the call: DEADLINE_EXCEEDED, INTERNAL; those of an item are SegmentImage's, except
+        that a full queue is waited for. Has no side effect: items without an answer may be sent again.
+        """
+
+    @_abc_1.abstractmethod
+    def EvaluateSegmentation(
+        self,
+        request_iterator: _MaybeAsyncIterator[_segment_pb2.EvaluateSegmentationRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_segment_pb2.EvaluateSegmentationResponse, _abc.Awaitable[_segment_pb2.EvaluateSegmentationResponse]]:
+        """Compares the model's labels with masks, pair by pair, and gives mean IoU, accuracies and the
+        confusion matrix as mmsegmentation defines them: at the mask's size, pixels summed over all
+        images, classes that neither occur nor are predicted left out of the means. The first message
+        is the settings, every other one a pair. Runs behind other requests.
+
+        Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
+        ends the evaluation. Has no side effect: safe to retry.
+        """
+
+    @_abc_1.abstractmethod
     def ListModels(
         self,
         request: _segment_pb2.ListModelsRequest,
@@ -131,55 +194,3 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_SegmentServiceServicer_to_server(servicer: SegmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
-
-class SegmentAdminServiceStub:
-    """Operations that use the machine and not a user's data. Not for untrusted callers."""
-
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> SegmentAdminServiceAsyncStub: ...
-    BenchmarkModel: _grpc.UnaryStreamMultiCallable[_segment_pb2.BenchmarkModelRequest, _segment_pb2.BenchmarkModelResponse]
-    """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
-    a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-    message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
-    times: prepared input tensors to label maps of the input's size, without decoding an image.
-
-    Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest; the model's files changed),
-    PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
-    """
-
-@_typing.type_check_only
-class SegmentAdminServiceAsyncStub(SegmentAdminServiceStub):
-    """Operations that use the machine and not a user's data. Not for untrusted callers."""
-
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    BenchmarkModel: _aio.UnaryStreamMultiCallable[_segment_pb2.BenchmarkModelRequest, _segment_pb2.BenchmarkModelResponse]  # type: ignore[assignment]
-    """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
-    a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-    message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
-    times: prepared input tensors to label maps of the input's size, without decoding an image.
-
-    Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest; the model's files changed),
-    PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
-    """
-
-class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Operations that use the machine and not a user's data. Not for untrusted callers."""
-
-    @_abc_1.abstractmethod
-    def BenchmarkModel(
-        self,
-        request: _segment_pb2.BenchmarkModelRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_segment_pb2.BenchmarkModelResponse], _abc.AsyncIterator[_segment_pb2.BenchmarkModelResponse]]:
-        """Measures a model's speed in a process of its own, never on the serving path, one benchmark at
-        a time; a second one is refused with RESOURCE_EXHAUSTED. Progress is streamed, the last
-        message has the result. Cancelling the call ends the measurement. What is timed is what MLPerf
-        times: prepared input tensors to label maps of the input's size, without decoding an image.
-
-        Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (digest; the model's files changed),
-        PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED), INTERNAL. Safe to retry: it only costs time.
-        """
-
-def add_SegmentAdminServiceServicer_to_server(servicer: SegmentAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -82,4 +82,5 @@ class SegmentSettings(ServerSettings):
             window=self.batch_window_seconds,
             max_items=self.queue_items,
             max_bytes=self.queue_bytes,
+            workers=self.pool_threads,
         )

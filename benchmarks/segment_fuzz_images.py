@@ -2,11 +2,11 @@
 
     python -m benchmarks.segment_fuzz_images [--inputs N] [--seed N] [--processes N] [--state FILE]
 
-Seeds are small pictures of every format and kind, drawn here. An input is a seed after one to eight
-edits: flipped bits, extreme numbers, markers, pieces moved, repeated, left out or taken from another
-seed, a cut at the end; half of the PNGs get correct checksums again. Inputs come in chunks that
-depend on the seed and the chunk's number alone: `--chunk N` runs one again. With `--state`, chunks
-that a run before has finished are not run again.
+Seeds are small pictures of every format and kind, drawn here. An input is a seed after one to
+eight edits: flipped bits, extreme numbers, markers, pieces moved, repeated, left out or taken from
+another seed, a cut at the end; half of the PNGs get correct checksums again. Inputs come in chunks
+that depend on the seed and the chunk's number alone: `--chunk N` runs one again. With `--state`,
+chunks that a run before has finished are not run again.
 
 An outcome is a picture, BadImage or ImageTooLarge; anything else, an input that takes more than
 _SLOW seconds of processor time, and a process that dies or hangs, is a failure and the exit
@@ -285,14 +285,15 @@ def main() -> int:
     report.write(
         "segment-fuzz-images",
         [
-            report.row(
-                "damaged pictures that fail",
-                "none",
-                sum(failures.values()),
-                inputs,
-                "inputs",
-                target=0,
-            )
+            {
+                "what": f"{inputs:,} damaged pictures, those that are neither decoded nor refused",
+                "peer": "none",
+                "ours": sum(failures.values()),
+                "theirs": None,
+                "unit": "inputs",
+                "ratio": None,
+                "target": 0,
+            }
         ],
         packages=("pillow", "numpy"),
         seed=chosen.seed,

@@ -1,9 +1,10 @@
 """Encoded bytes or a pixel tensor to one RGB picture.
 
 Adapter of Pillow. The number of pixels is checked from the file's header, before any pixel is
-decoded, and so is what else would make decoding long (services.segment.container). Conversion to RGB is Pillow's `convert("RGB")`, as Hugging Face's examples do it: alpha
-is dropped, palettes are looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as
-Pillow does for 16-bit colour. EXIF orientation is applied. The first frame of a file counts.
+decoded, and so is what else would make decoding long (services.segment.container). Conversion to
+RGB is Pillow's `convert("RGB")`, as Hugging Face's examples do it: alpha is dropped, palettes are
+looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as Pillow does for 16-bit colour.
+EXIF orientation is applied. Of a file with several frames or pages the first counts.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
     """Decode a whole image file to an RGB picture, upright.
 
     Raises BadImage if the bytes are no image of a known format, are cut off or damaged, or would
-    take their decoder far longer than honest files of the size do; ImageTooLarge, before pixels are decoded, if it has more than `max_pixels` pixels or
-    MAX_SIDE a side.
+    take their decoder far longer than honest files of the size do; ImageTooLarge, before pixels are
+    decoded, if it has more than `max_pixels` pixels or MAX_SIDE a side.
     """
     if not data:
         raise BadImage(field, f"empty; {_RETRY}")

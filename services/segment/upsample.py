@@ -44,8 +44,8 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
     _fill(
         np.ascontiguousarray(logits),
         np.ascontiguousarray(labels),
-        _axis(logits.shape[0], height),
-        _axis(logits.shape[1], width),
+        axis(logits.shape[0], height),
+        axis(logits.shape[1], width),
         out,
     )
     return out
@@ -58,7 +58,7 @@ def warm() -> None:
     upsample_argmax(logits, np.zeros((2, 2), dtype=np.uint16), 3, 3)
 
 
-def _axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return torch's weights of the upper neighbour, and the outputs of each low-resolution cell.
 
     The weights are float32 (wanted,); outputs spans[i] up to spans[i + 1] lie between the inputs i

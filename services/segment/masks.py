@@ -65,7 +65,7 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
     place = np.int64(0)
     while place < labels.size:
         label = labels[place]
-        end = place + 1
+        end = np.int64(place + 1)
         while end < labels.size and labels[end] == label:
             end += 1
         index = np.int64(label)
@@ -81,7 +81,7 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
             ends[index] = end
             zeros[index], ones[index] = gap, length
             runs[index] += 1
-        place = end
+        place = np.int64(end)
     for index in range(classes):
         if runs[index] > 0 and ends[index] < labels.size:
             gap = labels.size - ends[index]

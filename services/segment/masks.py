@@ -62,10 +62,10 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
     zeros = np.zeros(classes, dtype=np.int64)
     ones = np.zeros(classes, dtype=np.int64)
     runs = np.zeros(classes, dtype=np.int64)
-    place = np.int64(0)
+    place = 0
     while place < labels.size:
         label = labels[place]
-        end = np.int64(place + 1)
+        end = place + 1
         while end < labels.size and labels[end] == label:
             end += 1
         index = np.int64(label)
@@ -81,13 +81,13 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
             ends[index] = end
             zeros[index], ones[index] = gap, length
             runs[index] += 1
-        place = np.int64(end)
-    for index in range(classes):
-        if runs[index] > 0 and ends[index] < labels.size:
-            gap = labels.size - ends[index]
-            at = starts[index] + sizes[index]
-            at = _write(gap - zeros[index] if runs[index] > 1 else gap, text, at)
-            sizes[index] = at - starts[index]
+        place = end
+    for k in range(classes):
+        if runs[k] > 0 and ends[k] < labels.size:
+            gap = labels.size - ends[k]
+            at = starts[k] + sizes[k]
+            at = _write(gap - zeros[k] if runs[k] > 1 else gap, text, at)
+            sizes[k] = at - starts[k]
     return sizes, areas
 
 

@@ -228,9 +228,8 @@ def _with_checksums(data: bytes) -> bytes:
 def _run_length_bmp() -> bytes:
     """A run-length encoded BMP, which Pillow reads and does not write."""
     height, width = _SIZE
-    body = bytes([width, 7, 0, 0]) * (height - 1) + bytes(
-        [4, 1, 0, 2, 1, 0, 0, 3, 5, 6, 7, 0, 0, 1]
-    )
+    body = bytes([width, 7, 0, 0]) * (height - 1)
+    body += bytes([4, 1, 0, 2, 1, 0, 0, 3, 5, 6, 7, 0, 8, 9, 0, 1])
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(body), 0, 0, 256, 0)
     start = 14 + len(info) + 1024
     return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + info + bytes(1024) + body

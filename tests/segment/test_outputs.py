@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from assay.segment.v1 import segment_pb2 as pb
 from numpy.typing import NDArray
 from PIL import Image
 
+from services.errors import InvalidArgument
+from services.segment.batcher import Priority
 from services.segment.engine import OnnxEngine
+from services.segment.labelmap import Encoding
+from services.segment.outputs import Wanted
+from services.segment.overlay import OverlayStyle, PictureFormat
+from services.segment.scheduler import Scheduler
 from services.segment.topclasses import SCALE
 from tests.segment import tiny_model
 from tests.segment.conftest import Client, Start
@@ -180,3 +187,47 @@ async def test_an_overlay_that_no_reply_holds(start: Start) -> None:
     code, reason, says = await refused(client.segment.SegmentImage(call, timeout=SECONDS))
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
     assert "what else was asked for" in says
+
+
+def test_what_outputs_cost() -> None:
+    """In pixels of a plain map: what a deadline is judged by."""
+    plain = Wanted()
+    assert plain.work == 1
+    more = [
+        replace(plain, encoding=Encoding.PNG),
+        replace(plain, overlay=OverlayStyle(PictureFormat.JPEG)),
+        replace(plain, overlay=OverlayStyle(PictureFormat.PNG)),
+        replace(plain, top=1),
+        replace(plain, top=5),
+    ]
+    assert [wanted.work for wanted in more] == sorted({wanted.work for wanted in more})
+
+
+def test_a_filter_needs_a_value_that_is_no_class() -> None:
+    wanted = Wanted(classes=frozenset([3]))
+    wanted.check(65_535)
+    with pytest.raises(InvalidArgument, match="none is left for others"):
+        wanted.check(65_536)
+
+
+@pytest.mark.parametrize("metadata", [(), (("assay-client-id", "me"),)])
+async def test_priority_and_client_are_passed_on(
+    start: Start, monkeypatch: pytest.MonkeyPatch, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    client = await start()
+    seen: list[tuple[Priority, str]] = []
+    submit = Scheduler.submit
+
+    async def watched(self: Any, *steps: Any, **options: Any) -> Any:
+        seen.append((options["priority"], options["client"]))
+        return await submit(self, *steps, **options)
+
+    monkeypatch.setattr(Scheduler, "submit", watched)
+    for priority in (pb.PRIORITY_UNSPECIFIED, pb.PRIORITY_HIGH, pb.PRIORITY_LOW):
+        await client.segment.SegmentImage(
+            request(priority=priority), timeout=SECONDS, metadata=metadata
+        )
+    assert [priority for priority, _ in seen] == [Priority.NORMAL, Priority.HIGH, Priority.LOW]
+    names = {name for _, name in seen}
+    assert len(names) == 1
+    assert names == {"me"} if metadata else names.pop().startswith("ipv4:127.0.0.1:")

@@ -8,7 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from services.segment.labelmap import Encoding
 from services.segment.manifest import ModelFacts
-from services.segment.pipeline import Segmentation
+from services.segment.outputs import Segmentation
+from services.segment.overlay import PictureFormat
 from services.segment.repository import RegisteredModel
 from services.segment.scheduler import Trace
 
@@ -21,6 +22,12 @@ _ENCODINGS = {
     Encoding.RAW: images_pb2.LABEL_ENCODING_RAW,
     Encoding.ZSTD: images_pb2.LABEL_ENCODING_ZSTD,
     Encoding.PNG: images_pb2.LABEL_ENCODING_PNG,
+    Encoding.COCO_RLE: images_pb2.LABEL_ENCODING_COCO_RLE,
+    Encoding.NONE: images_pb2.LABEL_ENCODING_NONE,
+}
+_FORMATS = {
+    PictureFormat.JPEG: images_pb2.PICTURE_FORMAT_JPEG,
+    PictureFormat.PNG: images_pb2.PICTURE_FORMAT_PNG,
 }
 _TYPES = {1: images_pb2.LABEL_TYPE_UINT8, 2: images_pb2.LABEL_TYPE_UINT16}
 
@@ -94,7 +101,7 @@ def segmentation(
 ) -> segment_pb2.SegmentImageResponse:
     """Return the reply of SegmentImage."""
     names = model.manifest.classes
-    return segment_pb2.SegmentImageResponse(
+    reply = segment_pb2.SegmentImageResponse(
         model=model_ref(model),
         labels=images_pb2.LabelMap(
             height=result.height,
@@ -102,6 +109,11 @@ def segmentation(
             type=_TYPES[result.item_bytes],
             encoding=_ENCODINGS[result.encoding],
             data=result.data,
+            masks=[
+                images_pb2.ClassMask(class_id=mask.class_id, counts=mask.counts, area=mask.area)
+                for mask in result.masks
+            ],
+            other=result.other,
         ),
         classes=[
             images_pb2.ClassShare(
@@ -120,6 +132,15 @@ def segmentation(
         ),
         batch_size=trace.batch_size,
     )
+    if result.top is not None:
+        top = reply.top_classes
+        top.k, top.height, top.width = result.top.k, result.height, result.width
+        top.type = _TYPES[result.top.item_bytes]
+        top.classes, top.probabilities = result.top.classes, result.top.probabilities
+    if result.style is not None:
+        reply.overlay.format = _FORMATS[result.style.format]
+        reply.overlay.data = result.picture
+    return reply
 
 
 def _license(model: RegisteredModel) -> common_pb2.License:

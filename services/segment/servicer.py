@@ -14,7 +14,6 @@ from services.errors import InvalidArgument
 from services.rpc.deadline import remaining
 from services.rpc.pagination import page
 from services.segment import replies
-from services.segment.engine import engine_name
 from services.segment.image import decode, from_pixels
 from services.segment.labelmap import Encoding
 from services.segment.models import Models
@@ -41,7 +40,6 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._models = models
-        self._device = settings.device
         self._max_pixels = settings.max_pixels
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
 
@@ -106,9 +104,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         """Describe one model; a licence that is not accepted keeps no one from reading it."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
-        return segment_pb2.GetModelResponse(
-            model=replies.description(model, engine_name(self._device))
-        )
+        return segment_pb2.GetModelResponse(model=replies.description(model, self._models.choice))
 
     def _source(self, image: images_pb2.Image) -> tuple[Callable[[], Image.Image], int]:
         """Return what decodes the picture, and how many bytes it is given as."""

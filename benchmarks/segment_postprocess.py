@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from benchmarks import report
 from services.segment import upsample
-from services.segment.engine import OnnxEngine, Output
+from services.segment.engines.engine import Output
+from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.image import PILLOW_LIMIT, decode
 from services.segment.manifest import read_manifest
 from services.segment.preprocess import Preprocessor

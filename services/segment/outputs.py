@@ -11,7 +11,7 @@ from PIL import Image
 
 from services.errors import InvalidArgument, TooLarge
 from services.segment import labelmap, masks, overlay, topclasses, upsample
-from services.segment.engine import Output
+from services.segment.engines.engine import Output
 from services.segment.image import MAX_SIDE
 from services.segment.labelmap import Encoding, Share
 from services.segment.manifest import Manifest

@@ -17,7 +17,7 @@ from services.errors import AssayError, InvalidArgument
 from services.segment import outputs
 from services.segment.batcher import Batcher, Limits, Priority
 from services.segment.cost import SizedCost
-from services.segment.engine import OnnxEngine, Output
+from services.segment.engines.engine import Engine, Output
 from services.segment.manifest import Manifest
 from services.segment.metrics import Depth, ModelMetrics
 from services.segment.outputs import GivenSize, Outputs, Segmentation, Wanted
@@ -44,7 +44,7 @@ class Pipeline:
     def __init__(
         self,
         manifest: Manifest,
-        engine: OnnxEngine,
+        engine: Engine,
         limits: Limits,
         pool: Executor,
         metrics: ModelMetrics,
@@ -69,8 +69,17 @@ class Pipeline:
             finish_cost=self._finish_cost,
         )
         self._metrics = metrics
+
+    @property
+    def load(self) -> int:
+        """Requests that were admitted and are not answered yet."""
+        return len(self._batcher)
+
+    @property
+    def depth(self) -> Depth:
+        """What the queue holds now."""
         batcher = self._batcher
-        metrics.watch(lambda: Depth(len(batcher), batcher.waiting, batcher.held_bytes))
+        return Depth(len(batcher), batcher.waiting, batcher.held_bytes)
 
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""

@@ -6,8 +6,9 @@ from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, models_pb2, segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from services.segment.engines.choice import Choice
 from services.segment.labelmap import Encoding
-from services.segment.manifest import ModelFacts
+from services.segment.manifest import ModelFacts, ModelParity
 from services.segment.outputs import Segmentation
 from services.segment.overlay import PictureFormat
 from services.segment.repository import RegisteredModel
@@ -56,8 +57,8 @@ def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
     )
 
 
-def description(model: RegisteredModel, engine: str) -> models_pb2.Model:
-    """Return everything recorded about a model that `engine` runs."""
+def description(model: RegisteredModel, choice: Choice) -> models_pb2.Model:
+    """Return everything recorded about a model, and what runs it."""
     manifest = model.manifest
     how = manifest.preprocessing
     message = models_pb2.Model(
@@ -79,20 +80,14 @@ def description(model: RegisteredModel, engine: str) -> models_pb2.Model:
             pads=how.pads,
         ),
         digests=manifest.digests,
-        engine=engine,
+        engine=choice.engine,
+        precision=choice.precision,
+        parities=map(_parity, manifest.parities),
     )
     if manifest.facts is not None:
         message.source_facts.CopyFrom(_facts(manifest.facts))
     if manifest.parity is not None:
-        parity = manifest.parity
-        message.parity.CopyFrom(
-            models_pb2.ExportParity(
-                max_abs_difference=parity.max_abs_difference,
-                label_agreement=parity.label_agreement,
-                precision=parity.precision,
-                probes=parity.probes,
-            )
-        )
+        message.parity.CopyFrom(_parity(manifest.parity))
     return message
 
 
@@ -147,6 +142,17 @@ def _license(model: RegisteredModel) -> common_pb2.License:
     terms = model.manifest.license
     return common_pb2.License(
         id=terms.id, name=terms.name, url=terms.url, research_only=terms.research_only
+    )
+
+
+def _parity(parity: ModelParity) -> models_pb2.ExportParity:
+    return models_pb2.ExportParity(
+        max_abs_difference=parity.max_abs_difference,
+        label_agreement=parity.label_agreement,
+        precision=parity.precision,
+        probes=parity.probes,
+        engine=parity.engine,
+        passed=parity.passed,
     )
 
 

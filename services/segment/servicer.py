@@ -11,7 +11,6 @@ from assay.segment.v1 import segment_pb2, segment_pb2_grpc
 from services.rpc.deadline import remaining
 from services.rpc.pagination import page
 from services.segment import replies, requests
-from services.segment.engine import engine_name
 from services.segment.models import Models
 from services.segment.settings import SegmentSettings
 
@@ -25,7 +24,6 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._models = models
-        self._device = settings.device
         self._max_pixels = settings.max_pixels
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
 
@@ -88,6 +86,4 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         """Describe one model; a licence that is not accepted keeps no one from reading it."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
-        return segment_pb2.GetModelResponse(
-            model=replies.description(model, engine_name(self._device))
-        )
+        return segment_pb2.GetModelResponse(model=replies.description(model, self._models.choice))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from services.errors import InvalidArgument
 from services.segment.batcher import Priority
-from services.segment.engine import OnnxEngine
+from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.labelmap import Encoding
 from services.segment.outputs import Wanted
 from services.segment.overlay import OverlayStyle, PictureFormat

@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 from PIL import Image
 
-from services.segment.engine import OnnxEngine
+from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.manifest import MODEL_FILE, manifest_digest, read_manifest
 from services.segment.preprocess import Preprocessor
 from tests.segment import tiny_model
@@ -367,7 +367,8 @@ async def test_a_model_is_described_as_its_manifest_says(
     assert found.source_facts.stages[0].downsampling == 4
     assert found.parity.label_agreement == manifest.parity.label_agreement
     assert dict(found.digests) == dict(manifest.digests)
-    assert found.engine == "onnxruntime-cpu"
+    assert (found.engine, found.precision) == ("onnxruntime-cpu", "fp32")
+    assert [(one.engine, one.passed) for one in found.parities] == [("onnxruntime-cpu", True)]
     known = pb.GetModelRequest(model=model("x"))
     assert (await refused(client.segment.GetModel(known, timeout=SECONDS)))[0] is Code.NOT_FOUND
 

@@ -56,7 +56,8 @@ class BackgroundIterator(Generic[T]):
         while True:
             pending = self._next or self._executor.submit(self._step)
             self._next = pending
-            item = await asyncio.wrap_future(pending)
+            # Waking the loop for what is there already costs more than taking it.
+            item = pending.result() if pending.done() else await asyncio.wrap_future(pending)
             self._next = None
             if item is not None:
                 self._next = self._executor.submit(self._step)

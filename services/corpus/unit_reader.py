@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,9 +98,13 @@ class UnitReader:
     def stored(self, number: int, taken: int) -> StoredUnit:
         """Read the frames of a unit as they are stored, for what `taken` documents leave."""
         unit = self._plan.unit(number)
+        if unit.whole and not taken:
+            with suppress(DamagedFrame):  # what that costs is worked out below
+                frames = [self._stored_frame(shard, frame) for shard, frame in unit.frames]
+                return StoredUnit(frames, [], len(unit.order), None)
         order = unit.order[taken:]
         starts, frame_of = self._frame_of(unit, order)
-        frames: list[tuple[FrameReader, int, bytes]] = []
+        frames = []
         shift = np.zeros(len(order), np.int64)  # from a place in the unit to one in what is sent
         lost = np.zeros(len(order), np.bool_)
         sent, damage = 0, None
@@ -108,9 +112,8 @@ class UnitReader:
             mine = frame_of == place
             if not mine.any():
                 continue
-            reader = self.shard(shard)
             try:
-                data = reader.compressed(frame, text=reader.has_text(frame))
+                stored = self._stored_frame(shard, frame)
             except DamagedFrame as error:
                 if self._skip:
                     self._pass_over(error, int(mine.sum()))
@@ -121,12 +124,16 @@ class UnitReader:
                 order, frame_of = order[:end], frame_of[:end]
                 shift, lost = shift[:end], lost[:end]
                 continue
-            frames.append((reader, frame, data))
+            frames.append(stored)
             shift[mine] = sent - int(starts[place])
-            sent += int(reader.index.frames["documents"][frame])
+            sent += int(stored[0].index.frames["documents"][frame])
         places = (order.astype(np.int64) + shift)[~lost]
         whole = len(places) == sent and bool((places == np.arange(sent)).all())
         return StoredUnit(frames, [] if whole else places.tolist(), len(order), damage)
+
+    def _stored_frame(self, shard: int, frame: int) -> tuple[FrameReader, int, bytes]:
+        reader = self.shard(shard)
+        return reader, frame, reader.compressed(frame, text=reader.has_text(frame))
 
     def _frame_of(
         self, unit: Unit, order: npt.NDArray[np.uint32]

@@ -68,26 +68,27 @@ class _Batch:
     """Stored units put together: their frames, and which of the documents to take."""
 
     def __init__(self) -> None:
+        self._units: list[StoredUnit] = []
         self.frames: list[tuple[FrameReader, int, bytes]] = []
         self.bytes = self.documents = 0
-        self._whole = True  # all documents of the frames, as they stand
-        self._order: list[int] = []
-        self._held = 0  # documents of the frames
 
     def add(self, stored: StoredUnit) -> None:
-        held = sum(int(shard.index.frames["documents"][n]) for shard, n, _ in stored.frames)
-        order = stored.order or range(held)
-        self._order.extend(place + self._held for place in order)
-        self._whole = self._whole and not stored.order
-        self._held += held
+        self._units.append(stored)
         self.frames += stored.frames
         self.documents += stored.documents
         self.bytes += sum(len(data) for _, _, data in stored.frames)
 
-    @property
     def order(self) -> list[int]:
         """Indices into the documents of the frames; empty for all as they stand."""
-        return [] if self._whole else self._order
+        if not any(unit.order for unit in self._units):
+            return []
+        order: list[int] = []
+        first = 0
+        for unit in self._units:
+            held = sum(int(shard.index.frames["documents"][n]) for shard, n, _ in unit.frames)
+            order += [place + first for place in unit.order or range(held)]
+            first += held
+        return order
 
 
 def _batch_chunks(
@@ -101,7 +102,7 @@ def _batch_chunks(
     for following in parts:
         yield FrameChunk(b"", group, ())
         group = following
-    yield FrameChunk(cursor, group, batch.order, damaged)
+    yield FrameChunk(cursor, group, batch.order(), damaged)
 
 
 def document_chunks(

@@ -57,7 +57,8 @@ class BackgroundIterator(Generic[T]):
             pending = self._next or self._executor.submit(self._step)
             self._next = pending
             # Waking the loop for what is there already costs more than taking it.
-            item = pending.result() if pending.done() else await asyncio.wrap_future(pending)
+            ready = pending.done() and not pending.cancelled()
+            item = pending.result() if ready else await asyncio.wrap_future(pending)
             self._next = None
             if item is not None:
                 self._next = self._executor.submit(self._step)

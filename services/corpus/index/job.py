@@ -79,32 +79,34 @@ def index_corpus(
     spawn = multiprocessing.get_context("spawn")
     read = spawn.RawArray("Q", len(shards))
     watched, alive = spawn.Pipe(duplex=False)
-    with _locked(out), closing(watched), closing(alive):
-        with ProcessPoolExecutor(
-            min(jobs, len(shards)), spawn, _begin_worker, (watched, read)
-        ) as pool:
-            # Ctrl-C comes to all processes of a terminal: this one ends the others.
-            with _without_interrupts():
-                running = [
-                    pool.submit(_index_and_count, number, shard, out, options)
-                    for number, shard in enumerate(shards)
-                ]
-            try:
-                while not _all_done(running):
-                    progress(sum(read), sum(sizes))
-                    if stopped():
-                        raise Unavailable("indexing was stopped; the same command goes on")
+    with (
+        _locked(out),
+        closing(watched),
+        closing(alive),
+        ProcessPoolExecutor(min(jobs, len(shards)), spawn, _begin_worker, (watched, read)) as pool,
+    ):
+        # Ctrl-C comes to all processes of a terminal: this one ends the others.
+        with _without_interrupts():
+            running = [
+                pool.submit(_index_and_count, number, shard, out, options)
+                for number, shard in enumerate(shards)
+            ]
+        try:
+            while not _all_done(running):
                 progress(sum(read), sum(sizes))
-                return [future.result() for future in running]
-            except BrokenProcessPool:
-                raise Unavailable(
-                    "a process of the indexer was killed, as a machine short of memory does; the "
-                    "same command goes on"
-                ) from None
-            finally:
-                if not all(future.done() for future in running):
-                    alive.close()
-                pool.shutdown(cancel_futures=True)
+                if stopped():
+                    raise Unavailable("indexing was stopped; the same command goes on")
+            progress(sum(read), sum(sizes))
+            return [future.result() for future in running]
+        except BrokenProcessPool:
+            raise Unavailable(
+                "a process of the indexer was killed, as a machine short of memory does; the "
+                "same command goes on"
+            ) from None
+        finally:
+            if not all(future.done() for future in running):
+                alive.close()
+            pool.shutdown(cancel_futures=True)
 
 
 def _all_done(running: Sequence[Future[Indexed]]) -> bool:

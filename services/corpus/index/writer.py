@@ -66,9 +66,10 @@ def write_index(
 ) -> Index:
     """Re-frame the shard `source` to `out`/`name` with its index and, `with_text`, its texts.
 
-    Goes on where an earlier run with the same arguments was killed, or its machine lost power. Nothing is left under a final
-    name before it is whole; the index comes last. Memory does not grow with the shard, but for 16
-    bytes a document. Raises DataLoss at damage and at a line that is not a document, and OSError.
+    Goes on where an earlier run with the same arguments was killed, or its machine lost power.
+    Nothing is left under a final name before it is whole; the index comes last. Memory does not
+    grow with the shard, but for 16 bytes a document. Raises DataLoss at damage and at a line that
+    is not a document, and OSError.
     """
     writer = _Writer(source, name, out, level=level, with_text=with_text, frame_bytes=frame_bytes)
     return writer.run(progress)

@@ -1,4 +1,4 @@
-"""Indexing a corpus: one indexer at a time, stopped and killed ones gone on from, full disks told."""
+"""Indexing a corpus: one indexer at a time, killed ones gone on from, full disks told."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class Batch:
         self._order: list[int] = []
         self._documents: list[pb.Document] = []
         self._lines: list[bytes] = []
+        self.damaged: list[pb.DamagedFrame] = []
 
     def add(self, chunk: pb.StreamCorpusResponse, decode: Callable[[bytes], bytes]) -> None:
         """Add the next chunk, whose frames `decode` decompresses.
@@ -44,6 +45,7 @@ class Batch:
                 self._contents.append(decode(b"".join(self._parts)))
                 self._parts = []
         self._order.extend(chunk.frames.order)
+        self.damaged.extend(chunk.damaged)
         for document in chunk.documents.documents:
             if self._documents and self._documents[-1].continues:
                 self._documents[-1].text += document.text

@@ -30,7 +30,7 @@ from services.corpus.layout import ShardFile, find_shards
 from services.errors import PreconditionFailed, Unavailable
 
 _LOCK = ".index.lock"
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def index_corpus(
 ) -> list[Indexed]:
     """Index every shard below `source` into `out`; those that are done already are left alone.
 
-    `progress` is called twice a second with the compressed bytes that were read and of all;
+    `progress` is called ten times a second with the compressed bytes that were read and of all;
     `stopped` is asked as often. Raises Unavailable once it says so, LayoutError,
     PreconditionFailed when another indexer works on `out`, DataLoss and OSError; what was finished
     stays, and a further call goes on.

@@ -156,7 +156,7 @@ class _Writer:
         """Make a frame of what there is of a subset."""
         group = self._groups.pop(subset)
         self._open_bytes -= group.size
-        lines = b"\n".join(group.lines) + b"\n"
+        lines = b"\n".join([*group.lines, b""])
         number = self._subsets[subset]
         self._subset_digests[number].update(lines)
         texts = b"".join(group.texts)

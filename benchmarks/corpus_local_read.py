@@ -36,16 +36,22 @@ LIMITS = {"datasets": 40_000_000, "mosaicml": 40_000_000}
 TARGETS = {"lm_dataformat": 2.5, "datasets": 25.0, "mosaicml": 10.0}
 
 
+def peer_python(venv: Path, requirements: str) -> Path:
+    """Return the interpreter of an environment with a list of `peers`, made where it is missing."""
+    python = venv / "bin" / "python"
+    if not python.exists():
+        print(f"making {venv} (a minute, once)")
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "-r"]
+        subprocess.run([*pip, report.HERE / "peers" / requirements], check=True)
+    return python
+
+
 class Peer:
     """Loaders in a process of their own."""
 
     def __init__(self, venv: Path, requirements: str) -> None:
-        python = venv / "bin" / "python"
-        if not python.exists():
-            print(f"making {venv} (a minute, once)")
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "-r"]
-            subprocess.run([*pip, report.HERE / "peers" / requirements], check=True)
+        python = peer_python(venv, requirements)
         self._process = subprocess.Popen(
             [python, report.HERE / "peers" / "corpus_readers.py"],
             stdin=subprocess.PIPE,
@@ -56,12 +62,17 @@ class Peer:
 
     def measure(self, reader: str, shard: Path, limit_bytes: int) -> dict[str, float]:
         """Time one reader; the first 200 documents are not counted."""
-        request = {"reader": reader, "shard": str(shard), "limit_bytes": limit_bytes, "skip": 200}
+        answer: dict[str, float] = self.ask(
+            reader=reader, shard=str(shard), limit_bytes=limit_bytes, skip=200
+        )
+        return answer
+
+    def ask(self, **request: Any) -> Any:
+        """Send a request as peers/corpus_readers.py describes it; return the answer."""
         if self._process.stdin is None:
             raise SystemExit("the peers' process has no input")
         print(json.dumps(request), file=self._process.stdin, flush=True)
-        answer: dict[str, float] = self._answer()
-        return answer
+        return self._answer()
 
     def close(self) -> None:
         """End the process."""

@@ -1,14 +1,16 @@
-"""Reads a shard with other loaders, for corpus_local_read.py.
+"""Reads a shard with other loaders, for corpus_local_read.py and corpus_other_readers.py.
 
 Runs in an environment that has them and none of this project. Reads one JSON object a line:
 {"reader": NAME, "shard": FILE, "limit_bytes": N, "skip": N}; the clock starts after `skip`
 documents and stops after `limit_bytes` of text. Answers each with {"start_seconds",
 "wall_seconds", "cpu_seconds", "text_bytes"}, start-up being what passes until the first document.
-The first line it writes has versions.
+{"reader": NAME, "shard": FILE} alone is answered with {"documents", "digest"}: SHA-256 over the
+sorted SHA-256 of the texts. The first line it writes has versions.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -115,13 +117,21 @@ def measure(reader: str, shard: str, limit_bytes: int, skip: int) -> dict[str, f
     }
 
 
+def digest(reader: str, shard: str) -> dict[str, Any]:
+    """Digest all texts, whatever their order."""
+    found = sorted(hashlib.sha256(text).digest() for text in READERS[reader](shard))
+    return {"documents": len(found), "digest": hashlib.sha256(b"".join(found)).hexdigest()}
+
+
 def main() -> None:
     """Answer requests until standard input ends."""
     names = ("lm-dataformat", "datasets", "mosaicml-streaming", "zstandard", "orjson", "pyarrow")
     here = {one.name for one in distributions()}
     print(json.dumps({name: version(name) for name in names if name in here}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(measure(**json.loads(line))), flush=True)
+        request = json.loads(line)
+        answer = measure(**request) if "limit_bytes" in request else digest(**request)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,11 @@ def _add_stream(actions: Any) -> None:
         "--jsonl", action="store_true", help="print the shards' own lines, byte for byte"
     )
     parser.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="pass over damaged frames, and say which; needs an index",
+    )
+    parser.add_argument(
         "--rank", type=count, default=0, metavar="R", help="the part of this rank, from 0"
     )
     parser.add_argument(
@@ -96,6 +101,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
         selection=selection(arguments),
         cursor=position.read_bytes() if position and position.exists() else b"",
         delivery=corpus_pb2.DELIVERY_JSONL if arguments.jsonl else corpus_pb2.DELIVERY_DOCUMENTS,
+        skip_damaged=arguments.skip_damaged,
     )
     if arguments.world_size != 1 or arguments.rank:
         request.rank.rank, request.rank.world_size = arguments.rank, arguments.world_size
@@ -111,6 +117,11 @@ async def stream(arguments: argparse.Namespace) -> Exit:
                     _write_document(out, document, bytes(begun), meta)
                     begun, meta = bytearray(), b""
             out.write(chunk.jsonl.lines)
+            for frame in chunk.damaged:
+                note(
+                    f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
+                    f"{frame.offset}: {frame.documents} documents"
+                )
             # Flushed before the position is kept: a run that dies in between repeats, never skips.
             out.flush()
             if position and chunk.cursor:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.cli.arguments import count
-from services.cli.console import OUT, note
+from services.cli.arguments import add_json, count
+from services.cli.console import OUT, note, print_json
 from services.cli.exits import Exit
+
+_NOTE_SECONDS = 2.0
 
 
 def add_parsers(actions: Any) -> None:
@@ -22,8 +26,8 @@ def add_parsers(actions: Any) -> None:
         description=(
             "Writes every shard of SOURCE again to the directory of --out: plain .jsonl.zst that "
             "any reader takes, in many small frames of one subset each, with an index and the "
-            "texts alone beside it. SOURCE is left as it is. A run that was killed goes on where "
-            "it was. Serve the new directory instead of SOURCE."
+            "texts alone beside it. SOURCE is left as it is. A run that was interrupted or killed "
+            "goes on where it was. Serve the new directory instead of SOURCE."
         ),
         epilog="example: assay corpus index pile --out pile-indexed",
     )
@@ -42,6 +46,7 @@ def add_parsers(actions: Any) -> None:
         action="store_true",
         help="without the texts alone: half of the space, and slower to read",
     )
+    add_json(parser)
     parser.set_defaults(run=index)
     parser = actions.add_parser(
         "verify",
@@ -50,6 +55,7 @@ def add_parsers(actions: Any) -> None:
     )
     parser.add_argument("source", metavar="SOURCE", help="directory that was indexed")
     parser.add_argument("out", metavar="DIR", help="directory that was written")
+    add_json(parser)
     parser.set_defaults(run=verify)
 
 
@@ -57,21 +63,33 @@ async def index(arguments: argparse.Namespace) -> Exit:
     """Indexes a corpus."""
     from services.corpus.index.job import Options, index_corpus  # noqa: PLC0415  the corpus extra
 
-    begun = time.monotonic()
+    begun = noted = time.monotonic()
+    stop = threading.Event()
 
     def progress(done: int, total: int) -> None:
-        seconds = time.monotonic() - begun
-        note(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {done / 1e6 / seconds:,.1f} MB/s")
+        nonlocal noted
+        now = time.monotonic()
+        if now - noted >= _NOTE_SECONDS:
+            noted = now
+            note(f"{_rate(done, now - begun)}, of {total / 1e6:,.0f} MB")
 
-    shards = await asyncio.to_thread(
-        lambda: index_corpus(
+    try:
+        shards = await asyncio.to_thread(
+            index_corpus,
             Path(arguments.source),
             Path(arguments.out),
             Options(arguments.level, not arguments.no_text),
             jobs=arguments.jobs or len(os.sched_getaffinity(0)),
             progress=progress,
+            stopped=stop.is_set,
         )
-    )
+    finally:
+        stop.set()
+    size, seconds = sum(shard.source_bytes for shard in shards), time.monotonic() - begun
+    note(f"{_rate(size, seconds)}, in {seconds:,.0f} s")
+    if arguments.json:
+        print_json({"shards": [asdict(shard) for shard in shards], "seconds": round(seconds, 3)})
+        return Exit.DONE
     for shard in shards:
         state = "indexed" if shard.fresh else "was there"
         OUT.print(
@@ -83,17 +101,26 @@ async def index(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
+def _rate(size: int, seconds: float) -> str:
+    return f"{size / 1e6:,.0f} MB, {size / seconds / 1e6:,.1f} MB/s"
+
+
 async def verify(arguments: argparse.Namespace) -> Exit:
     """Compares an indexed corpus with its source."""
     from services.corpus.index.verify import verify as verify_shard  # noqa: PLC0415
     from services.corpus.layout import find_shards  # noqa: PLC0415
 
+    verified: list[dict[str, Any]] = []
     for shard in find_shards(Path(arguments.source)):
         found = await asyncio.to_thread(verify_shard, shard.file, shard.path, Path(arguments.out))
-        OUT.print(
-            f"{shard.path}: {found.documents:,} documents in {found.frames:,} frames are, byte for "
-            f"byte, those of the source ({found.jsonl_bytes:,} bytes of jsonl)",
-            markup=False,
-            soft_wrap=True,
-        )
+        verified.append({"path": shard.path, **asdict(found)})
+        if not arguments.json:
+            OUT.print(
+                f"{shard.path}: {found.documents:,} documents in {found.frames:,} frames are, byte "
+                f"for byte, those of the source ({found.jsonl_bytes:,} bytes of jsonl)",
+                markup=False,
+                soft_wrap=True,
+            )
+    if arguments.json:
+        print_json({"shards": verified})
     return Exit.DONE

@@ -56,7 +56,9 @@ class BackgroundIterator(Generic[T]):
         while True:
             pending = self._next or self._executor.submit(self._step)
             self._next = pending
-            item = await asyncio.wrap_future(pending)
+            # Waking the loop for what is there already costs more than taking it.
+            ready = pending.done() and not pending.cancelled()
+            item = pending.result() if ready else await asyncio.wrap_future(pending)
             self._next = None
             if item is not None:
                 self._next = self._executor.submit(self._step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,18 @@ class DamagedFrame(DataLoss):
     def __init__(self, shard: str, frame: int, offset: int, problem: str) -> None:
         super().__init__(shard, offset, f"frame {frame} {problem}")
         self.frame = frame
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A damaged frame that was passed over, and how many documents of the selection with it.
+
+    `places` says how many documents come before each of them, where that is known.
+    """
+
+    error: DamagedFrame
+    documents: int
+    places: tuple[int, ...] = ()
 
 
 class FrameReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 from services.corpus.corpus import Corpus, Shard
@@ -16,11 +16,14 @@ from services.errors import DataLoss, InvalidArgument, NotFound, TooLarge
 _ID = re.compile(r"(.+):([0-9]{1,15})")
 
 
-def find_documents(corpus: Corpus, ids: Sequence[str], max_bytes: int) -> list[Document]:
-    """Find documents, in the order of `ids`. Blocks: long where a shard has no index.
+def find_documents(
+    corpus: Corpus, ids: Sequence[str], max_bytes: int
+) -> Generator[list[Document] | None, None, None]:
+    """Find documents: yield None while looking, then, once, all of them in the order of `ids`.
 
-    Raises InvalidArgument and NotFound naming the id, TooLarge when their texts and metas have more
-    than `max_bytes`, and DataLoss.
+    Blocks for a block of a shard at a time: where a shard has no index there are many. Raises
+    InvalidArgument and NotFound naming the id, TooLarge when their texts and metas have more than
+    `max_bytes`, and DataLoss.
     """
     shards = {shard.path: shard for shard in corpus.shards}
     wanted: dict[str, list[int]] = {}
@@ -37,12 +40,15 @@ def find_documents(corpus: Corpus, ids: Sequence[str], max_bytes: int) -> list[D
     for path, lines in wanted.items():
         shard = shards[path]
         for document in _indexed(shard, lines) if shard.index else _scanned(shard, lines):
+            if document is None:
+                yield None
+                continue
             size += (len(document.text) + len(document.meta)) * asked[document.id]
             if size > max_bytes:
                 raise TooLarge("these documents do not fit in a message; ask for fewer at a time")
             found[document.id] = document
     try:
-        return [found[one] for one in ids]
+        yield [found[one] for one in ids]
     except KeyError as error:
         raise InvalidArgument("ids", f"{error.args[0]!r} is not spelled as ids are") from None
 
@@ -56,21 +62,21 @@ def _indexed(shard: Shard, lines: Sequence[int]) -> Iterator[Document]:
                 raise _missing(shard, line) from None
 
 
-def _scanned(shard: Shard, lines: Sequence[int]) -> list[Document]:
-    left, documents = set(lines), []
+def _scanned(shard: Shard, lines: Sequence[int]) -> Iterator[Document | None]:
+    left = set(lines)
     for block in read_blocks(shard.file, shard.path):
         here = {line for line in left if line < block.first_line + block.lines}
-        if here:
-            data = block.data.split(b"\n")
-            for line in here:
-                try:
-                    documents.append(parse_line(data[line - block.first_line], shard.path, line))
-                except BadLineError as error:
-                    problem = f"line {line} {error},"
-                    raise DataLoss(shard.path, block.offset, problem) from None
-            left -= here
+        data = block.data.split(b"\n") if here else []
+        for line in here:
+            try:
+                yield parse_line(data[line - block.first_line], shard.path, line)
+            except BadLineError as error:
+                problem = f"line {line} {error},"
+                raise DataLoss(shard.path, block.offset, problem) from None
+        left -= here
         if not left:
-            return documents
+            return
+        yield None
     raise _missing(shard, min(left))
 
 

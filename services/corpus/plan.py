@@ -39,11 +39,12 @@ class Unit:
 
     `frames` are (position of the shard among the plan's, frame); `order` says which of their
     documents are delivered, in which order: indices into the documents of the frames, one after
-    the other.
+    the other. `whole` says that these are all of them as they stand.
     """
 
     frames: tuple[tuple[int, int], ...]
     order: npt.NDArray[np.uint32]
+    whole: bool
 
 
 class Plan:
@@ -81,8 +82,9 @@ class Plan:
         chosen = self._order[self._bounds[number] : self._bounds[number + 1]]
         frames = tuple((int(self._shard[one]), int(self._frame[one])) for one in chosen)
         sizes = np.concatenate([self._text_bytes(shard, frame) for shard, frame in frames])
-        order = self._arrange(number, sizes)
-        return Unit(frames, order[: self.counts[number]].astype(np.uint32))
+        order = self._arrange(number, sizes)[: self.counts[number]].astype(np.uint32)
+        as_they_stand = self._selection.seed is None and len(order) == len(sizes)
+        return Unit(frames, order, as_they_stand)
 
     def _arrange(self, number: int, sizes: npt.NDArray[np.uint32]) -> Integers:
         """Order the documents of a unit, without the limits; `sizes` are those of their texts."""

@@ -5,6 +5,7 @@ Everything here blocks on the disk and is pulled: nothing is read before it is a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,8 +18,10 @@ from services.corpus.shards import BLOCK_BYTES, read_blocks
 from services.corpus.storage.files import StoredFile
 from services.errors import DataLoss, InvalidArgument
 
-# What lines of withdrawn subsets have in them, so that a block without needs no closer look.
+# What lines of withdrawn subsets have in them, so that a block without needs no closer look: the
+# name, or a character of it spelled as JSON's escape.
 _WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
+_ESCAPED = re.compile(rb"\\u00[2-7]")
 # Around a document's fields in a message.
 _FRAMING_BYTES = 32
 
@@ -111,7 +114,7 @@ class Reader:
             for first, data, offset in self._blocks(shard):
                 if not data:
                     yield None
-                elif by_line or any(name in data for name in _WITHDRAWN):
+                elif by_line or _may_be_withdrawn(data):
                     yield from self._lines(shard.path, first, data, offset)
                     yield None
                 else:
@@ -184,6 +187,10 @@ class Reader:
                 yield Item(document, b"", after)
             if limit and self._documents >= limit:
                 return
+
+
+def _may_be_withdrawn(data: bytes) -> bool:
+    return any(name in data for name in _WITHDRAWN) or _ESCAPED.search(data) is not None
 
 
 def _after_lines(data: bytes, count: int) -> int:

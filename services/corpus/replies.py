@@ -13,7 +13,7 @@ from services.corpus.corpus import Corpus, CorpusRef, Kind
 from services.corpus.describe import Description
 from services.corpus.distance import Distance
 from services.corpus.documents import Document
-from services.corpus.frames import DamagedFrame
+from services.corpus.frames import PassedOver
 from services.corpus.mixture import Mixture, mixture
 from services.corpus.rights import Availability, Rights
 from services.corpus.selection import Selection
@@ -196,12 +196,16 @@ def _fields(piece: FramePart) -> pb.Frame:
     )
 
 
-def _damaged(found: Sequence[tuple[DamagedFrame, int]]) -> list[pb.DamagedFrame]:
+def _damaged(found: Sequence[PassedOver]) -> list[pb.DamagedFrame]:
     return [
         pb.DamagedFrame(
-            shard=error.shard, frame=error.frame, offset=error.offset, documents=documents
+            shard=one.error.shard,
+            frame=one.error.frame,
+            offset=one.error.offset,
+            documents=one.documents,
+            places=one.places,
         )
-        for error, documents in found
+        for one in found
     ]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from services.corpus.bpb.service import BpbScorer, Source
 from services.corpus.catalog import Catalog
 from services.corpus.corpus import Corpus
 from services.corpus.describe import describe
+from services.corpus.documents import Document
 from services.corpus.lookup import find_documents
 from services.corpus.selection import Selection
 from services.corpus.single_flight import SingleFlight
@@ -128,12 +129,11 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         corpus = self._catalog.open(replies.ref_of(request.corpus))
         if not 1 <= len(request.ids) <= _MAX_IDS:
             raise InvalidArgument("ids", f"has {len(request.ids)}; give 1 to {_MAX_IDS}")
-        loop = asyncio.get_running_loop()
         limit = self._max_message_bytes - _REPLY_MARGIN_BYTES
-        return await loop.run_in_executor(
-            self._readers,
-            lambda: replies.documents(corpus, find_documents(corpus, request.ids, limit)),
-        )
+        # A search of a shard without an index takes turns with the streams, and ends with its call.
+        search = _reply(corpus, find_documents(corpus, request.ids, limit))
+        async with BackgroundIterator(search, self._readers) as found:
+            return await anext(aiter(found))
 
     async def ListLanguageModels(  # noqa: N802  # the contract's name
         self,
@@ -191,3 +191,11 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         """See to it that the census has been taken; from then on `corpus.census` is quick."""
         if not corpus.counted:
             await self._censuses.run(corpus.ref.name, corpus.census)
+
+
+def _reply(
+    corpus: Corpus, search: Generator[list[Document] | None, None, None]
+) -> Generator[pb.GetDocumentsResponse | None, None, None]:
+    with closing(search):
+        for found in search:
+            yield None if found is None else replies.documents(corpus, found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from services.corpus.cursor import CursorCodec, Position
 from services.corpus.documents import Document
-from services.corpus.frames import DamagedFrame
+from services.corpus.frames import PassedOver
 from services.corpus.reader import Item, Reader, ShardLike
 from services.corpus.selection import Selection
 from services.errors import AssayError, TooLarge
@@ -38,7 +38,7 @@ class Chunk:
     lines: bytes = b""
     continues: bool = False
     fragment: bool = False
-    damaged: tuple[tuple[DamagedFrame, int], ...] = ()
+    damaged: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.corpus.documents import Document
-from services.corpus.frames import DamagedFrame, FrameReader
+from services.corpus.frames import DamagedFrame, FrameReader, PassedOver
 from services.corpus.plan import Plan, Unit
 
 # Of each stream; two files each.
@@ -23,13 +23,14 @@ class StoredUnit:
     """Frames as they are stored, (shard, frame, data), and which of their documents to take.
 
     `order` is empty for all as they stand. `documents` of the unit are dealt with, and what
-    follows them is `damage`, where there is some.
+    follows them is `damage`, where there is some. `passed_over` has places among these documents.
     """
 
     frames: list[tuple[FrameReader, int, bytes]]
     order: list[int]
     documents: int
-    damage: DamagedFrame | None
+    damage: DamagedFrame | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class IndexedShard(Protocol):
@@ -41,8 +42,8 @@ class IndexedShard(Protocol):
 class UnitReader:
     """Reads units of a plan over `shards`, those of the selection in its order. Close it.
 
-    With `skip_damaged`, frames that are not what their index says are passed over and noted in
-    `damaged`, which the caller empties; else reading one raises DamagedFrame.
+    With `skip_damaged`, frames that are not what their index says are passed over, and those that
+    `lines` met noted in `damaged`, which the caller empties; else reading one raises DamagedFrame.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class UnitReader:
     ) -> None:
         self._shards, self._plan, self._skip = shards, plan, skip_damaged
         self._open: dict[int, FrameReader] = {}
-        self.damaged: list[tuple[DamagedFrame, int]] = []
+        self.damaged: list[PassedOver] = []
 
     def close(self) -> None:
         """Close the shards' files."""
@@ -87,7 +88,9 @@ class UnitReader:
                 try:
                     decoded[place] = self.shard(shard).lines(frame)
                 except DamagedFrame as error:
-                    self._pass_over(error, int((frame_of == place).sum()))
+                    if not self._skip:
+                        raise
+                    self.damaged.append(PassedOver(error, int((frame_of == place).sum())))
                     decoded[place] = []
             if decoded[place]:
                 reader = self.shard(shard)
@@ -98,22 +101,27 @@ class UnitReader:
     def stored(self, number: int, taken: int) -> StoredUnit:
         """Read the frames of a unit as they are stored, for what `taken` documents leave."""
         unit = self._plan.unit(number)
+        if unit.whole and not taken:
+            with suppress(DamagedFrame):  # what that costs is worked out below
+                frames = [self._stored_frame(shard, frame) for shard, frame in unit.frames]
+                return StoredUnit(frames, [], len(unit.order))
         order = unit.order[taken:]
         starts, frame_of = self._frame_of(unit, order)
-        frames: list[tuple[FrameReader, int, bytes]] = []
+        frames = []
         shift = np.zeros(len(order), np.int64)  # from a place in the unit to one in what is sent
         lost = np.zeros(len(order), np.bool_)
+        passed_over: list[PassedOver] = []
         sent, damage = 0, None
         for place, (shard, frame) in enumerate(unit.frames):
             mine = frame_of == place
             if not mine.any():
                 continue
-            reader = self.shard(shard)
             try:
-                data = reader.compressed(frame, text=reader.has_text(frame))
+                stored = self._stored_frame(shard, frame)
             except DamagedFrame as error:
                 if self._skip:
-                    self._pass_over(error, int(mine.sum()))
+                    places = tuple(np.flatnonzero(mine).tolist())
+                    passed_over.append(PassedOver(error, len(places), places))
                     lost |= mine
                     continue
                 # Everything that comes before it is delivered yet.
@@ -121,12 +129,17 @@ class UnitReader:
                 order, frame_of = order[:end], frame_of[:end]
                 shift, lost = shift[:end], lost[:end]
                 continue
-            frames.append((reader, frame, data))
+            frames.append(stored)
             shift[mine] = sent - int(starts[place])
-            sent += int(reader.index.frames["documents"][frame])
-        places = (order.astype(np.int64) + shift)[~lost]
-        whole = len(places) == sent and bool((places == np.arange(sent)).all())
-        return StoredUnit(frames, [] if whole else places.tolist(), len(order), damage)
+            sent += int(stored[0].index.frames["documents"][frame])
+        taken_from = (order.astype(np.int64) + shift)[~lost]
+        whole = len(taken_from) == sent and bool((taken_from == np.arange(sent)).all())
+        kept = [] if whole else taken_from.tolist()
+        return StoredUnit(frames, kept, len(order), damage, tuple(passed_over))
+
+    def _stored_frame(self, shard: int, frame: int) -> tuple[FrameReader, int, bytes]:
+        reader = self.shard(shard)
+        return reader, frame, reader.compressed(frame, text=reader.has_text(frame))
 
     def _frame_of(
         self, unit: Unit, order: npt.NDArray[np.uint32]
@@ -135,11 +148,6 @@ class UnitReader:
         counts = [int(self.shard(s).index.frames["documents"][f]) for s, f in unit.frames]
         starts = np.cumsum([0, *counts[:-1]])
         return starts, np.searchsorted(starts, order, side="right") - 1
-
-    def _pass_over(self, error: DamagedFrame, documents: int) -> None:
-        if not self._skip:
-            raise error
-        self.damaged.append((error, documents))
 
 
 def documents(shards: Sequence[IndexedShard], plan: Plan) -> Iterator[Document]:

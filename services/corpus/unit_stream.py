@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 
 from services.corpus import place as places
 from services.corpus.cursor import CursorCodec
-from services.corpus.frames import DamagedFrame, FrameReader
+from services.corpus.frames import FrameReader, PassedOver
 from services.corpus.place import Place
 from services.corpus.plan import Plan
 from services.corpus.reader import Item
 from services.corpus.stream import Chunk, Limits, cut_items
 from services.corpus.unit_reader import StoredUnit, UnitReader
-
-Damage = tuple[DamagedFrame, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class FrameChunk:
     cursor: bytes
     parts: tuple[FramePart, ...]
     order: Sequence[int]
-    damaged: tuple[Damage, ...] = ()
+    damaged: tuple[PassedOver, ...] = ()
 
 
 def frame_chunks(
@@ -55,53 +53,55 @@ def frame_chunks(
             place = places.through(place)
         batch.add(stored)
         if batch.bytes >= limits.chunk_bytes or stored.damage is not None:
-            yield from _batch_chunks(batch, codec.encode(place), units, limits.fragment_bytes)
+            yield from _batch_chunks(batch, codec.encode(place), limits.fragment_bytes)
             batch = _Batch()
         else:
             yield None
         if stored.damage is not None:
             raise stored.damage
-    yield from _batch_chunks(batch, codec.encode(place), units, limits.fragment_bytes)
+    yield from _batch_chunks(batch, codec.encode(place), limits.fragment_bytes)
 
 
 class _Batch:
     """Stored units put together: their frames, and which of the documents to take."""
 
     def __init__(self) -> None:
+        self._units: list[StoredUnit] = []
         self.frames: list[tuple[FrameReader, int, bytes]] = []
+        self.passed_over: list[PassedOver] = []
         self.bytes = self.documents = 0
-        self._whole = True  # all documents of the frames, as they stand
-        self._order: list[int] = []
-        self._held = 0  # documents of the frames
 
     def add(self, stored: StoredUnit) -> None:
-        held = sum(int(shard.index.frames["documents"][n]) for shard, n, _ in stored.frames)
-        order = stored.order or range(held)
-        self._order.extend(place + self._held for place in order)
-        self._whole = self._whole and not stored.order
-        self._held += held
+        self._units.append(stored)
+        for one in stored.passed_over:
+            places = tuple(place + self.documents for place in one.places)
+            self.passed_over.append(replace(one, places=places))
         self.frames += stored.frames
         self.documents += stored.documents
         self.bytes += sum(len(data) for _, _, data in stored.frames)
 
-    @property
     def order(self) -> list[int]:
         """Indices into the documents of the frames; empty for all as they stand."""
-        return [] if self._whole else self._order
+        if not any(unit.order for unit in self._units):
+            return []
+        order: list[int] = []
+        first = 0
+        for unit in self._units:
+            held = sum(int(shard.index.frames["documents"][n]) for shard, n, _ in unit.frames)
+            order += [place + first for place in unit.order or range(held)]
+            first += held
+        return order
 
 
-def _batch_chunks(
-    batch: _Batch, cursor: bytes, units: UnitReader, fragment_bytes: int
-) -> Iterator[FrameChunk]:
+def _batch_chunks(batch: _Batch, cursor: bytes, fragment_bytes: int) -> Iterator[FrameChunk]:
     if not batch.documents:
         return
-    damaged, units.damaged = tuple(units.damaged), []
     parts = _parts(batch.frames, fragment_bytes)
     group = next(parts, ())
     for following in parts:
         yield FrameChunk(b"", group, ())
         group = following
-    yield FrameChunk(cursor, group, batch.order, damaged)
+    yield FrameChunk(cursor, group, batch.order(), tuple(batch.passed_over))
 
 
 def document_chunks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.corpus.index.format import open_index
 from tests.client.conftest import Server
+from tests.corpus.test_indexed import make_corpus
 
 
 def ids(stream: CorpusStream, count: int | None = None) -> list[str]:
@@ -52,6 +55,65 @@ def test_a_state_resumes_in_the_middle_of_a_batch(server: Server) -> None:
         with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
             stream.load_state_dict(state)
             assert before + ids(stream) == whole
+
+
+def test_damaged_frames_are_passed_over_and_every_state_is_exact(
+    server: Server, tmp_path: Path
+) -> None:
+    """A third of the frames of texts of a shard are damaged: the order is that of the others."""
+    selection = pb.Selection(seed=5)
+    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
+        whole = ids(stream)
+    index = open_index(make_corpus(tmp_path) / "train" / "00.index")
+    texts = tmp_path / "indexed" / "train" / "00.text.zst"
+    data = bytearray(texts.read_bytes())
+    lost: set[str] = set()
+    for frame in index.frames[::3]:
+        if frame["text_frame_bytes"]:
+            data[int(frame["text_offset"]) + 10] ^= 1
+            first = int(frame["first_line"])
+            lost |= {f"train/00.jsonl.zst:{first + place}" for place in range(frame["documents"])}
+    times = texts.stat()
+    texts.write_bytes(data)
+    os.utime(texts, ns=(times.st_atime_ns, times.st_mtime_ns))
+    left = [one for one in whole if one not in lost]
+    assert len(whole) - len(left) > 30
+
+    def opened(**more: Any) -> CorpusStream:
+        return CorpusStream(
+            hurt.address, "c", selection=selection, chunk_bytes=4096, skip_damaged=True, **more
+        )
+
+    hurt = Server(tmp_path, tmp_path / "home")
+    hurt.start()
+    try:
+        with (
+            CorpusStream(hurt.address, "c", selection=selection) as stream,
+            pytest.raises(grpc.RpcError, match="digest is off"),
+        ):
+            list(stream.texts())
+        with opened() as stream:
+            assert ids(stream) == left
+            assert sum(frame.documents for frame in stream.damaged) == len(whole) - len(left)
+        with opened() as stream:
+            assert sum(len(batch) for batch in stream.texts()) == len(left)
+        for taken in range(1, len(left), 23):
+            with opened() as stream:
+                before = ids(stream, taken)
+                state = json.loads(json.dumps(stream.state_dict()))
+            with opened() as stream:
+                stream.load_state_dict(state)
+                assert before + ids(stream) == left
+            rest: list[str] = []
+            for rank in range(2):
+                with opened(rank=rank, world_size=2) as stream:
+                    stream.resume_from([state])
+                    rest += ids(stream)
+            assert sorted(before + rest) == sorted(left)
+    finally:
+        hurt.kill()
+    with pytest.raises(ValueError, match="needs DELIVERY_FRAMES"):
+        opened(delivery=pb.DELIVERY_DOCUMENTS)
 
 
 def test_another_number_of_ranks_goes_on(server: Server) -> None:

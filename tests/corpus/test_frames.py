@@ -73,7 +73,7 @@ async def test_a_file_that_goes_away_is_data_loss_that_names_it(
 
 
 @pytest.fixture
-async def extremes(serve: Start, tmp_path: Path) -> Client:
+async def extremes(serve: Start, tmp_path: Path, request: pytest.FixtureRequest) -> Client:
     """Lone surrogates, an escaped name, an empty text, and a line of 100 MB."""
     large = b'{"text": "' + b"ab" * 50_000_000 + b'", "meta": {"pile_set_name": "Github"}}'
     index_lines(
@@ -85,14 +85,24 @@ async def extremes(serve: Start, tmp_path: Path) -> Client:
     )
     index = open_index(tmp_path / "indexed" / "test.index")
     assert index.header.subsets == ("Github",)
-    return await serve({"c": tmp_path / "indexed"})
+    return await serve({"c": tmp_path / request.param})
 
 
-@pytest.mark.parametrize("delivery", [pb.DELIVERY_FRAMES, pb.DELIVERY_DOCUMENTS])
+@pytest.mark.parametrize(
+    ("extremes", "delivery"),
+    [
+        ("indexed", pb.DELIVERY_FRAMES),
+        ("indexed", pb.DELIVERY_DOCUMENTS),
+        ("indexed", pb.DELIVERY_JSONL),
+        ("plain", pb.DELIVERY_DOCUMENTS),
+        ("plain", pb.DELIVERY_JSONL),
+    ],
+    indirect=["extremes"],
+)
 async def test_extreme_lines_come_whole(extremes: Client, delivery: pb.Delivery.ValueType) -> None:
     parts: list[bytes] = []
     whole = True
-    compressed = b""
+    compressed = lines = b""
     request = pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="c"), delivery=delivery)
     async for chunk in extremes.corpus.StreamCorpus(request):
         for document in chunk.documents.documents:
@@ -100,6 +110,7 @@ async def test_extreme_lines_come_whole(extremes: Client, delivery: pb.Delivery.
             if whole:
                 parts.append(document.text)
             whole = not document.continues
+        lines += chunk.jsonl.lines
         for frame in chunk.frames.frames:
             compressed += frame.data
             if not frame.continues:
@@ -111,6 +122,8 @@ async def test_extreme_lines_come_whole(extremes: Client, delivery: pb.Delivery.
                 else:
                     texts = [json.loads(one)["text"] for one in data.splitlines()]
                     parts += [one.encode("utf-8", "surrogatepass") for one in texts]
+    texts = [json.loads(one)["text"] for one in lines.splitlines()]
+    parts += [one.encode("utf-8", "surrogatepass") for one in texts]
     assert [len(part) for part in parts] == [len(b"lone \xed\xa0\x80 surrogate"), 100_000_000, 7, 0]
     assert parts[0] == b"lone \xed\xa0\x80 surrogate"
     assert parts[1][:4] == parts[1][-4:] == b"abab"

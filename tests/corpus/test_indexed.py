@@ -256,22 +256,6 @@ async def test_a_cursor_of_another_rank_is_refused_naming_both(client: Client) -
         await read(client, resume=[point], rank=pb.Rank(rank=0, world_size=2))
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [{"ArXiv": -1.0}, {"ArXiv": float("nan")}, {"ArXiv": 0.0}, {}, {"Nothing": 1.0}],
-)
-async def test_weights_that_mean_nothing_are_refused(
-    client: Client, weights: dict[str, float]
-) -> None:
-    mixture = pb.Mixture(weights=pb.SubsetWeights(by_subset=weights))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await read(client, selection=pb.Selection(mixture=mixture))
-    assert refused.value.code() in {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-    }
-
-
 async def test_a_mixture_passes_over_its_subsets_as_often_as_it_says(client: Client) -> None:
     selection = pb.Selection(mixture=PASSES, seed=7)
     found, _ = await read(client, selection=selection, delivery=pb.DELIVERY_FRAMES)

@@ -46,6 +46,7 @@ def stream(
     world_size: int = 1,
     patience_seconds: float = 60.0,
     chunk_bytes: int = _CHUNK_BYTES,
+    skip_damaged: bool = False,
     **selection: Unpack[SelectionOptions],
 ) -> CorpusStream:
     """Follow the documents of `corpus` that `selection` names; see CorpusStream and `select`."""
@@ -57,6 +58,7 @@ def stream(
         world_size=world_size,
         patience_seconds=patience_seconds,
         chunk_bytes=chunk_bytes,
+        skip_damaged=skip_damaged,
     )
 
 
@@ -82,6 +84,9 @@ class CorpusStream:
     FAILED_PRECONDITION where the corpus has no index and `world_size`, a seed or a mixture needs
     one. A message aims at `chunk_bytes`, and up to six are held. Iterating again goes on where the
     last iteration stopped. Not for several threads.
+
+    With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
+    are passed over and listed in `damaged`; without it they end the stream with DATA_LOSS.
     """
 
     def __init__(
@@ -95,7 +100,11 @@ class CorpusStream:
         delivery: pb.Delivery.ValueType | None = None,
         patience_seconds: float = 60.0,
         chunk_bytes: int = _CHUNK_BYTES,
+        skip_damaged: bool = False,
     ) -> None:
+        frames = CAN_DECODE and delivery in {None, pb.DELIVERY_FRAMES}
+        if skip_damaged and not frames:
+            raise ValueError("skip_damaged needs DELIVERY_FRAMES, and so the extra `fast`")
         self._owned = isinstance(target, str)
         self._channel = connect_blocking(target) if isinstance(target, str) else target
         self._stub = pb_grpc.CorpusServiceStub(self._channel)
@@ -105,6 +114,8 @@ class CorpusStream:
         self._delivery = delivery
         self._patience = patience_seconds
         self._chunk_bytes = chunk_bytes
+        self._skip_damaged = skip_damaged
+        self.damaged: list[pb.DamagedFrame] = []
         self._cursor, self._taken = b"", 0
         self._resume: list[pb.ResumePoint] = []
 
@@ -167,7 +178,12 @@ class CorpusStream:
 
     def __iter__(self) -> Iterator[Document]:
         for batch in self._batches():
+            # Places of the batch that nothing comes from count as well.
+            lost = sorted(place for frame in batch.damaged for place in frame.places)[::-1]
             for document in map(Document._make, batch.documents()):
+                while lost and lost[-1] == self._taken:
+                    lost.pop()
+                    self._taken += 1
                 self._taken += 1
                 yield document
 
@@ -175,7 +191,7 @@ class CorpusStream:
         """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
         for batch in self._batches():
             texts = batch.texts()
-            self._taken += len(texts)
+            self._taken += len(texts) + sum(frame.documents for frame in batch.damaged)
             yield texts
 
     def _batches(self) -> Iterator[Batch]:
@@ -194,6 +210,7 @@ class CorpusStream:
                             # Where a world that was dealt anew begins.
                             self._resume = []
                         else:
+                            self.damaged.extend(batch.damaged)
                             yield batch
                         self._cursor, self._taken = cursor, 0
                         wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
@@ -215,6 +232,7 @@ class CorpusStream:
             selection=self._selection,
             delivery=delivery,
             chunk_bytes=self._chunk_bytes,
+            skip_damaged=self._skip_damaged,
         )
         if self._world_size != 1:
             request.rank.rank, request.rank.world_size = self._rank, self._world_size

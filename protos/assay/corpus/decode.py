@@ -30,6 +30,7 @@ class Batch:
         self._order: list[int] = []
         self._documents: list[pb.Document] = []
         self._lines: list[bytes] = []
+        self.damaged: list[pb.DamagedFrame] = []
 
     def add(self, chunk: pb.StreamCorpusResponse, decode: Callable[[bytes], bytes]) -> None:
         """Add the next chunk, whose frames `decode` decompresses.
@@ -44,6 +45,7 @@ class Batch:
                 self._contents.append(decode(b"".join(self._parts)))
                 self._parts = []
         self._order.extend(chunk.frames.order)
+        self.damaged.extend(chunk.damaged)
         for document in chunk.documents.documents:
             if self._documents and self._documents[-1].continues:
                 self._documents[-1].text += document.text
@@ -55,7 +57,7 @@ class Batch:
     def texts(self) -> list[bytes]:
         """Return the texts in their order."""
         found = [one.text for one in self._documents]
-        found += [_text(line) for line in b"".join(self._lines).splitlines()]
+        found += [_text(line) for line in _lines(b"".join(self._lines))]
         frames = [text for texts in self._frame_texts() for text in texts]
         return found + ([frames[place] for place in self._order] if self._order else frames)
 
@@ -65,7 +67,7 @@ class Batch:
             (one.text, one.subset, one.id, one.shard, one.line, one.frame)
             for one in self._documents
         ]
-        lines = b"".join(self._lines).splitlines()
+        lines = _lines(b"".join(self._lines))
         found += [(_text(line), "", "", "", 0, 0) for line in lines]
         frames: list[Fields] = []
         for frame, texts in zip(self._frames, self._frame_texts(), strict=True):
@@ -80,7 +82,7 @@ class Batch:
                 ends = list(accumulate(frame.text_bytes))
                 yield [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
             else:
-                yield [_text(line) for line in content.splitlines()]
+                yield [_text(line) for line in _lines(content)]
 
 
 def frame_decoder() -> Callable[[bytes], bytes]:
@@ -88,6 +90,11 @@ def frame_decoder() -> Callable[[bytes], bytes]:
     if not CAN_DECODE:
         return lambda data: data  # the server sends none
     return zstandard.ZstdDecompressor().decompress
+
+
+def _lines(content: bytes) -> list[bytes]:
+    # Not splitlines: JSON may have a bare carriage return between its tokens.
+    return content.split(b"\n")[:-1]
 
 
 def _text(line: bytes) -> bytes:

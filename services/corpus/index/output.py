@@ -13,7 +13,6 @@ import xxhash
 from services.corpus.index.format import FileFact
 
 PARTIAL = ".partial"
-_HASH_READ_BYTES = 1 << 20
 
 
 class Output:
@@ -29,28 +28,34 @@ class Output:
     @property
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            raise ValueError("begin() comes first")
+            raise ValueError("open() comes first")
         return self._file
 
-    def size_on_disk(self) -> int:
-        """Size of what an earlier run has left."""
-        return self._partial.stat().st_size if self._partial.exists() else 0
+    def open(self) -> None:
+        """Open what an earlier run has left, or a new file."""
+        self._file = self._partial.open("r+b" if self._partial.exists() else "w+b")
 
-    def begin(self, size: int) -> None:
-        """Go on after the first `size` bytes of what is there."""
-        self._file = file = self._partial.open("r+b" if size else "w+b")
-        file.truncate(size)
-        while self._size < size:
-            data = file.read(min(_HASH_READ_BYTES, size - self._size))
-            self._digest.update(data)
-            self._size += len(data)
+    def written(self, offset: int, size: int, digest: int) -> bytes | None:
+        """Read what an earlier run wrote next; None when it is not there or has another digest."""
+        data = os.pread(self._opened.fileno(), size, offset)
+        same = offset == self._size and xxhash.xxh3_64_intdigest(data) == digest
+        return data if same and len(data) == size else None
+
+    def keep(self, data: bytes) -> None:
+        """Count what an earlier run wrote next."""
+        self._digest.update(data)
+        self._size += len(data)
+
+    def begin(self) -> None:
+        """Go on after what was kept; what follows it goes."""
+        self._opened.truncate(self._size)
+        self._opened.seek(self._size)
 
     def append(self, data: bytes) -> tuple[int, int, int]:
         """Write; return offset, size and XXH3-64."""
         offset = self._size
         self._opened.write(data)
-        self._digest.update(data)
-        self._size += len(data)
+        self.keep(data)
         return offset, len(data), xxhash.xxh3_64_intdigest(data)
 
     def read(self, offset: int, size: int) -> bytes:

@@ -66,9 +66,10 @@ def write_index(
 ) -> Index:
     """Re-frame the shard `source` to `out`/`name` with its index and, `with_text`, its texts.
 
-    Goes on where an earlier run with the same arguments was killed. Nothing is left under a final
-    name before it is whole; the index comes last. Memory does not grow with the shard, but for 16
-    bytes a document. Raises DataLoss at damage and at a line that is not a document, and OSError.
+    Goes on where an earlier run with the same arguments was killed, or its machine lost power.
+    Nothing is left under a final name before it is whole; the index comes last. Memory does not
+    grow with the shard, but for 16 bytes a document. Raises DataLoss at damage and at a line that
+    is not a document, and OSError.
     """
     writer = _Writer(source, name, out, level=level, with_text=with_text, frame_bytes=frame_bytes)
     return writer.run(progress)
@@ -155,23 +156,23 @@ class _Writer:
         """Make a frame of what there is of a subset."""
         group = self._groups.pop(subset)
         self._open_bytes -= group.size
-        lines = b"\n".join(group.lines) + b"\n"
+        lines = b"\n".join([*group.lines, b""])
         number = self._subsets[subset]
         self._subset_digests[number].update(lines)
         texts = b"".join(group.texts)
         with_text = self._with_text and group.plain and texts
         position = len(self._frames)
+        first, documents = len(self._text_bytes), len(group.lines)
         if position < len(self._done):
             record = self._done[position]
-            self._check_done(record, lines)
+            self._check_done(record, lines, (first, len(lines), len(texts), documents, number))
         else:
             offset, size, digest = self._shard.append(self._compressor.compress(lines))
             place = self._texts.append(self._compressor.compress(texts)) if with_text else (0, 0, 0)
             text_offset, text_size, text_digest = place
-            first = len(self._text_bytes)
             record = (
                 *(offset, text_offset, first, digest, text_digest),
-                *(size, len(lines), text_size, len(texts), len(group.lines), number),
+                *(size, len(lines), text_size, len(texts), documents, number),
             )
             self._shard.flush()
             self._texts.flush()
@@ -183,18 +184,16 @@ class _Writer:
             self._text_bytes.append(len(text))
             self._hashes.append(xxhash.xxh3_64_intdigest(text))
 
-    def _check_done(self, record: tuple[int, ...], lines: bytes) -> None:
+    def _check_done(
+        self, record: tuple[int, ...], lines: bytes, facts: tuple[int, int, int, int, int]
+    ) -> None:
         """See that a frame of an earlier run is what this one would have made."""
-        frame, texts = (
-            self._shard.read(record[0], record[5]),
-            self._texts.read(record[1], record[7]),
-        )
+        frame = self._shard.read(record[0], record[5])
         try:
             same = zstandard.ZstdDecompressor().decompress(frame) == lines
-            same = same and (not texts or xxhash.xxh3_64_intdigest(texts) == record[4])
         except zstandard.ZstdError:
             same = False
-        if not same:
+        if not same or (record[2], record[6], *record[8:]) != facts:
             self._discard()
             raise DataLoss(self._name, record[0], "was half indexed and that half has changed,")
 
@@ -202,24 +201,33 @@ class _Writer:
         return np.array([self._level, self._frame_bytes, self._with_text], "<u8").tobytes()
 
     def _resume(self, source: FileFact) -> list[tuple[int, ...]]:
-        """Return the records of the frames that are on the disk already."""
+        """Return the records of the frames that are on the disk already.
+
+        The journal may be ahead of them: what a machine without power had written, it has in any
+        order.
+        """
         try:
             journal = self._journal.read_bytes()
         except OSError:
             journal = b""
         stamp = bytes.fromhex(source.digest.removeprefix("sha256:")) + self._settings()
-        shard, texts = self._shard.size_on_disk(), self._texts.size_on_disk()
+        self._shard.open()
+        self._texts.open()
         records: list[tuple[int, ...]] = []
         if journal.startswith(stamp):
             body = journal[len(stamp) :]
             whole = np.frombuffer(body[: len(body) // FRAME.itemsize * FRAME.itemsize], FRAME)
             for record in whole.tolist():
-                if record[0] + record[5] > shard or record[1] + record[7] > texts:
+                frame = self._shard.written(record[0], record[5], record[3])
+                texts = self._texts.written(record[1], record[7], record[4]) if record[7] else b""
+                if not frame or texts is None:
                     break
+                self._shard.keep(frame)
+                self._texts.keep(texts)
                 records.append(record)
             os.truncate(self._journal, len(stamp) + len(records) * FRAME.itemsize)
-        self._shard.begin(max((one[0] + one[5] for one in records), default=0))
-        self._texts.begin(max((one[1] + one[7] for one in records), default=0))
+        self._shard.begin()
+        self._texts.begin()
         return records
 
     def _finish(self, source: FileFact) -> Index:
@@ -254,6 +262,8 @@ class _Writer:
             self._texts.publish()
         else:
             self._texts.discard()
+        # The index last, also for a machine that loses power in between.
+        sync_folder(self._final.parent)
         partial.replace(self._final_index)
         sync_folder(self._final.parent)
         self._journal.unlink(missing_ok=True)

@@ -97,7 +97,8 @@ class Objects:
         def request(system: Any) -> bytes:
             data: bytes
             if not _is_http(url):
-                data = system.cat_file(url, offset, offset + size)
+                # By name: s3fs has another parameter in between.
+                data = system.cat_file(url, start=offset, end=offset + size)
                 return data
             # Unlike cat_file, it does not take a whole object for a range of it.
             with system.open(url, "rb", block_size=size, cache_type="none", size=of) as file:
@@ -189,7 +190,8 @@ def _problem(url: str, error: BaseException) -> AssayError:
         if 400 <= status < 500 and status not in _PASSING:
             return _refused(url, f"status {status}")
         return Unavailable(f"{shown(url)}: its store answers with status {status}")
-    if isinstance(error, PermissionError):
+    # botocore's errors of credentials have no class in common.
+    if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
         return _refused(url, "no permission")
     return Unavailable(f"{shown(url)}: its store cannot be reached ({type(error).__name__})")
 

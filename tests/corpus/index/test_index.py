@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import random
 import resource
@@ -23,7 +22,7 @@ from services.corpus.index.job import Options, index_corpus
 from services.corpus.index.verify import verify
 from services.corpus.index.writer import write_index
 from services.corpus.layout import find_shards
-from services.errors import DataLoss, PreconditionFailed
+from services.errors import DataLoss
 from tests.corpus.shard_files import compress, line
 
 NAME = "train/00.jsonl.zst"
@@ -112,6 +111,34 @@ def test_a_killed_run_goes_on_to_the_very_same_files(tmp_path: Path) -> None:
     assert not journal.exists()
 
 
+@pytest.mark.parametrize("lost", ["shard", "texts", "journal"])
+def test_a_journal_ahead_of_what_reached_the_disk_is_gone_back_on(
+    tmp_path: Path, lost: str
+) -> None:
+    """As after a loss of power: a later write is there, and an earlier one is zeros."""
+    source = make_source(tmp_path, some_lines(600))
+    write_index(source, NAME, tmp_path / "once", frame_bytes=2000)
+    stopped: list[int] = []
+
+    def stop(read: int, _jsonl: int) -> None:
+        stopped.append(read)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_index(source, NAME, tmp_path / "lost", frame_bytes=2000, progress=stop)
+    assert stopped
+    folder = tmp_path / "lost" / "train"
+    name = {"shard": f"{NAME}.partial", "texts": "train/00.text.zst.partial"}.get(lost)
+    file = tmp_path / "lost" / (name or f"{NAME}.journal")
+    data = file.read_bytes()
+    assert len(data) > 1000
+    file.write_bytes(data[: len(data) // 2] + bytes(len(data) // 4))
+    write_index(source, NAME, tmp_path / "lost", frame_bytes=2000)
+    for one in (NAME, "train/00.text.zst", "train/00.index"):
+        assert (tmp_path / "lost" / one).read_bytes() == (tmp_path / "once" / one).read_bytes()
+    assert len(list(folder.iterdir())) == 3
+
+
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
@@ -165,19 +192,6 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / NAME).exists()
     write_index(source, NAME, tmp_path / "out", frame_bytes=2000)
     assert verify(source, NAME, tmp_path / "out").documents == 600
-
-
-def test_a_second_indexer_is_refused_and_a_second_run_does_nothing(tmp_path: Path) -> None:
-    source = make_source(tmp_path, some_lines(20)).parents[1]
-    (first,) = index_corpus(source, tmp_path / "out", Options(), jobs=2)
-    (again,) = index_corpus(source, tmp_path / "out", Options(), jobs=2)
-    assert (first.fresh, again.fresh, again.documents) == (True, False, 20)
-    with (tmp_path / "out" / ".index.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(PreconditionFailed, match="another indexer"):
-            index_corpus(source, tmp_path / "out", Options(), jobs=1)
-    with pytest.raises(PreconditionFailed, match="the corpus itself"):
-        index_corpus(source, source, Options(), jobs=1)
 
 
 def test_an_index_is_read_back_and_every_corruption_refused(tmp_path: Path) -> None:

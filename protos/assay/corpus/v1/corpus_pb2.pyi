@@ -1236,6 +1236,7 @@ class DamagedFrame(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     shard: _builtins.str
     """Shard path below the corpus's root."""
     frame: _builtins.int
@@ -1244,6 +1245,12 @@ class DamagedFrame(_message.Message):
     """Where it begins in the file."""
     documents: _builtins.int
     """Documents of the selection that it holds."""
+    @_builtins.property
+    def places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """With DELIVERY_FRAMES, where each of them would have come: how many documents precede it since the
+        last cursor, those that were passed over included. ResumePoint.documents counts them too.
+        """
+
     def __init__(
         self,
         *,
@@ -1251,10 +1258,11 @@ class DamagedFrame(_message.Message):
         frame: _builtins.int = ...,
         offset: _builtins.int = ...,
         documents: _builtins.int = ...,
+        places: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frame", b"frame", "offset", b"offset", "shard", b"shard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frame", b"frame", "offset", b"offset", "places", b"places", "shard", b"shard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,12 +1,14 @@
 """Kills a scoring with SIGKILL at random points and checks the bits of what it ends with.
 
-    python benchmarks/corpus_bpb_kill.py
-    python benchmarks/corpus_bpb_kill.py --kills 2 --documents 10 --no-result
+    python -m benchmarks.corpus_bpb_kill
+    python -m benchmarks.corpus_bpb_kill --kills 2 --documents 10 --no-result
 
 A corpus service scores the reference model on the first documents of the reference corpus, once in
 one piece. Then the same scoring runs under a checkpoint and the service is killed, again and again,
 at moments drawn evenly from the time that the whole took; a call that gets to its end must have
 every sum and every interval of the first one, bit for bit, and the next one begins anew.
+
+Writes benchmarks/results/corpus-bpb-kill.json.
 """
 
 from __future__ import annotations
@@ -26,9 +28,8 @@ import grpc
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
-from services.rpc.environment import environment
+from benchmarks import report
 
-RESULT = Path(__file__).resolve().parent / "results" / "corpus-bpb-kill.json"
 _START_SECONDS = 120.0
 
 
@@ -136,31 +137,16 @@ def main() -> int:
             Path(home), arguments.kills, arguments.documents, arguments.seed
         )
     if not arguments.no_result:
-        _write(arguments, identical, results, seconds)
+        what = f"results bit-identical after kill -9 of scoring {arguments.documents} documents"
+        peer = "the same scoring, never killed"
+        report.write(
+            "corpus-bpb-kill",
+            [report.row(what, peer, identical, results, "results", target=1.0)],
+            packages=("numpy", "onnxruntime", "grpcio"),
+            kills=arguments.kills,
+            seconds_in_one_piece=round(seconds, 1),
+        )
     return 0 if identical == results else 1
-
-
-def _write(arguments: argparse.Namespace, identical: int, results: int, seconds: float) -> None:
-    machine = environment("numpy", "onnxruntime", "grpcio")
-    row = {
-        "what": f"results bit-identical after {arguments.kills} kills at random points of scoring "
-        f"{arguments.documents} documents, which takes {seconds:.0f} s in one piece",
-        "peer": "the same scoring, never killed",
-        "ours": identical,
-        "theirs": results,
-        "unit": "results",
-        "ratio": identical / results,
-        "target": 1.0,
-    }
-    content = {
-        "date": time.strftime("%Y-%m-%d"),
-        "hardware": machine.cpu,
-        "versions": dict(machine.versions),
-        "command": f"python benchmarks/corpus_bpb_kill.py --kills {arguments.kills} "
-        f"--documents {arguments.documents} --seed {arguments.seed}",
-        "rows": [row],
-    }
-    RESULT.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_bits_after_kills() -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "benchmarks/corpus_bpb_kill.py"),
+            *(sys.executable, "-m", "benchmarks.corpus_bpb_kill"),
             *("--kills", "2", "--documents", "4", "--no-result"),
         ],
         cwd=ROOT,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from assay.ranker.v1 import ranker_pb2
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.console import OUT
 from services.cli.messages import enum_name, plain
 
+_DIGITS = 8
 _STYLES = {
     "CONFIRMED": "green",
     "REFUTED": "red",
@@ -33,10 +35,49 @@ def table(title: str, verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> Table:
             verdict.claim.id,
             Text(verdict.claim.statement),
             styled(verdict),
-            Text(value_text(verdict)),
+            _value(verdict),
             Text(verdict.reason),
         )
     return rows
+
+
+def changes(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
+    """What changed since the claims were verified last, a line a claim; empty the first time."""
+    again = [verdict for verdict in verdicts if verdict.HasField("change")]
+    lines = [
+        f"{verdict.claim.id}: {'; '.join(verdict.change.differences)}"
+        for verdict in again
+        if verdict.change.differences
+    ]
+    if len(lines) < len(again):
+        lines.append(f"{len(again) - len(lines)} of {len(again)} claims: nothing changed")
+    return lines
+
+
+def commands(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
+    """The command that repeats it of each claim that is refuted."""
+    return [
+        verdict.evidence.command
+        for verdict in verdicts
+        if verdict.verdict == ranker_pb2.VERDICT_REFUTED
+    ]
+
+
+def show(title: str, verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> None:
+    """Prints the claims; under them how to see again what is refuted, and what changed.
+
+    The commands are lines of their own, not cells: a cell that is broken cannot be pasted.
+    """
+    OUT.print(table(title, verdicts))
+    _lines("To see again what is refuted:", commands(verdicts))
+    _lines("Since they were verified last:", changes(verdicts))
+
+
+def _lines(heading: str, lines: Iterable[str]) -> None:
+    for number, line in enumerate(lines):
+        if not number:
+            OUT.print(heading, style="dim")
+        OUT.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
@@ -46,6 +87,15 @@ def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
     words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
     if basis != "UNSPECIFIED":
         words.append(f"\n{basis.lower()}", style="dim")
+    return words
+
+
+def _value(verdict: ranker_pb2.ClaimVerdict) -> Text:
+    """The value, and under it the start of the digest of the evidence that it is from."""
+    words = Text(value_text(verdict))
+    digits = verdict.evidence.digest.removeprefix("sha256:")[:_DIGITS]
+    if digits:
+        words.append(f"{chr(10) if words else ''}evidence {digits}", style="dim")
     return words
 
 
@@ -102,4 +152,5 @@ def as_json(verdict: ranker_pb2.ClaimVerdict) -> dict[str, Any]:
         "environment": plain(evidence.environment) if evidence.HasField("environment") else None,
         "time": evidence.time.ToJsonString() if evidence.HasField("time") else None,
         "evidence": evidence.digest or None,
+        "changed": list(verdict.change.differences) if verdict.HasField("change") else None,
     }

@@ -287,8 +287,20 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Change:
+    """The verdict and the evidence of the verification before, and what is different since."""
+
+    verdict: Verdict
+    evidence: Evidence
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim with its verdict; `evidence` is what decided it or is shown for orientation."""
+    """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
+
+    `change` is told by a verification alone, of a claim that had evidence before.
+    """
 
     claim: Claim
     verdict: Verdict
@@ -296,3 +308,4 @@ class ClaimVerdict:
     evidence: Evidence | None
     reason: str
     contradicts: tuple[str, ...]
+    change: Change | None = None

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import structlog
 
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.ranker.changes import change
 from services.ranker.evidence import EvidenceError, Observation, seal
 from services.ranker.facts import Facts
 from services.ranker.methods import Measurement, Method, method_named
@@ -110,7 +111,9 @@ class Verifier:
             told = False
             for done, claim in enumerate(chosen):
                 yield Progress(claim.id, _step(claim), done, len(chosen))
+                before = judge(claim, await self._latest(claim))
                 verdict = await self._verify_one(claim, probes, budget)
+                verdict = replace(verdict, change=change(before, verdict))
                 problem = await self._keep(verdict.evidence)
                 if problem:
                     verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
@@ -118,6 +121,14 @@ class Verifier:
                         _log.error("evidence not kept", claim=claim.id, problem=problem)
                         told = True
                 yield verdict
+
+    async def _latest(self, claim: Claim) -> Evidence | None:
+        """The evidence of the verification before, if it is known and can be read."""
+        try:
+            evidence, _ = await self._store.about([claim.id])
+        except Unavailable:
+            return None
+        return evidence[-1] if evidence else None
 
     async def _keep(self, evidence: Evidence | None) -> str:
         """Keep evidence, if there is any; return why it could not be kept, or nothing."""

@@ -47,6 +47,39 @@ def test_a_value_with_its_interval() -> None:
     assert verdicts.value_text(ranker_pb2.ClaimVerdict()) == ""
 
 
+def test_what_is_refuted_is_followed_by_its_command_on_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(verdicts, "OUT", Console(file=out, width=40))
+    refuted = measured(1.25, 1.2, 1.3)
+    refuted.evidence.command = f"assay export --out {'m' * 60} && assay claims a --claim B4.5"
+    confirmed = measured(2.5, 2.4, 2.6)
+    confirmed.verdict = ranker_pb2.VERDICT_CONFIRMED
+    confirmed.evidence.command = "assay claims a --claim B4.6"
+    verdicts.show("claims", [refuted, confirmed])
+    lines = out.getvalue().splitlines()
+    assert f"  {refuted.evidence.command}" in lines
+    assert not any(confirmed.evidence.command in line for line in lines)
+
+
+def test_what_changed_is_told_by_claim_and_the_rest_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(verdicts, "OUT", Console(file=out, width=200))
+    first, same, changed = (measured(1.25, 1.2, 1.3) for _ in range(3))
+    same.change.verdict = ranker_pb2.VERDICT_REFUTED
+    changed.change.differences.extend(["the value was 1 s and is 2 s", "python was 3 and is 4"])
+    verdicts.show("claims", [first])
+    assert "verified last" not in out.getvalue()
+    verdicts.show("claims", [first, same, changed])
+    assert "B4.5: the value was 1 s and is 2 s; python was 3 and is 4" in out.getvalue()
+    assert "1 of 2 claims: nothing changed" in out.getvalue()
+    assert verdicts.as_json(first)["changed"] is None
+    assert verdicts.as_json(same)["changed"] == []
+
+
 def test_json_has_what_a_script_needs() -> None:
     document = verdicts.as_json(measured(1.25, 1.2, 1.3))
     assert document["id"] == "B4.5"
@@ -69,7 +102,8 @@ def test_a_bar_marks_its_point_inside_its_interval(ends: list[float]) -> None:
 
 def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
-    monkeypatch.setattr(comparison, "OUT", Console(file=out, width=160))
+    for module in (comparison, verdicts):
+        monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
     component = ranker_pb2.Component(name="quality", weight=1, low=0, point=0.5, high=1)
     side = ranker_pb2.ComparedArtifact(
         artifact=ranker_pb2.Artifact(id="a"),

@@ -225,7 +225,10 @@ async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:
 async def test_evidence_is_kept_and_repeats_to_itself(store: Store) -> None:
     first = await verdicts(verifier(store), PILE, "P4.1")
     again = await verdicts(verifier(store), PILE, "P4.1")
-    assert first == again
+    (change,) = [one.change for one in again.values()]
+    assert change is not None
+    assert change.differences == ()
+    assert first == {name: replace(one, change=None) for name, one in again.items()}
     kept, _ = await store.about(["P4.1"])
     assert kept == (first["P4.1"].evidence,)
 
@@ -294,6 +297,12 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
     first = await verdicts(verifier(store), B4, "B4.1")
     second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
     assert first["B4.1"].evidence != second["B4.1"].evidence
+    assert first["B4.1"].change is None
+    assert second["B4.1"].change is not None
+    assert second["B4.1"].change.evidence == first["B4.1"].evidence
+    assert second["B4.1"].change.differences == (
+        f"what was observed was {B4_RANDOM.digest[:19]} and is sha256:cccccccccccc",
+    )
     assert len((await store.about(["B4.1"]))[0]) == 2
 
 

@@ -61,8 +61,39 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
             [_component(left), _component(right)],
             _better(reply, separation) if separation else "",
         )
+    for fact, cells in _measured(reply.left, reply.right).items():
+        row(f"measured: {fact}", cells)
     row("page reliability", [_reliability(s.reliability) for s in sides])
     return table
+
+
+def _measured(
+    left: ranker_pb2.ComparedArtifact, right: ranker_pb2.ComparedArtifact
+) -> dict[str, list[str | Text]]:
+    """Numbers that were measured of both sides in one unit, by fact, for artifacts of one type."""
+    if left.artifact.type != right.artifact.type:
+        return {}
+    sides = [_measurements(left), _measurements(right)]
+    return {
+        fact: [verdicts.measured_text(side[fact]) for side in sides]
+        for fact in sides[0]
+        if fact in sides[1] and sides[0][fact].value.unit == sides[1][fact].value.unit
+    }
+
+
+def _measurements(side: ranker_pb2.ComparedArtifact) -> dict[str, ranker_pb2.Evidence]:
+    """What was measured of an artifact, not of a stand-in, by fact; a ratio to another is none."""
+    found: dict[str, ranker_pb2.Evidence] = {}
+    for verdict in side.claims:
+        evidence = verdict.sample if verdict.HasField("sample") else verdict.evidence
+        if (
+            evidence.basis == ranker_pb2.BASIS_MEASURED
+            and evidence.relation != ranker_pb2.SUBJECT_RELATION_PROXY
+            and evidence.value.WhichOneof("kind") == "number"
+            and not verdict.claim.comparator
+        ):
+            found.setdefault(verdict.claim.group, evidence)
+    return found
 
 
 def _better(reply: ranker_pb2.CompareResponse, separation: ranker_pb2.ComponentComparison) -> str:

@@ -92,16 +92,30 @@ def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
 
 def _value(verdict: ranker_pb2.ClaimVerdict) -> Text:
     """The value, and under it the start of the digest of the evidence that it is from."""
-    words = Text(value_text(verdict))
-    digits = verdict.evidence.digest.removeprefix("sha256:")[:_DIGITS]
-    if digits:
-        words.append(f"{chr(10) if words else ''}evidence {digits}", style="dim")
+    words = Text(value_text(verdict.evidence))
+    words.append(_digits(verdict.evidence), style="dim")
+    if verdict.HasField("sample"):
+        words.append(f"\n{measured_text(verdict.sample)}")
+        words.append(_digits(verdict.sample), style="dim")
     return words
 
 
-def value_text(verdict: ranker_pb2.ClaimVerdict) -> str:
-    """The evidence's value with unit and interval, "" without evidence."""
-    evidence = verdict.evidence
+def measured_text(evidence: ranker_pb2.Evidence) -> str:
+    """A measured value, and what it is of where that is not the thing itself."""
+    of = {
+        ranker_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
+        ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
+    }
+    return value_text(evidence) + of.get(evidence.relation, "")
+
+
+def _digits(evidence: ranker_pb2.Evidence) -> str:
+    digits = evidence.digest.removeprefix("sha256:")[:_DIGITS]
+    return f"\nevidence {digits}" if digits else ""
+
+
+def value_text(evidence: ranker_pb2.Evidence) -> str:
+    """The evidence's value with unit and interval, "" when it has none."""
     kind = evidence.value.WhichOneof("kind")
     if kind is None:
         return ""
@@ -152,5 +166,17 @@ def as_json(verdict: ranker_pb2.ClaimVerdict) -> dict[str, Any]:
         "environment": plain(evidence.environment) if evidence.HasField("environment") else None,
         "time": evidence.time.ToJsonString() if evidence.HasField("time") else None,
         "evidence": evidence.digest or None,
+        "sample": _sample(verdict.sample) if verdict.HasField("sample") else None,
         "changed": list(verdict.change.differences) if verdict.HasField("change") else None,
+    }
+
+
+def _sample(evidence: ranker_pb2.Evidence) -> dict[str, Any]:
+    return {
+        "value": evidence.value.number,
+        "unit": evidence.value.unit,
+        "n": evidence.n,
+        "method": evidence.method,
+        "note": evidence.note,
+        "evidence": evidence.digest,
     }

@@ -299,7 +299,8 @@ class Change:
 class ClaimVerdict:
     """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
 
-    `change` is told by a verification alone, of a claim that had evidence before.
+    `sample` is what was measured of a sample besides, where something else decides. `change` is
+    told by a verification alone, of a claim that had evidence before.
     """
 
     claim: Claim
@@ -308,4 +309,5 @@ class ClaimVerdict:
     evidence: Evidence | None
     reason: str
     contradicts: tuple[str, ...]
+    sample: Evidence | None = None
     change: Change | None = None

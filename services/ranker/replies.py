@@ -151,6 +151,8 @@ def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
     )
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence))
+    if value.sample is not None:
+        message.sample.CopyFrom(evidence(value.sample))
     if value.change is not None:
         message.change.CopyFrom(_change(value.change))
     return message

@@ -34,6 +34,7 @@ def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
         evidence=ranker_pb2.Evidence(
             claim="B4.5",
             relation=ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
+            basis=ranker_pb2.BASIS_MEASURED,
             value=ranker_pb2.Value(number=number, unit="s"),
             interval=common_pb2.Interval(low=low, high=high, level=0.99),
             command="assay claims a --claim B4.5",
@@ -43,8 +44,8 @@ def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
 
 
 def test_a_value_with_its_interval() -> None:
-    assert verdicts.value_text(measured(1.25, 1.2, 1.3)) == "1.25 s\n[1.2 .. 1.3]"
-    assert verdicts.value_text(ranker_pb2.ClaimVerdict()) == ""
+    assert verdicts.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
+    assert verdicts.value_text(ranker_pb2.Evidence()) == ""
 
 
 def test_what_is_refuted_is_followed_by_its_command_on_one_line(
@@ -98,6 +99,48 @@ def test_a_bar_marks_its_point_inside_its_interval(ends: list[float]) -> None:
     bar = comparison.bar(*ends)
     assert len(bar) == len(comparison.bar(0, 0, 0))
     assert bar.count("●") == 1
+
+
+def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    for module in (comparison, verdicts):
+        monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
+
+    def side(seconds: float, share: float) -> ranker_pb2.ComparedArtifact:
+        timed = measured(seconds, seconds, seconds)
+        timed.claim.group = "cpu-latency"
+        accuracy = measured(50.3, 50.3, 50.3)
+        accuracy.claim.group = "ade20k-miou"
+        accuracy.evidence.basis = ranker_pb2.BASIS_SOURCED
+        accuracy.sample.CopyFrom(measured(share, share, share).evidence)
+        accuracy.sample.n = 5
+        accuracy.sample.relation = ranker_pb2.SUBJECT_RELATION_SAMPLE
+        rival = measured(77, 77, 77)
+        rival.claim.group, rival.claim.comparator = "against-a-rival", "another"
+        stand_in = measured(88, 88, 88)
+        stand_in.claim.group = "of-a-stand-in"
+        stand_in.evidence.relation = ranker_pb2.SUBJECT_RELATION_PROXY
+        return ranker_pb2.ComparedArtifact(
+            artifact=ranker_pb2.Artifact(id="a", type=ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL),
+            claims=[timed, accuracy, rival, stand_in],
+            score=ranker_pb2.Score(components=[ranker_pb2.Component(name="quality")]),
+        )
+
+    reply = ranker_pb2.CompareResponse(left=side(0.1, 37), right=side(1.1, 48))
+    comparison.show(reply)
+    table = out.getvalue().rpartition("Side by side")[2]
+    assert "measured: cpu-latency" in table
+    assert "1.1 s" in table
+    assert "measured: ade20k-miou" in table
+    assert "on a sample of 5" in table
+    assert "50.3" not in table
+    assert "against-a-rival" not in table
+    assert "of-a-stand-in" not in table
+    reply.right.artifact.type = ranker_pb2.ARTIFACT_TYPE_DATASET
+    comparison.show(reply)
+    assert "measured:" not in out.getvalue().rpartition("Side by side")[2]
 
 
 def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -721,6 +721,7 @@ class ClaimVerdict(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CONTRADICTS_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """What became of it."""
     basis: Global___Basis.ValueType
@@ -745,6 +746,12 @@ class ClaimVerdict(_message.Message):
         first time.
         """
 
+    @_builtins.property
+    def sample(self) -> Global___Evidence:
+        """What was measured of a sample besides, where the verdict rests on something else: an accuracy
+        on a few pictures. Absent when nothing was.
+        """
+
     def __init__(
         self,
         *,
@@ -755,10 +762,11 @@ class ClaimVerdict(_message.Message):
         reason: _builtins.str = ...,
         contradicts: _abc.Iterable[_builtins.str] | None = ...,
         change: Global___Change | None = ...,
+        sample: Global___Evidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "claim", b"claim", "evidence", b"evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "claim", b"claim", "evidence", b"evidence", "sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "change", b"change", "claim", b"claim", "contradicts", b"contradicts", "evidence", b"evidence", "reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "change", b"change", "claim", b"claim", "contradicts", b"contradicts", "evidence", b"evidence", "reason", b"reason", "sample", b"sample", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
 def _value(verdict: ranker_pb2.ClaimVerdict) -> Text:
     """The value, and under it the start of the digest of the evidence that it is from."""
     words = Text(value_text(verdict.evidence))
-    words.append(_digits(verdict.evidence), style="dim")
+    words.append(_digits(verdict.evidence).lstrip("" if words else "\n"), style="dim")
     if verdict.HasField("sample"):
         words.append(f"\n{measured_text(verdict.sample)}")
         words.append(_digits(verdict.sample), style="dim")
@@ -133,6 +134,8 @@ def value_text(evidence: ranker_pb2.Evidence) -> str:
 
 def number(value: float) -> str:
     """Four significant digits, thousands separated, no exponent where none is needed."""
+    if math.isinf(value):  # the end of an interval that is open
+        return "∞" if value > 0 else "-∞"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"

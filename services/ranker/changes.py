@@ -30,6 +30,8 @@ def _differences(before: ClaimVerdict, after: ClaimVerdict) -> Iterator[str]:
         return
     if (old.value, old.interval) != (new.value, new.interval):
         yield f"the value was {_value(old)} and is {_value(new)}{_expected(old, new)}"
+    if old.value is None or new.value is None:
+        return  # nothing else is known of what could not be observed
     if old.basis is not new.basis:
         yield f"it was {_words(old.basis)} and is {_words(new.basis)}"
     if old.relation is not new.relation:

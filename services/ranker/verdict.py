@@ -98,7 +98,10 @@ def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evid
 
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
     if claim.undecidable is not None:
-        return claim.undecidable.verdict, claim.undecidable.reason
+        reason = claim.undecidable.reason
+        if evidence is not None and evidence.value is None and evidence.note:
+            reason += f" (not measured: {evidence.note})"
+        return claim.undecidable.verdict, reason
     if evidence is None:
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
     if evidence.value is None:

@@ -1,6 +1,7 @@
 """How verdicts and comparisons read."""
 
 import io
+import math
 
 import pytest
 from assay.common.v1 import common_pb2
@@ -45,6 +46,8 @@ def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
 
 def test_a_value_with_its_interval() -> None:
     assert verdicts.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
+    open_end = measured(3.0, 2.5, math.inf).evidence
+    assert verdicts.value_text(open_end) == "3 s\n[2.5 .. ∞]"
     assert verdicts.value_text(ranker_pb2.Evidence()) == ""
 
 

@@ -1,12 +1,15 @@
 """Kills a scoring with SIGKILL at random points and checks the bits of what it ends with.
 
-    python benchmarks/corpus_bpb_kill.py
-    python benchmarks/corpus_bpb_kill.py --kills 2 --documents 10 --no-result
+    python -m benchmarks.corpus_bpb_kill
+    python -m benchmarks.corpus_bpb_kill --kills 2 --documents 10 --no-result
 
 A corpus service scores the reference model on the first documents of the reference corpus, once in
 one piece. Then the same scoring runs under a checkpoint and the service is killed, again and again,
 at moments drawn evenly from the time that the whole took; a call that gets to its end must have
-every sum and every interval of the first one, bit for bit, and the next one begins anew.
+every sum and every interval of the first one, bit for bit, and the next one begins anew. It goes on
+until there were enough kills and each scoring that was killed has come to its end.
+
+Writes benchmarks/results/corpus-bpb-kill.json.
 """
 
 from __future__ import annotations
@@ -26,9 +29,8 @@ import grpc
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
-from services.rpc.environment import environment
+from benchmarks import report
 
-RESULT = Path(__file__).resolve().parent / "results" / "corpus-bpb-kill.json"
 _START_SECONDS = 120.0
 
 
@@ -94,8 +96,8 @@ def bits(final: corpus_pb2.FinalScore) -> bytes:
     return copy.SerializeToString(deterministic=True)
 
 
-def run(home: Path, kills: int, documents: int, seed: int) -> tuple[int, int, float]:
-    """Return results that were identical, results there were, and the seconds of one in a piece."""
+def run(home: Path, kills: int, documents: int, seed: int) -> tuple[int, list[int], float]:
+    """Return how many results were identical, the kills behind each, and one piece's seconds."""
     service = CorpusProcess(home)
     began = time.monotonic()
     whole = service.score(documents, "whole")
@@ -103,24 +105,29 @@ def run(home: Path, kills: int, documents: int, seed: int) -> tuple[int, int, fl
     if whole is None:
         raise RuntimeError(f"the scoring in one piece failed; see {home / 'log'}")
     rng = random.Random(seed)
-    identical = results = killed = 0
-    while killed < kills or results == 0:
+    identical = killed = 0
+    behind: list[int] = []  # kills of each scoring that came to its end
+    pending = 0  # those of the one that runs
+    while killed < kills or pending:
         timer = threading.Timer(rng.uniform(0, seconds), service.kill)
         if killed < kills:
             timer.start()
-        final = service.score(documents, f"pieces-{results}")
+        final = service.score(documents, f"pieces-{len(behind)}")
         timer.cancel()
         if final is not None:
-            results += 1
             same = bits(final) == bits(whole)
             identical += same
-            print(f"result {results}: {'identical' if same else 'DIFFERENT'}", flush=True)
+            behind.append(pending)
+            word = "identical" if same else "DIFFERENT"
+            print(f"result {len(behind)}, after {pending} kills: {word}", flush=True)
+            pending = 0
         elif service.process.poll() is not None:
             killed += 1
+            pending += 1
             print(f"killed {killed} of {kills}", flush=True)
             service = CorpusProcess(home)
     service.kill()
-    return identical, results, seconds
+    return identical, behind, seconds
 
 
 def main() -> int:
@@ -132,35 +139,20 @@ def main() -> int:
     parser.add_argument("--no-result", action="store_true", help="write no result file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        identical, results, seconds = run(
+        identical, behind, seconds = run(
             Path(home), arguments.kills, arguments.documents, arguments.seed
         )
     if not arguments.no_result:
-        _write(arguments, identical, results, seconds)
-    return 0 if identical == results else 1
-
-
-def _write(arguments: argparse.Namespace, identical: int, results: int, seconds: float) -> None:
-    machine = environment("numpy", "onnxruntime", "grpcio")
-    row = {
-        "what": f"results bit-identical after {arguments.kills} kills at random points of scoring "
-        f"{arguments.documents} documents, which takes {seconds:.0f} s in one piece",
-        "peer": "the same scoring, never killed",
-        "ours": identical,
-        "theirs": results,
-        "unit": "results",
-        "ratio": identical / results,
-        "target": 1.0,
-    }
-    content = {
-        "date": time.strftime("%Y-%m-%d"),
-        "hardware": machine.cpu,
-        "versions": dict(machine.versions),
-        "command": f"python benchmarks/corpus_bpb_kill.py --kills {arguments.kills} "
-        f"--documents {arguments.documents} --seed {arguments.seed}",
-        "rows": [row],
-    }
-    RESULT.write_text(json.dumps(content, indent=2) + "\n")
+        what = f"results bit-identical after kill -9 of scoring {arguments.documents} documents"
+        peer = "the same scoring, never killed"
+        report.write(
+            "corpus-bpb-kill",
+            [report.row(what, peer, identical, len(behind), "results", target=1.0)],
+            packages=("numpy", "onnxruntime", "grpcio"),
+            kills_behind_each_result=behind,
+            seconds_in_one_piece=round(seconds, 1),
+        )
+    return 0 if identical == len(behind) else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from services.cli import verdicts
 from services.cli.arguments import add_json
 from services.cli.connection import Connection
-from services.cli.console import ERR, OUT, note, print_json
+from services.cli.console import ERR, note, print_json
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 
@@ -62,7 +62,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         documents = [verdicts.as_json(verdict) for verdict in found]
         print_json({"artifact": arguments.artifact, "claims": documents})
     else:
-        OUT.print(verdicts.table(f"Claims about {arguments.artifact}", found))
+        verdicts.show(f"Claims about {arguments.artifact}", found)
     return Exit.DONE
 
 

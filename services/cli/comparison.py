@@ -17,9 +17,9 @@ def show(reply: ranker_pb2.CompareResponse) -> None:
     """Prints both artifacts side by side, their claims, and what follows."""
     left, right = reply.left, reply.right
     for side in (left, right):
-        OUT.print(verdicts.table(f"\nClaims about {side.artifact.id}", side.claims))
+        verdicts.show(f"\nClaims about {side.artifact.id}", side.claims)
     if reply.page_claims:
-        OUT.print(verdicts.table("\nClaims about the page that compares them", reply.page_claims))
+        verdicts.show("\nClaims about the page that compares them", reply.page_claims)
     OUT.print(_side_by_side(reply))
     for component in reply.components:
         if component.what_would_separate:
@@ -49,7 +49,7 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
     row("type", [enum_name(s.artifact, "type").replace("_", " ").lower() for s in sides])
     row("licence", [s.artifact.license.name for s in sides])
     row("pricing", [s.artifact.pricing for s in sides])
-    row("capabilities", [str(len(s.artifact.capabilities)) for s in sides])
+    row("capabilities", [_capabilities(s.artifact) for s in sides])
     row("times matched", [_matches(s.matches) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
     row("score, by methodology " + reply.methodology.version, [_score(s.score) for s in sides])
@@ -61,8 +61,39 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
             [_component(left), _component(right)],
             _better(reply, separation) if separation else "",
         )
+    for fact, cells in _measured(reply.left, reply.right).items():
+        row(f"measured: {fact}", cells)
     row("page reliability", [_reliability(s.reliability) for s in sides])
     return table
+
+
+def _measured(
+    left: ranker_pb2.ComparedArtifact, right: ranker_pb2.ComparedArtifact
+) -> dict[str, list[str | Text]]:
+    """Numbers that were measured of both sides in one unit, by fact, for artifacts of one type."""
+    if left.artifact.type != right.artifact.type:
+        return {}
+    sides = [_measurements(left), _measurements(right)]
+    return {
+        fact: [verdicts.measured_text(side[fact]) for side in sides]
+        for fact in sides[0]
+        if fact in sides[1] and sides[0][fact].value.unit == sides[1][fact].value.unit
+    }
+
+
+def _measurements(side: ranker_pb2.ComparedArtifact) -> dict[str, ranker_pb2.Evidence]:
+    """What was measured of an artifact, not of a stand-in, by fact; a ratio to another is none."""
+    found: dict[str, ranker_pb2.Evidence] = {}
+    for verdict in side.claims:
+        evidence = verdict.sample if verdict.HasField("sample") else verdict.evidence
+        if (
+            evidence.basis == ranker_pb2.BASIS_MEASURED
+            and evidence.relation != ranker_pb2.SUBJECT_RELATION_PROXY
+            and evidence.value.WhichOneof("kind") == "number"
+            and not verdict.claim.comparator
+        ):
+            found.setdefault(verdict.claim.group, evidence)
+    return found
 
 
 def _better(reply: ranker_pb2.CompareResponse, separation: ranker_pb2.ComponentComparison) -> str:
@@ -71,6 +102,11 @@ def _better(reply: ranker_pb2.CompareResponse, separation: ranker_pb2.ComponentC
         ranker_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
         ranker_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
     }.get(separation.separation, "")
+
+
+def _capabilities(artifact: ranker_pb2.Artifact) -> str:
+    names = [capability.name for capability in artifact.capabilities]
+    return "\n".join([str(len(names)), *names])
 
 
 def _matches(counts: ranker_pb2.MatchCounts) -> str:

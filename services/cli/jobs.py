@@ -112,7 +112,7 @@ async def _watch(stub: jobs_pb2_grpc.JobServiceAsyncStub, arguments: argparse.Na
     if arguments.json:
         print_json({"job": plain(job), "claims": [verdicts.as_json(one) for one in found]})
         return
-    OUT.print(verdicts.table(f"Claims about {job.artifact}", found))
+    verdicts.show(f"Claims about {job.artifact}", found)
     note(f"{_state(job)} {job.error}".strip())
 
 

@@ -32,6 +32,7 @@ from services.ranker.discovery import Discovery
 from services.ranker.dossiers import Dossiers
 from services.ranker.jobs import Jobs
 from services.ranker.jobs_servicer import JobService
+from services.ranker.labelled import labelled_pictures
 from services.ranker.manifest_store import ManifestStore
 from services.ranker.match_servicer import MatchGraphService
 from services.ranker.match_store import MatchStore
@@ -139,6 +140,9 @@ async def _open(
         store,
         segment=SegmentClient(segment),
         corpus=CorpusClient(corpus),
+        pictures=labelled_pictures(settings.labelled_pictures)
+        if settings.labelled_pictures
+        else (),
     )
     jobs = Jobs(verifier, _now)
     opened.push_async_callback(jobs.close)

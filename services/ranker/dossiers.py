@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from services.ranker.match_store import MatchStore, total
@@ -9,7 +11,7 @@ from services.ranker.methodology.components import Outcomes
 from services.ranker.methodology.score import Dossier
 from services.ranker.model import Artifact, Claim, ClaimVerdict, Evidence, Page
 from services.ranker.store import Refusal, Store
-from services.ranker.verdict import choose, judge
+from services.ranker.verdict import choose, judge, sample_beside
 
 _log = structlog.get_logger(__name__)
 
@@ -64,4 +66,6 @@ def _from_store(claim: Claim, evidence: list[Evidence], refused: list[Refusal]) 
             else "it has not been verified yet"
         )
         unobserved = f"{why}: assay claims {claim.artifact} --claim {claim.id}"
-    return judge(claim, choose(claim, evidence), unobserved=unobserved)
+    chosen = choose(claim, evidence)
+    verdict = judge(claim, chosen, unobserved=unobserved)
+    return replace(verdict, sample=sample_beside(evidence, chosen))

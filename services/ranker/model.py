@@ -287,8 +287,21 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Change:
+    """The verdict and the evidence of the verification before, and what is different since."""
+
+    verdict: Verdict
+    evidence: Evidence
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim with its verdict; `evidence` is what decided it or is shown for orientation."""
+    """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
+
+    `sample` is what was measured of a sample besides, where something else decides. `change` is
+    told by a verification alone, of a claim that had evidence before.
+    """
 
     claim: Claim
     verdict: Verdict
@@ -296,3 +309,5 @@ class ClaimVerdict:
     evidence: Evidence | None
     reason: str
     contradicts: tuple[str, ...]
+    sample: Evidence | None = None
+    change: Change | None = None

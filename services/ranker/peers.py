@@ -7,10 +7,12 @@ raise `services.errors.Unavailable` when the peer does not answer in time, and a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from services.ranker.labelled import LabelledPicture
 
 
 class Weights(StrEnum):
@@ -94,6 +96,16 @@ class SpeedFigures:
     environment: Mapping[str, object]
 
 
+@dataclass(frozen=True)
+class AccuracyFigures:
+    """Labels against the masks of `pictures` pictures: shares in [0, 1], over all their pixels."""
+
+    pictures: int
+    pictures_digest: str
+    mean_iou: float
+    pixel_accuracy: float
+
+
 class SegmentPeer(Protocol):
     """The segmentation service."""
 
@@ -103,6 +115,12 @@ class SegmentPeer(Protocol):
 
     async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
         """Time a model in processes of its own. Cancelling ends the measurement."""
+        ...
+
+    async def evaluate(
+        self, model: ServedModel, pictures: Sequence[LabelledPicture]
+    ) -> AccuracyFigures:
+        """Compare a model's labels with masks. Cancelling ends it."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from services.ranker.peers import (
+    AccuracyFigures,
     BpbFigures,
     CorpusFacts,
     ServedModel,
@@ -53,6 +54,17 @@ def _check_facts(name: str, facts: SourceFacts) -> None:
         raise ImplausibleError(f"segment says that {name} has an encoder stage without size")
     if len(facts.logits_shape) != 4 or min(facts.logits_shape) < 1:
         raise ImplausibleError(f"segment says that {name}'s logits have shape {facts.logits_shape}")
+
+
+def check_accuracy(figures: AccuracyFigures, pictures: int) -> None:
+    """Refuse shares that are none, and pictures that were not sent. Raises `ImplausibleError`."""
+    if figures.pictures != pictures:
+        raise ImplausibleError(
+            f"segment says that it compared {figures.pictures} pictures of the {pictures} sent"
+        )
+    for share in (figures.mean_iou, figures.pixel_accuracy):
+        if not 0 <= share <= 1:
+            raise ImplausibleError(f"segment says that a share of {share} of the labels is right")
 
 
 def check_speed(figures: SpeedFigures) -> None:

@@ -14,8 +14,10 @@ from typing import TypeVar, cast
 from services.errors import AssayError
 from services.ranker import plausibility
 from services.ranker.facts import Facts
+from services.ranker.labelled import LabelledPicture
 from services.ranker.model import SubjectRelation
 from services.ranker.peers import (
+    AccuracyFigures,
     BpbFigures,
     CorpusFacts,
     CorpusKind,
@@ -40,6 +42,9 @@ _REPETITIONS = 9
 """The least with which all repetitions span a median at 99.5 %, and two medians' ratio at 99 %."""
 
 
+_QUICK_PICTURES = 10
+
+
 class Budget(StrEnum):
     """How much a verification may cost: about a minute an artifact, or what intervals need."""
 
@@ -61,12 +66,15 @@ class Probes:
         segment: SegmentPeer,
         corpus: CorpusPeer,
         budget: Budget,
+        *,
+        pictures: Sequence[LabelledPicture] = (),
     ) -> None:
         self.registry = registry
         self.facts = facts
         self.budget = budget
         self._segment = segment
         self._corpus = corpus
+        self._pictures = pictures
         self._answers: dict[Hashable, object] = {}
 
     async def model(self, artifact: str) -> tuple[ServedModel, SubjectRelation]:
@@ -98,6 +106,26 @@ class Probes:
             return figures
 
         return await self._once(("speed", model.digest, plan), "segment", ask)
+
+    async def accuracy(self, model: ServedModel) -> AccuracyFigures:
+        """Compare a model's labels with masks: of a few pictures on the quick budget, else of all.
+
+        Raises `UnobservableError` when no labelled pictures are at hand.
+        """
+        if not self._pictures:
+            raise UnobservableError(
+                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder"
+            )
+        pictures = self._pictures
+        if self.budget is Budget.QUICK:
+            pictures = pictures[:_QUICK_PICTURES]
+
+        async def ask() -> AccuracyFigures:
+            figures = await self._segment.evaluate(model, pictures)
+            plausibility.check_accuracy(figures, len(pictures))
+            return figures
+
+        return await self._once(("accuracy", model.digest), "segment", ask)
 
     async def corpus(self, artifact: str) -> tuple[ServedCorpus, SubjectRelation]:
         """Return the served corpus nearest to an artifact, and how near it is.

@@ -151,7 +151,19 @@ def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
     )
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence))
+    if value.sample is not None:
+        message.sample.CopyFrom(evidence(value.sample))
+    if value.change is not None:
+        message.change.CopyFrom(_change(value.change))
     return message
+
+
+def _change(value: model.Change) -> ranker_pb2.Change:
+    return ranker_pb2.Change(
+        verdict=ranker_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
+        evidence=evidence(value.evidence),
+        differences=value.differences,
+    )
 
 
 def interval(value: model.Interval) -> common_pb2.Interval:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
 import grpc.aio
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import admin_pb2, admin_pb2_grpc, models_pb2, segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    images_pb2,
+    models_pb2,
+    segment_pb2,
+    segment_pb2_grpc,
+)
 from google.protobuf.duration_pb2 import Duration
 
+from services.errors import Unavailable
+from services.ranker.labelled import LabelledPicture
 from services.ranker.peer_calls import LOOK_UP_SECONDS, environment, last, translated
 from services.ranker.peers import (
+    AccuracyFigures,
     Scenario,
     ServedModel,
     SourceFacts,
@@ -21,6 +35,9 @@ from services.rpc.client import outgoing
 
 _START_SECONDS = 60.0
 """What loading the model in each fresh process may add to a benchmark's own budget."""
+
+_PICTURE_SECONDS = 30.0
+"""What one picture of an evaluation may take."""
 
 _WEIGHTS = {
     models_pb2.WEIGHTS_KIND_PUBLISHED: Weights.PUBLISHED,
@@ -74,6 +91,51 @@ class SegmentClient:
             call = self._admin.BenchmarkModel(request, **outgoing(limit))
             result = await last(call, "result", f"segment ended the benchmark of {model.name}")
         return _speed(result)
+
+    async def evaluate(
+        self, model: ServedModel, pictures: Sequence[LabelledPicture]
+    ) -> AccuracyFigures:
+        """Compare a model's labels with masks. Cancelling ends it.
+
+        Raises `Unavailable` when a picture's file cannot be read.
+        """
+        settings = segment_pb2.EvaluationSettings(
+            model=common_pb2.ModelRef(name=model.name, version=model.version, digest=model.digest),
+            mask_values=segment_pb2.MASK_VALUES_ZERO_IS_NONE,
+        )
+
+        limit = _START_SECONDS + len(pictures) * _PICTURE_SECONDS
+        digest = hashlib.sha256()
+        async with translated("segment", limit):
+            call = self._stub.EvaluateSegmentation(**outgoing(limit))
+            try:
+                await call.write(segment_pb2.EvaluateSegmentationRequest(settings=settings))
+                for one in pictures:
+                    image, mask = await asyncio.to_thread(_read, one)
+                    digest.update(hashlib.sha256(image).digest() + hashlib.sha256(mask).digest())
+                    pair = segment_pb2.EvaluationPair(
+                        image=images_pb2.Image(encoded=image), encoded=mask
+                    )
+                    await call.write(segment_pb2.EvaluateSegmentationRequest(pair=pair))
+                await call.done_writing()
+                reply = await call
+            except asyncio.InvalidStateError:
+                reply = await call  # segment ended it before the last picture, and says why
+            finally:
+                call.cancel()
+        return AccuracyFigures(
+            pictures=reply.pairs,
+            pictures_digest=f"sha256:{digest.hexdigest()}",
+            mean_iou=reply.mean_iou,
+            pixel_accuracy=reply.pixel_accuracy,
+        )
+
+
+def _read(picture: LabelledPicture) -> tuple[bytes, bytes]:
+    try:
+        return picture.image.read_bytes(), picture.mask.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"a labelled picture cannot be read: {error}") from error
 
 
 def _model(model: models_pb2.Model) -> ServedModel:

@@ -37,6 +37,10 @@ class RankerSettings(ServerSettings):
     peer_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
     )
+    labelled_pictures: Path | None = Field(
+        default=None,
+        description="Folder in ADE20K's form that accuracy is measured on. Default: it is not.",
+    )
     database: Path | None = Field(
         default=None,
         description="SQLite file of the evidence. Default: ranker/evidence.sqlite at home.",

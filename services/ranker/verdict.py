@@ -84,9 +84,24 @@ def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     return max(evidence, key=preference, default=None)
 
 
+def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
+    """Return the latest measurement of a sample, where a verdict rests on another kind."""
+    if chosen is None or chosen.relation is SubjectRelation.SAMPLE:
+        return None
+    samples = (
+        one
+        for one in evidence
+        if (one.relation, one.basis) == (SubjectRelation.SAMPLE, Basis.MEASURED)
+    )
+    return max(samples, key=lambda one: (one.time, one.digest), default=None)
+
+
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
     if claim.undecidable is not None:
-        return claim.undecidable.verdict, claim.undecidable.reason
+        reason = claim.undecidable.reason
+        if evidence is not None and evidence.value is None and evidence.note:
+            reason += f" (not measured: {evidence.note})"
+        return claim.undecidable.verdict, reason
     if evidence is None:
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
     if evidence.value is None:

@@ -7,15 +7,17 @@ measuring comes first; methods that need the same measurement share it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.ranker.changes import change
 from services.ranker.evidence import EvidenceError, Observation, seal
 from services.ranker.facts import Facts
+from services.ranker.labelled import LabelledPicture
 from services.ranker.methods import Measurement, Method, method_named
 from services.ranker.model import (
     Artifact,
@@ -30,7 +32,7 @@ from services.ranker.peers import CorpusPeer, SegmentPeer
 from services.ranker.probes import Budget, Probes, UnobservableError
 from services.ranker.registry import Registry
 from services.ranker.store import Store
-from services.ranker.verdict import decides, judge
+from services.ranker.verdict import choose, decides, judge
 
 _CITE = "sources.cite@1"
 _log = structlog.get_logger(__name__)
@@ -68,6 +70,7 @@ class Verifier:
         *,
         segment: SegmentPeer,
         corpus: CorpusPeer,
+        pictures: Sequence[LabelledPicture] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._registry = registry
@@ -75,6 +78,7 @@ class Verifier:
         self._store = store
         self._segment = segment
         self._corpus = corpus
+        self._pictures = pictures
         self._now = now
         self._busy = asyncio.Lock()
         self._seconds = 0.0
@@ -106,12 +110,21 @@ class Verifier:
         async with self._busy:
             self._seconds = seconds
             yield Plan(tuple(claim.id for claim in chosen), seconds)
-            probes = Probes(self._registry, self._facts, self._segment, self._corpus, budget)
+            probes = Probes(
+                self._registry,
+                self._facts,
+                self._segment,
+                self._corpus,
+                budget,
+                pictures=self._pictures,
+            )
             told = False
             for done, claim in enumerate(chosen):
                 yield Progress(claim.id, _step(claim), done, len(chosen))
+                before = judge(claim, await self._latest(claim))
                 verdict = await self._verify_one(claim, probes, budget)
-                problem = await self._keep(verdict.evidence)
+                verdict = replace(verdict, change=change(before, verdict))
+                problem = await self._keep(verdict.evidence, verdict.sample)
                 if problem:
                     verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
                     if not told:
@@ -119,11 +132,20 @@ class Verifier:
                         told = True
                 yield verdict
 
-    async def _keep(self, evidence: Evidence | None) -> str:
-        """Keep evidence, if there is any; return why it could not be kept, or nothing."""
+    async def _latest(self, claim: Claim) -> Evidence | None:
+        """The evidence of the verification before, if it is known and can be read."""
         try:
-            if evidence is not None:
-                await self._store.append(evidence)
+            evidence, _ = await self._store.about([claim.id])
+        except Unavailable:
+            return None
+        return choose(claim, (one for one in evidence if one.time == evidence[-1].time))
+
+    async def _keep(self, *found: Evidence | None) -> str:
+        """Keep what evidence there is; return why it could not be kept, or nothing."""
+        try:
+            for evidence in found:
+                if evidence is not None:
+                    await self._store.append(evidence)
         except Unavailable as error:
             return str(error)
         return ""
@@ -131,28 +153,31 @@ class Verifier:
     async def _verify_one(self, claim: Claim, probes: Probes, budget: Budget) -> ClaimVerdict:
         if not claim.method:
             return judge(claim, None)
-        observation, method, unobserved = await _observe(claim, probes)
+        observation, method, unobserved, sample = await _observe(claim, probes)
         if observation is None:
             # That nothing could be observed, and why, is what a later comparison has to tell.
             observation = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=unobserved)
+        now = self._now()
+
+        def sealed(observed: Observation, method: str) -> Evidence:
+            words = command(claim, observed, budget)
+            return seal(observed, claim=claim.id, method=method, command=words, time=now)
+
         try:
-            evidence = seal(
-                observation,
-                claim=claim.id,
-                method=method,
-                command=command(claim, observation, budget),
-                time=self._now(),
-            )
+            evidence = sealed(observation, method)
+            beside = sealed(sample, claim.method) if sample else None
         except EvidenceError as error:
             return judge(claim, None, f"what was observed is refused: {error}")
-        return judge(claim, evidence, unobserved)
+        return replace(judge(claim, evidence, unobserved), sample=beside)
 
 
-async def _observe(claim: Claim, probes: Probes) -> tuple[Observation | None, str, str]:
+async def _observe(
+    claim: Claim, probes: Probes
+) -> tuple[Observation | None, str, str, Observation | None]:
     """Observe a claim by its method or, where that cannot decide it, by what is published.
 
-    Returns the observation, the name of the method that made it, and why the claim's own method
-    decided nothing.
+    Returns the observation, the name of the method that made it, why the claim's own method
+    decided nothing, and what it found on a sample where the publication decides.
     """
     observation, problem = None, ""
     try:
@@ -160,11 +185,12 @@ async def _observe(claim: Claim, probes: Probes) -> tuple[Observation | None, st
     except UnobservableError as error:
         problem = str(error)
     if observation is not None and decides(observation.relation, claim.aspect):
-        return observation, claim.method, ""
+        return observation, claim.method, "", None
     published = probes.facts.of(claim.id)
     if published is not None and (observation is None or decides(published.relation, claim.aspect)):
-        return published, _CITE, problem
-    return observation, claim.method, problem
+        sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
+        return published, _CITE, problem, observation if sampled else None
+    return observation, claim.method, problem, None
 
 
 def _chosen(subject: Artifact | Page, claims: tuple[str, ...]) -> tuple[Claim, ...]:

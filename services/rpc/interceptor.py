@@ -21,6 +21,7 @@ REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # Asked every few seconds by every probe, and needed before the service is ready.
 _INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -215,7 +216,7 @@ def _code(context: Context) -> grpc.StatusCode:
     value = context.code()
     if isinstance(value, grpc.StatusCode):
         return value
-    return next((code for code in grpc.StatusCode if code.value[0] == value), grpc.StatusCode.OK)
+    return _CODES.get(value, grpc.StatusCode.OK)
 
 
 def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:

@@ -68,6 +68,12 @@ def reply(text: str = "text") -> pb.CompareResponse:
             verdict=pb.VERDICT_REFUTED,
             basis=pb.BASIS_MEASURED,
             evidence=evidence,
+            sample=pb.Evidence(
+                value=pb.Value(number=45, unit=text),
+                relation=pb.SUBJECT_RELATION_SAMPLE,
+                n=5,
+                note=text,
+            ),
             reason=text,
             contradicts=[other],
         )
@@ -118,6 +124,8 @@ def test_the_page_shows_every_part() -> None:
         "What a-model sees",
         "1 of 2 reported went well",
         "n = 7",
+        "evidence sha256:e",
+        "on a sample of 5",
         "not separable",
     ):
         assert part in page.text

@@ -1,6 +1,7 @@
 """How verdicts and comparisons read."""
 
 import io
+import math
 
 import pytest
 from assay.common.v1 import common_pb2
@@ -34,6 +35,7 @@ def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
         evidence=ranker_pb2.Evidence(
             claim="B4.5",
             relation=ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
+            basis=ranker_pb2.BASIS_MEASURED,
             value=ranker_pb2.Value(number=number, unit="s"),
             interval=common_pb2.Interval(low=low, high=high, level=0.99),
             command="assay claims a --claim B4.5",
@@ -43,8 +45,43 @@ def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
 
 
 def test_a_value_with_its_interval() -> None:
-    assert verdicts.value_text(measured(1.25, 1.2, 1.3)) == "1.25 s\n[1.2 .. 1.3]"
-    assert verdicts.value_text(ranker_pb2.ClaimVerdict()) == ""
+    assert verdicts.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
+    open_end = measured(3.0, 2.5, math.inf).evidence
+    assert verdicts.value_text(open_end) == "3 s\n[2.5 .. ∞]"
+    assert verdicts.value_text(ranker_pb2.Evidence()) == ""
+
+
+def test_what_is_refuted_is_followed_by_its_command_on_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(verdicts, "OUT", Console(file=out, width=40))
+    refuted = measured(1.25, 1.2, 1.3)
+    refuted.evidence.command = f"assay export --out {'m' * 60} && assay claims a --claim B4.5"
+    confirmed = measured(2.5, 2.4, 2.6)
+    confirmed.verdict = ranker_pb2.VERDICT_CONFIRMED
+    confirmed.evidence.command = "assay claims a --claim B4.6"
+    verdicts.show("claims", [refuted, confirmed])
+    lines = out.getvalue().splitlines()
+    assert f"  {refuted.evidence.command}" in lines
+    assert not any(confirmed.evidence.command in line for line in lines)
+
+
+def test_what_changed_is_told_by_claim_and_the_rest_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(verdicts, "OUT", Console(file=out, width=200))
+    first, same, changed = (measured(1.25, 1.2, 1.3) for _ in range(3))
+    same.change.verdict = ranker_pb2.VERDICT_REFUTED
+    changed.change.differences.extend(["the value was 1 s and is 2 s", "python was 3 and is 4"])
+    verdicts.show("claims", [first])
+    assert "verified last" not in out.getvalue()
+    verdicts.show("claims", [first, same, changed])
+    assert "B4.5: the value was 1 s and is 2 s; python was 3 and is 4" in out.getvalue()
+    assert "1 of 2 claims: nothing changed" in out.getvalue()
+    assert verdicts.as_json(first)["changed"] is None
+    assert verdicts.as_json(same)["changed"] == []
 
 
 def test_json_has_what_a_script_needs() -> None:
@@ -67,9 +104,52 @@ def test_a_bar_marks_its_point_inside_its_interval(ends: list[float]) -> None:
     assert bar.count("●") == 1
 
 
+def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    for module in (comparison, verdicts):
+        monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
+
+    def side(seconds: float, share: float) -> ranker_pb2.ComparedArtifact:
+        timed = measured(seconds, seconds, seconds)
+        timed.claim.group = "cpu-latency"
+        accuracy = measured(50.3, 50.3, 50.3)
+        accuracy.claim.group = "ade20k-miou"
+        accuracy.evidence.basis = ranker_pb2.BASIS_SOURCED
+        accuracy.sample.CopyFrom(measured(share, share, share).evidence)
+        accuracy.sample.n = 5
+        accuracy.sample.relation = ranker_pb2.SUBJECT_RELATION_SAMPLE
+        rival = measured(77, 77, 77)
+        rival.claim.group, rival.claim.comparator = "against-a-rival", "another"
+        stand_in = measured(88, 88, 88)
+        stand_in.claim.group = "of-a-stand-in"
+        stand_in.evidence.relation = ranker_pb2.SUBJECT_RELATION_PROXY
+        return ranker_pb2.ComparedArtifact(
+            artifact=ranker_pb2.Artifact(id="a", type=ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL),
+            claims=[timed, accuracy, rival, stand_in],
+            score=ranker_pb2.Score(components=[ranker_pb2.Component(name="quality")]),
+        )
+
+    reply = ranker_pb2.CompareResponse(left=side(0.1, 37), right=side(1.1, 48))
+    comparison.show(reply)
+    table = out.getvalue().rpartition("Side by side")[2]
+    assert "measured: cpu-latency" in table
+    assert "1.1 s" in table
+    assert "measured: ade20k-miou" in table
+    assert "on a sample of 5" in table
+    assert "50.3" not in table
+    assert "against-a-rival" not in table
+    assert "of-a-stand-in" not in table
+    reply.right.artifact.type = ranker_pb2.ARTIFACT_TYPE_DATASET
+    comparison.show(reply)
+    assert "measured:" not in out.getvalue().rpartition("Side by side")[2]
+
+
 def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
-    monkeypatch.setattr(comparison, "OUT", Console(file=out, width=160))
+    for module in (comparison, verdicts):
+        monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
     component = ranker_pb2.Component(name="quality", weight=1, low=0, point=0.5, high=1)
     side = ranker_pb2.ComparedArtifact(
         artifact=ranker_pb2.Artifact(id="a"),

@@ -188,6 +188,35 @@ def test_up_serves_the_other_commands_and_drains_on_ctrl_c(
     assert ran.returncode == Exit.UNAVAILABLE
 
 
+def test_every_refutation_is_reproduced_by_pasting_its_command(
+    environment: Mapping[str, str],
+    up: tuple[subprocess.Popen[str], dict[str, str]],
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "assay"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(ASSAY)} "$@"\n')
+    program.chmod(0o755)
+    shell = {**environment, **up[1], "PATH": f"{tmp_path}:{environment['PATH']}", "COLUMNS": "200"}
+    screen = run(shell, "compare", B4, PILE, "--verify").stdout
+    compared = run_json(shell, "compare", B4, PILE)
+    refuted = [one for one in compared["claims"] if one["verdict"] == "REFUTED"]
+    assert {"MEASURED", "SOURCED", "DERIVED"} >= {one["basis"] for one in refuted}
+    assert len(refuted) >= 15
+    for one in refuted:
+        assert f"  {one['command']}\n" in screen
+        # What the command says of the claim, and not how: a time has moved since.
+        pasted = subprocess.run(
+            ["bash", "-c", f"{one['command']} --json"],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=shell,
+        )
+        assert pasted.returncode == Exit.DONE, pasted.stderr
+        (again,) = json.loads(pasted.stdout)["claims"]
+        assert (again["id"], again["verdict"]) == (one["id"], "REFUTED")
+
+
 def test_a_killed_command_leaves_no_service_behind(
     up: tuple[subprocess.Popen[str], dict[str, str]],
 ) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from services.errors import AssayError
+from services.ranker.labelled import LabelledPicture
 from services.ranker.peers import (
+    AccuracyFigures,
     BpbFigures,
     Codec,
     CorpusFacts,
@@ -93,6 +96,12 @@ QUIET = SpeedFigures(
 )
 
 
+ACCURACY = AccuracyFigures(0, "sha256:" + "a5" * 32, mean_iou=0.45, pixel_accuracy=0.8)
+"""Of as many pictures as were sent."""
+
+PICTURES = tuple(LabelledPicture(Path(f"{n}.jpg"), Path(f"{n}.png")) for n in range(12))
+
+
 @dataclass
 class FakeSegment:
     """A segment that serves `served` and times batches as `by_batch` says, others by `figures`."""
@@ -100,6 +109,8 @@ class FakeSegment:
     served: tuple[ServedModel, ...] = (B4_RANDOM,)
     figures: SpeedFigures = QUIET
     by_batch: Mapping[int, SpeedFigures] = field(default_factory=dict)
+    accuracy: AccuracyFigures = ACCURACY
+    evaluated: list[int] = field(default_factory=list)
     error: AssayError | None = None
     hangs: bool = False
     timed: list[SpeedPlan] = field(default_factory=list)
@@ -112,6 +123,12 @@ class FakeSegment:
         if self.error is not None:
             raise self.error
         return self.served
+
+    async def evaluate(
+        self, model: ServedModel, pictures: Sequence[LabelledPicture]
+    ) -> AccuracyFigures:
+        self.evaluated.append(len(pictures))
+        return replace(self.accuracy, pictures=self.accuracy.pictures or len(pictures))
 
     async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
         self.timed.append(plan)

@@ -52,6 +52,8 @@ class SegmentServer(
     seconds: tuple[float, ...] = (1.0, 1.01, 1.02)
     hangs: bool = False
     fails: grpc.StatusCode | None = None
+    evaluations: list[list[segment_pb2.EvaluateSegmentationRequest]] = field(default_factory=list)
+    refuses_pictures: bool = False
     benchmarks: list[admin_pb2.BenchmarkModelRequest] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,7 +77,13 @@ class SegmentServer(
         request_iterator: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
         context: Context,
     ) -> segment_pb2.EvaluateSegmentationResponse:
-        raise NotImplementedError
+        if self.refuses_pictures:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "pair 0: it is no picture")
+        self.evaluations.append([part async for part in request_iterator])
+        pairs = len(self.evaluations[-1]) - 1
+        return segment_pb2.EvaluateSegmentationResponse(
+            pairs=pairs, pixels=100, mean_iou=0.45, pixel_accuracy=0.8
+        )
 
     async def ListModels(  # noqa: N802  # the contract's name
         self, request: segment_pb2.ListModelsRequest, context: Context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ import pytest
 from services.errors import Unavailable
 from services.ranker import facts, methods
 from services.ranker.evidence import Observation, seal
+from services.ranker.labelled import LabelledPicture
 from services.ranker.methods import method_named
 from services.ranker.model import (
     Basis,
@@ -19,13 +21,15 @@ from services.ranker.model import (
     Range,
     Ratio,
     SubjectRelation,
+    Value,
     Verdict,
 )
-from services.ranker.peers import Weights
+from services.ranker.peers import ServedModel, Weights
 from services.ranker.probes import Budget, Probes, UnobservableError
 from services.ranker.registry import packaged
 from services.ranker.verdict import judge
 from tests.ranker.peers_fake import (
+    ACCURACY,
     B0,
     B4_FACTS,
     B4_PUBLISHED,
@@ -33,6 +37,7 @@ from tests.ranker.peers_fake import (
     BPB,
     COMPLETE,
     HOLDINGS,
+    PICTURES,
     QUIET,
     REFERENCE,
     SAMPLE,
@@ -51,10 +56,10 @@ def probes(
     segment: FakeSegment | None = None,
     corpus: FakeCorpus | None = None,
     budget: Budget = Budget.QUICK,
+    pictures: Sequence[LabelledPicture] = PICTURES,
 ) -> Probes:
-    return Probes(
-        REGISTRY, facts.packaged(), segment or FakeSegment(), corpus or FakeCorpus(), budget
-    )
+    peers = segment or FakeSegment(), corpus or FakeCorpus()
+    return Probes(REGISTRY, facts.packaged(), *peers, budget, pictures=pictures)
 
 
 async def observe(claim: str, asked: Probes | None = None) -> Observation:
@@ -432,7 +437,42 @@ async def test_what_the_page_prints() -> None:
     assert content(await observe("R4")) is True
 
 
+@pytest.mark.parametrize(("budget", "pictures"), [(Budget.QUICK, 10), (Budget.FULL, 12)])
+async def test_an_accuracy_on_pictures_at_hand_is_of_a_sample(
+    budget: Budget, pictures: int
+) -> None:
+    segment = FakeSegment((B4_PUBLISHED,))
+    observation = await observe("B1.4", probes(segment, budget=budget))
+    assert observation.value == Value(45.0, "%")
+    assert observation.relation is SubjectRelation.SAMPLE
+    assert segment.evaluated == [observation.n] == [pictures]
+    assert f"on {pictures} of the 2,000 validation pictures" in observation.note
+
+
+@pytest.mark.parametrize("served", [B4_RANDOM, B0])
+async def test_other_weights_have_no_accuracy_of_the_published_ones(served: ServedModel) -> None:
+    segment = FakeSegment((served,))
+    with pytest.raises(UnobservableError, match="not serve its published weights"):
+        await observe("B1.4", probes(segment))
+    assert segment.evaluated == []
+
+
+async def test_without_labelled_pictures_the_setting_is_named() -> None:
+    with pytest.raises(UnobservableError, match="ASSAY_RANKER_LABELLED_PICTURES"):
+        await observe("B1.4", probes(FakeSegment((B4_PUBLISHED,)), pictures=()))
+
+
+@pytest.mark.parametrize(
+    "lie", [{"mean_iou": 1.2}, {"pixel_accuracy": math.nan}, {"pictures": 2000}]
+)
+async def test_an_accuracy_outside_physics_is_refused(lie: dict[str, float]) -> None:
+    segment = FakeSegment((B4_PUBLISHED,), accuracy=replace(ACCURACY, **lie))  # type: ignore[arg-type]
+    with pytest.raises(UnobservableError, match="outside physics"):
+        await observe("B1.4", probes(segment))
+
+
 async def test_every_method_gives_the_unit_of_its_claim() -> None:
+    published = FakeSegment((B4_PUBLISHED,))
     cuda = FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),))
     (page,) = REGISTRY.pages
     for claim in REGISTRY.claims.values():
@@ -440,7 +480,8 @@ async def test_every_method_gives_the_unit_of_its_claim() -> None:
             continue  # other sizes are not served by the peer made by hand
         if not claim.method or not isinstance(claim.bound, Equals | Range | Ratio):
             continue
-        asked = probes(cuda if claim.id in {"B4.4", "B6.3"} else None)
+        served = {"B1.4": published, "B4.4": cuda, "B6.3": cuda}
+        asked = probes(served.get(claim.id))
         observation = await observe(claim.id, asked)
         assert observation.value is not None
         assert observation.value.unit == claim.bound.unit, claim.id

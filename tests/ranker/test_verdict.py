@@ -171,6 +171,12 @@ def test_an_undecidable_claim_keeps_its_verdict_whatever_is_found(
     assert found.basis is Basis.MEASURED
 
 
+def test_an_undecidable_claim_says_why_nothing_is_shown() -> None:
+    open_claim = replace(claim(None), undecidable=Undecidable(Verdict.UNDERSPECIFIED, "of what?"))
+    nothing = replace(evidence(1.0), value=None, interval=None, note="segment is down")
+    assert judge(open_claim, nothing).reason == "of what? (not measured: segment is down)"
+
+
 def test_a_source_that_stands_in_says_why_nothing_was_measured() -> None:
     found = judge(claim(Equals(1, 0, "s")), evidence(1.0), "segment cannot be reached")
     assert found.verdict is Verdict.CONFIRMED

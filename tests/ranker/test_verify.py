@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,8 +16,11 @@ from structlog.testing import capture_logs
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker import facts, methods
 from services.ranker.database import Database
+from services.ranker.dossiers import Dossiers
+from services.ranker.labelled import LabelledPicture
+from services.ranker.match_store import MatchStore
 from services.ranker.methods.registration import Measurement
-from services.ranker.model import Basis, ClaimVerdict, SubjectRelation, Verdict
+from services.ranker.model import Basis, ClaimVerdict, SubjectRelation, Value, Verdict
 from services.ranker.probes import Budget
 from services.ranker.registry import packaged
 from services.ranker.store import Store
@@ -27,6 +30,7 @@ from tests.ranker.peers_fake import (
     B4,
     B4_PUBLISHED,
     B4_RANDOM,
+    PICTURES,
     PILE,
     QUIET,
     REFERENCE,
@@ -47,7 +51,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def verifier(
-    store: Store, segment: FakeSegment | None = None, corpus: FakeCorpus | None = None
+    store: Store,
+    segment: FakeSegment | None = None,
+    corpus: FakeCorpus | None = None,
+    pictures: Sequence[LabelledPicture] = (),
 ) -> Verifier:
     return Verifier(
         REGISTRY,
@@ -55,6 +62,7 @@ def verifier(
         store,
         segment=segment or FakeSegment(),
         corpus=corpus or FakeCorpus(),
+        pictures=pictures,
         now=lambda: NOON,
     )
 
@@ -193,6 +201,30 @@ async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> Non
     assert evidence.environment["cpu"] == "a processor"
 
 
+async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
+    store: Store, tmp_path: Path
+) -> None:
+    segment = FakeSegment((B4_PUBLISHED,))
+    found = (await verdicts(verifier(store, segment, pictures=PICTURES), B4, "B1.4"))["B1.4"]
+    assert found.verdict is Verdict.NOT_TESTABLE_HERE
+    assert found.evidence is not None
+    assert found.sample is not None
+    assert (found.basis, found.evidence.value) == (Basis.SOURCED, Value(50.3, "%"))
+    assert (found.sample.basis, found.sample.value) == (Basis.MEASURED, Value(45.0, "%"))
+    kept, _ = await store.about(["B1.4"])
+    assert set(map(repr, kept)) == {repr(found.evidence), repr(found.sample)}
+    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
+    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    (stored,) = (one for one in judged if one.claim.id == "B1.4")
+    assert (stored.evidence, stored.sample) == (found.evidence, found.sample)
+    assert (stored.verdict, stored.reason) == (found.verdict, found.reason)
+    # Without the pictures the next time, the citation is the same and the measurement stands.
+    again = (await verdicts(verifier(store, segment), B4, "B1.4"))["B1.4"]
+    assert again.change is not None
+    assert again.change.differences == ()
+    assert again.sample is None
+
+
 async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(store: Store) -> None:
     found = await verdicts(verifier(store, FakeSegment((B4_PUBLISHED,))), B4, "B8.2")
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
@@ -225,7 +257,10 @@ async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:
 async def test_evidence_is_kept_and_repeats_to_itself(store: Store) -> None:
     first = await verdicts(verifier(store), PILE, "P4.1")
     again = await verdicts(verifier(store), PILE, "P4.1")
-    assert first == again
+    (change,) = [one.change for one in again.values()]
+    assert change is not None
+    assert change.differences == ()
+    assert first == {name: replace(one, change=None) for name, one in again.items()}
     kept, _ = await store.about(["P4.1"])
     assert kept == (first["P4.1"].evidence,)
 
@@ -294,6 +329,12 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
     first = await verdicts(verifier(store), B4, "B4.1")
     second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
     assert first["B4.1"].evidence != second["B4.1"].evidence
+    assert first["B4.1"].change is None
+    assert second["B4.1"].change is not None
+    assert second["B4.1"].change.evidence == first["B4.1"].evidence
+    assert second["B4.1"].change.differences == (
+        f"what was observed was {B4_RANDOM.digest[:19]} and is sha256:cccccccccccc",
+    )
     assert len((await store.about(["B4.1"]))[0]) == 2
 
 

@@ -9,7 +9,7 @@ from assay.ranker.v1 import ranker_pb2
 
 from services.cli.messages import enum_name
 from services.cli.report.drawing import bars, interval
-from services.cli.verdicts import number, value_text
+from services.cli.verdicts import measured_text, number, value_text
 
 SIDES = ("left", "right")
 """Names of the colours that the two artifacts are drawn in."""
@@ -169,9 +169,12 @@ def _better(reply: ranker_pb2.CompareResponse, row: ranker_pb2.ComponentComparis
 def _claim(verdict: ranker_pb2.ClaimVerdict) -> str:
     evidence, name = verdict.evidence, enum_name(verdict, "verdict")
     basis = enum_name(verdict, "basis") if verdict.basis else ""
-    found = escape(value_text(verdict)).replace("\n", "<br>")
+    found = escape(value_text(verdict.evidence)).replace("\n", "<br>")
     if verdict.HasField("evidence") and evidence.n > 1:
         found += f"<br><small>n = {number(evidence.n)}</small>"
+    if verdict.HasField("sample"):
+        sample = escape(measured_text(verdict.sample)).replace("\n", "<br>")
+        found += f"<br>{sample}<br><small>{escape(verdict.sample.note)}</small>"
     more = [escape(verdict.reason)]
     if evidence.note:
         more.append(f"<small>{escape(evidence.note)}</small>")
@@ -179,6 +182,8 @@ def _claim(verdict: ranker_pb2.ClaimVerdict) -> str:
         more.append(f"<small>{escape('; '.join(evidence.sources))}</small>")
     if evidence.command:
         more.append(f"<code>{escape(evidence.command)}</code>")
+    if evidence.digest:
+        more.append(f"<small>evidence {escape(evidence.digest)}</small>")
     if verdict.contradicts:
         more.append(f"<small>contradicts {escape(', '.join(verdict.contradicts))}</small>")
     return (

@@ -20,6 +20,7 @@ class Measurement(StrEnum):
     MODEL_FACTS = "the model's recorded facts"
     SINGLE_STREAM = "latency, one picture at a time"
     OFFLINE = "throughput by batch"
+    ACCURACY = "labels against masks"
     CORPUS_FACTS = "what the corpus holds"
     STORAGE = "compression and reading of the corpus"
     BITS_PER_BYTE = "bits per byte of held-out documents"

@@ -720,6 +720,8 @@ class ClaimVerdict(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CONTRADICTS_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """What became of it."""
     basis: Global___Basis.ValueType
@@ -738,6 +740,18 @@ class ClaimVerdict(_message.Message):
     def contradicts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Claims of the same page that contradict this one."""
 
+    @_builtins.property
+    def change(self) -> Global___Change:
+        """From VerifyClaims and jobs alone: what changed since the claim was verified last. Absent the
+        first time.
+        """
+
+    @_builtins.property
+    def sample(self) -> Global___Evidence:
+        """What was measured of a sample besides, where the verdict rests on something else: an accuracy
+        on a few pictures. Absent when nothing was.
+        """
+
     def __init__(
         self,
         *,
@@ -747,14 +761,52 @@ class ClaimVerdict(_message.Message):
         evidence: Global___Evidence | None = ...,
         reason: _builtins.str = ...,
         contradicts: _abc.Iterable[_builtins.str] | None = ...,
+        change: Global___Change | None = ...,
+        sample: Global___Evidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "evidence", b"evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "claim", b"claim", "evidence", b"evidence", "sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "claim", b"claim", "contradicts", b"contradicts", "evidence", b"evidence", "reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "change", b"change", "claim", b"claim", "contradicts", b"contradicts", "evidence", b"evidence", "reason", b"reason", "sample", b"sample", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClaimVerdict: _TypeAlias = ClaimVerdict  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """What changed since a claim was verified last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    verdict: Global___Verdict.ValueType
+    """Verdict that the claim had by that evidence."""
+    @_builtins.property
+    def evidence(self) -> Global___Evidence:
+        """The latest evidence before this verification."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is different, a sentence a line: verdict, value, subject, hardware, versions, method.
+        Empty: nothing.
+        """
+
+    def __init__(
+        self,
+        *,
+        verdict: Global___Verdict.ValueType = ...,
+        evidence: Global___Evidence | None = ...,
+        differences: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "evidence", b"evidence", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
 
 @_typing.final
 class ListArtifactsRequest(_message.Message):

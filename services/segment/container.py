@@ -1,4 +1,4 @@
-"""What a file may make its decoder do, checked before that decoder does it. Pure.
+"""What a file may make its decoder do, checked before that decoder does it. Pure: numpy.
 
 A number of pixels bounds neither time nor memory: a few kilobytes can hold a hundred thousand scans
 of one JPEG, millions of segments, or a tile that is much larger than the picture. Honest files are
@@ -8,6 +8,8 @@ far from every limit here.
 from __future__ import annotations
 
 import re
+
+import numpy as np
 
 from services.errors import BadImage
 
@@ -21,17 +23,18 @@ MAX_RLE_PIXELS = 1_048_576
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_START_OF_SCAN = b"\xff\xda"
+_GIF = (b"GIF87a", b"GIF89a")
 # A marker that is neither stuffing, nor a restart, nor filling.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _TO_MARKER = re.compile(rb"[^\xff]*\xff+")
 # Markers without a length: stuffing, TEM, restarts, start and end of image.
 _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
 _SCAN, _END = 0xDA, 0xD9
+_EXTENSION, _FRAME, _TRAILER = b"!,;"
 
 
 def check_pieces(data: bytes, field: str) -> None:
-    """Raise BadImage if a JPEG or PNG has too many segments, chunks or scans.
+    """Raise BadImage if a JPEG, PNG or GIF has too many segments, chunks, blocks or scans.
 
     A file that is damaged passes: saying so is its decoder's part.
     """
@@ -39,8 +42,10 @@ def check_pieces(data: bytes, field: str) -> None:
         _check_chunks(data, field)
     elif data.startswith(_JPEG):
         first = _first_scan(data, field)
-        if first is not None and data.count(_START_OF_SCAN, first) > MAX_SCANS:
+        if first is not None and _scan_markers(data, first) > MAX_SCANS:
             _check_scans(data, first, field)
+    elif data.startswith(_GIF):
+        _check_blocks(data, field)
 
 
 def check_tile(width: object, height: object, max_pixels: int, field: str) -> None:
@@ -94,6 +99,13 @@ def _first_scan(data: bytes, field: str) -> int | None:
     )
 
 
+def _scan_markers(data: bytes, first: int) -> int:
+    """Count what looks like the start of a scan from `first` on; bytes.count is slower."""
+    values = np.frombuffer(data, dtype=np.uint8, offset=first)
+    behind = np.flatnonzero(values[:-1] == 0xFF) + 1
+    return int(np.count_nonzero(values[behind] == _SCAN))
+
+
 def _check_scans(data: bytes, first: int, field: str) -> None:
     """Count the scans of a JPEG's first image, which starts at `first`."""
     place, scans = first, 0
@@ -106,3 +118,25 @@ def _check_scans(data: bytes, first: int, field: str) -> None:
             raise BadImage(field, f"more than {MAX_SCANS} scans; save it again with fewer")
         if marker not in _BARE:
             place += int.from_bytes(data[place : place + 2], "big")
+
+
+def _check_blocks(data: bytes, field: str) -> None:
+    """Count the blocks, and stray bytes, before a GIF's first frame."""
+    if len(data) < 13:
+        return
+    flags = data[10]
+    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    inside = False  # an extension, whose blocks each begin with their size, the last with 0
+    for _ in range(MAX_PIECES):
+        if place >= len(data):
+            return
+        first = data[place]
+        if inside:
+            inside = first > 0
+            place += 1 + first
+        elif first in {_FRAME, _TRAILER}:
+            return
+        else:
+            inside = first == _EXTENSION
+            place += 2 if inside else 1
+    raise BadImage(field, f"more than {MAX_PIECES} blocks; save it again without metadata")

@@ -45,8 +45,7 @@ def top_classes(logits: NDArray[np.float32], labels: Labels, k: int) -> TopClass
         np.ascontiguousarray(labels),
         axis(logits.shape[0], height),
         axis(logits.shape[1], width),
-        classes,
-        probabilities,
+        (classes, probabilities),
     )
     return TopClasses(classes, probabilities)
 
@@ -59,8 +58,9 @@ def warm() -> None:
 
 
 @njit(cache=True, nogil=True)
-def _fill(logits, labels, vertical, horizontal, classes, probabilities):  # type: ignore[no-untyped-def]
-    """Fill both, pixel by pixel."""
+def _fill(logits, labels, vertical, horizontal, planes):  # type: ignore[no-untyped-def]
+    """Fill both planes, pixel by pixel."""
+    classes, probabilities = planes
     height, width, count = logits.shape
     (downs, rows), (afters, columns) = vertical, horizontal
     values = np.empty(count, dtype=np.float32)

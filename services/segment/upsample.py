@@ -157,7 +157,9 @@ def _select(around, highest, bound, corners, candidates):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _winner(corners, candidates, count, down, after, label):  # type: ignore[no-untyped-def]
+def _winner(  # type: ignore[no-untyped-def]  # noqa: PLR0917  # called for each pixel: flat
+    corners, candidates, count, down, after, label
+):
     """Return the first of the candidates with the largest value at a pixel.
 
     That is `label` where no value compares: logits that are NaN.

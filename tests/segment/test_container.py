@@ -66,9 +66,26 @@ def test_a_png_in_many_chunks() -> None:
     refused(data[:33] + chunk * (MAX_PIECES + 1) + data[33:], "more than 65536 chunks")
 
 
+@pytest.mark.parametrize("piece", [b"!\xfe\0", b"!\xfe\3abc\0", b"\0", b"x"])
+def test_a_gif_in_many_blocks(piece: bytes) -> None:
+    data = encoded("GIF")
+    start = 13 + (3 << (data[10] & 7) + 1)
+    assert decode(data[:start] + piece * 1000 + data[start:], LIMIT).size == (30, 20)
+    refused(data[:start] + piece * (MAX_PIECES + 1) + data[start:], "more than 65536 blocks")
+
+
+def test_a_gif_with_a_long_comment() -> None:
+    data = encoded("GIF", comment=b"words " * 10_000)
+    assert decode(data, LIMIT).size == (30, 20)
+
+
+SEEDS = [encoded("JPEG"), encoded("JPEG", progressive=True), encoded("PNG")]
+SEEDS += [encoded("GIF"), encoded("GIF", comment=b"words " * 100)]
+
+
 @settings(deadline=None, max_examples=300)
 @given(
-    st.sampled_from([encoded("JPEG"), encoded("JPEG", progressive=True), encoded("PNG")]),
+    st.sampled_from(SEEDS),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),
     st.integers(0, 3000),
 )

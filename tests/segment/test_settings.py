@@ -22,8 +22,9 @@ def test_defaults_serve_the_reference_model() -> None:
 
 
 def test_models_run_on_every_gpu_or_once_on_a_processor() -> None:
-    assert SegmentSettings(gpus=(0, 2)).places == (0,)
-    on_gpus = SegmentSettings(device="cuda", gpus=(0, 2))
+    on_a_processor = SegmentSettings.model_validate({"gpus": [0, 2]})
+    assert on_a_processor.places == (0,)
+    on_gpus = SegmentSettings.model_validate({"device": "cuda", "gpus": [0, 2]})
     assert on_gpus.places == (0, 2)
     assert on_gpus.choice == Choice("onnxruntime-cuda", "fp32")
 

@@ -29,6 +29,11 @@ def test_models_run_on_every_gpu_or_once_on_a_processor() -> None:
     assert on_gpus.choice == Choice("onnxruntime-cuda", "fp32")
 
 
+def test_openvino_has_no_gpus() -> None:
+    with pytest.raises(ValidationError, match="OpenVINO runs on processors only"):
+        SegmentSettings.model_validate({"device": "cuda", "engine": "openvino"})
+
+
 def test_every_field_is_documented() -> None:
     fields = SegmentSettings.model_fields
     assert [name for name, field in fields.items() if not field.description] == []

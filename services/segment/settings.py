@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
 from services.segment.batcher import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
@@ -88,9 +90,17 @@ class SegmentSettings(ServerSettings):
             raise ValueError("give numbers of GPUs, from 0 up, each once")
         return value
 
+    @model_validator(mode="after")
+    def _the_engine_has_the_device(self) -> Self:
+        try:
+            choose(self.engine, self.device, self.precision)
+        except InvalidArgument as error:
+            raise ValueError(str(error)) from error
+        return self
+
     @property
     def choice(self) -> Choice:
-        """The engine and the number type. Raises InvalidArgument if they don't go together."""
+        """The engine and the number type."""
         return choose(self.engine, self.device, self.precision)
 
     @property

@@ -57,6 +57,22 @@ def test_models_come_from_the_environment(start_service: Any, tmp_path: Path) ->
             {"ASSAY_SEGMENT_MODELS": "{good}", "ASSAY_SEGMENT_DEVICE": "cuda"},
             "cuda was asked for",
         ),
+        (
+            {
+                "ASSAY_SEGMENT_MODELS": "{good}",
+                "ASSAY_SEGMENT_ENGINE": "onnxruntime",
+                "ASSAY_SEGMENT_PRECISION": "bf16",
+            },
+            "ONNX Runtime does not compute in bf16 on processors",
+        ),
+        (
+            {
+                "ASSAY_SEGMENT_MODELS": "{good}",
+                "ASSAY_SEGMENT_ENGINE": "onnxruntime",
+                "ASSAY_SEGMENT_PRECISION": "fp16",
+            },
+            "tiny is not served by onnxruntime-cpu in fp16.*export it with --precision fp16",
+        ),
     ],
 )
 def test_what_cannot_be_served_keeps_it_from_starting(

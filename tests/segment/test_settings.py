@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.rpc.settings import load_settings
+from services.segment.engines.choice import Choice
 from services.segment.settings import REFERENCE_MODELS, SegmentSettings
 
 
@@ -18,6 +19,19 @@ def test_defaults_serve_the_reference_model() -> None:
     assert settings.cpu_threads >= 1
     assert settings.pool_threads >= 1
     assert settings.limits.max_batch == 1
+
+
+def test_models_run_on_every_gpu_or_once_on_a_processor() -> None:
+    on_a_processor = SegmentSettings.model_validate({"gpus": [0, 2]})
+    assert on_a_processor.places == (0,)
+    on_gpus = SegmentSettings.model_validate({"device": "cuda", "gpus": [0, 2]})
+    assert on_gpus.places == (0, 2)
+    assert on_gpus.choice == Choice("onnxruntime-cuda", "fp32")
+
+
+def test_openvino_has_no_gpus() -> None:
+    with pytest.raises(ValidationError, match="OpenVINO runs on processors only"):
+        SegmentSettings.model_validate({"device": "cuda", "engine": "openvino"})
 
 
 def test_every_field_is_documented() -> None:
@@ -40,6 +54,11 @@ def test_lists_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("models", []),
         ("device", "tpu"),
+        ("engine", "tensorrt"),
+        ("precision", "int8"),
+        ("gpus", []),
+        ("gpus", [0, 0]),
+        ("gpus", [-1]),
         ("max_pixels", 0),
         ("max_pixels", 10**9),
         ("max_batch", 0),

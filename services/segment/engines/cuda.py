@@ -17,12 +17,16 @@ from services.errors import InvalidArgument
 from services.segment.engines.buckets import bucket, bucket_sizes
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.engine import CUDA, Floats, Output
-from services.segment.engines.onnxruntime import open_session, session_options
+from services.segment.engines.onnxruntime import (
+    open_session,
+    run_plainly,
+    session_options,
+)
 from services.segment.engines.pinned import PageLocked, cuda_allocator
 from services.segment.manifest import Manifest
 from services.segment.upsample import Labels
 
-_PROVIDER = "CUDAExecutionProvider"
+_PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,20 @@ class CudaEngine:
         self._gpu = gpu
         self._graph = manifest.graph
         self._classes = len(manifest.classes)
+        how = manifest.preprocessing
+        self._shape = (3, how.height, how.width)
         self._check = GraphCheck(directory, manifest)
         self._sizes = bucket_sizes(max_batch if manifest.graph.dynamic_batch else 1)
         # The libraries of the nvidia packages are not on the loader's path.
         ort.preload_dlls()
-        provider = (_PROVIDER, {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})
+        options = {
+            "device_id": gpu,
+            # Memory grows by what is asked for: by powers of two it would take twice that.
+            "arena_extend_strategy": "kSameAsRequested",
+            # TF32 has the ten bits of fp16: labels would not be those of fp32.
+            "use_tf32": int(self.precision != "fp32"),
+        }
+        provider = (_PROVIDER, options)
         self._session = open_session(self._check, [provider], session_options(1))
         if _PROVIDER not in self._session.get_providers():
             # ONNX Runtime falls back to the CPU without an error where CUDA can't be loaded.
@@ -68,8 +81,7 @@ class CudaEngine:
         self._memory = PageLocked(cuda_allocator())
         self._inputs: dict[tuple[int, ...], _Input] = {}
         self._check.output(self)
-        how = manifest.preprocessing
-        blank = np.zeros((3, how.height, how.width), np.float32)
+        blank = np.zeros(self._shape, np.float32)
         for size in self._sizes:
             self.run([blank] * size)
 
@@ -81,9 +93,13 @@ class CudaEngine:
     def run(self, batch: list[Floats]) -> list[Output]:
         """Compute pictures of (3, H, W) float32, all of one size.
 
-        A batch between two sizes is filled up with what the pictures' places held before.
+        A batch between two sizes is filled up with what the pictures' places held before. Pictures
+        of another size than the manifest's are computed without page-locked memory, which would
+        otherwise grow with every size that comes.
         """
         self._check.size(batch[0])
+        if batch[0].shape != self._shape:
+            return run_plainly(self._session, self._graph, batch)
         shape = (bucket(len(batch), self._sizes), *batch[0].shape)
         source = self._input(shape)
         for place, tensor in zip(source.host, batch, strict=False):
@@ -105,7 +121,9 @@ class CudaEngine:
         if found is None:
             host = cast("Floats", self._memory.empty(shape, np.float32))
             host[:] = 0
-            device = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cuda", self._gpu)
+            device = ort.OrtValue.ortvalue_from_shape_and_type(
+                shape, np.float32, _DEVICE, self._gpu
+            )
             binding = self._session.io_binding()
             binding.bind_ortvalue_input(self._graph.input, device)
             found = self._inputs[shape] = _Input(host, device, binding)

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.engine import ONNXRUNTIME, Floats, Output
-from services.segment.manifest import Manifest
+from services.segment.manifest import Manifest, ModelGraph
 
 _ERRORS_ONLY = 3
 
@@ -42,11 +42,18 @@ class OnnxEngine:
     def run(self, batch: list[Floats]) -> list[Output]:
         """Compute pictures of (3, H, W) float32, all of one size."""
         self._check.size(batch[0])
-        logits, labels = self._session.run(
-            [self._graph.logits, self._graph.labels],
-            {self._graph.input: np.stack(batch) if len(batch) > 1 else batch[0][None]},
-        )
-        return [Output(*pair) for pair in zip(logits, labels, strict=True)]
+        return run_plainly(self._session, self._graph, batch)
+
+
+def run_plainly(
+    session: ort.InferenceSession, graph: ModelGraph, batch: list[Floats]
+) -> list[Output]:
+    """Compute pictures of one size in memory that the session takes and gives as it needs."""
+    logits, labels = session.run(
+        [graph.logits, graph.labels],
+        {graph.input: np.stack(batch) if len(batch) > 1 else batch[0][None]},
+    )
+    return [Output(*pair) for pair in zip(logits, labels, strict=True)]
 
 
 def session_options(threads: int) -> ort.SessionOptions:

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
+from assay.segment.v1 import images_pb2
+from assay.segment.v1 import segment_pb2 as pb
+from PIL import Image
 
 from services.errors import InvalidArgument
 from services.segment.engines.engine import Floats
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.manifest import MODEL_FILE, read_manifest
+from services.segment.preprocess import Preprocessor
 from services.segment.reference import MODEL_DIRECTORY
+from services.segment.reference.scenes import draw_scene
+from services.segment.upsample import upsample_argmax
+from tests.segment.conftest import Start
 from tests.segment.tiny_model import Tiny, write
 
 pytest.importorskip("openvino")
@@ -101,6 +109,30 @@ def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / MODEL_FILE).write_bytes(b"no graph")
     with pytest.raises(InvalidArgument, match=r"model.onnx: OpenVINO can't open it"):
         OpenVinoEngine(tmp_path, Tiny().manifest())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+async def test_the_reference_model_is_served(start: Start, precision: str) -> None:
+    if precision.upper() not in capabilities():
+        pytest.skip(f"this processor has no {precision}")
+    client = await start(models=[MODEL_DIRECTORY], engine="openvino", precision=precision)
+    reply = await client.segment.GetModel(pb.GetModelRequest(), timeout=60)
+    assert (reply.model.engine, reply.model.precision) == ("openvino-cpu", precision)
+    ways = {(one.engine, one.precision) for one in reply.model.parities if one.passed}
+    assert {("onnxruntime-cpu", "fp32"), ("openvino-cpu", "fp32"), ("openvino-cpu", "bf16")} == ways
+    scene, _ = draw_scene(3, 200, 300)
+    tensor = images_pb2.PixelTensor(height=200, width=300, rgb=scene.tobytes())
+    served = await client.segment.SegmentImage(
+        pb.SegmentImageRequest(image=images_pb2.Image(pixels=tensor)), timeout=60
+    )
+    labels = np.frombuffer(zstandard.decompress(served.labels.data), np.uint8).reshape(200, 300)
+    picture = Image.fromarray(scene)
+    manifest = read_manifest(MODEL_DIRECTORY)
+    (wanted,) = OnnxEngine(MODEL_DIRECTORY, manifest).run(
+        [Preprocessor(manifest.preprocessing)(picture)]
+    )
+    agreement = (labels == upsample_argmax(wanted.logits, wanted.labels, 200, 300)).mean()
+    assert agreement >= (0.9999 if precision == "fp32" else 0.99)
 
 
 def test_bf16_is_near_and_not_the_same() -> None:

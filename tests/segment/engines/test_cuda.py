@@ -1,0 +1,122 @@
+"""The engine of GPUs. Where there is none its bindings are tried on the processor instead."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from services.errors import InvalidArgument
+from services.segment.engines import cuda
+from services.segment.engines.cuda import CudaEngine
+from services.segment.engines.engine import Floats
+from services.segment.engines.onnxruntime import OnnxEngine
+from services.segment.manifest import read_manifest
+from services.segment.reference import MODEL_DIRECTORY
+from tests.segment.tiny_model import Tiny, write
+
+HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def ordinary_memory() -> Callable[[int], int]:
+    blocks = []
+
+    def allocate(size: int) -> int:
+        blocks.append((ctypes.c_byte * size)())
+        return ctypes.addressof(blocks[-1])
+
+    return allocate
+
+
+@pytest.fixture
+def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same code, with the processor as its device and ordinary memory."""
+    monkeypatch.setattr(cuda, "_PROVIDER", "CPUExecutionProvider")
+    monkeypatch.setattr(cuda, "_DEVICE", "cpu")
+    monkeypatch.setattr(cuda, "cuda_allocator", ordinary_memory)
+
+
+def pictures(tiny: Tiny, count: int, seed: int = 5) -> list[Floats]:
+    rng = np.random.default_rng(seed)
+    return list(rng.normal(size=(count, 3, tiny.height, tiny.width)).astype(np.float32))
+
+
+@pytest.mark.parametrize("classes", [7, 300])
+@pytest.mark.usefixtures("on_the_processor")
+def test_a_batch_of_any_size_gives_each_pictures_labels(tmp_path: Path, classes: int) -> None:
+    tiny = Tiny(classes=classes)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=6)
+    assert (engine.name, engine.precision, engine.max_batch) == ("onnxruntime-cuda", "fp32", 6)
+    for count in (1, 3, 6, 2, 5):
+        batch = pictures(tiny, count, seed=count)
+        outputs = engine.run(batch)
+        assert len(outputs) == count
+        for tensor, output in zip(batch, outputs, strict=True):
+            np.testing.assert_allclose(output.logits, tiny.logits(tensor), atol=1e-5)
+            assert np.array_equal(output.labels, output.logits.argmax(2))
+            assert output.labels.dtype == (np.uint8 if classes <= 256 else np.uint16)
+    with pytest.raises(ValueError, match="fits none"):
+        engine.run(pictures(tiny, 7))
+
+
+@pytest.mark.usefixtures("on_the_processor")
+def test_results_outlive_the_next_runs(tmp_path: Path) -> None:
+    tiny = Tiny()
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=2)
+    first, second = engine.run(pictures(tiny, 2))
+    kept = first.logits.copy(), first.labels.copy()
+    del second
+    gc.collect()
+    for seed in range(3):
+        engine.run(pictures(tiny, 2, seed=10 + seed))
+    assert np.array_equal(first.logits, kept[0])
+    assert np.array_equal(first.labels, kept[1])
+
+
+@pytest.mark.usefixtures("on_the_processor")
+def test_pictures_of_another_size() -> None:
+    manifest = read_manifest(MODEL_DIRECTORY)
+    engine = CudaEngine(MODEL_DIRECTORY, manifest, max_batch=2)
+    batch = list(np.random.default_rng(0).normal(size=(3, 3, 64, 96)).astype(np.float32))
+    wanted = OnnxEngine(MODEL_DIRECTORY, manifest).run(batch)
+    for found, one in zip(engine.run(batch), wanted, strict=True):
+        np.testing.assert_allclose(found.logits, one.logits, atol=1e-4)
+
+
+@pytest.mark.usefixtures("on_the_processor")
+def test_a_graph_of_fixed_batch_runs_one_at_a_time(tmp_path: Path) -> None:
+    tiny = Tiny(batch=1)
+    assert CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=8).max_batch == 1
+
+
+def test_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if HAS_CUDA:
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(InvalidArgument, match=r"has no CUDAExecutionProvider.*segment-gpu"):
+        CudaEngine(write(tmp_path), Tiny().manifest())
+    # As a build with CUDA does where its libraries or the driver are missing: the provider is
+    # listed, and the session silently runs on the processor.
+    listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(
+            InvalidArgument,
+            match=r"could not use CUDAExecutionProvider on GPU 0.*ASSAY_SEGMENT_GPUS",
+        ),
+    ):
+        CudaEngine(tmp_path, Tiny().manifest())
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="no CUDA here")
+def test_on_a_gpu(tmp_path: Path) -> None:
+    tiny = Tiny()
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=4)
+    batch = pictures(tiny, 3)
+    for tensor, output in zip(batch, engine.run(batch), strict=True):
+        np.testing.assert_allclose(output.logits, tiny.logits(tensor), atol=1e-3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import structlog
 
@@ -47,10 +49,11 @@ class Models:
                     setting=settings.variable("accepted_licenses"),
                 )
 
-    def pipeline(self, model: RegisteredModel) -> Pipeline:
-        """Return the pipeline of a model. Raises LicenseNotAccepted."""
+    @contextmanager
+    def lease(self, model: RegisteredModel) -> Iterator[Pipeline]:
+        """Yield the pipeline of a model, which stays open meanwhile. Raises LicenseNotAccepted."""
         model.require_accepted()
-        return self._pipelines[model.key]
+        yield self._pipelines[model.key]
 
     async def close(self) -> None:
         """End every thread. No request may be open."""

@@ -15,6 +15,7 @@ from services.rpc.deadline import remaining
 from services.rpc.pagination import page
 from services.segment import replies
 from services.segment.engine import engine_name
+from services.segment.evaluation_call import Bounds, evaluate
 from services.segment.image import decode, from_pixels
 from services.segment.labelmap import Encoding
 from services.segment.models import Models
@@ -44,6 +45,12 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self._device = settings.device
         self._max_pixels = settings.max_pixels
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
+        # So many pairs fill a batch and keep every thread at work.
+        self._evaluation = Bounds(
+            min(settings.max_batch + settings.pool_threads, settings.queue_items),
+            settings.max_pixels,
+            self._max_map_bytes,
+        )
 
     async def SegmentImage(  # noqa: N802  # the contract's name
         self, request: segment_pb2.SegmentImageRequest, context: Context
@@ -56,14 +63,15 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         if request.encoding not in _ENCODINGS:
             raise InvalidArgument("encoding", f"{request.encoding} is not an encoding")
         picture, nbytes = self._source(request.image)
-        result, trace = await self._models.pipeline(model).segment(
-            picture,
-            nbytes=nbytes,
-            original_size=_ORIGINAL_SIZE[request.output_size],
-            encoding=_ENCODINGS[request.encoding],
-            max_bytes=self._max_map_bytes,
-            timeout=remaining(context),
-        )
+        with self._models.lease(model) as pipeline:
+            result, trace = await pipeline.segment(
+                picture,
+                nbytes=nbytes,
+                original_size=_ORIGINAL_SIZE[request.output_size],
+                encoding=_ENCODINGS[request.encoding],
+                max_bytes=self._max_map_bytes,
+                timeout=remaining(context),
+            )
         return replies.segmentation(model, result, trace)
 
     async def SegmentImages(  # noqa: N802  # the contract's name
@@ -79,8 +87,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         context: Context,
     ) -> segment_pb2.EvaluateSegmentationResponse:
         """Compare labels with masks."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this build")
-        return segment_pb2.EvaluateSegmentationResponse()
+        return await evaluate(self._models, request_iterator, context, self._evaluation)
 
     async def ListModels(  # noqa: N802  # the contract's name
         self,

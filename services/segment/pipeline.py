@@ -83,8 +83,11 @@ class Pipeline:
             finish_cost=self._finish_cost,
         )
         self._metrics = metrics
+
+    def watch(self) -> None:
+        """Let the metrics show this queue from now on, and no other pipeline's of the model."""
         batcher = self._batcher
-        metrics.watch(lambda: Depth(len(batcher), batcher.waiting, batcher.held_bytes))
+        self._metrics.watch(lambda: Depth(len(batcher), batcher.waiting, batcher.held_bytes))
 
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
@@ -152,8 +155,10 @@ class Pipeline:
             raise
 
     async def close(self) -> None:
-        """Wait for the running batch. No request may be open."""
+        """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
+        # Now, and not when the garbage of the scheduler's and its own references is collected.
+        del self._engine
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._metrics.computed(len(items))

@@ -81,7 +81,7 @@ def test_other_files_are_refused() -> None:
     file = io.BytesIO()
     Image.fromarray(VALUES).save(file, "BMP")
     for data in (b"", b"mask", file.getvalue(), png(Image.fromarray(VALUES))[:45]):
-        with pytest.raises(BadImage, match="^mask: not a PNG, damaged"):
+        with pytest.raises(BadImage, match="not a PNG, damaged or cut off"):
             decode_png(data, LIMIT, "mask")
 
 

@@ -15,7 +15,7 @@ from services.cli.arguments import add_json, model_inventory, output_file
 from services.cli.connection import Connection, running_address
 from services.cli.console import OUT, note, print_json
 from services.cli.exits import Exit
-from services.cli.inventory import names_a_folder
+from services.cli.inventory import Inventory
 from services.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -56,22 +56,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
     encoded = Path(arguments.image).read_bytes()
     output = output_file("-o", arguments.output) if arguments.output else None
     overlay = output_file("--overlay", arguments.overlay) if arguments.overlay else None
-    inventory = model_inventory(arguments.model)
-    if inventory.models and running_address("segment"):
-        raise InvalidArgument(
-            "--model",
-            "ASSAY_SEGMENT_ADDR names a running service, which serves models by name; give a "
-            "registered name, or unset the variable",
-        )
-    for license_id in inventory.accepted_licenses:
-        note(f"weights under {license_id}: research and evaluation only")
+    inventory, model = served_model(arguments.model)
     async with Connection(inventory) as connection:
         stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        model = common_pb2.ModelRef()
-        if arguments.model and not names_a_folder(arguments.model):
-            model.name = arguments.model
-        elif not inventory.models:
-            model.name = "segformer-reference"
         reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
             segment_pb2.SegmentImageRequest(
                 model=model,
@@ -93,6 +80,25 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         _print_table(reply)
     return Exit.DONE
+
+
+def served_model(given: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
+    """What `--model` names, for the service and for the request; the reference model without it.
+
+    Raises InvalidArgument for a folder where a running service is named.
+    """
+    inventory = model_inventory(given)
+    if inventory.models and running_address("segment"):
+        raise InvalidArgument(
+            "--model",
+            "ASSAY_SEGMENT_ADDR names a running service, which serves models by name; give a "
+            "registered name, or unset the variable",
+        )
+    for license_id in inventory.accepted_licenses:
+        note(f"weights under {license_id}: research and evaluation only")
+    if inventory.models:
+        return inventory, common_pb2.ModelRef()
+    return inventory, common_pb2.ModelRef(name=given or "segformer-reference")
 
 
 def write_overlay(encoded: bytes, labels: bytes, model: models_pb2.Model, path: Path) -> None:

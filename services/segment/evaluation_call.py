@@ -17,7 +17,7 @@ from PIL import Image
 
 from services.errors import InvalidArgument, Overloaded
 from services.rpc.deadline import remaining
-from services.segment import masks, replies
+from services.segment import mask_files, replies
 from services.segment.batcher import Priority
 from services.segment.evaluation import Figures, Mask, MaskMeaning, Tally, count, figures, nothing
 from services.segment.image import decode, from_pixels
@@ -169,13 +169,13 @@ class _Pair:
     def _mask(self, place: str) -> Mask:
         kind = self.message.WhichOneof("mask")
         if kind == "encoded":
-            return masks.decode_png(self.message.encoded, self.max_pixels, f"{place}.encoded")
+            return mask_files.decode_png(self.message.encoded, self.max_pixels, f"{place}.encoded")
         if kind is None:
             raise InvalidArgument(place, "give either `encoded` or `values`")
         values, place = self.message.values, f"{place}.values"
         shape = (values.height, values.width)
         if values.encoding == images_pb2.LABEL_ENCODING_PNG:
-            mask = masks.decode_png(values.data, self.max_pixels, f"{place}.data")
+            mask = mask_files.decode_png(values.data, self.max_pixels, f"{place}.data")
             if mask.shape != shape:
                 raise InvalidArgument(place, f"says {shape}, and its PNG is {mask.shape}")
             return mask
@@ -183,7 +183,7 @@ class _Pair:
             raise InvalidArgument(f"{place}.encoding", "raw, zstd or PNG is needed")
         if values.type not in _TYPES:
             raise InvalidArgument(f"{place}.type", f"{values.type} is not a type")
-        return masks.from_values(
+        return mask_files.from_values(
             values.data,
             shape,
             _TYPES[values.type],

@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from services.rpc.settings import load_settings
 from services.segment.settings import SegmentSettings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -55,7 +56,7 @@ def test_its_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(variables()) <= known
     for name, value in variables().items():
         monkeypatch.setenv(name, value)
-    settings = SegmentSettings()
+    settings = load_settings(SegmentSettings)
     assert settings.desired is not None
     assert settings.desired.parent in settings.models
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
-from services.segment.masks import decode_png, from_values
+from services.segment.mask_files import decode_png, from_values
 from tests.segment.test_image import png_header
 
 LIMIT = 10_000

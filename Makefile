@@ -22,10 +22,10 @@ $(BIN)/.base: requirements/base.lock requirements/stubs.txt pyproject.toml proto
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e protos -e .
 	@touch $@
 
-setup-torch: $(BIN)/.torch ## add torch, transformers, OpenVINO and Ray, to export and to score Hugging Face models
+setup-torch: $(BIN)/.torch ## add torch, transformers and Ray, to export and to score Hugging Face models
 
 $(BIN)/.torch: requirements/torch.lock $(BIN)/.base
-	@echo "setup: adding torch, OpenVINO and Ray for exporting and scoring (a minute or two)"
+	@echo "setup: adding torch and Ray for exporting and scoring (a minute or two)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@

@@ -21,7 +21,7 @@ from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
-from services.cli import comparison, score, score_output, segment
+from services.cli import comparison, score, score_output
 from services.cli.claims import verify
 from services.cli.connection import Connection
 from services.cli.console import OUT, note
@@ -132,14 +132,12 @@ async def _segment(connection: Connection, model: str) -> None:
         segment_pb2.SegmentImageRequest(
             model=common_pb2.ModelRef(name=model),
             image=images_pb2.Image(encoded=scene.getvalue()),
-            encoding=images_pb2.LABEL_ENCODING_PNG,
+            encoding=images_pb2.LABEL_ENCODING_NONE,
+            overlay=images_pb2.OverlayOptions(format=images_pb2.PICTURE_FORMAT_PNG),
         ),
         timeout=_TIMEOUT_SECONDS,
     )
-    described = await stub.GetModel(
-        segment_pb2.GetModelRequest(model=reply.model), timeout=_TIMEOUT_SECONDS
-    )
-    seen = segment.overlay_picture(scene.getvalue(), reply.labels.data, described.model)
+    seen = Image.open(io.BytesIO(reply.overlay.data))
     beside = Image.new("RGB", (2 * seen.width, seen.height))
     beside.paste(Image.fromarray(rgb), (0, 0))
     beside.paste(seen, (seen.width, 0))

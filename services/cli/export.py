@@ -45,6 +45,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
     parser.add_argument("--name", help="name to register; from the checkpoint without it")
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "fp16", "bf16"],
+        default="fp32",
+        help="number type that the graph multiplies in: fp16 and bf16 are for GPUs; OpenVINO "
+        "computes the fp32 graph in bf16 itself where the processor can",
+    )
     parser.set_defaults(run=run)
 
 
@@ -60,19 +67,21 @@ async def run(arguments: argparse.Namespace) -> Exit:
         architecture=arguments.architecture,
         random_weights=arguments.random_weights,
         name=arguments.name,
+        precision=arguments.precision,
         progress=note,
     )
-    manifest, parity = exported.manifest, exported.manifest.parity
+    manifest = exported.manifest
     OUT.print(
         f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes, "
         f"{exported.model_bytes / 1e6:.1f} MB in {exported.seconds:.0f} s -> {exported.directory}",
         markup=False,
         soft_wrap=True,
     )
-    if parity:
+    for parity in manifest.parities:
         OUT.print(
-            f"against its source: logits within {parity.max_abs_difference:.2g}, labels agree in "
-            f"{parity.label_agreement:.4%} ({parity.probes} probes)",
+            f"{parity.engine} in {parity.precision} against its source: logits within "
+            f"{parity.max_abs_difference:.2g}, labels agree in {parity.label_agreement:.4%} "
+            f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
             soft_wrap=True,
         )
     return Exit.DONE

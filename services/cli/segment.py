@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import math
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, model_inventory, output_file
@@ -18,11 +21,12 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.errors import InvalidArgument
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 TIMEOUT_SECONDS = 120.0
-_OVERLAY_OPACITY = 0.55
+_PICTURES = {
+    ".jpg": images_pb2.PICTURE_FORMAT_JPEG,
+    ".jpeg": images_pb2.PICTURE_FORMAT_JPEG,
+    ".png": images_pb2.PICTURE_FORMAT_PNG,
+}
 
 
 def add_parser(commands: Any) -> None:
@@ -34,7 +38,7 @@ def add_parser(commands: Any) -> None:
             "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
             "are those of Hugging Face's processor, model and post-processing."
         ),
-        epilog="example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.png",
+        epilog="example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg",
     )
     parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
     parser.add_argument(
@@ -43,10 +47,38 @@ def add_parser(commands: Any) -> None:
         help="a folder that `assay export` wrote, or a registered name; the reference model "
         "without it",
     )
-    parser.add_argument(
+    given_as = parser.add_mutually_exclusive_group()
+    given_as.add_argument(
         "-o", "--output", metavar="FILE", help="greyscale PNG whose pixel values are class ids"
     )
-    parser.add_argument("--overlay", metavar="FILE", help="the picture with its classes coloured")
+    given_as.add_argument(
+        "--masks", metavar="FILE", help="JSON list of a mask for each class, in COCO's form"
+    )
+    parser.add_argument(
+        "--overlay", metavar="FILE", help="the picture with its classes coloured, .jpg or .png"
+    )
+    parser.add_argument(
+        "--opacity",
+        type=float,
+        metavar="SHARE",
+        help="how much of the overlay is the class's colour, over 0 to 1; 0.55 without it",
+    )
+    parser.add_argument(
+        "--confidence",
+        metavar="FILE",
+        help="16-bit greyscale PNG of the labels' probabilities, 65535 for 1",
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="of the outputs; the picture's own without it"
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="NAME|ID",
+        help="only this class is labelled, counted and coloured; repeatable",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -54,27 +86,30 @@ def add_parser(commands: Any) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Segments one image."""
     encoded = Path(arguments.image).read_bytes()
-    output = output_file("-o", arguments.output) if arguments.output else None
-    overlay = output_file("--overlay", arguments.overlay) if arguments.overlay else None
+    files = {
+        option: output_file(flag, getattr(arguments, option))
+        for option, flag in (
+            ("output", "-o"),
+            ("masks", "--masks"),
+            ("overlay", "--overlay"),
+            ("confidence", "--confidence"),
+        )
+        if getattr(arguments, option)
+    }
+    request = _request(arguments, encoded)
     inventory, model = served_model(arguments.model)
+    request.model.CopyFrom(model)
     async with Connection(inventory) as connection:
         stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
-            segment_pb2.SegmentImageRequest(
-                model=model,
-                image=images_pb2.Image(encoded=encoded),
-                output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
-                encoding=images_pb2.LABEL_ENCODING_PNG,
-            ),
-            timeout=TIMEOUT_SECONDS,
-        )
-        if overlay:
+        if arguments.classes:
             described = await stub.GetModel(
-                segment_pb2.GetModelRequest(model=reply.model), timeout=TIMEOUT_SECONDS
+                segment_pb2.GetModelRequest(model=request.model), timeout=TIMEOUT_SECONDS
             )
-            write_overlay(encoded, reply.labels.data, described.model, overlay)
-    if output:
-        output.write_bytes(reply.labels.data)
+            request.classes.extend(_class_ids(described, arguments.classes))
+        reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
+            request, timeout=TIMEOUT_SECONDS
+        )
+    _write(reply, files)
     if arguments.json:
         print_json(_as_json(reply))
     else:
@@ -101,22 +136,92 @@ def served_model(given: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
     return inventory, common_pb2.ModelRef(name=given or "segformer-reference")
 
 
-def write_overlay(encoded: bytes, labels: bytes, model: models_pb2.Model, path: Path) -> None:
-    """Writes the picture with each class in its colour laid over it."""
-    overlay_picture(encoded, labels, model).save(path)
-
-
-def overlay_picture(encoded: bytes, labels: bytes, model: models_pb2.Model) -> Image.Image:
-    """The picture with each class in its colour laid over it."""
-    import numpy as np  # noqa: PLC0415 - only this option needs them
-    from PIL import Image, ImageOps  # noqa: PLC0415
-
-    picture = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB")
-    ids = np.asarray(Image.open(io.BytesIO(labels)))
-    palette = np.array(
-        [[c.color >> 16 & 255, c.color >> 8 & 255, c.color & 255] for c in model.classes], np.uint8
+def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:
+    """What the options ask for, without the model and the classes."""
+    encoding = images_pb2.LABEL_ENCODING_NONE
+    if arguments.output:
+        encoding = images_pb2.LABEL_ENCODING_PNG
+    elif arguments.masks:
+        encoding = images_pb2.LABEL_ENCODING_COCO_RLE
+    request = segment_pb2.SegmentImageRequest(
+        image=images_pb2.Image(encoded=encoded),
+        output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
+        encoding=encoding,
+        top_k=1 if arguments.confidence else 0,
     )
-    return Image.blend(picture, Image.fromarray(palette[ids]), _OVERLAY_OPACITY)
+    if arguments.size:
+        request.output_size = images_pb2.OUTPUT_SIZE_GIVEN
+        request.size.width, request.size.height = arguments.size
+    if arguments.overlay:
+        suffix = Path(arguments.overlay).suffix.lower()
+        if suffix not in _PICTURES:
+            raise InvalidArgument("--overlay", f"{arguments.overlay} is neither .jpg nor .png")
+        request.overlay.format = _PICTURES[suffix]
+        if arguments.opacity is not None:
+            request.overlay.opacity = arguments.opacity
+    elif arguments.opacity is not None:
+        raise InvalidArgument("--opacity", "it is the overlay's: give --overlay FILE as well")
+    return request
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height of WxH."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
+
+
+def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:
+    """The ids of classes that are named, or given as ids."""
+    ids = {item.name: item.id for item in described.model.classes}
+    ids |= {str(item.id): item.id for item in described.model.classes}
+    for name in wanted:
+        if name not in ids:
+            known = ", ".join(item.name for item in described.model.classes[:10])
+            raise InvalidArgument("--class", f"{name} is no class of the model: {known}, ...")
+    return [ids[name] for name in wanted]
+
+
+def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
+    """Writes the files that were asked for."""
+    if "output" in files:
+        files["output"].write_bytes(reply.labels.data)
+    if "masks" in files:
+        files["masks"].write_text(json.dumps(_masks(reply), indent=1) + "\n", encoding="utf-8")
+    if "overlay" in files:
+        files["overlay"].write_bytes(reply.overlay.data)
+    if "confidence" in files:
+        files["confidence"].write_bytes(_confidence(reply.top_classes))
+
+
+def _masks(reply: segment_pb2.SegmentImageResponse) -> list[dict[str, Any]]:
+    """Each class's mask as pycocotools reads it from JSON."""
+    names = {item.class_id: item.name for item in reply.classes}
+    size = [reply.labels.height, reply.labels.width]
+    return [
+        {
+            "category_id": mask.class_id,
+            "category": names[mask.class_id],
+            "area": mask.area,
+            "segmentation": {"size": size, "counts": mask.counts.decode("ascii")},
+        }
+        for mask in reply.labels.masks
+    ]
+
+
+def _confidence(top: images_pb2.TopClasses) -> bytes:
+    """The first plane of probabilities as a PNG."""
+    import numpy as np  # noqa: PLC0415 - only this option needs them
+    import zstandard  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    nbytes = 2 * math.prod((top.k, top.height, top.width))
+    raw = zstandard.ZstdDecompressor().decompress(top.probabilities, max_output_size=nbytes)
+    plane = np.frombuffer(raw, "<u2").reshape(top.k, top.height, top.width)[0]
+    file = io.BytesIO()
+    Image.fromarray(plane.astype(np.uint16)).save(file, "PNG")
+    return file.getvalue()
 
 
 def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:

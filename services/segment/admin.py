@@ -18,7 +18,6 @@ from services.rpc.environment import environment
 from services.rpc.worker import run_worker
 from services.segment import replies
 from services.segment.benchmark import Plan
-from services.segment.engine import engine_name
 from services.segment.measurement import MAX_RESTARTS, Figures, Span, summarise
 from services.segment.models import Models
 from services.segment.settings import SegmentSettings
@@ -32,7 +31,7 @@ _DEFAULT_RUNS = 10
 _DEFAULT_RESTARTS = 3
 _DEFAULT_BUDGET = 60.0
 _MAX_BUDGET = 30 * 60.0
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "numba", "pillow")
+_PACKAGES = ("openvino", "onnxruntime", "onnxruntime-gpu", "numpy", "numba", "pillow")
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,13 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
         try:
             machine = await asyncio.to_thread(environment, *_PACKAGES)
             samples: list[list[float]] = []
+            choice = self._models.choice
             plan = Plan(
                 directory=str(model.directory.resolve()),
                 digest=model.digest,
-                device=self._settings.device,
+                engine=choice.engine,
+                precision=choice.precision,
+                gpu=self._settings.places[0],
                 threads=self._settings.cpu_threads,
                 batch_size=order.batch_size,
                 runs=order.runs,
@@ -93,7 +95,8 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
         result = _result(order, samples, summarise(samples, order.batch_size))
         result.model.CopyFrom(replies.model_ref(model))
         result.environment.CopyFrom(machine)
-        result.engine = engine_name(self._settings.device)
+        result.engine = choice.engine
+        result.precision = choice.precision
         yield admin_pb2.BenchmarkModelResponse(result=result)
 
 

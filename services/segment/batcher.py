@@ -3,18 +3,25 @@
 It holds no thread, no task and no clock: every method is given the time, in seconds on any
 monotonic clock. `services.segment.scheduler` drives it.
 
-    admit -> PREPARING --ready--> QUEUED --poll--> RUNNING --complete--> COMPUTED
-                 |                   |                |                      |
-                 +-------------------+------ close ---+----------------------+--> CLOSED
+    admit -> WAITING --poll--> PREPARING --ready--> QUEUED --poll--> RUNNING --complete--> COMPUTED
+                |                  |                  |                 |                     |
+                +------------------+------- close ----+-----------------+---------------------+
+                                               |
+                                               v
+                                            CLOSED
 
 * An item holds one of a bounded number of places, and its bytes of a bounded number, from `admit`
-  until `close`: what is being decoded, queued, computed and encoded together is bounded.
-* The queue is first in, first out, from `ready`. A batch is formed when the engine is idle and
-  either `max_batch` items are queued, or `window` seconds have passed since the first of them was
-  queued, or waiting longer would make one of them late. With a window of 0 an idle engine takes
-  what is there.
+  until `close`: what waits, is decoded, computed and encoded together is bounded, and no client can
+  have all of it (`services.segment.places`).
+* Items are prepared a few at a time, and put into batches, in the order of
+  `services.segment.fair_queue`: by priority, and in turns of the clients.
+* Items of a batch are of one bucket. A batch is formed when the engine is idle and, for some
+  bucket, either `max_batch` items are queued, or `window` seconds have passed since the first of
+  them was queued, or waiting longer would make one of them late. With a window of 0 an idle engine
+  takes what is there. What the next batch will be is not decided before the engine is idle.
 * Work that is not expected to be finished by its deadline is refused at `admit`, by the learned
-  cost of batches. Items that are closed, expired or hopeless are dropped before a batch is formed.
+  cost of preparing and of batches. Items that are closed, expired or hopeless are dropped before
+  they are prepared, and again before a batch is formed.
 * A cost that was learned in a bad moment must not refuse work for ever: an idle engine that has
   computed nothing for a while takes one item as a probe, whatever the estimate.
 """
@@ -22,20 +29,16 @@ monotonic clock. `services.segment.scheduler` drives it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Hashable
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
 from services.segment.cost import Cost
-
-# A probe is taken after this many seconds, or this many expected batches, without a batch.
-_PROBE_SECONDS = 1.0
-_PROBE_BATCHES = 10
-# A window that is cut short for a deadline leaves this many times a batch's expected seconds:
-# less, and a timer that fires late makes the item hopeless.
-_SLACK = 1.25
-# What a caller is told to wait at least: a shorter pause is not worth a round trip.
-_MIN_RETRY = 0.01
+from services.segment.earliest import Earliest
+from services.segment.fair_queue import Census, FairQueue
+from services.segment.places import Places
+from services.segment.promises import Promises
 
 
 class Priority(IntEnum):
@@ -46,13 +49,29 @@ class Priority(IntEnum):
     LOW = 2
 
 
+# A probe is taken after this many seconds, or this many expected batches, without a batch.
+_PROBE_SECONDS = 1.0
+_PROBE_BATCHES = 10
+# A window that is cut short for a deadline leaves this many times a batch's expected seconds:
+# less, and a timer that fires late makes the item hopeless.
+_SLACK = 1.25
+# Shares of the expected wait, by priority, and of a client's own work in the queue, that must be
+# left over before the deadline: room for those who come later and go first.
+_HEADROOM = {Priority.HIGH: 0.0, Priority.NORMAL: 0.25, Priority.LOW: 0.5}
+_CLIENT_HEADROOM = 0.25
+# What a caller is told to wait at least: a shorter pause is not worth a round trip.
+_MIN_RETRY = 0.01
+
+
 class State(Enum):
     """Where an item is."""
 
+    WAITING = "waiting"
     PREPARING = "preparing"
     QUEUED = "queued"
     RUNNING = "running"
     COMPUTED = "computed"
+    EXPIRED = "expired"
     CLOSED = "closed"
 
 
@@ -62,58 +81,84 @@ class Ticket:
 
     deadline: float
     size: int
+    priority: Priority
+    client: str
+    bucket: Hashable
+    # Seconds that preparing it is expected to take.
+    prepare: float
     probe: bool
     # Seconds that the item is expected to need after its batch; known once it is prepared.
     reserve: float = 0.0
     queued_at: float = math.nan
-    state: State = State.PREPARING
+    state: State = State.WAITING
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Items to compute together, in the order in which they were queued."""
+    """Items of one bucket to compute together."""
 
     tickets: tuple[Ticket, ...]
+    bucket: Hashable
     started_at: float
 
 
 @dataclass(frozen=True)
 class Poll:
-    """What to do now: fail `expired`, start `batch`, and poll again at `wake` at the latest."""
+    """What to do now: fail `expired`, prepare and run what is given, poll at `wake` at the latest.
+
+    `ready` and `complete` say that it is done; both want another poll after them.
+    """
 
     expired: tuple[Ticket, ...]
+    prepare: tuple[Ticket, ...]
     batch: Batch | None
     wake: float | None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a batcher: items a batch, seconds of the window, items and bytes held at once."""
+    """Bounds of a batcher: items a batch, seconds of the window, items and bytes held at once.
+
+    `workers` items are prepared at once.
+    """
 
     max_batch: int = 1
     window: float = 0.0
     max_items: int = 64
     max_bytes: int = 256 << 20
+    workers: int = 2
 
     def __post_init__(self) -> None:
-        if not (self.max_batch >= 1 and self.max_items >= 1 and self.max_bytes >= 1):
-            raise ValueError("max_batch, max_items and max_bytes must be at least 1")
+        if min(self.max_batch, self.max_items, self.max_bytes, self.workers) < 1:
+            raise ValueError("max_batch, max_items, max_bytes and workers must be at least 1")
         if not 0 <= self.window < math.inf:
             raise ValueError("window must be finite and not negative")
 
 
-@dataclass
 class Batcher:
     """Forms batches for one engine that computes one batch at a time."""
 
-    limits: Limits
-    cost: Cost = field(default_factory=Cost)
-    _open: set[Ticket] = field(default_factory=set)
-    _preparing: int = 0
-    _queue: dict[Ticket, None] = field(default_factory=dict)  # ordered, O(1) removal
-    _running: Batch | None = None
-    _bytes: int = 0
-    _last_batch: float = -math.inf
+    def __init__(self, limits: Limits, cost: Cost | None = None) -> None:
+        self.limits = limits
+        self.cost = cost or Cost()
+        self._places = Places(limits.max_items, limits.max_bytes)
+        self._open: set[Ticket] = set()
+        # Every ticket that is not in a batch yet, counted by priority and client, and by bucket.
+        self._census = Census(len(Priority), limits.max_items)
+        self._buckets: dict[Hashable, int] = {}
+        self._line: FairQueue[Ticket] = FairQueue(len(Priority))  # WAITING
+        self._preparing: set[Ticket] = set()
+        self._queue: FairQueue[Ticket] = FairQueue(len(Priority))  # QUEUED, by bucket
+        # Until when to start: of what is prepared, by bucket, when its batch must be done; of
+        # everything else the last moment itself, as it was judged when the item came.
+        self._batch_due: dict[Hashable, Earliest[Ticket]] = {}
+        self._due: Earliest[Ticket] = Earliest()
+        self._running: Batch | None = None
+        # Expected seconds of work for the pool: of preparing, and of finishing what is computed.
+        self._prepare_seconds = 0.0
+        self._finish_seconds = 0.0
+        self._promises: Promises[Ticket] = Promises()  # of what is not in a batch yet
+        self._last_batch = -math.inf
 
     def __len__(self) -> int:
         """Items that are admitted and not closed."""
@@ -127,71 +172,109 @@ class Batcher:
     @property
     def held_bytes(self) -> int:
         """Bytes of the items that are admitted and not closed."""
-        return self._bytes
+        return self._places.held_bytes
 
-    def admit(self, now: float, deadline: float, size: int) -> Ticket:
+    def has_place(self, client: str, size: int) -> bool:
+        """Whether a client's item of `size` bytes would get a place now."""
+        return self._places.refusal(client, size) is None
+
+    def admit(
+        self,
+        now: float,
+        deadline: float,
+        size: int,
+        *,
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+        bucket: Hashable = None,
+        prepare: float = 0.0,
+    ) -> Ticket:
         """Take a place for an item of `size` bytes that is wanted by `deadline` (may be inf).
 
-        Raises DeadlineExceeded if that has passed, TooLarge if the item would never fit,
-        Overloaded if there is no place now or the item is not expected to be done in time.
+        `prepare` is how many seconds preparing it should take. Raises DeadlineExceeded if the
+        deadline has passed, TooLarge if the item would never fit, Overloaded if there is no place
+        now or the item is not expected to be done in time.
         """
         if deadline <= now:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
-        limits = self.limits
-        if size > limits.max_bytes:
-            raise TooLarge(f"an item of {size} bytes; the queue holds {limits.max_bytes}")
-        if len(self._open) >= limits.max_items or self._bytes + size > limits.max_bytes:
-            raise Overloaded("the queue is full", max(_MIN_RETRY, self._until_idle(now)))
-        needed = self._expected_finish(now) - now
-        late = now + needed > deadline
+        self.require_fits(size)
+        refusal = self._places.refusal(client, size)
+        if refusal is not None:
+            raise Overloaded(refusal, max(_MIN_RETRY, self._until_idle(now)))
+        own = prepare + self.cost.upper(1, bucket)
+        ahead = self._census.ahead(priority, client)
+        wait = max(0.0, self._expected_seconds(now, ahead, bucket, prepare) - own)
+        room = self._room(now, ahead, priority, client)
+        needed = own + wait + room
+        late = now + needed > deadline or not self._can_promise(now, deadline, bucket)
         if late and not self._may_probe(now):
             left = deadline - now
             raise Overloaded(
                 f"this would take about {needed:.3g} s and the deadline leaves {left:.3g} s",
-                max(_MIN_RETRY, self._until_possible(now, needed, left)),
+                max(_MIN_RETRY, self._until_possible(now, needed, left, own)),
             )
         if late:
             self._last_batch = now  # one probe at a time
-        ticket = Ticket(deadline=deadline, size=size, probe=late)
+        ticket = Ticket(deadline, size, priority, client, bucket, prepare, probe=late)
         self._open.add(ticket)
-        self._preparing += 1
-        self._bytes += size
+        self._places.take(client, size)
+        self._census.add(ticket)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        self._line.add(ticket)
+        self._prepare_seconds += prepare
+        self._due.add(ticket, deadline if late else deadline - own)
+        if not late:
+            self._promises.add(ticket, deadline, self._share(bucket))
         return ticket
+
+    def require_fits(self, size: int) -> None:
+        """Raise TooLarge if an item of `size` bytes would never get a place."""
+        if size > self.limits.max_bytes:
+            raise TooLarge(f"an item of {size} bytes; the queue holds {self.limits.max_bytes}")
 
     def ready(self, ticket: Ticket, now: float, reserve: float = 0.0) -> None:
         """Queue an admitted item, which is prepared and needs `reserve` seconds after its batch.
 
-        Does nothing for a closed one.
+        Does nothing for one that is closed or expired.
         """
-        if ticket.state is State.PREPARING:
-            self._preparing -= 1
-            ticket.state = State.QUEUED
-            ticket.queued_at = now
-            ticket.reserve = reserve
-            self._queue[ticket] = None
+        if ticket.state not in {State.WAITING, State.PREPARING}:
+            return
+        self._leave_preparation(ticket)
+        ticket.state = State.QUEUED
+        ticket.queued_at = now
+        ticket.reserve = reserve
+        self._queue.add(ticket, ticket.bucket)
+        if ticket.probe:
+            self._due.add(ticket, ticket.deadline)
+        else:
+            due = self._batch_due.setdefault(ticket.bucket, Earliest())
+            due.add(ticket, ticket.deadline - reserve)
+            self._promises.remove(ticket)
+            self._promises.add(ticket, ticket.deadline - reserve, self._share(ticket.bucket))
 
     def close(self, ticket: Ticket) -> None:
         """Give the item's place back: answered, failed or abandoned. May be called twice."""
         if ticket.state is State.CLOSED:
             return
-        if ticket.state is State.PREPARING:
-            self._preparing -= 1
-        self._queue.pop(ticket, None)
-        self._open.remove(ticket)
-        self._bytes -= ticket.size
+        self._leave(ticket)
+        if ticket.state is State.COMPUTED:
+            self._finish_seconds -= ticket.reserve
         ticket.state = State.CLOSED
+        self._open.remove(ticket)
+        self._places.give_back(ticket.client, ticket.size)
+        if not self._open:  # sums of floats drift
+            self._prepare_seconds = self._finish_seconds = 0.0
 
     def poll(self, now: float) -> Poll:
-        """Advance to `now`. The caller fails and closes what is expired, and runs the batch."""
+        """Advance to `now`. The caller fails and closes what is expired, and does the rest."""
         expired = self._drop_expired(now)
-        batch: Batch | None = None
-        if self._running is None and self._queue and now >= self._start_by():
-            batch = Batch(tuple(self._queue)[: self.limits.max_batch], now)
-            for ticket in batch.tickets:
-                del self._queue[ticket]
-                ticket.state = State.RUNNING
-            self._running = batch
-        return Poll(expired, batch, self._wake())
+        prepare: list[Ticket] = []
+        while self._line and len(self._preparing) < self.limits.workers:
+            (ticket,) = self._line.take(self._line.buckets, 1)
+            ticket.state = State.PREPARING
+            self._preparing.add(ticket)
+            prepare.append(ticket)
+        return Poll(tuple(expired), tuple(prepare), self._form_batch(now), self._wake())
 
     def complete(self, batch: Batch, now: float, *, learn: bool = True) -> None:
         """The engine is idle again. `learn` says whether the time taken is a batch's usual one."""
@@ -200,69 +283,159 @@ class Batcher:
         self._running = None
         self._last_batch = now
         if learn:
-            self.cost.observe(len(batch.tickets), now - batch.started_at)
+            self.cost.observe(len(batch.tickets), now - batch.started_at, batch.bucket)
         for ticket in batch.tickets:
             if ticket.state is State.RUNNING:
                 ticket.state = State.COMPUTED
+                self._finish_seconds += ticket.reserve
 
-    def _drop_expired(self, now: float) -> tuple[Ticket, ...]:
-        """Take what can't be answered in time out of the queue."""
-        late = tuple(ticket for ticket in self._queue if self._hopeless_at(ticket) <= now)
+    def _form_batch(self, now: float) -> Batch | None:
+        if self._running is not None:
+            return None
+        buckets = [bucket for bucket in self._queue.buckets if now >= self._start_by(bucket)]
+        if not buckets:
+            return None
+        tickets = self._next_batch(now, buckets)
+        for ticket in tickets:
+            self._leave(ticket)
+            ticket.state = State.RUNNING
+        self._running = Batch(tuple(tickets), tickets[0].bucket, now)
+        return self._running
+
+    def _next_batch(self, now: float, buckets: list[Hashable]) -> list[Ticket]:
+        """Take whose turn it is; if a promise would be broken for that, what is due first."""
+        most = self.limits.max_batch
+        turn = self._queue.preview(buckets, most)
+        bucket = turn[0].bucket
+        end = now + self.cost.upper(len(turn), bucket)
+        dues = [self._batch_due[bucket] for bucket in buckets if bucket in self._batch_due]
+        if not dues or self._promises.keep(end, turn, self._full_batch(bucket)):
+            return self._queue.take(buckets, most)
+        due = min(dues, key=lambda due: due.time)
+        return [due.pop() for _ in range(min(most, len(due)))]
+
+    def _can_promise(self, now: float, deadline: float, bucket: Hashable) -> bool:
+        start = now + (0.0 if self._running is None else self._until_idle(now))
+        share = self._share(bucket)
+        return self._promises.allow(start, deadline, share, self._full_batch(bucket))
+
+    def _share(self, bucket: Hashable) -> float:
+        """Return an item's seconds of the engine's time, when batches are full."""
+        return self.cost.upper(self.limits.max_batch, bucket) / self.limits.max_batch
+
+    def _full_batch(self, bucket: Hashable) -> float:
+        """Return what work is rounded up to: the seconds of a full batch, 0 if that is one item."""
+        most = self.limits.max_batch
+        return self.cost.upper(most, bucket) if most > 1 else 0.0
+
+    def _drop_expired(self, now: float) -> list[Ticket]:
+        """Take out what can't be answered in time, wherever it waits."""
+        late: list[Ticket] = []
+        while self._due.time <= now:
+            late.append(self._due.pop())
+        for bucket, due in self._batch_due.items():
+            batch = self.cost.typical(1, bucket)
+            while due.time - batch <= now:
+                late.append(due.pop())
         for ticket in late:
-            del self._queue[ticket]
-            ticket.state = State.COMPUTED  # to be answered with an error
+            self._leave(ticket)
+            ticket.state = State.EXPIRED
         return late
 
-    def _start_by(self) -> float:
-        """Return when the queue's next batch must start, -inf if at once. The queue isn't empty."""
-        limits = self.limits
-        if limits.window == 0 or len(self._queue) >= limits.max_batch:
+    def _leave(self, ticket: Ticket) -> None:
+        """Take the item out of all that is not in a batch yet, if it is there."""
+        if ticket.state in {State.WAITING, State.PREPARING}:
+            self._leave_preparation(ticket)
+        elif ticket.state is State.QUEUED:
+            self._queue.remove(ticket, ticket.bucket)
+            self._due.remove(ticket)
+            due = self._batch_due.get(ticket.bucket)
+            if due is not None:
+                due.remove(ticket)
+            if not self._queue.size(ticket.bucket):
+                self._batch_due.pop(ticket.bucket, None)
+        else:
+            return
+        self._census.remove(ticket)
+        self._promises.remove(ticket)
+        self._buckets[ticket.bucket] -= 1
+        if not self._buckets[ticket.bucket]:
+            del self._buckets[ticket.bucket]
+
+    def _leave_preparation(self, ticket: Ticket) -> None:
+        self._line.remove(ticket)
+        self._preparing.discard(ticket)
+        self._due.remove(ticket)
+        self._prepare_seconds -= ticket.prepare
+
+    def _start_by(self, bucket: Hashable) -> float:
+        """Return when a queued bucket's next batch must start, -inf if at once."""
+        limits, count = self.limits, self._queue.size(bucket)
+        if limits.window == 0 or count >= limits.max_batch:
             return -math.inf
-        first = next(iter(self._queue))
-        needed = _SLACK * self.cost.upper(len(self._queue))
-        earliest = min(ticket.deadline - ticket.reserve for ticket in self._queue)
-        return min(first.queued_at + limits.window, earliest - needed)
+        closes = self._queue.oldest(bucket).queued_at + limits.window
+        due = self._batch_due.get(bucket)
+        if due is None:
+            return closes
+        return min(closes, due.time - _SLACK * self.cost.upper(count, bucket))
 
     def _wake(self) -> float | None:
         """Return when something happens by time alone."""
-        if not self._queue:
-            return None
-        times = [min(map(self._hopeless_at, self._queue))]
+        times = [self._due.time]
+        for bucket, due in self._batch_due.items():
+            times.append(due.time - self.cost.typical(1, bucket))
         if self._running is None:
-            times.append(self._start_by())
+            times += [self._start_by(bucket) for bucket in self._queue.buckets]
         wake = min(times)
         return None if wake == math.inf else wake
 
-    def _hopeless_at(self, ticket: Ticket) -> float:
-        """Return when it is too late to start with the item."""
-        if ticket.probe:
-            return ticket.deadline
-        return ticket.deadline - self.cost.typical(1) - ticket.reserve
-
     def _until_idle(self, now: float) -> float:
-        """Return the expected seconds until the running batch is done."""
+        """Return the expected seconds until the running batch is done, or of one that would run."""
         if self._running is None:
             return self.cost.upper(1)
-        count = len(self._running.tickets)
-        return max(0.0, self._running.started_at + self.cost.upper(count) - now)
+        batch = self._running
+        lasts = self.cost.upper(len(batch.tickets), batch.bucket)
+        return max(0.0, batch.started_at + lasts - now)
 
-    def _expected_finish(self, now: float) -> float:
-        """Return when one more item would be computed, behind all that are ahead of it."""
-        start = now if self._running is None else now + self._until_idle(now)
-        full, rest = divmod(self._preparing + len(self._queue) + 1, self.limits.max_batch)
-        cost = self.cost
-        after = cost.upper(rest) if rest else 0.0
-        return start + full * cost.upper(self.limits.max_batch) + after
+    def _expected_seconds(self, now: float, ahead: int, bucket: Hashable, prepare: float) -> float:
+        """Return after how long one more item would be computed, behind `ahead` others.
 
-    def _until_possible(self, now: float, needed: float, left: float) -> float:
+        What the others are is not known, so that they are taken for a sample of all that wait.
+        """
+        total = max(1, len(self._census))
+        engine = 0.0 if self._running is None else self._until_idle(now)
+        for other, count in self._buckets.items():
+            engine += self._batches(other, -(-count * ahead // total) + (other == bucket))
+        if bucket not in self._buckets:
+            engine += self._batches(bucket, 1)
+        unprepared = max(1, len(self._line) + len(self._preparing))
+        pool = self._prepare_seconds * min(1.0, ahead / unprepared) + self._finish_seconds
+        own = prepare + self.cost.upper(1, bucket)
+        return max(engine, max(0.0, pool) / self.limits.workers + own)
+
+    def _room(self, now: float, ahead: int, priority: Priority, client: str) -> float:
+        """Return the seconds that an item must leave to those who come later and go first."""
+        total = max(1, len(self._census))
+        each = sum(count * self._share(bucket) for bucket, count in self._buckets.items()) / total
+        wait = ahead * each + (0.0 if self._running is None else self._until_idle(now))
+        mine = self._census.count(priority, client) * each
+        return max(_HEADROOM[priority] * wait, _CLIENT_HEADROOM * mine)
+
+    def _batches(self, bucket: Hashable, count: int) -> float:
+        """Return the expected seconds of as few batches as hold `count` items."""
+        full, rest = divmod(count, self.limits.max_batch)
+        seconds = self.cost.upper(rest, bucket) if rest else 0.0
+        return seconds + full * self.cost.upper(self.limits.max_batch, bucket) if full else seconds
+
+    def _until_possible(self, now: float, needed: float, left: float, own: float) -> float:
         """Return when an item that needs `needed` seconds with `left` to go may be taken.
 
         That is when enough of what is ahead of it is done; or, where an idle engine would be too
         slow as well, when a probe may be taken.
         """
-        if left >= self.cost.upper(1):
+        if left >= own:
             return needed - left
-        idle_at = now + needed - self.cost.upper(1) if self._open else self._last_batch
+        idle_at = now + needed - own if self._open else self._last_batch
         return idle_at + self._pause() - now
 
     def _may_probe(self, now: float) -> bool:

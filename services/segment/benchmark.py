@@ -22,9 +22,10 @@ from PIL import Image
 from services.errors import InvalidArgument, PreconditionFailed
 from services.rpc.orphans import end_with_parent
 from services.segment import upsample
-from services.segment.engine import OnnxEngine
+from services.segment.engines.choice import Choice
 from services.segment.manifest import (
     Manifest,
+    Precision,
     manifest_digest,
     read_manifest,
     verify_files,
@@ -41,7 +42,9 @@ class Plan:
 
     directory: str
     digest: str
-    device: str
+    engine: str
+    precision: Precision
+    gpu: int
     threads: int
     batch_size: int
     runs: int
@@ -55,7 +58,9 @@ def measure(plan: Plan) -> Iterator[float]:
     """
     directory = Path(plan.directory)
     manifest = _manifest(directory, plan.digest)
-    engine = OnnxEngine(directory, manifest, device=plan.device, threads=plan.threads)
+    engine = Choice(plan.engine, plan.precision).open(
+        directory, manifest, threads=plan.threads, gpu=plan.gpu, max_batch=plan.batch_size
+    )
     upsample.warm()
     how = manifest.preprocessing
     tensor = Preprocessor(how)(_picture(how.width, how.height))

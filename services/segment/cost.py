@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 # Weight of the newest observation. A change of speed is half learned after three batches.
@@ -19,38 +21,56 @@ class _Estimate:
 
 
 @dataclass
-class Cost:
-    """Seconds by batch size: moving mean and mean absolute deviation."""
+class _Sizes:
+    """Estimates of one bucket, by batch size."""
 
-    _seen: dict[int, _Estimate] = field(default_factory=dict)
+    known: list[int] = field(default_factory=list)  # ascending
+    estimates: list[_Estimate] = field(default_factory=list)
 
-    def observe(self, size: int, seconds: float) -> None:
-        """Learn that a batch of `size` items took `seconds`."""
-        known = self._seen.get(size)
-        if known is None:
-            self._seen[size] = _Estimate(seconds, 0.0)
-            return
-        error = seconds - known.mean
-        known.mean += _WEIGHT * error
-        known.deviation += _WEIGHT * (abs(error) - known.deviation)
-
-    def typical(self, size: int) -> float:
-        """Return the expected seconds of a batch; 0 before anything was observed."""
-        return self._scaled(size, 0.0)
-
-    def upper(self, size: int) -> float:
-        """Return seconds that a batch seldom exceeds; 0 before anything was observed."""
-        return self._scaled(size, _MARGIN)
-
-    def _scaled(self, size: int, margin: float) -> float:
+    def scaled(self, size: int, margin: float) -> float:
         """Use the size itself, else the next smaller one in proportion, else the next larger."""
-        if not self._seen:
-            return 0.0
-        smaller = [seen for seen in self._seen if seen <= size]
-        nearest = max(smaller) if smaller else min(self._seen)
-        estimate = self._seen[nearest]
+        place = max(0, bisect.bisect_right(self.known, size) - 1)
+        nearest, estimate = self.known[place], self.estimates[place]
         seconds = estimate.mean + margin * estimate.deviation
         return seconds * (size / nearest) if nearest < size else seconds
+
+
+class Cost:
+    """Seconds by bucket and batch size: moving mean and mean absolute deviation.
+
+    A bucket of which nothing is known is taken to cost what the cheapest of the others does: were
+    the estimate too high, the bucket might never be let in, and nothing would be learned of it.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[Hashable, _Sizes] = {}
+
+    def observe(self, size: int, seconds: float, bucket: Hashable = None) -> None:
+        """Learn that a batch of `size` items of a bucket took `seconds`."""
+        sizes = self._buckets.setdefault(bucket, _Sizes())
+        place = bisect.bisect_left(sizes.known, size)
+        if place == len(sizes.known) or sizes.known[place] != size:
+            sizes.known.insert(place, size)
+            sizes.estimates.insert(place, _Estimate(seconds, 0.0))
+            return
+        estimate = sizes.estimates[place]
+        error = seconds - estimate.mean
+        estimate.mean += _WEIGHT * error
+        estimate.deviation += _WEIGHT * (abs(error) - estimate.deviation)
+
+    def typical(self, size: int, bucket: Hashable = None) -> float:
+        """Return the expected seconds of a batch; 0 before anything was observed."""
+        return self._scaled(size, bucket, 0.0)
+
+    def upper(self, size: int, bucket: Hashable = None) -> float:
+        """Return seconds that a batch seldom exceeds; 0 before anything was observed."""
+        return self._scaled(size, bucket, _MARGIN)
+
+    def _scaled(self, size: int, bucket: Hashable, margin: float) -> float:
+        sizes = self._buckets.get(bucket)
+        if sizes is not None:
+            return sizes.scaled(size, margin)
+        return min((other.scaled(size, margin) for other in self._buckets.values()), default=0.0)
 
 
 @dataclass

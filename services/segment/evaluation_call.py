@@ -22,14 +22,16 @@ from services.segment.batcher import Priority
 from services.segment.evaluation import Figures, Mask, MaskMeaning, Tally, count, figures, nothing
 from services.segment.image import decode, from_pixels
 from services.segment.labelmap import Encoding
-from services.segment.models import Models
-from services.segment.pipeline import Pipeline
+from services.segment.models import Loaded, Models
+from services.segment.outputs import OriginalSize, Wanted
 from services.segment.repository import RegisteredModel
+from services.segment.requests import client
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # The most that an element of the confusion matrix takes in a reply.
 _ELEMENT_BYTES = 10
 _MAX_IGNORE = 65_535
+_WANTED = Wanted(OriginalSize(), Encoding.RAW)
 _ZERO_IS_NONE = {
     segment_pb2.MASK_VALUES_UNSPECIFIED: False,
     segment_pb2.MASK_VALUES_CLASS_IDS: False,
@@ -67,8 +69,8 @@ async def evaluate(
     total, pairs = nothing(classes, confusion=settings.confusion_matrix), 0
     running: deque[asyncio.Task[Tally]] = deque()
     # One model from the first pair to the last, whatever is served meanwhile.
-    with models.lease(model) as pipeline:
-        judge = _Judge(pipeline, context, meaning, bounds.max_pixels, settings.confusion_matrix)
+    with models.lease(model) as loaded:
+        judge = _Judge(loaded, context, meaning, bounds.max_pixels, settings.confusion_matrix)
         try:
             async for request in requests:
                 if request.WhichOneof("part") != "pair":
@@ -112,7 +114,7 @@ def _meaning(settings: segment_pb2.EvaluationSettings, model: RegisteredModel) -
 class _Judge:
     """Labels one picture and counts how it agrees with its mask."""
 
-    pipeline: Pipeline
+    loaded: Loaded
     context: Context
     meaning: MaskMeaning
     max_pixels: int
@@ -122,14 +124,14 @@ class _Judge:
         pair = _Pair(index, message, self.meaning, self.max_pixels)
         while True:
             try:
-                result, _ = await self.pipeline.segment(
+                result, _ = await self.loaded.pipeline.segment(
                     pair.picture,
                     nbytes=message.ByteSize(),
-                    original_size=True,
-                    encoding=Encoding.RAW,
+                    wanted=_WANTED,
                     max_bytes=sys.maxsize,  # it never leaves the process
                     timeout=remaining(self.context),
                     priority=Priority.LOW,
+                    client=client(self.context),
                 )
                 break
             except Overloaded as full:

@@ -1,9 +1,10 @@
 """Encoded bytes or a pixel tensor to one RGB picture.
 
 Adapter of Pillow. The number of pixels is checked from the file's header, before any pixel is
-decoded. Conversion to RGB is Pillow's `convert("RGB")`, as Hugging Face's examples do it: alpha
-is dropped, palettes are looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as
-Pillow does for 16-bit colour. EXIF orientation is applied. The first frame of a file counts.
+decoded, and so is what else would make decoding long (services.segment.container). Conversion to
+RGB is Pillow's `convert("RGB")`, as Hugging Face's examples do it: alpha is dropped, palettes are
+looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as Pillow does for 16-bit colour.
+EXIF orientation is applied. Of a file with several frames or pages the first counts.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
+from services.segment.container import check_pieces, check_run_lengths, check_tile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # Pillow itself warns above this and refuses above twice this; settings stay below.
 PILLOW_LIMIT = 89_478_485
 # Resizing and upsampling a picture that is one pixel high takes several times its own memory.
 MAX_SIDE = 32_768
-_ORIENTATION = 0x0112
+_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,16 +39,18 @@ _RETRY = "send a whole " + ", ".join(FORMATS) + " file"
 def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.Image:
     """Decode a whole image file to an RGB picture, upright.
 
-    Raises BadImage if the bytes are no image of a known format, are cut off or damaged;
-    ImageTooLarge, before pixels are decoded, if it has more than `max_pixels` pixels or
-    MAX_SIDE a side.
+    Raises BadImage if the bytes are no image of a known format, are cut off or damaged, or would
+    take their decoder far longer than honest files of the size do; ImageTooLarge, before pixels are
+    decoded, if it has more than `max_pixels` pixels or MAX_SIDE a side.
     """
     if not data:
         raise BadImage(field, f"empty; {_RETRY}")
     try:
+        check_pieces(data, field)
         # Nothing is left to close: what is opened is memory. Closed, it would have to be copied.
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image.width, image.height, max_pixels, field)
+        _check_work(image, max_pixels, field)
         image.load()
         return _upright(_rgb(image, field), _orientation(image))
     except AssayError:
@@ -95,6 +99,15 @@ def _check_size(width: int, height: int, max_pixels: int, field: str) -> None:
             f"{width} x {height} = {width * height} pixels; at most {max_pixels} are decoded: "
             "send a smaller one",
         )
+
+
+def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:
+    """Check what the size in pixels doesn't say of the time and memory of decoding."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        check_tile(tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH), max_pixels, field)
+    elif any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):
+        check_run_lengths(image.width * image.height, field)
 
 
 def _rgb(image: Image.Image, field: str) -> Image.Image:

@@ -19,17 +19,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from services.errors import InvalidArgument
 from services.segment.strict_json import build, loads
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 LICENSE_FILE = "LICENSE.txt"
 # Prefix of the digests of the files that an export was made from; they are not in the directory.
 SOURCE_PREFIX = "source/"
+# Prefix of the digests of the manifest's own parts: two models have the same labels, say, where
+# these digests are the same.
+PART_PREFIX = "manifest/"
 MAX_CLASSES = 65_536
 _MAX_MANIFEST_BYTES = 16 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -39,6 +42,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 WeightsKind = Literal["published", "random", "reference"]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 LabelsType = Literal["uint8", "uint16"]
+Precision = Literal["fp32", "fp16", "bf16"]
 
 
 def _require(condition: bool, key: str, problem: str) -> None:
@@ -99,7 +103,8 @@ class ModelGraph:
     """Names and types of the graph's tensors.
 
     `input` is float32 (N, 3, H, W); `logits` is float32 (N, h, w, C); `labels` is (N, h, w), the
-    arg max of the logits over C. h and w are H and W over `downsampling`, rounded up.
+    arg max of the logits over C. h and w are H and W over `downsampling`, rounded up. `precision`
+    is the number type that the graph multiplies in.
     """
 
     input: str
@@ -109,6 +114,7 @@ class ModelGraph:
     downsampling: int
     dynamic_batch: bool
     dynamic_size: bool
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         _require(1 <= self.downsampling <= 64, "downsampling", "must be in 1..64")
@@ -158,14 +164,20 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class ModelParity:
-    """How far the exported graph is from the source model on `probes` pictures."""
+    """How far an engine in a number type is from the source model's fp32, on `probes` pictures.
 
+    `passed` says whether that is close enough to be served.
+    """
+
+    engine: str
+    precision: Precision
     max_abs_difference: float
     label_agreement: float
-    precision: str
     probes: int
+    passed: bool
 
     def __post_init__(self) -> None:
+        _require(bool(self.engine), "engine", "may not be empty")
         difference = self.max_abs_difference
         _require(0 <= difference < math.inf, "max_abs_difference", "must be finite, at least 0")
         _require(0 <= self.label_agreement <= 1, "label_agreement", "must be in [0, 1]")
@@ -176,10 +188,12 @@ class ModelParity:
 class Manifest:
     """Everything recorded about an exported model.
 
-    `source` says in words where the weights came from. `facts` and `parity` are None for a graph
-    that was imported without its source model. `digests` is "sha256:<hex>" by file: those of the
-    directory under their names, those that the export was made from under "source/<name>".
-    `made_with` is versions by package.
+    `source` says in words where the weights came from. `facts` is None and `parities` empty for a
+    graph that was imported without its source model; else the first of `parities` is the one that
+    decided whether the graph was written, the others are engines and number types that were tried
+    on it. `digests` is "sha256:<hex>" by file: those of the directory under their names, those that
+    the export was made from under "source/<name>"; and of the manifest's parts, as `part_digests`
+    gives them. `made_with` is versions by package.
     """
 
     schema: int
@@ -193,12 +207,16 @@ class Manifest:
     preprocessing: ModelPreprocessing
     graph: ModelGraph
     facts: ModelFacts | None
-    parity: ModelParity | None
+    parities: tuple[ModelParity, ...]
     digests: Mapping[str, str]
     made_with: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        _require(self.schema == SCHEMA, "schema", f"is {self.schema}; this release reads {SCHEMA}")
+        _require(
+            self.schema == SCHEMA,
+            "schema",
+            f"is {self.schema}; this release reads {SCHEMA}: export the model again",
+        )
         for key in ("name", "version"):
             value = getattr(self, key)
             _require(is_name(value), key, f"{value!r} is not a name: {NAME_RULE}")
@@ -211,8 +229,25 @@ class Manifest:
             "graph.labels_type",
             f"is {self.graph.labels_type}; {count} classes need {wanted}",
         )
+        tried = [(one.engine, one.precision) for one in self.parities]
+        _require(
+            len(set(tried)) == len(tried), "parities", "an engine and precision is there twice"
+        )
+        _require(
+            not self.parities or self.parities[0].passed,
+            "parities",
+            "the first did not pass; such a graph is never written",
+        )
         _require(MODEL_FILE in self.digests, "digests", f"lacks {MODEL_FILE!r}")
+        parts = part_digests(self.license, self.classes, self.preprocessing)
         for file, digest in self.digests.items():
+            if file.startswith(PART_PREFIX):
+                _require(
+                    parts.get(file) == digest,
+                    f"digests.{file}",
+                    f"is {digest!r}, not {parts.get(file)!r} as that part of the manifest has",
+                )
+                continue
             plain = PurePosixPath(file.removeprefix(SOURCE_PREFIX))
             named = plain.name == str(plain) and plain.name not in {"", ".."}
             _require(named, "digests", f"{file!r} is not a file name")
@@ -221,6 +256,24 @@ class Manifest:
                 f"digests.{file}",
                 f"{digest!r} is not 'sha256:' and 64 hexadecimal digits",
             )
+
+    @property
+    def parity(self) -> ModelParity | None:
+        """What decided whether the graph was written; None for an imported graph."""
+        return self.parities[0] if self.parities else None
+
+
+def part_digests(
+    terms: ModelLicense, classes: tuple[ModelClass, ...], preprocessing: ModelPreprocessing
+) -> dict[str, str]:
+    """Return "sha256:<hex>" of the canonical JSON of four parts of a manifest."""
+    parts = {
+        "license": asdict(terms),
+        "labels": [item.name for item in classes],
+        "palette": [item.color for item in classes],
+        "preprocessing": asdict(preprocessing),
+    }
+    return {PART_PREFIX + name: _digest(_canonical(part)) for name, part in parts.items()}
 
 
 def is_name(value: str) -> bool:
@@ -235,8 +288,16 @@ def labels_type(classes: int) -> LabelsType:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the manifest's one canonical JSON text: keys in order, UTF-8, a final newline."""
-    text = json.dumps(asdict(manifest), ensure_ascii=False, allow_nan=False, indent=1)
+    return _canonical(asdict(manifest))
+
+
+def _canonical(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
     return text.encode() + b"\n"
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def decode_manifest(data: bytes, place: str = MANIFEST_FILE) -> Manifest:
@@ -255,7 +316,7 @@ def manifest_digest(manifest: Manifest) -> str:
 
     It covers the graph and the licence too, since the manifest holds their digests.
     """
-    return "sha256:" + hashlib.sha256(encode_manifest(manifest)).hexdigest()
+    return _digest(encode_manifest(manifest))
 
 
 def file_digest(path: Path) -> str:
@@ -294,7 +355,7 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
     Raises InvalidArgument naming the file that is missing or differs.
     """
     for name, wanted in manifest.digests.items():
-        if name.startswith(SOURCE_PREFIX):
+        if name.startswith((SOURCE_PREFIX, PART_PREFIX)):
             continue
         path = directory / name
         if not path.is_file():

@@ -19,9 +19,16 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class Depth:
     """What a queue holds now: requests, those of them that wait for a batch, and their bytes."""
 
-    requests: int
-    waiting: int
-    held_bytes: int
+    requests: int = 0
+    waiting: int = 0
+    held_bytes: int = 0
+
+    def __add__(self, other: Depth) -> Depth:
+        return Depth(
+            self.requests + other.requests,
+            self.waiting + other.waiting,
+            self.held_bytes + other.held_bytes,
+        )
 
 
 class QueueMetrics:

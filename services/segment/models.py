@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from services.errors import Unavailable
-from services.segment.engine import OnnxEngine
 from services.segment.manifest import verify_files
-from services.segment.metrics import QueueMetrics
+from services.segment.metrics import Depth, QueueMetrics
 from services.segment.pipeline import Pipeline
 from services.segment.repository import Identity, RegisteredModel, Repository
 from services.segment.settings import SegmentSettings
@@ -22,31 +22,42 @@ _log = structlog.get_logger(__name__)
 
 
 class Loaded:
-    """A pipeline, and how many use it."""
+    """A model's pipelines, one for each place that it runs at, and how many use them."""
 
-    def __init__(self, model: RegisteredModel, pipeline: Pipeline) -> None:
+    def __init__(self, model: RegisteredModel, pipelines: tuple[Pipeline, ...]) -> None:
         self.model = model
-        self.pipeline = pipeline
+        self._pipelines = pipelines
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
 
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline with the least to do."""
+        return min(self._pipelines, key=lambda pipeline: pipeline.load)
+
+    @property
+    def depth(self) -> Depth:
+        """What the queues hold now."""
+        return sum((pipeline.depth for pipeline in self._pipelines), Depth())
+
     @contextmanager
-    def use(self) -> Iterator[Pipeline]:
-        """Keep the pipeline open meanwhile."""
+    def use(self) -> Iterator[Loaded]:
+        """Keep the pipelines open meanwhile."""
         self._users += 1
         self._unused.clear()
         try:
-            yield self.pipeline
+            yield self
         finally:
             self._users -= 1
             if not self._users:
                 self._unused.set()
 
     async def close(self) -> None:
-        """Wait until nobody uses the pipeline, and close it. Nobody may start to."""
+        """Wait until nobody uses the pipelines, and close them. Nobody may start to."""
         await self._unused.wait()
-        await self.pipeline.close()
+        for pipeline in self._pipelines:
+            await pipeline.close()
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class Models:
 
     def __init__(self, settings: SegmentSettings) -> None:
         self._settings = settings
+        self.choice = settings.choice
         self._table = _Table()
         self._opened: dict[Identity, Loaded] = {}
         self._draining: dict[asyncio.Task[None], Identity] = {}
@@ -89,8 +101,8 @@ class Models:
         return frozenset(self._draining.values())
 
     @contextmanager
-    def lease(self, model: RegisteredModel) -> Iterator[Pipeline]:
-        """Yield the pipeline of a model of `repository`; it stays open until the block ends.
+    def lease(self, model: RegisteredModel) -> Iterator[Loaded]:
+        """Yield what runs a model of `repository`; it stays open until the block ends.
 
         Raises LicenseNotAccepted, or Unavailable if the model was replaced since it was found.
         """
@@ -98,17 +110,18 @@ class Models:
         loaded = self._table.loaded.get(model.identity)
         if loaded is None:
             raise Unavailable(f"the model {model.manifest.name!r} was replaced; try again")
-        with loaded.use() as pipeline:
-            yield pipeline
+        with loaded.use():
+            yield loaded
 
     async def open(self, model: RegisteredModel) -> None:
         """Check, open and warm a model, in a thread; requests don't find it yet.
 
-        Raises InvalidArgument, naming the file and what is wrong with it, or whatever else keeps
-        it from working.
+        Raises InvalidArgument, naming the file and what is wrong with it; PreconditionFailed for
+        a model that was not measured to be exact enough in the number type that the settings ask
+        for; or whatever else keeps it from working.
         """
-        pipeline = await asyncio.to_thread(self._open, model)
-        self._opened[model.identity] = Loaded(model, pipeline)
+        pipelines = await asyncio.to_thread(self._open, model)
+        self._opened[model.identity] = Loaded(model, pipelines)
 
     def publish(self, listed: Collection[RegisteredModel], serving: Collection[Identity]) -> None:
         """Let requests find `serving`, which are loaded, and `listed` ones that may not be served.
@@ -121,7 +134,8 @@ class Models:
         shown = [model for model in listed if not model.accepted and model.key not in keys]
         old, self._table = self._table, _Table(Repository([*models, *shown]), loaded)
         for identity in loaded.keys() - old.loaded.keys():
-            loaded[identity].pipeline.watch()
+            watched = loaded[identity]
+            self.metrics.of(*watched.model.key).watch(partial(_depth, watched))
         for identity in self._opened.keys() - loaded.keys():
             task = asyncio.create_task(self._retire(self._opened.pop(identity)))
             self._draining[task] = identity
@@ -140,22 +154,36 @@ class Models:
             self.metrics.forget(*key)
         _log.info("model closed", **_names(loaded.model))
 
-    def _open(self, model: RegisteredModel) -> Pipeline:
+    def _open(self, model: RegisteredModel) -> tuple[Pipeline, ...]:
+        """Return a pipeline for each place that models run at."""
         settings = self._settings
         verify_files(model.directory, model.manifest)
-        engine = OnnxEngine(
-            model.directory,
-            model.manifest,
-            device=settings.device,
-            threads=settings.cpu_threads,
-        )
         metrics = self.metrics.of(*model.key)
-        pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool, metrics)
-        pipeline.warm()
-        _log.info("model loaded", engine=engine.name, **_names(model))
-        return pipeline
+        pipelines = []
+        for place in settings.places:
+            engine = self.choice.open(
+                model.directory,
+                model.manifest,
+                threads=settings.cpu_threads,
+                gpu=place,
+                max_batch=settings.max_batch,
+            )
+            pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool, metrics)
+            pipeline.warm()
+            pipelines.append(pipeline)
+        _log.info(
+            "model loaded",
+            engine=self.choice.engine,
+            precision=self.choice.precision,
+            **_names(model),
+        )
+        return tuple(pipelines)
 
 
 def _names(model: RegisteredModel) -> dict[str, str]:
     name, version, digest = model.identity
     return {"model": name, "version": version, "digest": digest}
+
+
+def _depth(loaded: Loaded) -> Depth:
+    return loaded.depth

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.errors import AssayError, InvalidArgument, TooLarge
-from services.segment import labelmap, upsample
+from services.errors import AssayError, InvalidArgument
+from services.segment import outputs
 from services.segment.batcher import Batcher, Limits, Priority
 from services.segment.cost import SizedCost
-from services.segment.engine import OnnxEngine, Output
-from services.segment.labelmap import Encoding, Share
+from services.segment.engines.engine import Engine, Output
 from services.segment.manifest import Manifest
 from services.segment.metrics import Depth, ModelMetrics
+from services.segment.outputs import GivenSize, Outputs, Segmentation, Wanted
 from services.segment.preprocess import Preprocessor
 from services.segment.scheduler import Scheduler, Trace
 
@@ -28,26 +28,14 @@ from services.segment.scheduler import Scheduler, Trace
 _WARM_RUNS = 2
 # Sides in pixels of the square maps that are made at start, to learn what making them costs.
 _WARM_SIDES = (64, 512, 2048)
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """An encoded label map of (height, width) elements of `item_bytes` bytes, and its classes."""
-
-    height: int
-    width: int
-    item_bytes: int
-    encoding: Encoding
-    data: bytes
-    shares: list[Share]
+_BLANK = Image.new("RGB", (1, 1))
 
 
 @dataclass(frozen=True)
 class _Prepared:
     tensor: NDArray[np.float32]
-    height: int
-    width: int
-    map_pixels: int
+    map_size: tuple[int, int]
+    units: int  # of work behind the model, in pixels of a plain label map
 
 
 class Pipeline:
@@ -56,7 +44,7 @@ class Pipeline:
     def __init__(
         self,
         manifest: Manifest,
-        engine: OnnxEngine,
+        engine: Engine,
         limits: Limits,
         pool: Executor,
         metrics: ModelMetrics,
@@ -70,29 +58,32 @@ class Pipeline:
         self._manifest = manifest
         self._engine = engine
         self._preprocessor = Preprocessor(manifest.preprocessing)
-        self._label_bytes = np.dtype(manifest.graph.labels_type).itemsize
-        how, step = manifest.preprocessing, manifest.graph.downsampling
-        self._model_size = (-(-how.height // step), -(-how.width // step))
+        self._outputs = Outputs(manifest)
         self._batcher = Batcher(limits)
         self._finish_cost = SizedCost()
         self._scheduler: Scheduler[_Prepared, tuple[Output, _Prepared]] = Scheduler(
             self._batcher,
             self._run,
             pool,
-            units=lambda item: item.map_pixels,
+            units=lambda item: item.units,
             finish_cost=self._finish_cost,
         )
         self._metrics = metrics
 
-    def watch(self) -> None:
-        """Let the metrics show this queue from now on, and no other pipeline's of the model."""
+    @property
+    def load(self) -> int:
+        """Requests that were admitted and are not answered yet."""
+        return len(self._batcher)
+
+    @property
+    def depth(self) -> Depth:
+        """What the queue holds now."""
         batcher = self._batcher
-        self._metrics.watch(lambda: Depth(len(batcher), batcher.waiting, batcher.held_bytes))
+        return Depth(len(batcher), batcher.waiting, batcher.held_bytes)
 
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
-        upsample.warm()
-        labelmap.warm()
+        outputs.warm()
         how = self._manifest.preprocessing
         blank = self._preprocessor(Image.new("RGB", (how.width, how.height)))
         for size in sorted({1, self._batcher.limits.max_batch}):
@@ -103,18 +94,17 @@ class Pipeline:
                 self._batcher.cost.observe(size, time.monotonic() - start)
         (output,) = self._engine.run([blank])
         for side in _WARM_SIDES:
+            wanted = Wanted(GivenSize(side, side))
             start = time.monotonic()
-            labels = upsample.upsample_argmax(output.logits, output.labels, side, side)
-            self._encoded(labels, Encoding.ZSTD, sys.maxsize)
-            self._finish_cost.observe(side * side, time.monotonic() - start)
+            self._outputs.make(wanted, output, (side, side), lambda: _BLANK, sys.maxsize)
+            self._finish_cost.observe(side * side * wanted.work, time.monotonic() - start)
 
     async def segment(
         self,
         decode: Callable[[], Image.Image],
         *,
         nbytes: int,
-        original_size: bool,
-        encoding: Encoding,
+        wanted: Wanted,
         max_bytes: int,
         timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
         priority: Priority = Priority.NORMAL,
@@ -122,28 +112,22 @@ class Pipeline:
     ) -> tuple[Segmentation, Trace]:
         """Segment the picture that `decode` returns from `nbytes` of input.
 
-        The map has the picture's own size, or else that of the model's logits. Raises what
-        `decode` raises, what `Scheduler.submit` raises, and TooLarge if the encoded map is over
-        `max_bytes`.
+        For an overlay it is decoded again rather than held while it waits: a queue of pictures
+        would take gigabytes. Raises what `decode` raises, what `Scheduler.submit` raises,
+        InvalidArgument if the model can't give what is wanted, and TooLarge if the outputs are
+        over `max_bytes`.
         """
+        wanted.check(len(self._manifest.classes))
 
         def prepare() -> _Prepared:
             picture = decode()
-            height, width = picture.height, picture.width
-            map_size = (height, width) if original_size else self._model_size
-            map_pixels = math.prod(map_size)
-            if encoding is Encoding.RAW:
-                _require_fits(map_size, map_pixels * self._label_bytes, encoding, max_bytes)
-            return _Prepared(self._preprocessor(picture), height, width, map_pixels)
+            size = self._outputs.size(wanted, picture.height, picture.width)
+            self._outputs.require_fits(wanted, size, max_bytes)
+            return _Prepared(self._preprocessor(picture), size, math.prod(size) * wanted.work)
 
         def finish(computed: tuple[Output, _Prepared]) -> Segmentation:
             output, prepared = computed
-            labels = output.labels
-            if original_size:
-                labels = upsample.upsample_argmax(
-                    output.logits, labels, prepared.height, prepared.width
-                )
-            return self._encoded(labels, encoding, max_bytes)
+            return self._outputs.make(wanted, output, prepared.map_size, decode, max_bytes)
 
         size = nbytes + self._preprocessor.nbytes
         try:
@@ -164,20 +148,3 @@ class Pipeline:
         self._metrics.computed(len(items))
         outputs = self._engine.run([item.tensor for item in items])
         return list(zip(outputs, items, strict=True))
-
-    def _encoded(self, labels: upsample.Labels, encoding: Encoding, max_bytes: int) -> Segmentation:
-        data = labelmap.encode(labels, encoding)
-        height, width = labels.shape
-        _require_fits(labels.shape, len(data), encoding, max_bytes)
-        shares = labelmap.shares(labels, len(self._manifest.classes))
-        return Segmentation(height, width, labels.dtype.itemsize, encoding, data, shares)
-
-
-def _require_fits(shape: tuple[int, int], nbytes: int, encoding: Encoding, max_bytes: int) -> None:
-    """Raise TooLarge if a label map of (height, width) takes more bytes than a reply holds."""
-    if nbytes > max_bytes:
-        height, width = shape
-        raise TooLarge(
-            f"the {height} x {width} label map takes {nbytes} bytes as {encoding.value}, "
-            f"and a reply holds {max_bytes}: ask for another encoding or send a smaller image"
-        )

@@ -2,12 +2,15 @@
 
 Pillow resizes (with its antialiasing: other libraries' filters change labels). Rescaling and
 normalising have only 256 results a channel: they are computed once, in the processor's order and
-types, and looked up.
+types, and looked up while the channels are taken apart.
+
+Adapter of Pillow; the kernel releases the GIL.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -44,6 +47,15 @@ class Preprocessor:
         pixels = np.asarray(picture.resize(self._size, self._filter))
         width, height = self._size
         tensor = np.empty((3, height, width), dtype=np.float32)
-        for channel in range(3):
-            np.take(self._tables[channel], pixels[..., channel], out=tensor[channel], mode="clip")
+        _look_up(pixels, self._tables, tensor)
         return tensor
+
+
+@njit(cache=True, nogil=True)
+def _look_up(pixels, tables, tensor):  # type: ignore[no-untyped-def]
+    """Replace each value of (height, width, 3) bytes by its channel's result, channels first."""
+    height, width, channels = pixels.shape
+    for y in range(height):
+        for channel in range(channels):
+            for x in range(width):
+                tensor[channel, y, x] = tables[channel, pixels[y, x, channel]]

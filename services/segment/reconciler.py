@@ -59,10 +59,12 @@ class Reconciler:
     async def start(self) -> None:
         """Load what is wanted, and go on following it.
 
-        Raises InvalidArgument naming the file that is wrong. Where a file says what is wanted,
+        Raises InvalidArgument naming the file that is wrong, or what is missing that the settings
+        ask for. Where a file says what is wanted,
         a model that cannot be loaded is no reason, as long as another one is served.
         """
         settings = self._settings
+        await asyncio.to_thread(self._models.choice.require_available)
         if self._file is None:
             found = await asyncio.to_thread(discover, settings.models, settings.accepted_licenses)
             self._survey = Survey(tuple(found))

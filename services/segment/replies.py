@@ -6,9 +6,11 @@ from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, models_pb2, segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from services.segment.engines.choice import Choice
 from services.segment.labelmap import Encoding
-from services.segment.manifest import ModelFacts
-from services.segment.pipeline import Segmentation
+from services.segment.manifest import ModelFacts, ModelParity
+from services.segment.outputs import Segmentation
+from services.segment.overlay import PictureFormat
 from services.segment.repository import RegisteredModel
 from services.segment.scheduler import Trace
 
@@ -21,6 +23,12 @@ _ENCODINGS = {
     Encoding.RAW: images_pb2.LABEL_ENCODING_RAW,
     Encoding.ZSTD: images_pb2.LABEL_ENCODING_ZSTD,
     Encoding.PNG: images_pb2.LABEL_ENCODING_PNG,
+    Encoding.COCO_RLE: images_pb2.LABEL_ENCODING_COCO_RLE,
+    Encoding.NONE: images_pb2.LABEL_ENCODING_NONE,
+}
+_FORMATS = {
+    PictureFormat.JPEG: images_pb2.PICTURE_FORMAT_JPEG,
+    PictureFormat.PNG: images_pb2.PICTURE_FORMAT_PNG,
 }
 _TYPES = {1: images_pb2.LABEL_TYPE_UINT8, 2: images_pb2.LABEL_TYPE_UINT16}
 
@@ -49,8 +57,8 @@ def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
     )
 
 
-def description(model: RegisteredModel, engine: str) -> models_pb2.Model:
-    """Return everything recorded about a model that `engine` runs."""
+def description(model: RegisteredModel, choice: Choice) -> models_pb2.Model:
+    """Return everything recorded about a model, and what runs it."""
     manifest = model.manifest
     how = manifest.preprocessing
     message = models_pb2.Model(
@@ -72,20 +80,14 @@ def description(model: RegisteredModel, engine: str) -> models_pb2.Model:
             pads=how.pads,
         ),
         digests=manifest.digests,
-        engine=engine,
+        engine=choice.engine,
+        precision=choice.precision,
+        parities=map(_parity, manifest.parities),
     )
     if manifest.facts is not None:
         message.source_facts.CopyFrom(_facts(manifest.facts))
     if manifest.parity is not None:
-        parity = manifest.parity
-        message.parity.CopyFrom(
-            models_pb2.ExportParity(
-                max_abs_difference=parity.max_abs_difference,
-                label_agreement=parity.label_agreement,
-                precision=parity.precision,
-                probes=parity.probes,
-            )
-        )
+        message.parity.CopyFrom(_parity(manifest.parity))
     return message
 
 
@@ -94,7 +96,7 @@ def segmentation(
 ) -> segment_pb2.SegmentImageResponse:
     """Return the reply of SegmentImage."""
     names = model.manifest.classes
-    return segment_pb2.SegmentImageResponse(
+    reply = segment_pb2.SegmentImageResponse(
         model=model_ref(model),
         labels=images_pb2.LabelMap(
             height=result.height,
@@ -102,6 +104,11 @@ def segmentation(
             type=_TYPES[result.item_bytes],
             encoding=_ENCODINGS[result.encoding],
             data=result.data,
+            masks=[
+                images_pb2.ClassMask(class_id=mask.class_id, counts=mask.counts, area=mask.area)
+                for mask in result.masks
+            ],
+            other=result.other,
         ),
         classes=[
             images_pb2.ClassShare(
@@ -120,12 +127,32 @@ def segmentation(
         ),
         batch_size=trace.batch_size,
     )
+    if result.top is not None:
+        top = reply.top_classes
+        top.k, top.height, top.width = result.top.k, result.height, result.width
+        top.type = _TYPES[result.top.item_bytes]
+        top.classes, top.probabilities = result.top.classes, result.top.probabilities
+    if result.style is not None:
+        reply.overlay.format = _FORMATS[result.style.format]
+        reply.overlay.data = result.picture
+    return reply
 
 
 def _license(model: RegisteredModel) -> common_pb2.License:
     terms = model.manifest.license
     return common_pb2.License(
         id=terms.id, name=terms.name, url=terms.url, research_only=terms.research_only
+    )
+
+
+def _parity(parity: ModelParity) -> models_pb2.ExportParity:
+    return models_pb2.ExportParity(
+        max_abs_difference=parity.max_abs_difference,
+        label_agreement=parity.label_agreement,
+        precision=parity.precision,
+        probes=parity.probes,
+        engine=parity.engine,
+        passed=parity.passed,
     )
 
 

@@ -3,6 +3,9 @@
 Nothing here waits by polling: an event (an item is ready, a batch is done, a time is reached)
 advances the batcher. An error of one item is that item's alone: a batch that fails is computed
 again item by item.
+
+The batcher says when an item is prepared and in which batch it is. While a batch runs, the pool
+prepares what comes next; which of it the next batch takes is decided when the engine is idle.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future as Job
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from services.errors import DeadlineExceeded
+from services.errors import AssayError, DeadlineExceeded
 from services.segment.batcher import Batch, Batcher, Priority, Ticket
 from services.segment.cost import SizedCost
+from services.segment.fair_queue import FairQueue
 
 I = TypeVar("I")  # noqa: E741  # an item's input
 O = TypeVar("O")  # noqa: E741  # an item's output
@@ -54,11 +59,28 @@ class _Computed(Generic[O]):
     batch_size: int
 
 
-@dataclass(frozen=True)
-class _Waiting(Generic[I, O]):
-    value: I
-    units: int
-    future: asyncio.Future[_Computed[O]]
+@dataclass
+class _Item(Generic[I]):
+    """What is known of an open ticket.
+
+    `awaited` is what its caller waits for now: its turn, a thread's work or its batch. An error
+    that is set there is the caller's answer.
+    """
+
+    awaited: asyncio.Future[Any]
+    units: int = 0
+    inputs: list[I] = field(default_factory=list)  # one, once it is prepared
+
+
+@dataclass(eq=False)
+class _Wanting:
+    """A caller who waits for a place; `admitted` gives the ticket."""
+
+    priority: Priority
+    client: str
+    size: int
+    admit: Callable[[], Ticket]
+    admitted: asyncio.Future[Ticket]
 
 
 class Scheduler(Generic[I, O]):
@@ -83,10 +105,13 @@ class Scheduler(Generic[I, O]):
         self._run = run
         self._pool = pool
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._waiting: dict[Ticket, _Waiting[I, O]] = {}
+        self._items: dict[Ticket, _Item[I]] = {}
+        # Who waits for a place, each client in a bucket of its own.
+        self._wanting: FairQueue[_Wanting] = FairQueue(len(Priority))
         self._batches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._units = units
+        self._prepare_cost = SizedCost()
         self._finish_cost = finish_cost
 
     @property
@@ -104,33 +129,63 @@ class Scheduler(Generic[I, O]):
         priority: Priority = Priority.NORMAL,
         client: str = "",
         bucket: Hashable = None,
+        placed: asyncio.Event | None = None,
     ) -> tuple[R, Trace]:
         """Prepare, compute and finish one item of `size` bytes within `timeout` seconds.
 
         Items of one `bucket` may share a batch. Where items wait, priorities come first, and
-        within a priority clients take turns.
+        within a priority clients take turns. With `placed` a full queue is waited for, and the
+        event is set once the item has its place; without, a full queue refuses the item.
 
         `prepare` and `finish` run in the pool. Cancelling the call gives the item's place back;
-        if it has not been put into a batch by then, it never is.
+        what has not begun by then, preparing it or its batch, is not done.
         Raises what `Batcher.admit` raises, DeadlineExceeded if it could not be computed in time,
         and what `prepare`, `run` and `finish` raise for this item.
         """
         loop = asyncio.get_running_loop()
         arrived = loop.time()
         deadline = math.inf if timeout is None else arrived + timeout
-        ticket = self._batcher.admit(arrived, deadline, size)
+
+        def admit() -> Ticket:
+            return self._batcher.admit(
+                loop.time(),
+                deadline,
+                size,
+                priority=priority,
+                client=client,
+                bucket=bucket,
+                prepare=self._prepare_cost.typical(size),
+            )
+
+        if placed is None:
+            ticket = admit()
+        else:
+            ticket = await self._place(
+                _Wanting(priority, client, size, admit, loop.create_future())
+            )
+            placed.set()
+        item = self._items[ticket] = _Item[I](loop.create_future())
         try:
-            prepared = await loop.run_in_executor(self._pool, partial(_timed, prepare))
-            units = self._units(prepared.value)
-            prepare_seconds = prepared.seconds
-            done = await self._compute(ticket, prepared.value, units)
-            del prepared
-            finished = await loop.run_in_executor(self._pool, partial(_timed, finish, done.output))
-        finally:
-            self._waiting.pop(ticket, None)
-            self._batcher.close(ticket)
             self._advance()
-        self._finish_cost.observe(units, finished.seconds)
+            await item.awaited  # until it is its turn
+            prepared = await self._in_pool(item, prepare)
+            self._prepare_cost.observe(size, prepared.seconds)
+            item.inputs.append(prepared.value)
+            item.units = self._units(prepared.value)
+            prepare_seconds = prepared.seconds
+            del prepared
+            item.awaited = loop.create_future()
+            self._batcher.ready(ticket, loop.time(), self._finish_cost.typical(item.units))
+            self._advance()
+            done: _Computed[O] = await item.awaited
+            item.inputs.clear()
+            finished = await self._in_pool(item, partial(finish, done.output))
+        finally:
+            del self._items[ticket]
+            self._batcher.close(ticket)
+            self._admit_waiting()
+            self._advance()
+        self._finish_cost.observe(item.units, finished.seconds)
         working = prepare_seconds + done.seconds + finished.seconds
         return finished.value, Trace(
             prepare=prepare_seconds,
@@ -147,13 +202,50 @@ class Scheduler(Generic[I, O]):
         await asyncio.gather(*self._batches)
         await asyncio.get_running_loop().run_in_executor(None, self._engine.shutdown)
 
-    async def _compute(self, ticket: Ticket, value: I, units: int) -> _Computed[O]:
+    async def _place(self, wanting: _Wanting) -> Ticket:
+        """Return the ticket of a caller who waits while the queue is full."""
+        self._batcher.require_fits(wanting.size)
+        self._wanting.add(wanting, wanting.client)
+        self._admit_waiting()
+        try:
+            return await wanting.admitted
+        except asyncio.CancelledError:
+            if not wanting.admitted.cancelled() and wanting.admitted.exception() is None:
+                self._batcher.close(wanting.admitted.result())  # given in this very turn
+                self._admit_waiting()
+            raise
+        finally:
+            self._wanting.remove(wanting, wanting.client)
+
+    def _admit_waiting(self) -> None:
+        """Give free places to those who wait for one, whoever's turn it is of those who may."""
+        while self._wanting:
+            able = [
+                client
+                for client in self._wanting.buckets
+                if self._batcher.has_place(str(client), self._wanting.next(client).size)
+            ]
+            if not able:
+                return
+            (wanting,) = self._wanting.take(able, 1)
+            if wanting.admitted.done():
+                continue  # its caller has gone
+            try:
+                wanting.admitted.set_result(wanting.admit())
+            except AssayError as error:
+                wanting.admitted.set_exception(error)
+
+    async def _in_pool(self, item: _Item[I], work: Callable[[], R]) -> _Timed[R]:
+        """Do work in the pool, unless the caller leaves or the item expires before it begins."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting[I, O](value, units, loop.create_future())
-        self._waiting[ticket] = waiting
-        self._batcher.ready(ticket, loop.time(), self._finish_cost.typical(units))
-        self._advance()
-        return await waiting.future
+        future: asyncio.Future[_Timed[R]] = loop.create_future()
+        item.awaited = future
+        job = self._pool.submit(_timed, work)
+        job.add_done_callback(lambda done: loop.call_soon_threadsafe(_settle, future, done))
+        try:
+            return await future
+        finally:
+            job.cancel()
 
     def _advance(self) -> None:
         """Do what the batcher says, and come back when it says."""
@@ -162,23 +254,31 @@ class Scheduler(Generic[I, O]):
         poll = self._batcher.poll(now)
         for ticket in poll.expired:
             self._expire(ticket, now)
+        for ticket in poll.prepare:
+            turn = self._items[ticket].awaited
+            if not turn.done():
+                turn.set_result(None)
         if poll.batch is not None:
             # Looked up now: a caller may leave before the task's first step.
-            items = [self._waiting[ticket] for ticket in poll.batch.tickets]
+            items = [self._items[ticket] for ticket in poll.batch.tickets]
             task = loop.create_task(self._run_batch(poll.batch, items))
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
-        if self._timer is not None:
+        if self._timer is not None and self._timer.when() != poll.wake:
             self._timer.cancel()
             self._timer = None
-        if poll.wake is not None:
-            self._timer = loop.call_at(poll.wake, self._advance)
+        if self._timer is None and poll.wake is not None:
+            self._timer = loop.call_at(poll.wake, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._advance()
 
     def _expire(self, ticket: Ticket, now: float) -> None:
         """Answer an item that can no longer be in time."""
-        waiting = self._waiting[ticket]
+        item = self._items[ticket]
         left = ticket.deadline - now
-        compute = self._batcher.cost.typical(1)
+        compute = self._batcher.cost.typical(1, ticket.bucket)
         problem = "the request waited in the queue until it was too late"
         if compute < left <= compute + ticket.reserve:
             problem = (
@@ -186,21 +286,22 @@ class Scheduler(Generic[I, O]):
                 f"and the deadline leaves {left:.3g} s: allow more time or ask for a smaller answer"
             )
             if ticket.deadline - ticket.queued_at <= compute + ticket.reserve:
-                self._finish_cost.doubt(waiting.units)
-        if not waiting.future.done():
-            waiting.future.set_exception(DeadlineExceeded(problem))
+                self._finish_cost.doubt(item.units)
+        if not item.awaited.done():
+            item.awaited.set_exception(DeadlineExceeded(problem))
 
-    async def _run_batch(self, batch: Batch, items: list[_Waiting[I, O]]) -> None:
+    async def _run_batch(self, batch: Batch, items: list[_Item[I]]) -> None:
         """Compute what callers still wait for. The batch is completed whatever happens."""
         loop = asyncio.get_running_loop()
-        wanted = [item for item in items if not item.future.done()]
+        wanted = [item for item in items if not item.awaited.done()]
+        awaited = [item.awaited for item in wanted]
         outcomes: Sequence[O | Exception] = []
         whole = False
         try:
             if wanted:
-                values = [item.value for item in wanted]
+                inputs = [item.inputs[0] for item in wanted]
                 outcomes, whole = await loop.run_in_executor(
-                    self._engine, partial(_each, self._run, values)
+                    self._engine, partial(_each, self._run, inputs)
                 )
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the callers' answer
             outcomes = [error] * len(wanted)
@@ -208,15 +309,26 @@ class Scheduler(Generic[I, O]):
             now = loop.time()
             self._batcher.complete(batch, now, learn=whole and len(wanted) == len(items))
             self._advance()
-        for item, outcome in zip(wanted, outcomes, strict=True):
-            if item.future.done():
+        for future, outcome in zip(awaited, outcomes, strict=True):
+            if future.done():
                 continue  # its caller has gone
             if isinstance(outcome, Exception):
-                item.future.set_exception(outcome)
+                future.set_exception(outcome)
             else:
-                item.future.set_result(
+                future.set_result(
                     _Computed(outcome, batch.started_at, now - batch.started_at, len(wanted))
                 )
+
+
+def _settle(future: asyncio.Future[R], job: Job[R]) -> None:
+    """Hand over what a thread has done, unless no one waits for it."""
+    if future.done() or job.cancelled():
+        return
+    error = job.exception()
+    if error is None:
+        future.set_result(job.result())
+    else:
+        future.set_exception(error)
 
 
 def _timed(work: Callable[..., R], *args: object) -> _Timed[R]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.rpc.settings import ServerSettings, port_field
 from services.segment.batcher import Limits
+from services.segment.engines.choice import Choice, Device, EngineSetting, choose
 from services.segment.image import MAX_SIDE, PILLOW_LIMIT
+from services.segment.manifest import Precision
 
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
@@ -43,8 +44,24 @@ class SegmentSettings(ServerSettings):
         frozenset(),
         description="JSON list of the licence ids whose research-only weights may be served.",
     )
-    device: Literal["cpu", "cuda"] = Field(
+    device: Device = Field(
         "cpu", description="Where models run. The service does not start if it isn't there."
+    )
+    engine: EngineSetting = Field(
+        "auto",
+        description="What runs them: openvino (processors only), onnxruntime, or auto: OpenVINO on "
+        "a processor where it is installed, else ONNX Runtime.",
+    )
+    precision: Precision = Field(
+        "fp32",
+        description="Number type that is multiplied in. bf16 and fp16 are refused for a model that "
+        "was not close enough to its source in them when it was exported.",
+    )
+    gpus: tuple[int, ...] = Field(
+        (0,),
+        min_length=1,
+        description="JSON list of the numbers of the GPUs that each model runs on, with the device "
+        "cuda. A request goes to the one with the least to do.",
     )
     threads: int = Field(
         0, ge=0, le=1024, description="Threads of one model's operators; 0: one a processor."
@@ -73,6 +90,23 @@ class SegmentSettings(ServerSettings):
         Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
     )
 
+    @field_validator("gpus")
+    @classmethod
+    def _gpus_are_numbered_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 0 or len(set(value)) != len(value):
+            raise ValueError("give numbers of GPUs, from 0 up, each once")
+        return value
+
+    @property
+    def choice(self) -> Choice:
+        """The engine and the number type. Raises InvalidArgument if they don't go together."""
+        return choose(self.engine, self.device, self.precision)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Numbers of the GPUs that an engine is opened on; of one engine, on a processor."""
+        return self.gpus if self.device == "cuda" else (0,)
+
     @property
     def cpu_threads(self) -> int:
         """Threads of one model's operators, at least 1."""
@@ -91,4 +125,5 @@ class SegmentSettings(ServerSettings):
             window=self.batch_window_seconds,
             max_items=self.queue_items,
             max_bytes=self.queue_bytes,
+            workers=self.pool_threads,
         )

@@ -44,8 +44,8 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
     _fill(
         np.ascontiguousarray(logits),
         np.ascontiguousarray(labels),
-        _axis(logits.shape[0], height),
-        _axis(logits.shape[1], width),
+        axis(logits.shape[0], height),
+        axis(logits.shape[1], width),
         out,
     )
     return out
@@ -58,7 +58,7 @@ def warm() -> None:
     upsample_argmax(logits, np.zeros((2, 2), dtype=np.uint16), 3, 3)
 
 
-def _axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return torch's weights of the upper neighbour, and the outputs of each low-resolution cell.
 
     The weights are float32 (wanted,); outputs spans[i] up to spans[i + 1] lie between the inputs i
@@ -75,72 +75,101 @@ def _axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64
 
 @njit(cache=True, nogil=True)
 def _fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-def]
-    """Fill `out`, cell by cell of the low-resolution grid."""
+    """Fill `out`: runs of cells of one label row by row, the other cells one by one."""
     height, width, classes = logits.shape
-    corners = np.empty((4, classes), dtype=np.float32)
+    (downs, rows), (afters, columns) = vertical, horizontal
+    lowest = np.empty(classes, dtype=np.float32)
+    highest = np.empty(classes, dtype=np.float32)
+    corners = np.empty((classes, 4), dtype=np.float32)
     candidates = np.empty(classes, dtype=out.dtype)
     for i in range(height):
-        y0, y1 = vertical[1][i], vertical[1][i + 1]
+        y0, y1 = rows[i], rows[i + 1]
         if y0 == y1:
             continue
         below = min(i + 1, height - 1)
-        for j in range(width):
-            x0, x1 = horizontal[1][j], horizontal[1][j + 1]
-            if x0 == x1:
-                continue
-            right = min(j + 1, width - 1)
+        j = 0
+        while j < width:
             label = labels[i, j]
-            if (
-                labels[i, right] == label
-                and labels[below, j] == label
-                and labels[below, right] == label
-            ):
+            end = j
+            while end < width and labels[i, end] == label == labels[below, end]:
+                end += 1
+            # The corners j up to end have one label: so have the cells between them.
+            last = end if end == width else end - 1
+            if last > j:
+                for y in range(y0, y1):
+                    for x in range(columns[j], columns[last]):
+                        out[y, x] = label
+                j = last
+                continue
+            x0, x1 = columns[j], columns[j + 1]
+            right = min(j + 1, width - 1)
+            if x0 < x1:
+                around = (logits[i, j], logits[i, right], logits[below, j], logits[below, right])
+                bound = _bounds(around, lowest, highest)
+                count = _select(around, highest, bound, corners, candidates)
                 for y in range(y0, y1):
                     for x in range(x0, x1):
-                        out[y, x] = label
-                continue
-            around = (logits[i, j], logits[i, right], logits[below, j], logits[below, right])
-            count = _select(around, corners, candidates)
-            rows, columns = vertical[0][y0:y1], horizontal[0][x0:x1]
-            cell = out[y0:y1, x0:x1]
-            cell[:] = label  # what stays where no value compares: logits that are NaN
-            _interpolate(corners[:, :count], candidates[:count], rows, columns, cell)
+                        out[y, x] = _winner(corners, candidates, count, downs[y], afters[x], label)
+            j += 1
 
 
 @njit(cache=True, nogil=True)
-def _select(around, corners, candidates):  # type: ignore[no-untyped-def]
+def _bounds(around, lowest, highest):  # type: ignore[no-untyped-def]
+    """Put each class's smallest and largest corner down; return the largest of the smallest.
+
+    Comparisons are compiled to vector instructions here; `min` and `max`, which mind NaN, are not.
+    """
+    top_left, top_right, bottom_left, bottom_right = around
+    for k in range(top_left.size):
+        a, b, c, d = top_left[k], top_right[k], bottom_left[k], bottom_right[k]
+        low = a if a < b else b
+        high = a if a > b else b
+        other = c if c < d else d
+        lowest[k] = low if low < other else other
+        other = c if c > d else d
+        highest[k] = high if high > other else other
+    return _largest(lowest)
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _largest(values):  # type: ignore[no-untyped-def]
+    """Return the largest value; of NaN, any. The flags let it be computed eight at a time."""
+    bound = np.float32(-np.inf)
+    for k in range(values.size):
+        bound = values[k] if values[k] > bound else bound
+    return bound
+
+
+@njit(cache=True, nogil=True)
+def _select(around, highest, bound, corners, candidates):  # type: ignore[no-untyped-def]
     """Collect the classes that can win between four corners, in order; return how many."""
     top_left, top_right, bottom_left, bottom_right = around
-    bound = np.float32(-np.inf)
-    for k in range(top_left.size):
-        bound = max(bound, min(top_left[k], top_right[k], bottom_left[k], bottom_right[k]))
     count = 0
-    for k in range(top_left.size):
-        if max(top_left[k], top_right[k], bottom_left[k], bottom_right[k]) >= bound:
+    for k in range(highest.size):
+        if highest[k] >= bound:
             candidates[count] = k
-            corners[0, count] = top_left[k]
-            corners[1, count] = top_right[k]
-            corners[2, count] = bottom_left[k]
-            corners[3, count] = bottom_right[k]
+            corners[count, 0] = top_left[k]
+            corners[count, 1] = top_right[k]
+            corners[count, 2] = bottom_left[k]
+            corners[count, 3] = bottom_right[k]
             count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
-def _interpolate(corners, candidates, rows, columns, cell):  # type: ignore[no-untyped-def]
-    """Interpolate the candidates at each pixel of a cell and keep the first of the largest."""
+def _winner(corners, candidates, count, down, after, label):  # type: ignore[no-untyped-def]
+    """Return the first of the candidates with the largest value at a pixel.
+
+    That is `label` where no value compares: logits that are NaN.
+    """
     one = np.float32(1)
-    for y in range(rows.size):
-        down = rows[y]
-        up = one - down
-        for x in range(columns.size):
-            after = columns[x]
-            before = one - after
-            best = np.float32(-np.inf)
-            for k in range(candidates.size):
-                top = before * corners[0, k] + after * corners[1, k]
-                bottom = before * corners[2, k] + after * corners[3, k]
-                value = up * top + down * bottom
-                if value > best:
-                    best = value
-                    cell[y, x] = candidates[k]
+    up, before = one - down, one - after
+    best = np.float32(-np.inf)
+    for k in range(count):
+        top = before * corners[k, 0] + after * corners[k, 1]
+        bottom = before * corners[k, 2] + after * corners[k, 3]
+        value = up * top + down * bottom
+        if value > best:
+            best = value
+            label = candidates[k]
+    return label

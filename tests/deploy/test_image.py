@@ -94,6 +94,12 @@ def test_locks_have_what_the_service_needs_as_it_was_tested(service: str) -> Non
     assert all(tested[name] == versions for name, versions in found.items())
 
 
+@pytest.mark.parametrize("service", ["segment", "corpus"])
+def test_the_fast_engine_is_in_the_image(service: str) -> None:
+    assert direct("openvino") - direct("ranker") <= pins(f"serve-{service}.lock").keys()
+    assert "openvino-telemetry" not in pins(f"serve-{service}.lock")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_locks_have_no_tools_of_developers(service: str) -> None:
     tools = {

@@ -12,6 +12,7 @@ import pytest
 from services.corpus.settings import CorpusSettings
 from services.ranker.settings import RankerSettings
 from services.rpc.settings import ServerSettings
+from services.segment.engines.choice import Choice
 from services.segment.settings import SegmentSettings
 
 Object = dict[str, Any]
@@ -166,6 +167,14 @@ def test_threads_are_within_the_limit_of_processors(
         container(of_kind(rendered, "Deployment")["segment"])["resources"]["limits"]["cpu"]
     )
     assert wanted.threads == wanted.workers == limit
+
+
+def test_a_slower_engine_does_not_go_unnoticed(
+    rendered: list[Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(rendered, "segment", monkeypatch)
+    assert isinstance(wanted, SegmentSettings)
+    assert wanted.choice == Choice("openvino-cpu", "fp32")
 
 
 @pytest.mark.parametrize("service", SETTINGS)

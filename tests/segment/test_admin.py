@@ -43,7 +43,7 @@ async def test_every_run_of_every_process_is_reported(start: Start) -> None:
     total = sum(sum(sample.seconds) for sample in result.samples)
     assert result.images_per_second == pytest.approx(8 / total)
     assert result.model.digest.startswith("sha256:")
-    assert result.engine == "onnxruntime-cpu"
+    assert (result.engine, result.precision) == ("onnxruntime-cpu", "fp32")
     assert result.environment.cpu_count >= 1
     assert "onnxruntime" in result.environment.versions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -10,13 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
-from services.segment.batcher import Batch, Batcher, Limits, State, Ticket
+from services.segment.batcher import Batch, Batcher, Limits, Priority, State, Ticket
 
 NEVER = math.inf
 
 
-def queued(batcher: Batcher, now: float, deadline: float = NEVER, size: int = 1) -> Ticket:
-    ticket = batcher.admit(now, deadline, size)
+def queued(
+    batcher: Batcher, now: float, deadline: float = NEVER, size: int = 1, **about: Any
+) -> Ticket:
+    ticket = batcher.admit(now, deadline, size, **about)
     batcher.ready(ticket, now)
     return ticket
 
@@ -92,10 +95,13 @@ def test_a_full_queue_refuses_with_the_time_to_try_again() -> None:
     batcher = taught(Limits(max_items=2), seconds=3.0)
     queued(batcher, 0.0)
     start(batcher, 0.0)
-    queued(batcher, 0.0)
-    with pytest.raises(Overloaded, match="queue is full") as caught:
+    with pytest.raises(Overloaded, match="full for this client"):
         batcher.admit(1.0, NEVER, 1)
+    queued(batcher, 0.0, client="another")
+    with pytest.raises(Overloaded, match="queue is full") as caught:
+        batcher.admit(1.0, NEVER, 1, client="a third")
     assert caught.value.retry_after == pytest.approx(2.0)
+    assert batcher.has_place("", 1) is batcher.has_place("a third", 1) is False
 
 
 def test_bytes_are_bounded_until_an_item_is_closed() -> None:
@@ -120,14 +126,141 @@ def test_a_deadline_that_has_passed_is_refused() -> None:
 
 def test_what_cannot_be_finished_in_time_is_refused_at_once() -> None:
     batcher = taught(Limits())
-    queued(batcher, 0.0)
+    high = {"priority": Priority.HIGH}
+    queued(batcher, 0.0, **high)
     start(batcher, 0.0)  # until 1
-    queued(batcher, 0.0)  # until 2
-    batcher.admit(0.0, NEVER, 1)  # still being prepared: until 3
+    queued(batcher, 0.0, **high)  # until 2
+    batcher.admit(0.0, NEVER, 1, client="a", **high)  # still waits to be prepared: until 3
     with pytest.raises(Overloaded, match=r"deadline leaves 3\.9 s") as caught:
-        batcher.admit(0.0, 3.9, 1)
+        batcher.admit(0.0, 3.9, 1, client="b", **high)
     assert caught.value.retry_after == pytest.approx(0.1)
-    batcher.admit(0.11, 0.11 + 3.9, 1)
+    batcher.admit(0.11, 0.11 + 3.9, 1, client="b", **high)
+
+
+@pytest.mark.parametrize(("priority", "needs"), [("HIGH", 4.0), ("NORMAL", 4.75), ("LOW", 5.5)])
+def test_lower_priorities_leave_time_to_others(priority: str, needs: float) -> None:
+    """Three seconds to wait and one to compute, and a part of the wait over again."""
+    batcher = taught(Limits())
+    for client in "xyz":
+        queued(batcher, 0.0, priority=Priority.HIGH, client=client)
+        batcher.poll(0.0)
+    about: Any = {"priority": Priority[priority], "client": "a"}
+    with pytest.raises(Overloaded):
+        batcher.admit(0.0, needs - 0.01, 1, **about)
+    batcher.admit(0.0, needs, 1, **about)
+
+
+def test_a_client_leaves_time_to_others() -> None:
+    batcher = taught(Limits())
+    for _ in range(9):
+        batcher.admit(0.0, NEVER, 1, priority=Priority.HIGH)
+    with pytest.raises(Overloaded):
+        batcher.admit(0.0, 12.2, 1, priority=Priority.HIGH)  # 10, and a quarter of 9
+    batcher.admit(0.0, 12.3, 1, priority=Priority.HIGH)
+
+
+def test_another_clients_thousand_items_are_not_ahead() -> None:
+    batcher = taught(Limits(max_items=1300))
+    for _ in range(1000):
+        batcher.admit(0.0, NEVER, 1, client="many")
+    batcher.admit(0.0, 2.3, 1, client="one")  # one of the many, then it
+    with pytest.raises(Overloaded):
+        batcher.admit(0.0, 900.0, 1, client="many")
+
+
+def test_a_promise_is_kept_when_a_higher_priority_comes() -> None:
+    batcher = taught(Limits())
+    batch = start_one(batcher)
+    low = queued(batcher, 0.0, deadline=2.5, priority=Priority.LOW)
+    high = queued(batcher, 0.0, deadline=9.0, priority=Priority.HIGH)
+    batcher.complete(batch, 1.0)
+    batch = start(batcher, 1.0)
+    assert batch.tickets == (low,)  # it can't wait for another batch
+    batcher.complete(batch, 2.0)
+    assert start(batcher, 2.0).tickets == (high,)
+
+
+def test_a_priority_goes_first_where_that_breaks_no_promise() -> None:
+    batcher = taught(Limits())
+    batch = start_one(batcher)
+    low = queued(batcher, 0.0, deadline=9.0, priority=Priority.LOW)
+    high = queued(batcher, 0.0, priority=Priority.HIGH)
+    batcher.complete(batch, 1.0)
+    batch = start(batcher, 1.0)
+    assert batch.tickets == (high,)
+    batcher.complete(batch, 2.0)
+    assert start(batcher, 2.0).tickets == (low,)
+
+
+def test_what_would_break_a_promise_is_refused() -> None:
+    batcher = taught(Limits())
+    start_one(batcher)
+    queued(batcher, 0.0, deadline=2.5, priority=Priority.LOW)
+    with pytest.raises(Overloaded):
+        batcher.admit(0.0, 2.4, 1, priority=Priority.HIGH)
+    batcher.admit(0.0, 3.0, 1, priority=Priority.HIGH)  # behind it, if need be
+
+
+def start_one(batcher: Batcher) -> Batch:
+    queued(batcher, 0.0)
+    return start(batcher, 0.0)
+
+
+def test_items_are_prepared_in_turn_a_few_at_a_time() -> None:
+    batcher = Batcher(Limits(workers=2))
+    many = [batcher.admit(0.0, NEVER, 1, client="many") for _ in range(4)]
+    one = batcher.admit(0.0, NEVER, 1, client="one")
+    urgent = batcher.admit(0.0, NEVER, 1, client="many", priority=Priority.HIGH)
+    assert batcher.poll(0.0).prepare == (urgent, many[0])
+    assert batcher.poll(0.0).prepare == ()
+    batcher.ready(urgent, 0.0)
+    assert batcher.poll(0.0).prepare == (one,)
+    batcher.close(many[0])  # its caller has gone: the place in the pool is another's
+    assert batcher.poll(0.0).prepare == (many[1],)
+
+
+def test_what_waits_to_be_prepared_expires_unprepared() -> None:
+    batcher = Batcher(Limits(workers=1))
+    first = batcher.admit(0.0, NEVER, 1)
+    late = batcher.admit(0.0, 2.0, 1)
+    assert batcher.poll(0.0).prepare == (first,)
+    assert batcher.poll(0.0).wake == 2.0
+    assert batcher.poll(2.0).expired == (late,)
+    batcher.ready(late, 2.0)
+    assert late.state is State.EXPIRED
+    batcher.close(late)
+    batcher.ready(first, 2.0)
+    assert batcher.poll(2.0).prepare == ()
+
+
+def test_a_saturated_pool_refuses_early() -> None:
+    batcher = taught(Limits(workers=2))
+    for client in "abcdefgh":
+        batcher.admit(0.0, NEVER, 1, client=client, prepare=3.0)
+    with pytest.raises(Overloaded, match="about 20 s"):  # 8 * 3 / 2 to wait, 3, 1, 8 / 2
+        batcher.admit(0.0, 15.0, 1, client="x", priority=Priority.LOW, prepare=3.0)
+
+
+def test_a_batch_is_of_one_bucket_and_a_lone_one_waits_for_its_window_only() -> None:
+    batcher = Batcher(Limits(max_batch=2, window=1.0))
+    lone = queued(batcher, 0.0, bucket="tall")
+    pair = queued(batcher, 0.1, bucket="wide"), queued(batcher, 0.2, bucket="wide")
+    batch = start(batcher, 0.2)
+    assert batch.tickets == pair  # it is full, and the other still waits for company
+    batcher.complete(batch, 0.3)
+    assert batcher.poll(0.3).wake == 1.0
+    batch = start(batcher, 1.0)
+    assert (batch.tickets, batch.bucket) == ((lone,), "tall")
+
+
+def test_each_bucket_has_a_cost_of_its_own() -> None:
+    batcher = Batcher(Limits())
+    batcher.cost.observe(1, 5.0, "large")
+    batcher.cost.observe(1, 1.0, "small")
+    queued(batcher, 0.0, bucket="small")
+    with pytest.raises(Overloaded, match=r"about 6\.25 s"):
+        batcher.admit(0.0, 6.0, 1, bucket="large")  # 1, 5, and a quarter of 1
+    batcher.admit(0.0, 2.5, 1, bucket="small")
 
 
 def test_expired_items_are_dropped_while_a_batch_runs() -> None:
@@ -183,7 +316,14 @@ def test_only_the_running_batch_can_be_completed() -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [{"max_batch": 0}, {"max_items": 0}, {"max_bytes": 0}, {"window": -1}, {"window": NEVER}],
+    [
+        {"workers": 0},
+        {"max_batch": 0},
+        {"max_items": 0},
+        {"max_bytes": 0},
+        {"window": -1},
+        {"window": NEVER},
+    ],
 )
 def test_limits_without_sense_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
@@ -197,42 +337,52 @@ class Machine(RuleBasedStateMachine):
         max_batch=st.integers(1, 4),
         window=st.sampled_from([0.0, 0.5, 3.0]),
         max_items=st.integers(1, 8),
+        workers=st.integers(1, 3),
     )
-    def begin(self, max_batch: int, window: float, max_items: int) -> None:
-        self.limits = Limits(max_batch, window, max_items, max_bytes=20)
+    def begin(self, max_batch: int, window: float, max_items: int, workers: int) -> None:
+        self.limits = Limits(max_batch, window, max_items, 20, workers)
         self.batcher = Batcher(self.limits)
         self.now = 0.0
         self.batch: Batch | None = None
-        self.live: dict[Ticket, str] = {}  # our own record of each open ticket
-        self.order: list[Ticket] = []
+        self.live: dict[Ticket, str] = {}  # our own record of each open ticket, as they came
+        self.queue: list[Ticket] = []  # those that were queued, as they were
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.5, 1.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.poll()
 
-    @rule(seconds=st.sampled_from([0.2, 1.0, 4.0, NEVER]), size=st.integers(1, 25))
-    def admit(self, seconds: float, size: int) -> None:
-        full = len(self.live) >= self.limits.max_items
-        too_many_bytes = sum(t.size for t in self.live) + size > self.limits.max_bytes
+    @rule(
+        seconds=st.sampled_from([0.2, 1.0, 4.0, NEVER]),
+        size=st.integers(1, 25),
+        client=st.sampled_from("ab"),
+        priority=st.sampled_from(Priority),
+        bucket=st.sampled_from("xy"),
+        prepare=st.sampled_from([0.0, 0.3]),
+    )
+    def admit(self, seconds: float, size: int, client: str, **about: Any) -> None:
+        held = [ticket.size for ticket in self.live if ticket.client == client]
+        left = self.limits.max_items - len(self.live) - 1
+        left_bytes = self.limits.max_bytes - sum(t.size for t in self.live) - size
+        full = left < 0 or left_bytes < 0 or len(held) > 4 * left or sum(held) > 4 * left_bytes
         try:
-            ticket = self.batcher.admit(self.now, self.now + seconds, size)
+            ticket = self.batcher.admit(self.now, self.now + seconds, size, client=client, **about)
         except TooLarge:
             assert size > self.limits.max_bytes
         except Overloaded:
-            assert full or too_many_bytes or seconds < NEVER
+            assert full or seconds < NEVER
         else:
             assert not full
-            assert not too_many_bytes
-            self.live[ticket] = "preparing"
+            self.live[ticket] = "waiting"
+        self.poll()
 
     @precondition(lambda self: "preparing" in self.live.values())
-    @rule(data=st.data())
-    def prepared(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), reserve=st.sampled_from([0.0, 0.1, 2.0]))
+    def prepared(self, data: st.DataObject, reserve: float) -> None:
         ticket = data.draw(st.sampled_from([t for t, s in self.live.items() if s == "preparing"]))
         self.live[ticket] = "queued"
-        self.order.append(ticket)
-        self.batcher.ready(ticket, self.now)
+        self.queue.append(ticket)
+        self.batcher.ready(ticket, self.now, reserve)
         self.poll()
 
     @precondition(lambda self: bool(self.live))
@@ -261,38 +411,78 @@ class Machine(RuleBasedStateMachine):
     def poll(self) -> None:
         poll = self.batcher.poll(self.now)
         for ticket in poll.expired:
-            assert self.live[ticket] == "queued"  # neither gone nor computed
+            # Neither gone nor computed.
+            assert self.live[ticket] in {"waiting", "preparing", "queued"}
             assert ticket.deadline < NEVER
             del self.live[ticket]
             self.batcher.close(ticket)
+        for ticket in poll.prepare:
+            assert self.live[ticket] == "waiting"
+            self.live[ticket] = "preparing"
         if poll.batch is not None:
-            assert self.batch is None
-            self.batch = poll.batch
-            tickets = poll.batch.tickets
-            assert 1 <= len(tickets) <= self.limits.max_batch
-            waiting = [t for t in self.order if self.live.get(t) == "queued"]
-            assert list(tickets) == waiting[: len(tickets)]  # in order, none skipped
-            for ticket in tickets:
-                assert ticket.deadline > self.now
-                self.live[ticket] = "running"
+            self.check(poll.batch)
         assert poll.wake is None or poll.wake > self.now or poll.batch is not None
+
+    def check(self, batch: Batch) -> None:
+        assert self.batch is None
+        self.batch = batch
+        tickets = batch.tickets
+        assert 1 <= len(tickets) <= self.limits.max_batch
+        assert {ticket.bucket for ticket in tickets} == {batch.bucket}
+        waiting = self.waiting(batch.bucket)
+        assert len(tickets) == min(self.limits.max_batch, len(waiting))
+        left = [ticket for ticket in waiting if ticket not in tickets]
+        for ticket in tickets:
+            assert ticket.deadline > self.now
+            assert self.live[ticket] == "queued"
+            self.live[ticket] = "running"
+        if all(ticket.deadline == NEVER for ticket in waiting):  # no promise decides
+            first = {(ticket.client, ticket.priority) for ticket in left}
+            for ticket in tickets:  # in order, none of a client's skipped
+                if (ticket.client, ticket.priority) in first:
+                    assert all(
+                        ticket.queued_at <= other.queued_at
+                        for other in left
+                        if (other.client, other.priority) == (ticket.client, ticket.priority)
+                    )
+            # The first may be of a priority that has waited for long; the others are not.
+            later = tickets[1:]
+            if later and left:
+                assert max(t.priority for t in later) <= min(t.priority for t in left)
+
+    def waiting(self, bucket: object) -> list[Ticket]:
+        return [t for t in self.queue if self.live.get(t) == "queued" and t.bucket == bucket]
 
     @invariant()
     def nothing_waits_that_could_run(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        waiting = [t for t in self.order if self.live.get(t) == "queued"]
-        if waiting and self.batch is None:
-            assert self.limits.window > 0
-            assert len(waiting) < self.limits.max_batch
-            assert self.now < waiting[0].queued_at + self.limits.window
-            assert self.batcher.poll(self.now).wake is not None
+        preparing = list(self.live.values()).count("preparing")
+        assert preparing <= self.limits.workers
+        assert preparing == self.limits.workers or "waiting" not in self.live.values()
+        for bucket in "xy":
+            waiting = self.waiting(bucket)
+            if waiting and self.batch is None:
+                assert self.limits.window > 0
+                assert len(waiting) < self.limits.max_batch
+                assert self.now < waiting[0].queued_at + self.limits.window
+                assert self.batcher.poll(self.now).wake is not None
 
     @invariant()
     def accounts_are_right(self) -> None:
         if hasattr(self, "batcher"):
-            assert len(self.batcher) == len(self.live) <= self.limits.max_items
-            assert self.batcher.held_bytes == sum(t.size for t in self.live)
+            batcher, states = self.batcher, list(self.live.values())
+            assert len(batcher) == len(self.live) <= self.limits.max_items
+            assert batcher.held_bytes == sum(t.size for t in self.live)
+            assert batcher.waiting == states.count("queued")
+            unbatched = [t for t, s in self.live.items() if s != "running"]
+            assert len(batcher._census) == sum(batcher._buckets.values()) == len(unbatched)
+            finite = [t for t in unbatched if t.deadline < NEVER and not t.probe]
+            assert len(batcher._promises) == len(finite)
+            if not self.live:
+                assert not batcher._batch_due
+                assert len(batcher._due) == len(batcher._line) == 0
+                assert batcher._prepare_seconds == batcher._finish_seconds == 0
 
     def teardown(self) -> None:
         """Whatever happened, time alone answers every queued item."""
@@ -307,8 +497,8 @@ class Machine(RuleBasedStateMachine):
                 break
             self.now = wake
             self.poll()
-        assert all(state == "preparing" for state in self.live.values())
+        assert set(self.live.values()) <= {"waiting", "preparing"}
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+TestMachine.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)

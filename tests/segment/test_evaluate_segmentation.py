@@ -20,7 +20,7 @@ from PIL import Image
 from services.segment import evaluation_call
 from services.segment.evaluation_call import Bounds
 from services.segment.labelmap import Encoding
-from services.segment.pipeline import Segmentation
+from services.segment.outputs import Segmentation
 from services.segment.repository import RegisteredModel, Repository, discover
 from tests.segment.conftest import Client, Start
 from tests.segment.test_evaluation import by_hand
@@ -221,6 +221,10 @@ class Gate:
         assert model.manifest.name == "tiny"
         yield self
 
+    @property
+    def pipeline(self) -> Gate:
+        return self
+
     async def segment(self, decode: Callable[[], Image.Image], **_: Any) -> Any:
         self.inside += 1
         self.most = max(self.most, self.inside)
@@ -233,6 +237,12 @@ class Gate:
 
     def time_remaining(self) -> float | None:
         return None
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+    def peer(self) -> str:
+        return "here"
 
 
 async def test_no_more_is_read_than_is_worked_on(tiny_directory: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
 from services.segment.image import FORMATS, MAX_SIDE, decode, from_pixels
@@ -66,6 +66,39 @@ def test_cmyk() -> None:
     image = Image.fromarray(PIXELS).convert("CMYK")
     data = encoded(image, "TIFF")
     assert np.array_equal(array(data), np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_jpeg() -> None:
+    """Photographs for print: Adobe's are stored inverted."""
+    data = encoded(Image.fromarray(PIXELS).convert("CMYK"), "JPEG", quality=95)
+    assert np.array_equal(array(data), as_hugging_face(data))
+
+
+def as_hugging_face(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """What the pipeline's `load_image` makes of a file."""
+    with Image.open(io.BytesIO(data)) as image, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        *[(mode, "PNG") for mode in ("1", "L", "LA", "P", "RGB", "RGBA")],
+        *[(mode, "TIFF") for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "LAB")],
+        *[(mode, "JPEG") for mode in ("L", "RGB", "CMYK")],
+        *[(mode, "WEBP") for mode in ("L", "RGB", "RGBA")],
+    ],
+)
+def test_every_mode_is_what_hugging_face_reads(mode: str, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(PIXELS)
+    if mode == "LAB":
+        picture = Image.frombytes("LAB", picture.size, PIXELS.tobytes())
+    data = encoded(picture.convert(mode), kind, exif=exif)
+    assert np.array_equal(array(data), as_hugging_face(data))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

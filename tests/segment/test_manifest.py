@@ -23,6 +23,7 @@ from services.segment.manifest import (
     encode_manifest,
     file_digest,
     manifest_digest,
+    part_digests,
     read_manifest,
     verify_files,
     write_manifest,
@@ -30,7 +31,7 @@ from services.segment.manifest import (
 
 DIGEST = "sha256:" + "0" * 64
 MANIFEST = Manifest(
-    schema=1,
+    schema=2,
     name="segformer-b0-random",
     version="1",
     architecture="segformer-b0",
@@ -52,7 +53,7 @@ MANIFEST = Manifest(
         (1, 2, 128, 128),
         256,
     ),
-    parity=ModelParity(3.8e-6, 1.0, "fp32", 3),
+    parities=(ModelParity("onnxruntime-cpu", "fp32", 3.8e-6, 1.0, 3, passed=True),),
     digests={"model.onnx": DIGEST, "source/model.safetensors": DIGEST},
     made_with={"torch": "2.13.0"},
 )
@@ -79,8 +80,35 @@ def test_round_trip() -> None:
 
 
 def test_an_imported_graph_has_neither_facts_nor_parity() -> None:
-    bare = dataclasses.replace(MANIFEST, facts=None, parity=None)
+    bare = dataclasses.replace(MANIFEST, facts=None, parities=())
     assert decode_manifest(encode_manifest(bare)) == bare
+    assert bare.parity is None
+
+
+def test_the_first_parity_decided() -> None:
+    assert MANIFEST.parity == MANIFEST.parities[0]
+    failed = dataclasses.replace(MANIFEST.parities[0], passed=False)
+    with pytest.raises(ValueError, match="parities: the first did not pass"):
+        dataclasses.replace(MANIFEST, parities=(failed,))
+    later = dataclasses.replace(failed, engine="openvino-cpu", precision="bf16")
+    both = dataclasses.replace(MANIFEST, parities=(*MANIFEST.parities, later))
+    assert decode_manifest(encode_manifest(both)) == both
+
+
+def test_digests_of_parts_are_those_of_the_parts() -> None:
+    parts = part_digests(MANIFEST.license, MANIFEST.classes, MANIFEST.preprocessing)
+    assert set(parts) == {
+        f"manifest/{n}" for n in ("license", "labels", "palette", "preprocessing")
+    }
+    whole = dataclasses.replace(MANIFEST, digests={**MANIFEST.digests, **parts})
+    assert decode_manifest(encode_manifest(whole)) == whole
+    painted = (dataclasses.replace(MANIFEST.classes[0], color=1), *MANIFEST.classes[1:])
+    other = part_digests(MANIFEST.license, painted, MANIFEST.preprocessing)
+    assert {name for name in parts if parts[name] != other[name]} == {"manifest/palette"}
+    with pytest.raises(ValueError, match=r"digests.manifest/palette: is .* as that part"):
+        dataclasses.replace(whole, classes=painted)
+    with pytest.raises(ValueError, match=r"digests.manifest/weather: is"):
+        dataclasses.replace(MANIFEST, digests={**MANIFEST.digests, "manifest/weather": DIGEST})
 
 
 def test_digest_depends_on_content_and_not_on_whitespace() -> None:
@@ -95,7 +123,7 @@ def test_digest_depends_on_content_and_not_on_whitespace() -> None:
         ("name", ..., "missing: name"),
         ("preprocessing.mean", ..., "preprocessing: missing: mean"),
         ("license.extra", 1, "license: unknown: extra"),
-        ("schema", 2, "schema: is 2; this release reads 1"),
+        ("schema", 1, "schema: is 1; this release reads 2: export the model again"),
         ("schema", True, "schema: must be an integer"),
         ("name", "../../etc", "name: '../../etc' is not a name"),
         ("weights", "stolen", "weights: must be one of published, random, reference"),
@@ -110,8 +138,15 @@ def test_digest_depends_on_content_and_not_on_whitespace() -> None:
         ("graph.labels_type", "uint16", "graph.labels_type: is uint16; 2 classes need uint8"),
         ("graph.logits", "labels", "graph.input: three distinct names"),
         ("facts.stages.0.depth", 0, r"facts.stages\[0\].depth: must be at least 1"),
-        ("parity.label_agreement", 1.5, "parity.label_agreement"),
-        ("parity.max_abs_difference", None, "parity.max_abs_difference: must be a number"),
+        ("graph.precision", "int8", "graph.precision: must be one of fp32, fp16, bf16"),
+        ("parities.0.label_agreement", 1.5, r"parities\[0\].label_agreement"),
+        ("parities.0.max_abs_difference", None, r"\[0\].max_abs_difference: must be a number"),
+        ("parities.0.engine", "", r"parities\[0\].engine: may not be empty"),
+        (
+            "parities",
+            [dataclasses.asdict(MANIFEST.parities[0])] * 2,
+            "parities: an engine and precision is there twice",
+        ),
         ("digests", {}, "digests: lacks 'model.onnx'"),
         ("digests", {"model.onnx": DIGEST, "a/../b": DIGEST}, "is not a file name"),
         ("digests", {"model.onnx": "md5:0"}, "is not 'sha256:'"),

@@ -5,16 +5,29 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from services.errors import AssayError
-from services.segment.batcher import Batch, Batcher, Limits
+from services.segment.batcher import Batch, Batcher, Limits, Priority, Ticket
 
 SERVICE = 0.1  # seconds of a batch, whatever its size
 DEADLINE = 4 * SERVICE
 ITEMS = 6000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Someone who sends `load` times what the engine can bear, at random times."""
+
+    load: float
+    client: str = ""
+    priority: Priority = Priority.NORMAL
+    bucket: str = "one"
+    prepare: float = 0.0  # seconds that a thread needs for an item
 
 
 @dataclass
@@ -27,67 +40,139 @@ class Outcome:
     in_time: int = 0
     most_held: int = 0
     seconds: float = 0.0
+    served: Counter[Source] = field(default_factory=Counter)
+
+    @property
+    def admitted(self) -> int:
+        return self.expired + self.late + self.in_time
 
 
-def simulate(limits: Limits, load: float, *, spread: float) -> Outcome:
-    """Offer `load` times the engine's capacity, at random times, each item with a deadline."""
-    rng = random.Random(1)
-    batcher, outcome = Batcher(limits), Outcome()
-    order = itertools.count()
-    events: list[tuple[float, int, Batch | None]] = []
-    now = 0.0
-    for _ in range(ITEMS):
-        now += rng.expovariate(load * limits.max_batch / SERVICE)
-        heapq.heappush(events, (now, next(order), None))
-    while events:
-        now, _, batch = heapq.heappop(events)
-        if batch is not None:
-            batcher.complete(batch, now)
-            for ticket in batch.tickets:
-                in_time = now <= ticket.deadline
-                outcome.in_time += in_time
-                outcome.late += not in_time
+class Simulation:
+    """Events in the order of their times: an item comes, a thread or the engine is done."""
+
+    def __init__(self, limits: Limits, sources: Sequence[Source], *, spread: float = 0.0) -> None:
+        self.rng = random.Random(1)
+        self.limits, self.spread = limits, spread
+        self.batcher, self.outcome = Batcher(limits), Outcome()
+        self.sources: dict[Ticket, Source] = {}
+        self.now = 0.0
+        self.order = itertools.count()
+        self.events: list[tuple[float, int, Source | Ticket | Batch]] = []
+        rates = [source.load * limits.max_batch / SERVICE for source in sources]
+        for source in self.rng.choices(sources, rates, k=ITEMS):
+            self.now += self.rng.expovariate(sum(rates))
+            self.after(0, source)
+
+    def after(self, seconds: float, event: Source | Ticket | Batch) -> None:
+        heapq.heappush(self.events, (self.now + seconds, next(self.order), event))
+
+    def run(self) -> Outcome:
+        batcher, outcome = self.batcher, self.outcome
+        while self.events:
+            self.now, _, event = heapq.heappop(self.events)
+            if isinstance(event, Source):
+                self.offer(event)
+            elif isinstance(event, Ticket):
+                batcher.ready(event, self.now)
+            else:
+                self.finish(event)
+            poll = batcher.poll(self.now)
+            for ticket in poll.expired:
+                outcome.expired += 1
                 batcher.close(ticket)
+            for ticket in poll.prepare:
+                self.after(self.sources[ticket].prepare, ticket)
+            if poll.batch is not None:
+                seconds = SERVICE * self.rng.uniform(1 - self.spread, 1 + self.spread)
+                self.after(seconds, poll.batch)
+            outcome.most_held = max(outcome.most_held, len(batcher))
+        assert len(batcher) == 0
+        assert outcome.refused + outcome.admitted == ITEMS  # each answered once
+        outcome.seconds = self.now
+        return outcome
+
+    def offer(self, source: Source) -> None:
+        try:
+            ticket = self.batcher.admit(
+                self.now,
+                self.now + DEADLINE,
+                size=1,
+                priority=source.priority,
+                client=source.client,
+                bucket=source.bucket,
+                prepare=source.prepare,
+            )
+        except AssayError:
+            self.outcome.refused += 1
         else:
-            offer(batcher, now, outcome)
-        poll = batcher.poll(now)
-        for ticket in poll.expired:
-            outcome.expired += 1
-            batcher.close(ticket)
-        if poll.batch is not None:
-            seconds = SERVICE * rng.uniform(1 - spread, 1 + spread)
-            heapq.heappush(events, (now + seconds, next(order), poll.batch))
-        outcome.most_held = max(outcome.most_held, len(batcher))
-    assert len(batcher) == 0
-    outcome.seconds = now
-    return outcome
+            self.sources[ticket] = source
+
+    def finish(self, batch: Batch) -> None:
+        self.batcher.complete(batch, self.now)
+        for ticket in batch.tickets:
+            in_time = self.now <= ticket.deadline
+            self.outcome.in_time += in_time
+            self.outcome.late += not in_time
+            self.outcome.served[self.sources[ticket]] += in_time
+            self.batcher.close(ticket)
 
 
-def offer(batcher: Batcher, now: float, outcome: Outcome) -> None:
-    try:
-        ticket = batcher.admit(now, now + DEADLINE, size=1)
-    except AssayError:
-        outcome.refused += 1
-    else:
-        batcher.ready(ticket, now)
+MIXES = {
+    "one client": [Source(3)],
+    "ten clients": [Source(0.3, f"client {i}") for i in range(10)],
+    "one floods": [Source(2.7, "flood"), *(Source(0.1, f"client {i}") for i in range(3))],
+    "priorities": [Source(1, priority.name, priority) for priority in Priority],
+    "mostly low": [
+        Source(0.2, "someone", Priority.HIGH),
+        Source(0.4, "others", Priority.NORMAL),
+        Source(2.4, "bulk", Priority.LOW),
+    ],
+    "clients and priorities": [
+        Source(0.25, f"client {i}", priority) for i in range(4) for priority in Priority
+    ],
+}
 
 
+@pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("max_batch", [1, 8])
 @pytest.mark.parametrize("spread", [0.0, 0.2])
 def test_goodput_stays_at_capacity_and_admitted_work_is_in_time(
-    max_batch: int, spread: float
+    mix: str, max_batch: int, spread: float
 ) -> None:
     limits = Limits(max_batch=max_batch, max_items=1000)
-    outcome = simulate(limits, load=3, spread=spread)
-    total = outcome.refused + outcome.expired + outcome.late + outcome.in_time
-    assert total == ITEMS  # each answered once
+    outcome = Simulation(limits, MIXES[mix], spread=spread).run()
     capacity = outcome.seconds * max_batch / SERVICE
-    admitted = ITEMS - outcome.refused
     assert outcome.in_time >= 0.95 * capacity
-    assert outcome.late <= 0.01 * admitted
-    assert outcome.most_held <= 5 * max_batch  # what a deadline of four batches leaves room for
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
+    assert outcome.most_held <= 6 * max_batch  # a deadline of four batches leaves no room for more
 
 
 def test_below_capacity_hardly_anything_is_refused() -> None:
-    outcome = simulate(Limits(max_batch=1), load=0.3, spread=0.2)
+    outcome = Simulation(Limits(max_batch=1), [Source(0.3)], spread=0.2).run()
     assert outcome.in_time >= 0.99 * ITEMS
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+def test_higher_priorities_get_more(max_batch: int) -> None:
+    outcome = Simulation(Limits(max_batch=max_batch, max_items=1000), MIXES["priorities"]).run()
+    high, normal, low = (outcome.served[source] for source in MIXES["priorities"])
+    assert high > 1.3 * normal > 1.3**2 * low > 0
+
+
+def test_a_client_that_floods_takes_nothing_from_the_others() -> None:
+    flood = Source(2.7, "flood")
+    modest = [Source(0.1, f"client {i}") for i in range(3)]
+    limits = Limits(max_batch=8, max_items=1000)
+    outcome = Simulation(limits, [flood, *modest]).run()
+    offered = ITEMS * 0.1 / 3
+    assert all(outcome.served[source] >= 0.7 * offered for source in modest)
+    assert outcome.served[flood] < 0.5 * ITEMS * 2.7 / 3
+
+
+def test_a_slow_pool_refuses_as_a_slow_engine_does() -> None:
+    """Two threads that take half a batch's time for an item bear a quarter of this load."""
+    source = Source(1, prepare=SERVICE / 2)
+    outcome = Simulation(Limits(max_batch=16, max_items=1000, workers=2), [source]).run()
+    capacity = outcome.seconds * 2 / source.prepare
+    assert outcome.in_time >= 0.95 * capacity
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted

@@ -22,8 +22,8 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from services.errors import InvalidArgument
-from services.segment import models as models_module
-from services.segment.engine import OnnxEngine
+from services.segment.engines.choice import Choice
+from services.segment.engines.engine import Engine
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE, manifest_digest, read_manifest
 from tests.rpc.echo_server import health_stub
 from tests.segment.conftest import Client, Start
@@ -190,14 +190,15 @@ async def test_a_retired_model_finishes_what_it_has_and_is_freed(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An evaluation holds the model it began with; its end frees the memory at once."""
-    engines: list[weakref.ref[OnnxEngine]] = []
+    engines: list[weakref.ref[Engine]] = []
+    plain = Choice.open
 
-    class Watched(OnnxEngine):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            engines.append(weakref.ref(self))
+    def watched(choice: Choice, *args: Any, **options: Any) -> Engine:
+        engine = plain(choice, *args, **options)
+        engines.append(weakref.ref(engine))
+        return engine
 
-    monkeypatch.setattr(models_module, "OnnxEngine", Watched)
+    monkeypatch.setattr(Choice, "open", watched)
     client = await served()
     go_on = asyncio.Event()
 

@@ -55,7 +55,7 @@ def engine() -> Engine:
 @pytest.fixture
 async def scheduler(engine: Engine) -> AsyncIterator[Numbers]:
     with ThreadPoolExecutor(2) as pool:
-        made = Numbers(Batcher(Limits(max_batch=4, max_items=5)), engine.run, pool)
+        made = Numbers(Batcher(Limits(max_batch=4, max_items=6)), engine.run, pool)
         yield made
         engine.go.set()
         await made.close()
@@ -75,7 +75,7 @@ async def queue_behind(
     first = asyncio.create_task(submit(scheduler, 0))
     await engine.until_started()
     rest = [asyncio.create_task(submit(scheduler, value)) for value in values]
-    while len(scheduler._waiting) < 1 + len(values):  # noqa: ASYNC110
+    while scheduler._batcher.waiting < len(values):  # noqa: ASYNC110
         await asyncio.sleep(0)  # lets them be queued; no time is in it
     return first, rest
 
@@ -148,7 +148,7 @@ async def test_a_caller_who_leaves_a_running_batch_leaks_nothing(
     engine.go.set()
     assert (await stays)[0] == "<2>"
     assert scheduler.load == 0
-    assert not scheduler._waiting
+    assert not scheduler._items
 
 
 async def test_a_caller_who_leaves_as_the_batch_is_formed_blocks_no_one(

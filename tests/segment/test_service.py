@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 from PIL import Image
 
-from services.segment.engine import OnnxEngine
-from services.segment.labelmap import Encoding
+from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.manifest import MODEL_FILE, manifest_digest, read_manifest
 from services.segment.preprocess import Preprocessor
 from tests.segment import tiny_model
@@ -45,6 +45,15 @@ def png(pixels: Any = PIXELS, **options: Any) -> bytes:
 def request(encoded: bytes | None = None, **fields: Any) -> pb.SegmentImageRequest:
     image = images_pb2.Image(encoded=png() if encoded is None else encoded)
     return pb.SegmentImageRequest(**({"image": image} | fields))
+
+
+def given(height: int, width: int, **fields: Any) -> pb.SegmentImageRequest:
+    size = images_pb2.PixelSize(height=height, width=width)
+    return request(output_size=images_pb2.OUTPUT_SIZE_GIVEN, size=size, **fields)
+
+
+def overlaid(**options: Any) -> pb.SegmentImageRequest:
+    return request(overlay=images_pb2.OverlayOptions(**options))
 
 
 def label_array(labels: images_pb2.LabelMap) -> Any:
@@ -110,7 +119,6 @@ async def test_every_encoding_has_the_same_labels(start: Start) -> None:
         reply = await client.segment.SegmentImage(request(encoding=encoding), timeout=SECONDS)
         assert reply.labels.encoding == (encoding or images_pb2.LABEL_ENCODING_ZSTD)
         maps.append(label_array(reply.labels))
-    assert len(maps) == len(Encoding) + 1
     assert all(np.array_equal(maps[0], other) for other in maps)
 
 
@@ -214,6 +222,30 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
         ),
         (request(output_size=77), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "output_size"),
         (request(encoding=77), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "encoding"),
+        (request(priority=77), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "priority"),
+        (given(0, 5), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "size: 0 x 5 has no pixels"),
+        (
+            request(output_size=images_pb2.OUTPUT_SIZE_GIVEN),
+            Code.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            "size: 0 x 0 has no pixels; give both sides",
+        ),
+        (given(9000, 9000), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "at most 32000000 pixels"),
+        (given(1, 32_769), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "32768 a side: give a"),
+        (given(2**32 - 1, 2**32 - 1), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "size"),
+        (
+            request(size=images_pb2.PixelSize(height=5, width=5)),
+            Code.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            "set `output_size`",
+        ),
+        (request(classes=[2, 7]), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "7 is no class"),
+        (request(classes=[0] * 65_537), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "at most 65536"),
+        (request(top_k=8), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "top_k: 8; at most 7"),
+        (overlaid(opacity=0), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity: 0;"),
+        (overlaid(opacity=1.5), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity"),
+        (overlaid(opacity=math.nan), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity"),
+        (overlaid(format=77), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.format"),
     ],
 )
 async def test_bad_requests_are_refused_with_what_to_do(
@@ -335,7 +367,8 @@ async def test_a_model_is_described_as_its_manifest_says(
     assert found.source_facts.stages[0].downsampling == 4
     assert found.parity.label_agreement == manifest.parity.label_agreement
     assert dict(found.digests) == dict(manifest.digests)
-    assert found.engine == "onnxruntime-cpu"
+    assert (found.engine, found.precision) == ("onnxruntime-cpu", "fp32")
+    assert [(one.engine, one.passed) for one in found.parities] == [("onnxruntime-cpu", True)]
     known = pb.GetModelRequest(model=model("x"))
     assert (await refused(client.segment.GetModel(known, timeout=SECONDS)))[0] is Code.NOT_FOUND
 

@@ -12,8 +12,6 @@ import grpc
 from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
-from services.cli.segment import overlay_picture
-
 TIMEOUT_SECONDS = 120.0
 _SCENE = (3, 384, 512)
 
@@ -47,21 +45,17 @@ async def look(
             model=common_pb2.ModelRef(name=names[0]),
             image=images_pb2.Image(encoded=encoded),
             output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
-            encoding=images_pb2.LABEL_ENCODING_PNG,
+            encoding=images_pb2.LABEL_ENCODING_NONE,
+            overlay=images_pb2.OverlayOptions(format=images_pb2.PICTURE_FORMAT_JPEG),
         ),
         timeout=TIMEOUT_SECONDS,
     )
-    described = await stub.GetModel(
-        segment_pb2.GetModelRequest(model=reply.model), timeout=TIMEOUT_SECONDS
-    )
-    overlay = io.BytesIO()
-    overlay_picture(encoded, reply.labels.data, described.model).save(overlay, "JPEG", quality=88)
     classes = sorted(((one.name, one.share) for one in reply.classes), key=lambda one: -one[1])
     return Seen(
         model=reply.model.name,
         source=file.name if file else "a scene that this project drew",
         picture=_data(_small(encoded)),
-        overlay=_data(overlay.getvalue()),
+        overlay=_data(reply.overlay.data),
         classes=tuple(classes),
     )
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from services.errors import InvalidArgument, Unavailable
 from services.segment.export.architectures import architecture as check_architecture
 from services.segment.export.output import check_output
-from services.segment.manifest import MODEL_FILE, Manifest, manifest_digest
+from services.segment.manifest import MODEL_FILE, Manifest, Precision, manifest_digest
 
 Progress = Callable[[str], None]
 
@@ -33,20 +33,23 @@ def export_checkpoint(
     *,
     name: str | None = None,
     probes: Sequence[Path] = (),
+    precision: Precision = "fp32",
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export a checkpoint directory or a hub name ("owner/model") into the new directory `out`.
 
     `name` is what the model will be served as; by default the last part of the checkpoint's name.
-    `probes` are pictures to check the graph on, beside drawn ones. `progress` is called with a line
+    `probes` are pictures to check the graph on, beside drawn ones. `precision` is the number type
+    that the graph multiplies in. `progress` is called with a line
     for each step. Raises InvalidArgument (a bad checkpoint, name or out), NotFound or Unavailable
-    (hub, or torch not installed), TooLarge (disk full), InternalError (the graph isn't the model).
+    (hub, or torch or OpenVINO not installed), TooLarge (disk full), InternalError (the graph isn't
+    the model).
     """
     started = time.monotonic()
     check_output(out, 0)
     pipeline = _pipeline()
     source = pipeline.checkpoint_source(checkpoint, name, probes, progress)
-    return _exported(out, pipeline.export(source, out, progress), started)
+    return _exported(out, pipeline.export(source, out, progress, precision), started)
 
 
 def export_random(
@@ -55,6 +58,7 @@ def export_random(
     out: Path,
     *,
     probes: Sequence[Path] = (),
+    precision: Precision = "fp32",
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export "b0" .. "b5" with weights drawn from `seed` into the new directory `out`.
@@ -69,7 +73,7 @@ def export_random(
     check_output(out, 0)
     pipeline = _pipeline()
     source = pipeline.random_source(architecture, seed, probes)
-    return _exported(out, pipeline.export(source, out, progress), started)
+    return _exported(out, pipeline.export(source, out, progress, precision), started)
 
 
 def export(
@@ -80,6 +84,7 @@ def export(
     random_weights: int | None = None,
     name: str | None = None,
     probes: Sequence[Path] = (),
+    precision: Precision = "fp32",
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export what the command line names: a checkpoint, or an architecture with a seed.
@@ -91,14 +96,18 @@ def export(
             raise InvalidArgument(
                 "checkpoint", "give either a checkpoint, or an architecture with random weights"
             )
-        return export_checkpoint(checkpoint, out, name=name, probes=probes, progress=progress)
+        return export_checkpoint(
+            checkpoint, out, name=name, probes=probes, precision=precision, progress=progress
+        )
     if architecture is None or random_weights is None:
         raise InvalidArgument(
             "checkpoint", "give a checkpoint, or an architecture and a seed for random weights"
         )
     if name is not None:
         raise InvalidArgument("name", "random weights are always named for what they are")
-    return export_random(architecture, random_weights, out, probes=probes, progress=progress)
+    return export_random(
+        architecture, random_weights, out, probes=probes, precision=precision, progress=progress
+    )
 
 
 def _pipeline() -> ModuleType:

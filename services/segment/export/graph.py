@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import nn
 
-from services.segment.manifest import LabelsType, ModelGraph
+from services.segment.manifest import LabelsType, ModelGraph, Precision
 
 OPSET = 20
 _TORCH_LABELS = {"uint8": torch.uint8, "uint16": torch.uint16}
@@ -24,9 +24,9 @@ def torch_labels(kind: LabelsType) -> torch.dtype:
     return _TORCH_LABELS[kind]
 
 
-def describe_graph(labels: LabelsType) -> ModelGraph:
+def describe_graph(labels: LabelsType, precision: Precision = "fp32") -> ModelGraph:
     """Return the names and sizes of the graphs that `write_graph` makes."""
-    return ModelGraph("pixels", "logits", "labels", labels, 4, True, True)
+    return ModelGraph("pixels", "logits", "labels", labels, 4, True, True, precision)
 
 
 def write_graph(module: nn.Module, path: Path, height: int, width: int) -> None:

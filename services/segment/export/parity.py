@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation
 
 from services.errors import InternalError, InvalidArgument
-from services.segment.manifest import ModelGraph, ModelParity, ModelPreprocessing
+from services.segment.engines.engine import Engine
+from services.segment.export.gates import Gate
+from services.segment.manifest import ModelParity, ModelPreprocessing
 from services.segment.reference.scenes import KINDS, draw_scene
 
-# In units of the source's largest logit, or of 1 where that is smaller: fp32 leaves about 1e-6.
-MAX_DIFFERENCE = 1e-3
-MIN_AGREEMENT = 0.999
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Pictures (N, 3, H, W) of one size, and the source model's logits of them (N, h, w, C)."""
+
+    pixels: Floats
+    logits: Floats
 
 
 def probe_inputs(preprocessing: ModelPreprocessing, pictures: Sequence[Path] = ()) -> list[Floats]:
@@ -65,43 +72,52 @@ def source_logits(model: SegformerForSemanticSegmentation, pixels: Floats) -> Fl
     return logits
 
 
-def measure_parity(
-    model: SegformerForSemanticSegmentation,
-    path: Path,
-    graph: ModelGraph,
-    probes: Sequence[Floats],
-) -> ModelParity:
-    """Compare the graph at `path` with the unmodified model on `probes`; return passing figures.
+def probed(model: SegformerForSemanticSegmentation, inputs: Sequence[Floats]) -> list[Probe]:
+    """Return the probes: what the unmodified model makes of each input. Raises InvalidArgument."""
+    return [Probe(pixels, source_logits(model, pixels)) for pixels in inputs]
 
-    Raises InternalError with the figures if a logit differs by more than MAX_DIFFERENCE of the
-    largest, if fewer than MIN_AGREEMENT of the labels agree, or if the graph's labels are not the
-    arg max of its logits.
+
+def measure_parity(engine: Engine, probes: Sequence[Probe], gate: Gate) -> ModelParity:
+    """Compare what `engine` makes of the graph with the unmodified model; say if it passes.
+
+    Raises InternalError if the graph's shapes are others than the source model's, or if its labels
+    are not the arg max of its logits.
     """
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    difference, largest, agreed, labels, pictures = 0.0, 1.0, 0, 0, 0
-    for pixels in probes:
-        source = source_logits(model, pixels)
-        logits, winners = session.run([graph.logits, graph.labels], {graph.input: pixels})
-        if logits.shape != source.shape:
-            raise InternalError(
-                f"the source model gives logits {source.shape}, the graph {logits.shape}: nothing "
-                "was written"
-            )
-        if winners.dtype != graph.labels_type or not _is_arg_max(logits, winners):
-            raise InternalError("the graph's labels are not the arg max of its logits")
-        difference = max(difference, float(np.abs(logits - source).max(initial=0)))
-        largest = max(largest, float(np.abs(source).max(initial=0)))
-        agreed += int((winners == source.argmax(-1)).sum())
-        labels += winners.size
-        pictures += len(pixels)
+    difference, largest, agreed, labels, pictures = 0.0, 0.0, 0, 0, 0
+    for probe in probes:
+        for output, source in zip(engine.run(list(probe.pixels)), probe.logits, strict=True):
+            if output.logits.shape != source.shape:
+                raise InternalError(
+                    f"the source model gives logits {source.shape}, the graph "
+                    f"{output.logits.shape}: nothing was written"
+                )
+            if not _is_arg_max(output.logits, output.labels):
+                raise InternalError("the graph's labels are not the arg max of its logits")
+            difference = max(difference, float(np.abs(output.logits - source).max(initial=0)))
+            largest = max(largest, float(np.abs(source).max(initial=0)))
+            agreed += int((output.labels == source.argmax(-1)).sum())
+            labels += output.labels.size
+            pictures += 1
     agreement = agreed / labels
-    if not difference <= MAX_DIFFERENCE * largest or agreement < MIN_AGREEMENT:
+    return ModelParity(
+        engine.name,
+        engine.precision,
+        difference,
+        agreement,
+        pictures,
+        passed=gate.passes(difference, largest, agreement),
+    )
+
+
+def require_passed(parity: ModelParity, gate: Gate) -> None:
+    """Raise InternalError with the figures unless they pass."""
+    if not parity.passed:
         raise InternalError(
-            f"the exported graph is not the source model: logits differ by up to {difference:.3g} "
-            f"({MAX_DIFFERENCE * largest:.3g} allowed), {agreement:.4%} of labels agree "
-            f"({MIN_AGREEMENT:.1%} needed); nothing was written"
+            "the exported graph is not the source model: logits differ by up to "
+            f"{parity.max_abs_difference:.3g} ({gate.max_difference:.1%} of the largest allowed), "
+            f"{parity.label_agreement:.4%} of labels agree ({gate.min_agreement:.2%} needed, in "
+            f"{parity.precision}); nothing was written"
         )
-    return ModelParity(difference, agreement, "fp32", pictures)
 
 
 def _is_arg_max(logits: Floats, winners: NDArray[np.integer]) -> bool:

@@ -1,11 +1,12 @@
-"""The export itself: facts, fold, graph, parity, manifest, in that order. Needs torch."""
+"""The export itself: facts, fold, graph, manifest, parity, in that order. Needs torch."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -19,8 +20,10 @@ from services.segment.export.facts import source_facts
 from services.segment.export.folding import FoldedSegformer
 from services.segment.export.graph import describe_graph, torch_labels, write_graph
 from services.segment.export.licenses import APACHE
+from services.segment.export.measure import measured, require_judge
 from services.segment.export.output import atomic_directory, check_output
-from services.segment.export.parity import measure_parity, probe_inputs, source_logits
+from services.segment.export.parity import probe_inputs, probed, source_logits
+from services.segment.export.precision import in_precision
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
 from services.segment.manifest import (
     LICENSE_FILE,
@@ -32,15 +35,17 @@ from services.segment.manifest import (
     ModelClass,
     ModelLicense,
     ModelPreprocessing,
+    Precision,
     WeightsKind,
     file_digest,
     is_name,
     labels_type,
+    part_digests,
     write_manifest,
 )
 
 Progress = Callable[[str], None]
-_PACKAGES = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers")
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript", "openvino", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -108,34 +113,39 @@ def random_source(name: str, seed: int, probes: Sequence[Path]) -> Source:
     )
 
 
-def export(source: Source, out: Path, progress: Progress) -> Manifest:
+def export(
+    source: Source, out: Path, progress: Progress, precision: Precision = "fp32"
+) -> Manifest:
     """Write `out`, a model directory, if the graph passes the parity gate; return its manifest.
 
-    Raises InvalidArgument for the name or `out`, TooLarge for a full disk, InternalError for a
-    graph that isn't the model.
+    The graph multiplies in `precision`. Facts are those of the source model, whatever that is.
+
+    Raises InvalidArgument for the name or `out`, Unavailable where nothing can run a graph in that
+    precision, TooLarge for a full disk, InternalError for a graph that isn't the model.
     """
     if not is_name(source.name):
         raise InvalidArgument("name", f"{source.name!r} is not a name: {NAME_RULE}")
+    require_judge(precision)
     model, preprocessing = source.model, source.preprocessing
     height, width = preprocessing.height, preprocessing.width
     check_output(out, 3 * 4 * sum(parameter.numel() for parameter in model.parameters()))
     model.set_attn_implementation("eager")
-    probes = probe_inputs(preprocessing, source.probes)
+    inputs = probe_inputs(preprocessing, source.probes)
     progress("counting the source model")
     facts = source_facts(model, height, width)
     kind = labels_type(len(source.classes))
-    graph = describe_graph(kind)
-    source_logits(model, probes[-1])
+    graph = describe_graph(kind, precision)
+    source_logits(model, inputs[-1])
     with atomic_directory(out) as work:
         progress(f"exporting {facts.parameters:,} parameters (half a minute to minutes)")
         folded = FoldedSegformer(model, torch_labels(kind)).eval()
-        write_graph(folded, work / MODEL_FILE, height, width)
-        progress("comparing the graph with the source model")
-        parity = measure_parity(model, work / MODEL_FILE, graph, probes)
+        write_graph(in_precision(folded, precision), work / MODEL_FILE, height, width)
         if source.license_text is not None:
             shutil.copyfile(source.license_text, work / LICENSE_FILE)
         digests = {path.name: file_digest(path) for path in sorted(work.iterdir())}
         digests |= {SOURCE_PREFIX + path.name: file_digest(path) for path in source.files}
+        classes = tuple(map(ModelClass, source.classes, palette(source.classes)))
+        digests |= part_digests(source.license, classes, preprocessing)
         manifest = Manifest(
             schema=SCHEMA,
             name=source.name,
@@ -144,20 +154,32 @@ def export(source: Source, out: Path, progress: Progress) -> Manifest:
             weights=source.weights,
             license=source.license,
             source=source.words,
-            classes=tuple(map(ModelClass, source.classes, palette(source.classes))),
+            classes=classes,
             preprocessing=preprocessing,
             graph=graph,
             facts=facts,
-            parity=parity,
+            parities=(),
             digests=digests,
-            made_with={package: importlib.metadata.version(package) for package in _PACKAGES},
+            made_with=_versions(),
         )
+        progress("comparing the graph with the source model")
+        parities = measured(work, manifest, probed(model, inputs))
+        manifest = replace(manifest, parities=parities)
         write_manifest(work, manifest)
+    parity = parities[0]
     progress(
         f"written: logits within {parity.max_abs_difference:.2g}, "
         f"{parity.label_agreement:.4%} of labels agree on {parity.probes} probes"
     )
     return manifest
+
+
+def _versions() -> dict[str, str]:
+    return {
+        package: importlib.metadata.version(package)
+        for package in _PACKAGES
+        if importlib.util.find_spec(package) is not None
+    }
 
 
 def _sizes(config: SegformerConfig) -> Architecture:

@@ -10,6 +10,7 @@ import pytest
 
 from services.errors import InternalError, InvalidArgument
 from services.segment.export.command import export
+from services.segment.export.gates import gate
 from services.segment.manifest import Manifest, manifest_digest, read_manifest, verify_files
 
 Saver = Callable[..., Path]
@@ -87,18 +88,29 @@ def test_a_checkpoint_is_exported(tiny_checkpoint: Saver, tmp_path: Path) -> Non
 
 def _the_gate_refuses_another_model(checkpoint: Path, out: Path, manifest: Manifest) -> None:
     """The graph of one model against another: the bias of one class differs by 0.1."""
+    from services.segment.engines.onnxruntime import OnnxEngine  # noqa: PLC0415
     from services.segment.export.checkpoint import load_checkpoint  # noqa: PLC0415
-    from services.segment.export.parity import measure_parity, probe_inputs  # noqa: PLC0415
+    from services.segment.export.parity import (  # noqa: PLC0415
+        measure_parity,
+        probe_inputs,
+        probed,
+        require_passed,
+    )
 
     model = load_checkpoint(checkpoint, print).model
-    probes = probe_inputs(manifest.preprocessing)
-    path = out / "model.onnx"
-    assert measure_parity(model, path, manifest.graph, probes) == manifest.parity
+    inputs = probe_inputs(manifest.preprocessing)
+    engine, needed = OnnxEngine(out, manifest), gate("fp32", "published")
+    again = measure_parity(engine, probed(model, inputs), needed)
+    assert manifest.parity is not None
+    assert again.passed
+    assert again.label_agreement == manifest.parity.label_agreement
+    assert again.max_abs_difference == pytest.approx(manifest.parity.max_abs_difference, abs=1e-7)
     bias = model.decode_head.classifier.bias
     assert bias is not None
     bias.data[1] += 0.1
+    other = measure_parity(engine, probed(model, inputs), needed)
     with pytest.raises(InternalError, match=r"differ by up to 0\.1 .* of labels agree .*nothing"):
-        measure_parity(model, path, manifest.graph, probes)
+        require_passed(other, needed)
 
 
 @pytest.mark.torch

@@ -170,7 +170,8 @@ class Model(_message.Message):
     @_builtins.property
     def parities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportParity]:
         """How far each engine and precision was from the source model when the model was exported, that
-        of `parity` included. One that is not here, or did not pass, is not served.
+        of `parity` included. One that did not pass is not served. One that is not here is served only
+        in the number type that the graph is written in, which `parity` is about.
         """
 
     def __init__(

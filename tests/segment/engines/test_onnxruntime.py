@@ -1,4 +1,4 @@
-"""The engine, and graphs that are no segmenters."""
+"""The engine of processors, and graphs that are no segmenters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.errors import InvalidArgument
-from services.segment.engine import OnnxEngine
+from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.manifest import MODEL_FILE
 from tests.segment.tiny_model import Tiny, sealed, write
 
@@ -23,7 +23,7 @@ def inputs(tiny: Tiny, count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[
 def test_a_batch_gives_each_pictures_logits_and_labels(tmp_path: Path, classes: int) -> None:
     tiny = Tiny(classes=classes)
     engine = OnnxEngine(write(tmp_path, tiny), tiny.manifest())
-    assert engine.name == "onnxruntime-cpu"
+    assert (engine.name, engine.precision) == ("onnxruntime-cpu", "fp32")
     assert engine.max_batch is None
     batch = inputs(tiny, 3)
     for tensor, output in zip(batch, engine.run(batch), strict=True):
@@ -72,10 +72,9 @@ def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
         OnnxEngine(tmp_path, Tiny().manifest())
 
 
-def test_a_device_that_is_not_there(tmp_path: Path) -> None:
-    import onnxruntime  # noqa: PLC0415  # what it offers decides
-
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
-    with pytest.raises(InvalidArgument, match=r"cuda was asked for.*segment-gpu"):
-        OnnxEngine(write(tmp_path), Tiny().manifest(), device="cuda")
+def test_a_graph_of_fixed_size_refuses_others(tmp_path: Path) -> None:
+    engine = OnnxEngine(write(tmp_path), Tiny().manifest())
+    with pytest.raises(
+        InvalidArgument, match=r"tensor: \(3, 64, 64\); the graph of this model takes"
+    ):
+        engine.run([np.zeros((3, 64, 64), np.float32)])

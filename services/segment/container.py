@@ -1,0 +1,108 @@
+"""What a file may make its decoder do, checked before that decoder does it. Pure.
+
+A number of pixels bounds neither time nor memory: a few kilobytes can hold a hundred thousand scans
+of one JPEG, millions of segments, or a tile that is much larger than the picture. Honest files are
+far from every limit here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from services.errors import BadImage
+
+# Progressive files have ten scans or so; each costs a pass over all coefficients.
+MAX_SCANS = 100
+# Cameras write some dozen segments, PNG writers a chunk for every 8 KiB. Pillow reads them in
+# Python, a microsecond or several each.
+MAX_PIECES = 65_536
+# Pillow decodes these in Python: half a second for so many pixels.
+MAX_RLE_PIXELS = 1_048_576
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_START_OF_SCAN = b"\xff\xda"
+# A marker that is neither stuffing, nor a restart, nor filling.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_TO_MARKER = re.compile(rb"[^\xff]*\xff+")
+# Markers without a length: stuffing, TEM, restarts, start and end of image.
+_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+_SCAN, _END = 0xDA, 0xD9
+
+
+def check_pieces(data: bytes, field: str) -> None:
+    """Raise BadImage if a JPEG or PNG has too many segments, chunks or scans.
+
+    A file that is damaged passes: saying so is its decoder's part.
+    """
+    if data.startswith(_PNG):
+        _check_chunks(data, field)
+    elif data.startswith(_JPEG):
+        first = _first_scan(data, field)
+        if first is not None and data.count(_START_OF_SCAN, first) > MAX_SCANS:
+            _check_scans(data, first, field)
+
+
+def check_tile(width: object, height: object, max_pixels: int, field: str) -> None:
+    """Raise BadImage if a TIFF's tiles, each decoded whole, have more than `max_pixels` pixels."""
+    if isinstance(width, int) and isinstance(height, int) and width * height > max_pixels:
+        raise BadImage(field, f"tiles of {width} x {height} pixels; save it with smaller tiles")
+
+
+def check_run_lengths(pixels: int, field: str) -> None:
+    """Raise BadImage if a run-length encoded BMP has more than MAX_RLE_PIXELS pixels."""
+    if pixels > MAX_RLE_PIXELS:
+        raise BadImage(
+            field,
+            f"a run-length encoded BMP of {pixels} pixels, at most {MAX_RLE_PIXELS} are decoded: "
+            "send it uncompressed or as PNG",
+        )
+
+
+def _check_chunks(data: bytes, field: str) -> None:
+    place = len(_PNG)
+    for _ in range(MAX_PIECES):
+        if place + 12 > len(data):
+            return
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+    raise BadImage(field, f"more than {MAX_PIECES} chunks; save it again with larger ones")
+
+
+def _first_scan(data: bytes, field: str) -> int | None:
+    """Walk the segments before a JPEG's first scan; return where it starts, if there is one."""
+    place, pieces = 2, 0
+    while pieces <= MAX_PIECES:
+        found = _TO_MARKER.match(data, place)
+        if found is None or found.end() >= len(data):
+            stray = len(data) - place
+            place = len(data)
+        else:
+            stray = found.end() - place - 1
+            place = found.end() + 1
+        pieces += 1 + stray  # bytes between segments are read one by one
+        if place >= len(data):
+            if pieces <= MAX_PIECES:
+                return None
+            break
+        marker = data[place - 1]
+        if marker == _SCAN:
+            return place - 2
+        if marker not in _BARE:
+            place += int.from_bytes(data[place : place + 2], "big")
+    raise BadImage(
+        field, f"more than {MAX_PIECES} segments and stray bytes; save it again without metadata"
+    )
+
+
+def _check_scans(data: bytes, first: int, field: str) -> None:
+    """Count the scans of a JPEG's first image, which starts at `first`."""
+    place, scans = first, 0
+    while (found := _MARKER.search(data, place)) is not None:
+        marker, place = data[found.start() + 1], found.end()
+        if marker == _END:
+            return
+        scans += marker == _SCAN
+        if scans > MAX_SCANS:
+            raise BadImage(field, f"more than {MAX_SCANS} scans; save it again with fewer")
+        if marker not in _BARE:
+            place += int.from_bytes(data[place : place + 2], "big")

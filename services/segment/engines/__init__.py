@@ -1,0 +1,1 @@
+"""What runs an exported graph: one module an engine, one choice between them."""

@@ -1,0 +1,127 @@
+"""Which engine runs the models, in which number type: what was asked for, or a clear refusal."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from services.errors import InvalidArgument, PreconditionFailed
+from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, Engine
+from services.segment.manifest import Manifest, Precision
+
+Device = Literal["cpu", "cuda"]
+EngineSetting = Literal["auto", "openvino", "onnxruntime"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine by name, and the number type that it multiplies in."""
+
+    engine: str
+    precision: Precision
+
+    def require_available(self) -> None:
+        """Raise InvalidArgument naming what is missing here."""
+        if self.engine == OPENVINO:
+            self._require_openvino()
+        elif self.engine == ONNXRUNTIME and self.precision == "bf16":
+            raise InvalidArgument(
+                "precision",
+                "ONNX Runtime does not compute in bf16 on processors: install OpenVINO (the extra "
+                "openvino) and ask for the engine openvino, or ask for fp32",
+            )
+        elif self.engine == CUDA:
+            importlib.import_module("services.segment.engines.cuda").require_provider()
+
+    def require_trusted(self, manifest: Manifest) -> None:
+        """Raise PreconditionFailed unless the model was measured to be exact enough this way.
+
+        An engine that runs the graph in the number type that it is written in needs no record of
+        its own: the export compared that graph with the source model.
+        """
+        own = manifest.graph.precision
+        record = next(
+            (
+                one
+                for one in manifest.parities
+                if (one.engine, one.precision) == (self.engine, self.precision)
+            ),
+            None,
+        )
+        if record is None:
+            if self.precision == own:
+                return
+            remedy = "export it again where OpenVINO is installed"
+            if self.engine != OPENVINO or self.precision == "fp16":
+                remedy = f"export it with --precision {self.precision}"
+            problem = f"its graph is in {own}, and {self.engine} was not measured"
+        elif record.passed:
+            return
+        else:
+            problem = (
+                f"only {record.label_agreement:.2%} of the labels agreed with the source model's "
+                "when it was exported"
+            )
+            remedy = f"ask for {own}"
+        raise PreconditionFailed(
+            f"{manifest.name} is not served by {self.engine} in {self.precision}: {problem}; "
+            f"{remedy} (ASSAY_SEGMENT_PRECISION is {self.precision})"
+        )
+
+    def open(
+        self, directory: Path, manifest: Manifest, *, threads: int, gpu: int = 0, max_batch: int = 1
+    ) -> Engine:
+        """Open a model whose files were verified. Blocks, for seconds.
+
+        Raises PreconditionFailed if it may not be run this way, InvalidArgument for what is not
+        here and for a graph that isn't the manifest's.
+        """
+        self.require_available()
+        self.require_trusted(manifest)
+        # Each module imports a library that need not be installed where another engine runs.
+        if self.engine == OPENVINO:
+            module = importlib.import_module("services.segment.engines.openvino")
+            engine: Engine = module.OpenVinoEngine(
+                directory, manifest, precision=self.precision, threads=threads
+            )
+        elif self.engine == CUDA:
+            module = importlib.import_module("services.segment.engines.cuda")
+            engine = module.CudaEngine(directory, manifest, gpu=gpu, max_batch=max_batch)
+        else:
+            module = importlib.import_module("services.segment.engines.onnxruntime")
+            engine = module.OnnxEngine(directory, manifest, threads=threads)
+        return engine
+
+    def _require_openvino(self) -> None:
+        if not find_spec("openvino"):
+            raise InvalidArgument(
+                "engine",
+                "openvino was asked for, but it is not installed: pip install 'assay[openvino]', "
+                "or ask for onnxruntime",
+            )
+        module = importlib.import_module("services.segment.engines.openvino")
+        if self.precision.upper() not in module.capabilities():
+            raise InvalidArgument(
+                "precision",
+                f"OpenVINO does not compute in {self.precision} on this processor; ask for fp32",
+            )
+
+
+def choose(engine: EngineSetting, device: Device, precision: Precision) -> Choice:
+    """Return what the settings mean; whether it is here, `require_available` says.
+
+    "auto" is OpenVINO on a processor where it is installed, else ONNX Runtime. Raises
+    InvalidArgument for an engine that has no such device.
+    """
+    if device == "cuda":
+        if engine == "openvino":
+            raise InvalidArgument(
+                "engine", "OpenVINO runs on processors only: ask for onnxruntime, or for cpu"
+            )
+        return Choice(CUDA, precision)
+    if engine == "openvino" or (engine == "auto" and find_spec("openvino")):
+        return Choice(OPENVINO, precision)
+    return Choice(ONNXRUNTIME, precision)

@@ -1,0 +1,128 @@
+"""ONNX Runtime on one GPU: batches of few sizes, through page-locked memory.
+
+Written by the documented interface; no GPU was at hand to measure it on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime as ort
+
+from services.errors import InvalidArgument
+from services.segment.engines.buckets import bucket, bucket_sizes
+from services.segment.engines.check import GraphCheck
+from services.segment.engines.engine import CUDA, Floats, Output
+from services.segment.engines.onnxruntime import open_session, session_options
+from services.segment.engines.pinned import PageLocked, cuda_allocator
+from services.segment.manifest import Manifest
+from services.segment.upsample import Labels
+
+_PROVIDER = "CUDAExecutionProvider"
+
+
+@dataclass(frozen=True)
+class _Input:
+    """Where batches of one shape are gathered, and where they are read from on the GPU."""
+
+    host: Floats
+    device: ort.OrtValue
+    binding: ort.IOBinding
+
+
+class CudaEngine:
+    """One session on one GPU, in the number types that its graph is written in."""
+
+    name = CUDA
+
+    def __init__(
+        self, directory: Path, manifest: Manifest, *, gpu: int = 0, max_batch: int = 1
+    ) -> None:
+        """Open the graph on GPU number `gpu`, and compute a batch of each size up to `max_batch`.
+
+        Raises InvalidArgument naming the device or the file, and what is wrong with it.
+        """
+        require_provider()
+        self.precision = manifest.graph.precision
+        self._gpu = gpu
+        self._graph = manifest.graph
+        self._classes = len(manifest.classes)
+        self._check = GraphCheck(directory, manifest)
+        self._sizes = bucket_sizes(max_batch if manifest.graph.dynamic_batch else 1)
+        # The libraries of the nvidia packages are not on the loader's path.
+        ort.preload_dlls()
+        provider = (_PROVIDER, {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})
+        self._session = open_session(self._check, [provider], session_options(1))
+        if _PROVIDER not in self._session.get_providers():
+            # ONNX Runtime falls back to the CPU without an error where CUDA can't be loaded.
+            raise InvalidArgument(
+                "device",
+                f"cuda was asked for, but ONNX Runtime could not use {_PROVIDER} on GPU {gpu}: "
+                "check the driver, the CUDA and cuDNN libraries and ASSAY_SEGMENT_GPUS, or ask "
+                "for cpu",
+            )
+        self._memory = PageLocked(cuda_allocator())
+        self._inputs: dict[tuple[int, ...], _Input] = {}
+        self._check.output(self)
+        how = manifest.preprocessing
+        blank = np.zeros((3, how.height, how.width), np.float32)
+        for size in self._sizes:
+            self.run([blank] * size)
+
+    @property
+    def max_batch(self) -> int | None:
+        """Most pictures a run."""
+        return self._sizes[-1]
+
+    def run(self, batch: list[Floats]) -> list[Output]:
+        """Compute pictures of (3, H, W) float32, all of one size.
+
+        A batch between two sizes is filled up with what the pictures' places held before.
+        """
+        self._check.size(batch[0])
+        shape = (bucket(len(batch), self._sizes), *batch[0].shape)
+        source = self._input(shape)
+        for place, tensor in zip(source.host, batch, strict=False):
+            place[:] = tensor
+        source.device.update_inplace(source.host)
+        # Outputs of their own for each run: they are still read when the next run writes.
+        h, w = (math.ceil(side / self._graph.downsampling) for side in shape[2:])
+        logits = self._bound(source, self._graph.logits, (shape[0], h, w, self._classes), "float32")
+        labels = self._bound(source, self._graph.labels, (shape[0], h, w), self._graph.labels_type)
+        self._session.run_with_iobinding(source.binding)
+        source.binding.synchronize_outputs()
+        return [
+            Output(cast("Floats", one), cast("Labels", label))
+            for one, label in zip(logits[: len(batch)], labels[: len(batch)], strict=True)
+        ]
+
+    def _input(self, shape: tuple[int, ...]) -> _Input:
+        found = self._inputs.get(shape)
+        if found is None:
+            host = cast("Floats", self._memory.empty(shape, np.float32))
+            host[:] = 0
+            device = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cuda", self._gpu)
+            binding = self._session.io_binding()
+            binding.bind_ortvalue_input(self._graph.input, device)
+            found = self._inputs[shape] = _Input(host, device, binding)
+        return found
+
+    def _bound(self, source: _Input, name: str, shape: tuple[int, ...], kind: str) -> Any:
+        """Return an array that the next run writes the output `name` into."""
+        array = self._memory.empty(shape, kind)
+        source.binding.bind_output(name, "cpu", 0, array.dtype.type, list(shape), array.ctypes.data)
+        return array
+
+
+def require_provider() -> None:
+    """Raise InvalidArgument if this build of ONNX Runtime has no CUDA."""
+    if _PROVIDER not in ort.get_available_providers():
+        raise InvalidArgument(
+            "device",
+            f"cuda was asked for, but this build of ONNX Runtime has no {_PROVIDER}: "
+            "install the extra segment-gpu instead of segment, or ask for cpu",
+        )

@@ -1,0 +1,46 @@
+"""What every engine is: its names, what it gives, and what it does. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.segment.manifest import Precision
+from services.segment.upsample import Labels
+
+OPENVINO = "openvino-cpu"
+ONNXRUNTIME = "onnxruntime-cpu"
+CUDA = "onnxruntime-cuda"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Of one picture: `logits` (h, w, C) float32, and their arg max `labels` (h, w).
+
+    The arrays are the holder's: no later run writes into them.
+    """
+
+    logits: Floats
+    labels: Labels
+
+
+class Engine(Protocol):
+    """One model, ready to run. `run` may be called from one thread at a time."""
+
+    name: str
+    precision: Precision
+
+    @property
+    def max_batch(self) -> int | None:
+        """Most pictures a run, None if it takes any number."""
+
+    def run(self, batch: list[Floats]) -> list[Output]:
+        """Compute pictures of (3, H, W) float32, all of one size: the manifest's or another.
+
+        Raises InvalidArgument for a size that the graph does not take.
+        """

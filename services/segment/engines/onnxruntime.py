@@ -1,0 +1,78 @@
+"""ONNX Runtime on processors: the engine that is always there, and the reference of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from services.errors import InvalidArgument
+from services.segment.engines.check import GraphCheck
+from services.segment.engines.engine import ONNXRUNTIME, Floats, Output
+from services.segment.manifest import Manifest
+
+_ERRORS_ONLY = 3
+
+
+class OnnxEngine:
+    """One session of one model, in the number types that its graph is written in."""
+
+    name = ONNXRUNTIME
+
+    def __init__(self, directory: Path, manifest: Manifest, *, threads: int = 1) -> None:
+        """Open the graph and compute one probe.
+
+        Raises InvalidArgument naming the file and what is wrong with it.
+        """
+        self.precision = manifest.graph.precision
+        self._graph = manifest.graph
+        self._check = GraphCheck(directory, manifest)
+        self._session = open_session(
+            self._check, ["CPUExecutionProvider"], session_options(threads)
+        )
+        self._check.output(self)
+
+    @property
+    def max_batch(self) -> int | None:
+        """Most pictures a run, None if the graph takes any number."""
+        return None if self._graph.dynamic_batch else 1
+
+    def run(self, batch: list[Floats]) -> list[Output]:
+        """Compute pictures of (3, H, W) float32, all of one size."""
+        self._check.size(batch[0])
+        logits, labels = self._session.run(
+            [self._graph.logits, self._graph.labels],
+            {self._graph.input: np.stack(batch) if len(batch) > 1 else batch[0][None]},
+        )
+        return [Output(*pair) for pair in zip(logits, labels, strict=True)]
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Return options for a session whose operators use `threads` threads."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    # Spinning between requests takes processors from decoding and from other services.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def open_session(
+    check: GraphCheck, providers: list[Any], options: ort.SessionOptions
+) -> ort.InferenceSession:
+    """Open the graph and compare its names. Raises InvalidArgument naming the file."""
+    try:
+        session = ort.InferenceSession(str(check.path), options, providers=providers)
+    except Exception as error:
+        # ONNX Runtime's exceptions share no base class.
+        raise InvalidArgument(
+            str(check.path), f"ONNX Runtime can't open it: {error}; export it again"
+        ) from error
+    check.names(
+        {tensor.name for tensor in session.get_inputs()},
+        {tensor.name for tensor in session.get_outputs()},
+    )
+    return session

@@ -1,0 +1,75 @@
+"""Page-locked memory: what a GPU reads from and writes to without a copy in between.
+
+Locking pages is slow, so blocks are used again: a block goes back when the last array that shows
+it is gone, wherever that array has been handed to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import DTypeLike, NDArray
+
+from services.errors import InvalidArgument
+
+_PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
+
+
+class PageLocked:
+    """Arrays in page-locked memory. May be called from any thread."""
+
+    def __init__(self, allocate: Callable[[int], int]) -> None:
+        """`allocate` returns the address of that many bytes, which are never freed."""
+        self._allocate = allocate
+        self._free: defaultdict[int, list[int]] = defaultdict(list)
+
+    def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """Return an array whose memory is used again once nothing refers to it."""
+        dtype = np.dtype(kind)
+        size = math.prod(shape) * dtype.itemsize
+        try:
+            address = self._free[size].pop()
+        except IndexError:
+            address = self._allocate(size)
+        block = (ctypes.c_byte * size).from_address(address)
+        weakref.finalize(block, self._give_back, size, address).atexit = False
+        return np.frombuffer(memoryview(block), dtype).reshape(shape)
+
+    def _give_back(self, size: int, address: int) -> None:
+        # Called wherever the last array goes: to append is one step, and needs no lock.
+        self._free[size].append(address)
+
+
+def cuda_allocator() -> Callable[[int], int]:
+    """Return an allocator of page-locked memory by the CUDA runtime that ONNX Runtime uses.
+
+    Raises InvalidArgument if that is not installed.
+    """
+    major = str(getattr(ort, "cuda_version", "")).partition(".")[0]
+    library = f"libcudart.so.{major}" if major else "libcudart.so"
+    try:
+        runtime = ctypes.CDLL(library)
+    except OSError as error:
+        raise InvalidArgument(
+            "device", f"cuda was asked for, but the CUDA runtime can't be loaded: {error}"
+        ) from error
+    runtime.cudaHostAlloc.argtypes = [
+        ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint,
+    ]  # fmt: skip
+    runtime.cudaHostAlloc.restype = ctypes.c_int
+
+    def allocate(size: int) -> int:
+        address = ctypes.c_void_p()
+        status = runtime.cudaHostAlloc(ctypes.byref(address), size, _PORTABLE)
+        if status != 0 or address.value is None:
+            raise MemoryError(f"{size} bytes of page-locked memory: CUDA's error {status}")
+        return address.value
+
+    return allocate

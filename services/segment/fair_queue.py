@@ -1,0 +1,237 @@
+"""Whose turn it is: priorities first, and within one the clients in turn. Pure; knows no time.
+
+`FairQueue` holds what waits, `Census` only counts it: how many items come before a new one. Nothing
+here looks at every item: each step is O(1), or grows with the buckets (`FairQueue`) or with the
+logarithm of the items (`Census`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+# A priority that was passed over so many times in a row leads the next time.
+PATIENCE = 16
+
+
+class Member(Protocol):
+    """What a queue asks of its items, besides being hashable; neither may change."""
+
+    @property
+    def priority(self) -> int:
+        """0 comes first."""
+
+    @property
+    def client(self) -> str:
+        """Whose it is."""
+
+
+T = TypeVar("T", bound=Member)
+
+
+class FairQueue(Generic[T]):
+    """Items in buckets, taken from one bucket at a time.
+
+    * The smallest priority comes first, except that one which was passed over PATIENCE times in a
+      row, though it could have been taken from, comes before the others once.
+    * Within a priority clients take turns: who was served, from whatever bucket, goes to the end of
+      the line of every bucket. A client that comes anew begins there.
+    * Items of one client, priority and bucket are first in, first out; its buckets take turns.
+    """
+
+    def __init__(self, priorities: int) -> None:
+        """Make an empty queue for the priorities from 0 to `priorities` - 1."""
+        self._passed = [0] * priorities
+        self._numbers = itertools.count()
+        # By priority and client: its items by bucket, the bucket served last at the end.
+        self._items: list[dict[str, OrderedDict[Hashable, OrderedDict[T, None]]]] = [
+            {} for _ in range(priorities)
+        ]
+        # By bucket and priority: the line of clients, first to last, each with the number drawn.
+        self._lines: dict[Hashable, list[OrderedDict[str, int]]] = {}
+        # By bucket: its items as they came.
+        self._arrivals: dict[Hashable, OrderedDict[T, None]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Items in all buckets."""
+        return self._count
+
+    @property
+    def buckets(self) -> list[Hashable]:
+        """The buckets that are not empty."""
+        return list(self._arrivals)
+
+    def size(self, bucket: Hashable) -> int:
+        """Items of a bucket."""
+        return len(self._arrivals.get(bucket, ()))
+
+    def oldest(self, bucket: Hashable) -> T:
+        """Return the item that has been in a bucket, which is not empty, for longest."""
+        return next(iter(self._arrivals[bucket]))
+
+    def next(self, bucket: Hashable) -> T:
+        """Return the item whose turn it is in a bucket that is not empty."""
+        lines = self._lines[bucket]
+        return self._first(self._first_priority(lines), bucket)
+
+    def add(self, item: T, bucket: Hashable = None) -> None:
+        """Put an item, that is not in the queue, into a bucket."""
+        if bucket not in self._arrivals:
+            self._arrivals[bucket] = OrderedDict()
+            self._lines[bucket] = [OrderedDict() for _ in self._items]
+        self._arrivals[bucket][item] = None
+        mine = self._items[item.priority].setdefault(item.client, OrderedDict())
+        if bucket not in mine:
+            mine[bucket] = OrderedDict()
+            self._lines[bucket][item.priority][item.client] = next(self._numbers)
+        mine[bucket][item] = None
+        self._count += 1
+
+    def remove(self, item: T, bucket: Hashable = None) -> None:
+        """Take an item out of its bucket; does nothing if it isn't there."""
+        if item not in self._arrivals.get(bucket, ()):
+            return
+        self._count -= 1
+        clients = self._items[item.priority]
+        mine = clients[item.client]
+        del mine[bucket][item]
+        if not mine[bucket]:
+            del mine[bucket]
+            del self._lines[bucket][item.priority][item.client]
+        if not mine:
+            del clients[item.client]
+        if not clients:
+            self._passed[item.priority] = 0
+        del self._arrivals[bucket][item]
+        if not self._arrivals[bucket]:
+            del self._arrivals[bucket], self._lines[bucket]
+
+    def take(self, buckets: Iterable[Hashable], most: int) -> list[T]:
+        """Take up to `most` items, at least one, from that of `buckets` whose turn it is.
+
+        None of the buckets may be empty, and there must be one.
+        """
+        bucket, priority, passed = self._lead(buckets)
+        self._passed[priority] = 0
+        for other in passed:
+            self._passed[other] += 1
+        taken = [self._serve(priority, bucket)]
+        while len(taken) < most and bucket in self._lines:
+            taken.append(self._serve(self._first_priority(self._lines[bucket]), bucket))
+        return taken
+
+    def preview(self, buckets: Iterable[Hashable], most: int) -> list[T]:
+        """Return what `take` would take."""
+        bucket, priority, _ = self._lead(buckets)
+        lead = self._first(priority, bucket)
+        others = (item for item in self._in_turn(bucket) if item is not lead)
+        return [lead, *itertools.islice(others, most - 1)]
+
+    def _in_turn(self, bucket: Hashable) -> Iterator[T]:
+        """Yield the items of a bucket by priority and in turns of the clients."""
+        for priority, line in enumerate(self._lines[bucket]):
+            rounds: deque[Iterator[T]] = deque()
+            for client in line:
+                rounds.append(iter(self._items[priority][client][bucket]))
+                yield next(rounds[-1])
+            while rounds:
+                item = next(rounds[0], None)
+                if item is None:
+                    rounds.popleft()
+                else:
+                    yield item
+                    rounds.rotate(-1)
+
+    def _lead(self, buckets: Iterable[Hashable]) -> tuple[Hashable, int, list[int]]:
+        """Return the bucket whose turn it is, the priority of its first item, and those passed."""
+        first: dict[int, tuple[int, Hashable]] = {}
+        for bucket in buckets:
+            for priority, line in enumerate(self._lines[bucket]):
+                if line:
+                    number = next(iter(line.values()))
+                    if priority not in first or number < first[priority][0]:
+                        first[priority] = number, bucket
+        impatient = [priority for priority in first if self._passed[priority] >= PATIENCE]
+        leads = min(impatient or first)
+        return first[leads][1], leads, [priority for priority in first if priority > leads]
+
+    def _serve(self, priority: int, bucket: Hashable) -> T:
+        """Take the first client's oldest item, and put the client at the end of all its lines."""
+        item = self._first(priority, bucket)
+        self.remove(item, bucket)
+        mine = self._items[priority].get(item.client)
+        if mine is not None:
+            if bucket in mine:
+                mine.move_to_end(bucket)
+            for other in mine:  # in this order, so that the bucket served last comes last
+                line = self._lines[other][priority]
+                line[item.client] = next(self._numbers)
+                line.move_to_end(item.client)
+        return item
+
+    def _first(self, priority: int, bucket: Hashable) -> T:
+        client = next(iter(self._lines[bucket][priority]))
+        return next(iter(self._items[priority][client][bucket]))
+
+    @staticmethod
+    def _first_priority(lines: list[OrderedDict[str, int]]) -> int:
+        return next(priority for priority, line in enumerate(lines) if line)
+
+
+class Census:
+    """How many items of which priority and client wait."""
+
+    def __init__(self, priorities: int, most: int) -> None:
+        """Count up to `most` items of the priorities from 0 to `priorities` - 1."""
+        self._totals = [0] * priorities
+        self._counts: list[dict[str, int]] = [{} for _ in range(priorities)]
+        # By priority, a Fenwick tree over n >= 1 of how many clients have n items or more.
+        self._trees = [[0] * (most + 1) for _ in range(priorities)]
+
+    def __len__(self) -> int:
+        """Items that wait."""
+        return sum(self._totals)
+
+    def count(self, priority: int, client: str) -> int:
+        """Items of a priority and client."""
+        return self._counts[priority].get(client, 0)
+
+    def add(self, item: Member) -> None:
+        """Count an item."""
+        counts = self._counts[item.priority]
+        count = counts[item.client] = counts.get(item.client, 0) + 1
+        self._totals[item.priority] += 1
+        self._shift(item.priority, count, 1)
+
+    def remove(self, item: Member) -> None:
+        """Count an item no longer."""
+        counts = self._counts[item.priority]
+        count = counts[item.client]
+        self._shift(item.priority, count, -1)
+        self._totals[item.priority] -= 1
+        counts[item.client] = count - 1
+        if count == 1:
+            del counts[item.client]
+
+    def ahead(self, priority: int, client: str) -> int:
+        """Return how many items are taken, at most, before one that this client adds now.
+
+        That is if nothing else is added: all of smaller priorities, all of the client's own, and of
+        each other client no more than the client has then.
+        """
+        tree = self._trees[priority]
+        number = min(self.count(priority, client) + 1, len(tree) - 1)
+        count = sum(self._totals[:priority])
+        while number > 0:
+            count += tree[number]
+            number &= number - 1
+        return count
+
+    def _shift(self, priority: int, number: int, change: int) -> None:
+        tree = self._trees[priority]
+        while number < len(tree):
+            tree[number] += change
+            number += number & -number

@@ -1,0 +1,63 @@
+"""Memory that is used again once nothing shows it, and never before."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+import numpy as np
+import pytest
+
+from services.errors import InvalidArgument
+from services.segment.engines.pinned import PageLocked, cuda_allocator
+
+
+class Ordinary:
+    """Counts the blocks that it gives; they are never freed, as page-locked ones aren't."""
+
+    def __init__(self) -> None:
+        self.blocks: list[ctypes.Array[ctypes.c_byte]] = []
+
+    def __call__(self, size: int) -> int:
+        self.blocks.append((ctypes.c_byte * size)())
+        return ctypes.addressof(self.blocks[-1])
+
+
+def test_a_block_is_used_again_when_its_last_view_is_gone() -> None:
+    memory = Ordinary()
+    pool = PageLocked(memory)
+    first = pool.empty((2, 3, 4), np.float32)
+    assert first.shape == (2, 3, 4)
+    assert first.dtype == np.float32
+    first[:] = 7
+    view = first[1, :2]
+    del first
+    gc.collect()
+    second = pool.empty((24,), np.float32)
+    second[:] = 0
+    assert len(memory.blocks) == 2
+    assert (view == 7).all()
+    address = view.ctypes.data
+    del view
+    gc.collect()
+    third = pool.empty((4, 6), np.float32)
+    assert len(memory.blocks) == 2
+    assert third.ctypes.data <= address < third.ctypes.data + third.nbytes
+
+
+def test_blocks_are_of_one_size_each() -> None:
+    memory = Ordinary()
+    pool = PageLocked(memory)
+    pool.empty((8,), np.uint8)
+    assert pool.empty((9,), np.uint8).shape == (9,)
+    assert [len(block) for block in memory.blocks] == [8, 9]
+
+
+def test_without_the_cuda_runtime_it_says_so() -> None:
+    try:
+        ctypes.CDLL("libcudart.so")
+    except OSError:
+        with pytest.raises(InvalidArgument, match="the CUDA runtime can't be loaded"):
+            cuda_allocator()
+    else:
+        pytest.skip("there is a CUDA runtime here")

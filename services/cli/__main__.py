@@ -15,8 +15,10 @@ from services.cli import (
     compare,
     corpus,
     demo,
+    evaluate,
     export,
     jobs,
+    models,
     rank,
     register,
     score,
@@ -30,7 +32,7 @@ from services.cli.exits import MEANINGS, Exit, explain
 
 # In the order in which help lists them.
 COMMANDS = (
-    *(up, segment, export, corpus, score, units),
+    *(up, segment, evaluate, models, export, corpus, score, units),
     *(claims, jobs, compare, rank, search, register, backup, demo),
 )
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import sys
 
 import grpc
-from assay.segment.v1 import admin_pb2, admin_pb2_grpc, segment_pb2, segment_pb2_grpc
+from assay.segment.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    repository_pb2,
+    repository_pb2_grpc,
+    segment_pb2,
+    segment_pb2_grpc,
+)
 
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
 from services.segment.admin import SegmentAdminService
 from services.segment.models import Models
+from services.segment.reconciler import Reconciler
+from services.segment.repository_servicer import SegmentRepositoryService
 from services.segment.servicer import SegmentService
 from services.segment.settings import SegmentSettings
 
@@ -20,22 +29,29 @@ def build_service(settings: SegmentSettings) -> Service:
     models = Models(settings)
     servicer = SegmentService(settings, models)
     admin = SegmentAdminService(settings, models)
+    reconciler = Reconciler(settings, models)
+    repository = SegmentRepositoryService(models, reconciler)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
         admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
+        repository_pb2_grpc.add_SegmentRepositoryServiceServicer_to_server(repository, server)
+
+    async def close() -> None:
+        await reconciler.close()
+        await models.close()
 
     services = [
         service
-        for module in (segment_pb2, admin_pb2)
+        for module in (segment_pb2, admin_pb2, repository_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
     return Service(
         name="segment",
         register=register,
         full_names=tuple(service.full_name for service in services),
-        warm=models.load,
-        close=models.close,
+        warm=reconciler.start,
+        close=close,
         collectors=models.metrics.collectors,
     )
 

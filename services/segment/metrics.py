@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -71,6 +72,12 @@ class QueueMetrics:
     def of(self, model: str, version: str) -> ModelMetrics:
         """Return the metrics of one model."""
         return ModelMetrics(self, model, version)
+
+    def forget(self, model: str, version: str) -> None:
+        """Show no queue of a model that is no longer served; what was counted stays."""
+        for gauge in (self._requests, self._waiting, self._bytes):
+            with suppress(KeyError):
+                gauge.remove(model, version)
 
 
 class ModelMetrics:

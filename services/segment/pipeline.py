@@ -139,8 +139,10 @@ class Pipeline:
             raise
 
     async def close(self) -> None:
-        """Wait for the running batch. No request may be open."""
+        """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
+        # Now, and not when the garbage of the scheduler's and its own references is collected.
+        del self._engine
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._metrics.computed(len(items))

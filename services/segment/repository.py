@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from services.errors import InvalidArgument, LicenseNotAccepted, NotFound, PreconditionFailed
 from services.segment.manifest import (
@@ -18,6 +19,14 @@ from services.segment.manifest import (
 
 # Where a version ends, in its sort text.
 _END = "1"
+
+
+class Identity(NamedTuple):
+    """What makes a model this one: the same version with another digest is another model."""
+
+    name: str
+    version: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,11 @@ class RegisteredModel:
     def key(self) -> tuple[str, str]:
         """Name and version: what identifies the model."""
         return self.manifest.name, self.manifest.version
+
+    @property
+    def identity(self) -> Identity:
+        """Name, version and digest."""
+        return Identity(*self.key, self.digest)
 
     @property
     def order(self) -> tuple[str, str, str]:
@@ -72,8 +86,9 @@ class Repository:
     def resolve(self, name: str, version: str = "", digest: str = "") -> RegisteredModel:
         """Return the model that a reference means.
 
-        An empty name means the only one that is served; an empty version the highest, by
-        `version_key`. Raises InvalidArgument, NotFound, or PreconditionFailed for another digest.
+        An empty name means the only one that is served; an empty version the highest that is
+        served, by `version_key`. Raises InvalidArgument, NotFound, or PreconditionFailed for
+        another digest.
         """
         names = {known for known, _ in self._models}
         if not name:
@@ -85,7 +100,8 @@ class Repository:
         versions = {model.manifest.version: model for model in self if model.manifest.name == name}
         if not versions:
             raise NotFound("model", name, names)
-        chosen = versions.get(version or list(versions)[-1])
+        served_versions = [key for key, model in versions.items() if model.accepted]
+        chosen = versions.get(version or (served_versions or list(versions))[-1])
         if chosen is None:
             raise NotFound(f"version of {name}", version, versions)
         if digest and digest != chosen.digest:
@@ -101,20 +117,66 @@ def discover(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Re
     Raises InvalidArgument naming a path that holds no model, or whose manifest is wrong.
     """
     accepted = frozenset(accepted_licenses)
-    models = []
+    return Repository(
+        _registered(directory, accepted) for path in paths for directory in _model_directories(path)
+    )
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A folder or model directory that cannot be read now, and why."""
+
+    place: Path
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The models that can be read now, by name and version, and what cannot."""
+
+    models: tuple[RegisteredModel, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+    def hides(self, directory: Path) -> bool:
+        """Return whether `directory` is, or lies in, a place that cannot be read now."""
+        places = [trouble.place for trouble in self.troubles]
+        return any(place in {directory, *directory.parents} for place in places)
+
+
+def survey(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Survey:
+    """Read what can be read under `paths`; a directory that is being copied is a trouble.
+
+    Of two directories with different models of one name and version, the first counts.
+    """
+    accepted = frozenset(accepted_licenses)
+    found: dict[tuple[str, str], RegisteredModel] = {}
+    troubles: list[Trouble] = []
     for path in paths:
-        for directory in _model_directories(path):
-            manifest = read_manifest(directory)
-            terms = manifest.license
-            models.append(
-                RegisteredModel(
-                    directory=directory,
-                    manifest=manifest,
-                    digest=manifest_digest(manifest),
-                    accepted=not terms.research_only or terms.id in accepted,
-                )
-            )
-    return Repository(models)
+        try:
+            directories = _model_directories(path)
+        except (InvalidArgument, OSError) as error:
+            troubles.append(Trouble(path, error))
+            continue
+        for directory in directories:
+            try:
+                model = _registered(directory, accepted)
+                Repository([*filter(None, [found.get(model.key)]), model])
+            except (InvalidArgument, OSError) as error:
+                troubles.append(Trouble(directory, error))
+            else:
+                found.setdefault(model.key, model)
+    return Survey(tuple(sorted(found.values(), key=lambda model: model.order)), tuple(troubles))
+
+
+def _registered(directory: Path, accepted: frozenset[str]) -> RegisteredModel:
+    manifest = read_manifest(directory)
+    terms = manifest.license
+    return RegisteredModel(
+        directory=directory,
+        manifest=manifest,
+        digest=manifest_digest(manifest),
+        accepted=not terms.research_only or terms.id in accepted,
+    )
 
 
 def _model_directories(path: Path) -> list[Path]:
@@ -128,7 +190,9 @@ def _model_directories(path: Path) -> list[Path]:
         directory
         for pattern in ("*/", "*/*/")
         for directory in sorted(path.glob(pattern))
-        if _claims_to_be_model(directory)
+        # A name with a dot is one that is being filled.
+        if not any(part.startswith(".") for part in directory.relative_to(path).parts)
+        and _claims_to_be_model(directory)
     ]
     if not found:
         raise InvalidArgument(

@@ -11,6 +11,7 @@ from assay.segment.v1 import segment_pb2, segment_pb2_grpc
 from services.rpc.deadline import remaining
 from services.rpc.pagination import page
 from services.segment import replies, requests
+from services.segment.evaluation_call import Bounds, evaluate
 from services.segment.models import Models
 from services.segment.settings import SegmentSettings
 
@@ -26,6 +27,12 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self._models = models
         self._max_pixels = settings.max_pixels
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
+        # So many pairs fill a batch and keep every thread at work.
+        self._evaluation = Bounds(
+            min(settings.max_batch + settings.pool_threads, settings.queue_items),
+            settings.max_pixels,
+            self._max_map_bytes,
+        )
 
     async def SegmentImage(  # noqa: N802  # the contract's name
         self, request: segment_pb2.SegmentImageRequest, context: Context
@@ -35,15 +42,16 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         wanted = requests.wanted(request, self._max_pixels)
         picture, nbytes = requests.picture(request.image, self._max_pixels)
-        result, trace = await self._models.pipeline(model).segment(
-            picture,
-            nbytes=nbytes,
-            wanted=wanted,
-            max_bytes=self._max_map_bytes,
-            timeout=remaining(context),
-            priority=requests.priority(request),
-            client=requests.client(context),
-        )
+        with self._models.lease(model) as loaded:
+            result, trace = await loaded.pipeline.segment(
+                picture,
+                nbytes=nbytes,
+                wanted=wanted,
+                max_bytes=self._max_map_bytes,
+                timeout=remaining(context),
+                priority=requests.priority(request),
+                client=requests.client(context),
+            )
         return replies.segmentation(model, result, trace)
 
     async def SegmentImages(  # noqa: N802  # the contract's name
@@ -59,8 +67,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         context: Context,
     ) -> segment_pb2.EvaluateSegmentationResponse:
         """Compare labels with masks."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this build")
-        return segment_pb2.EvaluateSegmentationResponse()
+        return await evaluate(self._models, request_iterator, context, self._evaluation)
 
     async def ListModels(  # noqa: N802  # the contract's name
         self,

@@ -33,6 +33,15 @@ class SegmentSettings(ServerSettings):
         description="JSON list of model directories that `assay export` wrote, or of folders of "
         "them (NAME/ or NAME/VERSION/). Default: the reference model that comes with the package.",
     )
+    desired: Path | None = Field(
+        None,
+        description="File that says which of the models are to be served, on storage that all "
+        "replicas share; `SetDesiredModels` writes it and every replica follows it, without a "
+        "restart. Without it every model is served that is there at the start.",
+    )
+    reconcile_seconds: float = Field(
+        5, gt=0, le=3600, description="How often a replica looks at that file and at the models."
+    )
     accepted_licenses: frozenset[str] = Field(
         frozenset(),
         description="JSON list of the licence ids whose research-only weights may be served.",

@@ -10,18 +10,18 @@ from assay import channel as channel_module
 from assay.channel import connect, service_config
 from assay.corpus.v1 import corpus_pb2
 from assay.ranker.v1 import ranker_pb2
-from assay.segment.v1 import segment_pb2
+from assay.segment.v1 import admin_pb2, repository_pb2, segment_pb2
 
 from services.rpc import server as server_module
 from services.rpc.settings import ServerSettings
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 
-FILES = (segment_pb2, corpus_pb2, ranker_pb2)
+FILES = (segment_pb2, admin_pb2, repository_pb2, corpus_pb2, ranker_pb2)
 # These hold the machine for minutes: gRPC must not start them anew unasked.
 NEVER_RETRIED = {
     *("CompareBPB", "ScoreBPB", "ScoreTexts"),
-    *("BenchmarkModel", "BenchmarkStorage", "VerifyClaims"),
+    *("BenchmarkModel", "BenchmarkStorage", "EvaluateSegmentation", "VerifyClaims"),
 }
 
 

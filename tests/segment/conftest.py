@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.segment.v1 import admin_pb2_grpc, segment_pb2_grpc
+from assay.segment.v1 import admin_pb2_grpc, repository_pb2_grpc, segment_pb2_grpc
 
 from services.rpc.server import Server, build_server
 from services.segment.__main__ import build_service
@@ -27,6 +27,7 @@ class Client:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=limit)
         self.segment = segment_pb2_grpc.SegmentServiceStub(self.channel)
         self.admin = admin_pb2_grpc.SegmentAdminServiceStub(self.channel)
+        self.models = repository_pb2_grpc.SegmentRepositoryServiceStub(self.channel)
 
 
 @pytest.fixture(scope="session")

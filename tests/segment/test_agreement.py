@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,3 +138,32 @@ async def test_labels_agree_with_hugging_face(
     assert min(agreements.values()) >= LEAST_OF_EACH[precision]
     assert agreed / pixels >= LEAST[precision]
     assert found == pytest.approx(wanted, abs=MIOU)
+
+
+@pytest.mark.data
+@pytest.mark.torch
+@pytest.mark.slow
+async def test_an_evaluation_agrees_with_hugging_face(
+    real_model: Path, data_dir: Path, expected: list[Expected], start: Start
+) -> None:
+    licenses = ["LicenseRef-NVIDIA-Source-Code-SegFormer"]
+    client = await start(models=[real_model], accepted_licenses=licenses)
+
+    async def messages() -> AsyncIterator[pb.EvaluateSegmentationRequest]:
+        yield pb.EvaluateSegmentationRequest(
+            settings=pb.EvaluationSettings(mask_values=pb.MASK_VALUES_ZERO_IS_NONE)
+        )
+        for item in expected:
+            if item.mask is not None:
+                mask = data_dir / "ade20k/annotations" / f"{item.path.stem}.png"
+                yield pb.EvaluateSegmentationRequest(
+                    pair=pb.EvaluationPair(
+                        image=images_pb2.Image(encoded=item.path.read_bytes()),
+                        encoded=mask.read_bytes(),
+                    )
+                )
+
+    reply = await client.segment.EvaluateSegmentation(messages(), timeout=120)
+    wanted = mean_iou([(item.mask, item.labels) for item in expected if item.mask is not None])
+    assert reply.pairs >= 6
+    assert reply.mean_iou == pytest.approx(wanted, abs=MIOU)

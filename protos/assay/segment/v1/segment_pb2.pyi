@@ -356,7 +356,7 @@ class EvaluationPair(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A greyscale or palette PNG whose stored values count, 8-bit or 16-bit."""
+    """A greyscale or palette PNG of up to 16 bits whose stored values count."""
     @_builtins.property
     def image(self) -> _images_pb2.Image:
         """The image."""

@@ -1,0 +1,184 @@
+"""Which models are to be served, in a file that all replicas read. Pure: JSON and files.
+
+    {"schema": 1, "models": [{"name": "segformer-b0", "version": "2"}, ...]}
+
+An empty version means the last one, an empty list every model that is there. The file is replaced
+whole: a reader sees the old state or the new one, and a writer that is killed leaves the old one.
+Writers take turns by a lock on the file beside it, "<name>.lock", which ends with its process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from services.errors import InvalidArgument, PreconditionFailed, TooLarge, Unavailable
+from services.segment.manifest import NAME_RULE, is_name
+from services.segment.strict_json import build, loads
+
+SCHEMA = 1
+_MAX_BYTES = 1 << 20
+_MAX_MODELS = 1000
+_MODE = 0o644
+
+
+@dataclass(frozen=True, order=True)
+class DesiredModel:
+    """A model by name; an empty version means the last one, whichever that is."""
+
+    name: str
+    version: str
+
+    def __post_init__(self) -> None:
+        if not is_name(self.name):
+            raise ValueError(f"name: {self.name!r} is not a name: {NAME_RULE}")
+        if self.version and not is_name(self.version):
+            raise ValueError(f"version: {self.version!r} is not a version: {NAME_RULE}")
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The models that are to be served, in order; none of them means every model that is there."""
+
+    models: tuple[DesiredModel, ...] = ()
+
+    @property
+    def revision(self) -> str:
+        """The state's digest, "sha256:<hex>"; how a file is laid out does not matter."""
+        return "sha256:" + hashlib.sha256(encode(self)).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Content:
+    schema: int
+    models: tuple[DesiredModel, ...]
+
+
+def desired(models: Iterable[DesiredModel]) -> Desired:
+    """Return the state with these models. Raises ValueError if one is there twice, or too many."""
+    ordered = tuple(sorted(models))
+    if len(ordered) > _MAX_MODELS:
+        raise ValueError(f"models: {len(ordered)} of them; at most {_MAX_MODELS} are allowed")
+    for model, following in pairwise(ordered):
+        if model == following:
+            version = f" version {model.version}" if model.version else ""
+            raise ValueError(f"models: {model.name}{version} is there twice")
+    return Desired(ordered)
+
+
+def encode(state: Desired) -> bytes:
+    """Return the state's one canonical JSON text."""
+    return json.dumps(asdict(_Content(SCHEMA, state.models)), indent=1).encode() + b"\n"
+
+
+def decode(data: bytes) -> Desired:
+    """Parse a file strictly. Raises ValueError naming the place that is wrong."""
+    content = build(_Content, loads(data))
+    if content.schema != SCHEMA:
+        raise ValueError(f"schema: is {content.schema}; this release reads {SCHEMA}")
+    return desired(content.models)
+
+
+class DesiredFile:
+    """The file at `path`. Its methods block, and may be called from any thread and process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> Desired | None:
+        """Return what is wanted, None if nobody has said so yet.
+
+        Raises InvalidArgument if the file is not valid, Unavailable if it, or its folder, cannot
+        be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+        except FileNotFoundError as error:
+            if self.path.parent.is_dir():
+                return None
+            raise Unavailable(f"{self.path.parent}: no such folder; is it mounted?") from error
+        except OSError as error:
+            raise Unavailable(f"{self.path} cannot be read: {error.strerror}") from error
+        if len(data) > _MAX_BYTES:
+            raise InvalidArgument(str(self.path), f"larger than {_MAX_BYTES} bytes")
+        try:
+            return decode(data)
+        except ValueError as error:
+            raise InvalidArgument(str(self.path), str(error)) from error
+
+    def replace(self, state: Desired, expected_revision: str = "") -> None:
+        """Write the state, all or nothing, unless another than `expected_revision` is there.
+
+        What is there already is no change, and never refused: a call may be repeated. A damaged
+        file has no revision and is replaced. Raises PreconditionFailed, TooLarge for a full disk,
+        Unavailable for whatever else keeps the file from being read or written.
+        """
+        try:
+            with self._locked():
+                current = self._current()
+                if current == state and self.path.exists():
+                    return
+                revision = "" if current is None else current.revision
+                if expected_revision and expected_revision != revision:
+                    raise PreconditionFailed(
+                        f"the revision is {revision or 'none: the file is damaged'}, not "
+                        f"{expected_revision}: read what is wanted now, and decide again"
+                    )
+                self._write(encode(state))
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise TooLarge(
+                    "the disk of the model repository's file is full; what was wanted stays: free "
+                    "some space and ask again"
+                ) from error
+            raise Unavailable(
+                f"the model repository's file cannot be written: {error.strerror}"
+            ) from error
+
+    def _current(self) -> Desired | None:
+        """Return the state; None for a damaged file."""
+        try:
+            return self.read() or Desired()
+        except InvalidArgument:
+            return None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, _MODE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _write(self, data: bytes) -> None:
+        folder, prefix = self.path.parent, f".{self.path.name}."
+        for left in folder.glob(f"{prefix}*"):
+            left.unlink(missing_ok=True)  # of a writer that was killed: we hold the lock
+        handle, name = tempfile.mkstemp(prefix=prefix, dir=folder)
+        work = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), _MODE)
+                os.fsync(file.fileno())
+            work.replace(self.path)
+        except BaseException:
+            work.unlink(missing_ok=True)
+            raise
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -1,0 +1,254 @@
+"""EvaluateSegmentation: pairs as they come, a few at a time, into one sum of counts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import grpc
+import numpy as np
+from assay.segment.v1 import images_pb2, segment_pb2
+from PIL import Image
+
+from services.errors import InvalidArgument, Overloaded
+from services.rpc.deadline import remaining
+from services.segment import mask_files, replies
+from services.segment.batcher import Priority
+from services.segment.evaluation import Figures, Mask, MaskMeaning, Tally, count, figures, nothing
+from services.segment.image import decode, from_pixels
+from services.segment.labelmap import Encoding
+from services.segment.models import Loaded, Models
+from services.segment.outputs import OriginalSize, Wanted
+from services.segment.repository import RegisteredModel
+from services.segment.requests import client
+
+Context = grpc.aio.ServicerContext[Any, Any]
+# The most that an element of the confusion matrix takes in a reply.
+_ELEMENT_BYTES = 10
+_MAX_IGNORE = 65_535
+_WANTED = Wanted(OriginalSize(), Encoding.RAW)
+_ZERO_IS_NONE = {
+    segment_pb2.MASK_VALUES_UNSPECIFIED: False,
+    segment_pb2.MASK_VALUES_CLASS_IDS: False,
+    segment_pb2.MASK_VALUES_ZERO_IS_NONE: True,
+}
+_TYPES = {images_pb2.LABEL_TYPE_UINT8: "<u1", images_pb2.LABEL_TYPE_UINT16: "<u2"}
+_COMPRESSED = {images_pb2.LABEL_ENCODING_RAW: False, images_pb2.LABEL_ENCODING_ZSTD: True}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Pairs that are worked on at once, pixels of a picture, bytes of a reply."""
+
+    pairs: int
+    max_pixels: int
+    max_reply_bytes: int
+
+
+async def evaluate(
+    models: Models,
+    requests: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    context: Context,
+    bounds: Bounds,
+) -> segment_pb2.EvaluateSegmentationResponse:
+    """Answer the call. Raises what its contract says, of the first pair that is wrong."""
+    settings = await _settings(requests)
+    ref = settings.model
+    model = models.repository.resolve(ref.name, ref.version, ref.digest)
+    meaning = _meaning(settings, model)
+    classes = len(model.manifest.classes)
+    if settings.confusion_matrix and classes**2 * _ELEMENT_BYTES > bounds.max_reply_bytes:
+        raise InvalidArgument(
+            "settings.confusion_matrix", f"that of {classes} classes does not fit a reply"
+        )
+    total, pairs = nothing(classes, confusion=settings.confusion_matrix), 0
+    running: deque[asyncio.Task[Tally]] = deque()
+    # One model from the first pair to the last, whatever is served meanwhile.
+    with models.lease(model) as loaded:
+        judge = _Judge(loaded, context, meaning, bounds.max_pixels, settings.confusion_matrix)
+        try:
+            async for request in requests:
+                if request.WhichOneof("part") != "pair":
+                    raise InvalidArgument(f"pairs[{pairs}]", "settings come once, and then pairs")
+                running.append(asyncio.create_task(judge(pairs, request.pair)))
+                pairs += 1
+                while running and (len(running) >= bounds.pairs or running[0].done()):
+                    total += await running.popleft()
+            while running:
+                total += await running.popleft()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+    if not total.pixels:
+        what = "no pair was sent" if not pairs else "their masks leave every pixel out"
+        raise InvalidArgument("pairs", f"{what}: there is nothing to compare")
+    return _reply(model, pairs, total, figures(total))
+
+
+async def _settings(
+    requests: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+) -> segment_pb2.EvaluationSettings:
+    async for request in requests:
+        if request.WhichOneof("part") == "settings":
+            return request.settings
+        break
+    raise InvalidArgument("settings", "the first message must be the settings")
+
+
+def _meaning(settings: segment_pb2.EvaluationSettings, model: RegisteredModel) -> MaskMeaning:
+    if settings.mask_values not in _ZERO_IS_NONE:
+        raise InvalidArgument("settings.mask_values", f"{settings.mask_values} is not a meaning")
+    ignore = settings.ignore if settings.HasField("ignore") else None
+    if ignore is not None and ignore > _MAX_IGNORE:
+        raise InvalidArgument("settings.ignore", f"{ignore}; a mask's values end at {_MAX_IGNORE}")
+    return MaskMeaning(len(model.manifest.classes), _ZERO_IS_NONE[settings.mask_values], ignore)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Labels one picture and counts how it agrees with its mask."""
+
+    loaded: Loaded
+    context: Context
+    meaning: MaskMeaning
+    max_pixels: int
+    confusion: bool
+
+    async def __call__(self, index: int, message: segment_pb2.EvaluationPair) -> Tally:
+        pair = _Pair(index, message, self.meaning, self.max_pixels)
+        while True:
+            try:
+                result, _ = await self.loaded.pipeline.segment(
+                    pair.picture,
+                    nbytes=message.ByteSize(),
+                    wanted=_WANTED,
+                    max_bytes=sys.maxsize,  # it never leaves the process
+                    timeout=remaining(self.context),
+                    priority=Priority.LOW,
+                    client=client(self.context),
+                )
+                break
+            except Overloaded as full:
+                await asyncio.sleep(full.retry_after)
+        labels = np.frombuffer(result.data, f"<u{result.item_bytes}")
+        labels = labels.reshape(result.height, result.width)
+        return await asyncio.to_thread(
+            count, pair.masks[0], labels, self.meaning, confusion=self.confusion
+        )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    index: int
+    message: segment_pb2.EvaluationPair
+    meaning: MaskMeaning
+    max_pixels: int
+    masks: list[Mask] = field(default_factory=list)
+
+    def picture(self) -> Image.Image:
+        """Decode both, check that they fit, and keep the mask."""
+        place = f"pairs[{self.index}]"
+        mask = self._mask(f"{place}.mask")
+        picture = _picture(self.message.image, f"{place}.image", self.max_pixels)()
+        if mask.shape != (picture.height, picture.width):
+            raise InvalidArgument(
+                f"{place}.mask",
+                f"{mask.shape[1]} x {mask.shape[0]} pixels, and the upright picture has "
+                f"{picture.width} x {picture.height}",
+            )
+        stranger = self.meaning.stranger(mask)
+        if stranger is not None:
+            raise InvalidArgument(f"{place}.mask", self._why(stranger))
+        self.masks[:] = [mask]
+        return picture
+
+    def _mask(self, place: str) -> Mask:
+        kind = self.message.WhichOneof("mask")
+        if kind == "encoded":
+            return mask_files.decode_png(self.message.encoded, self.max_pixels, f"{place}.encoded")
+        if kind is None:
+            raise InvalidArgument(place, "give either `encoded` or `values`")
+        values, place = self.message.values, f"{place}.values"
+        shape = (values.height, values.width)
+        if values.encoding == images_pb2.LABEL_ENCODING_PNG:
+            mask = mask_files.decode_png(values.data, self.max_pixels, f"{place}.data")
+            if mask.shape != shape:
+                raise InvalidArgument(place, f"says {shape}, and its PNG is {mask.shape}")
+            return mask
+        if values.encoding not in _COMPRESSED:
+            raise InvalidArgument(f"{place}.encoding", "raw, zstd or PNG is needed")
+        if values.type not in _TYPES:
+            raise InvalidArgument(f"{place}.type", f"{values.type} is not a type")
+        return mask_files.from_values(
+            values.data,
+            shape,
+            _TYPES[values.type],
+            compressed=_COMPRESSED[values.encoding],
+            limit=self.max_pixels,
+            field=place,
+        )
+
+    def _why(self, value: int) -> str:
+        classes = self.meaning.classes
+        if self.meaning.zero_is_none:
+            advice = "name it in `ignore` if it is to be left out, or ask for CLASS_IDS"
+            return f"the value {value} is class {value - 1}, of {classes} classes: {advice}"
+        advice = (
+            "ask for MASK_VALUES_ZERO_IS_NONE if 0 is no class, or name it in `ignore` if it is "
+            "to be left out"
+        )
+        return f"the value {value} is no class, of {classes} classes: {advice}"
+
+
+def _picture(image: images_pb2.Image, place: str, max_pixels: int) -> Callable[[], Image.Image]:
+    kind = image.WhichOneof("source")
+    if kind == "encoded":
+        return partial(decode, image.encoded, max_pixels, f"{place}.encoded")
+    if kind == "pixels":
+        tensor = image.pixels
+        return partial(
+            from_pixels, tensor.rgb, tensor.height, tensor.width, max_pixels, f"{place}.pixels"
+        )
+    raise InvalidArgument(place, "give either `encoded` or `pixels`")
+
+
+def _reply(
+    model: RegisteredModel, pairs: int, total: Tally, result: Figures
+) -> segment_pb2.EvaluateSegmentationResponse:
+    rows = zip(
+        model.manifest.classes,
+        total.mask.tolist(),
+        total.predicted.tolist(),
+        total.common.tolist(),
+        result.iou,
+        result.accuracy,
+        strict=True,
+    )
+    return segment_pb2.EvaluateSegmentationResponse(
+        model=replies.model_ref(model),
+        pairs=pairs,
+        pixels=total.pixels,
+        ignored_pixels=total.ignored,
+        pixel_accuracy=result.pixel_accuracy,
+        mean_iou=result.mean_iou,
+        mean_accuracy=result.mean_accuracy,
+        classes=[
+            segment_pb2.ClassFigures(
+                class_id=index,
+                name=item.name,
+                mask_pixels=mask,
+                predicted_pixels=predicted,
+                common_pixels=common,
+                iou=iou,
+                accuracy=accuracy,
+            )
+            for index, (item, mask, predicted, common, iou, accuracy) in enumerate(rows)
+        ],
+        confusion=None if total.confusion is None else total.confusion.reshape(-1).tolist(),
+    )

@@ -36,6 +36,7 @@ def build_service(settings: SegmentSettings) -> Service:
         full_names=tuple(service.full_name for service in services),
         warm=models.load,
         close=models.close,
+        drain=servicer.drain,
         collectors=models.metrics.collectors,
     )
 

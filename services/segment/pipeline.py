@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 import time
@@ -116,10 +117,12 @@ class Pipeline:
         timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
         priority: Priority = Priority.NORMAL,
         client: str = "",
+        placed: asyncio.Event | None = None,
     ) -> tuple[Segmentation, Trace]:
         """Segment the picture that `decode` returns from `nbytes` of input.
 
-        The map has the picture's own size, or else that of the model's logits. Raises what
+        The map has the picture's own size, or else that of the model's logits. With `placed` a full
+        queue is waited for, as `Scheduler.submit` says. Raises what
         `decode` raises, what `Scheduler.submit` raises, and TooLarge if the encoded map is over
         `max_bytes`.
         """
@@ -145,7 +148,13 @@ class Pipeline:
         size = nbytes + self._preprocessor.nbytes
         try:
             return await self._scheduler.submit(
-                prepare, finish, size=size, timeout=timeout, priority=priority, client=client
+                prepare,
+                finish,
+                size=size,
+                timeout=timeout,
+                priority=priority,
+                client=client,
+                placed=placed,
             )
         except AssayError as error:
             self._metrics.failed(error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -11,11 +13,14 @@ from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from PIL import Image
 
 from services.errors import InvalidArgument
+from services.rpc.callers import caller
 from services.rpc.deadline import remaining
 from services.rpc.pagination import page
 from services.segment import replies
+from services.segment.batcher import Priority
 from services.segment.engine import engine_name
 from services.segment.image import decode, from_pixels
+from services.segment.image_stream import answer_item, answered
 from services.segment.labelmap import Encoding
 from services.segment.models import Models
 from services.segment.settings import SegmentSettings
@@ -34,6 +39,18 @@ _ORIGINAL_SIZE = {
     images_pb2.OUTPUT_SIZE_ORIGINAL: True,
     images_pb2.OUTPUT_SIZE_MODEL: False,
 }
+_PRIORITIES = {
+    segment_pb2.PRIORITY_UNSPECIFIED: Priority.NORMAL,
+    segment_pb2.PRIORITY_HIGH: Priority.HIGH,
+    segment_pb2.PRIORITY_NORMAL: Priority.NORMAL,
+    segment_pb2.PRIORITY_LOW: Priority.LOW,
+}
+
+
+def _priority(wanted: segment_pb2.Priority.ValueType) -> Priority:
+    if wanted not in _PRIORITIES:
+        raise InvalidArgument("priority", f"{wanted} is not a priority")
+    return _PRIORITIES[wanted]
 
 
 class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
@@ -43,12 +60,25 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self._models = models
         self._device = settings.device
         self._max_pixels = settings.max_pixels
+        self._max_message_bytes = settings.max_message_bytes
+        self._stream_items = settings.stream_items
+        self._draining = asyncio.Event()
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
 
     async def SegmentImage(  # noqa: N802  # the contract's name
         self, request: segment_pb2.SegmentImageRequest, context: Context
     ) -> segment_pb2.SegmentImageResponse:
         """Segment one image."""
+        return await self._segment(request, caller(context), remaining(context))
+
+    async def _segment(
+        self,
+        request: segment_pb2.SegmentImageRequest,
+        client: str,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        placed: asyncio.Event | None = None,
+    ) -> segment_pb2.SegmentImageResponse:
+        """Segment one image of a call; with `placed` wait for a place in the queue."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         if request.output_size not in _ORIGINAL_SIZE:
@@ -62,7 +92,10 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
             original_size=_ORIGINAL_SIZE[request.output_size],
             encoding=_ENCODINGS[request.encoding],
             max_bytes=self._max_map_bytes,
-            timeout=remaining(context),
+            timeout=timeout,
+            priority=_priority(request.priority),
+            client=client,
+            placed=placed,
         )
         return replies.segmentation(model, result, trace)
 
@@ -70,8 +103,27 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self, request_iterator: AsyncIterator[segment_pb2.SegmentImagesRequest], context: Context
     ) -> AsyncIterator[segment_pb2.SegmentImagesResponse]:
         """Segment images as they come."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this build")
-        yield segment_pb2.SegmentImagesResponse()
+        client = caller(context)
+
+        async def answer(
+            request: segment_pb2.SegmentImagesRequest, placed: asyncio.Event
+        ) -> segment_pb2.SegmentImagesResponse:
+            return await answer_item(
+                request,
+                lambda seconds: self._segment(request.item, client, seconds, placed),
+                self._max_message_bytes,
+            )
+
+        answers = answered(
+            request_iterator, answer, limit=self._stream_items, draining=self._draining
+        )
+        async with aclosing(answers):
+            async for reply in answers:
+                yield reply
+
+    def drain(self) -> None:
+        """Read no more items of the calls that stream them; what was read is answered."""
+        self._draining.set()
 
     async def EvaluateSegmentation(  # noqa: N802  # the contract's name
         self,

@@ -112,9 +112,10 @@ async def test_closing_cancels_what_is_in_flight() -> None:
         if number == 0:
             return number
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.Event().wait()
         finally:
             cancelled.append(number)
+        return number
 
     answers = flow(Source(10), answer)
     assert await anext(answers) == 0
@@ -174,10 +175,10 @@ class Gate:
             assert self.open.wait(30)
             return run(engine, batch)
 
-        self._close = lambda: monkeypatch.setattr(OnnxEngine, "run", held)
+        self._patch, self._held = monkeypatch, held
 
     def close(self) -> None:
-        self._close()
+        self._patch.setattr(OnnxEngine, "run", self._held)
 
     async def until_started(self) -> None:
         assert await asyncio.to_thread(self.started.acquire, timeout=30)

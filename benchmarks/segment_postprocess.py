@@ -41,7 +41,7 @@ _NOISE_SHAPE = (128, 128, 150)
 def outputs(model: Path, images: Path) -> list[Output]:
     """The model's logits and low-resolution labels of each picture."""
     manifest = read_manifest(model)
-    engine = OnnxEngine(model, manifest, device="cpu", threads=_THEIR_THREADS)
+    engine = OnnxEngine(model, manifest, threads=_THEIR_THREADS)
     preprocessor = Preprocessor(manifest.preprocessing)
     pictures = [decode(file.read_bytes(), PILLOW_LIMIT) for file in sorted(images.iterdir())]
     return [engine.run([preprocessor(picture)])[0] for picture in pictures]

@@ -53,6 +53,9 @@ class Service:
     """Loads what the service needs; health is NOT_SERVING until it returns."""
     close: Callable[[], Awaitable[None]]
     """Frees what `warm` opened; called once no call is left, also when `warm` failed."""
+    drain: Callable[[], None] = field(default=lambda: None)
+    """Called when the server begins to stop: calls that would last for long should come to an end.
+    May be called more than once."""
     collectors: tuple[Collector, ...] = field(default=())
     """Prometheus metrics of its own, made with `registry=None`."""
 
@@ -143,6 +146,7 @@ class Server:
 
     async def _close(self, grace: float) -> None:
         await self._health.drain()
+        self._service.drain()
         if self._main is not None:
             await self._main.stop(grace)
         # Probes see NOT_SERVING until the last call has ended.

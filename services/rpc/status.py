@@ -1,7 +1,8 @@
 """The one table from an error to what the caller is told.
 
 `TABLE` says which status code and which `ErrorReason` each class of `services.errors` has;
-`status_of` builds the google.rpc.Status from it, `trailers_of` what gRPC's own retry policy reads.
+`status_of` builds the google.rpc.Status from it, `trailers_of` what gRPC's own retry policy reads,
+`item_error` what a call of many items says of one.
 """
 
 from __future__ import annotations
@@ -105,6 +106,19 @@ def trailers_of(
         # The same code as Overloaded, but trying again cannot help: -1 is gRPC's "do not".
         trailers.append((PUSHBACK_KEY, "-1"))
     return trailers
+
+
+def item_error(error: errors.AssayError) -> common_pb2.ItemError:
+    """What a call of the item's own would have ended with, as a part of a message."""
+    entry = entry_of(error)
+    told = common_pb2.ItemError(
+        code=entry.code.value[0], reason=entry.reason, message=_sendable(str(error))
+    )
+    if isinstance(error, errors.InvalidArgument):
+        told.field = _sendable(error.field)
+    elif isinstance(error, errors.Overloaded):
+        told.retry_after.FromNanoseconds(round(_retry_seconds(error) * 1e9))
+    return told
 
 
 def _retry_seconds(error: errors.Overloaded) -> float:

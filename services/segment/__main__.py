@@ -52,6 +52,7 @@ def build_service(settings: SegmentSettings) -> Service:
         full_names=tuple(service.full_name for service in services),
         warm=reconciler.start,
         close=close,
+        drain=servicer.drain,
         collectors=models.metrics.collectors,
     )
 

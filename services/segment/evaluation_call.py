@@ -16,6 +16,7 @@ from assay.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import InvalidArgument, Overloaded
+from services.rpc.callers import caller
 from services.rpc.deadline import remaining
 from services.segment import mask_files, replies
 from services.segment.batcher import Priority
@@ -25,7 +26,6 @@ from services.segment.labelmap import Encoding
 from services.segment.models import Loaded, Models
 from services.segment.outputs import OriginalSize, Wanted
 from services.segment.repository import RegisteredModel
-from services.segment.requests import client
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # The most that an element of the confusion matrix takes in a reply.
@@ -131,7 +131,7 @@ class _Judge:
                     max_bytes=sys.maxsize,  # it never leaves the process
                     timeout=remaining(self.context),
                     priority=Priority.LOW,
-                    client=client(self.context),
+                    client=caller(self.context),
                 )
                 break
             except Overloaded as full:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 import time
@@ -109,13 +110,14 @@ class Pipeline:
         timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
         priority: Priority = Priority.NORMAL,
         client: str = "",
+        placed: asyncio.Event | None = None,
     ) -> tuple[Segmentation, Trace]:
         """Segment the picture that `decode` returns from `nbytes` of input.
 
         For an overlay it is decoded again rather than held while it waits: a queue of pictures
-        would take gigabytes. Raises what `decode` raises, what `Scheduler.submit` raises,
-        InvalidArgument if the model can't give what is wanted, and TooLarge if the outputs are
-        over `max_bytes`.
+        would take gigabytes. With `placed` a full queue is waited for, as `Scheduler.submit` says.
+        Raises what `decode` raises, what `Scheduler.submit` raises, InvalidArgument if the model
+        can't give what is wanted, and TooLarge if the outputs are over `max_bytes`.
         """
         wanted.check(len(self._manifest.classes))
 
@@ -132,7 +134,13 @@ class Pipeline:
         size = nbytes + self._preprocessor.nbytes
         try:
             return await self._scheduler.submit(
-                prepare, finish, size=size, timeout=timeout, priority=priority, client=client
+                prepare,
+                finish,
+                size=size,
+                timeout=timeout,
+                priority=priority,
+                client=client,
+                placed=placed,
             )
         except AssayError as error:
             self._metrics.failed(error)

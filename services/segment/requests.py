@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-import grpc
 from assay.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
@@ -17,7 +15,6 @@ from services.segment.labelmap import Encoding
 from services.segment.outputs import GivenSize, ModelSize, OriginalSize, Wanted
 from services.segment.overlay import DEFAULT_OPACITY, OverlayStyle, PictureFormat
 
-CLIENT_KEY = "assay-client-id"
 _MAX_CLASSES = 65_536
 _ENCODINGS = {
     images_pb2.LABEL_ENCODING_UNSPECIFIED: Encoding.ZSTD,
@@ -81,14 +78,6 @@ def priority(request: segment_pb2.SegmentImageRequest) -> Priority:
     if request.priority not in _PRIORITIES:
         raise InvalidArgument("priority", f"{request.priority} is not a priority")
     return _PRIORITIES[request.priority]
-
-
-def client(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Return who takes turns with others: the id that a client gives, or else its connection."""
-    for key, value in context.invocation_metadata() or ():
-        if key == CLIENT_KEY:
-            return value if isinstance(value, str) else value.decode("latin-1")
-    return context.peer()
 
 
 def _size(

@@ -145,9 +145,10 @@ class Scheduler(Generic[I, O]):
         loop = asyncio.get_running_loop()
         arrived = loop.time()
         deadline = math.inf if timeout is None else arrived + timeout
+        item = _Item[I](loop.create_future())
 
         def admit() -> Ticket:
-            return self._batcher.admit(
+            ticket = self._batcher.admit(
                 loop.time(),
                 deadline,
                 size,
@@ -156,6 +157,8 @@ class Scheduler(Generic[I, O]):
                 bucket=bucket,
                 prepare=self._prepare_cost.typical(size),
             )
+            self._items[ticket] = item
+            return ticket
 
         if placed is None:
             ticket = admit()
@@ -164,7 +167,6 @@ class Scheduler(Generic[I, O]):
                 _Wanting(priority, client, size, admit, loop.create_future())
             )
             placed.set()
-        item = self._items[ticket] = _Item[I](loop.create_future())
         try:
             self._advance()
             await item.awaited  # until it is its turn
@@ -181,10 +183,7 @@ class Scheduler(Generic[I, O]):
             item.inputs.clear()
             finished = await self._in_pool(item, partial(finish, done.output))
         finally:
-            del self._items[ticket]
-            self._batcher.close(ticket)
-            self._admit_waiting()
-            self._advance()
+            self._close(ticket)
         self._finish_cost.observe(item.units, finished.seconds)
         working = prepare_seconds + done.seconds + finished.seconds
         return finished.value, Trace(
@@ -211,11 +210,17 @@ class Scheduler(Generic[I, O]):
             return await wanting.admitted
         except asyncio.CancelledError:
             if not wanting.admitted.cancelled() and wanting.admitted.exception() is None:
-                self._batcher.close(wanting.admitted.result())  # given in this very turn
-                self._admit_waiting()
+                self._close(wanting.admitted.result())  # given in this very turn
             raise
         finally:
             self._wanting.remove(wanting, wanting.client)
+
+    def _close(self, ticket: Ticket) -> None:
+        """Give the place of an item back, to those who wait for one."""
+        del self._items[ticket]
+        self._batcher.close(ticket)
+        self._admit_waiting()
+        self._advance()
 
     def _admit_waiting(self) -> None:
         """Give free places to those who wait for one, whoever's turn it is of those who may."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 from assay.segment.v1 import segment_pb2, segment_pb2_grpc
 
+from services.rpc.callers import caller
 from services.rpc.deadline import remaining
 from services.rpc.pagination import page
 from services.segment import replies, requests
 from services.segment.evaluation_call import Bounds, evaluate
+from services.segment.image_stream import answer_item, answered
 from services.segment.models import Models
 from services.segment.settings import SegmentSettings
 
@@ -26,6 +30,9 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._models = models
         self._max_pixels = settings.max_pixels
+        self._max_message_bytes = settings.max_message_bytes
+        self._stream_items = settings.stream_items
+        self._draining = asyncio.Event()
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
         # So many pairs fill a batch and keep every thread at work.
         self._evaluation = Bounds(
@@ -38,6 +45,16 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self, request: segment_pb2.SegmentImageRequest, context: Context
     ) -> segment_pb2.SegmentImageResponse:
         """Segment one image."""
+        return await self._segment(request, caller(context), remaining(context))
+
+    async def _segment(
+        self,
+        request: segment_pb2.SegmentImageRequest,
+        client: str,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        placed: asyncio.Event | None = None,
+    ) -> segment_pb2.SegmentImageResponse:
+        """Segment one image of a call; with `placed` wait for a place in the queue."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         wanted = requests.wanted(request, self._max_pixels)
@@ -48,9 +65,10 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
                 nbytes=nbytes,
                 wanted=wanted,
                 max_bytes=self._max_map_bytes,
-                timeout=remaining(context),
+                timeout=timeout,
                 priority=requests.priority(request),
-                client=requests.client(context),
+                client=client,
+                placed=placed,
             )
         return replies.segmentation(model, result, trace)
 
@@ -58,8 +76,27 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self, request_iterator: AsyncIterator[segment_pb2.SegmentImagesRequest], context: Context
     ) -> AsyncIterator[segment_pb2.SegmentImagesResponse]:
         """Segment images as they come."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this build")
-        yield segment_pb2.SegmentImagesResponse()
+        client = caller(context)
+
+        async def answer(
+            request: segment_pb2.SegmentImagesRequest, placed: asyncio.Event
+        ) -> segment_pb2.SegmentImagesResponse:
+            return await answer_item(
+                request,
+                lambda seconds: self._segment(request.item, client, seconds, placed),
+                self._max_message_bytes,
+            )
+
+        answers = answered(
+            request_iterator, answer, limit=self._stream_items, draining=self._draining
+        )
+        async with aclosing(answers):
+            async for reply in answers:
+                yield reply
+
+    def drain(self) -> None:
+        """Read no more items of the calls that stream them; what was read is answered."""
+        self._draining.set()
 
     async def EvaluateSegmentation(  # noqa: N802  # the contract's name
         self,

@@ -128,6 +128,11 @@ class SegmentSettings(ServerSettings):
         return self.workers or len(os.sched_getaffinity(0))
 
     @property
+    def stream_items(self) -> int:
+        """Items that one call of SegmentImages holds: two batches, and one a thread to prepare."""
+        return 2 * self.max_batch + self.pool_threads
+
+    @property
     def limits(self) -> Limits:
         """Bounds of each model's batcher."""
         return Limits(

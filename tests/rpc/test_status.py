@@ -111,3 +111,13 @@ def test_a_subclass_from_elsewhere_has_its_ancestors_entry() -> None:
 
 def test_a_lone_surrogate_can_be_sent() -> None:
     assert status.status_of(errors.Unavailable("a\ud800b"), "").message == "a?b"
+
+
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+def test_an_items_error_says_what_a_calls_would(error: errors.AssayError) -> None:
+    told, reply = status.item_error(error), status.status_of(error, "id-1")
+    assert (told.code, told.message) == (reply.code, reply.message)
+    (info,) = details(reply, error_details_pb2.ErrorInfo)
+    assert common_pb2.ErrorReason.Name(told.reason) == f"ERROR_REASON_{info.reason}"
+    assert told.field == getattr(error, "field", "")
+    assert told.HasField("retry_after") == isinstance(error, errors.Overloaded)

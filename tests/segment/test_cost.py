@@ -56,3 +56,13 @@ def test_doubt_makes_an_estimate_smaller_for_its_size_alone() -> None:
     cost.doubt(8)
     assert cost.typical(8) < 8
     assert cost.typical(64) == 8
+
+
+def test_an_unknown_bucket_costs_what_the_cheapest_does() -> None:
+    cost = Cost()
+    cost.observe(1, 4.0, "large")
+    cost.observe(1, 1.0, "small")
+    assert cost.typical(1, "new") == 1.0
+    cost.observe(1, 2.0, "new")
+    assert cost.typical(2, "new") == 4.0
+    assert cost.upper(1, "large") == 4.0

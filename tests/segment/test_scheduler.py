@@ -253,3 +253,74 @@ async def test_an_engine_that_loses_items_is_found_out(engine: Engine) -> None:
         with pytest.raises(ValueError, match="0 outputs for 1 inputs"):
             await submit(scheduler, 1)
         await scheduler.close()
+
+
+async def test_a_full_queue_is_waited_for_by_who_asks_to(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
+    placed = [asyncio.Event() for _ in range(3)]
+    patient = [
+        asyncio.create_task(
+            scheduler.submit(lambda: 7, str, size=1, timeout=None, placed=event, client="")
+        )
+        for event in placed
+    ]
+    await asyncio.sleep(0)
+    assert not any(event.is_set() for event in placed)
+    patient[0].cancel()
+    engine.go.set()
+    await asyncio.gather(first, *rest)
+    assert [result for result, _ in await asyncio.gather(*patient[1:])] == ["14", "14"]
+    assert [event.is_set() for event in placed] == [False, True, True]
+    assert not scheduler._wanting
+
+
+async def test_a_place_given_to_who_has_just_gone_is_given_back(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
+    patient = asyncio.create_task(
+        scheduler.submit(lambda: 7, str, size=1, timeout=None, placed=asyncio.Event())
+    )
+    await asyncio.sleep(0)
+    rest[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rest[0]  # its place is the other's now
+    patient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await patient
+    engine.go.set()
+    await asyncio.gather(first, *rest[1:])
+    assert scheduler.load == 0
+
+
+async def test_what_is_cancelled_or_expired_before_its_turn_is_not_prepared(
+    engine: Engine,
+) -> None:
+    engine.go.set()
+    prepared: list[int] = []
+    blocked, begun = threading.Event(), threading.Event()
+
+    def prepare(value: int) -> int:
+        prepared.append(value)
+        begun.set()
+        assert blocked.wait(30)
+        return value
+
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits(workers=1)), engine.run, pool)
+        tasks = [
+            asyncio.create_task(
+                scheduler.submit(lambda v=v: prepare(v), str, size=1, timeout=seconds)  # type: ignore[misc]
+            )
+            for v, seconds in enumerate((None, None, 0.02, None))
+        ]
+        assert await asyncio.to_thread(begun.wait, 30)
+        tasks[1].cancel()
+        with pytest.raises(DeadlineExceeded, match="waited in the queue"):
+            await tasks[2]
+        blocked.set()
+        await asyncio.gather(tasks[0], tasks[3])
+        await scheduler.close()
+    assert prepared == [0, 3]

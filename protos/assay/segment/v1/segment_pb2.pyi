@@ -39,11 +39,15 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     PRIORITY_NORMAL: _Priority.ValueType  # 2
     """The usual one."""
     PRIORITY_LOW: _Priority.ValueType  # 3
-    """When nothing else waits: bulk work."""
+    """When nothing else waits, and now and then: bulk work."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     """Whose turn it is when requests wait. Within a priority, clients take turns: a client is who sends
-    the same `assay-client-id` metadata, or else the same connection.
+    the same `assay-client-id` metadata, or else the same connection. Behind a proxy that shares its
+    connections set the metadata, or all are one client. It is not checked: it proves nothing.
+
+    A request that was accepted with a deadline is overtaken only as far as the deadline allows. The
+    lower its priority, the more of its time must be to spare for it to be accepted.
     """
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
@@ -53,7 +57,7 @@ PRIORITY_HIGH: Priority.ValueType  # 1
 PRIORITY_NORMAL: Priority.ValueType  # 2
 """The usual one."""
 PRIORITY_LOW: Priority.ValueType  # 3
-"""When nothing else waits: bulk work."""
+"""When nothing else waits, and now and then: bulk work."""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 class _MaskValues:

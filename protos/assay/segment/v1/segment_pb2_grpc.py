@@ -82,6 +82,8 @@ class SegmentServiceServicer(object):
         """Segments images as they come and answers each as it is finished, in any order, by its id. An
         item that fails gets an error of its own and stops nothing. The server reads as many items
         ahead as it can hold and no more, so a client may write without end; it must read meanwhile.
+        A server that stops answers what it has read and then ends the call with UNAVAILABLE, unless
+        it has read all.
 
         Errors of the call: DEADLINE_EXCEEDED, INTERNAL; those of an item are SegmentImage's, except
         that a full queue is waited for. Has no side effect: items without an answer may be sent again.

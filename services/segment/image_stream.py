@@ -1,0 +1,135 @@
+"""SegmentImages: many items of one call at once, each answered when it is finished.
+
+`answered` is the flow of it and knows no message; `answer_item` turns one item into its answer.
+
+A slot is taken before an item is read and given back once its answer was taken by the transport,
+and the next item is read once the one before has its place in the queue. So a call holds `limit`
+items or answers and never more, whether the queue is full, the client reads nothing, or it sends
+without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from assay.segment.v1 import segment_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from services.errors import AssayError, DeadlineExceeded, InternalError, TooLarge, Unavailable
+from services.rpc.deadline import left_of_call
+from services.rpc.status import item_error
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+_log = structlog.get_logger(__name__)
+
+
+async def answered(
+    requests: AsyncIterator[Q],
+    answer: Callable[[Q, asyncio.Event], Awaitable[A]],
+    *,
+    limit: int,
+    draining: asyncio.Event,
+) -> AsyncGenerator[A]:
+    """Yield the answer to each request as it is finished; hold at most `limit` of them.
+
+    `answer` gets an event, which it may set as soon as the next request should be read; otherwise
+    that is when it returns. Once `draining` is set nothing more is read, and what was read is
+    answered. An error of `requests` or of `answer` ends it all; so does closing the generator.
+
+    Raises Unavailable after the last answer if requests may be left that were not read.
+    """
+    slots = asyncio.Semaphore(limit)
+    working: set[asyncio.Task[A]] = set()
+    # Finished work, then None.
+    finished: asyncio.Queue[asyncio.Task[A] | None] = asyncio.Queue()
+
+    async def work(request: Q, placed: asyncio.Event) -> A:
+        try:
+            return await answer(request, placed)
+        finally:
+            placed.set()
+
+    async def read() -> None:
+        while True:
+            await slots.acquire()
+            request = await anext(requests, None)
+            if request is None:
+                return
+            placed = asyncio.Event()
+            task = asyncio.create_task(work(request, placed))
+            working.add(task)
+            task.add_done_callback(done)
+            await placed.wait()
+
+    async def stop() -> None:
+        await draining.wait()
+        reader.cancel()
+
+    def done(task: asyncio.Task[Any]) -> None:
+        if task is not reader:
+            working.discard(task)
+            finished.put_nowait(task)
+        if reader.done() and not working:
+            finished.put_nowait(None)
+
+    reader = asyncio.create_task(read())
+    reader.add_done_callback(done)
+    stopper = asyncio.create_task(stop())
+    try:
+        while (task := await finished.get()) is not None:
+            yield task.result()
+            slots.release()
+        if reader.cancelled():
+            raise Unavailable("the service is stopping: send the items without an answer again")
+        reader.result()
+    finally:
+        left = [reader, stopper, *working]
+        for each in left:
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def answer_item(
+    request: segment_pb2.SegmentImagesRequest,
+    segment: Callable[[float | None], Awaitable[segment_pb2.SegmentImageResponse]],
+    max_bytes: int,
+) -> segment_pb2.SegmentImagesResponse:
+    """Answer an item: with what `segment` returns within the seconds it is given, or an error."""
+    reply = segment_pb2.SegmentImagesResponse(id=request.id)
+    try:
+        size = request.ByteSize()
+        if size > max_bytes:
+            raise TooLarge(  # noqa: TRY301  # an answer as any other error is
+                f"the item has {size:,} bytes and the server takes {max_bytes:,}; send less in one"
+            )
+        seconds = _seconds(request)
+        async with asyncio.timeout(seconds):
+            result = await segment(seconds)
+        reply.result.CopyFrom(result)
+    except TimeoutError:
+        late = DeadlineExceeded("the item's time was over before its answer was made")
+        reply.error.CopyFrom(item_error(late))
+    except AssayError as error:
+        reply.error.CopyFrom(item_error(error))
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is this item's alone
+        _log.exception("unexpected error of an item", exc_info=error)
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        told = InternalError(
+            f"internal error; the server's log has it under request id {request_id}"
+        )
+        reply.error.CopyFrom(item_error(told))
+    return reply
+
+
+def _seconds(request: segment_pb2.SegmentImagesRequest) -> float | None:
+    """Return how long the item may take: what it says, within what the call has left."""
+    left = left_of_call()
+    if not request.HasField("timeout"):
+        return left
+    timeout: Duration = request.timeout
+    own = timeout.seconds + timeout.nanos / 1e9
+    return own if left is None else min(own, left)

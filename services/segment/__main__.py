@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 
 import grpc
+from assay.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
 from assay.segment.v1 import admin_pb2, admin_pb2_grpc, segment_pb2, segment_pb2_grpc
 
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
 from services.segment.admin import SegmentAdminService
 from services.segment.models import Models
+from services.segment.open_inference import PROBES, OpenInferenceService
 from services.segment.servicer import SegmentService
 from services.segment.settings import SegmentSettings
 
@@ -20,22 +22,29 @@ def build_service(settings: SegmentSettings) -> Service:
     models = Models(settings)
     servicer = SegmentService(settings, models)
     admin = SegmentAdminService(settings, models)
+    inference = OpenInferenceService(settings, models)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
         admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
+
+    async def warm() -> None:
+        await models.load()
+        inference.ready = True
 
     services = [
         service
-        for module in (segment_pb2, admin_pb2)
+        for module in (segment_pb2, admin_pb2, open_inference_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
     return Service(
         name="segment",
         register=register,
         full_names=tuple(service.full_name for service in services),
-        warm=models.load,
+        warm=warm,
         close=models.close,
+        probes=PROBES,
         collectors=models.metrics.collectors,
     )
 

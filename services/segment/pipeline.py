@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -40,6 +40,14 @@ class Segmentation:
     encoding: Encoding
     data: bytes
     shares: list[Share]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What was asked for of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
+
+    labels: upsample.Labels | None
+    logits: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,59 @@ class Pipeline:
         except AssayError as error:
             self._metrics.failed(error)
             raise
+
+    async def infer(
+        self,
+        source: Callable[[], Image.Image | NDArray[np.float32]],
+        *,
+        nbytes: int,
+        labels: bool,
+        logits: bool,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        bucket: Hashable = None,
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+    ) -> Inference:
+        """Compute a picture, or a prepared (3, H, W), that `source` returns from `nbytes` of input.
+
+        The labels have the picture's own size, or H and W. Those of another size than the
+        manifest's need a `bucket` of their own. Raises what `source` and `Scheduler.submit` raise.
+        """
+
+        def prepare() -> _Prepared:
+            given = source()
+            if isinstance(given, Image.Image):
+                height, width = given.height, given.width
+                tensor = self._preprocessor(given)
+            else:
+                height, width = given.shape[1:]
+                tensor = given
+            map_size = (height, width) if labels else self._model_size
+            return _Prepared(tensor, height, width, math.prod(map_size))
+
+        def finish(computed: tuple[Output, _Prepared]) -> Inference:
+            output, prepared = computed
+            found = None
+            if labels:
+                found = upsample.upsample_argmax(
+                    output.logits, output.labels, prepared.height, prepared.width
+                )
+            return Inference(found, output.logits if logits else None)
+
+        try:
+            result, _ = await self._scheduler.submit(
+                prepare,
+                finish,
+                size=nbytes,
+                timeout=timeout,
+                bucket=bucket,
+                priority=priority,
+                client=client,
+            )
+        except AssayError as error:
+            self._metrics.failed(error)
+            raise
+        return result
 
     async def close(self) -> None:
         """Wait for the running batch. No request may be open."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from assay.inference.v2 import open_inference_pb2_grpc
 from assay.segment.v1 import admin_pb2_grpc, segment_pb2_grpc
 
 from services.rpc.server import Server, build_server
@@ -27,6 +28,7 @@ class Client:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=limit)
         self.segment = segment_pb2_grpc.SegmentServiceStub(self.channel)
         self.admin = admin_pb2_grpc.SegmentAdminServiceStub(self.channel)
+        self.inference = open_inference_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,8 @@ def images(*files: bytes, **fields: Any) -> pb.ModelInferRequest:
     entry = pb.ModelInferRequest.InferInputTensor(
         name="image", datatype="BYTES", shape=[len(files)]
     )
-    values = {"inputs": [entry], "raw_input_contents": [prefixed(*files)]} | fields
-    return pb.ModelInferRequest(**values)
+    values: dict[str, Any] = {"inputs": [entry], "raw_input_contents": [prefixed(*files)]}
+    return pb.ModelInferRequest(**(values | fields))
 
 
 def pixels(tensor: Any = TENSOR, *outputs: str, **fields: Any) -> pb.ModelInferRequest:
@@ -377,20 +377,21 @@ async def test_the_timeout_decides_admission(start: Start) -> None:
 
 
 async def test_probes_answer_before_the_server_is_ready(tiny_directory: Path) -> None:
-    config = SegmentSettings(port=0, health_port=0, metrics_port=0, models=(tiny_directory,))
+    ports: dict[str, Any] = {"port": 0, "health_port": 0, "metrics_port": 0}
+    config = SegmentSettings(**ports, models=(tiny_directory,))
     service = build_service(config)
-    gate = asyncio.Event()
+    begun, gate = asyncio.Event(), asyncio.Event()
 
     async def warm() -> None:
+        begun.set()
         await gate.wait()
         await service.warm()
 
     server = build_server(config, replace(service, warm=warm))
     starting = asyncio.create_task(server.start())
-    while server.port == 0:
-        await asyncio.sleep(0)
+    await begun.wait()
     client = Client(server)
-    live = await client.inference.ServerLive(pb.ServerLiveRequest(), wait_for_ready=True)
+    live = await client.inference.ServerLive(pb.ServerLiveRequest())
     assert live.live
     assert not (await client.inference.ServerReady(pb.ServerReadyRequest())).ready
     asked = client.inference.ModelReady(pb.ModelReadyRequest(name="tiny"), timeout=SECONDS)

@@ -11,6 +11,7 @@ from importlib import metadata
 
 from services.cli import (
     backup,
+    bench,
     claims,
     compare,
     corpus,
@@ -30,7 +31,7 @@ from services.cli.exits import MEANINGS, Exit, explain
 
 # In the order in which help lists them.
 COMMANDS = (
-    *(up, segment, export, corpus, score, units),
+    *(up, segment, export, bench, corpus, score, units),
     *(claims, jobs, compare, rank, search, register, backup, demo),
 )
 

@@ -7,16 +7,13 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, model_inventory, output_file
-from services.cli.connection import Connection, running_address
-from services.cli.console import OUT, note, print_json
+from services.cli.arguments import add_json, output_file, segment_model
+from services.cli.connection import Connection
+from services.cli.console import OUT, print_json
 from services.cli.exits import Exit
-from services.cli.inventory import names_a_folder
-from services.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,22 +53,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
     encoded = Path(arguments.image).read_bytes()
     output = output_file("-o", arguments.output) if arguments.output else None
     overlay = output_file("--overlay", arguments.overlay) if arguments.overlay else None
-    inventory = model_inventory(arguments.model)
-    if inventory.models and running_address("segment"):
-        raise InvalidArgument(
-            "--model",
-            "ASSAY_SEGMENT_ADDR names a running service, which serves models by name; give a "
-            "registered name, or unset the variable",
-        )
-    for license_id in inventory.accepted_licenses:
-        note(f"weights under {license_id}: research and evaluation only")
+    inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
         stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        model = common_pb2.ModelRef()
-        if arguments.model and not names_a_folder(arguments.model):
-            model.name = arguments.model
-        elif not inventory.models:
-            model.name = "segformer-reference"
         reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
             segment_pb2.SegmentImageRequest(
                 model=model,

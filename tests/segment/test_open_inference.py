@@ -364,6 +364,29 @@ async def test_a_bad_picture_fails_its_own_request_only(start: Start) -> None:
     assert good["labels"].shape == (2, 64, 96)
 
 
+async def test_callers_who_leave_give_back_the_places_of_all_their_pictures(start: Start) -> None:
+    client = await start(queue_items=3, max_batch=3, batch_window_seconds=10)
+
+    async def admitted(count: int) -> None:
+        """Come back once so many pictures are in the queue."""
+        labels = {"model": "tiny", "version": "1"}
+        registry = client.server.registry
+        while registry.get_sample_value("assay_segment_requests", labels) != count:
+            await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
+
+    call = client.inference.ModelInfer(pixels(), timeout=SECONDS)
+    left = asyncio.ensure_future(call)
+    await admitted(2)
+    other = client.inference.ModelInfer(pixels(), timeout=SECONDS)
+    assert (await refused(other))[:2] == (Code.RESOURCE_EXHAUSTED, "OVERLOADED")
+    await admitted(2)
+    call.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    await admitted(0)
+    three = np.concatenate([TENSOR, TENSOR[:1]])  # a full batch: nothing is waited for
+    assert (await infer(client, pixels(three)))["labels"].shape[0] == 3
+
+
 async def test_the_timeout_decides_admission(start: Start) -> None:
     client = await start()
     request = parameter(pixels(), "request", "timeout", integer(1))

@@ -99,7 +99,8 @@ class GRPCInferenceServiceServicer(object):
         """Says whether one model can be used: false as well for one that isn't there, or whose licence
         is not accepted.
 
-        Errors: UNAVAILABLE. Safe to retry.
+        Errors: INVALID_ARGUMENT (an empty name that could mean several models), UNAVAILABLE. Safe to
+        retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,8 @@ class GRPCInferenceServiceStub:
     """Says whether one model can be used: false as well for one that isn't there, or whose licence
     is not accepted.
 
-    Errors: UNAVAILABLE. Safe to retry.
+    Errors: INVALID_ARGUMENT (an empty name that could mean several models), UNAVAILABLE. Safe to
+    retry.
     """
     ServerMetadata: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ServerMetadataRequest, _open_inference_pb2.ServerMetadataResponse]
     """Describes the server.
@@ -102,7 +103,8 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Says whether one model can be used: false as well for one that isn't there, or whose licence
     is not accepted.
 
-    Errors: UNAVAILABLE. Safe to retry.
+    Errors: INVALID_ARGUMENT (an empty name that could mean several models), UNAVAILABLE. Safe to
+    retry.
     """
     ServerMetadata: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ServerMetadataRequest, _open_inference_pb2.ServerMetadataResponse]  # type: ignore[assignment]
     """Describes the server.
@@ -163,7 +165,8 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says whether one model can be used: false as well for one that isn't there, or whose licence
         is not accepted.
 
-        Errors: UNAVAILABLE. Safe to retry.
+        Errors: INVALID_ARGUMENT (an empty name that could mean several models), UNAVAILABLE. Safe to
+        retry.
         """
 
     @_abc_1.abstractmethod

@@ -9,4 +9,4 @@ PATH="$(cd ../.venv/bin && pwd):$PATH" "$python" -m grpc_tools.protoc -I . \
     -I "$("$python" -c 'import grpc_tools, os; print(os.path.join(os.path.dirname(grpc_tools.__file__), "_proto"))')" \
     --python_out="$out" --grpc_python_out="$out" \
     --mypy_out=quiet:"$out" --mypy_grpc_out=quiet:"$out" \
-    assay/*/v1/*.proto
+    assay/*/v*/*.proto

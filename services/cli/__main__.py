@@ -11,6 +11,7 @@ from importlib import metadata
 
 from services.cli import (
     backup,
+    bench,
     claims,
     compare,
     corpus,
@@ -32,7 +33,7 @@ from services.cli.exits import MEANINGS, Exit, explain
 
 # In the order in which help lists them.
 COMMANDS = (
-    *(up, segment, evaluate, models, export, corpus, score, units),
+    *(up, segment, evaluate, models, bench, export, corpus, score, units),
     *(claims, jobs, compare, rank, search, register, backup, demo),
 )
 

@@ -6,9 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from assay.common.v1 import common_pb2
 from assay.corpus import select
 from assay.corpus.v1 import corpus_pb2
 
+from services.cli.connection import running_address
+from services.cli.console import note
 from services.cli.inventory import (
     Inventory,
     existing_folder,
@@ -156,6 +159,26 @@ def model_inventory(model: str | None) -> Inventory:
         return Inventory()
     folders = [existing_folder("--model", model)]
     return Inventory(models=folders, accepted_licenses=licenses_of(folders))
+
+
+def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
+    """What a segment service must have for `--model`, and how to name it there.
+
+    The reference model without `--model`. Raises InvalidArgument for a folder where a running
+    service is named.
+    """
+    inventory = model_inventory(model)
+    if inventory.models and running_address("segment"):
+        raise InvalidArgument(
+            "--model",
+            "ASSAY_SEGMENT_ADDR names a running service, which serves models by name; give a "
+            "registered name, or unset the variable",
+        )
+    for license_id in inventory.accepted_licenses:
+        note(f"weights under {license_id}: research and evaluation only")
+    if inventory.models:
+        return inventory, common_pb2.ModelRef()
+    return inventory, common_pb2.ModelRef(name=model or "segformer-reference")
 
 
 def output_file(flag: str, given: str) -> Path:

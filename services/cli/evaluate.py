@@ -11,13 +11,12 @@ from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, count
+from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.console import OUT, print_json
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.messages import plain
-from services.cli.segment import served_model
 from services.errors import InvalidArgument
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -64,7 +63,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     pairs = find_pairs(
         existing_folder("IMAGES", arguments.images), existing_folder("MASKS", arguments.masks)
     )
-    inventory, model = served_model(arguments.model)
+    inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
         stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
         reply: segment_pb2.EvaluateSegmentationResponse = await stub.EvaluateSegmentation(

@@ -10,15 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, model_inventory, output_file
-from services.cli.connection import Connection, running_address
-from services.cli.console import OUT, note, print_json
+from services.cli.arguments import add_json, output_file, segment_model
+from services.cli.connection import Connection
+from services.cli.console import OUT, print_json
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 120.0
@@ -97,7 +95,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         if getattr(arguments, option)
     }
     request = _request(arguments, encoded)
-    inventory, model = served_model(arguments.model)
+    inventory, model = segment_model(arguments.model)
     request.model.CopyFrom(model)
     async with Connection(inventory) as connection:
         stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
@@ -115,25 +113,6 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         _print_table(reply)
     return Exit.DONE
-
-
-def served_model(given: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
-    """What `--model` names, for the service and for the request; the reference model without it.
-
-    Raises InvalidArgument for a folder where a running service is named.
-    """
-    inventory = model_inventory(given)
-    if inventory.models and running_address("segment"):
-        raise InvalidArgument(
-            "--model",
-            "ASSAY_SEGMENT_ADDR names a running service, which serves models by name; give a "
-            "registered name, or unset the variable",
-        )
-    for license_id in inventory.accepted_licenses:
-        note(f"weights under {license_id}: research and evaluation only")
-    if inventory.models:
-        return inventory, common_pb2.ModelRef()
-    return inventory, common_pb2.ModelRef(name=given or "segformer-reference")
 
 
 def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:

@@ -33,15 +33,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """The server's only interceptor; for all four shapes of call."""
 
     def __init__(
-        self, metrics: CallMetrics, serving: Callable[[], bool], max_request_bytes: int
+        self,
+        metrics: CallMetrics,
+        serving: Callable[[], bool],
+        max_request_bytes: int,
+        probes: frozenset[str] = frozenset(),
     ) -> None:
         """`serving` says whether the service is ready: until then calls get UNAVAILABLE.
 
-        A request over `max_request_bytes` is refused with TOO_LARGE.
+        The methods `probes` answer all the same. A request over `max_request_bytes` is refused
+        with TOO_LARGE.
         """
         self._metrics = metrics
         self._serving = serving
         self._max_request_bytes = max_request_bytes
+        self._probes = probes
 
     async def intercept_service(
         self,
@@ -79,6 +85,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         serialize = _serializer(handler.response_serializer)
         return wrap(wrapped, handler.request_deserializer, serialize)
 
+    def _is_quiet(self, method: str) -> bool:
+        return method in self._probes or method.startswith(_INFRASTRUCTURE)
+
     def _check_size(self, request: Any) -> None:
         """The transport's own limit is wider: its refusal has neither details nor a log line."""
         size = request.ByteSize() if isinstance(request, Message) else 0
@@ -90,7 +99,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = _Call(self._metrics, method, context)
+            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
             try:
                 record.begin(serving=self._serving())
                 self._check_size(request)
@@ -107,7 +116,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, behavior: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = _Call(self._metrics, method, context)
+            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
             replies = None
             try:
                 record.begin(serving=self._serving())
@@ -130,12 +139,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One call, from its arrival to its log line."""
 
-    def __init__(self, metrics: CallMetrics, method: str, context: Context) -> None:
+    def __init__(self, metrics: CallMetrics, method: str, context: Context, *, quiet: bool) -> None:
         self._metrics = metrics
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
-        self._quiet = method.startswith(_INFRASTRUCTURE)
+        self._quiet = quiet
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()

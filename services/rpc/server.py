@@ -58,6 +58,9 @@ class Service:
     May be called more than once."""
     collectors: tuple[Collector, ...] = field(default=())
     """Prometheus metrics of its own, made with `registry=None`."""
+    probes: frozenset[str] = frozenset()
+    """Methods, "/package.Service/Method", that are asked whether it is ready: they answer before it
+    is, and are logged as health checks are."""
 
 
 class Server:
@@ -70,7 +73,10 @@ class Server:
         self.registry = CollectorRegistry()
         """Metrics of this server: its own and the service's."""
         self._interceptor = CallInterceptor(
-            CallMetrics(self.registry), lambda: self._health.serving, settings.max_message_bytes
+            CallMetrics(self.registry),
+            lambda: self._health.serving,
+            settings.max_message_bytes,
+            service.probes,
         )
         for collector in service.collectors:
             self.registry.register(collector)

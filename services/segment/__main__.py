@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import grpc
+from assay.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
 from assay.segment.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -18,6 +19,7 @@ from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
 from services.segment.admin import SegmentAdminService
 from services.segment.models import Models
+from services.segment.open_inference import PROBES, OpenInferenceService
 from services.segment.reconciler import Reconciler
 from services.segment.repository_servicer import SegmentRepositoryService
 from services.segment.servicer import SegmentService
@@ -31,11 +33,17 @@ def build_service(settings: SegmentSettings) -> Service:
     admin = SegmentAdminService(settings, models)
     reconciler = Reconciler(settings, models)
     repository = SegmentRepositoryService(models, reconciler)
+    inference = OpenInferenceService(settings, models)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
         admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
         repository_pb2_grpc.add_SegmentRepositoryServiceServicer_to_server(repository, server)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
+
+    async def warm() -> None:
+        await reconciler.start()
+        inference.ready = True
 
     async def close() -> None:
         await reconciler.close()
@@ -43,16 +51,17 @@ def build_service(settings: SegmentSettings) -> Service:
 
     services = [
         service
-        for module in (segment_pb2, admin_pb2, repository_pb2)
+        for module in (segment_pb2, admin_pb2, repository_pb2, open_inference_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
     return Service(
         name="segment",
         register=register,
         full_names=tuple(service.full_name for service in services),
-        warm=reconciler.start,
+        warm=warm,
         close=close,
         drain=servicer.drain,
+        probes=PROBES,
         collectors=models.metrics.collectors,
     )
 

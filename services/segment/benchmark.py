@@ -1,44 +1,67 @@
-"""Times one model in a process of its own: `python -m services.segment.benchmark`.
+"""Measures one model in a process of its own: `python -m services.segment.benchmark`.
 
-Reads one JSON object on stdin, the fields of `Plan`. Writes one JSON line a timed run:
-{"seconds": x}; or the line {"changed": true} if the directory no longer holds the model. What is
-timed is what MLPerf times: from prepared input tensors to label maps of the input's size; decoding
-and resizing are left out.
+Reads one JSON object on stdin, the fields of `Plan`. Writes JSON lines, by the plan's `kind`:
+
+    batches   {"batch_size": n, "seconds": x} a timed run
+    server    {"seconds": x, "at": y} a request, x being null if it was refused, y the seconds
+              since the load began
+    modules   {"modules": [[part, seconds, share], ...]}
+    any       {"changed": true}, and no more, if the directory no longer holds the model
+
+What is timed is what MLPerf times: from prepared input tensors to label maps of the input's size;
+decoding and resizing are left out.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import InvalidArgument, PreconditionFailed
 from services.rpc.orphans import end_with_parent
 from services.segment import upsample
+from services.segment.batcher import Limits
 from services.segment.engines.choice import Choice
+from services.segment.engines.engine import OPENVINO, Engine
 from services.segment.manifest import (
+    MODEL_FILE,
     Manifest,
     Precision,
     manifest_digest,
     read_manifest,
     verify_files,
 )
+from services.segment.metrics import QueueMetrics
+from services.segment.parts import Events, part_times, parts_by_name
+from services.segment.pipeline import Pipeline
 from services.segment.preprocess import Preprocessor
+from services.segment.profiling import profile_onnxruntime, profile_openvino
+from services.segment.server_load import arrivals, offer
 
-# Runs before the timed ones: memory is allocated, caches and clock rates settle.
+# Runs of each batch size before the timed ones: memory is allocated, caches and clock rates settle.
 _WARM_UP = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process measures: the model with the manifest's `digest`, in `directory`."""
+    """What one process measures: the model with the manifest's `digest`, in `directory`.
+
+    `runs` is of each batch size, or requests, which arrive at `rate` a second by `seed` and go
+    through a scheduler with those `limits` and `workers` threads for the rest of the work.
+    """
 
     directory: str
     digest: str
@@ -46,32 +69,89 @@ class Plan:
     precision: Precision
     gpu: int
     threads: int
-    batch_size: int
+    kind: Literal["batches", "server", "modules"]
+    batch_sizes: tuple[int, ...]
     runs: int
+    limits: Limits
+    workers: int
+    rate: float = 0.0
+    seed: int = 0
 
 
-def measure(plan: Plan) -> Iterator[float]:
-    """Yield the seconds of each timed run.
+def plan_of(request: dict[str, Any]) -> Plan:
+    """Return the plan that was sent as JSON."""
+    return Plan(**(request | {"limits": Limits(**request["limits"])}))
+
+
+def measure(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a plan of batches or modules.
 
     Raises PreconditionFailed if the directory holds another model than the plan's, InvalidArgument
     if it can't be opened.
     """
+    manifest, engine, tensor = _opened(plan)
+    if plan.kind == "modules":
+        path = Path(plan.directory) / MODEL_FILE
+        times = part_times(
+            _profiled(plan, path, manifest, tensor), parts_by_name(path.read_bytes())
+        )
+        yield {"modules": [astuple(part) for part in times]}
+        return
+    upsample.warm()
+    how = manifest.preprocessing
+    # Sizes in turn: what changes on the machine meanwhile touches all of them alike.
+    for run in range(_WARM_UP + plan.runs):
+        for size in plan.batch_sizes:
+            start = time.perf_counter()
+            for output in engine.run([tensor] * size):
+                upsample.upsample_argmax(output.logits, output.labels, how.height, how.width)
+            seconds = time.perf_counter() - start
+            if run >= _WARM_UP:
+                yield {"batch_size": size, "seconds": seconds}
+
+
+def _profiled(
+    plan: Plan, path: Path, manifest: Manifest, tensor: NDArray[np.float32]
+) -> list[Events]:
+    """Return what the engine's own profiler sees of each run."""
+    if plan.engine != OPENVINO:
+        batch = np.stack([tensor] * plan.batch_sizes[0])
+        return profile_onnxruntime(path, batch, threads=plan.threads, runs=plan.runs)
+    # Not installed everywhere.
+    openvino = importlib.import_module("services.segment.engines.openvino")
+    compiled = openvino.compile_profiled(
+        path, manifest, precision=plan.precision, threads=plan.threads
+    )
+    return profile_openvino(compiled, tensor[None], runs=plan.runs)
+
+
+async def serve(plan: Plan) -> None:
+    """Print the lines of a plan of the server scenario; raises what `measure` does."""
+    manifest, engine, tensor = _opened(plan)
+    with ThreadPoolExecutor(plan.workers) as pool:
+        metrics = QueueMetrics().of(manifest.name, manifest.version)
+        pipeline = Pipeline(manifest, engine, plan.limits, pool, metrics)
+        pipeline.warm()
+        times = arrivals(plan.rate, plan.runs, plan.seed)
+        async with aclosing(offer(pipeline, tensor, times)) as answers:
+            async for answer in answers:
+                _print({"seconds": answer.seconds, "at": answer.at})
+        await pipeline.close()
+
+
+def _opened(plan: Plan) -> tuple[Manifest, Engine, NDArray[np.float32]]:
+    """Return the checked manifest, the engine, and one input."""
     directory = Path(plan.directory)
     manifest = _manifest(directory, plan.digest)
     engine = Choice(plan.engine, plan.precision).open(
-        directory, manifest, threads=plan.threads, gpu=plan.gpu, max_batch=plan.batch_size
+        directory,
+        manifest,
+        threads=plan.threads,
+        gpu=plan.gpu,
+        max_batch=max(plan.batch_sizes),
     )
-    upsample.warm()
     how = manifest.preprocessing
-    tensor = Preprocessor(how)(_picture(how.width, how.height))
-    batch = [tensor] * plan.batch_size
-    for run in range(_WARM_UP + plan.runs):
-        start = time.perf_counter()
-        for output in engine.run(batch):
-            upsample.upsample_argmax(output.logits, output.labels, how.height, how.width)
-        seconds = time.perf_counter() - start
-        if run >= _WARM_UP:
-            yield seconds
+    return manifest, engine, Preprocessor(how)(_picture(how.width, how.height))
 
 
 def _manifest(directory: Path, digest: str) -> Manifest:
@@ -97,15 +177,22 @@ def _picture(width: int, height: int) -> Image.Image:
     return Image.fromarray(coarse + ramp)
 
 
+def _print(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
+
+
 def main() -> int:
     """Measure what stdin asks for."""
     end_with_parent()
-    request: dict[str, Any] = json.load(sys.stdin)
+    plan = plan_of(json.load(sys.stdin))
     try:
-        for seconds in measure(Plan(**request)):
-            print(json.dumps({"seconds": seconds}), flush=True)
+        if plan.kind == "server":
+            asyncio.run(serve(plan))
+        else:
+            for line in measure(plan):
+                _print(line)
     except PreconditionFailed:
-        print(json.dumps({"changed": True}), flush=True)
+        _print({"changed": True})
     return 0
 
 

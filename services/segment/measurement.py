@@ -54,28 +54,67 @@ class Figures:
         return self.noise > _NOISY
 
 
-def summarise(samples: Sequence[Sequence[float]], batch_size: int) -> Figures:
+@dataclass(frozen=True)
+class ServerFigures:
+    """Requests a second that were answered, and the share of all that were within the bound.
+
+    `met` says whether the 99th percentile, of refused requests too, is within it.
+    """
+
+    achieved_rate: float
+    within_bound: float
+    met: bool
+
+
+def summarise(
+    samples: Sequence[Sequence[float]], batch_size: int, elapsed: Sequence[float] | None = None
+) -> Figures:
     """Summarise the seconds of each timed run, by process; processes without runs don't count.
 
+    `elapsed` is what each process took for all its runs, where these were not one after the other.
     Raises ValueError if there is no run, or one that took no time.
     """
+    took = [sum(runs) for runs in samples] if elapsed is None else elapsed
+    spans = [seconds for runs, seconds in zip(samples, took, strict=True) if runs]
     processes = [list(runs) for runs in samples if runs]
     runs = sorted(seconds for process in processes for seconds in process)
     if not runs or runs[0] <= 0 or len(processes) > MAX_RESTARTS:
         raise ValueError("runs of positive seconds are needed, from at most 20 processes")
     median = statistics.median(runs)
-    rate = batch_size * len(runs) / sum(runs)
-    rates = [batch_size * len(process) / sum(process) for process in processes]
+    rate = batch_size * len(runs) / sum(spans)
+    rates = [
+        batch_size * len(process) / seconds
+        for process, seconds in zip(processes, spans, strict=True)
+    ]
     alone = len(processes) == 1
+    if alone and elapsed is None:
+        rates = [batch_size / run for run in runs]
     return Figures(
         p50=median,
         p90=_percentile(runs, 0.90),
         p99=_percentile(runs, 0.99),
         p50_span=_span(runs if alone else [*map(statistics.median, processes)], median, alone),
         rate=rate,
-        rate_span=_span([batch_size / run for run in runs] if alone else rates, rate, alone),
+        rate_span=_span(rates, rate, alone),
         noise=statistics.median(abs(run - median) for run in runs) / median,
     )
+
+
+def server_figures(
+    latencies: Sequence[float], refused: int, elapsed: float, bound: float | None
+) -> ServerFigures:
+    """Say what came of requests that were offered, `refused` of which got no answer.
+
+    Raises ValueError if none was answered.
+    """
+    if not latencies:
+        raise ValueError("no request was answered")
+    achieved = len(latencies) / elapsed
+    if bound is None:
+        return ServerFigures(achieved, 1.0, True)
+    every = sorted([*latencies, *[math.inf] * refused])
+    within = sum(seconds <= bound for seconds in every) / len(every)
+    return ServerFigures(achieved, within, _percentile(every, 0.99) <= bound)
 
 
 def _percentile(ordered: list[float], share: float) -> float:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import AssayError, InvalidArgument
-from services.segment import outputs
+from services.segment import outputs, upsample
 from services.segment.batcher import Batcher, Limits, Priority
 from services.segment.cost import SizedCost
 from services.segment.engines.engine import Engine, Output
@@ -30,6 +30,14 @@ _WARM_RUNS = 2
 # Sides in pixels of the square maps that are made at start, to learn what making them costs.
 _WARM_SIDES = (64, 512, 2048)
 _BLANK = Image.new("RGB", (1, 1))
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What was asked for of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
+
+    labels: upsample.Labels | None
+    logits: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,59 @@ class Pipeline:
         except AssayError as error:
             self._metrics.failed(error)
             raise
+
+    async def infer(
+        self,
+        source: Callable[[], Image.Image | NDArray[np.float32]],
+        *,
+        nbytes: int,
+        labels: bool,
+        logits: bool,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        bucket: Hashable = None,
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+    ) -> Inference:
+        """Compute a picture, or a prepared (3, H, W), that `source` returns from `nbytes` of input.
+
+        The labels have the picture's own size, or H and W. Those of another size than the
+        manifest's need a `bucket` of their own. Raises what `source` and `Scheduler.submit` raise.
+        """
+
+        def prepare() -> _Prepared:
+            given = source()
+            if isinstance(given, Image.Image):
+                height, width = given.height, given.width
+                tensor = self._preprocessor(given)
+            else:
+                height, width = given.shape[1:]
+                tensor = given
+            units = height * width
+            if not labels:  # nothing is left to do but to hand the logits on
+                units = max(1, units // self._manifest.graph.downsampling**2)
+            return _Prepared(tensor, (height, width), units)
+
+        def finish(computed: tuple[Output, _Prepared]) -> Inference:
+            output, prepared = computed
+            found = None
+            if labels:
+                found = upsample.upsample_argmax(output.logits, output.labels, *prepared.map_size)
+            return Inference(found, output.logits if logits else None)
+
+        try:
+            result, _ = await self._scheduler.submit(
+                prepare,
+                finish,
+                size=nbytes,
+                timeout=timeout,
+                bucket=bucket,
+                priority=priority,
+                client=client,
+            )
+        except AssayError as error:
+            self._metrics.failed(error)
+            raise
+        return result
 
     async def close(self) -> None:
         """Wait for the running batch and free the graph. No request may be open."""

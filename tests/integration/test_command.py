@@ -74,6 +74,19 @@ def test_segment_tells_what_is_wrong_with_a_file(environment: Mapping[str, str])
     assert "image" in ran.stderr
 
 
+def test_bench_measures_the_reference_model(environment: Mapping[str, str]) -> None:
+    quick = ("--runs", "3", "--restarts", "1", "--scenario", "offline", "--batch", "1")
+    found = run_json(environment, "bench", *quick, "--batch", "2", "--modules")
+    assert found["model"]["name"] == "segformer-reference"
+    assert found["scenario"] == "OFFLINE"
+    assert [batch["batch_size"] for batch in found["sweep"]] == [1, 2]
+    assert sum(part["share"] for part in found["modules"]) == pytest.approx(1)
+    ran = run(environment, "bench", "--scenario", "offline", "--batch", "65")
+    assert ran.returncode == Exit.BAD_INPUT
+    assert "batch_sizes: 65" in ran.stderr
+    assert not ran.stdout
+
+
 def test_stream_prints_documents_and_goes_on_from_a_cursor(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -17,7 +17,10 @@ STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 # The services of each server, and a method of it that answers without any data.
 SERVERS: dict[str, tuple[set[str], str, str]] = {
     "segment": (
-        {"assay.segment.v1.SegmentService", "assay.segment.v1.SegmentAdminService"},
+        {
+            *("assay.segment.v1.SegmentService", "assay.segment.v1.SegmentAdminService"),
+            "inference.GRPCInferenceService",
+        },
         "assay.segment.v1.SegmentService/ListModels",
         "models",
     ),

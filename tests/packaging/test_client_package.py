@@ -85,6 +85,7 @@ def test_the_wheel_holds_the_contract_and_its_types(wheel: Path) -> None:
     for package in ("common", "segment", "corpus", "ranker"):
         for ending in (".proto", "_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi"):
             assert f"assay/{package}/v1/{package}{ending}" in names
+    assert "assay/inference/v2/open_inference_pb2_grpc.py" in names
     assert not [name for name in names if not name.startswith(("assay/", "assay_client-"))]
 
 

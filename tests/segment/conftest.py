@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from assay.inference.v2 import open_inference_pb2_grpc
 from assay.segment.v1 import admin_pb2_grpc, repository_pb2_grpc, segment_pb2_grpc
 
 from services.rpc.server import Server, build_server
@@ -28,6 +29,7 @@ class Client:
         self.segment = segment_pb2_grpc.SegmentServiceStub(self.channel)
         self.admin = admin_pb2_grpc.SegmentAdminServiceStub(self.channel)
         self.models = repository_pb2_grpc.SegmentRepositoryServiceStub(self.channel)
+        self.inference = open_inference_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
 
 @pytest.fixture(scope="session")

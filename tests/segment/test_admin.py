@@ -13,12 +13,15 @@ from assay.segment.v1 import admin_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
+from services.segment.server_load import arrivals
+from services.segment.settings import REFERENCE_MODELS
 from tests.segment import tiny_model
 from tests.segment.conftest import Client, Start
 from tests.segment.test_service import detailed
 from tests.segment.tiny_model import RESEARCH, Tiny
 
 SECONDS = 120
+OFFLINE, SERVER = admin_pb2.SCENARIO_OFFLINE, admin_pb2.SCENARIO_SERVER
 
 
 async def updates(client: Client, **fields: Any) -> list[admin_pb2.BenchmarkModelResponse]:
@@ -64,6 +67,114 @@ async def test_offline_counts_images_and_a_small_budget_ends_it_after_three_runs
     assert result.runs == 3
     assert result.latency_interval.level == 0  # one process: bounds
     assert result.images_per_second == pytest.approx(9 / sum(result.samples[0].seconds))
+
+
+async def test_a_sweep_has_the_figures_of_every_size(start: Start) -> None:
+    client = await start()
+    *progress, last = await updates(
+        client, scenario=admin_pb2.SCENARIO_OFFLINE, batch_sizes=[4, 1, 2], runs=3, restarts=2
+    )
+    assert {update.progress.total for update in progress} == {18}
+    result = last.result
+    assert [item.batch_size for item in result.sweep] == [4, 1, 2]
+    for item in result.sweep:
+        assert item.runs == 6
+        low, high = item.images_per_second_interval.low, item.images_per_second_interval.high
+        assert 0 < low <= item.images_per_second * (1 + 1e-6) <= high * (1 + 2e-6)
+        assert item.images_per_second_interval.level == 0.95
+    assert result.batch_size == 4
+    assert result.latency_p50 == result.sweep[0].latency_p50
+    assert result.images_per_second == result.sweep[0].images_per_second
+    assert [len(sample.seconds) for sample in result.samples] == [3, 3]
+
+
+async def test_a_sweep_that_runs_out_of_time_has_three_runs_of_every_size(start: Start) -> None:
+    client = await start()
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_OFFLINE,
+        batch_sizes=[1, 2],
+        runs=10_000,
+        restarts=1,
+        budget=Duration(nanos=1),
+    )
+    assert [item.runs for item in last.result.sweep] == [3, 3]
+
+
+async def test_the_server_scenario_offers_what_it_is_told_to(start: Start) -> None:
+    client = await start()
+    *progress, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_SERVER,
+        target_rate=200,
+        latency_bound=Duration(seconds=60),
+        runs=40,
+        restarts=2,
+    )
+    assert progress[-1].progress.done == 80
+    result = last.result
+    assert (result.runs, result.restarts) == (80, 2)
+    assert result.server.target_rate == 200
+    assert result.server.within_bound == 1
+    assert result.server.met
+    # The last answer of a process is later than its last arrival.
+    arrived = [arrivals(200, 40, seed)[-1] for seed in (0, 1)]
+    assert 0 < result.server.achieved_rate < 80 / sum(arrived)
+    assert result.images_per_second == result.server.achieved_rate
+    assert result.latency_p50.ToTimedelta() <= result.latency_p99.ToTimedelta()
+
+
+async def test_a_bound_that_nothing_can_meet_is_not_met(start: Start) -> None:
+    client = await start()
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_SERVER,
+        target_rate=500,
+        latency_bound=Duration(nanos=1000),
+        runs=10,
+        restarts=1,
+    )
+    assert last.result.server.within_bound == 0
+    assert not last.result.server.met
+    assert last.result.images_per_second_interval.level == 0
+
+
+async def test_requests_beyond_the_queue_are_refused_and_miss_the_bound(start: Start) -> None:
+    client = await start(queue_items=1)
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_SERVER,
+        target_rate=100_000,
+        latency_bound=Duration(seconds=60),
+        runs=100,
+        restarts=1,
+    )
+    result = last.result
+    assert 1 <= result.runs < 100
+    assert result.server.within_bound == pytest.approx(result.runs / 100)
+    assert not result.server.met
+
+
+async def test_the_default_rate_is_half_of_a_single_streams(start: Start) -> None:
+    client = await start()
+    *_, last = await updates(client, scenario=admin_pb2.SCENARIO_SERVER, runs=3, restarts=1)
+    assert last.result.server.target_rate > 0
+    assert last.result.server.within_bound == 1
+
+
+async def test_module_timings_come_with_any_scenario_and_add_no_runs(start: Start) -> None:
+    client = await start(models=[REFERENCE_MODELS])
+    *_, last = await updates(client, runs=3, restarts=1, module_timings=True)
+    result = last.result
+    assert result.runs == 3
+    names = [part.name for part in result.modules]
+    assert set(names) - {"other"} == {f"encoder stage {i}" for i in range(1, 5)} | {"decode head"}
+    shares = [part.share for part in result.modules]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    assert all(part.time.ToTimedelta().total_seconds() > 0 for part in result.modules)
+    assert dict(zip(names, shares, strict=True)).get("other", 0) < 0.5
+    assert result.precision == "fp32"
 
 
 async def test_one_at_a_time_and_cancelling_makes_room(start: Start) -> None:
@@ -120,6 +231,19 @@ async def test_a_model_replaced_as_a_whole_is_not_measured(start: Start, tmp_pat
         ({"scenario": 9}, "scenario"),
         ({"scenario": admin_pb2.SCENARIO_OFFLINE, "batch_size": 65}, "batch_size"),
         ({"batch_size": 2}, "batch_size"),
+        ({"batch_sizes": [1, 2]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [1, 65]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [0]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [2, 2]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": range(1, 18)}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [1], "batch_size": 1}, "batch_sizes"),
+        ({"scenario": SERVER, "batch_size": 2}, "batch_size"),
+        ({"scenario": SERVER, "target_rate": -1.0}, "target_rate"),
+        ({"scenario": SERVER, "target_rate": float("nan")}, "target_rate"),
+        ({"scenario": SERVER, "target_rate": 1e9}, "target_rate"),
+        ({"scenario": SERVER, "latency_bound": Duration()}, "latency_bound"),
+        ({"target_rate": 1.0}, "target_rate"),
+        ({"latency_bound": Duration(seconds=1)}, "latency_bound"),
         ({"runs": 2}, "runs"),
         ({"runs": 10_001}, "runs"),
         ({"restarts": 21}, "restarts"),

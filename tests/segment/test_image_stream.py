@@ -15,9 +15,9 @@ from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, segment_pb2_grpc
 from assay.segment.v1 import segment_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
-from services.segment.engines.onnxruntime import OnnxEngine
 
 from services.errors import Unavailable
+from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.image_stream import answered
 from tests.segment.conftest import Client, Start
 from tests.segment.test_service import SECONDS, detailed, png, refused, request

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segment.measurement import LEVEL, summarise
+from services.segment.measurement import LEVEL, server_figures, summarise
 
 times = st.floats(1e-4, 1e3)
 
@@ -58,3 +58,23 @@ def test_figures_are_ordered(samples: list[list[float]], batch_size: int) -> Non
     tolerance = 1 + 1e-9
     assert figures.rate_span.low <= figures.rate * tolerance
     assert figures.rate <= figures.rate_span.high * tolerance
+
+
+def test_the_rate_of_runs_side_by_side_is_by_the_time_that_passed() -> None:
+    figures = summarise([[1.0, 1.0, 1.0], [1.0]], 1, elapsed=[1.5, 0.5])
+    assert figures.rate == 2.0
+    assert figures.rate_span.level == LEVEL
+    alone = summarise([[1.0, 3.0]], 1, elapsed=[2.0])
+    assert alone.rate == 1.0
+    assert (alone.rate_span.low, alone.rate_span.high, alone.rate_span.level) == (1.0, 1.0, 0.0)
+
+
+def test_what_was_refused_misses_the_bound() -> None:
+    found = server_figures([0.1] * 198, 2, 10.0, 0.1)
+    assert (found.achieved_rate, found.within_bound, found.met) == (19.8, 0.99, True)
+    found = server_figures([0.1] * 197, 3, 10.0, 0.1)
+    assert (found.within_bound, found.met) == (0.985, False)
+    assert not server_figures([0.1] * 98 + [0.2] * 2, 0, 1.0, 0.1).met
+    assert server_figures([9.0], 5, 1.0, None).met
+    with pytest.raises(ValueError, match="answered"):
+        server_figures([], 3, 1.0, 0.1)

@@ -46,6 +46,7 @@ class Tiny:
     seed: int = 0
     license: ModelLicense = APACHE
     batch: str | int = "N"  # a number makes the graph's batch fixed
+    free_size: bool = False  # the graph takes any height and width
     logits_name: str = "logits"
     argmax_axis: int = 3  # of (N, h, w, classes)
     negate_labels: bool = False  # the arg min instead of the arg max
@@ -56,7 +57,8 @@ class Tiny:
 
     def logits(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (h, w, classes) of a (3, H, W) input, in numpy."""
-        pooled = tensor.reshape(3, self.height // STEP, STEP, self.width // STEP, STEP)
+        height, width = tensor.shape[1:]
+        pooled = tensor.reshape(3, height // STEP, STEP, width // STEP, STEP)
         logits: NDArray[np.float32] = np.einsum(
             "chw,kc->hwk", pooled.mean(axis=(2, 4)), self.weights
         )
@@ -88,7 +90,7 @@ class Tiny:
                 labels_type=labels_type(self.classes),
                 downsampling=STEP,
                 dynamic_batch=self.batch == "N",
-                dynamic_size=False,
+                dynamic_size=self.free_size,
             ),
             facts=ModelFacts(
                 parameters=3 * self.classes,
@@ -122,7 +124,11 @@ def sealed(directory: Path, manifest: Manifest) -> None:
 
 
 def _model(tiny: Tiny) -> bytes:
-    h, w = tiny.height // STEP, tiny.width // STEP
+    h: str | int = tiny.height // STEP
+    w: str | int = tiny.width // STEP
+    size: list[str | int] = [tiny.height, tiny.width]
+    if tiny.free_size:
+        h, w, size = "h", "w", ["H", "W"]
     kind = _UINT8 if tiny.classes <= 256 else _UINT16
     kernel = _ints("kernel_shape", STEP, STEP) + _ints("strides", STEP, STEP)
     weights = tiny.weights.reshape(tiny.classes, 3, 1, 1)
@@ -148,7 +154,7 @@ def _model(tiny: Tiny) -> bytes:
         b"".join(_bytes(1, node) for node in nodes)
         + _bytes(2, b"tiny")
         + _bytes(5, tensor)
-        + _bytes(11, _value("pixel_values", _FLOAT, [tiny.batch, 3, tiny.height, tiny.width]))
+        + _bytes(11, _value("pixel_values", _FLOAT, [tiny.batch, 3, *size]))
         + _bytes(12, _value(tiny.logits_name, _FLOAT, axes))
         + _bytes(12, _value("labels", kind, label_axes))
     )

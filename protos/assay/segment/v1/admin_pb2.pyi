@@ -74,14 +74,16 @@ class BenchmarkModelRequest(_message.Message):
     batch_size: _builtins.int
     """Images a batch, for the offline scenario: 1 to 64; 0 means 1."""
     runs: _builtins.int
-    """Timed runs in each process: 3 to 10,000; 0 means 10."""
+    """Timed runs in each process, of each batch size; in the server scenario its requests: 3 to
+    10,000; 0 means 10.
+    """
     restarts: _builtins.int
     """Fresh processes, over which the interval is clustered: 1 to 20; 0 means 3."""
     target_rate: _builtins.float
     """For the server scenario: requests a second. 0 means half of what a single stream gives."""
     module_timings: _builtins.bool
     """Also times the parts of the model, by the engine's own profiler, in a run that counts for
-    nothing else.
+    nothing else. On CPUs only.
     """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
@@ -95,8 +97,9 @@ class BenchmarkModelRequest(_message.Message):
 
     @_builtins.property
     def batch_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """For the offline scenario, instead of `batch_size`: several sizes, each measured in turn and
-        reported in `sweep`. At most 16, each 1 to 64. The other figures are those of the first.
+        """For the offline scenario, instead of `batch_size`: several sizes, measured in turn, run by run,
+        and reported in `sweep`. At most 16, each 1 to 64, none twice. The other figures are those of
+        the first.
         """
 
     @_builtins.property
@@ -214,16 +217,16 @@ class BenchmarkResult(_message.Message):
     batch_size: _builtins.int
     """Images a batch."""
     runs: _builtins.int
-    """Runs that were timed, over all restarts."""
+    """Runs that were timed, over all restarts. Server scenario: requests that were answered."""
     restarts: _builtins.int
     """Fresh processes."""
     images_per_second: _builtins.float
-    """Images a second."""
+    """Images a second. Server scenario: the rate that was achieved."""
     engine: _builtins.str
     """The engine that ran it."""
     noisy: _builtins.bool
     """True when the runs, of all processes together, spread so far that the figures say little:
-    `noise` is over 0.1.
+    `noise` is over 0.1. Latencies under load spread by nature: there it says nothing.
     """
     noise: _builtins.float
     """Median absolute deviation over median, over all runs."""
@@ -235,7 +238,9 @@ class BenchmarkResult(_message.Message):
 
     @_builtins.property
     def latency_p50(self) -> _duration_pb2.Duration:
-        """Latency of a batch: median, and percentiles 90 and 99."""
+        """Latency of a batch: median, and percentiles 90 and 99. Server scenario: from when a request
+        arrives to its answer.
+        """
 
     @_builtins.property
     def latency_p90(self) -> _duration_pb2.Duration:
@@ -255,7 +260,7 @@ class BenchmarkResult(_message.Message):
 
     @_builtins.property
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunTimes]:
-        """Each timed run in seconds, in order, by restart."""
+        """Each timed run in seconds, in order, by restart. Server scenario: each answer, as they came."""
 
     @_builtins.property
     def environment(self) -> _common_pb2.Environment:
@@ -362,7 +367,9 @@ class ServerFigures(_message.Message):
     achieved_rate: _builtins.float
     """Requests a second that were answered."""
     within_bound: _builtins.float
-    """Share of the requests that were answered within the bound; 1 without a bound."""
+    """Share of the requests that were answered within the bound; 1 without a bound. The queue is the
+    server's: requests that it refuses are not within any bound.
+    """
     met: _builtins.bool
     """True when the 99th percentile is within the bound, or there is none."""
     def __init__(
@@ -391,12 +398,14 @@ class ModuleTiming(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The part: "encoder stage 1" to "encoder stage 4", "decode head", "other"."""
+    """The part: "encoder stage 1" to "encoder stage 4", "decode head", or "other" for what the engine
+    gives no name of the graph and what lies between two parts.
+    """
     share: _builtins.float
-    """Its share of the run, in [0, 1]."""
+    """Its share of all parts, in [0, 1]."""
     @_builtins.property
     def time(self) -> _duration_pb2.Duration:
-        """Median of its time in a run."""
+        """Median of its time in a run; profiling makes it longer than it otherwise is."""
 
     def __init__(
         self,

@@ -1,0 +1,121 @@
+"""The tensors that clients of the Open Inference Protocol send: their checks, and their pictures.
+
+Pure. A tensor becomes one function a picture; what can be said of it without touching its elements
+is checked at once, the rest where the function is called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import InvalidArgument
+from services.segment.manifest import Manifest
+
+MAX_PICTURES = 64
+"""Most pictures a request."""
+MAX_GROWTH = 4
+"""Most pixels of a picture, where a graph takes any size, in those of the model's own input."""
+_MIN_SIDE = 32
+_PREFIX = 4  # bytes that say how long an element of type BYTES is
+_LITTLE_FLOAT = np.dtype("<f4")
+
+Pixels = NDArray[np.float32]
+
+
+def check_count(count: int, field: str) -> None:
+    """Raise InvalidArgument unless a request may have so many pictures."""
+    if not 1 <= count <= MAX_PICTURES:
+        raise InvalidArgument(field, f"{count} pictures; 1 to {MAX_PICTURES} a request are taken")
+
+
+def check_pixels_shape(shape: Sequence[int], manifest: Manifest, field: str) -> None:
+    """Raise InvalidArgument unless the model computes tensors of `shape`."""
+    if len(shape) != 4 or shape[1] != 3:
+        raise InvalidArgument(field, f"{list(shape)}; [N, 3, {_sizes(manifest)}] is taken")
+    check_count(shape[0], field)
+    height, width = shape[2:]
+    how = manifest.preprocessing
+    if (height, width) == (how.height, how.width):
+        return
+    if not manifest.graph.dynamic_size:
+        raise InvalidArgument(field, f"{height} x {width}; this model takes {_sizes(manifest)}")
+    most = MAX_GROWTH * how.height * how.width
+    if min(height, width) < _MIN_SIDE or height * width > most:
+        raise InvalidArgument(
+            field,
+            f"{height} x {width}; {_MIN_SIDE} pixels a side or more are taken, {most} at most in "
+            f"all; this model was made for {how.height} x {how.width}",
+        )
+
+
+def from_raw(raw: bytes, shape: Sequence[int], field: str) -> list[Callable[[], Pixels]]:
+    """Return what gives each (3, H, W) of float32 elements, little-endian; nothing is copied.
+
+    Raises InvalidArgument if the bytes don't fit the shape; the functions do where elements are
+    not finite.
+    """
+    needed = math.prod(shape) * _LITTLE_FLOAT.itemsize
+    if len(raw) != needed:
+        raise InvalidArgument(field, f"{len(raw)} bytes; {list(shape)} of FP32 has {needed}")
+    tensor = np.frombuffer(raw, _LITTLE_FLOAT).reshape(shape)
+    return [partial(_finite, picture, index, field) for index, picture in enumerate(tensor)]
+
+
+def from_numbers(
+    numbers: Sequence[float], shape: Sequence[int], field: str
+) -> list[Callable[[], Pixels]]:
+    """Return what gives each (3, H, W) of a flat sequence; as `from_raw` does."""
+    if len(numbers) != math.prod(shape):
+        raise InvalidArgument(
+            field, f"{len(numbers)} elements; {list(shape)} has {math.prod(shape)}"
+        )
+    size = math.prod(shape[1:])
+
+    def picture(index: int) -> Pixels:
+        part = np.array(numbers[index * size : (index + 1) * size], np.float32)
+        return _finite(part.reshape(shape[1:]), index, field)
+
+    return [partial(picture, index) for index in range(shape[0])]
+
+
+def split(raw: bytes, count: int, field: str) -> list[bytes]:
+    """Return the `count` elements of type BYTES: each is preceded by its length in four bytes.
+
+    Raises InvalidArgument where the lengths don't add up to what is there.
+    """
+    elements: list[bytes] = []
+    at = 0
+    while at < len(raw) and len(elements) < count:
+        if at + _PREFIX > len(raw):
+            raise InvalidArgument(field, f"cut off within the length of element {len(elements)}")
+        size = int.from_bytes(raw[at : at + _PREFIX], "little")
+        at += _PREFIX
+        if size > len(raw) - at:
+            raise InvalidArgument(
+                field,
+                f"element {len(elements)} says that it has {size} bytes and {len(raw) - at} are "
+                "left: put its length before each element, in four bytes, the lowest first",
+            )
+        elements.append(raw[at : at + size])
+        at += size
+    if len(elements) != count or at != len(raw):
+        raise InvalidArgument(
+            field, f"{len(elements)} elements and {len(raw) - at} bytes more; {count} are declared"
+        )
+    return elements
+
+
+def _finite(pixels: Pixels, index: int, field: str) -> Pixels:
+    """Return the pixels. The smallest and the largest are not finite where one is not."""
+    if not math.isfinite(pixels.min()) or not math.isfinite(pixels.max()):
+        raise InvalidArgument(field, f"picture {index} has a value that is not finite")
+    return pixels
+
+
+def _sizes(manifest: Manifest) -> str:
+    return f"{manifest.preprocessing.height}, {manifest.preprocessing.width}"

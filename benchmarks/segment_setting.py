@@ -1,0 +1,271 @@
+"""What the benchmarks of segment share: real pictures, exported models, peers and their servers."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from assay.segment.v1 import images_pb2, segment_pb2
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks import load
+from benchmarks.serving import SegmentServer, free_port
+from services.cli import testdata
+from services.segment import export
+from services.segment.export.command import export_checkpoint, export_random
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (1024, 768)
+METHOD = "/assay.segment.v1.SegmentService/SegmentImage"
+PRECISIONS = ("fp32", "bf16")
+_QUALITY = 90
+_START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where data, environments of peers and made files are."""
+
+    data: Path
+    venvs: Path
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The real B0, as Hugging Face lays it out."""
+        return self.data / "segformer" / "b0-ade"
+
+    def python(self, name: str) -> Path:
+        """Return the Python of a peer's environment, made if it is not there."""
+        venv = self.venvs / name
+        python, done = venv / "bin" / "python", venv / "installed"
+        if not done.exists():
+            print(f"making {venv} (a few minutes, once)")
+            subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
+            pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
+            subprocess.run([*pip, "torch==2.13.0"], check=True)
+            requirements = ROOT / "benchmarks" / "peers" / f"{name}.txt"
+            subprocess.run([*pip, "-r", requirements], check=True)
+            done.touch()
+        return python
+
+    def pictures(self) -> list[Path]:
+        """Return the real photographs as JPEG files of 1024 x 768, made once."""
+        folder = self.folder / "pictures"
+        sources = sorted((self.data / "ade20k" / "images").iterdir())
+        files = [folder / f"{source.stem}.jpg" for source in sources]
+        folder.mkdir(parents=True, exist_ok=True)
+        for source, file in zip(sources, files, strict=True):
+            if not file.exists():
+                with Image.open(source) as picture:
+                    resized = picture.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
+                resized.save(file, "JPEG", quality=_QUALITY)
+        return files
+
+    def real_b0(self) -> Path:
+        """Return the model directory of the real B0, exported by this version of the code."""
+        out = self.folder / f"b0-{_exporter()}"
+        if not out.exists():
+            # The licence allows evaluation, which this is.
+            export_checkpoint(self.checkpoint, out, name="segformer-b0", progress=print)
+        return out
+
+    def random_b4(self) -> Path:
+        """Return the model directory of a B4 with random weights: speed does not depend on them."""
+        out = self.folder / f"b4-{_exporter()}"
+        if not out.exists():
+            export_random("b4", 0, out, progress=print)
+        return out
+
+    def requests(self) -> list[Path]:
+        """Write our requests, one a picture: labels of the picture's size, as they are."""
+        folder = self.folder / "requests"
+        folder.mkdir(parents=True, exist_ok=True)
+        files = []
+        for picture in self.pictures():
+            request = segment_pb2.SegmentImageRequest(
+                image=images_pb2.Image(encoded=picture.read_bytes()),
+                encoding=images_pb2.LABEL_ENCODING_RAW,
+            )
+            files.append(folder / f"{picture.stem}.request")
+            files[-1].write_bytes(request.SerializeToString())
+        return files
+
+    def forms(self) -> list[Path]:
+        """Write the pictures as what an HTTP client sends after a request's first lines."""
+        folder = self.folder / "forms"
+        folder.mkdir(parents=True, exist_ok=True)
+        edge, files = "----assay-picture", []
+        for picture in self.pictures():
+            part = (
+                f'--{edge}\r\nContent-Disposition: form-data; name="content"; '
+                f'filename="{picture.name}"\r\nContent-Type: image/jpeg\r\n\r\n'
+            )
+            body = part.encode() + picture.read_bytes() + f"\r\n--{edge}--\r\n".encode()
+            head = (
+                f"Content-Type: multipart/form-data; boundary={edge}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            files.append(folder / f"{picture.stem}.form")
+            files[-1].write_bytes(head.encode() + body)
+        return files
+
+    def triton_requests(self, *, pixels: bool = False, model: str = "segformer") -> list[Path]:
+        """Let Triton's own client write requests of the Open Inference Protocol.
+
+        One a picture, of the JPEG file, or of the tensor that B4's preprocessing makes of it.
+        """
+        folder = self.folder / ("tensors" if pixels else "images")
+        command = [self.python("pytriton"), "-m", "benchmarks.peers.segment_triton_requests"]
+        kind = "pixels" if pixels else "image"
+        subprocess.run([*command, model, kind, folder, *self.pictures()], check=True, cwd=ROOT)
+        return sorted(folder.iterdir())
+
+
+def _exporter() -> str:
+    """Return a name for the code that exports: models of other code are not taken for its own."""
+    digest = hashlib.sha256((ROOT / "services" / "segment" / "manifest.py").read_bytes())
+    for file in sorted(Path(export.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def parse(
+    description: str | None, *, rounds: int, add: Sequence[tuple[str, Any]] = ()
+) -> tuple[Setting, argparse.Namespace]:
+    """Return the setting and the options of a command line; `add` are further numbers."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    venvs = Path(os.environ.get("ASSAY_PEERS", ROOT / ".venv-peers"))
+    parser.add_argument("--venvs", type=Path, default=venvs)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--no-result", action="store_true", help="print the rows and write nothing")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of our engine"
+    )
+    for name, default in add:
+        kind = {} if isinstance(default, list) else {"type": type(default)}
+        many = {"nargs": "+", "choices": default} if isinstance(default, list) else {}
+        parser.add_argument(f"--{name}", default=default, **kind, **many)
+    options = parser.parse_args()
+    data = testdata.data_dir()
+    if data is None:
+        parser.error("no real data: set ASSAY_TEST_DATA")
+    folder = options.venvs / "bench" / "segment"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Setting(data, options.venvs.resolve(), folder.resolve()), options
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs, and how load is put on it."""
+
+    name: str
+    target: load.Target
+    requests: list[Path]
+    pid: int
+    labels_of: Callable[[bytes], bytes]
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Ask once for each picture; return (pictures, height, width)."""
+        width, height = SIZE
+        maps = [self.labels_of(load.answer(self.target, request)) for request in self.requests]
+        return np.frombuffer(b"".join(maps), np.uint8).reshape(len(maps), height, width)
+
+    def under(self, how: load.Closed | load.Open) -> load.Result:
+        """Put load on it."""
+        return load.run(self.target, self.requests, how)
+
+
+@contextlib.contextmanager
+def ours(
+    setting: Setting, model: Path, precision: str, **settings: str | float
+) -> Iterator[Served]:
+    """Serve a model with our service in `precision`."""
+    server = SegmentServer(model, setting.folder, precision=precision, **settings)
+    try:
+        target = load.Target("grpc", server.address, METHOD)
+        yield Served(server.engine, target, setting.requests(), server.process.pid, _ours)
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def litserve(setting: Setting, kind: str, *arguments: str | Path) -> Iterator[Served]:
+    """Serve with LitServe: "usual" CHECKPOINT, or "graph" MODEL PRECISION."""
+    port = free_port()
+    with _peer(setting, "segment", "segment_litserve", port, kind, *arguments) as process:
+        _wait(process, f"http://127.0.0.1:{port}/health")
+        target = load.Target("http", f"127.0.0.1:{port}", "/predict")
+        yield Served(f"LitServe, {kind}", target, setting.forms(), process.pid, bytes)
+
+
+@contextlib.contextmanager
+def pytriton(setting: Setting, kind: str, *arguments: str | Path) -> Iterator[Served]:
+    """Serve with Triton's Python front end; arguments as `litserve`'s."""
+    port, http = free_port(), free_port()
+    with _peer(setting, "pytriton", "segment_pytriton", port, http, kind, *arguments) as process:
+        _wait(process, f"http://127.0.0.1:{http}/v2/models/segformer/ready")
+        target = load.Target(
+            "grpc", f"127.0.0.1:{port}", "/inference.GRPCInferenceService/ModelInfer"
+        )
+        requests = setting.triton_requests()
+        yield Served(f"Triton-python, {kind}", target, requests, process.pid, _last)
+
+
+def _ours(reply: bytes) -> bytes:
+    return segment_pb2.SegmentImageResponse.FromString(reply).labels.data
+
+
+def _last(reply: bytes) -> bytes:
+    """Return the labels of a ModelInferResponse, whose raw contents come last."""
+    return reply[-SIZE[0] * SIZE[1] :]
+
+
+@contextlib.contextmanager
+def _peer(
+    setting: Setting, venv: str, module: str, *arguments: object
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a peer's server, which logs to MODULE.log; all that it starts ends with the context."""
+    command = [setting.python(venv), "-m", f"benchmarks.peers.{module}", *map(str, arguments)]
+    log = (setting.folder / f"{module}.log").open("wb")
+    with log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, start_new_session=True, stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)  # what it has started and left behind
+        process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    """Wait until a URL is answered with success. Exits if the process ends before."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    begun = time.monotonic()
+    while time.monotonic() < begun + _START_SECONDS:
+        if process.poll() is not None:
+            raise SystemExit(f"a peer did not start: {process.args!r}")
+        try:
+            with direct.open(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"a peer does not answer: {process.args!r}")

@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from assay.segment.v1 import images_pb2, segment_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import load
+from benchmarks import load, report
 from benchmarks.serving import SegmentServer, free_port
 from services.cli import testdata
 from services.segment import export
@@ -31,7 +32,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE = (1024, 768)
 METHOD = "/assay.segment.v1.SegmentService/SegmentImage"
 PRECISIONS = ("fp32", "bf16")
+_PACKAGES = ("numpy", "numba", "onnxruntime", "openvino", "pillow", "grpcio", "torch")
 _QUALITY = 90
+_LEAST_AGREEMENT = 0.99
 _START_SECONDS = 180
 
 
@@ -54,8 +57,11 @@ class Setting:
         python, done = venv / "bin" / "python", venv / "installed"
         if not done.exists():
             print(f"making {venv} (a few minutes, once)")
-            subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-            pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
+            interpreter = (name == "pytriton" and _system_python()) or sys.executable
+            make = [interpreter, "-m", "venv", "--clear", "--without-pip", venv]
+            subprocess.run(make, check=True)
+            pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
+            pip.append("--quiet")
             subprocess.run([*pip, "torch==2.13.0"], check=True)
             requirements = ROOT / "benchmarks" / "peers" / f"{name}.txt"
             subprocess.run([*pip, "-r", requirements], check=True)
@@ -133,6 +139,46 @@ class Setting:
         kind = "pixels" if pixels else "image"
         subprocess.run([*command, model, kind, folder, *self.pictures()], check=True, cwd=ROOT)
         return sorted(folder.iterdir())
+
+
+def _system_python() -> str | None:
+    """Return the system's own Python of this version, if there is one.
+
+    Triton runs functions in a Python that it brings, with the standard library of the environment;
+    that Python is older than the latest libraries, and stops at them.
+    """
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return shutil.which(name, path=os.defpath)
+
+
+def requirements(name: str) -> dict[str, str]:
+    """Return the versions that the list of a peer's environment pins."""
+    lines = (ROOT / "benchmarks" / "peers" / f"{name}.txt").read_text("utf-8").splitlines()
+    pins = (line.partition("==")[::2] for line in lines if not line.startswith("#"))
+    return dict(pins)
+
+
+def agreement(labels: Mapping[str, NDArray[np.uint8]]) -> dict[str, float]:
+    """Return how many labels of each side are those of the first. Exits where sides do not agree.
+
+    That all do the same work is what makes their times comparable.
+    """
+    first = next(iter(labels.values()))
+    shares = {name: float((first == other).mean()) for name, other in labels.items()}
+    if min(shares.values()) < _LEAST_AGREEMENT:
+        raise SystemExit(f"the sides do not agree on the labels: {shares}")
+    return {name: round(share, 6) for name, share in shares.items()}
+
+
+def finish(
+    options: argparse.Namespace, name: str, rows: Sequence[Mapping[str, Any]], **facts: Any
+) -> None:
+    """Write the result, unless the command line says otherwise."""
+    if not options.no_result:
+        report.write(name, rows, packages=_PACKAGES, **facts)
+        return
+    for key, value in facts.items():
+        print(f"{key}: {value}")
 
 
 def _exporter() -> str:

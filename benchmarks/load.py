@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
@@ -140,7 +140,7 @@ class GrpcConnection:
 
     def __init__(self, target: Target) -> None:
         self._channel = grpc.aio.insecure_channel(target.address, options=_OPTIONS)
-        self._method = self._channel.unary_unary(target.path)
+        self._method: Any = self._channel.unary_unary(target.path)
 
     async def call(self, request: bytes, timeout: float) -> Answer:  # noqa: ASYNC109  # sent
         """As `Connection.call`."""

@@ -1,4 +1,4 @@
-"""OpenVINO alone on an exported graph: the limit of what serving can reach on a CPU."""
+"""OpenVINO alone on an exported graph, as anyone would run it on a CPU."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _HINTS = {"fp32": "f32", "bf16": "bf16"}
 class Static:
     """A graph compiled for one shape of its input, all processors working on one run."""
 
-    def __init__(
-        self, onnx: Path, shape: tuple[int, ...], precision: str, threads: int | None = None
-    ) -> None:
+    def __init__(self, onnx: Path, shape: tuple[int, ...], precision: str) -> None:
         model = openvino.Core().read_model(onnx)
         model.reshape(list(shape))
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINTS[precision]}
-        if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = str(threads)
+        options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            # Servers that wait for their turn would be pinned to the same processors.
+            "ENABLE_CPU_PINNING": False,
+        }
         self._request = openvino.compile_model(model, "CPU", options).create_infer_request()
 
     def run(self, pixels: NDArray[np.float32]) -> list[NDArray[np.generic]]:

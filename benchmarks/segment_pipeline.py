@@ -1,11 +1,11 @@
 """Compares our service over loopback with transformers' pipeline: one client, B0.
 
-    python -m benchmarks.segment_pipeline [--rounds N] [--seconds S] [--precisions fp32 bf16]
+    python -m benchmarks.segment_pipeline [--rounds N] [--seconds S] [--pictures N]
 
 Needs the real data (ASSAY_TEST_DATA): the real B0 and photographs, as JPEG files of 1024 x 768.
 Both sides take the bytes of a file. The pipeline, in a process and an environment of its own, gives
 masks as its guide has it; the service gives the labels, raw, to a client in a third process.
-Rounds alternate; figures are medians of the rounds.
+Rounds alternate (--pictures of the pipeline's, --seconds of ours); figures are medians of them.
 
 Writes results/segment-pipeline.json.
 """
@@ -22,7 +22,6 @@ from benchmarks import load, report
 from benchmarks.segment_setting import ROOT, Setting, agreement, finish, ours, parse
 
 TARGETS = {"fp32": 9.0, "bf16": 14.0}
-_PICTURES = 12  # a round of the pipeline's
 
 
 class Pipeline:
@@ -63,7 +62,7 @@ class Pipeline:
 
 def main() -> None:
     """Run the rounds and write the result."""
-    setting, options = parse(__doc__, rounds=5, add=[("seconds", 4.0), ("pictures", _PICTURES)])
+    setting, options = parse(__doc__, rounds=5, seconds=4.0, pictures=12)
     model = setting.real_b0()
     pipeline = Pipeline(setting)
     theirs: list[list[float]] = []

@@ -21,13 +21,14 @@ import statistics
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import load, report
 from benchmarks.segment_setting import (
+    Row,
     Served,
     Setting,
     agreement,
@@ -42,8 +43,7 @@ from benchmarks.segment_setting import (
 TARGETS = {"fp32": 8.0, "bf16": 12.0}
 _TENTH_OF_P99 = 10.0
 _LOADS = (1, 8, 32)
-Row = dict[str, Any]
-Labels = dict[str, NDArray[np.uint8]]
+Labels: TypeAlias = dict[str, NDArray[np.uint8]]
 
 
 def rounds(
@@ -67,14 +67,16 @@ def compare(
     targets: tuple[float, float],
 ) -> list[Row]:
     """Return the rows of the rate and of the 99th percentile of latency."""
-    rates = [statistics.median(result.rate for result in side) for side in (ours, theirs)]
-    p99 = [
-        1e3 * load.percentile([one for result in side for one in result.latencies], 0.99)
-        for side in (ours, theirs)
-    ]
+    rates, p99 = [], []
+    for side in (ours, theirs):
+        rates.append(statistics.median(result.rate for result in side))
+        latencies = [one for result in side for one in result.latencies]
+        p99.append(1e3 * load.percentile(latencies, 0.99))
     return [
-        report.row(what, peer, *rates, "pictures a second", target=targets[0]),
-        report.row(f"{what}: p99", peer, *p99, "ms", target=targets[1], less_is_better=True),
+        report.row(what, peer, rates[0], rates[1], "pictures a second", target=targets[0]),
+        report.row(
+            f"{what}: p99", peer, p99[0], p99[1], "ms", target=targets[1], less_is_better=True
+        ),
     ]
 
 
@@ -95,8 +97,8 @@ def usual(setting: Setting, options: Namespace, model: Path, labels: Labels) -> 
         }
         results = rounds(sides, 8, seconds, options.rounds)
     for precision in options.precisions:
-        for name in sides.keys() - set(options.precisions):
-            what = f"B0 in {precision}, a JPEG file of 1024 x 768 to labels, 8 clients"
+        for name in [name for name in sides if name not in options.precisions]:
+            what = f"B0 in {precision}, a JPEG file of 1024 x 768 to labels, clients: 8"
             targets = (TARGETS[precision], _TENTH_OF_P99)
             rows += compare(what, name, results[precision], results[name], targets)
     return rows
@@ -115,7 +117,7 @@ def graph(setting: Setting, options: Namespace, model: Path, labels: Labels) -> 
             seconds = dict.fromkeys(sides, options.seconds)
             for clients in _LOADS:
                 results = rounds(sides, clients, seconds, options.rounds)
-                what = f"B0 in {precision}, a JPEG file of 1024 x 768 to labels, {clients} clients"
+                what = f"B0 in {precision}, a JPEG file of 1024 x 768 to labels, clients: {clients}"
                 for name in list(sides)[1:]:
                     rows += compare(what, name, results[precision], results[name], (1.0, 1.0))
     return rows
@@ -126,8 +128,7 @@ _ROWS = {"usual": usual, "graph": graph}
 
 def main() -> None:
     """Run what the command line asks for and write the result."""
-    numbers = [("seconds", 5.0), ("slow", 25.0), ("only", list(_ROWS))]
-    setting, options = parse(__doc__, rounds=4, add=numbers)
+    setting, options = parse(__doc__, rounds=4, seconds=5.0, slow=25.0, only=list(_ROWS))
     model = setting.real_b0()
     labels: Labels = {}
     rows = [row for name in options.only for row in _ROWS[name](setting, options, model, labels)]

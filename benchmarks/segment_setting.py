@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from assay.segment.v1 import images_pb2, segment_pb2
@@ -26,12 +26,12 @@ from benchmarks import load, report
 from benchmarks.serving import SegmentServer, free_port
 from services.cli import testdata
 from services.segment import export
-from services.segment.export.command import export_checkpoint, export_random
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (1024, 768)
 METHOD = "/assay.segment.v1.SegmentService/SegmentImage"
 PRECISIONS = ("fp32", "bf16")
+Row: TypeAlias = dict[str, Any]
 _PACKAGES = ("numpy", "numba", "onnxruntime", "openvino", "pillow", "grpcio", "torch")
 _QUALITY = 90
 _LEAST_AGREEMENT = 0.99
@@ -58,7 +58,7 @@ class Setting:
         if not done.exists():
             print(f"making {venv} (a few minutes, once)")
             interpreter = (name == "pytriton" and _system_python()) or sys.executable
-            make = [interpreter, "-m", "venv", "--clear", "--without-pip", venv]
+            make: list[str | Path] = [interpreter, "-m", "venv", "--clear", "--without-pip", venv]
             subprocess.run(make, check=True)
             pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
             pip.append("--quiet")
@@ -81,19 +81,26 @@ class Setting:
                 resized.save(file, "JPEG", quality=_QUALITY)
         return files
 
-    def real_b0(self) -> Path:
+    def real_b0(self, precision: str = "fp32") -> Path:
         """Return the model directory of the real B0, exported by this version of the code."""
-        out = self.folder / f"b0-{_exporter()}"
-        if not out.exists():
-            # The licence allows evaluation, which this is.
-            export_checkpoint(self.checkpoint, out, name="segformer-b0", progress=print)
-        return out
+        # The licence allows evaluation, which this is.
+        return self._exported(
+            f"b0-{precision}", "--checkpoint", self.checkpoint, "--precision", precision
+        )
 
-    def random_b4(self) -> Path:
-        """Return the model directory of a B4 with random weights: speed does not depend on them."""
-        out = self.folder / f"b4-{_exporter()}"
+    def random_model(self, architecture: str, precision: str = "fp32") -> Path:
+        """Return a model directory with random weights: speed does not depend on them."""
+        source = ("--architecture", architecture, "--random-weights", "0")
+        return self._exported(
+            f"{architecture}-random-{precision}", *source, "--precision", precision
+        )
+
+    def _exported(self, name: str, *arguments: str | Path) -> Path:
+        out = self.folder / f"{name}-{_exporter()}"
         if not out.exists():
-            export_random("b4", 0, out, progress=print)
+            print(f"exporting {name} (up to a minute, once)", flush=True)
+            command = [sys.executable, "-m", "services.cli", "export", "--out", out, *arguments]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
         return out
 
     def requests(self) -> list[Path]:
@@ -135,7 +142,11 @@ class Setting:
         One a picture, of the JPEG file, or of the tensor that B4's preprocessing makes of it.
         """
         folder = self.folder / ("tensors" if pixels else "images")
-        command = [self.python("pytriton"), "-m", "benchmarks.peers.segment_triton_requests"]
+        command: list[str | Path] = [
+            self.python("pytriton"),
+            "-m",
+            "benchmarks.peers.segment_triton_requests",
+        ]
         kind = "pixels" if pixels else "image"
         subprocess.run([*command, model, kind, folder, *self.pictures()], check=True, cwd=ROOT)
         return sorted(folder.iterdir())
@@ -190,21 +201,28 @@ def _exporter() -> str:
 
 
 def parse(
-    description: str | None, *, rounds: int, add: Sequence[tuple[str, Any]] = ()
+    description: str | None, **defaults: str | float | bool | list[str]
 ) -> tuple[Setting, argparse.Namespace]:
-    """Return the setting and the options of a command line; `add` are further numbers."""
+    """Return the setting and the options of a command line.
+
+    `defaults` are options of the benchmark's own: numbers, switches, and lists of which some may be
+    chosen.
+    """
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     venvs = Path(os.environ.get("ASSAY_PEERS", ROOT / ".venv-peers"))
     parser.add_argument("--venvs", type=Path, default=venvs)
-    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--no-result", action="store_true", help="print the rows and write nothing")
     parser.add_argument(
         "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of our engine"
     )
-    for name, default in add:
-        kind = {} if isinstance(default, list) else {"type": type(default)}
-        many = {"nargs": "+", "choices": default} if isinstance(default, list) else {}
-        parser.add_argument(f"--{name}", default=default, **kind, **many)
+    for name, default in defaults.items():
+        if isinstance(default, bool):
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        elif isinstance(default, list):
+            kind = {"nargs": "+", "choices": default}
+        else:
+            kind = {"type": type(default)}
+        parser.add_argument(f"--{name}", default=default, **kind)
     options = parser.parse_args()
     data = testdata.data_dir()
     if data is None:
@@ -285,7 +303,8 @@ def _peer(
     setting: Setting, venv: str, module: str, *arguments: object
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a peer's server, which logs to MODULE.log; all that it starts ends with the context."""
-    command = [setting.python(venv), "-m", f"benchmarks.peers.{module}", *map(str, arguments)]
+    command: list[str | Path] = [setting.python(venv), "-m", f"benchmarks.peers.{module}"]
+    command += map(str, arguments)
     log = (setting.folder / f"{module}.log").open("wb")
     with log:
         process = subprocess.Popen(

@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from benchmarks.peers.segment_models import Labels, make
 
 
-class SegmentAPI(ls.LitAPI):
+class SegmentAPI(ls.LitAPI):  # type: ignore[misc]  # LitServe is not installed where this is checked
     """A picture in, labels out."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002  # LitServe passes it

@@ -25,7 +25,7 @@ class Usual:
 
         self._torch = torch
         self._processor = SegformerImageProcessorPil()
-        self._model = SegformerForSemanticSegmentation.from_pretrained(checkpoint).eval()
+        self._model = SegformerForSemanticSegmentation.from_pretrained(checkpoint)
 
     def __call__(self, jpeg: bytes) -> Labels:
         """Label one picture."""

@@ -19,7 +19,7 @@ from benchmarks.peers.segment_models import make
 model = make(sys.argv[3], sys.argv[4:])
 
 
-@batch
+@batch  # type: ignore[untyped-decorator]  # PyTriton has no types
 def infer(image: np.ndarray) -> dict[str, np.ndarray]:
     """Label the pictures that came together."""
     return {"labels": np.stack(model.batch([jpeg for (jpeg,) in image]))}

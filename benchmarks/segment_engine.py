@@ -26,6 +26,7 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks import load, report
+from benchmarks.connections import Target
 from benchmarks.segment_graphs import (
     SIDE,
     Engine,
@@ -36,7 +37,8 @@ from benchmarks.segment_graphs import (
     products,
     unmodified,
 )
-from benchmarks.segment_setting import Row, Setting, finish, ours, parse
+from benchmarks.segment_peers import ours
+from benchmarks.segment_setting import Row, Setting, finish, parse
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 _THREADS = 2
@@ -128,7 +130,7 @@ def infer(setting: Setting, options: Namespace) -> list[Row]:
     served: list[float] = []
     looped: list[float] = []
     with ours(setting, directory, "fp32", threads=_THREADS) as side:
-        target = load.Target("grpc", side.target.address, _INFER)
+        target = Target("grpc", side.target.address, _INFER)
         for turn in range(options.turns):
             begun, count = time.perf_counter(), 0
             while time.perf_counter() < begun + options.seconds:

@@ -24,17 +24,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks import load, report
-from benchmarks.segment_setting import (
-    Row,
-    Served,
-    Setting,
-    finish,
-    litserve,
-    ours,
-    parse,
-    pytriton,
-    requirements,
-)
+from benchmarks.segment_peers import Served, litserve, ours, pytriton, requirements
+from benchmarks.segment_setting import Row, Setting, finish, parse
 from benchmarks.serving import memory
 
 _SERVICE_TIMES = 4

@@ -19,7 +19,8 @@ import subprocess
 from typing import Any
 
 from benchmarks import load, report
-from benchmarks.segment_setting import ROOT, Setting, agreement, finish, ours, parse
+from benchmarks.segment_peers import agreement, ours
+from benchmarks.segment_setting import ROOT, Setting, finish, parse
 
 TARGETS = {"fp32": 9.0, "bf16": 14.0}
 

@@ -29,7 +29,8 @@ from assay.segment.v1 import segment_pb2
 
 from benchmarks import load, report
 from benchmarks.segment_graphs import SIDE, open_engine, unmodified
-from benchmarks.segment_setting import Row, Setting, finish, ours, parse
+from benchmarks.segment_peers import ours
+from benchmarks.segment_setting import Row, Setting, finish, parse
 from services.rpc.environment import environment
 
 _BATCHES = (1, 2, 4, 8, 16, 32)

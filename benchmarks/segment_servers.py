@@ -27,18 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import load, report
-from benchmarks.segment_setting import (
-    Row,
-    Served,
-    Setting,
-    agreement,
-    finish,
-    litserve,
-    ours,
-    parse,
-    pytriton,
-    requirements,
-)
+from benchmarks.segment_peers import Served, agreement, litserve, ours, pytriton, requirements
+from benchmarks.segment_setting import Row, Setting, finish, parse
 
 TARGETS = {"fp32": 8.0, "bf16": 12.0}
 _TENTH_OF_P99 = 10.0

@@ -28,6 +28,7 @@ import onnxruntime as ort
 from benchmarks import load, report
 from benchmarks.connections import Target
 from benchmarks.segment_graphs import (
+    LIBRARIES,
     SIDE,
     Engine,
     graph_flops,
@@ -104,8 +105,7 @@ def model(setting: Setting, options: Namespace) -> list[Row]:
     ]
     for precision in options.precisions:
         rates = {
-            library: product_flops() / seconds[f"{precision} {library}"]
-            for library in products(precision, _THREADS)
+            library: product_flops() / seconds[f"{precision} {library}"] for library in LIBRARIES
         }
         library, rate = max(rates.items(), key=lambda item: item[1])
         print(", ".join(f"{name}: {value / 1e9:.1f} GFLOP/s" for name, value in rates.items()))

@@ -23,6 +23,7 @@ from services.segment.manifest import MODEL_FILE, read_manifest
 
 SIDE = 512
 _SQUARE = 2048
+LIBRARIES = ("torch", "OpenVINO")
 Pixels = NDArray[np.float32]
 
 
@@ -140,10 +141,11 @@ def products(precision: str, threads: int) -> dict[str, Callable[[], float]]:
 
         return once
 
-    return {
-        "torch": timed(lambda: torch.mm(square, square)),
-        "OpenVINO": timed(lambda: request.infer([weights], share_inputs=True, share_outputs=True)),
-    }
+    runs = (
+        lambda: torch.mm(square, square),
+        lambda: request.infer([weights], share_inputs=True, share_outputs=True),
+    )
+    return dict(zip(LIBRARIES, map(timed, runs), strict=True))
 
 
 def product_flops() -> float:

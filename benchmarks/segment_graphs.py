@@ -70,6 +70,7 @@ def unmodified(architecture: str, folder: Path, *, batch: bool = False) -> Path:
                 file,
                 dynamo=True,
                 external_data=False,
+                verbose=False,
                 input_names=["pixels"],
                 output_names=["logits"],
                 dynamic_shapes=axes if batch else None,

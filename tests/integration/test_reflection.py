@@ -18,7 +18,7 @@ STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 SERVERS: dict[str, tuple[set[str], str, str]] = {
     "segment": (
         {
-            *("assay.segment.v1.SegmentService", "assay.segment.v1.SegmentAdminService"),
+            *(f"assay.segment.v1.Segment{name}Service" for name in ("", "Admin", "Repository")),
             "inference.GRPCInferenceService",
         },
         "assay.segment.v1.SegmentService/ListModels",

@@ -347,7 +347,7 @@ async def test_an_answer_over_the_limit_is_refused_before_it_is_computed(
 
 
 async def test_a_full_queue_pushes_back_and_keeps_no_place(start: Start) -> None:
-    client = await start(queue_items=2)
+    client = await start(queue_items=3)  # two for one client, the last one is for others
     three = np.concatenate([TENSOR, TENSOR[:1]])
     call = client.inference.ModelInfer(pixels(three), timeout=SECONDS)
     assert (await refused(call))[:2] == (Code.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -365,7 +365,8 @@ async def test_a_bad_picture_fails_its_own_request_only(start: Start) -> None:
 
 
 async def test_callers_who_leave_give_back_the_places_of_all_their_pictures(start: Start) -> None:
-    client = await start(queue_items=3, max_batch=3, batch_window_seconds=10)
+    # Three places for one client, the last one is for others.
+    client = await start(queue_items=4, max_batch=3, batch_window_seconds=10)
 
     async def admitted(count: int) -> None:
         """Come back once so many pictures are in the queue."""

@@ -230,4 +230,4 @@ async def test_priority_and_client_are_passed_on(
     assert [priority for priority, _ in seen] == [Priority.NORMAL, Priority.HIGH, Priority.LOW]
     names = {name for _, name in seen}
     assert len(names) == 1
-    assert names == {"me"} if metadata else names.pop().startswith("ipv4:127.0.0.1:")
+    assert names == {"id me"} if metadata else names.pop().startswith("peer ipv4:127.0.0.1:")

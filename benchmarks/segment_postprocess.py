@@ -1,30 +1,33 @@
 """Times logits to label maps against Hugging Face's post-processing.
 
-    python -m benchmarks.segment_postprocess --model DIR --images DIR [--rounds N] [--no-result]
+    python -m benchmarks.segment_postprocess [--rounds N] [--no-result]
 
-`--model` is what `assay export` wrote, say of the real B0; its graph makes the logits and their arg
-max of every picture in `--images`, as a service does. Ours is one thread, from there to the label
-map; theirs is `post_process_semantic_segmentation` of transformers' SegformerImageProcessorPil on
-two threads of torch, from logits in the order that the model has them. The two alternate; a row is
-the medians over the rounds of the sums over all pictures. Pure noise, where no cell has one class,
-is the worst case. Needs the environment that `make setup-torch` makes.
+Needs the real data (ASSAY_TEST_DATA) and the environment that `make setup-torch` makes. The real B0
+makes the logits of the photographs. Ours is one thread, from there and from their arg max, as a
+graph gives it, to the label map; rows that say so compute the arg max as well, as the OpenVINO
+engine does. Theirs is `post_process_semantic_segmentation` of transformers'
+SegformerImageProcessorPil on two threads of torch, from logits in the order that the model has
+them. The two alternate; a row is the medians over the rounds of the sums over all pictures. Pure
+noise, where no cell has one class, is the worst case.
 
-Writes benchmarks/results/segment-postprocess.json.
+Writes results/segment-postprocess.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import report
+from benchmarks.segment_setting import finish, parse
 from services.segment import upsample
+from services.segment.engines import argmax
 from services.segment.engines.engine import Output
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.image import PILLOW_LIMIT, decode
@@ -36,14 +39,15 @@ _THEIR_THREADS = 2
 _SIZES = [(512, 512, 200.0), (768, 1024, 400.0), (1536, 2048, 500.0)]
 _NOISE_TARGET = 3.0
 _NOISE_SHAPE = (128, 128, 150)
+Labelled: TypeAlias = Callable[[Output, int, int], upsample.Labels]
 
 
-def outputs(model: Path, images: Path) -> list[Output]:
+def outputs(model: Path, images: list[Path]) -> list[Output]:
     """The model's logits and low-resolution labels of each picture."""
     manifest = read_manifest(model)
     engine = OnnxEngine(model, manifest, threads=_THEIR_THREADS)
     preprocessor = Preprocessor(manifest.preprocessing)
-    pictures = [decode(file.read_bytes(), PILLOW_LIMIT) for file in sorted(images.iterdir())]
+    pictures = [decode(file.read_bytes(), PILLOW_LIMIT) for file in images]
     return [engine.run([preprocessor(picture)])[0] for picture in pictures]
 
 
@@ -80,26 +84,35 @@ class Theirs:
         return found
 
 
+def ours(output: Output, height: int, width: int) -> upsample.Labels:
+    """The label map."""
+    return upsample.upsample_argmax(output.logits, output.labels, height, width)
+
+
+def ours_with_arg_max(output: Output, height: int, width: int) -> upsample.Labels:
+    """The label map, with the arg max of the logits computed anew."""
+    labels = np.empty_like(output.labels)
+    argmax.arg_max(output.logits, labels)
+    return upsample.upsample_argmax(output.logits, labels, height, width)
+
+
 def compared(
-    found: list[Output], theirs: Theirs, height: int, width: int, rounds: int
+    found: list[Output], labelled: Labelled, theirs: Theirs, size: tuple[int, int], rounds: int
 ) -> tuple[float, float, float]:
     """Milliseconds a picture, ours and theirs, and the share of pixels with one label."""
     prepared = [theirs.prepare(output) for output in found]
     same = [
-        np.mean(
-            upsample.upsample_argmax(output.logits, output.labels, height, width)
-            == theirs.labels(other, height, width)
-        )
+        np.mean(labelled(output, *size) == theirs.labels(other, *size))
         for output, other in zip(found, prepared, strict=True)
     ]
     ours_ms, theirs_ms = [], []
     for _ in range(rounds):
         start = time.perf_counter()
         for output in found:
-            upsample.upsample_argmax(output.logits, output.labels, height, width)
+            labelled(output, *size)
         between = time.perf_counter()
         for other in prepared:
-            theirs.labels(other, height, width)
+            theirs.labels(other, *size)
         ours_ms.append(1e3 * (between - start) / len(found))
         theirs_ms.append(1e3 * (time.perf_counter() - between) / len(found))
     return statistics.median(ours_ms), statistics.median(theirs_ms), float(np.mean(same))
@@ -107,42 +120,39 @@ def compared(
 
 def main() -> None:
     """Compare at every size, print and write."""
-    parser = argparse.ArgumentParser(description="Times logits to label maps.")
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--no-result", action="store_true", help="write no result file")
-    chosen = parser.parse_args()
+    setting, options = parse(__doc__, rounds=15)
     upsample.warm()
-    real, theirs = outputs(chosen.model, chosen.images), Theirs()
+    argmax.warm()
+    images = sorted((setting.data / "ade20k" / "images").iterdir())
+    real, theirs = outputs(setting.real_b0(), images), Theirs()
     rows, agreement = [], {}
-    cases = [("real logits", real, *size) for size in _SIZES]
-    cases += [("pure noise", noise(), *size[:2], _NOISE_TARGET) for size in _SIZES]
-    for what, found, height, width, target in cases:
-        ours, other, same = compared(found, theirs, height, width, chosen.rounds)
+    cases: list[tuple[str, list[Output], Labelled, int, int, float | None]] = []
+    cases += [("real logits", real, ours, *size) for size in _SIZES]
+    cases += [("pure noise", noise(), ours, *size[:2], _NOISE_TARGET) for size in _SIZES]
+    with_arg_max = "real logits, the arg max computed as well,"
+    cases += [(with_arg_max, real, ours_with_arg_max, *size[:2], None) for size in _SIZES]
+    for what, found, labelled, height, width, target in cases:
+        mine, other, same = compared(found, labelled, theirs, (height, width), options.rounds)
         name = f"{what} to labels, {width} x {height}"
         agreement[name] = same
         rows.append(
             report.row(
                 name,
                 "transformers post_process_semantic_segmentation, two threads",
-                ours,
-                other,
-                "ms a picture",
+                *(mine, other, "ms a picture"),
                 target=target,
                 less_is_better=True,
             )
         )
         print(f"    labels agree in {same:.7%} of pixels")
-    if not chosen.no_result:
-        report.write(
-            "segment-postprocess",
-            rows,
-            packages=("numpy", "numba", "torch", "transformers"),
-            rounds=chosen.rounds,
-            pictures=len(real),
-            label_agreement=agreement,
-        )
+    finish(
+        options,
+        "segment-postprocess",
+        rows,
+        rounds=options.rounds,
+        pictures=len(real),
+        label_agreement=agreement,
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE = (1024, 768)
 PRECISIONS = ("fp32", "bf16")
 Row: TypeAlias = dict[str, Any]
-_PACKAGES = ("numpy", "numba", "onnxruntime", "openvino", "pillow", "grpcio", "torch")
+_PACKAGES = (
+    *("numpy", "numba", "onnxruntime", "openvino", "pillow", "grpcio", "torch", "transformers"),
+)
 _QUALITY = 90
 
 

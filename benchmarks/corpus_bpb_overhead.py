@@ -33,7 +33,7 @@ from services.corpus.bpb.unit_scoring import UnitJob
 from services.corpus.index.writer import write_index
 from services.corpus.layout import find_shards
 
-SHARD = "test.jsonl.zst"
+SHARD = "val.jsonl.zst"
 
 
 def service(setting: Setting) -> Iterator[dict[str, Any]]:

@@ -132,6 +132,8 @@ class UnitReader:
             frames.append(stored)
             shift[mine] = sent - int(starts[place])
             sent += int(stored[0].index.frames["documents"][frame])
+        if not len(order):  # no order would mean all documents of the frames
+            frames, sent = [], 0
         taken_from = (order.astype(np.int64) + shift)[~lost]
         whole = len(taken_from) == sent and bool((taken_from == np.arange(sent)).all())
         kept = [] if whole else taken_from.tolist()

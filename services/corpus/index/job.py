@@ -97,6 +97,8 @@ def index_corpus(
                 if stopped():
                     raise Unavailable("indexing was stopped; the same command goes on")
             progress(sum(read), sum(sizes))
+            for failed in (future for future in running if future.done()):
+                failed.result()  # the first that failed ends the others
             return [future.result() for future in running]
         except BrokenProcessPool:
             raise Unavailable(

@@ -18,7 +18,7 @@ import pytest
 from services.corpus.index.job import Options, index_corpus, index_shard
 from services.corpus.index.verify import verify
 from services.corpus.layout import find_shards
-from services.errors import PreconditionFailed, Unavailable
+from services.errors import DataLoss, PreconditionFailed, Unavailable
 from tests.corpus.shard_files import line, write_corpus
 
 NAME = "train/00.jsonl.zst"
@@ -83,6 +83,14 @@ def test_progress_is_of_bytes_and_not_of_shards(tmp_path: Path) -> None:
     assert read == sorted(read)
     assert read[-1] == shard.file.stat().st_size
     assert len(set(read)) > 10
+
+
+def test_a_broken_shard_ends_the_others_at_once(tmp_path: Path) -> None:
+    source = large(tmp_path / "source")
+    (source / "train" / "01.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd and nothing of zstd")
+    with pytest.raises(DataLoss, match=r"01\.jsonl\.zst"):
+        index_corpus(source, tmp_path / "out", Options(), jobs=2)
+    assert not (tmp_path / "out" / "train" / "00.index").exists()  # it was not waited for
 
 
 def test_it_can_be_stopped(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ class Pipeline:
                 tensor = given
             units = height * width
             if not labels:  # nothing is left to do but to hand the logits on
-                units = max(1, units // self._manifest.graph.downsampling**2)
+                units = math.prod(self._manifest.graph.logits_size(height, width))
             return _Prepared(tensor, (height, width), units)
 
         def finish(computed: tuple[Output, _Prepared]) -> Inference:

@@ -77,7 +77,7 @@ class CudaEngine:
                 "check the driver, the CUDA and cuDNN libraries and ASSAY_SEGMENT_GPUS, or ask "
                 "for cpu",
             )
-        self._memory = PageLocked(cuda_allocator())
+        self._memory = PageLocked(*cuda_allocator())
         self._inputs: dict[tuple[int, ...], _Input] = {}
         self._check.output(self)
         blank = np.zeros(self._shape, np.float32)

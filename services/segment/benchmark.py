@@ -77,6 +77,11 @@ class Plan:
     rate: float = 0.0
     seed: int = 0
 
+    @property
+    def max_batch(self) -> int:
+        """Most pictures a run of the engine: the scheduler's, where there is one."""
+        return self.limits.max_batch if self.kind == "server" else max(self.batch_sizes)
+
 
 def plan_of(request: dict[str, Any]) -> Plan:
     """Return the plan that was sent as JSON."""
@@ -148,7 +153,7 @@ def _opened(plan: Plan) -> tuple[Manifest, Engine, NDArray[np.float32]]:
         manifest,
         threads=plan.threads,
         gpu=plan.gpu,
-        max_batch=max(plan.batch_sizes),
+        max_batch=plan.max_batch,
     )
     how = manifest.preprocessing
     return manifest, engine, Preprocessor(how)(_picture(how.width, how.height))

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from services.errors import PreconditionFailed
+from services.errors import InvalidArgument, PreconditionFailed
 from services.rpc.worker import run_worker
 from services.segment.benchmark import Plan
 from services.segment.parts import PartTime
@@ -33,34 +33,47 @@ class ProcessRuns:
     refused: int = 0
     elapsed: float = 0.0
 
+    @property
+    def answered(self) -> int:
+        """Runs that have seconds, of all sizes."""
+        return sum(map(len, self.seconds.values()))
+
 
 async def measure(
     plan: Plan, *, restarts: int, budget: float, processes: list[ProcessRuns]
 ) -> AsyncGenerator[int]:
-    """Fill `processes` and yield the number of runs so far.
+    """Fill `processes` and yield the number of runs so far, refused ones included.
 
     Each process may use its share of the `budget` of seconds, and takes the runs of each size that
-    are needed for three in all even when that is more.
+    are needed for three in all even when that is more. A request that was refused is none of them.
+    Raises InvalidArgument if no request was answered.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
     sizes = len(plan.batch_sizes)
     needed = math.ceil(MIN_RUNS / restarts)
-    done = 0
+    done = answered = 0
     for restart in range(restarts):
-        if done >= MIN_RUNS * sizes and loop.time() - start >= budget:
+        if answered >= MIN_RUNS * sizes and loop.time() - start >= budget:
             return
         share = budget * (restart + 1) / restarts
         runs = ProcessRuns()
         processes.append(runs)
         async with aclosing(_lines(replace(plan, seed=restart))) as lines:
-            async for count, line in _counted(lines):
+            async for line in lines:
                 _add(runs, line)
                 done += 1
                 yield done
+                count = runs.answered
                 whole = count % sizes == 0 and count >= needed * sizes
                 if whole and loop.time() - start >= share:
                     break
+        answered += runs.answered
+    if not answered:
+        raise InvalidArgument(
+            "target_rate",
+            f"none of {done} requests was answered at {plan.rate:g} a second: ask for fewer",
+        )
 
 
 async def default_rate(plan: Plan) -> float:
@@ -86,15 +99,6 @@ async def _lines(plan: Plan) -> AsyncGenerator[dict[str, Any]]:
                     "the model's files are not those that the server loaded: restart it"
                 )
             yield line
-
-
-async def _counted(
-    lines: AsyncGenerator[dict[str, Any]],
-) -> AsyncGenerator[tuple[int, dict[str, Any]]]:
-    count = 0
-    async for line in lines:
-        count += 1
-        yield count, line
 
 
 def _add(runs: ProcessRuns, line: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ _WEIGHT = 0.2
 _MARGIN = 2.0
 # What is left of an estimate each time that it alone refuses work.
 _TRUST = 0.9
+# Buckets beside the default one, None, that are remembered.
+_MAX_BUCKETS = 64
 
 
 @dataclass
@@ -38,8 +40,12 @@ class _Sizes:
 class Cost:
     """Seconds by bucket and batch size: moving mean and mean absolute deviation.
 
-    A bucket of which nothing is known is taken to cost what the cheapest of the others does: were
-    the estimate too high, the bucket might never be let in, and nothing would be learned of it.
+    A bucket of which nothing is known is taken to cost what the dearest of the known ones does, so
+    never less than the default bucket, None: callers choose their sizes, and were a new one taken
+    for cheap, work would be let in that makes others late. Its first batch says what it does cost;
+    where the estimate alone keeps it out, the batcher takes it as a probe on an idle engine.
+
+    The default bucket and the 64 others that were observed last are remembered.
     """
 
     def __init__(self) -> None:
@@ -47,7 +53,8 @@ class Cost:
 
     def observe(self, size: int, seconds: float, bucket: Hashable = None) -> None:
         """Learn that a batch of `size` items of a bucket took `seconds`."""
-        sizes = self._buckets.setdefault(bucket, _Sizes())
+        sizes = self._buckets[bucket] = self._buckets.pop(bucket, _Sizes())  # now the last one
+        self._forget()
         place = bisect.bisect_left(sizes.known, size)
         if place == len(sizes.known) or sizes.known[place] != size:
             sizes.known.insert(place, size)
@@ -70,7 +77,13 @@ class Cost:
         sizes = self._buckets.get(bucket)
         if sizes is not None:
             return sizes.scaled(size, margin)
-        return min((other.scaled(size, margin) for other in self._buckets.values()), default=0.0)
+        return max((other.scaled(size, margin) for other in self._buckets.values()), default=0.0)
+
+    def _forget(self) -> None:
+        """Drop the bucket that was observed longest ago if there are too many."""
+        others = [bucket for bucket in self._buckets if bucket is not None]
+        if len(others) > _MAX_BUCKETS:
+            del self._buckets[others[0]]
 
 
 @dataclass

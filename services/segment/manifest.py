@@ -121,6 +121,10 @@ class ModelGraph:
         names = (self.input, self.logits, self.labels)
         _require(all(names) and len(set(names)) == 3, "input", "three distinct names are needed")
 
+    def logits_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (h, w) of the logits and labels of an input of `height` and `width`."""
+        return -(-height // self.downsampling), -(-width // self.downsampling)
+
 
 @dataclass(frozen=True)
 class StageFacts:

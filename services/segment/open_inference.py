@@ -124,12 +124,20 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 async def _all(
     submit: Callable[..., Coroutine[Any, Any, Inference]], order: Order
 ) -> list[Inference]:
-    """Compute every picture; the first that fails ends the others and the request."""
+    """Compute every picture; the first that fails ends the others and the request.
+
+    A full queue refuses the first picture only. The others wait for their places: one request may
+    have more pictures than its client may hold, and trying again would not change that.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(submit(source, nbytes=nbytes))
-                for source, nbytes in zip(order.sources, order.nbytes, strict=True)
+                group.create_task(
+                    submit(source, nbytes=nbytes, placed=asyncio.Event() if index else None)
+                )
+                for index, (source, nbytes) in enumerate(
+                    zip(order.sources, order.nbytes, strict=True)
+                )
             ]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None

@@ -29,9 +29,9 @@ def described(
 ) -> pb.ModelMetadataResponse:
     """Return what is known of a model's tensors; -1 where a size is free."""
     how, graph = manifest.preprocessing, manifest.graph
-    free, step = graph.dynamic_size, graph.downsampling
+    free = graph.dynamic_size
     size = [-1, -1] if free else [how.height, how.width]
-    small = [-1, -1] if free else [-(-how.height // step), -(-how.width // step)]
+    small = [-1, -1] if free else graph.logits_size(how.height, how.width)
     return pb.ModelMetadataResponse(
         name=manifest.name,
         versions=versions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -211,9 +212,9 @@ def _refuse_parameters(given: Mapping[str, pb.InferParameter], field: str) -> No
 
 def _answer_bytes(manifest: Manifest, height: int, width: int, wanted: list[str]) -> int:
     """Return the bytes of the wanted outputs of one picture of that size."""
-    step, classes = manifest.graph.downsampling, len(manifest.classes)
+    logits = math.prod(manifest.graph.logits_size(height, width)) * len(manifest.classes)
     sizes = {
         "labels": height * width * np.dtype(manifest.graph.labels_type).itemsize,
-        "logits": -(-height // step) * -(-width // step) * classes * 4,
+        "logits": logits * 4,
     }
     return sum(sizes[name] for name in wanted)

@@ -131,8 +131,8 @@ class Outputs:
         self._names = [len(item.name.encode()) for item in manifest.classes]
         self._palette = Palette([item.color for item in manifest.classes])
         self._label_bytes = np.dtype(manifest.graph.labels_type).itemsize
-        how, step = manifest.preprocessing, manifest.graph.downsampling
-        self._model_size = (-(-how.height // step), -(-how.width // step))
+        how = manifest.preprocessing
+        self._model_size = manifest.graph.logits_size(how.height, how.width)
 
     def size(self, wanted: Wanted, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) of the map of a picture of `height` and `width`."""

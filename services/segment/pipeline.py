@@ -165,11 +165,13 @@ class Pipeline:
         bucket: Hashable = None,
         priority: Priority = Priority.NORMAL,
         client: str = "",
+        placed: asyncio.Event | None = None,
     ) -> Inference:
         """Compute a picture, or a prepared (3, H, W), that `source` returns from `nbytes` of input.
 
         The labels have the picture's own size, or H and W. Those of another size than the
-        manifest's need a `bucket` of their own. Raises what `source` and `Scheduler.submit` raise.
+        manifest's need a `bucket` of their own. With `placed` a full queue is waited for, as
+        `Scheduler.submit` says. Raises what `source` and `Scheduler.submit` raise.
         """
 
         def prepare() -> _Prepared:
@@ -182,7 +184,7 @@ class Pipeline:
                 tensor = given
             units = height * width
             if not labels:  # nothing is left to do but to hand the logits on
-                units = max(1, units // self._manifest.graph.downsampling**2)
+                units = math.prod(self._manifest.graph.logits_size(height, width))
             return _Prepared(tensor, (height, width), units)
 
         def finish(computed: tuple[Output, _Prepared]) -> Inference:
@@ -201,6 +203,7 @@ class Pipeline:
                 bucket=bucket,
                 priority=priority,
                 client=client,
+                placed=placed,
             )
         except AssayError as error:
             self._metrics.failed(error)

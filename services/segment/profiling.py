@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from services.segment.engines.onnxruntime import session_options
 from services.segment.parts import Events
 
 _KERNEL = "_kernel_time"
@@ -29,11 +30,7 @@ def profile_onnxruntime(
 
     On other devices ONNX Runtime times what it asks for, not what is computed.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = session_options(threads)
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")

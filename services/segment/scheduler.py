@@ -163,9 +163,14 @@ class Scheduler(Generic[I, O]):
         if placed is None:
             ticket = admit()
         else:
-            ticket = await self._place(
-                _Wanting(priority, client, size, admit, loop.create_future())
-            )
+            wanting = _Wanting(priority, client, size, admit, loop.create_future())
+            try:
+                async with asyncio.timeout_at(None if timeout is None else deadline):
+                    ticket = await self._place(wanting)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    "the request waited for a place in the queue until it was too late"
+                ) from None
             placed.set()
         try:
             self._advance()

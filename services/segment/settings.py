@@ -75,9 +75,10 @@ class SegmentSettings(ServerSettings):
         32_000_000,
         ge=1,
         le=PILLOW_LIMIT,
-        description="Most pixels of an image; more are refused before they are decoded. A worker "
-        f"takes up to 25 bytes for each; the default lets two of them work in 2 GiB. At most "
-        f"{MAX_SIDE:,} pixels a side, whatever this says.",
+        description="Most pixels of an image, and of a label map whose size is asked for. An image "
+        "with more is refused before it is decoded. A worker takes up to 25 bytes for each; the "
+        f"default lets two of them work in 2 GiB. At most {MAX_SIDE:,} pixels a side, whatever "
+        "this says.",
     )
     max_batch: int = Field(
         1, ge=1, le=256, description="Most images a batch. More than 1 gains nothing on a CPU."

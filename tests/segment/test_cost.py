@@ -58,11 +58,33 @@ def test_doubt_makes_an_estimate_smaller_for_its_size_alone() -> None:
     assert cost.typical(64) == 8
 
 
-def test_an_unknown_bucket_costs_what_the_cheapest_does() -> None:
+def test_an_unknown_bucket_costs_what_the_dearest_does() -> None:
     cost = Cost()
-    cost.observe(1, 4.0, "large")
+    cost.observe(1, 2.0)
     cost.observe(1, 1.0, "small")
-    assert cost.typical(1, "new") == 1.0
+    assert cost.typical(1, "new") == 2.0  # never less than the default bucket
+    cost.observe(1, 4.0, "large")
+    cost.observe(2, 9.0)
+    assert cost.typical(1, "new") == cost.upper(1, "new") == 4.0
+    assert cost.typical(2, "new") == 9.0  # by batch size: "large" would take 8
+    cost.observe(1, 0.5, "new")
+    assert cost.typical(2, "new") == 1.0
+    assert cost.upper(1, "small") == 1.0
+
+
+def test_buckets_that_were_not_seen_lately_are_forgotten_but_never_the_default() -> None:
+    cost = Cost()
+    cost.observe(1, 3.0)
+    for side in range(64):
+        cost.observe(1, 1.0, (side, 32))
+    cost.observe(1, 1.0, (0, 32))  # seen again
+    assert cost.typical(1, (1, 32)) == 1.0
+    for side in range(63):
+        cost.observe(1, 2.0, (side, 64))
+    assert len(cost._buckets) == 65
+    assert cost.typical(1) == 3.0
+    assert cost.typical(1, (0, 32)) == 1.0
+    assert cost.typical(1, (1, 32)) == 3.0  # as any that is not known
     cost.observe(1, 2.0, "new")
-    assert cost.typical(2, "new") == 4.0
-    assert cost.upper(1, "large") == 4.0
+    assert cost.typical(1, (0, 32)) == 3.0
+    assert cost.typical(1, (0, 64)) == 2.0

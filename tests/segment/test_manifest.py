@@ -85,6 +85,12 @@ def test_an_imported_graph_has_neither_facts_nor_parity() -> None:
     assert bare.parity is None
 
 
+def test_logits_of_a_side_that_the_step_does_not_divide_are_one_more() -> None:
+    graph = dataclasses.replace(MANIFEST.graph, downsampling=4)
+    assert graph.logits_size(512, 513) == (128, 129)
+    assert graph.logits_size(1, 1) == (1, 1)
+
+
 def test_the_first_parity_decided() -> None:
     assert MANIFEST.parity == MANIFEST.parities[0]
     failed = dataclasses.replace(MANIFEST.parities[0], passed=False)

@@ -276,6 +276,18 @@ async def test_a_full_queue_is_waited_for_by_who_asks_to(
     assert not scheduler._wanting
 
 
+async def test_the_wait_for_a_place_ends_with_the_deadline(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
+    with pytest.raises(DeadlineExceeded, match="waited for a place"):
+        await scheduler.submit(lambda: 7, str, size=1, timeout=0.001, placed=asyncio.Event())
+    assert scheduler.load == 5  # the queue is as full as it was
+    assert not scheduler._wanting
+    engine.go.set()
+    await asyncio.gather(first, *rest)
+
+
 async def test_a_place_given_to_who_has_just_gone_is_given_back(
     scheduler: Numbers, engine: Engine
 ) -> None:

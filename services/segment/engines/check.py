@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -41,7 +40,7 @@ class GraphCheck:
         except Exception as error:
             # Engines' exceptions share no base class.
             raise self._wrong(f"it fails on a picture of its size: {error}") from error
-        h, w = (math.ceil(side / graph.downsampling) for side in (how.height, how.width))
+        h, w = graph.logits_size(how.height, how.width)
         found = {
             "logits": (tuple(probe.logits.shape), str(probe.logits.dtype)),
             "labels": (tuple(probe.labels.shape), str(probe.labels.dtype)),

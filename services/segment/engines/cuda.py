@@ -5,7 +5,6 @@ Written by the documented interface; no GPU was at hand to measure it on.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -78,7 +77,7 @@ class CudaEngine:
                 "check the driver, the CUDA and cuDNN libraries and ASSAY_SEGMENT_GPUS, or ask "
                 "for cpu",
             )
-        self._memory = PageLocked(cuda_allocator())
+        self._memory = PageLocked(*cuda_allocator())
         self._inputs: dict[tuple[int, ...], _Input] = {}
         self._check.output(self)
         blank = np.zeros(self._shape, np.float32)
@@ -106,7 +105,7 @@ class CudaEngine:
             place[:] = tensor
         source.device.update_inplace(source.host)
         # Outputs of their own for each run: they are still read when the next run writes.
-        h, w = (math.ceil(side / self._graph.downsampling) for side in shape[2:])
+        h, w = self._graph.logits_size(*shape[2:])
         logits = self._bound(source, self._graph.logits, (shape[0], h, w, self._classes), "float32")
         labels = self._bound(source, self._graph.labels, (shape[0], h, w), self._graph.labels_type)
         self._session.run_with_iobinding(source.binding)

@@ -58,6 +58,9 @@ class OpenVinoEngine:
         self._own_shape = (3, how.height, how.width)
         self._other: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         argmax.warm()
+        # Other sizes are compiled from what was opened: the files may have changed since they were
+        # verified.
+        self._model = self._opened()
         self._own = self._first_compiled()
         self._check.output(self)
 
@@ -90,7 +93,7 @@ class OpenVinoEngine:
         request = self._other.get(tensor.shape)
         if request is None:
             try:
-                request = self._compiled(self._read(), tensor.shape)
+                request = self._compiled(tensor.shape)
             except RuntimeError as error:
                 raise InvalidArgument(
                     "tensor", f"this model takes no picture of {tensor.shape}: {_reason(error)}"
@@ -101,10 +104,10 @@ class OpenVinoEngine:
         self._other.move_to_end(tensor.shape)
         return request
 
-    def _first_compiled(self) -> Any:
+    def _opened(self) -> openvino.Model:
         path = self._check.path
         try:
-            model = self._read()
+            model = self._core.read_model(path)
         except RuntimeError as error:
             raise InvalidArgument(
                 str(path), f"OpenVINO can't open it: {_reason(error)}; export it again"
@@ -113,21 +116,21 @@ class OpenVinoEngine:
             {name for tensor in model.inputs for name in tensor.get_names()},
             {name for tensor in model.outputs for name in tensor.get_names()},
         )
+        return model
+
+    def _first_compiled(self) -> Any:
         try:
-            return self._compiled(model, self._own_shape)
+            return self._compiled(self._own_shape)
         except RuntimeError as error:
             raise InvalidArgument(
-                str(path),
+                str(self._check.path),
                 "not the segmenter that its manifest describes: it fails on a picture of its "
                 f"size: {_reason(error)}",
             ) from error
 
-    def _read(self) -> openvino.Model:
-        return self._core.read_model(self._check.path)
-
-    def _compiled(self, model: openvino.Model, shape: tuple[int, ...]) -> Any:
+    def _compiled(self, shape: tuple[int, ...]) -> Any:
         compiled = compile_graph(
-            *(self._core, model, self._graph, shape),
+            *(self._core, self._model.clone(), self._graph, shape),
             precision=self.precision,
             threads=self._threads,
         )

@@ -10,7 +10,7 @@ import ctypes
 import math
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,24 @@ from services.errors import InvalidArgument
 
 _PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
 
+Allocate = Callable[[int], int]
+"""Returns the address of that many bytes."""
+Release = Callable[[int], None]
+"""Frees what is at that address."""
+
 
 class PageLocked:
-    """Arrays in page-locked memory. May be called from any thread."""
+    """Arrays in page-locked memory. May be called from any thread.
 
-    def __init__(self, allocate: Callable[[int], int]) -> None:
-        """`allocate` returns the address of that many bytes, which are never freed."""
+    The blocks are freed once nothing refers to this object or to any of its arrays.
+    """
+
+    def __init__(self, allocate: Allocate, release: Release) -> None:
         self._allocate = allocate
         self._free: defaultdict[int, list[int]] = defaultdict(list)
+        # Not before the last array is gone: it is what gives its block back to this object. At the
+        # end of the process the memory goes with it.
+        weakref.finalize(self, _release_all, self._free, release).atexit = False
 
     def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
         """Return an array whose memory is used again once nothing refers to it."""
@@ -47,8 +57,14 @@ class PageLocked:
         self._free[size].append(address)
 
 
-def cuda_allocator() -> Callable[[int], int]:
-    """Return an allocator of page-locked memory by the CUDA runtime that ONNX Runtime uses.
+def _release_all(free: Mapping[int, list[int]], release: Release) -> None:
+    for addresses in free.values():
+        for address in addresses:
+            release(address)
+
+
+def cuda_allocator() -> tuple[Allocate, Release]:
+    """Return what gives and frees page-locked memory by the CUDA runtime that ONNX Runtime uses.
 
     Raises InvalidArgument if that is not installed.
     """
@@ -64,6 +80,8 @@ def cuda_allocator() -> Callable[[int], int]:
         ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint,
     ]  # fmt: skip
     runtime.cudaHostAlloc.restype = ctypes.c_int
+    runtime.cudaFreeHost.argtypes = [ctypes.c_void_p]
+    runtime.cudaFreeHost.restype = ctypes.c_int
 
     def allocate(size: int) -> int:
         address = ctypes.c_void_p()
@@ -72,4 +90,7 @@ def cuda_allocator() -> Callable[[int], int]:
             raise MemoryError(f"{size} bytes of page-locked memory: CUDA's error {status}")
         return address.value
 
-    return allocate
+    def release(address: int) -> None:
+        runtime.cudaFreeHost(address)  # no one is left to be told of an error
+
+    return allocate, release

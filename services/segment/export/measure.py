@@ -41,6 +41,7 @@ def measured(
         parities.append(measure_parity(engine, probes, needed))
         if len(parities) == 1:
             require_passed(parities[0], needed)
+        del engine  # before the next one is opened
     return tuple(parities)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +22,29 @@ from tests.segment.tiny_model import Tiny, write
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def ordinary_memory() -> Callable[[int], int]:
-    blocks = []
+class OrdinaryMemory:
+    """Gives memory as the CUDA runtime does, and knows what is held."""
 
-    def allocate(size: int) -> int:
-        blocks.append((ctypes.c_byte * size)())
-        return ctypes.addressof(blocks[-1])
+    def __init__(self) -> None:
+        self.blocks: dict[int, ctypes.Array[ctypes.c_byte]] = {}
 
-    return allocate
+    def allocate(self, size: int) -> int:
+        block = (ctypes.c_byte * size)()
+        self.blocks[ctypes.addressof(block)] = block
+        return ctypes.addressof(block)
+
+    def release(self, address: int) -> None:
+        del self.blocks[address]
 
 
 @pytest.fixture
-def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> OrdinaryMemory:
     """The same code, with the processor as its device and ordinary memory."""
     monkeypatch.setattr(cuda, "_PROVIDER", "CPUExecutionProvider")
     monkeypatch.setattr(cuda, "_DEVICE", "cpu")
-    monkeypatch.setattr(cuda, "cuda_allocator", ordinary_memory)
+    memory = OrdinaryMemory()
+    monkeypatch.setattr(cuda, "cuda_allocator", lambda: (memory.allocate, memory.release))
+    return memory
 
 
 def pictures(tiny: Tiny, count: int, seed: int = 5) -> list[Floats]:
@@ -76,6 +82,22 @@ def test_results_outlive_the_next_runs(tmp_path: Path) -> None:
         engine.run(pictures(tiny, 2, seed=10 + seed))
     assert np.array_equal(first.logits, kept[0])
     assert np.array_equal(first.labels, kept[1])
+
+
+def test_its_memory_goes_with_it_and_with_its_last_result(
+    tmp_path: Path, on_the_processor: OrdinaryMemory
+) -> None:
+    tiny = Tiny()
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=2)
+    outputs = engine.run(pictures(tiny, 2))
+    kept = outputs[0].logits.copy()
+    assert on_the_processor.blocks
+    del engine
+    gc.collect()
+    assert np.array_equal(outputs[0].logits, kept)
+    del outputs
+    gc.collect()
+    assert not on_the_processor.blocks
 
 
 @pytest.mark.usefixtures("on_the_processor")

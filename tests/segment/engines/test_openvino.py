@@ -63,9 +63,9 @@ def test_sizes_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[tuple[int, ...]] = []
     compile_one = OpenVinoEngine._compiled
 
-    def counted(self: OpenVinoEngine, model: object, shape: tuple[int, ...]) -> object:
+    def counted(self: OpenVinoEngine, shape: tuple[int, ...]) -> object:
         compiled.append(shape[1:])
-        return compile_one(self, model, shape)
+        return compile_one(self, shape)
 
     monkeypatch.setattr(OpenVinoEngine, "_compiled", counted)
     sizes = [(64, 96), (70, 101), (64, 96), (33, 32), (64, 96), (256, 256), (40, 40), (70, 101)]
@@ -76,6 +76,18 @@ def test_sizes_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (found.labels == wanted.labels).mean() > 0.999
     # (70, 101) had not been asked for lately when a fourth size came.
     assert compiled == [(64, 96), (70, 101), (33, 32), (40, 40), (70, 101)]
+
+
+def test_other_sizes_are_of_the_graph_that_was_opened(tmp_path: Path) -> None:
+    tiny = Tiny(free_size=True)
+    engine = OpenVinoEngine(write(tmp_path, tiny), tiny.manifest())
+    file = tmp_path / MODEL_FILE
+    write(tmp_path, replace(tiny, seed=1))
+    for size in [(64, 32), (32, 160)]:
+        tensor = picture(*size)
+        (output,) = engine.run([tensor])
+        np.testing.assert_allclose(output.logits, tiny.logits(tensor), atol=1e-5)
+        file.unlink(missing_ok=True)
 
 
 def test_a_size_that_the_graph_does_not_take(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from services.segment.engines.pinned import PageLocked, cuda_allocator
 
 
 class Ordinary:
-    """Counts the blocks that it gives; they are never freed, as page-locked ones aren't."""
+    """Keeps the blocks that it gives, and notes which were freed."""
 
     def __init__(self) -> None:
         self.blocks: list[ctypes.Array[ctypes.c_byte]] = []
+        self.freed: list[int] = []
 
     def __call__(self, size: int) -> int:
         self.blocks.append((ctypes.c_byte * size)())
@@ -25,7 +26,7 @@ class Ordinary:
 
 def test_a_block_is_used_again_when_its_last_view_is_gone() -> None:
     memory = Ordinary()
-    pool = PageLocked(memory)
+    pool = PageLocked(memory, memory.freed.append)
     first = pool.empty((2, 3, 4), np.float32)
     assert first.shape == (2, 3, 4)
     assert first.dtype == np.float32
@@ -47,10 +48,29 @@ def test_a_block_is_used_again_when_its_last_view_is_gone() -> None:
 
 def test_blocks_are_of_one_size_each() -> None:
     memory = Ordinary()
-    pool = PageLocked(memory)
+    pool = PageLocked(memory, memory.freed.append)
     pool.empty((8,), np.uint8)
     assert pool.empty((9,), np.uint8).shape == (9,)
     assert [len(block) for block in memory.blocks] == [8, 9]
+
+
+def test_blocks_are_freed_once_neither_the_pool_nor_an_array_is_left() -> None:
+    memory = Ordinary()
+    pool = PageLocked(memory, memory.freed.append)
+    kept, gone = pool.empty((8,), np.uint8), pool.empty((8,), np.uint8)
+    pool.empty((9,), np.uint8)
+    kept[:] = 7
+    del gone
+    gc.collect()
+    assert not memory.freed  # they are used again
+    del pool
+    gc.collect()
+    assert not memory.freed  # an array is still read
+    assert (kept == 7).all()
+    del kept
+    gc.collect()
+    assert sorted(memory.freed) == sorted(map(ctypes.addressof, memory.blocks))
+    assert len(memory.freed) == 3
 
 
 def test_without_the_cuda_runtime_it_says_so() -> None:

@@ -376,8 +376,9 @@ async def test_callers_who_leave_give_back_the_places_of_all_their_pictures(star
         """Come back once so many pictures are in the queue."""
         labels = {"model": "tiny", "version": "1"}
         registry = client.server.registry
-        while registry.get_sample_value("assay_segment_requests", labels) != count:
-            await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
+        async with asyncio.timeout(SECONDS):
+            while registry.get_sample_value("assay_segment_requests", labels) != count:
+                await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
 
     three = np.concatenate([TENSOR, TENSOR[:1]])
     for _ in range(2):

@@ -376,8 +376,9 @@ async def test_callers_who_leave_give_back_the_places_of_all_their_pictures(star
         """Come back once so many pictures are in the queue."""
         labels = {"model": "tiny", "version": "1"}
         registry = client.server.registry
-        while registry.get_sample_value("assay_segment_requests", labels) != count:
-            await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
+        async with asyncio.timeout(SECONDS):
+            while registry.get_sample_value("assay_segment_requests", labels) != count:
+                await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
 
     three = np.concatenate([TENSOR, TENSOR[:1]])
     for _ in range(2):
@@ -438,7 +439,10 @@ async def test_probes_answer_before_the_server_is_ready(tiny_directory: Path) ->
 async def test_a_server_that_drains_takes_no_more_and_finishes_what_it_has(start: Start) -> None:
     client = await start(max_batch=4, batch_window_seconds=0.5)
     held = asyncio.ensure_future(client.inference.ModelInfer(pixels(), timeout=SECONDS))
-    await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
+    labels = {"model": "tiny", "version": "1"}
+    async with asyncio.timeout(SECONDS):  # a small request may overtake it on its way
+        while client.server.registry.get_sample_value("assay_segment_requests", labels) != 2:
+            await client.inference.ServerLive(pb.ServerLiveRequest(), timeout=SECONDS)
     stopping = asyncio.ensure_future(client.server.stop(grace=SECONDS))
     while True:
         call = client.inference.ServerReady(pb.ServerReadyRequest(), timeout=SECONDS)

@@ -46,6 +46,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
     parser.add_argument("--name", help="name to register; from the checkpoint without it")
     parser.add_argument(
+        "--version",
+        default="1",
+        help="version of that name; without one in a request the last is served, 10 after 9",
+    )
+    parser.add_argument(
         "--precision",
         choices=["fp32", "fp16", "bf16"],
         default="fp32",
@@ -68,6 +73,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         random_weights=arguments.random_weights,
         name=arguments.name,
         precision=arguments.precision,
+        version=arguments.version,
         progress=note,
     )
     manifest = exported.manifest

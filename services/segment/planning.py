@@ -52,8 +52,14 @@ def plan(
     waiting = {identity.name for identity in missing} | {model.name for model in absent}
     ready = wanted & set(loaded)
     replaced = {(identity.name, identity.version) for identity in ready}
-    stays = {x for x in loaded if x.name in waiting and (x.name, x.version) not in replaced}
-    queue = [*(x for x in present if x in missing), *_substitutes(desired, present, loaded, failed)]
+    # Of one name and version the first that was loaded, where its directory was replaced twice.
+    kept = {(x.name, x.version): x for x in reversed([*loaded]) if x.name in waiting}
+    stays = {x for key, x in kept.items() if key not in replaced}
+    queue = [
+        *(x for x in present if x in missing and x not in failed),
+        *_substitutes(desired, present, loaded, failed),
+        *(x for x in present if x in missing and x in failed),  # these have had a turn
+    ]
     load = next((identity for identity in queue if failed.get(identity, True)), None)
     return Plan(not desired.models, frozenset(wanted), absent, frozenset(ready | stays), load)
 

@@ -29,11 +29,15 @@ _Signature = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a model could not be loaded, from which files, and when to try again."""
+    """Why a model could not be loaded, from which files, and when to try again.
+
+    With other files that is `soonest`: one that is being copied has others at every look.
+    """
 
     problem: str
     files: _Signature
     again_at: float
+    soonest: float
     pause: float
 
 
@@ -172,8 +176,9 @@ class Reconciler:
             pause = 2 * before.pause if before and again else self._settings.reconcile_seconds
             pause = min(pause, _LONGEST_PAUSE)
             problem = str(error) if isinstance(error, AssayError) else repr(error)
-            again_at = time.monotonic() + pause
-            self._failures[identity] = _Failure(problem, files, again_at, pause)
+            now = time.monotonic()
+            soonest = now + self._settings.reconcile_seconds
+            self._failures[identity] = _Failure(problem, files, now + pause, soonest, pause)
             self._tell(str(identity), problem, "cannot load a model", problem=problem)
         else:
             self._failures.pop(identity, None)
@@ -185,7 +190,8 @@ class Reconciler:
         """Return the models that could not be loaded, and whether to try again; reads the disk."""
         now = time.monotonic()
         return {
-            identity: now >= item.again_at or item.files != _signature(there[identity].directory)
+            identity: now >= item.again_at
+            or (now >= item.soonest and item.files != _signature(there[identity].directory))
             for identity, item in self._failures.items()
         }
 

@@ -53,6 +53,17 @@ def test_everything_that_is_there_is_served() -> None:
     assert serving == set(ids("a1x a2x b1x"))
 
 
+def test_of_one_name_and_version_one_is_served_however_often_it_was_replaced() -> None:
+    # y was loaded in the place of x, and the directory holds z by then.
+    found = plan(wish(), ids("a1z"), ids("a1x a1y"), {})
+    assert (found.serving, found.load) == (frozenset(ids("a1x")), id_("a1z"))
+
+
+def test_what_failed_is_tried_again_after_what_was_not_tried() -> None:
+    found = plan(wish(), ids("a1x b1x"), set(), {id_("a1x"): True})
+    assert found.load == id_("b1x")
+
+
 def test_a_successor_is_loaded_before_its_predecessor_goes() -> None:
     serving, plans = settled(wish("a2"), ids("a1x a2x"), set(ids("a1x")), set())
     assert [set(step.serving) for step in plans] == [set(ids("a1x")), set(ids("a2x"))]

@@ -11,7 +11,14 @@ from types import ModuleType
 from services.errors import InvalidArgument, Unavailable
 from services.segment.export.architectures import architecture as check_architecture
 from services.segment.export.output import check_output
-from services.segment.manifest import MODEL_FILE, Manifest, Precision, manifest_digest
+from services.segment.manifest import (
+    MODEL_FILE,
+    NAME_RULE,
+    Manifest,
+    Precision,
+    is_name,
+    manifest_digest,
+)
 
 Progress = Callable[[str], None]
 
@@ -34,11 +41,13 @@ def export_checkpoint(
     name: str | None = None,
     probes: Sequence[Path] = (),
     precision: Precision = "fp32",
+    version: str = "1",
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export a checkpoint directory or a hub name ("owner/model") into the new directory `out`.
 
-    `name` is what the model will be served as; by default the last part of the checkpoint's name.
+    `name` is what the model will be served as, by default the last part of the checkpoint's name,
+    and `version` which one of that name.
     `probes` are pictures to check the graph on, beside drawn ones. `precision` is the number type
     that the graph multiplies in. `progress` is called with a line
     for each step. Raises InvalidArgument (a bad checkpoint, name or out), NotFound or Unavailable
@@ -49,7 +58,7 @@ def export_checkpoint(
     check_output(out, 0)
     pipeline = _pipeline()
     source = pipeline.checkpoint_source(checkpoint, name, probes, progress)
-    return _exported(out, pipeline.export(source, out, progress, precision), started)
+    return _exported(out, pipeline.export(source, out, progress, precision, version), started)
 
 
 def export_random(
@@ -59,6 +68,7 @@ def export_random(
     *,
     probes: Sequence[Path] = (),
     precision: Precision = "fp32",
+    version: str = "1",
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export "b0" .. "b5" with weights drawn from `seed` into the new directory `out`.
@@ -73,7 +83,7 @@ def export_random(
     check_output(out, 0)
     pipeline = _pipeline()
     source = pipeline.random_source(architecture, seed, probes)
-    return _exported(out, pipeline.export(source, out, progress, precision), started)
+    return _exported(out, pipeline.export(source, out, progress, precision, version), started)
 
 
 def export(
@@ -85,19 +95,29 @@ def export(
     name: str | None = None,
     probes: Sequence[Path] = (),
     precision: Precision = "fp32",
+    version: str = "1",
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export what the command line names: a checkpoint, or an architecture with a seed.
 
-    Raises InvalidArgument for any other combination, else as the two functions above.
+    Raises InvalidArgument for any other combination or a bad version, else as the two functions
+    above.
     """
+    if not is_name(version):
+        raise InvalidArgument("version", f"{version!r} is not a version: {NAME_RULE}")
     if checkpoint is not None:
         if architecture is not None or random_weights is not None:
             raise InvalidArgument(
                 "checkpoint", "give either a checkpoint, or an architecture with random weights"
             )
         return export_checkpoint(
-            checkpoint, out, name=name, probes=probes, precision=precision, progress=progress
+            checkpoint,
+            out,
+            name=name,
+            probes=probes,
+            precision=precision,
+            version=version,
+            progress=progress,
         )
     if architecture is None or random_weights is None:
         raise InvalidArgument(
@@ -106,7 +126,13 @@ def export(
     if name is not None:
         raise InvalidArgument("name", "random weights are always named for what they are")
     return export_random(
-        architecture, random_weights, out, probes=probes, precision=precision, progress=progress
+        architecture,
+        random_weights,
+        out,
+        probes=probes,
+        precision=precision,
+        version=version,
+        progress=progress,
     )
 
 

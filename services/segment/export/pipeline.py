@@ -114,7 +114,11 @@ def random_source(name: str, seed: int, probes: Sequence[Path]) -> Source:
 
 
 def export(
-    source: Source, out: Path, progress: Progress, precision: Precision = "fp32"
+    source: Source,
+    out: Path,
+    progress: Progress,
+    precision: Precision = "fp32",
+    version: str = "1",
 ) -> Manifest:
     """Write `out`, a model directory, if the graph passes the parity gate; return its manifest.
 
@@ -149,7 +153,7 @@ def export(
         manifest = Manifest(
             schema=SCHEMA,
             name=source.name,
-            version="1",
+            version=version,
             architecture=architecture_name(_sizes(model.config)),
             weights=source.weights,
             license=source.license,

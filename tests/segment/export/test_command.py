@@ -25,6 +25,7 @@ Saver = Callable[..., Path]
         ({"architecture": "b9", "random_weights": 0}, "'b9' is unknown; known: b0, b1, b2, b3, b4"),
         ({"architecture": "b0", "random_weights": -1}, "seed: -1 is not in"),
         ({"architecture": "b0", "random_weights": 0, "name": "x"}, "named for what they are"),
+        ({"architecture": "b0", "random_weights": 0, "version": "a/b"}, "version: 'a/b' is not a"),
     ],
 )
 def test_bad_combinations(tmp_path: Path, given: dict[str, str | int], message: str) -> None:
@@ -60,14 +61,15 @@ def test_a_checkpoint_is_exported(tiny_checkpoint: Saver, tmp_path: Path) -> Non
     lines: list[str] = []
     (checkpoint / "LICENSE").write_text("Apache License\nVersion 2.0")
     out = tmp_path / "out"
-    done = export(out, checkpoint=str(checkpoint), progress=lines.append)
+    done = export(out, checkpoint=str(checkpoint), version="2", progress=lines.append)
     names = sorted(path.name for path in out.iterdir())
     assert names == ["LICENSE.txt", "manifest.json", "model.onnx"]
     manifest = read_manifest(out)
     verify_files(out, manifest)
     assert manifest == done.manifest
     assert manifest_digest(manifest) == done.digest
-    assert (manifest.name, manifest.architecture) == ("tiny", "segformer-custom")
+    assert (manifest.name, manifest.version) == ("tiny", "2")
+    assert manifest.architecture == "segformer-custom"
     assert [item.name for item in manifest.classes] == ["sky", "sea", "sand"]
     assert manifest.license.id == "Apache-2.0"
     assert "source/model.safetensors" in manifest.digests

@@ -16,7 +16,7 @@ from services.cli.console import ERR, note, print_json
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 
-TIMEOUT_SECONDS = 3600.0
+TIMEOUT_SECONDS = 6 * 3600.0  # more than the full budget of any artifact announces
 BUDGETS = {"quick": ranker_pb2.BUDGET_QUICK, "full": ranker_pb2.BUDGET_FULL}
 
 

@@ -99,8 +99,10 @@ def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evid
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
     if claim.undecidable is not None:
         reason = claim.undecidable.reason
-        if evidence is not None and evidence.value is None and evidence.note:
-            reason += f" (not measured: {evidence.note})"
+        note = evidence.note if evidence is not None and evidence.value is None else ""
+        why = evidence is not None and (unobserved or note)
+        if why:
+            reason += f" (not measured: {why})"
         return claim.undecidable.verdict, reason
     if evidence is None:
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)

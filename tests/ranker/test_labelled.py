@@ -108,6 +108,7 @@ async def test_a_picture_that_is_gone_leaves_the_published_figure(
     updates = [update async for update in stub.VerifyClaims(request)]
     assert updates[-1].verdict.evidence.value.number == 50.3
     assert not updates[-1].verdict.HasField("sample")
+    assert "not measured: " in updates[-1].verdict.reason
 
 
 async def test_pictures_that_segment_refuses_leave_the_published_figure(
@@ -117,3 +118,4 @@ async def test_pictures_that_segment_refuses_leave_the_published_figure(
     verdict = await verify(ranker, folder)
     assert verdict.evidence.value.number == 50.3
     assert not verdict.HasField("sample")
+    assert "not measured: " in verdict.reason

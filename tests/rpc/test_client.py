@@ -78,4 +78,5 @@ async def test_a_service_passes_the_request_id_and_the_deadline_on(client: EchoC
         )
     await front.stop(0)
     assert sorted(entry["id"] for entry in seen) == ids
-    assert all(entry["left"] <= 3 for entry in seen)
+    # Of 3 s and not of 5; a deadline that passed a transport is a little longer.
+    assert all(entry["left"] < 4 for entry in seen)

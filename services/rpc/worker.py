@@ -56,8 +56,7 @@ async def run_worker(
         code = await process.wait()
         if code != 0:
             _log.error("worker failed", module=module, exit_code=code, stderr=list(tail))
-            said = tail[-1] if tail else "it said nothing"
-            raise InternalError(f"{module} ended with exit code {code}: {said}")
+            raise InternalError(f"{module} ended with exit code {code}: the server's log says why")
     finally:
         await _end(process, reading)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import BadImage, ImageTooLarge, InvalidArgument
+from services.segment.container import check_pieces
 from services.segment.image import MAX_SIDE
 from services.segment.upsample import Labels
 
@@ -27,10 +28,11 @@ _WANTED = "a greyscale or palette PNG whose values are class ids is needed"
 def decode_png(data: bytes, max_pixels: int, field: str) -> Labels:
     """Return the (height, width) stored values: uint16 of a 16-bit file, else uint8.
 
-    Raises BadImage if the bytes are no such PNG, ImageTooLarge, before pixels are decoded, above
-    `max_pixels` pixels or MAX_SIDE a side.
+    Raises BadImage if the bytes are no such PNG or have too many chunks, ImageTooLarge, before
+    pixels are decoded, above `max_pixels` pixels or MAX_SIDE a side.
     """
     try:
+        check_pieces(data, field)
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         check_size(image.height, image.width, max_pixels, field)
         depth, color = data[_DEPTH_AT], data[_COLOR_AT]

@@ -175,11 +175,12 @@ class Reconciler:
             again = before is not None and before.files == files
             pause = 2 * before.pause if before and again else self._settings.reconcile_seconds
             pause = min(pause, _LONGEST_PAUSE)
-            problem = str(error) if isinstance(error, AssayError) else repr(error)
+            said = str(error) if isinstance(error, AssayError) else repr(error)
+            problem = _without_paths(error, model.directory)
             now = time.monotonic()
             soonest = now + self._settings.reconcile_seconds
             self._failures[identity] = _Failure(problem, files, now + pause, soonest, pause)
-            self._tell(str(identity), problem, "cannot load a model", problem=problem)
+            self._tell(str(identity), said, "cannot load a model", problem=said)
         else:
             self._failures.pop(identity, None)
             self._told.pop(str(identity), None)
@@ -258,6 +259,13 @@ class Reconciler:
             raise trouble.error
         if self._desired.models and all(model.accepted for model in self._survey.models):
             raise InvalidArgument(str(file.path), "none of the models that it names is there")
+
+
+def _without_paths(error: Exception, directory: Path) -> str:
+    """Return what callers may be told: where a server keeps its files is its operator's to know."""
+    if isinstance(error, AssayError):
+        return str(error).replace(f"{directory}/", "")
+    return f"{type(error).__name__}; the server's log says why"
 
 
 def _require_known(place: str, model: DesiredModel, known: set[tuple[str, str]]) -> None:

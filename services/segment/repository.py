@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from services.errors import InvalidArgument, LicenseNotAccepted, NotFound, PreconditionFailed
+from services.errors import (
+    InvalidArgument,
+    LicenseNotAccepted,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from services.segment.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
@@ -87,12 +93,14 @@ class Repository:
         """Return the model that a reference means.
 
         An empty name means the only one that is served; an empty version the highest that is
-        served, by `version_key`. Raises InvalidArgument, NotFound, or PreconditionFailed for
-        another digest.
+        served, by `version_key`. Raises InvalidArgument, NotFound, PreconditionFailed for another
+        digest, or Unavailable while there is no model at all.
         """
         names = {known for known, _ in self._models}
         if not name:
             served = {model.manifest.name for model in self if model.accepted} or names
+            if not served:
+                raise Unavailable("no model is served now; try again")
             if len(served) != 1:
                 listed = ", ".join(sorted(served))
                 raise InvalidArgument("model.name", f"say which of the models: {listed}")

@@ -85,6 +85,13 @@ def test_other_files_are_refused() -> None:
             decode_png(data, LIMIT, "mask")
 
 
+def test_a_mask_in_many_chunks_is_refused_before_they_are_read() -> None:
+    data = png(Image.new("L", (3, 2)))
+    chunk = b"\0\0\0\0teXt" + struct.pack(">I", zlib.crc32(b"teXt"))
+    with pytest.raises(BadImage, match="more than 65536 chunks"):
+        decode_png(data[:33] + chunk * 65_537 + data[33:], LIMIT, "mask")
+
+
 def test_size_is_checked_before_pixels_are_decoded() -> None:
     with pytest.raises(ImageTooLarge, match="more than 10000 pixels"):
         decode_png(png_header(30_000, 30_000), LIMIT, "mask")

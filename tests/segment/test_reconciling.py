@@ -253,6 +253,7 @@ async def test_a_model_that_cannot_be_loaded_leaves_its_predecessor(
     states = [("tiny", "1", "AVAILABLE"), ("tiny", "2", "SERVING"), ("tiny", "3", "FAILED")]
     reply = await until(client, states)
     assert "can't open it" in reply.models[2].problem
+    assert str(folder) not in reply.models[2].problem
     assert [item.desired for item in reply.models] == [False, False, True]
     assert [item.default_version for item in reply.models] == [False, True, False]
     assert await version_of(client) == "2"

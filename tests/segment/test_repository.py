@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import InvalidArgument, LicenseNotAccepted, NotFound, PreconditionFailed
+from services.errors import (
+    InvalidArgument,
+    LicenseNotAccepted,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
-from services.segment.repository import discover, version_key
+from services.segment.repository import Repository, discover, version_key
 from tests.segment.tiny_model import RESEARCH, Tiny, write
 
 
@@ -108,3 +114,8 @@ def test_research_weights_need_their_licence_accepted(tmp_path: Path) -> None:
     with pytest.raises(LicenseNotAccepted, match=r"LicenseRef-Test.*ACCEPTED_LICENSES"):
         discover([directory], ["Another"]).resolve("tiny").require_accepted()
     discover([directory], [RESEARCH.id]).resolve("tiny").require_accepted()
+
+
+def test_without_any_model_a_caller_may_try_again() -> None:
+    with pytest.raises(Unavailable, match="no model is served now"):
+        Repository(()).resolve("")

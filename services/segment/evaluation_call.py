@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -139,7 +139,7 @@ class _Judge:
         labels = np.frombuffer(result.data, f"<u{result.item_bytes}")
         labels = labels.reshape(result.height, result.width)
         return await asyncio.to_thread(
-            count, pair.masks[0], labels, self.meaning, confusion=self.confusion
+            lambda: count(pair.mask(), labels, self.meaning, confusion=self.confusion)
         )
 
 
@@ -149,12 +149,15 @@ class _Pair:
     message: segment_pb2.EvaluationPair
     meaning: MaskMeaning
     max_pixels: int
-    masks: list[Mask] = field(default_factory=list)
 
     def picture(self) -> Image.Image:
-        """Decode both, check that they fit, and keep the mask."""
+        """Decode both and check that they fit.
+
+        The mask is decoded again where it counts: decoded ones would wait beside the pictures, and
+        the queue does not know how large they are.
+        """
         place = f"pairs[{self.index}]"
-        mask = self._mask(f"{place}.mask")
+        mask = self.mask()
         picture = _picture(self.message.image, f"{place}.image", self.max_pixels)()
         if mask.shape != (picture.height, picture.width):
             raise InvalidArgument(
@@ -165,10 +168,11 @@ class _Pair:
         stranger = self.meaning.stranger(mask)
         if stranger is not None:
             raise InvalidArgument(f"{place}.mask", self._why(stranger))
-        self.masks[:] = [mask]
         return picture
 
-    def _mask(self, place: str) -> Mask:
+    def mask(self) -> Mask:
+        """Decode the mask."""
+        place = f"pairs[{self.index}].mask"
         kind = self.message.WhichOneof("mask")
         if kind == "encoded":
             return mask_files.decode_png(self.message.encoded, self.max_pixels, f"{place}.encoded")

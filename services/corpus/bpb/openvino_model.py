@@ -7,7 +7,7 @@ on its neighbours and nothing is padded. Log-likelihoods are computed in the gra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,12 @@ import openvino
 
 from services.corpus.bpb.byte_tokens import ByteTokenizer
 from services.corpus.bpb.compute import Precision
-from services.corpus.bpb.hugging_face import HuggingFaceTokenizer
 from services.corpus.bpb.model_directory import ByteManifest
 from services.corpus.bpb.windows import Window
 from services.errors import PreconditionFailed
+
+if TYPE_CHECKING:  # it needs torch, which byte models run without
+    from services.corpus.bpb.hugging_face import HuggingFaceTokenizer
 
 # Rows that meet the vocabulary at once: their logits fit into the caches, and the matrices are
 # still large enough to be multiplied at full speed.

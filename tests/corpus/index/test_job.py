@@ -29,9 +29,10 @@ def small(root: Path) -> Path:
     return write_corpus(root, {NAME: [line(f"document {number}") for number in range(20)]})
 
 
-def large(root: Path) -> Path:
-    """A shard that takes about a second."""
+def large(root: Path, seconds: int = 1) -> Path:
+    """A shard that takes about so many seconds."""
     texts = [base64.b64encode(random.Random(n).randbytes(300_000)).decode() for n in range(60)]
+    texts *= seconds
     return write_corpus(root, {NAME: [line(text) for text in texts]})
 
 
@@ -86,7 +87,7 @@ def test_progress_is_of_bytes_and_not_of_shards(tmp_path: Path) -> None:
 
 
 def test_a_broken_shard_ends_the_others_at_once(tmp_path: Path) -> None:
-    source = large(tmp_path / "source")
+    source = large(tmp_path / "source", seconds=10)
     (source / "train" / "01.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd and nothing of zstd")
     with pytest.raises(DataLoss, match=r"01\.jsonl\.zst"):
         index_corpus(source, tmp_path / "out", Options(), jobs=2)

@@ -42,6 +42,8 @@ def _compile(model: openvino.Model, precision: Precision, threads: int) -> Any:
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        # Processes that share a machine would all be pinned to its first processors.
+        "ENABLE_CPU_PINNING": False,
     }
     return core.compile_model(model, "CPU", options).create_infer_request()
 

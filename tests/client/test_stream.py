@@ -95,6 +95,13 @@ def test_damaged_frames_are_passed_over_and_every_state_is_exact(
         with opened() as stream:
             assert ids(stream) == left
             assert sum(frame.documents for frame in stream.damaged) == len(whole) - len(left)
+            known = {(frame.shard, frame.frame) for frame in stream.damaged}
+        with opened() as stream:
+            before = [one for _ in range(len(left) // 7) for one in ids(stream, 7)]
+            assert before + ids(stream) == left
+            met = [(frame.shard, frame.frame) for frame in stream.damaged]
+            assert len(met) == len(set(met))
+            assert set(met) == known
         with opened() as stream:
             assert sum(len(batch) for batch in stream.texts()) == len(left)
         for taken in range(1, len(left), 23):

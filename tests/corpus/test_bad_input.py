@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import grpc
 import pytest
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.corpus import servicer
 from services.corpus.index.format import open_index
 from services.corpus.lookup import find_documents
 from tests.corpus.conftest import Client, Start
@@ -174,7 +177,31 @@ async def test_documents_of_a_shard_without_an_index_are_looked_for(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await ids(client, wanted)
         assert refused.value.code() == code
-    # It stops after every block, so that others get their turn, and a call that is gone ends it.
+    # It stops after every block, so that others get their turn.
     steps = list(find_documents(open_corpus(root, tmp_path / "c"), ["test.jsonl.zst:17"], 1 << 20))
     assert [step is None for step in steps] == [*[True] * (len(steps) - 1), False]
     assert len(steps) >= 6
+
+
+async def test_a_search_ends_with_its_call(
+    serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, closed = threading.Event(), threading.Event()
+
+    def search(*_: object) -> Generator[None]:
+        try:
+            while True:  # a shard without an end
+                looking.set()
+                yield None
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(servicer, "find_documents", search)
+    root = write_corpus(tmp_path / "plain", {"test.jsonl.zst": [line("a")]})
+    client = await serve({"c": root}, reader_threads=1)
+    call = client.corpus.GetDocuments(
+        pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=["test.jsonl.zst:0"])
+    )
+    assert await asyncio.to_thread(looking.wait, 10)
+    call.cancel()
+    assert await asyncio.to_thread(closed.wait, 10)

@@ -86,7 +86,8 @@ class CorpusStream:
     last iteration stopped. Not for several threads.
 
     With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
-    are passed over and listed in `damaged`; without it they end the stream with DATA_LOSS.
+    are passed over and listed in `damaged`, each once; without it they end the stream with
+    DATA_LOSS.
     """
 
     def __init__(
@@ -210,7 +211,7 @@ class CorpusStream:
                             # Where a world that was dealt anew begins.
                             self._resume = []
                         else:
-                            self.damaged.extend(batch.damaged)
+                            self._note(batch.damaged)
                             yield batch
                         self._cursor, self._taken = cursor, 0
                         wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
@@ -222,6 +223,14 @@ class CorpusStream:
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
             else:
                 return
+
+    def _note(self, frames: Sequence[pb.DamagedFrame]) -> None:
+        """List damaged frames; one that was met before is told again after a resume."""
+        known = {(one.shard, one.frame) for one in self.damaged}
+        for frame in frames:
+            if (frame.shard, frame.frame) not in known:
+                known.add((frame.shard, frame.frame))
+                self.damaged.append(frame)
 
     def _request(self) -> pb.StreamCorpusRequest:
         delivery = self._delivery

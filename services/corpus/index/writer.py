@@ -266,6 +266,8 @@ class _Writer:
         sync_folder(self._final.parent)
         partial.replace(self._final_index)
         sync_folder(self._final.parent)
+        if not self._with_text:
+            self._final_text.unlink(missing_ok=True)  # of the index that was there before
         self._journal.unlink(missing_ok=True)
         return index
 

@@ -64,7 +64,9 @@ def test_a_shard_is_indexed_again_where_what_is_there_is_not_what_is_asked_for(
 
     assert fresh(Options())
     assert not fresh(Options())
+    assert (out / "train" / "00.text.zst").exists()
     assert fresh(Options(with_text=False))
+    assert not (out / "train" / "00.text.zst").exists()
     assert fresh(Options(level=5))
     (out / "train" / "00.text.zst").unlink()
     assert fresh(Options(level=5))

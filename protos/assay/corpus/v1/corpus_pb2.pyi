@@ -1115,7 +1115,9 @@ class StreamCorpusResponse(_message.Message):
 
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
-        """Frames passed over since the chunk before, where `skip_damaged` asks for that."""
+        """Frames passed over since the chunk before, where `skip_damaged` asks for that. A call that
+        resumes may name some again that an earlier call has named; shard and frame tell them.
+        """
 
     def __init__(
         self,

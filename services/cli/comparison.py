@@ -70,15 +70,27 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
 def _measured(
     left: ranker_pb2.ComparedArtifact, right: ranker_pb2.ComparedArtifact
 ) -> dict[str, list[str | Text]]:
-    """Numbers that were measured of both sides in one unit, by fact, for artifacts of one type."""
+    """Numbers that were measured of both sides alike, by fact, for artifacts of one type."""
     if left.artifact.type != right.artifact.type:
         return {}
     sides = [_measurements(left), _measurements(right)]
     return {
         fact: [verdicts.measured_text(side[fact]) for side in sides]
         for fact in sides[0]
-        if fact in sides[1] and sides[0][fact].value.unit == sides[1][fact].value.unit
+        if fact in sides[1] and _alike(sides[0][fact], sides[1][fact])
     }
+
+
+def _alike(left: ranker_pb2.Evidence, right: ranker_pb2.Evidence) -> bool:
+    """Whether two numbers are in one unit and, where both know their hardware, of the same."""
+    if left.HasField("environment") and right.HasField("environment"):
+        one, other = (
+            (of.cpu, of.cpu_count, sorted(of.accelerators))
+            for of in (left.environment, right.environment)
+        )
+        if one != other:
+            return False
+    return left.value.unit == right.value.unit
 
 
 def _measurements(side: ranker_pb2.ComparedArtifact) -> dict[str, ranker_pb2.Evidence]:

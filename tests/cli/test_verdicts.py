@@ -141,6 +141,16 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
     assert "50.3" not in table
     assert "against-a-rival" not in table
     assert "of-a-stand-in" not in table
+    timed = [side.claims[0].evidence.environment for side in (reply.left, reply.right)]
+    for environment in timed:
+        environment.cpu, environment.cpu_count = "a processor", 2
+    comparison.show(reply)
+    assert "measured: cpu-latency" in out.getvalue().rpartition("Side by side")[2]
+    timed[0].accelerators.append("an accelerator")
+    comparison.show(reply)
+    table = out.getvalue().rpartition("Side by side")[2]
+    assert "measured: cpu-latency" not in table
+    assert "measured: ade20k-miou" in table
     reply.right.artifact.type = ranker_pb2.ARTIFACT_TYPE_DATASET
     comparison.show(reply)
     assert "measured:" not in out.getvalue().rpartition("Side by side")[2]

@@ -23,11 +23,24 @@ def change(before: ClaimVerdict, after: ClaimVerdict) -> Change | None:
 
 
 def _differences(before: ClaimVerdict, after: ClaimVerdict) -> Iterator[str]:
-    old, new = before.evidence, after.evidence
     if before.verdict is not after.verdict:
         yield f"the verdict was {_words(before.verdict)} and is {_words(after.verdict)}"
-    if old is None or new is None:
+    if before.evidence is not None and after.evidence is not None:
+        yield from _between(before.evidence, after.evidence)
+    if after.sample is not None:  # without another, the one before stands
+        yield from (f"on the sample: {one}" for one in _of_sample(before.sample, after.sample))
+
+
+def _of_sample(old: Evidence | None, new: Evidence) -> Iterator[str]:
+    if old is None:
+        yield f"nothing was measured, and now it is {_value(new)}"
         return
+    if (old.n, old.inputs) != (new.n, new.inputs):
+        yield f"it was of {old.n:,} and is of {'others' if old.n == new.n else f'{new.n:,}'}"
+    yield from _between(old, new)
+
+
+def _between(old: Evidence, new: Evidence) -> Iterator[str]:
     if (old.value, old.interval) != (new.value, new.interval):
         yield f"the value was {_value(old)} and is {_value(new)}{_expected(old, new)}"
     if old.value is None or new.value is None:

@@ -18,6 +18,10 @@ VALIDATION_PICTURES = 2000
 _VALIDATION = "ADE_val_"
 
 
+class UnreadableError(Exception):
+    """A labelled picture that cannot be read; the message names it and says why."""
+
+
 @dataclass(frozen=True)
 class LabelledPicture:
     """A picture's file and that of its mask."""

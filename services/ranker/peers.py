@@ -120,7 +120,10 @@ class SegmentPeer(Protocol):
     async def evaluate(
         self, model: ServedModel, pictures: Sequence[LabelledPicture]
     ) -> AccuracyFigures:
-        """Compare a model's labels with masks. Cancelling ends it."""
+        """Compare a model's labels with masks. Cancelling ends it.
+
+        Raises `UnreadableError` when a picture's file cannot be read.
+        """
         ...
 
 

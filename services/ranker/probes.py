@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from services.errors import AssayError
 from services.ranker import plausibility
 from services.ranker.facts import Facts
-from services.ranker.labelled import LabelledPicture
+from services.ranker.labelled import LabelledPicture, UnreadableError
 from services.ranker.model import SubjectRelation
 from services.ranker.peers import (
     AccuracyFigures,
@@ -121,7 +121,10 @@ class Probes:
             pictures = pictures[:_QUICK_PICTURES]
 
         async def ask() -> AccuracyFigures:
-            figures = await self._segment.evaluate(model, pictures)
+            try:
+                figures = await self._segment.evaluate(model, pictures)
+            except UnreadableError as error:
+                raise UnobservableError(str(error)) from error
             plausibility.check_accuracy(figures, len(pictures))
             return figures
 

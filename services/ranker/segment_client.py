@@ -18,8 +18,7 @@ from assay.segment.v1 import (
 )
 from google.protobuf.duration_pb2 import Duration
 
-from services.errors import Unavailable
-from services.ranker.labelled import LabelledPicture
+from services.ranker.labelled import LabelledPicture, UnreadableError
 from services.ranker.peer_calls import LOOK_UP_SECONDS, environment, last, translated
 from services.ranker.peers import (
     AccuracyFigures,
@@ -97,7 +96,7 @@ class SegmentClient:
     ) -> AccuracyFigures:
         """Compare a model's labels with masks. Cancelling ends it.
 
-        Raises `Unavailable` when a picture's file cannot be read.
+        Raises `UnreadableError` when a picture's file cannot be read.
         """
         settings = segment_pb2.EvaluationSettings(
             model=common_pb2.ModelRef(name=model.name, version=model.version, digest=model.digest),
@@ -135,7 +134,9 @@ def _read(picture: LabelledPicture) -> tuple[bytes, bytes]:
     try:
         return picture.image.read_bytes(), picture.mask.read_bytes()
     except OSError as error:
-        raise Unavailable(f"a labelled picture cannot be read: {error}") from error
+        raise UnreadableError(
+            f"the ranker cannot read {picture.image.name} or its mask: {error.strerror}"
+        ) from error
 
 
 def _model(model: models_pb2.Model) -> ServedModel:

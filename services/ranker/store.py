@@ -48,10 +48,11 @@ class Store:
     async def about(
         self, claims: Iterable[str]
     ) -> tuple[tuple[Evidence, ...], tuple[Refusal, ...]]:
-        """Return all evidence on the claims, oldest first, and what was refused.
+        """Return all evidence on the claims, as it came to be kept, and what was refused.
 
-        A piece whose content no longer gives its digest is refused and not returned. Raises
-        `Unavailable` when the database cannot be read now.
+        That is not the order of their times where a clock was set back. A piece whose content no
+        longer gives its digest is refused and not returned. Raises `Unavailable` when the database
+        cannot be read now.
         """
         names = tuple(claims)
         rows = await self._database.read(lambda connection: _select(connection, names))
@@ -71,6 +72,6 @@ def _select(
     marks = ", ".join("?" * len(claims))
     query = (
         f"SELECT claim, digest, content FROM evidence WHERE claim IN ({marks}) "  # noqa: S608
-        "ORDER BY time, digest"
+        "ORDER BY rowid"
     )
     return connection.execute(query, claims).fetchall()

@@ -32,7 +32,7 @@ from services.ranker.peers import CorpusPeer, SegmentPeer
 from services.ranker.probes import Budget, Probes, UnobservableError
 from services.ranker.registry import Registry
 from services.ranker.store import Store
-from services.ranker.verdict import choose, decides, judge
+from services.ranker.verdict import choose, decides, judge, sample_beside
 
 _CITE = "sources.cite@1"
 _log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ class Verifier:
         Raises `NotFound` and `InvalidArgument`.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
-        return Plan(tuple(claim.id for claim in chosen), estimate(chosen, budget))
+        return Plan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
 
     async def verify(
         self, subject: str, claims: Iterable[str], budget: Budget, *, wait: bool = False
@@ -101,7 +101,7 @@ class Verifier:
         unless it may `wait` for its turn, `Overloaded`, before anything is measured.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
-        seconds = estimate(chosen, budget)
+        seconds = self._estimate(chosen, budget)
         if self._busy.locked() and not wait:
             raise Overloaded(
                 "another verification is running, and two would disturb each other's timings",
@@ -121,7 +121,7 @@ class Verifier:
             told = False
             for done, claim in enumerate(chosen):
                 yield Progress(claim.id, _step(claim), done, len(chosen))
-                before = judge(claim, await self._latest(claim))
+                before = await self._before(claim)
                 verdict = await self._verify_one(claim, probes, budget)
                 verdict = replace(verdict, change=change(before, verdict))
                 problem = await self._keep(verdict.evidence, verdict.sample)
@@ -132,13 +132,21 @@ class Verifier:
                         told = True
                 yield verdict
 
-    async def _latest(self, claim: Claim) -> Evidence | None:
-        """The evidence of the verification before, if it is known and can be read."""
+    def _estimate(self, claims: Iterable[Claim], budget: Budget) -> float:
+        return estimate(claims, budget, pictures=bool(self._pictures))
+
+    async def _before(self, claim: Claim) -> ClaimVerdict:
+        """The verdict of the verification before, if it is known and can be read.
+
+        Beside it is the latest measurement of a sample, also of an earlier verification: it stands
+        until there is another.
+        """
         try:
             evidence, _ = await self._store.about([claim.id])
         except Unavailable:
-            return None
-        return choose(claim, (one for one in evidence if one.time == evidence[-1].time))
+            return judge(claim, None)
+        chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
+        return replace(judge(claim, chosen), sample=sample_beside(evidence, chosen))
 
     async def _keep(self, *found: Evidence | None) -> str:
         """Keep what evidence there is; return why it could not be kept, or nothing."""
@@ -218,11 +226,16 @@ def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     return tuple(sorted(claims, key=lambda claim: order.index(_measurement(claim))))
 
 
-def estimate(claims: Iterable[Claim], budget: Budget) -> float:
-    """Seconds that observing the claims may take: a measurement that several share counts once."""
+def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> float:
+    """Seconds that observing the claims may take: a measurement that several share counts once.
+
+    Without labelled `pictures` no accuracy is measured, and so none is counted.
+    """
     costs: dict[Measurement, float] = {}
     for claim in claims:
         kind = _measurement(claim)
+        if kind is Measurement.ACCURACY and not pictures:
+            continue
         cost = claim.cost.full if budget is Budget.FULL else claim.cost.quick
         costs[kind] = max(costs.get(kind, 0.0), cost)
     return sum(costs.values())

@@ -99,3 +99,31 @@ def test_a_verdict_that_turns_and_versions_that_move_are_told() -> None:
         "python was 3.11 and is 3.12",
         "torch was 2 and is not there",
     )
+
+
+SAMPLE = replace(
+    FIRST, relation=SubjectRelation.SAMPLE, value=Value(45.0, "%"), interval=None, n=10
+)
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        ({"value": Value(46.0, "%")}, "the value was 45 % and is 46 %"),
+        ({"n": 2000}, "it was of 10 and is of 2,000"),
+        ({"inputs": ("sha256:other pictures",)}, "it was of 10 and is of others"),
+        ({"method": "test.method@2"}, "the method was test.method@1 and is test.method@2"),
+    ],
+)
+def test_each_kind_of_change_of_a_sample_has_its_words(new: dict[str, object], words: str) -> None:
+    before = replace(judged(FIRST), sample=SAMPLE)
+    after = replace(before, sample=replace(SAMPLE, **new))  # type: ignore[arg-type]
+    found = change(before, after)
+    assert found is not None
+    assert found.differences == (f"on the sample: {words}",)
+
+
+def test_a_sample_that_is_not_measured_again_stands() -> None:
+    found = change(replace(judged(FIRST), sample=SAMPLE), judged(FIRST))
+    assert found is not None
+    assert found.differences == ()

@@ -108,7 +108,10 @@ async def test_a_picture_that_is_gone_leaves_the_published_figure(
     updates = [update async for update in stub.VerifyClaims(request)]
     assert updates[-1].verdict.evidence.value.number == 50.3
     assert not updates[-1].verdict.HasField("sample")
-    assert "not measured: " in updates[-1].verdict.reason
+    assert updates[-1].verdict.reason.endswith(
+        "(not measured: the ranker cannot read ADE_val_1.jpg or its mask: "
+        "No such file or directory)"
+    )
 
 
 async def test_pictures_that_segment_refuses_leave_the_published_figure(
@@ -118,4 +121,7 @@ async def test_pictures_that_segment_refuses_leave_the_published_figure(
     verdict = await verify(ranker, folder)
     assert verdict.evidence.value.number == 50.3
     assert not verdict.HasField("sample")
-    assert "not measured: " in verdict.reason
+    assert verdict.reason.endswith(
+        "(not measured: segment gave no answer: segment refused with INVALID_ARGUMENT: "
+        "pair 0: it is no picture)"
+    )

@@ -56,6 +56,18 @@ def test_every_claim_is_observed_or_says_why_not() -> None:
         assert claim.method or (claim.undecidable and claim.undecidable.reason), claim.id
 
 
+def test_an_accuracy_says_why_pictures_at_hand_do_not_decide_it() -> None:
+    """It holds with and without them: decision 29."""
+    named = "model_accuracy.mean_iou@1"
+    accuracies = [claim for claim in REGISTRY.claims.values() if claim.method == named]
+    assert len(accuracies) == 6
+    for claim in accuracies:
+        assert claim.undecidable is not None
+        assert "keeps a picture's proportions" in claim.undecidable.reason
+        assert "at hand;" not in claim.undecidable.reason
+        assert "keeps a picture's proportions" in claim.needs
+
+
 def test_tolerances_have_units_and_groups_are_named() -> None:
     for claim in REGISTRY.claims.values():
         assert claim.group

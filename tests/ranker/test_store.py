@@ -36,7 +36,7 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
     again_at = Database(path)
     await again_at.open()
     again = Store(again_at)
-    assert await again.about(["A"]) == ((earlier, later), ())
+    assert await again.about(["A"]) == ((later, earlier), ())  # as they came to be kept
     assert await again.about(["C"]) == ((), ())
     assert await again.about([]) == ((), ())
     await again_at.close()

@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from services.cli import claims
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker import facts, methods
 from services.ranker.database import Database
@@ -55,6 +56,7 @@ def verifier(
     segment: FakeSegment | None = None,
     corpus: FakeCorpus | None = None,
     pictures: Sequence[LabelledPicture] = (),
+    now: datetime = NOON,
 ) -> Verifier:
     return Verifier(
         REGISTRY,
@@ -63,7 +65,7 @@ def verifier(
         segment=segment or FakeSegment(),
         corpus=corpus or FakeCorpus(),
         pictures=pictures,
-        now=lambda: NOON,
+        now=lambda: now,
     )
 
 
@@ -318,10 +320,19 @@ def test_the_estimate_counts_a_shared_measurement_once() -> None:
     pile = REGISTRY.artifact(PILE).claims
     storage = [claim for claim in pile if claim.method.startswith("storage.")]
     assert len(storage) == 5
-    assert estimate(storage, Budget.QUICK) == 30
-    assert estimate(storage, Budget.FULL) == 150
+    assert estimate(storage, Budget.QUICK, pictures=True) == 30
+    assert estimate(storage, Budget.FULL, pictures=True) == 150
     for artifact in REGISTRY.artifacts:
-        assert estimate(artifact.claims, Budget.QUICK) <= estimate(artifact.claims, Budget.FULL)
+        quick, full = (estimate(artifact.claims, one, pictures=True) for one in Budget)
+        assert quick <= full < claims.TIMEOUT_SECONDS
+
+
+async def test_the_plan_has_no_time_for_pictures_that_are_not_there(store: Store) -> None:
+    asked = (verifier(store), verifier(store, pictures=PICTURES))
+    assert [one.plan(B4, ["B1.4"], Budget.FULL).seconds for one in asked] == [0, 3600]
+    updates = asked[0].verify(B4, ["B1.4"], Budget.FULL)
+    assert await anext(updates) == Plan(("B1.4",), 0)
+    await updates.aclose()
 
 
 async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> None:
@@ -336,6 +347,37 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
         f"what was observed was {B4_RANDOM.digest[:19]} and is sha256:cccccccccccc",
     )
     assert len((await store.about(["B4.1"]))[0]) == 2
+
+
+async def test_a_clock_that_was_set_back_does_not_bring_an_older_verification_back(
+    store: Store,
+) -> None:
+    """What a verification is compared with is the one before it, whatever their clocks said."""
+    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    await verdicts(verifier(store), B4, "B4.1")
+    set_back = verifier(store, FakeSegment((other,)), now=NOON - timedelta(days=1))
+    second = await verdicts(set_back, B4, "B4.1")
+    third = await verdicts(set_back, B4, "B4.1")
+    assert third["B4.1"].change is not None
+    assert third["B4.1"].change.evidence == second["B4.1"].evidence
+    assert third["B4.1"].change.differences == ()
+
+
+async def test_another_figure_of_a_sample_is_a_change(store: Store) -> None:
+    segment = FakeSegment((B4_PUBLISHED,))
+    few, all_ = PICTURES[:2], PICTURES
+    times = (NOON + timedelta(hours=number) for number in range(5))
+    found = []
+    for pictures in ((), few, (), few, all_):
+        asked = verifier(store, segment, pictures=pictures, now=next(times))
+        change = (await verdicts(asked, B4, "B1.4", budget=Budget.FULL))["B1.4"].change
+        found.append(None if change is None else change.differences)
+    first, measured, without, again, more = found
+    assert first is None
+    assert measured == ("on the sample: nothing was measured, and now it is 45 %",)
+    assert (without, again) == ((), ())
+    assert more is not None
+    assert more[0] == f"on the sample: it was of 2 and is of {len(all_)}"
 
 
 async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path: Path) -> None:

@@ -789,8 +789,8 @@ class Change(_message.Message):
 
     @_builtins.property
     def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What is different, a sentence a line: verdict, value, subject, hardware, versions, method.
-        Empty: nothing.
+        """What is different, a sentence a line: verdict, value, subject, hardware, versions, method, and
+        the same of ClaimVerdict.sample, whose lines begin with "on the sample: ". Empty: nothing.
         """
 
     def __init__(

@@ -118,8 +118,10 @@ class SegmentClient:
                     await call.write(segment_pb2.EvaluateSegmentationRequest(pair=pair))
                 await call.done_writing()
                 reply = await call
-            except asyncio.InvalidStateError:
-                reply = await call  # segment ended it before the last picture, and says why
+            except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                # segment ended it before the last picture. A write that met that end does not know
+                # why; the call mostly does.
+                reply = await call
             finally:
                 call.cancel()
         return AccuracyFigures(

@@ -8,7 +8,11 @@
         reply = await stub.ListModels(segment_pb2.ListModelsRequest(), timeout=5)
 
 Time limits and retries come from service_config.json beside this file; a call's own `timeout` may
-shorten them. Calls are spread over all addresses that the name resolves to.
+shorten them. Calls are spread over all addresses that the name resolves to and whose server says,
+by gRPC's health service, that it is ready.
+
+CANCELLED is retried as UNAVAILABLE is: gRPC's servers answer so what reaches them while they stop,
+when nobody has looked at it (grpc/grpc issue 41785). A call that the program itself cancels is not.
 """
 
 from __future__ import annotations
@@ -79,6 +83,8 @@ def options(target: str) -> list[tuple[str, str | int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.ping_timeout_ms", 5_000),
+        # One that was away is asked again after 5 s at the latest; gRPC's own limit is two minutes.
+        ("grpc.max_reconnect_backoff_ms", 5_000),
         # New replicas are seen after 5 s at the earliest; gRPC's own default is 30 s.
         ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,9 +52,8 @@ async def last(call: Any, field: str, ended: str) -> Any:
 
 def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
     code, details = error.code(), error.details() or "it gave no reason"
-    if code is grpc.StatusCode.CANCELLED:
-        raise asyncio.CancelledError
-    if code is grpc.StatusCode.UNAVAILABLE:
+    # CANCELLED: it stopped before it looked at the call, see `assay.channel`.
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return Unavailable(f"{peer} cannot be reached")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{peer} did not answer within {limit:.3g} s")

@@ -44,9 +44,9 @@ class Server:
             stderr=subprocess.DEVNULL,
         )
 
-    def kill(self) -> None:
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
+            self._process.send_signal(number)
             self._process.wait()
 
 
@@ -59,4 +59,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with connect_blocking(started.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=60)
     yield started
-    started.kill()
+    started.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def test_damaged_frames_are_passed_over_and_every_state_is_exact(
                     rest += ids(stream)
             assert sorted(before + rest) == sorted(left)
     finally:
-        hurt.kill()
+        hurt.end()
     with pytest.raises(ValueError, match="needs DELIVERY_FRAMES"):
         opened(delivery=pb.DELIVERY_DOCUMENTS)
 
@@ -145,8 +146,9 @@ def test_another_number_of_ranks_goes_on(server: Server) -> None:
         stream.load_state_dict(states[1])
 
 
-def test_a_killed_server_costs_nothing_but_time(server: Server) -> None:
-    """kill -9 at random places; the same stream goes on, each document once and in order."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_ends_costs_nothing_but_time(server: Server, number: signal.Signals) -> None:
+    """At random places; the same stream goes on, each document once and in order."""
     chance = random.Random(11)
     selection = pb.Selection(seed=2, epochs=3)
     with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
@@ -157,7 +159,7 @@ def test_a_killed_server_costs_nothing_but_time(server: Server) -> None:
         for document in stream:
             found.append(document.id)
             if len(found) in stops:
-                server.kill()
+                server.end(number)
                 server.start()
     assert found == whole
 

@@ -9,10 +9,11 @@ import pytest
 from assay import channel as channel_module
 from assay.channel import connect, service_config
 from assay.corpus.v1 import corpus_pb2
-from assay.ranker.v1 import ranker_pb2
+from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from assay.segment.v1 import admin_pb2, repository_pb2, segment_pb2
 
 from services.rpc import server as server_module
+from services.rpc.server import build_server
 from services.rpc.settings import ServerSettings
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, Echo, echo_service, method
@@ -65,6 +66,41 @@ def test_every_method_has_a_time_limit(service: str, name: str) -> None:
 @pytest.mark.parametrize(("service", "name"), methods())
 def test_only_what_may_be_repeated_is_retried(service: str, name: str) -> None:
     assert ("retryPolicy" in config_of(service, name)) == (name not in NEVER_RETRIED)
+
+
+async def test_replicas_that_stop_under_load_fail_no_call() -> None:
+    """Clients go on at the others; what reached a replica too late is tried again there."""
+    replicas = [build_server(ServerSettings(), echo_service(Echo())) for _ in range(4)]
+    for replica in replicas:
+        await replica.start()
+    target = "ipv4:" + ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
+    answered = 0
+
+    async def client() -> None:
+        nonlocal answered
+        async with connect(target) as channel:
+            stub = ranker_pb2_grpc.RankerServiceStub(channel)
+            while True:
+                await stub.ListArtifacts(ranker_pb2.ListArtifactsRequest(), timeout=60)
+                answered += 1
+
+    async def more() -> None:
+        """Return when all clients have had answers; raise what ended one."""
+        wanted = answered + 100
+        while answered < wanted:
+            await asyncio.sleep(0.01)
+            for task in clients:
+                assert not task.done(), task.exception()
+
+    clients = [asyncio.create_task(client()) for _ in range(8)]
+    for replica in replicas[1:]:
+        await more()
+        await replica.stop(grace=60)
+    await more()
+    for task in clients:
+        task.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+    await replicas[0].stop(0)
 
 
 def test_the_channel_takes_what_the_servers_send() -> None:

@@ -30,6 +30,8 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
 _VERSION = 1
+# CANCELLED: it stopped before it looked at the call, see `assay.channel`.
+_SERVER_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
 # Large enough that what a message costs by itself does not count.
@@ -217,7 +219,7 @@ class CorpusStream:
                         wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
             except grpc.RpcError as error:
                 code = error.code() if isinstance(error, grpc.Call) else None
-                if code is not grpc.StatusCode.UNAVAILABLE or time.monotonic() + wait > deadline:
+                if code not in _SERVER_GONE or time.monotonic() + wait > deadline:
                     raise
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)

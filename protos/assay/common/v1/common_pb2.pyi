@@ -50,7 +50,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     RetryInfo and the grpc-retry-pushback-ms trailer say when to try again.
     """
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 8
-    """UNAVAILABLE: the service, or one that it depends on, does not answer now."""
+    """UNAVAILABLE: the service, or one that it depends on, does not answer now. What reaches a server
+    in the moment that it stops, gRPC itself may answer with CANCELLED and no reason: it was not
+    looked at, and may be sent again.
+    """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 9
     """DEADLINE_EXCEEDED: the deadline passed before or while the work was done."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 10
@@ -88,7 +91,10 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 7
 RetryInfo and the grpc-retry-pushback-ms trailer say when to try again.
 """
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 8
-"""UNAVAILABLE: the service, or one that it depends on, does not answer now."""
+"""UNAVAILABLE: the service, or one that it depends on, does not answer now. What reaches a server
+in the moment that it stops, gRPC itself may answer with CANCELLED and no reason: it was not
+looked at, and may be sent again.
+"""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 9
 """DEADLINE_EXCEEDED: the deadline passed before or while the work was done."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10

@@ -1,7 +1,8 @@
 """From what is wanted, what is there and what is loaded to what is to be done. Pure.
 
 A replica that does what a plan says, and plans again, comes to rest with what is wanted: one model
-is loaded at a time, and what it replaces takes requests until then.
+is loaded at a time, and what it replaces takes requests until then. No plan takes the last model
+away: what nobody wants serves until something that is wanted can.
 """
 
 from __future__ import annotations
@@ -44,13 +45,15 @@ def plan(
 
     * A wanted model that is loaded takes requests.
     * While a name's wanted models are not all loaded, whatever else is loaded of it stays.
+    * While nothing is loaded of any wanted name, everything that is loaded stays.
     * Where the last version is wanted and cannot be loaded, and nothing of its name is loaded, the
       last one that can is loaded in its place.
     """
     wanted, absent = _wanted(desired, present)
-    missing = wanted - set(loaded)
+    missing, ready = wanted - set(loaded), wanted & set(loaded)
     waiting = {identity.name for identity in missing} | {model.name for model in absent}
-    ready = wanted & set(loaded)
+    if not any(x in ready or x.name in waiting for x in loaded):
+        waiting = {identity.name for identity in loaded}
     replaced = {(identity.name, identity.version) for identity in ready}
     # Of one name and version the first that was loaded, where its directory was replaced twice.
     kept = {(x.name, x.version): x for x in reversed([*loaded]) if x.name in waiting}

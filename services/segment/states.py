@@ -50,11 +50,16 @@ def statuses(
     def note(identity: Identity, state: State, problem: str = "", *, desired: bool = False) -> None:
         found[identity] = ModelStatus(identity, state, problem, desired or identity in plan.wanted)
 
-    wanted = {(model.name, model.version) for model in plan.absent}
+    absent = {(model.name, model.version) for model in plan.absent}
+
+    def is_absent(identity: Identity) -> bool:
+        """Whether it is what a wish asks for and no model folder holds."""
+        return identity[:2] in absent or (identity.name, "") in absent
+
     for model in present:
         identity = model.identity
         if not model.accepted:
-            asked = model.key in wanted or (identity.name, "") in wanted or plan.everything
+            asked = plan.everything or is_absent(identity)
             note(identity, State.NOT_ACCEPTED, _terms(model), desired=asked)
         elif identity == loading:
             note(identity, State.LOADING)
@@ -64,8 +69,8 @@ def statuses(
             note(identity, State.LOADING if identity in plan.wanted else State.AVAILABLE)
     for identity in draining:
         note(identity, State.DRAINING)
-    for identity in serving:
-        note(identity, State.SERVING)
+    for identity in serving:  # also where its folder is gone
+        note(identity, State.SERVING, desired=is_absent(identity))
     known = {status.identity[:2] for status in found.values() if status.state != State.DRAINING}
     for wish in plan.absent:
         if wish.version and (wish.name, wish.version) not in known:

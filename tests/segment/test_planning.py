@@ -95,7 +95,26 @@ def test_it_is_tried_again_when_it_is_time() -> None:
     assert plan(wish(), present, set(), {model: True}).load == model
 
 
-def test_what_is_not_wanted_goes_at_once() -> None:
+def test_the_last_model_goes_when_another_name_can_take_its_place() -> None:
+    serving, plans = settled(wish("b"), ids("a1x b1x c1x"), set(ids("a1x c1x")), set())
+    assert [set(step.serving) for step in plans] == [set(ids("a1x c1x")), set(ids("b1x"))]
+    assert serving == set(ids("b1x"))
+
+
+def test_nothing_goes_where_no_wanted_model_can_be_served() -> None:
+    # It fails, or is not there.
+    for broken, present in ((set(ids("b1x")), ids("a1x b1x")), (set[Identity](), ids("a1x"))):
+        serving, plans = settled(wish("b"), present, set(ids("a1x")), broken)
+        assert all(step.serving == frozenset(ids("a1x")) for step in plans)
+        assert serving == set(ids("a1x"))
+
+
+def test_a_stand_in_for_what_is_wanted_takes_the_place_too() -> None:
+    serving, _ = settled(wish("b"), ids("a1x b1x b2x"), set(ids("a1x")), set(ids("b2x")))
+    assert serving == set(ids("b1x"))
+
+
+def test_what_is_not_wanted_goes_at_once_beside_a_predecessor() -> None:
     first = plan(wish("a2"), ids("a1x a2x b1x"), set(ids("a1x b1x")), {})
     assert first.serving == frozenset(ids("a1x"))
     assert first.load == id_("a2x")
@@ -117,8 +136,12 @@ def test_plans_come_to_rest_with_what_is_wanted(
     wanted = {x.name for x in last.wanted} | {model.name for model in last.absent}
     for name in wanted & {x.name for x in loaded}:
         assert all(any(x.name == name for x in step.serving) for step in plans)
-    # A name that nobody wants is gone, and one whose wishes are all met has nothing else.
-    assert {x.name for x in serving} <= wanted
+    # What served is never left with nothing.
+    assert all(step.serving for step in plans if loaded)
+    # A name that nobody wants is gone, unless nothing that is wanted can be served, and one whose
+    # wishes are all met has nothing else.
+    served = {x.name for x in serving}
+    assert served <= wanted or not served & wanted
     met = {x.name for x in last.wanted} - {x.name for x in last.wanted - serving}
     met -= {model.name for model in last.absent}
     assert all(x in last.wanted for x in serving if x.name in met)

@@ -265,6 +265,50 @@ async def test_a_model_that_cannot_be_loaded_leaves_its_predecessor(
     assert await version_of(client) == "3"
 
 
+async def test_the_only_model_serves_until_one_of_another_name_can(
+    served: Any, folder: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(folder / "tiny" / "2")
+    broken = write(folder / "other" / "1", Tiny(name="other", seed=5))
+    (broken / MODEL_FILE).write_bytes(b"no graph")
+    client = await served()
+    await want(client, ("other", ""))
+    reply = await until(client, [("other", "1", "FAILED"), ("tiny", "1", "SERVING")])
+    assert "digest" in reply.models[0].problem
+    assert [item.desired for item in reply.models] == [True, False]
+    await _passes(client)
+    assert await version_of(client) == "1"
+    # Whole, it takes the place.
+    whole = write(tmp_path / "whole", Tiny(name="other", seed=5))
+    (whole / MODEL_FILE).replace(broken / MODEL_FILE)
+    await until(client, [("other", "1", "SERVING"), ("tiny", "1", "AVAILABLE")])
+    assert (await client.segment.SegmentImage(request(), timeout=SECONDS)).model.name == "other"
+
+
+async def test_a_wanted_model_whose_folder_is_gone_is_served_and_wanted(
+    served: Any, folder: Path
+) -> None:
+    write(folder / "other", Tiny(name="other"))
+    client = await served()
+    await want(client, ("tiny", "1"))
+    states = [("other", "1", "AVAILABLE"), ("tiny", "1", "SERVING"), ("tiny", "2", "AVAILABLE")]
+    await until(client, states)
+    shutil.rmtree(folder / "tiny" / "1")
+    await _passes(client)
+    reply = await repository(client)
+    assert seen(reply) == states
+    assert [item.desired for item in reply.models] == [False, True, False]
+    # Of a name without a version, too.
+    await want(client, ("tiny", ""))
+    states = [("other", "1", "AVAILABLE"), ("tiny", "2", "SERVING")]
+    await until(client, states)
+    shutil.rmtree(folder / "tiny")
+    await _passes(client)
+    reply = await repository(client)
+    assert seen(reply) == states
+    assert [item.desired for item in reply.models] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -34,7 +34,7 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     MODEL_STATE_LOADING: _ModelState.ValueType  # 2
     """Being read, checked and warmed."""
     MODEL_STATE_SERVING: _ModelState.ValueType  # 3
-    """Takes requests."""
+    """Takes requests. One that is not wanted does so until what is wanted can take its place."""
     MODEL_STATE_DRAINING: _ModelState.ValueType  # 4
     """Finishes what it has and takes no more."""
     MODEL_STATE_FAILED: _ModelState.ValueType  # 5
@@ -52,7 +52,7 @@ MODEL_STATE_AVAILABLE: ModelState.ValueType  # 1
 MODEL_STATE_LOADING: ModelState.ValueType  # 2
 """Being read, checked and warmed."""
 MODEL_STATE_SERVING: ModelState.ValueType  # 3
-"""Takes requests."""
+"""Takes requests. One that is not wanted does so until what is wanted can take its place."""
 MODEL_STATE_DRAINING: ModelState.ValueType  # 4
 """Finishes what it has and takes no more."""
 MODEL_STATE_FAILED: ModelState.ValueType  # 5

@@ -69,12 +69,13 @@ class SegmentRepositoryServiceServicer(object):
     def SetDesiredModels(self, request, context):
         """Changes what is wanted, for all replicas. Returns when it is written, not when it is served:
         follow GetRepository of each replica. A model that cannot be loaded is FAILED with the reason
-        and keeps others from nothing; its predecessor stays.
+        and keeps others from nothing; its predecessor stays, and so does everything that is loaded
+        until some model that is wanted serves.
 
         Errors: INVALID_ARGUMENT (a version that the repository does not have, a name twice without
         versions), FAILED_PRECONDITION (`expected_revision` is not the current one; no repository is
-        configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full). Safe to retry: the same call
-        twice is one.
+        configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full), UNAVAILABLE (the file of what is
+        wanted cannot be read or written). Safe to retry: the same call twice is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,12 +45,13 @@ class SegmentRepositoryServiceStub:
     SetDesiredModels: _grpc.UnaryUnaryMultiCallable[_repository_pb2.SetDesiredModelsRequest, _repository_pb2.SetDesiredModelsResponse]
     """Changes what is wanted, for all replicas. Returns when it is written, not when it is served:
     follow GetRepository of each replica. A model that cannot be loaded is FAILED with the reason
-    and keeps others from nothing; its predecessor stays.
+    and keeps others from nothing; its predecessor stays, and so does everything that is loaded
+    until some model that is wanted serves.
 
     Errors: INVALID_ARGUMENT (a version that the repository does not have, a name twice without
     versions), FAILED_PRECONDITION (`expected_revision` is not the current one; no repository is
-    configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full). Safe to retry: the same call
-    twice is one.
+    configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full), UNAVAILABLE (the file of what is
+    wanted cannot be read or written). Safe to retry: the same call twice is one.
     """
 
 @_typing.type_check_only
@@ -70,12 +71,13 @@ class SegmentRepositoryServiceAsyncStub(SegmentRepositoryServiceStub):
     SetDesiredModels: _aio.UnaryUnaryMultiCallable[_repository_pb2.SetDesiredModelsRequest, _repository_pb2.SetDesiredModelsResponse]  # type: ignore[assignment]
     """Changes what is wanted, for all replicas. Returns when it is written, not when it is served:
     follow GetRepository of each replica. A model that cannot be loaded is FAILED with the reason
-    and keeps others from nothing; its predecessor stays.
+    and keeps others from nothing; its predecessor stays, and so does everything that is loaded
+    until some model that is wanted serves.
 
     Errors: INVALID_ARGUMENT (a version that the repository does not have, a name twice without
     versions), FAILED_PRECONDITION (`expected_revision` is not the current one; no repository is
-    configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full). Safe to retry: the same call
-    twice is one.
+    configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full), UNAVAILABLE (the file of what is
+    wanted cannot be read or written). Safe to retry: the same call twice is one.
     """
 
 class SegmentRepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,12 +106,13 @@ class SegmentRepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_repository_pb2.SetDesiredModelsResponse, _abc.Awaitable[_repository_pb2.SetDesiredModelsResponse]]:
         """Changes what is wanted, for all replicas. Returns when it is written, not when it is served:
         follow GetRepository of each replica. A model that cannot be loaded is FAILED with the reason
-        and keeps others from nothing; its predecessor stays.
+        and keeps others from nothing; its predecessor stays, and so does everything that is loaded
+        until some model that is wanted serves.
 
         Errors: INVALID_ARGUMENT (a version that the repository does not have, a name twice without
         versions), FAILED_PRECONDITION (`expected_revision` is not the current one; no repository is
-        configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full). Safe to retry: the same call
-        twice is one.
+        configured), RESOURCE_EXHAUSTED (TOO_LARGE: the disk is full), UNAVAILABLE (the file of what is
+        wanted cannot be read or written). Safe to retry: the same call twice is one.
         """
 
 def add_SegmentRepositoryServiceServicer_to_server(servicer: SegmentRepositoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -82,6 +82,8 @@ def encode(state: Desired) -> bytes:
 
 def decode(data: bytes) -> Desired:
     """Parse a file strictly. Raises ValueError naming the place that is wrong."""
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"larger than {_MAX_BYTES} bytes")
     content = build(_Content, loads(data))
     if content.schema != SCHEMA:
         raise ValueError(f"schema: is {content.schema}; this release reads {SCHEMA}")
@@ -101,16 +103,13 @@ class DesiredFile:
         be read.
         """
         try:
-            with self.path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
-        except FileNotFoundError as error:
-            if self.path.parent.is_dir():
-                return None
-            raise Unavailable(f"{self.path.parent}: no such folder; is it mounted?") from error
+            data = self._bytes()
         except OSError as error:
             raise Unavailable(f"{self.path} cannot be read: {error.strerror}") from error
-        if len(data) > _MAX_BYTES:
-            raise InvalidArgument(str(self.path), f"larger than {_MAX_BYTES} bytes")
+        if data is None:
+            if self.path.parent.is_dir():
+                return None
+            raise Unavailable(f"{self.path.parent}: no such folder; is it mounted?")
         try:
             return decode(data)
         except ValueError as error:
@@ -121,7 +120,8 @@ class DesiredFile:
 
         What is there already is no change, and never refused: a call may be repeated. A damaged
         file has no revision and is replaced. Raises PreconditionFailed, TooLarge for a full disk,
-        Unavailable for whatever else keeps the file from being read or written.
+        Unavailable for whatever else keeps the file from being read or written; none of them says
+        where the file is, as a caller may be told.
         """
         try:
             with self._locked():
@@ -142,14 +142,24 @@ class DesiredFile:
                     "some space and ask again"
                 ) from error
             raise Unavailable(
-                f"the model repository's file cannot be written: {error.strerror}"
+                f"the model repository's file cannot be read or written: {error.strerror}; the "
+                "server's log says which"
             ) from error
 
     def _current(self) -> Desired | None:
-        """Return the state; None for a damaged file."""
+        """Return the state; None for a damaged file. Raises OSError."""
+        data = self._bytes()
         try:
-            return self.read() or Desired()
-        except InvalidArgument:
+            return Desired() if data is None else decode(data)
+        except ValueError:
+            return None
+
+    def _bytes(self) -> bytes | None:
+        """Return what the file holds, up to one byte too many; None where it is not there."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
             return None
 
     @contextmanager

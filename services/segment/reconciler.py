@@ -13,7 +13,13 @@ from pathlib import Path
 
 import structlog
 
-from services.errors import AssayError, InvalidArgument, PreconditionFailed
+from services.errors import (
+    AssayError,
+    InvalidArgument,
+    PreconditionFailed,
+    TooLarge,
+    Unavailable,
+)
 from services.segment.desired import Desired, DesiredFile, DesiredModel
 from services.segment.models import Models
 from services.segment.planning import Plan, plan
@@ -108,7 +114,12 @@ class Reconciler:
         known |= {model.key for model in found.models}
         for index, model in enumerate(state.models):
             _require_known(f"models[{index}]", model, known)
-        await asyncio.to_thread(self._file.replace, state, expected_revision)
+        try:
+            await asyncio.to_thread(self._file.replace, state, expected_revision)
+        except (TooLarge, Unavailable) as error:  # callers are not told where the file is
+            file, cause = str(self._file.path), str(error.__cause__)
+            _log.warning("cannot write which models are wanted", file=file, error=cause)
+            raise
         self._survey = found
         self._asked.set()
 

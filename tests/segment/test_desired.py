@@ -70,8 +70,11 @@ def test_no_file_is_nothing_said_and_no_folder_is_an_outage(tmp_path: Path) -> N
     assert DesiredFile(tmp_path / "desired.json").read() is None
     with pytest.raises(Unavailable, match="mounted"):
         DesiredFile(tmp_path / "absent" / "desired.json").read()
-    with pytest.raises(Unavailable, match="cannot be written"):
+    with pytest.raises(Unavailable, match="cannot be read or written"):
         DesiredFile(tmp_path / "absent" / "desired.json").replace(ONE)
+    (tmp_path / "large.json").write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(InvalidArgument, match="larger than 1048576 bytes"):
+        DesiredFile(tmp_path / "large.json").read()
 
 
 def test_a_revision_is_compared(tmp_path: Path) -> None:

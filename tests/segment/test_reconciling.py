@@ -464,6 +464,25 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(served: Any, tmp_p
     await until(client, [("tiny", "1", "AVAILABLE"), ("tiny", "2", "SERVING")])
 
 
+async def test_only_the_log_says_where_a_file_is_that_cannot_be_read(
+    served: Any, tmp_path: Path
+) -> None:
+    client = await served()
+    file = tmp_path / "desired.json"
+    file.mkdir()
+    with capture_logs() as logs:
+        code, _, problem = await refused(
+            client.models.SetDesiredModels(wish(("tiny", "1")), timeout=SECONDS)
+        )
+    assert code is Code.UNAVAILABLE
+    assert "Is a directory" in problem
+    assert str(tmp_path) not in problem
+    (told,) = [entry for entry in logs if entry["event"] == "cannot write which models are wanted"]
+    assert told["file"] == str(file)
+    file.rmdir()
+    await want(client, ("tiny", "1"))
+
+
 async def test_research_weights_are_listed_with_the_reason(served: Any, folder: Path) -> None:
     write(folder / "other", Tiny(name="other", license=RESEARCH))
     client = await served()

@@ -13,9 +13,10 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from services.errors import AssayError, InternalError, TooLarge, Unavailable
+from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import deadline, status
 from services.rpc.metrics import CallMetrics
+from services.rpc.sizes import require_fits
 
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -89,13 +90,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
     def _check_size(self, request: Any) -> None:
-        """The transport's own limit is wider: its refusal has neither details nor a log line."""
-        size = request.ByteSize() if isinstance(request, Message) else 0
-        if size > self._max_request_bytes:
-            raise TooLarge(
-                f"the request has {size:,} bytes and the server takes {self._max_request_bytes:,}; "
-                "send less in one message"
-            )
+        """Refuses a message that is too large; those of a stream are its method's to check."""
+        if isinstance(request, Message):
+            require_fits("the request", request, self._max_request_bytes)
 
     def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:

@@ -294,7 +294,7 @@ def _why_not(host: str, port: int) -> str | None:
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
-        # transport's refusal has none. A call that streams requests has each checked by this alone.
+        # transport's refusal has none. A method that reads a stream checks each itself.
         ("grpc.max_receive_message_length", min(2 * settings.max_message_bytes, 2**31 - 1)),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port would each get a share of the connections, silently.

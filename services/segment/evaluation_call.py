@@ -1,13 +1,16 @@
-"""EvaluateSegmentation: pairs as they come, a few at a time, into one sum of counts."""
+"""EvaluateSegmentation: pairs as they come, a few at a time, into one sum of counts.
+
+A pair waits for its place in the queue, behind other requests. What bounds an evaluation is its
+call's deadline and, as it holds its model meanwhile, how long a client may send nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import grpc
@@ -15,19 +18,21 @@ import numpy as np
 from assay.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
-from services.errors import InvalidArgument, Overloaded
+from services.errors import DeadlineExceeded, InvalidArgument
 from services.rpc.callers import caller
-from services.rpc.deadline import remaining
-from services.segment import mask_files, replies
+from services.rpc.sizes import require_fits
+from services.segment import mask_files, replies, requests
 from services.segment.batcher import Priority
 from services.segment.evaluation import Figures, Mask, MaskMeaning, Tally, count, figures, nothing
-from services.segment.image import decode, from_pixels
 from services.segment.labelmap import Encoding
 from services.segment.models import Loaded, Models
 from services.segment.outputs import OriginalSize, Wanted
 from services.segment.repository import RegisteredModel
 
 Context = grpc.aio.ServicerContext[Any, Any]
+# Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
+# over 2 Mbit/s. A client that sends nothing would keep its model loaded for ever.
+_LONGEST_SILENCE = 300.0
 # The most that an element of the confusion matrix takes in a reply.
 _ELEMENT_BYTES = 10
 _MAX_IGNORE = 65_535
@@ -43,21 +48,22 @@ _COMPRESSED = {images_pb2.LABEL_ENCODING_RAW: False, images_pb2.LABEL_ENCODING_Z
 
 @dataclass(frozen=True)
 class Bounds:
-    """Pairs that are worked on at once, pixels of a picture, bytes of a reply."""
+    """Pairs that are worked on at once, pixels of a picture, bytes of a request and of a reply."""
 
     pairs: int
     max_pixels: int
+    max_request_bytes: int
     max_reply_bytes: int
 
 
 async def evaluate(
     models: Models,
-    requests: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
     context: Context,
     bounds: Bounds,
 ) -> segment_pb2.EvaluateSegmentationResponse:
     """Answer the call. Raises what its contract says, of the first pair that is wrong."""
-    settings = await _settings(requests)
+    settings = await _settings(messages)
     ref = settings.model
     model = models.repository.resolve(ref.name, ref.version, ref.digest)
     meaning = _meaning(settings, model)
@@ -70,11 +76,14 @@ async def evaluate(
     running: deque[asyncio.Task[Tally]] = deque()
     # One model from the first pair to the last, whatever is served meanwhile.
     with models.lease(model) as loaded:
-        judge = _Judge(loaded, context, meaning, bounds.max_pixels, settings.confusion_matrix)
+        judge = _Judge(
+            loaded, caller(context), meaning, bounds.max_pixels, settings.confusion_matrix
+        )
         try:
-            async for request in requests:
+            while (request := await _next(messages, place := f"pairs[{pairs}]")) is not None:
                 if request.WhichOneof("part") != "pair":
-                    raise InvalidArgument(f"pairs[{pairs}]", "settings come once, and then pairs")
+                    raise InvalidArgument(place, "settings come once, and then pairs")
+                require_fits(place, request, bounds.max_request_bytes)
                 running.append(asyncio.create_task(judge(pairs, request.pair)))
                 pairs += 1
                 while running and (len(running) >= bounds.pairs or running[0].done()):
@@ -92,13 +101,26 @@ async def evaluate(
 
 
 async def _settings(
-    requests: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
 ) -> segment_pb2.EvaluationSettings:
-    async for request in requests:
-        if request.WhichOneof("part") == "settings":
-            return request.settings
-        break
-    raise InvalidArgument("settings", "the first message must be the settings")
+    first = await _next(messages, "settings")
+    if first is None or first.WhichOneof("part") != "settings":
+        raise InvalidArgument("settings", "the first message must be the settings")
+    return first.settings
+
+
+async def _next(
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest], place: str
+) -> segment_pb2.EvaluateSegmentationRequest | None:
+    """Return the next message, which should be `place`; None after the last one."""
+    try:
+        async with asyncio.timeout(_LONGEST_SILENCE):
+            return await anext(messages, None)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"{place}: nothing came for {_LONGEST_SILENCE:g} s; send the next message sooner, or "
+            "end the stream after the last pair"
+        ) from None
 
 
 def _meaning(settings: segment_pb2.EvaluationSettings, model: RegisteredModel) -> MaskMeaning:
@@ -115,27 +137,23 @@ class _Judge:
     """Labels one picture and counts how it agrees with its mask."""
 
     loaded: Loaded
-    context: Context
+    client: str
     meaning: MaskMeaning
     max_pixels: int
     confusion: bool
 
     async def __call__(self, index: int, message: segment_pb2.EvaluationPair) -> Tally:
         pair = _Pair(index, message, self.meaning, self.max_pixels)
-        while True:
-            try:
-                result, _ = await self.loaded.pipeline.segment(
-                    pair.picture,
-                    nbytes=message.ByteSize(),
-                    wanted=_WANTED,
-                    max_bytes=sys.maxsize,  # it never leaves the process
-                    timeout=remaining(self.context),
-                    priority=Priority.LOW,
-                    client=caller(self.context),
-                )
-                break
-            except Overloaded as full:
-                await asyncio.sleep(full.retry_after)
+        result, _ = await self.loaded.pipeline.segment(
+            pair.picture,
+            nbytes=message.ByteSize(),
+            wanted=_WANTED,
+            max_bytes=sys.maxsize,  # it never leaves the process
+            timeout=None,  # the deadline is that of all pairs, and ends the call
+            priority=Priority.LOW,
+            client=self.client,
+            placed=asyncio.Event(),  # a full queue is waited for
+        )
         labels = np.frombuffer(result.data, f"<u{result.item_bytes}")
         labels = labels.reshape(result.height, result.width)
         return await asyncio.to_thread(
@@ -158,7 +176,8 @@ class _Pair:
         """
         place = f"pairs[{self.index}]"
         mask = self.mask()
-        picture = _picture(self.message.image, f"{place}.image", self.max_pixels)()
+        decode, _ = requests.picture(self.message.image, self.max_pixels, f"{place}.image")
+        picture = decode()
         if mask.shape != (picture.height, picture.width):
             raise InvalidArgument(
                 f"{place}.mask",
@@ -208,18 +227,6 @@ class _Pair:
             "to be left out"
         )
         return f"the value {value} is no class, of {classes} classes: {advice}"
-
-
-def _picture(image: images_pb2.Image, place: str, max_pixels: int) -> Callable[[], Image.Image]:
-    kind = image.WhichOneof("source")
-    if kind == "encoded":
-        return partial(decode, image.encoded, max_pixels, f"{place}.encoded")
-    if kind == "pixels":
-        tensor = image.pixels
-        return partial(
-            from_pixels, tensor.rgb, tensor.height, tensor.width, max_pixels, f"{place}.pixels"
-        )
-    raise InvalidArgument(place, "give either `encoded` or `pixels`")
 
 
 def _reply(

@@ -18,8 +18,9 @@ import structlog
 from assay.segment.v1 import segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
-from services.errors import AssayError, DeadlineExceeded, InternalError, TooLarge, Unavailable
+from services.errors import AssayError, DeadlineExceeded, InternalError, Unavailable
 from services.rpc.deadline import left_of_call
+from services.rpc.sizes import require_fits
 from services.rpc.status import item_error
 
 Q = TypeVar("Q")
@@ -101,11 +102,7 @@ async def answer_item(
     """Answer an item: with what `segment` returns within the seconds it is given, or an error."""
     reply = segment_pb2.SegmentImagesResponse(id=request.id)
     try:
-        size = request.ByteSize()
-        if size > max_bytes:
-            raise TooLarge(  # noqa: TRY301  # an answer as any other error is
-                f"the item has {size:,} bytes and the server takes {max_bytes:,}; send less in one"
-            )
+        require_fits("the item", request, max_bytes)
         seconds = _seconds(request)
         async with asyncio.timeout(seconds):
             result = await segment(seconds)

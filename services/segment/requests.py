@@ -57,20 +57,23 @@ def wanted(request: segment_pb2.SegmentImageRequest, max_pixels: int) -> Wanted:
     )
 
 
-def picture(image: images_pb2.Image, max_pixels: int) -> tuple[Callable[[], Image.Image], int]:
+def picture(
+    image: images_pb2.Image, max_pixels: int, field: str = "image"
+) -> tuple[Callable[[], Image.Image], int]:
     """Return what decodes the picture, and how many bytes it is given as.
 
-    Raises InvalidArgument if there is none.
+    Errors name `field`, or what is wrong in it. Raises InvalidArgument if there is none.
     """
     kind = image.WhichOneof("source")
     if kind == "encoded":
-        return partial(decode, image.encoded, max_pixels), len(image.encoded)
+        encoded = image.encoded
+        return partial(decode, encoded, max_pixels, f"{field}.encoded"), len(encoded)
     if kind == "pixels":
-        tensor = image.pixels
-        return partial(from_pixels, tensor.rgb, tensor.height, tensor.width, max_pixels), len(
-            tensor.rgb
-        )
-    raise InvalidArgument("image", "give either `encoded` or `pixels`")
+        given = image.pixels
+        size = given.height, given.width
+        place = f"{field}.pixels"
+        return partial(from_pixels, given.rgb, *size, max_pixels, place), len(given.rgb)
+    raise InvalidArgument(field, "give either `encoded` or `pixels`")
 
 
 def priority(request: segment_pb2.SegmentImageRequest) -> Priority:

@@ -38,6 +38,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self._evaluation = Bounds(
             min(settings.max_batch + settings.pool_threads, settings.queue_items),
             settings.max_pixels,
+            settings.max_message_bytes,
             self._max_map_bytes,
         )
 

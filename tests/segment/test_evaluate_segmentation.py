@@ -24,6 +24,7 @@ from services.segment.outputs import Segmentation
 from services.segment.repository import RegisteredModel, Repository, discover
 from tests.segment.conftest import Client, Start
 from tests.segment.test_evaluation import by_hand
+from tests.segment.test_metrics import values
 from tests.segment.test_service import PIXELS, SECONDS, label_array, png, refused, request
 from tests.segment.tiny_model import RESEARCH, Tiny, write
 
@@ -145,6 +146,9 @@ FLOOD = images_pb2.LabelMap(
     encoding=images_pb2.LABEL_ENCODING_ZSTD,
     data=zstandard.compress(bytes(1 << 26)),
 )
+NO_PICTURE, CUT_PIXELS = pair(), pair()
+NO_PICTURE.pair.image.Clear()
+CUT_PIXELS.pair.image.pixels.CopyFrom(images_pb2.PixelTensor(height=1, width=1, rgb=b"no"))
 RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL_ENCODING_COCO_RLE)
 
 
@@ -177,6 +181,8 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
             [settings(), pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair())],
             "pairs[0].mask: give either",
         ),
+        ([settings(), NO_PICTURE], "pairs[0].image: give either"),
+        ([settings(), pair(), CUT_PIXELS], "pairs[1].image.pixels.rgb: 2 bytes"),
     ],
 )
 async def test_what_is_wrong_is_named(
@@ -206,6 +212,16 @@ async def test_a_full_queue_is_waited_for(start: Start) -> None:
         )
     assert [reply.pairs for reply in replies] == [5, 5, 5]
     assert replies[0] == replies[1] == replies[2]
+    # Whoever waits has a place in the line: nothing was refused and asked again.
+    assert (await values(client))["assay_segment_refused_total OVERLOADED"] == 0
+
+
+async def test_a_pair_over_the_limit_is_refused_by_its_size(start: Start) -> None:
+    client = await start(max_message_bytes=1 << 20)
+    large = pair(picture=bytes(1_500_000))
+    code, reason, message = await refused(evaluate(client, settings(), pair(), large))
+    assert (code, reason) == (Code.RESOURCE_EXHAUSTED, "TOO_LARGE")
+    assert f"pairs[1] has {large.ByteSize():,} bytes and the server takes 1,048,576" in message
 
 
 class Gate:
@@ -235,9 +251,6 @@ class Gate:
         decode()
         return Segmentation(HEIGHT, WIDTH, 1, Encoding.RAW, bytes(HEIGHT * WIDTH), []), None
 
-    def time_remaining(self) -> float | None:
-        return None
-
     def invocation_metadata(self) -> tuple[()]:
         return ()
 
@@ -256,7 +269,7 @@ async def test_no_more_is_read_than_is_worked_on(tiny_directory: Path) -> None:
             read += 1
             yield pair()
 
-    bounds = Bounds(pairs=3, max_pixels=1 << 20, max_reply_bytes=1 << 20)
+    bounds = Bounds(3, max_pixels=1 << 20, max_request_bytes=1 << 20, max_reply_bytes=1 << 20)
     call = asyncio.create_task(evaluation_call.evaluate(gate, pairs(), gate, bounds))  # type: ignore[arg-type]  # all that it uses
     await gate.full.wait()
     assert read == 3
@@ -276,6 +289,23 @@ async def test_a_deadline_ends_it(start: Start) -> None:
     call = client.segment.EvaluateSegmentation(waiting(), timeout=0.5)
     assert (await refused(call))[0] is Code.DEADLINE_EXCEEDED
     assert (await evaluate(client, settings(), pair())).pairs == 1
+
+
+async def test_a_client_that_sends_nothing_is_not_waited_for_without_end(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_call, "_LONGEST_SILENCE", 1.0)
+    client = await start()
+
+    async def silent() -> AsyncIterator[Any]:
+        yield settings()
+        yield pair()
+        await asyncio.Event().wait()
+
+    call = client.segment.EvaluateSegmentation(silent(), timeout=SECONDS)
+    code, _, message = await refused(call)
+    assert code is Code.DEADLINE_EXCEEDED
+    assert "pairs[1]: nothing came for 1 s" in message
 
 
 async def test_a_caller_that_leaves_takes_its_pairs_along(start: Start) -> None:

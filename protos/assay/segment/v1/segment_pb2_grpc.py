@@ -98,8 +98,10 @@ class SegmentServiceServicer(object):
         images, classes that neither occur nor are predicted left out of the means. The first message
         is the settings, every other one a pair. Runs behind other requests.
 
-        Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
-        ends the evaluation. Has no side effect: safe to retry.
+        Errors: as SegmentImage, except that a full queue is waited for; INVALID_ARGUMENT and TOO_LARGE
+        name the pair that is wrong, counted from 0, and end the evaluation. DEADLINE_EXCEEDED also
+        ends one whose next message does not come within 300 seconds: it keeps its model loaded
+        meanwhile. Has no side effect: safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,8 +60,10 @@ class SegmentServiceStub:
     images, classes that neither occur nor are predicted left out of the means. The first message
     is the settings, every other one a pair. Runs behind other requests.
 
-    Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
-    ends the evaluation. Has no side effect: safe to retry.
+    Errors: as SegmentImage, except that a full queue is waited for; INVALID_ARGUMENT and TOO_LARGE
+    name the pair that is wrong, counted from 0, and end the evaluation. DEADLINE_EXCEEDED also
+    ends one whose next message does not come within 300 seconds: it keeps its model loaded
+    meanwhile. Has no side effect: safe to retry.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]
     """Lists the models that are registered, ordered by name and version: 9, 10-rc1, 10. The version
@@ -107,8 +109,10 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     images, classes that neither occur nor are predicted left out of the means. The first message
     is the settings, every other one a pair. Runs behind other requests.
 
-    Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
-    ends the evaluation. Has no side effect: safe to retry.
+    Errors: as SegmentImage, except that a full queue is waited for; INVALID_ARGUMENT and TOO_LARGE
+    name the pair that is wrong, counted from 0, and end the evaluation. DEADLINE_EXCEEDED also
+    ends one whose next message does not come within 300 seconds: it keeps its model loaded
+    meanwhile. Has no side effect: safe to retry.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that are registered, ordered by name and version: 9, 10-rc1, 10. The version
@@ -169,8 +173,10 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         images, classes that neither occur nor are predicted left out of the means. The first message
         is the settings, every other one a pair. Runs behind other requests.
 
-        Errors: as SegmentImage; INVALID_ARGUMENT names the pair that is wrong, counted from 0, and
-        ends the evaluation. Has no side effect: safe to retry.
+        Errors: as SegmentImage, except that a full queue is waited for; INVALID_ARGUMENT and TOO_LARGE
+        name the pair that is wrong, counted from 0, and end the evaluation. DEADLINE_EXCEEDED also
+        ends one whose next message does not come within 300 seconds: it keeps its model loaded
+        meanwhile. Has no side effect: safe to retry.
         """
 
     @_abc_1.abstractmethod

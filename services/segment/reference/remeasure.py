@@ -29,6 +29,7 @@ from services.segment.manifest import (
     write_manifest,
 )
 from services.segment.reference import MODEL_DIRECTORY
+from services.segment.reference.card import CARD_FILE, checked_on
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
@@ -66,9 +67,12 @@ def _against_the_source(found: ModelParity, first: ModelParity) -> ModelParity:
 
 
 def main() -> int:
-    """Rewrite the packaged manifest; return an exit status."""
+    """Rewrite the packaged manifest, and the card's list of engines; return an exit status."""
+    before = checked_on(read_manifest(MODEL_DIRECTORY))
     manifest = remeasured(MODEL_DIRECTORY)
     write_manifest(MODEL_DIRECTORY, manifest)
+    card = MODEL_DIRECTORY / CARD_FILE
+    card.write_text(card.read_text().replace(before, checked_on(manifest)))
     for parity in manifest.parities:
         sys.stdout.write(f"{parity}\n")
     return 0

@@ -8,7 +8,7 @@ import pytest
 from services.segment.ade20k import ADE20K_CLASSES
 from services.segment.manifest import MODEL_FILE, read_manifest, verify_files
 from services.segment.reference import MODEL_DIRECTORY
-from services.segment.reference.card import CARD_FILE
+from services.segment.reference.card import CARD_FILE, checked_on
 from services.segment.reference.evaluate import (
     HELD_OUT_SEED,
     Predictor,
@@ -53,6 +53,12 @@ def test_the_file_is_small_and_names_no_machine() -> None:
 def test_the_card_is_of_this_model() -> None:
     assert read_manifest(MODEL_DIRECTORY).digests[MODEL_FILE] in _card()
     assert "not photographs" in _card()
+
+
+def test_the_card_names_every_engine_that_was_checked() -> None:
+    assert checked_on(read_manifest(MODEL_DIRECTORY)) in _card()
+    for tried in ("onnxruntime-cpu, fp32", "openvino-cpu, fp32", "openvino-cpu, bf16"):
+        assert f"{tried}: logits differ by up to" in _card()
 
 
 def test_accuracy_on_held_out_scenes() -> None:

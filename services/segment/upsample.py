@@ -6,8 +6,8 @@ winning a tie. Two facts make it two orders of magnitude cheaper than doing just
 
 * Bilinear weights are convex. Where the four low-resolution corners around a cell of output
   pixels have one arg max, that class wins in the whole cell: nothing is interpolated.
-* Elsewhere a class can win only if its largest corner reaches the best of the smallest corners.
-  Few classes do; only those are interpolated.
+* Elsewhere a class can win only if its largest corner reaches the smallest corner of every other
+  class, so of those that are the arg max of a corner. Few classes do; only those are interpolated.
 
 Ties: in exact arithmetic both shortcuts give the first class, as arg max does. In float32 two
 different values may round to one; then the label is a class whose interpolated value equals the
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
 _HALF = np.float32(0.5)
+# Pixels of a cell are computed as many at a time: vectors of eight, four of them at once.
+_LANES = 32
 
 
 def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, width: int) -> Labels:
@@ -32,7 +34,7 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
 
     `logits` is (h, w, C) float32, `labels` its arg max (h, w). The result is of `labels`' type.
     Values that are not finite give labels without meaning, never an error.
-    Raises ValueError if shapes or types don't fit.
+    Raises ValueError if shapes or types don't fit, or a label is no class.
     """
     if logits.ndim != 3 or labels.shape != logits.shape[:2] or 0 in logits.shape:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
@@ -40,6 +42,8 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
         raise ValueError(f"logits {logits.dtype}, labels {labels.dtype}: not the types wanted")
     if height < 1 or width < 1:
         raise ValueError(f"output size {height} x {width} is not positive")
+    if labels.max() >= logits.shape[2]:
+        raise ValueError(f"label {labels.max()}: there are {logits.shape[2]} classes")
     out: Labels = np.empty((height, width), dtype=labels.dtype)
     _fill(
         np.ascontiguousarray(logits),
@@ -75,103 +79,149 @@ def axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def _fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-def]
-    """Fill `out`: runs of cells of one label row by row, the other cells one by one."""
+    """Fill `out`, one row of low-resolution cells after the other.
+
+    Arrays are handed on whole, with places in them: each view of one would be counted, atomically,
+    for each cell.
+    """
     height, width, classes = logits.shape
     (downs, rows), (afters, columns) = vertical, horizontal
-    lowest = np.empty(classes, dtype=np.float32)
-    highest = np.empty(classes, dtype=np.float32)
-    corners = np.empty((classes, 4), dtype=np.float32)
-    candidates = np.empty(classes, dtype=out.dtype)
-    for i in range(height):
-        y0, y1 = rows[i], rows[i + 1]
+    pixels = np.diff(rows).max() * np.diff(columns).max()
+    pixels += -pixels % _LANES
+    down, after = np.zeros(pixels, dtype=np.float32), np.zeros(pixels, dtype=np.float32)
+    best, winners = np.empty(pixels, dtype=np.float32), np.empty(pixels, dtype=np.int32)
+    reaching = np.zeros(classes + -classes % 8, dtype=np.uint8)
+    eights = reaching.view(np.uint64)
+    candidates = np.empty(classes, dtype=np.int32)
+    mixed = np.empty(width, dtype=np.int64)
+    for top in range(height):
+        y0, y1 = rows[top], rows[top + 1]
         if y0 == y1:
             continue
-        below = min(i + 1, height - 1)
-        j = 0
-        while j < width:
-            label = labels[i, j]
-            end = j
-            while end < width and labels[i, end] == label == labels[below, end]:
-                end += 1
-            # The corners j up to end have one label: so have the cells between them.
-            last = end if end == width else end - 1
-            if last > j:
-                for y in range(y0, y1):
-                    for x in range(columns[j], columns[last]):
-                        out[y, x] = label
-                j = last
+        bottom = min(top + 1, height - 1)
+        cells = _runs(labels, top, bottom, columns, out, y0, mixed)
+        for y in range(y0 + 1, y1):
+            for x in range(out.shape[1]):
+                out[y, x] = out[y0, x]
+        for cell in range(cells):
+            left = mixed[cell]
+            x0, x1 = columns[left], columns[left + 1]
+            if x0 == x1:
                 continue
-            x0, x1 = columns[j], columns[j + 1]
-            right = min(j + 1, width - 1)
-            if x0 < x1:
-                around = (logits[i, j], logits[i, right], logits[below, j], logits[below, right])
-                bound = _bounds(around, lowest, highest)
-                count = _select(around, highest, bound, corners, candidates)
-                for y in range(y0, y1):
-                    for x in range(x0, x1):
-                        out[y, x] = _winner(corners, candidates, count, downs[y], afters[x], label)
-            j += 1
+            corners = (top, bottom, left, min(left + 1, width - 1))
+            _reach(logits, corners, _bound(logits, labels, corners), reaching)
+            count = _collect(reaching, eights, candidates)
+            size = 0
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    down[size], after[size] = downs[y], afters[x]
+                    size += 1
+            size += -size % _LANES
+            for pixel in range(size):
+                best[pixel] = -np.inf
+                # Stays where no value compares: logits that are NaN.
+                winners[pixel] = labels[top, left]
+            for candidate in range(count):
+                k = candidates[candidate]
+                _contest(k, _around(logits, corners, k), size, down, after, best, winners)
+            pixel = 0
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    out[y, x] = winners[pixel]
+                    pixel += 1
 
 
 @njit(cache=True, nogil=True)
-def _bounds(around, lowest, highest):  # type: ignore[no-untyped-def]
-    """Put each class's smallest and largest corner down; return the largest of the smallest.
+def _runs(labels, top, bottom, columns, out, y, mixed):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see _fill
+    """Fill row `y` of `out` where the corners of cells have one label, run by run.
 
-    Comparisons are compiled to vector instructions here; `min` and `max`, which mind NaN, are not.
+    Puts the columns of the other cells into `mixed`; returns how many they are.
     """
-    top_left, top_right, bottom_left, bottom_right = around
-    for k in range(top_left.size):
-        a, b, c, d = top_left[k], top_right[k], bottom_left[k], bottom_right[k]
-        low = a if a < b else b
-        high = a if a > b else b
-        other = c if c < d else d
-        lowest[k] = low if low < other else other
-        other = c if c > d else d
-        highest[k] = high if high > other else other
-    return _largest(lowest)
+    width = labels.shape[1]
+    cells = left = 0
+    while left < width:
+        label = labels[top, left]
+        end = left
+        while end < width and labels[top, end] == label == labels[bottom, end]:
+            end += 1
+        # The corners left up to end have one label: so have the cells between them.
+        last = end if end == width else end - 1
+        if last > left:
+            for x in range(columns[left], columns[last]):
+                out[y, x] = label
+            left = last
+        else:
+            mixed[cells] = left
+            cells += 1
+            left += 1
+    return cells
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _largest(values):  # type: ignore[no-untyped-def]
-    """Return the largest value; of NaN, any. The flags let it be computed eight at a time."""
+@njit(cache=True, nogil=True)
+def _around(logits, corners, k):  # type: ignore[no-untyped-def]
+    """Return class `k` at the corners of a cell: the upper two, then the lower two."""
+    top, bottom, left, right = corners
+    return (
+        logits[top, left, k],
+        logits[top, right, k],
+        logits[bottom, left, k],
+        logits[bottom, right, k],
+    )
+
+
+@njit(cache=True, nogil=True)
+def _bound(logits, labels, corners):  # type: ignore[no-untyped-def]
+    """Return what the winner reaches everywhere in a cell.
+
+    That is the largest, over the labels of the corners, of a class's smallest corner.
+    """
+    top, bottom, left, right = corners
     bound = np.float32(-np.inf)
-    for k in range(values.size):
-        bound = values[k] if values[k] > bound else bound
+    for k in (labels[top, left], labels[top, right], labels[bottom, left], labels[bottom, right]):
+        a, b, c, d = _around(logits, corners, k)
+        bound = max(bound, min(a, b, c, d))
     return bound
 
 
 @njit(cache=True, nogil=True)
-def _select(around, highest, bound, corners, candidates):  # type: ignore[no-untyped-def]
-    """Collect the classes that can win between four corners, in order; return how many."""
-    top_left, top_right, bottom_left, bottom_right = around
+def _reach(logits, corners, bound, reaching):  # type: ignore[no-untyped-def]
+    """Mark the classes whose largest corner reaches the bound.
+
+    Comparisons are compiled to vector instructions here; `max`, which minds NaN, is not.
+    """
+    for k in range(logits.shape[2]):
+        a, b, c, d = _around(logits, corners, k)
+        above = a if a > b else b
+        below = c if c > d else d
+        reaching[k] = (above if above > below else below) >= bound
+
+
+@njit(cache=True, nogil=True)
+def _collect(reaching, eights, candidates):  # type: ignore[no-untyped-def]
+    """Put the marked classes into `candidates`, in order; return how many they are.
+
+    `eights` are the same bytes, eight at a time: nearly all of them are 0.
+    """
     count = 0
-    for k in range(highest.size):
-        if highest[k] >= bound:
-            candidates[count] = k
-            corners[count, 0] = top_left[k]
-            corners[count, 1] = top_right[k]
-            corners[count, 2] = bottom_left[k]
-            corners[count, 3] = bottom_right[k]
-            count += 1
+    for eight in range(eights.size):
+        if eights[eight]:
+            for k in range(8 * eight, 8 * eight + 8):
+                if reaching[k]:
+                    candidates[count] = k
+                    count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
-def _winner(  # type: ignore[no-untyped-def]  # noqa: PLR0917  # called for each pixel: flat
-    corners, candidates, count, down, after, label
-):
-    """Return the first of the candidates with the largest value at a pixel.
-
-    That is `label` where no value compares: logits that are NaN.
-    """
+def _contest(k, around, size, down, after, best, winners):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see _fill
+    """Let class `k` win the pixels of a cell where its value is larger than the best so far."""
+    top_left, top_right, bottom_left, bottom_right = around
     one = np.float32(1)
-    up, before = one - down, one - after
-    best = np.float32(-np.inf)
-    for k in range(count):
-        top = before * corners[k, 0] + after * corners[k, 1]
-        bottom = before * corners[k, 2] + after * corners[k, 3]
-        value = up * top + down * bottom
-        if value > best:
-            best = value
-            label = candidates[k]
-    return label
+    for pixel in range(size):
+        up, before = one - down[pixel], one - after[pixel]
+        above = before * top_left + after[pixel] * top_right
+        below = before * bottom_left + after[pixel] * bottom_right
+        value = up * above + down[pixel] * below
+        wins = value > best[pixel]
+        best[pixel] = value if wins else best[pixel]
+        winners[pixel] = k if wins else winners[pixel]

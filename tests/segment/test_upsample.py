@@ -118,10 +118,11 @@ def test_values_that_are_not_finite_give_some_class(value: float) -> None:
         (np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.int64), (4, 4)),
         (np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.uint8), (0, 4)),
         (np.zeros((2, 0, 3), np.float32), np.zeros((2, 0), np.uint8), (4, 4)),
+        (np.zeros((2, 2, 3), np.float32), np.full((2, 2), 3, np.uint8), (4, 4)),
     ],
 )
 def test_what_does_not_fit_is_refused(
     logits: NDArray[np.float32], labels: NDArray[np.uint8], size: tuple[int, int]
 ) -> None:
-    with pytest.raises(ValueError, match=r"logits|size"):
+    with pytest.raises(ValueError, match=r"logits|size|classes"):
         upsample_argmax(logits, labels, *size)

@@ -70,15 +70,21 @@ async def run(arguments: argparse.Namespace) -> Exit:
             for subject, claims in _claims_by_subject(reply).items()
             if arguments.verify or not (arguments.no_verify or _has_evidence(subject, claims))
         ]
-        for subject in stale:
-            await verify(channel, subject, [], BUDGETS[arguments.budget])
+        verified = [
+            verdict
+            for subject in stale
+            for verdict in await verify(channel, subject, [], BUDGETS[arguments.budget])
+        ]
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
+            _tell_changes(reply, verified)
         if html:
-            compared = {side.artifact.id for side in (reply.left, reply.right)}
-            seen = await look(await connection.channel("segment"), compared, picture)
+            artifacts = [reply.left.artifact, reply.right.artifact]
+            seen = await look(await connection.channel("segment"), artifacts, picture)
             if picture and not seen:
-                note(f"{picture} is not shown: segment serves neither artifact by its name")
+                note(
+                    f"{picture} is not shown: no model is compared, or none is served with weights"
+                )
             html.write_text(render(reply, seen), encoding="utf-8")
             note(f"written to {html}")
     if arguments.json:
@@ -105,6 +111,16 @@ def _has_evidence(subject: str, claims: Sequence[ranker_pb2.ClaimVerdict]) -> bo
         return True
     note(f"{subject}: no evidence yet, verifying its claims first")
     return False
+
+
+def _tell_changes(
+    reply: ranker_pb2.CompareResponse, verified: Sequence[ranker_pb2.ClaimVerdict]
+) -> None:
+    """Put into a comparison what a verification has just told of changes."""
+    changes = {one.claim.id: one.change for one in verified if one.HasField("change")}
+    for verdict in (*reply.left.claims, *reply.right.claims, *reply.page_claims):
+        if verdict.claim.id in changes:
+            verdict.change.CopyFrom(changes[verdict.claim.id])
 
 
 def as_json(reply: ranker_pb2.CompareResponse) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from assay.ranker.v1 import ranker_pb2
 from rich.table import Table
 from rich.text import Text
 
-from services.cli import verdicts
+from services.cli import measured, verdicts
 from services.cli.console import OUT
 from services.cli.messages import enum_name
 
@@ -61,51 +61,16 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
             [_component(left), _component(right)],
             _better(reply, separation) if separation else "",
         )
-    for fact, cells in _measured(reply.left, reply.right).items():
-        row(f"measured: {fact}", cells)
+    for one in measured.rows(reply):
+        row(f"measured: {one.fact}", [_cell(cell) for cell in one.cells])
     row("page reliability", [_reliability(s.reliability) for s in sides])
     return table
 
 
-def _measured(
-    left: ranker_pb2.ComparedArtifact, right: ranker_pb2.ComparedArtifact
-) -> dict[str, list[str | Text]]:
-    """Numbers that were measured of both sides alike, by fact, for artifacts of one type."""
-    if left.artifact.type != right.artifact.type:
-        return {}
-    sides = [_measurements(left), _measurements(right)]
-    return {
-        fact: [verdicts.measured_text(side[fact]) for side in sides]
-        for fact in sides[0]
-        if fact in sides[1] and _alike(sides[0][fact], sides[1][fact])
-    }
-
-
-def _alike(left: ranker_pb2.Evidence, right: ranker_pb2.Evidence) -> bool:
-    """Whether two numbers are in one unit and, where both know their hardware, of the same."""
-    if left.HasField("environment") and right.HasField("environment"):
-        one, other = (
-            (of.cpu, of.cpu_count, sorted(of.accelerators))
-            for of in (left.environment, right.environment)
-        )
-        if one != other:
-            return False
-    return left.value.unit == right.value.unit
-
-
-def _measurements(side: ranker_pb2.ComparedArtifact) -> dict[str, ranker_pb2.Evidence]:
-    """What was measured of an artifact, not of a stand-in, by fact; a ratio to another is none."""
-    found: dict[str, ranker_pb2.Evidence] = {}
-    for verdict in side.claims:
-        evidence = verdict.sample if verdict.HasField("sample") else verdict.evidence
-        if (
-            evidence.basis == ranker_pb2.BASIS_MEASURED
-            and evidence.relation != ranker_pb2.SUBJECT_RELATION_PROXY
-            and evidence.value.WhichOneof("kind") == "number"
-            and not verdict.claim.comparator
-        ):
-            found.setdefault(verdict.claim.group, evidence)
-    return found
+def _cell(cell: measured.Cell) -> Text:
+    if cell.evidence is None:
+        return Text(cell.why, style="dim")
+    return Text(verdicts.measured_text(cell.evidence))
 
 
 def _better(reply: ranker_pb2.CompareResponse, separation: ranker_pb2.ComponentComparison) -> str:

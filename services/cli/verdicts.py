@@ -169,6 +169,7 @@ def as_json(verdict: ranker_pb2.ClaimVerdict) -> dict[str, Any]:
         "environment": plain(evidence.environment) if evidence.HasField("environment") else None,
         "time": evidence.time.ToJsonString() if evidence.HasField("time") else None,
         "evidence": evidence.digest or None,
+        "not_measured": verdict.not_measured or None,
         "sample": _sample(verdict.sample) if verdict.HasField("sample") else None,
         "changed": list(verdict.change.differences) if verdict.HasField("change") else None,
     }

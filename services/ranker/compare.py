@@ -21,7 +21,7 @@ from services.ranker.methodology.score import Dossier, Score, score
 from services.ranker.methodology.separation import ComponentComparison, Separation, Side
 from services.ranker.model import ClaimVerdict
 
-SCHEMA = 1
+SCHEMA = 2
 """Of what `key` digests; raise it when the same evidence must give another answer."""
 
 PREFIX = f"cmp:v{SCHEMA}"

@@ -11,7 +11,7 @@ from services.ranker.methodology.components import Outcomes
 from services.ranker.methodology.score import Dossier
 from services.ranker.model import Artifact, Claim, ClaimVerdict, Evidence, Page
 from services.ranker.store import Refusal, Store
-from services.ranker.verdict import choose, judge, sample_beside
+from services.ranker.verdict import choose, judge, sample_beside, unmeasured
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +58,8 @@ class Dossiers:
 
 def _from_store(claim: Claim, evidence: list[Evidence], refused: list[Refusal]) -> ClaimVerdict:
     """The verdict that stored evidence allows; without any, why not and how to get some."""
-    unobserved = ""
+    chosen = choose(claim, evidence)
+    unobserved = unmeasured(evidence, chosen)
     if not evidence:
         why = (
             "what is stored of it is damaged and was refused; verify it again"
@@ -66,6 +67,5 @@ def _from_store(claim: Claim, evidence: list[Evidence], refused: list[Refusal]) 
             else "it has not been verified yet"
         )
         unobserved = f"{why}: assay claims {claim.artifact} --claim {claim.id}"
-    chosen = choose(claim, evidence)
     verdict = judge(claim, chosen, unobserved=unobserved)
     return replace(verdict, sample=sample_beside(evidence, chosen))

@@ -300,7 +300,8 @@ class ClaimVerdict:
     """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
 
     `sample` is what was measured of a sample besides, where something else decides. `change` is
-    told by a verification alone, of a claim that had evidence before.
+    told by a verification alone, of a claim that had evidence before. `not_measured` says why the
+    claim's method measured nothing; empty when it did, or never tried.
     """
 
     claim: Claim
@@ -311,3 +312,4 @@ class ClaimVerdict:
     contradicts: tuple[str, ...]
     sample: Evidence | None = None
     change: Change | None = None
+    not_measured: str = ""

@@ -148,6 +148,7 @@ def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
         basis=_basis(value.basis),
         reason=value.reason,
         contradicts=value.contradicts,
+        not_measured=value.not_measured,
     )
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence))

@@ -65,7 +65,14 @@ def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> Clai
         evidence=evidence,
         reason=reason,
         contradicts=claim.contradicts,
+        not_measured=_not_measured(evidence, unobserved),
     )
+
+
+def _not_measured(evidence: Evidence | None, unobserved: str) -> str:
+    if evidence is None:  # it was never verified
+        return ""
+    return unobserved or (evidence.note if evidence.value is None else "")
 
 
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
@@ -74,12 +81,14 @@ def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     Of those that can decide the measured ones count first, then the derived, then the cited, as in
     a score: what was cited while a service was down does not displace what was measured. Of one
     kind the latest. When none can decide, the latest that is there, for orientation. Of several as
-    late as each other the one with the greatest digest, so that their order does not matter.
+    late as each other one with a value, then the one with the greatest digest, so that their order
+    does not matter.
     """
 
-    def preference(item: Evidence) -> tuple[bool, int, datetime, str]:
+    def preference(item: Evidence) -> tuple[bool, int, datetime, bool, str]:
         able = decides(item.relation, claim.aspect)
-        return able, STRENGTH[item.basis] if able else 0, item.time, item.digest
+        strength = STRENGTH[item.basis] if able else 0
+        return able, strength, item.time, item.value is not None, item.digest
 
     return max(evidence, key=preference, default=None)
 
@@ -94,6 +103,21 @@ def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evid
         if (one.relation, one.basis) == (SubjectRelation.SAMPLE, Basis.MEASURED)
     )
     return max(samples, key=lambda one: (one.time, one.digest), default=None)
+
+
+def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> str:
+    """Return why nothing was measured when `chosen` was looked up; empty when that is not known.
+
+    What was measured of the claim before, or of a sample, makes it moot.
+    """
+    if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
+        return ""
+    items = tuple(evidence)
+    if sample_beside(items, chosen) is not None:
+        return ""
+    tried = (one for one in items if one.value is None and one.time >= chosen.time)
+    latest = max(tried, key=lambda one: (one.time, one.digest), default=None)
+    return latest.note if latest is not None else ""
 
 
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:

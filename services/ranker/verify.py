@@ -122,9 +122,9 @@ class Verifier:
             for done, claim in enumerate(chosen):
                 yield Progress(claim.id, _step(claim), done, len(chosen))
                 before = await self._before(claim)
-                verdict = await self._verify_one(claim, probes, budget)
+                verdict, found = await self._verify_one(claim, probes, budget)
                 verdict = replace(verdict, change=change(before, verdict))
-                problem = await self._keep(verdict.evidence, verdict.sample)
+                problem = await self._keep(found)
                 if problem:
                     verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
                     if not told:
@@ -148,23 +148,22 @@ class Verifier:
         chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
         return replace(judge(claim, chosen), sample=sample_beside(evidence, chosen))
 
-    async def _keep(self, *found: Evidence | None) -> str:
-        """Keep what evidence there is; return why it could not be kept, or nothing."""
+    async def _keep(self, found: Iterable[Evidence]) -> str:
+        """Keep the evidence; return why it could not be kept, or nothing."""
         try:
             for evidence in found:
-                if evidence is not None:
-                    await self._store.append(evidence)
+                await self._store.append(evidence)
         except Unavailable as error:
             return str(error)
         return ""
 
-    async def _verify_one(self, claim: Claim, probes: Probes, budget: Budget) -> ClaimVerdict:
+    async def _verify_one(
+        self, claim: Claim, probes: Probes, budget: Budget
+    ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
+        """Return the verdict, and all evidence to keep."""
         if not claim.method:
-            return judge(claim, None)
+            return judge(claim, None), ()
         observation, method, unobserved, sample = await _observe(claim, probes)
-        if observation is None:
-            # That nothing could be observed, and why, is what a later comparison has to tell.
-            observation = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=unobserved)
         now = self._now()
 
         def sealed(observed: Observation, method: str) -> Evidence:
@@ -172,11 +171,17 @@ class Verifier:
             return seal(observed, claim=claim.id, method=method, command=words, time=now)
 
         try:
-            evidence = sealed(observation, method)
+            found = [sealed(observation, method)] if observation else []
             beside = sealed(sample, claim.method) if sample else None
+            if beside:
+                found.append(beside)
+            if observation is None or unobserved:
+                # That nothing was measured, and why, is what a later comparison has to tell.
+                nothing = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=unobserved)
+                found.append(sealed(nothing, claim.method))
         except EvidenceError as error:
-            return judge(claim, None, f"what was observed is refused: {error}")
-        return replace(judge(claim, evidence, unobserved), sample=beside)
+            return judge(claim, None, f"what was observed is refused: {error}"), ()
+        return replace(judge(claim, found[0], unobserved), sample=beside), tuple(found)
 
 
 async def _observe(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from assay.common.v1 import common_pb2
 from assay.ranker.v1 import ranker_pb2 as pb
+from assay.segment.v1 import models_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cli.report.drawing import bars, interval
 from services.cli.report.page import render
-from services.cli.report.picture import Seen
+from services.cli.report.picture import Seen, chosen
 
-VOID = {"meta", "br", "img", "line", "rect", "circle"}
+VOID = {"meta", "br", "img", "line", "path", "rect", "circle"}
 DATA = "data:image/jpeg;base64,AA=="
 SEEN = Seen("a-model", "photo.jpg", DATA, DATA, ())
 
@@ -132,6 +135,97 @@ def test_the_page_shows_every_part() -> None:
     assert sum(tag == "svg" for tag, _ in page.tags) >= 6
 
 
+def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
+    asked = reply()
+    for side, number in ((asked.left, 1.0), (asked.right, 4.0)):
+        evidence = side.claims[0].evidence
+        side.claims[0].claim.group = "cpu-latency"
+        side.claims[0].ClearField("sample")
+        evidence.basis = pb.BASIS_MEASURED
+        evidence.value.number = number
+        evidence.interval.low, evidence.interval.high = number / 2, math.inf
+        side.claims[1].claim.group = "accuracy"
+        side.claims[1].ClearField("sample")
+        side.claims[1].not_measured = "random weights <alone> are served"
+    page = Checked(render(asked))
+    assert "measured: cpu-latency" in page.text
+    assert "measured: accuracy" in page.text
+    assert page.text.count("not measured: random weights <alone> are served") == 2
+    spoken = [attributes.get("aria-label") or "" for _, attributes in page.tags]
+    assert "1, from 0.5 to inf, on a line from 0 to 4" in spoken
+    assert "4, from 2 to inf, on a line from 0 to 4" in spoken
+    asked.right.claims[0].evidence.basis = pb.BASIS_SOURCED
+    page = Checked(render(asked))
+    assert "1 text" in page.text
+    assert not any("on a line from 0 to 4" in (a.get("aria-label") or "") for _, a in page.tags)
+
+
+def test_what_changed_is_told_where_a_verification_told_it() -> None:
+    asked = reply()
+    assert "What changed" not in Checked(render(asked)).text
+    asked.left.claims[0].change.differences.append("the value was <1> s and is 2 s")
+    asked.left.claims[1].change.verdict = pb.VERDICT_REFUTED
+    page = Checked(render(asked))
+    assert "What changed since they were verified last" in page.text
+    assert "C1: the value was <1> s and is 2 s" in page.text
+    assert "1 of 2 claims: nothing changed" in page.text
+
+
+def test_the_score_that_was_published_is_drawn_in_what_its_parts_allow() -> None:
+    asked = reply()
+    feasible = asked.left.artifact.published.feasible
+    feasible.low, feasible.high = 5, 62
+    page = Checked(render(asked))
+    assert "42 of 100; its printed parts allow 5 to 62" in page.text
+    spoken = [attributes.get("aria-label") for _, attributes in page.tags]
+    assert "42, from 5 to 62, on a line from 0 to 100" in spoken
+
+
+def test_evidence_names_its_day_and_its_machine() -> None:
+    asked = reply()
+    evidence = asked.left.claims[0].evidence
+    evidence.time.FromJsonString("2026-01-15T12:00:00Z")
+    evidence.environment.cpu, evidence.environment.cpu_count = "a processor", 2
+    assert "2026-01-15 on 2 x a processor, evidence sha256:e" in Checked(render(asked)).text
+
+
+def test_shares_that_would_be_shown_as_none_are_left_out() -> None:
+    seen = replace(SEEN, classes=(("sky", 0.9), ("pole", 0.004)))
+    page = Checked(render(reply(), seen))
+    assert "sky 90%" in page.text
+    assert "pole" not in page.text
+
+
+def summary(name: str, weights: models_pb2.WeightsKind.ValueType) -> models_pb2.ModelSummary:
+    return models_pb2.ModelSummary(model=common_pb2.ModelRef(name=name), weights=weights)
+
+
+REFERENCE = summary("a-reference", models_pb2.WEIGHTS_KIND_REFERENCE)
+PUBLISHED = summary("published", models_pb2.WEIGHTS_KIND_PUBLISHED)
+RANDOM = summary("b4-random", models_pb2.WEIGHTS_KIND_RANDOM)
+
+
+@pytest.mark.parametrize(
+    ("served", "name"),
+    [
+        ([REFERENCE, RANDOM, PUBLISHED, summary("b4", PUBLISHED.weights)], "b4"),
+        ([REFERENCE, RANDOM, PUBLISHED], "published"),
+        ([REFERENCE, RANDOM], "a-reference"),
+        ([RANDOM, summary("b4", RANDOM.weights)], None),
+        ([], None),
+    ],
+)
+def test_random_weights_never_show_what_a_model_sees(
+    served: list[models_pb2.ModelSummary], name: str | None
+) -> None:
+    assert chosen(served, ["b4"]) == name
+
+
+def test_a_model_that_stands_in_is_said_to() -> None:
+    page = Checked(render(reply(), replace(SEEN, remark="It stands in for <b4>.")))
+    assert "It stands in for <b4>." in page.text
+
+
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     page = Checked(render(reply(), SEEN))
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base", "a"}
@@ -168,7 +262,7 @@ FINITE = st.floats(0, 100)
 def test_an_interval_is_drawn_in_order_inside_its_line(a: float, b: float, c: float) -> None:
     low, point, high = sorted((a, b, c))
     drawn = Checked(interval(low, point, high, 100, "left"))
-    (_, line), (_, span), (_, dot) = drawn.tags[1:]
+    (_, line), _, (_, span), (_, dot) = drawn.tags[1:]
     ends = [float(str(one)) for one in (line["x1"], span["x1"], dot["cx"], span["x2"], line["x2"])]
     assert ends == sorted(ends)
 

@@ -111,49 +111,35 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
     for module in (comparison, verdicts):
         monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
 
-    def side(seconds: float, share: float) -> ranker_pb2.ComparedArtifact:
-        timed = measured(seconds, seconds, seconds)
-        timed.claim.group = "cpu-latency"
-        accuracy = measured(50.3, 50.3, 50.3)
-        accuracy.claim.group = "ade20k-miou"
-        accuracy.evidence.basis = ranker_pb2.BASIS_SOURCED
-        accuracy.sample.CopyFrom(measured(share, share, share).evidence)
-        accuracy.sample.n = 5
-        accuracy.sample.relation = ranker_pb2.SUBJECT_RELATION_SAMPLE
-        rival = measured(77, 77, 77)
-        rival.claim.group, rival.claim.comparator = "against-a-rival", "another"
-        stand_in = measured(88, 88, 88)
-        stand_in.claim.group = "of-a-stand-in"
-        stand_in.evidence.relation = ranker_pb2.SUBJECT_RELATION_PROXY
+    def side(*claims: ranker_pb2.ClaimVerdict) -> ranker_pb2.ComparedArtifact:
         return ranker_pb2.ComparedArtifact(
             artifact=ranker_pb2.Artifact(id="a", type=ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL),
-            claims=[timed, accuracy, rival, stand_in],
+            claims=claims,
             score=ranker_pb2.Score(components=[ranker_pb2.Component(name="quality")]),
         )
 
-    reply = ranker_pb2.CompareResponse(left=side(0.1, 37), right=side(1.1, 48))
-    comparison.show(reply)
+    timed, other = measured(0.1, 0.1, 0.1), measured(1.1, 1.1, 1.1)
+    accuracy, unknown = measured(37, 37, 37), measured(50.3, 50.3, 50.3)
+    accuracy.evidence.n, accuracy.evidence.relation = 5, ranker_pb2.SUBJECT_RELATION_SAMPLE
+    unknown.evidence.basis = ranker_pb2.BASIS_SOURCED
+    unknown.not_measured = "random weights alone are served"
+    timed.claim.group = other.claim.group = "cpu-latency"
+    accuracy.claim.group = unknown.claim.group = "ade20k-miou"
+    comparison.show(
+        ranker_pb2.CompareResponse(left=side(timed, accuracy), right=side(other, unknown))
+    )
     table = out.getvalue().rpartition("Side by side")[2]
-    assert "measured: cpu-latency" in table
-    assert "1.1 s" in table
-    assert "measured: ade20k-miou" in table
-    assert "on a sample of 5" in table
+    for part in (
+        "measured: cpu-latency",
+        "0.1 s",
+        "1.1 s",
+        "with random weights",
+        "measured: ade20k-miou",
+        "on a sample of 5",
+        "not measured: random weights alone are served",
+    ):
+        assert part in table
     assert "50.3" not in table
-    assert "against-a-rival" not in table
-    assert "of-a-stand-in" not in table
-    timed = [side.claims[0].evidence.environment for side in (reply.left, reply.right)]
-    for environment in timed:
-        environment.cpu, environment.cpu_count = "a processor", 2
-    comparison.show(reply)
-    assert "measured: cpu-latency" in out.getvalue().rpartition("Side by side")[2]
-    timed[0].accelerators.append("an accelerator")
-    comparison.show(reply)
-    table = out.getvalue().rpartition("Side by side")[2]
-    assert "measured: cpu-latency" not in table
-    assert "measured: ade20k-miou" in table
-    reply.right.artifact.type = ranker_pb2.ARTIFACT_TYPE_DATASET
-    comparison.show(reply)
-    assert "measured:" not in out.getvalue().rpartition("Side by side")[2]
 
 
 def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,10 +155,22 @@ def test_one_claim(environment: Mapping[str, str]) -> None:
 
 def test_compare_answers_without_measuring_when_told_to(environment: Mapping[str, str]) -> None:
     compared = run_json(environment, "compare", B4, PILE, "--no-verify")
-    assert len(compared["claims"]) == 55
+    assert len(compared["claims"]) == 56
     assert compared["left"]["published"]["value"] == 42
     assert compared["right"]["published"]["value"] == 59
     assert compared["overall"] == "DIFFERENT_TYPES"
+
+
+def test_a_page_shows_a_picture_and_whose_place_the_model_takes(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    ran = run(environment, "compare", B4, PILE, "--no-verify", "--html", str(page))
+    assert ran.returncode == Exit.DONE, ran.stderr
+    text = page.read_text("utf-8")
+    assert "What segformer-reference sees" in text
+    assert f"It stands in for {B4}" in text
+    assert text.count('src="data:image/jpeg;base64,') == 2
 
 
 def test_compare_with_a_wrong_name_lists_the_known_ones(environment: Mapping[str, str]) -> None:

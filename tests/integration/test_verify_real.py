@@ -80,7 +80,7 @@ def test_stand_ins_decide_nothing_and_sources_still_stand(services: Services) ->
     first = services.ranker.Compare(request, timeout=30)
     assert first.cache.status == pb.CACHE_STATUS_MISS
     assert services.ranker.Compare(request, timeout=30).cache.status == pb.CACHE_STATUS_HIT
-    assert len(first.left.claims) + len(first.right.claims) + len(first.page_claims) == 55
+    assert len(first.left.claims) + len(first.right.claims) + len(first.page_claims) == 56
 
     services.corpus.kill()
     left = services.verify(PILE, "P1.1", "P3.1")

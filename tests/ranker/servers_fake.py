@@ -93,7 +93,8 @@ class SegmentServer(
             await context.abort(self.fails, "as the test asked")
         place = int(request.page_token or 0)
         more = str(place + 1) if place + 1 < len(self.models) else ""
-        summary = models_pb2.ModelSummary(model=self.models[place].ref)
+        model = self.models[place]
+        summary = models_pb2.ModelSummary(model=model.ref, weights=model.weights)
         return segment_pb2.ListModelsResponse(models=[summary], next_page_token=more)
 
     async def GetModel(  # noqa: N802  # the contract's name

@@ -221,7 +221,7 @@ def test_the_key_changes_with_everything_that_the_answer_depends_on() -> None:
         key(canonical(model("c", 50.0), b), METHODOLOGY, DAY),
     ]
     assert len(set(keys)) == len(keys)
-    assert all(one.startswith("cmp:v1:") and len(one.split(":")) == 7 for one in keys)
+    assert all(one.startswith("cmp:v2:") and len(one.split(":")) == 7 for one in keys)
     assert keys[0].endswith(":2026-01-15")
 
 

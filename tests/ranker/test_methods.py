@@ -181,6 +181,15 @@ async def test_a_rate_in_batches_is_shown_where_none_is_claimed() -> None:
     assert judge(REGISTRY.claims["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
 
 
+@pytest.mark.parametrize(("engine", "size"), [("openvino-cpu", 2), ("onnxruntime-cuda", 32)])
+async def test_a_rate_is_of_batches_that_the_hardware_gains_from(engine: str, size: int) -> None:
+    segment = FakeSegment((replace(B4_RANDOM, engine=engine),))
+    observation = await observe("S4.1", probes(segment))
+    assert [plan.batch_size for plan in segment.timed] == [size]
+    assert observation.note.startswith(f"In batches of {size}.")
+    assert observation.relation is RANDOM
+
+
 async def test_latency_is_clustered_by_process() -> None:
     segment = FakeSegment()
     observation = await observe("B4.5", probes(segment))

@@ -45,7 +45,7 @@ async def test_artifacts_are_listed_and_described(ranker: Ranker) -> None:
     second = await stub.ListArtifacts(pb.ListArtifactsRequest(page_size=7, page_token=token))
     listed = {one.id: one.claim_count for one in (*first.artifacts, *second.artifacts)}
     assert len(listed) == 9
-    assert (listed[B4], listed[PILE], listed["gpt2"]) == (32, 21, 23)
+    assert (listed[B4], listed[PILE], listed["gpt2"]) == (33, 21, 23)
     assert second.next_page_token == ""
     pile = (await stub.GetArtifact(pb.GetArtifactRequest(artifact=PILE))).artifact
     assert pile.type == pb.ARTIFACT_TYPE_DATASET
@@ -130,7 +130,7 @@ async def test_an_unknown_budget_is_refused(ranker: Ranker) -> None:
 async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     stub = await ranker.start()
     found = await verdicts(stub, B4) | await verdicts(stub, PILE) | await verdicts(stub, "page")
-    assert len(found) == 55
+    assert len(found) == 56
     latency = found["B4.5"]
     assert latency.verdict == pb.VERDICT_REFUTED
     assert latency.basis == pb.BASIS_MEASURED
@@ -149,12 +149,14 @@ async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     assert found["P2.1"].verdict == pb.VERDICT_CONFIRMED
     assert list(found["B1.7"].contradicts) == ["B4.7"]
     assert found["B4.1"].evidence.value.number == 64_108_374
-    # One request for each split, however many claims need it; the plan of the one timing.
+    # One request for each split, however many claims need it; the plans of the timings.
     assert ranker.corpus.storage_calls == 2
-    (timing,) = ranker.segment.benchmarks
-    assert timing.model == MODEL.ref
-    assert timing.scenario == admin_pb2.SCENARIO_SINGLE_STREAM
-    assert timing.budget.seconds == 60
+    single, batches = ranker.segment.benchmarks
+    assert single.model == batches.model == MODEL.ref
+    assert single.scenario == admin_pb2.SCENARIO_SINGLE_STREAM
+    assert single.budget.seconds == 60
+    assert batches.scenario == admin_pb2.SCENARIO_OFFLINE
+    assert (batches.batch_size, batches.budget.seconds) == (2, 30)
 
 
 async def test_every_page_of_models_is_read(ranker: Ranker) -> None:
@@ -182,7 +184,7 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
     assert "corpus cannot be reached" in found["P4.2"].reason
     assert found["P1.1"].verdict == pb.VERDICT_CONFIRMED
     reply = await stub.Compare(pb.CompareRequest(left=B4, right=PILE))
-    assert len(reply.left.claims) + len(reply.right.claims) + len(reply.page_claims) == 55
+    assert len(reply.left.claims) + len(reply.right.claims) + len(reply.page_claims) == 56
     compared = {one.claim.id: one for one in (*reply.left.claims, *reply.right.claims)}
     assert compared["B4.5"].reason == found["B4.5"].reason
     assert compared["P4.2"].reason == found["P4.2"].reason

@@ -27,7 +27,7 @@ from services.ranker.model import (
     Value,
     Verdict,
 )
-from services.ranker.verdict import choose, decides, ends, judge
+from services.ranker.verdict import choose, decides, ends, judge, unmeasured
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}
@@ -219,6 +219,38 @@ def test_a_proxy_is_chosen_when_there_is_nothing_else() -> None:
     items = [evidence(float(n), relation=SubjectRelation.PROXY, minutes=n) for n in range(3)]
     assert choose(claim(Equals(1, 0, "s")), items) == items[2]
     assert choose(claim(Equals(1, 0, "s")), []) is None
+
+
+def nothing(why: str, minutes: int = 0) -> Evidence:
+    """What is kept when nothing could be measured."""
+    observation = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=why)
+    time = NOON + timedelta(minutes=minutes)
+    return seal(observation, claim="C", method="m.f@1", command="c", time=time)
+
+
+@given(numbers, st.text(max_size=9))
+def test_what_is_shown_for_orientation_is_chosen_before_nothing(number: float, why: str) -> None:
+    asked = claim(Equals(1, 0, "s"))
+    shown = evidence(number, relation=SubjectRelation.PROXY, basis=Basis.SOURCED)
+    assert choose(asked, [shown, nothing(why)]) == choose(asked, [nothing(why), shown]) == shown
+    # Of what decides nothing the latest still counts, also when it is that there was nothing.
+    assert choose(asked, [shown, nothing(why, 1)]) == nothing(why, 1)
+
+
+def test_why_nothing_was_measured_is_told_until_something_is() -> None:
+    cited = evidence(1.0, basis=Basis.SOURCED, minutes=5)
+    assert unmeasured([nothing("a", 4), nothing("b", 5), cited], cited) == "b"
+    assert unmeasured([nothing("a", 4), cited], cited) == ""
+    measured = evidence(2.0, minutes=0)
+    assert unmeasured([measured, nothing("b", 5), cited], measured) == ""
+    sample = evidence(3.0, relation=SubjectRelation.SAMPLE)
+    assert unmeasured([sample, nothing("b", 5), cited], cited) == ""
+    assert unmeasured([], None) == ""
+    asked = claim(Equals(1, 0, "s"))
+    assert judge(asked, cited, "b").not_measured == "b"
+    assert judge(asked, nothing("b")).not_measured == "b"
+    assert judge(asked, cited).not_measured == ""
+    assert judge(asked, None, "it was never verified").not_measured == ""
 
 
 @given(bounds, numbers)

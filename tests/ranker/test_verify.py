@@ -227,6 +227,43 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
     assert again.sample is None
 
 
+async def test_why_nothing_was_measured_is_told_beside_what_is_published(
+    store: Store, tmp_path: Path
+) -> None:
+    random = "segment does not serve its published weights, but segformer-b4-random"
+    found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
+    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
+    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    stored = {one.claim.id: one for one in judged}
+    assert stored["B1.4"].not_measured == random
+    assert stored["B4.4"].not_measured == "segformer-b4-random is served on a CPU (onnxruntime-cpu)"
+    assert stored["B4.1"].not_measured == ""
+    assert stored["B1.1"].not_measured == ""  # never verified
+    for name, one in found.items():
+        assert stored[name] == replace(one, change=None)
+    # What is measured later makes it moot.
+    later = verifier(
+        store, FakeSegment((B4_PUBLISHED,)), pictures=PICTURES, now=NOON + timedelta(days=1)
+    )
+    await verdicts(later, B4, "B1.4")
+    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    (stood,) = (one for one in judged if one.claim.id == "B1.4")
+    assert (stood.not_measured, "not measured" in stood.reason) == ("", False)
+
+
+async def test_random_weights_have_a_rate_and_no_accuracy(store: Store) -> None:
+    found = await verdicts(verifier(store, pictures=PICTURES), B4, "S4.1", "B1.4")
+    rate = found["S4.1"].evidence
+    assert rate is not None
+    assert rate.relation is SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
+    assert (rate.basis, rate.value and rate.value.unit) == (Basis.MEASURED, "pictures/s")
+    assert rate.command.startswith("assay export --architecture b4 --random-weights 0")
+    assert found["S4.1"].verdict is Verdict.UNDERSPECIFIED
+    accuracy = found["B1.4"]
+    assert accuracy.sample is None
+    assert (accuracy.basis, accuracy.verdict) == (Basis.SOURCED, Verdict.NOT_TESTABLE_HERE)
+
+
 async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(store: Store) -> None:
     found = await verdicts(verifier(store, FakeSegment((B4_PUBLISHED,))), B4, "B8.2")
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE

@@ -23,6 +23,8 @@ def interval(low: float, point: float, high: float, most: float, color: str) -> 
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}">'
         f'<line x1="{at(0)}" x2="{at(most)}" y1="{middle}" y2="{middle}" '
         'stroke="currentColor" stroke-opacity=".3"/>'
+        f'<path d="M{at(0)} {middle - 4}v8M{at(most)} {middle - 4}v8" '
+        'stroke="currentColor" stroke-opacity=".3"/>'
         f'<line x1="{at(low)}" x2="{at(high)}" y1="{middle}" y2="{middle}" '
         f'stroke="var(--{color})" stroke-width="6" stroke-opacity=".45"/>'
         f'<circle cx="{at(point)}" cy="{middle}" r="5" fill="var(--{color})"/></svg>'

@@ -7,7 +7,9 @@ from html import escape
 from assay.ranker.v1 import ranker_pb2
 
 from services.cli.report import sections
+from services.cli.report.claims import claims
 from services.cli.report.picture import Seen
+from services.cli.report.side_by_side import side_by_side
 from services.cli.report.style import CSS
 
 # A browser that is told so loads nothing from elsewhere, whatever a text might hold.
@@ -21,15 +23,16 @@ def render(reply: ranker_pb2.CompareResponse, seen: Seen | None = None) -> str:
     title = escape(f"{left} and {right}, compared")
     parts = [
         f'<p class="summary">{escape(reply.summary)}</p>',
-        sections.side_by_side(reply),
+        side_by_side(reply),
+        sections.changed(every),
         sections.contradictions(every),
-        _picture(seen) if seen else "",
-        sections.breakdowns(every),
-        sections.claims(f"Claims about {left}", reply.left.claims),
-        sections.claims(f"Claims about {right}", reply.right.claims),
+        sections.picture(seen) if seen else "",
+        sections.breakdowns(reply),
+        claims(f"Claims about {left}", reply.left.claims),
+        claims(f"Claims about {right}", reply.right.claims),
     ]
     if reply.page_claims:
-        parts.append(sections.claims("Claims of the page that compares them", reply.page_claims))
+        parts.append(claims("Claims of the page that compares them", reply.page_claims))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -40,16 +43,4 @@ def render(reply: ranker_pb2.CompareResponse, seen: Seen | None = None) -> str:
         f"{escape(reply.methodology.digest)}, as of {escape(reply.as_of)}. "
         f"Manifests {escape(reply.left.artifact.digest)} and "
         f"{escape(reply.right.artifact.digest)}.</p></body></html>\n"
-    )
-
-
-def _picture(seen: Seen) -> str:
-    shares = ", ".join(f"{escape(name)} {share:.0%}" for name, share in seen.classes[:8])
-    return (
-        f"<h2>What {escape(seen.model)} sees</h2>"
-        '<div class="pair">'
-        f'<figure><img alt="a picture" src="{seen.picture}">'
-        f"<figcaption>{escape(seen.source)}</figcaption></figure>"
-        f'<figure><img alt="its classes, coloured" src="{seen.overlay}">'
-        f"<figcaption>{shares}</figcaption></figure></div>"
     )

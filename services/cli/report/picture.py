@@ -1,16 +1,17 @@
-"""A picture, and what a compared model sees in it when it is served with its own weights."""
+"""A picture, and what a compared model sees in it, or another that is served in its place."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay.ranker.v1 import ranker_pb2
+from assay.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 
 TIMEOUT_SECONDS = 120.0
 _SCENE = (3, 384, 512)
@@ -18,31 +19,42 @@ _SCENE = (3, 384, 512)
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture and its overlay as data URIs; classes with their shares, the largest first."""
+    """A picture and its overlay as data URIs; classes with their shares, the largest first.
+
+    `remark` says whose place the model takes, when it is none of those that are compared.
+    """
 
     model: str
     source: str
     picture: str
     overlay: str
     classes: tuple[tuple[str, float], ...]
+    remark: str = ""
 
 
 async def look(
-    channel: grpc.aio.Channel, artifacts: Collection[str], file: Path | None
+    channel: grpc.aio.Channel, artifacts: Sequence[ranker_pb2.Artifact], file: Path | None
 ) -> Seen | None:
-    """Segment a file, or a scene that the project draws, with a compared model that is served.
+    """Segment a file, or a scene that the project draws, with a compared model.
 
-    None when none of them is: a stand-in would not show what the compared model sees.
+    Where none of them is served with its own weights another model shows what segmentation is, and
+    says so; never one with random weights. None when no segmentation model is compared, or none
+    that could show it is served.
     """
+    compared = [
+        one.id for one in artifacts if one.type == ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL
+    ]
+    if not compared:
+        return None
     stub = segment_pb2_grpc.SegmentServiceStub(channel)
     models = await stub.ListModels(segment_pb2.ListModelsRequest(), timeout=TIMEOUT_SECONDS)
-    names = sorted(one.model.name for one in models.models if one.model.name in artifacts)
-    if not names:
+    name = chosen(models.models, compared)
+    if name is None:
         return None
     encoded = file.read_bytes() if file else _scene()
     reply = await stub.SegmentImage(
         segment_pb2.SegmentImageRequest(
-            model=common_pb2.ModelRef(name=names[0]),
+            model=common_pb2.ModelRef(name=name),
             image=images_pb2.Image(encoded=encoded),
             output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
             encoding=images_pb2.LABEL_ENCODING_NONE,
@@ -57,6 +69,28 @@ async def look(
         picture=_data(_small(encoded)),
         overlay=_data(reply.overlay.data),
         classes=tuple(classes),
+        remark="" if name in compared else _in_place_of(compared),
+    )
+
+
+def chosen(models: Iterable[models_pb2.ModelSummary], compared: Collection[str]) -> str | None:
+    """A compared model, else one with published weights, else one that this project trained."""
+    ranked = sorted(
+        (
+            one.model.name not in compared,
+            one.weights != models_pb2.WEIGHTS_KIND_PUBLISHED,
+            one.model.name,
+        )
+        for one in models
+        if one.weights != models_pb2.WEIGHTS_KIND_RANDOM
+    )
+    return ranked[0][-1] if ranked else None
+
+
+def _in_place_of(compared: Iterable[str]) -> str:
+    return (
+        f"It stands in for {' and '.join(compared)}, whose own weights are not served here. The "
+        "picture shows what such a model gives, and says nothing of how good the compared one is."
     )
 
 

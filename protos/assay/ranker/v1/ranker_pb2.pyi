@@ -722,12 +722,17 @@ class ClaimVerdict(_message.Message):
     CONTRADICTS_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
+    NOT_MEASURED_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """What became of it."""
     basis: Global___Basis.ValueType
     """What the verdict rests on; unspecified when there is no evidence."""
     reason: _builtins.str
     """Why the verdict is what it is, in a sentence."""
+    not_measured: _builtins.str
+    """Why the claim's method measured nothing, in a few words: its weights are not served, the
+    service is down. Empty when it measured something, has no method or was never verified.
+    """
     @_builtins.property
     def claim(self) -> Global___Claim:
         """The claim."""
@@ -763,10 +768,11 @@ class ClaimVerdict(_message.Message):
         contradicts: _abc.Iterable[_builtins.str] | None = ...,
         change: Global___Change | None = ...,
         sample: Global___Evidence | None = ...,
+        not_measured: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "claim", b"claim", "evidence", b"evidence", "sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "change", b"change", "claim", b"claim", "contradicts", b"contradicts", "evidence", b"evidence", "reason", b"reason", "sample", b"sample", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "change", b"change", "claim", b"claim", "contradicts", b"contradicts", "evidence", b"evidence", "not_measured", b"not_measured", "reason", b"reason", "sample", b"sample", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

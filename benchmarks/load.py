@@ -51,11 +51,15 @@ class Open:
 
 @dataclass(frozen=True)
 class Result:
-    """Statuses, successes a second, and the seconds that each success took."""
+    """Statuses, successes a second, and the seconds that each success took.
+
+    `processor_seconds` is what the load itself cost, all of its calls.
+    """
 
     rate: float
     statuses: dict[str, int]
     latencies: list[float] = field(repr=False)
+    processor_seconds: float
 
     def require_success(self) -> Result:
         """Return the result. Exits where a request failed."""
@@ -119,6 +123,7 @@ async def _timed(connection: Connection, request: bytes, timeout: float) -> _Cal
 
 async def closed(target: Target, requests: Sequence[bytes], how: Closed) -> Result:
     """Run a closed loop. What is counted begins when every client has had an answer."""
+    before = time.process_time()
     connections = [connect(target) for _ in range(how.clients)]
     turns = itertools.cycle(requests)
     waiting = how.clients
@@ -142,16 +147,18 @@ async def closed(target: Target, requests: Sequence[bytes], how: Closed) -> Resu
 
     await asyncio.gather(*map(client, connections))
     await asyncio.gather(*(connection.close() for connection in connections))
+    cost = time.process_time() - before
     # Clients that were answered before the last of them are in the loop already.
     begun = stop_at - how.seconds
     counted = [call for call in calls if call.ended > begun]
     in_window = [call for call in counted if call.status == "OK" and call.ended <= stop_at]
     last = max((call.ended for call in in_window), default=stop_at)
-    return _result(counted, len(in_window) / (last - begun))
+    return _result(counted, len(in_window) / (last - begun), cost)
 
 
 async def opened(target: Target, requests: Sequence[bytes], how: Open) -> Result:
     """Run an open loop."""
+    before = time.process_time()
     connections = [connect(target) for _ in range(_OPEN_CONNECTIONS)]
     draw = random.Random(how.seed)
     turns = zip(itertools.cycle(connections), itertools.cycle(requests), strict=False)
@@ -163,16 +170,17 @@ async def opened(target: Target, requests: Sequence[bytes], how: Open) -> Result
         connection, request = next(turns)
         tasks.append(asyncio.create_task(_timed(connection, request, how.timeout)))
     calls = await asyncio.gather(*tasks)
+    cost = time.process_time() - before
     await asyncio.gather(*(connection.close() for connection in connections))
     done = [call.ended for call in calls if call.status == "OK"]
-    return _result(calls, len(done) / max(how.seconds, max(done, default=0.0) - begun))
+    rate = len(done) / max(how.seconds, max(done, default=0.0) - begun)
+    return _result(calls, rate, cost)
 
 
-def _result(calls: Sequence[_Call], rate: float) -> Result:
+def _result(calls: Sequence[_Call], rate: float, cost: float) -> Result:
     statuses = Counter(call.status for call in calls)
-    return Result(
-        rate, dict(statuses), [call.ended - call.began for call in calls if call.status == "OK"]
-    )
+    seconds = [call.ended - call.began for call in calls if call.status == "OK"]
+    return Result(rate, dict(statuses), seconds, cost)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from typing import Any, Self
 from benchmarks import load, report
 from benchmarks.segment_peers import Served, litserve, ours, pytriton, requirements
 from benchmarks.segment_setting import Row, Setting, finish, parse
-from benchmarks.serving import memory
+from benchmarks.serving import memory, processor_seconds
 
 _SERVICE_TIMES = 4
 _REFUSED = {"RESOURCE_EXHAUSTED"}
@@ -74,9 +74,14 @@ def overload(
         offered = load.Open(
             options.times * before, options.seconds, timeout=_SERVICE_TIMES / before
         )
+        begun = processor_seconds(side.pid)
         with Memory(side.pid) as watched:
             under = side.under(offered)
-        after = side.under(closed).require_success().rate
+        cost = processor_seconds(side.pid) - begun
+        begun = processor_seconds(side.pid)
+        closed_after = side.under(closed).require_success()
+        closed_cost = processor_seconds(side.pid) - begun
+        after = closed_after.rate
     capacity = statistics.mean((before, after))
     answered = sum(under.statuses.values())
     admitted = answered - sum(under.statuses.get(name, 0) for name in _REFUSED)
@@ -110,6 +115,11 @@ def overload(
         "deadline_ms": round(1e3 * offered.timeout, 1),
         "one_client_p50_ms": round(1e3 * load.percentile(alone.latencies, 0.5), 1),
         "statuses": under.statuses,
+        # The server's and, on the same processors, the load's own.
+        "processor_ms_an_answer": {
+            "closed loop": _cost(closed_cost, closed_after, options.clients),
+            "overload": _cost(cost, under, 0),
+        },
         "in_time_p50_ms": round(1e3 * load.percentile(under.latencies, 0.5), 1),
         "in_time_p99_ms": round(1e3 * load.percentile(under.latencies, 0.99), 1),
         "memory_mb_by_quarter": [round(part, 1) for part in watched.parts()],
@@ -129,6 +139,13 @@ def overload(
             )
         )
     return rows, facts
+
+
+def _cost(server: float, result: load.Result, more: int) -> dict[str, float]:
+    """Return milliseconds an answer, of which `more` are not among the latencies."""
+    answers = len(result.latencies) + more
+    seconds = {"server": server, "load": result.processor_seconds}
+    return {side: round(1e3 * taken / answers, 2) for side, taken in seconds.items()}
 
 
 def _under(peer: Served, options: Namespace, offered: load.Open) -> load.Result:

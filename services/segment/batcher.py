@@ -306,18 +306,35 @@ class Batcher:
         """Take whose turn it is; if a promise would be broken for that, what is due first."""
         most = self.limits.max_batch
         turn = self._queue.preview(buckets, most)
-        bucket = turn[0].bucket
-        end = now + self.cost.upper(len(turn), bucket)
-        dues = [self._batch_due[bucket] for bucket in buckets if bucket in self._batch_due]
-        if not dues or self._promises.keep(end, turn, self._full_batch(bucket)):
+        due = min(
+            (self._batch_due[bucket] for bucket in buckets if bucket in self._batch_due),
+            key=lambda due: due.time,
+            default=None,
+        )
+        if not due or self._keeps(now, turn):
             return self._queue.take(buckets, most)
-        due = min(dues, key=lambda due: due.time)
-        return [due.pop() for _ in range(min(most, len(due)))]
+        tickets = [due.pop() for _ in range(min(most, len(due)))]
+        bucket = tickets[0].bucket
+        rest = [each for each in self._queue.preview([bucket], most) if each not in tickets]
+        filled = [*tickets, *rest][:most]
+        if self._keeps(now, filled):
+            tickets = filled
+        self._queue.take_these(tickets, bucket)
+        return tickets
+
+    def _keeps(self, now: float, tickets: list[Ticket]) -> bool:
+        """Whether no other promise is broken if these are the next batch."""
+        bucket = tickets[0].bucket
+        end = now + self.cost.upper(len(tickets), bucket)
+        return self._promises.keep(end, tickets, self._full_batch(bucket))
 
     def _can_promise(self, now: float, deadline: float, bucket: Hashable) -> bool:
+        """Whether an item can be promised beside the others, and a batch of who waits too long."""
+        full = self._full_batch(bucket)
         start = now + (0.0 if self._running is None else self._until_idle(now))
-        share = self._share(bucket)
-        return self._promises.allow(start, deadline, share, self._full_batch(bucket))
+        if self._queue.impatient:
+            start += self.cost.upper(self.limits.max_batch, bucket)
+        return self._promises.allow(start, deadline, self._share(bucket), full)
 
     def _share(self, bucket: Hashable) -> float:
         """Return an item's seconds of the engine's time, when batches are full."""

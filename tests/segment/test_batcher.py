@@ -201,6 +201,25 @@ def test_what_would_break_a_promise_is_refused() -> None:
     batcher.admit(0.0, 3.0, 1, priority=Priority.HIGH)  # behind it, if need be
 
 
+def test_a_promise_to_what_is_still_prepared_stops_nothing() -> None:
+    batcher = taught(Limits(max_batch=4))
+    ready = batcher.admit(0.0, NEVER, 1)
+    batcher.admit(0.0, 1.5, 1, priority=Priority.HIGH, client="b")
+    batcher.poll(0.0)
+    batcher.ready(ready, 0.1)
+    assert start(batcher, 0.1).tickets == (ready,)  # nothing that could be due first is there
+
+
+def test_what_is_due_first_leaves_the_rest_of_its_batch_to_others() -> None:
+    batcher = taught(Limits(max_batch=4))
+    due = queued(batcher, 0.0, deadline=1.5, priority=Priority.LOW, client="low")
+    high = [queued(batcher, 0.0, priority=Priority.HIGH, client=client) for client in "abcdefgh"]
+    batch = start(batcher, 0.0)
+    assert batch.tickets == (due, *high[:3])
+    batcher.complete(batch, 1.0)
+    assert start(batcher, 1.0).tickets == tuple(high[3:7])
+
+
 def start_one(batcher: Batcher) -> Batch:
     queued(batcher, 0.0)
     return start(batcher, 0.0)

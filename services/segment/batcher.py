@@ -329,7 +329,12 @@ class Batcher:
         return self._promises.keep(end, tickets, self._full_batch(bucket))
 
     def _can_promise(self, now: float, deadline: float, bucket: Hashable) -> bool:
-        """Whether an item can be promised beside the others, and a batch of who waits too long."""
+        """Whether an item can be promised beside the others, and a batch of who waits too long.
+
+        One that comes alone needs no full batch, which several are rounded up to.
+        """
+        if not self._open and self._running is None:
+            return True
         full = self._full_batch(bucket)
         start = now + (0.0 if self._running is None else self._until_idle(now))
         if self._queue.impatient:

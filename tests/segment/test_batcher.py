@@ -220,6 +220,19 @@ def test_what_is_due_first_leaves_the_rest_of_its_batch_to_others() -> None:
     assert start(batcher, 1.0).tickets == tuple(high[3:7])
 
 
+def test_who_comes_alone_needs_no_full_batch() -> None:
+    batcher = Batcher(Limits(max_batch=8))
+    batcher.cost.observe(1, 1.0)
+    batcher.cost.observe(8, 5.0)
+    ticket = queued(batcher, 0.0, deadline=1.1)
+    assert not ticket.probe
+    batcher.complete(start(batcher, 0.0), 1.0)
+    batcher.close(ticket)
+    batcher.admit(1.0, 2.1, 1)  # at once: it is no probe, which would have to wait
+    with pytest.raises(Overloaded):
+        batcher.admit(1.0, 2.1, 1, client="another")
+
+
 def start_one(batcher: Batcher) -> Batch:
     queued(batcher, 0.0)
     return start(batcher, 0.0)

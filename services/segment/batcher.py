@@ -209,6 +209,11 @@ class Batcher:
         late = now + needed > deadline or not self._can_promise(now, deadline, bucket)
         if late and not self._may_probe(now):
             left = deadline - now
+            if needed <= left:
+                raise Overloaded(
+                    f"the time until the deadline, {left:.3g} s, is promised to others",
+                    max(_MIN_RETRY, self._until_idle(now)),
+                )
             raise Overloaded(
                 f"this would take about {needed:.3g} s and the deadline leaves {left:.3g} s",
                 max(_MIN_RETRY, self._until_possible(now, needed, left, own)),
@@ -274,6 +279,9 @@ class Batcher:
             ticket.state = State.PREPARING
             self._preparing.add(ticket)
             prepare.append(ticket)
+            if not ticket.probe:  # preparing it is no longer ahead of it, and may take its time
+                self._due.remove(ticket)
+                self._due.add(ticket, ticket.deadline - self.cost.typical(1, ticket.bucket))
         return Poll(tuple(expired), tuple(prepare), self._form_batch(now), self._wake())
 
     def complete(self, batch: Batch, now: float, *, learn: bool = True) -> None:
@@ -393,9 +401,10 @@ class Batcher:
     def _start_by(self, bucket: Hashable) -> float:
         """Return when a queued bucket's next batch must start, -inf if at once."""
         limits, count = self.limits, self._queue.size(bucket)
-        if limits.window == 0 or count >= limits.max_batch:
-            return -math.inf
-        closes = self._queue.oldest(bucket).queued_at + limits.window
+        oldest = self._queue.oldest(bucket)
+        if limits.window == 0 or count >= limits.max_batch or oldest.probe:
+            return -math.inf  # a probe that expires in the window teaches nothing
+        closes = oldest.queued_at + limits.window
         due = self._batch_due.get(bucket)
         if due is None:
             return closes

@@ -196,8 +196,9 @@ def test_what_would_break_a_promise_is_refused() -> None:
     batcher = taught(Limits())
     start_one(batcher)
     queued(batcher, 0.0, deadline=2.5, priority=Priority.LOW)
-    with pytest.raises(Overloaded):
+    with pytest.raises(Overloaded, match=r"2\.4 s, is promised to others") as caught:
         batcher.admit(0.0, 2.4, 1, priority=Priority.HIGH)
+    assert caught.value.retry_after == 1.0  # the running batch is done
     batcher.admit(0.0, 3.0, 1, priority=Priority.HIGH)  # behind it, if need be
 
 
@@ -263,6 +264,23 @@ def test_what_waits_to_be_prepared_expires_unprepared() -> None:
     batcher.close(late)
     batcher.ready(first, 2.0)
     assert batcher.poll(2.0).prepare == ()
+
+
+def test_what_is_being_prepared_is_given_the_time_for_it() -> None:
+    batcher = taught(Limits())
+    ticket = batcher.admit(0.0, 2.5, 1, prepare=1.0)
+    assert batcher.poll(0.0).prepare == (ticket,)
+    poll = batcher.poll(0.6)  # too late to begin
+    assert (poll.expired, poll.wake) == ((), 1.5)
+    batcher.ready(ticket, 1.1)
+    assert start(batcher, 1.1).tickets == (ticket,)
+
+
+def test_what_takes_too_long_to_prepare_expires() -> None:
+    batcher = taught(Limits())
+    ticket = batcher.admit(0.0, 2.5, 1, prepare=1.0)
+    batcher.poll(0.0)
+    assert batcher.poll(1.5).expired == (ticket,)
 
 
 def test_a_saturated_pool_refuses_early() -> None:
@@ -335,6 +353,13 @@ def test_a_cost_learned_in_a_bad_moment_is_unlearned() -> None:
         batcher.complete(start(batcher, now), now + 1)
         batcher.close(probe)
     assert batcher.cost.typical(1) == pytest.approx(1.0, abs=2.0)
+
+
+def test_a_probe_does_not_expire_in_a_window() -> None:
+    batcher = taught(Limits(max_batch=2, window=5.0), seconds=100.0)
+    probe = queued(batcher, 0.0, deadline=2.0)
+    assert probe.probe
+    assert start(batcher, 0.0).tickets == (probe,)
 
 
 def test_only_the_running_batch_can_be_completed() -> None:

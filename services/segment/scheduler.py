@@ -70,6 +70,20 @@ class _Item(Generic[I]):
     awaited: asyncio.Future[Any]
     units: int = 0
     inputs: list[I] = field(default_factory=list)  # one, once it is prepared
+    error: AssayError | None = None
+
+    def fail(self, error: AssayError) -> None:
+        """Answer with an error, at once or when the caller is about to wait for something else."""
+        self.error = error
+        if not self.awaited.done():
+            self.awaited.set_exception(error)
+
+    def wait(self, awaited: asyncio.Future[R]) -> asyncio.Future[R]:
+        """Return what the caller waits for next. Raises the error that came before it did."""
+        if self.error is not None:
+            raise self.error
+        self.awaited = awaited
+        return awaited
 
 
 @dataclass(eq=False)
@@ -181,10 +195,10 @@ class Scheduler(Generic[I, O]):
             item.units = self._units(prepared.value)
             prepare_seconds = prepared.seconds
             del prepared
-            item.awaited = loop.create_future()
+            batch = item.wait(loop.create_future())
             self._batcher.ready(ticket, loop.time(), self._finish_cost.typical(item.units))
             self._advance()
-            done: _Computed[O] = await item.awaited
+            done: _Computed[O] = await batch
             item.inputs.clear()
             finished = await self._in_pool(item, partial(finish, done.output))
         finally:
@@ -248,8 +262,7 @@ class Scheduler(Generic[I, O]):
     async def _in_pool(self, item: _Item[I], work: Callable[[], R]) -> _Timed[R]:
         """Do work in the pool, unless the caller leaves or the item expires before it begins."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Timed[R]] = loop.create_future()
-        item.awaited = future
+        future: asyncio.Future[_Timed[R]] = item.wait(loop.create_future())
         job = self._pool.submit(_timed, work)
         job.add_done_callback(lambda done: loop.call_soon_threadsafe(_settle, future, done))
         try:
@@ -297,8 +310,7 @@ class Scheduler(Generic[I, O]):
             )
             if ticket.deadline - ticket.queued_at <= compute + ticket.reserve:
                 self._finish_cost.doubt(item.units)
-        if not item.awaited.done():
-            item.awaited.set_exception(DeadlineExceeded(problem))
+        item.fail(DeadlineExceeded(problem))
 
     async def _run_batch(self, batch: Batch, items: list[_Item[I]]) -> None:
         """Compute what callers still wait for. The batch is completed whatever happens."""

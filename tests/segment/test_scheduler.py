@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future as Job
+from typing import Any
 
 import pytest
 
@@ -336,3 +338,52 @@ async def test_what_is_cancelled_or_expired_before_its_turn_is_not_prepared(
         await asyncio.gather(tasks[0], tasks[3])
         await scheduler.close()
     assert prepared == [0, 3]
+
+
+class Held(Executor):
+    """Does nothing until it is told to, and then in the caller's thread."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job[Any]:
+        job: Job[Any] = Job()
+        self.jobs.append((job, lambda: fn(*args, **kwargs)))
+        return job
+
+    def work(self) -> None:
+        for job, call in self.jobs:
+            if job.set_running_or_notify_cancel():
+                job.set_result(call())
+        self.jobs.clear()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_what_expires_between_two_steps_is_answered(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, prepared: bool
+) -> None:
+    """The next step has come and the caller has not seen it yet, as in one turn of a busy loop."""
+    loop, pool = asyncio.get_running_loop(), Held()
+    scheduler = Numbers(Batcher(Limits(workers=1)), engine.run, pool)
+    ahead = asyncio.create_task(submit(scheduler, 0))
+    late = asyncio.create_task(submit(scheduler, 1, seconds=60))
+    while not pool.jobs:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    ahead.cancel()
+    await asyncio.sleep(0)  # it is the other's turn now
+    if prepared:
+        while len(pool.jobs) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        pool.work()
+        loop.call_soon(scheduler._advance)
+    begun = len(pool.jobs)
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + 100)
+    if not prepared:
+        scheduler._advance()
+    with pytest.raises(DeadlineExceeded, match="waited in the queue"):
+        async with asyncio.timeout(10):
+            await late
+    assert scheduler.load == len(engine.batches) == 0
+    assert len(pool.jobs) == begun  # nothing was begun in vain
+    await scheduler.close()

@@ -228,11 +228,12 @@ class Scheduler(Generic[I, O]):
         try:
             return await wanting.admitted
         except asyncio.CancelledError:
-            if not wanting.admitted.cancelled() and wanting.admitted.exception() is None:
+            if wanting.admitted.cancelled():
+                self._wanting.remove(wanting, wanting.client)
+                self._admit_waiting()  # who came after it may want less
+            elif wanting.admitted.exception() is None:
                 self._close(wanting.admitted.result())  # given in this very turn
             raise
-        finally:
-            self._wanting.remove(wanting, wanting.client)
 
     def _close(self, ticket: Ticket) -> None:
         """Give the place of an item back, to those who wait for one."""
@@ -243,21 +244,28 @@ class Scheduler(Generic[I, O]):
 
     def _admit_waiting(self) -> None:
         """Give free places to those who wait for one, whoever's turn it is of those who may."""
-        while self._wanting:
-            able = [
-                client
-                for client in self._wanting.buckets
-                if self._batcher.has_place(str(client), self._wanting.next(client).size)
-            ]
-            if not able:
-                return
-            (wanting,) = self._wanting.take(able, 1)
+        while (wanting := self._next_wanting()) is not None:
             if wanting.admitted.done():
                 continue  # its caller has gone
             try:
                 wanting.admitted.set_result(wanting.admit())
             except AssayError as error:
                 wanting.admitted.set_exception(error)
+
+    def _next_wanting(self) -> _Wanting | None:
+        """Take out who gets the next place, if there is one for anybody."""
+        line = self._wanting
+        able = [client for client in line.buckets if self._has_place(line.next(client))]
+        while able:
+            (wanting,) = line.preview(able, 1)
+            if self._has_place(wanting):
+                return line.take(able, 1)[0]
+            # A lower priority whose turn it is has the larger item: it waits, with its client.
+            able.remove(wanting.client)
+        return None
+
+    def _has_place(self, wanting: _Wanting) -> bool:
+        return self._batcher.has_place(wanting.client, wanting.size)
 
     async def _in_pool(self, item: _Item[I], work: Callable[[], R]) -> _Timed[R]:
         """Do work in the pool, unless the caller leaves or the item expires before it begins."""

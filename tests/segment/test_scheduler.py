@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from services.errors import BadImage, DeadlineExceeded, Overloaded
-from services.segment.batcher import Batch, Batcher, Limits
+from services.segment.batcher import Batch, Batcher, Limits, Priority
 from services.segment.cost import SizedCost
+from services.segment.fair_queue import PATIENCE
 from services.segment.scheduler import Scheduler, Trace
 
 
@@ -276,6 +277,49 @@ async def test_a_full_queue_is_waited_for_by_who_asks_to(
     assert [result for result, _ in await asyncio.gather(*patient[1:])] == ["14", "14"]
     assert [event.is_set() for event in placed] == [False, True, True]
     assert not scheduler._wanting
+
+
+async def test_a_large_item_of_a_low_priority_is_not_refused_when_its_turn_comes(
+    engine: Engine,
+) -> None:
+    engine.go.set()
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits(max_items=99, max_bytes=30)), engine.run, pool)
+
+        def send(size: int, priority: Priority) -> asyncio.Task[tuple[str, Trace]]:
+            place = asyncio.Event()
+            call = scheduler.submit(
+                lambda: 1, str, size=size, timeout=None, priority=priority, placed=place
+            )
+            return asyncio.create_task(call)
+
+        first, large = send(2, Priority.HIGH), send(29, Priority.LOW)
+        small = [send(1, Priority.HIGH) for _ in range(PATIENCE + 2)]
+        results = await asyncio.gather(first, large, *small)
+        await scheduler.close()
+    assert {result for result, _ in results} == {"2"}
+
+
+async def test_who_stops_waiting_for_much_lets_the_next_one_in(engine: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits(max_items=99, max_bytes=30)), engine.run, pool)
+
+        def send(size: int, placed: asyncio.Event) -> asyncio.Task[tuple[str, Trace]]:
+            call = scheduler.submit(lambda: 1, str, size=size, timeout=None, placed=placed)
+            return asyncio.create_task(call)
+
+        first = send(5, asyncio.Event())
+        await engine.until_started()
+        place = asyncio.Event()
+        large, small = send(29, asyncio.Event()), send(1, place)
+        await asyncio.sleep(0)
+        assert not place.is_set()
+        large.cancel()
+        async with asyncio.timeout(10):
+            await place.wait()
+        engine.go.set()
+        await asyncio.gather(first, small)
+        await scheduler.close()
 
 
 async def test_the_wait_for_a_place_ends_with_the_deadline(

@@ -12,7 +12,7 @@ import grpc
 from assay.inference.v2 import open_inference_pb2 as pb
 from assay.inference.v2 import open_inference_pb2_grpc
 
-from services.errors import LicenseNotAccepted, NotFound, Unavailable
+from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unavailable
 from services.rpc.callers import caller
 from services.rpc.deadline import remaining
 from services.segment.models import Models
@@ -110,7 +110,13 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 priority=priority,
                 client=caller(context),
             )
-            found = await _all(submit, order)
+            try:
+                async with asyncio.timeout(timeout):
+                    found = await _all(submit, order)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    "the request's time was over before its answer was made"
+                ) from None
         outputs: list[Tensor] = [
             [item.labels for item in found] if name == "labels" else [item.logits for item in found]
             for name in wanted

@@ -34,9 +34,8 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self._stream_items = settings.stream_items
         self._draining = asyncio.Event()
         self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
-        # So many pairs fill a batch and keep every thread at work.
         self._evaluation = Bounds(
-            min(settings.max_batch + settings.pool_threads, settings.queue_items),
+            settings.evaluation_pairs,
             settings.max_pixels,
             settings.max_message_bytes,
             self._max_map_bytes,

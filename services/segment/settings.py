@@ -130,8 +130,16 @@ class SegmentSettings(ServerSettings):
 
     @property
     def stream_items(self) -> int:
-        """Items that one call of SegmentImages holds: two batches, and one a thread to prepare."""
-        return 2 * self.max_batch + self.pool_threads
+        """Items that one call of SegmentImages holds: two batches a place, and one a thread."""
+        return 2 * self.max_batch * len(self.places) + self.pool_threads
+
+    @property
+    def evaluation_pairs(self) -> int:
+        """Pairs that one evaluation works on: a batch a place, and one a thread; no full queue."""
+        return min(
+            self.max_batch * len(self.places) + self.pool_threads,
+            self.queue_items * len(self.places),
+        )
 
     @property
     def limits(self) -> Limits:

@@ -9,11 +9,11 @@ from assay.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import InvalidArgument
-from services.segment.batcher import Priority
 from services.segment.image import decode, from_pixels
 from services.segment.labelmap import Encoding
 from services.segment.outputs import GivenSize, ModelSize, OriginalSize, Wanted
 from services.segment.overlay import DEFAULT_OPACITY, OverlayStyle, PictureFormat
+from services.segment.tickets import Priority
 
 _MAX_CLASSES = 65_536
 _ENCODINGS = {

@@ -21,9 +21,10 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from services.errors import AssayError, DeadlineExceeded
-from services.segment.batcher import Batch, Batcher, Priority, Ticket
+from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
 from services.segment.fair_queue import FairQueue
+from services.segment.tickets import Batch, Priority, Ticket
 
 I = TypeVar("I")  # noqa: E741  # an item's input
 O = TypeVar("O")  # noqa: E741  # an item's output

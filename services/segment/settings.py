@@ -11,10 +11,10 @@ from pydantic_settings import SettingsConfigDict
 
 from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
-from services.segment.batcher import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
 from services.segment.image import MAX_SIDE, PILLOW_LIMIT
 from services.segment.manifest import Precision
+from services.segment.tickets import Limits
 
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
-from services.segment.batcher import Batch, Batcher, Limits, Priority, State, Ticket
+from services.segment.batcher import Batcher
+from services.segment.tickets import Batch, Limits, Priority, State, Ticket
 
 NEVER = math.inf
 
@@ -529,17 +530,22 @@ class Machine(RuleBasedStateMachine):
     def accounts_are_right(self) -> None:
         if hasattr(self, "batcher"):
             batcher, states = self.batcher, list(self.live.values())
+            forecast = batcher._forecast
             assert len(batcher) == len(self.live) <= self.limits.max_items
             assert batcher.held_bytes == sum(t.size for t in self.live)
             assert batcher.waiting == states.count("queued")
             unbatched = [t for t, s in self.live.items() if s != "running"]
-            assert len(batcher._census) == sum(batcher._buckets.values()) == len(unbatched)
+            assert (
+                len(batcher._forecast._census)
+                == sum(batcher._forecast._buckets.values())
+                == len(unbatched)
+            )
             finite = [t for t in unbatched if t.deadline < NEVER and not t.probe]
             assert len(batcher._promises) == len(finite)
             if not self.live:
                 assert not batcher._batch_due
                 assert len(batcher._due) == len(batcher._line) == 0
-                assert batcher._prepare_seconds == batcher._finish_seconds == 0
+                assert forecast._prepare_seconds == forecast._finish_seconds == 0
 
     def teardown(self) -> None:
         """Whatever happened, time alone answers every queued item."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.errors import AssayError
-from services.segment.batcher import Batch, Batcher, Limits, Priority, Ticket
+from services.segment.batcher import Batcher
+from services.segment.tickets import Batch, Limits, Priority, Ticket
 
 SERVICE = 0.1  # seconds of a batch, whatever its size
 DEADLINE = 4 * SERVICE

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from services.errors import BadImage, DeadlineExceeded, Overloaded
-from services.segment.batcher import Batch, Batcher, Limits, Priority
+from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
 from services.segment.fair_queue import PATIENCE
 from services.segment.scheduler import Scheduler, Trace
+from services.segment.tickets import Batch, Limits, Priority
 
 
 class Numbers(Scheduler[int, int]):

@@ -25,8 +25,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 PROBES = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
 """Methods that answer before the service is ready."""
-# Of a reply without its tensors: model, id, shapes.
-_REPLY_OVERHEAD = 64 * 1024
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
@@ -34,7 +32,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._models = models
-        self._requests = Requests(settings.max_pixels, settings.max_message_bytes - _REPLY_OVERHEAD)
+        self._requests = Requests(settings.max_pixels, settings.max_output_bytes)
         self.ready = False
         """Whether the models are loaded; whoever loads them says so."""
 

@@ -12,10 +12,13 @@ from pydantic_settings import SettingsConfigDict
 from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
-from services.segment.image import MAX_SIDE, PILLOW_LIMIT
+from services.segment.image import PILLOW_LIMIT
 from services.segment.manifest import Precision
+from services.segment.sizes import MAX_SIDE
 from services.segment.tickets import Limits
 
+# Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
+_REPLY_OVERHEAD = 64 * 1024
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
 
@@ -127,6 +130,11 @@ class SegmentSettings(ServerSettings):
     def pool_threads(self) -> int:
         """Threads that decode and encode, at least 1."""
         return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def max_output_bytes(self) -> int:
+        """Bytes of the outputs that a reply can hold."""
+        return self.max_message_bytes - _REPLY_OVERHEAD
 
     @property
     def stream_items(self) -> int:

@@ -101,6 +101,10 @@ class Batcher:
         """Whether a client's item of `size` bytes would get a place now."""
         return self._places.refusal(client, size) is None
 
+    def keep_free(self, size: int) -> None:
+        """Admit nothing that leaves fewer bytes than an item of `size` needs; 0 ends it."""
+        self._places.keep_free(size)
+
     def admit(
         self,
         now: float,

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 from services.errors import AssayError, DeadlineExceeded
 from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
-from services.segment.fair_queue import FairQueue
+from services.segment.fair_queue import PATIENCE, FairQueue
 from services.segment.tickets import Batch, Priority, Ticket
 
 I = TypeVar("I")  # noqa: E741  # an item's input
@@ -96,6 +96,8 @@ class _Wanting:
     size: int
     admit: Callable[[], Ticket]
     admitted: asyncio.Future[Ticket]
+    # How often it was its turn and its item did not fit.
+    passed_over: int = 0
 
 
 class Scheduler(Generic[I, O]):
@@ -254,8 +256,21 @@ class Scheduler(Generic[I, O]):
                 wanting.admitted.set_exception(error)
 
     def _next_wanting(self) -> _Wanting | None:
-        """Take out who gets the next place, if there is one for anybody."""
+        """Take out who gets the next place, if there is one for anybody.
+
+        That is whose turn it is of those whose item fits. One that was often too large when it was
+        its turn has what is given back from then on kept for it.
+        """
+        self._batcher.keep_free(0)
         line = self._wanting
+        if not line:
+            return None
+        (first,) = line.preview(line.buckets, 1)
+        if self._has_place(first):
+            return line.take(line.buckets, 1)[0]
+        first.passed_over += 1
+        if first.passed_over > PATIENCE:
+            self._batcher.keep_free(first.size)
         able = [client for client in line.buckets if self._has_place(line.next(client))]
         while able:
             (wanting,) = line.preview(able, 1)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from services.errors import AssayError, BadImage
+from services.errors import AssayError, BadImage, Overloaded
 from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
 from services.segment.scheduler import Scheduler
@@ -164,3 +164,48 @@ def test_nothing_hangs_or_is_left_behind(seed: int) -> None:
         loop.close()
     assert not faults
     assert trial.outcomes["answered"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_large_item_gets_its_place_among_small_ones(waits: bool) -> None:
+    """Others take each byte that is given back, whether they wait for it or come again."""
+    loop, done = JumpingLoop(), asyncio.Event()
+    computed: list[int] = []
+
+    async def run() -> None:
+        pool = Threads(loop, 2, lambda: 0.01)
+        scheduler: Scheduler[int, int] = Scheduler(
+            Batcher(Limits(max_items=99, max_bytes=100)),
+            lambda values: computed.extend(values) or values,  # type: ignore[func-returns-value]
+            pool,
+            units=lambda _: 1,
+            finish_cost=SizedCost(),
+        )
+        scheduler._engine.shutdown()
+        engine: Any = Threads(loop, 1, lambda: 0.1)
+        scheduler._engine = engine
+
+        async def send(size: int, client: str, *, wait: bool) -> None:
+            placed = asyncio.Event() if wait else None
+            await scheduler.submit(
+                lambda: size, str, size=size, timeout=None, client=client, placed=placed
+            )
+
+        async def keep_sending(client: str) -> None:
+            while not done.is_set() and len(computed) < 1000:
+                try:
+                    await send(5, client, wait=waits)
+                except Overloaded:
+                    await asyncio.sleep(0.01)
+
+        small = [asyncio.create_task(keep_sending(client)) for client in "abc" for _ in range(20)]
+        while len(computed) < 20:  # noqa: ASYNC110  # the queue is full of them by then
+            await asyncio.sleep(0.1)
+        await send(60, "large", wait=True)
+        done.set()
+        await asyncio.gather(*small)
+        await scheduler.close()
+
+    loop.run_until_complete(run())
+    loop.close()
+    assert computed.index(60) < 100

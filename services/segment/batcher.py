@@ -31,23 +31,15 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from enum import Enum, IntEnum
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
 from services.segment.cost import Cost
 from services.segment.earliest import Earliest
-from services.segment.fair_queue import Census, FairQueue
+from services.segment.fair_queue import FairQueue
+from services.segment.forecast import Forecast
 from services.segment.places import Places
 from services.segment.promises import Promises
-
-
-class Priority(IntEnum):
-    """Whose turn it is when items wait: the smaller comes first."""
-
-    HIGH = 0
-    NORMAL = 1
-    LOW = 2
-
+from services.segment.tickets import Batch, Limits, Priority, State, Ticket
 
 # A probe is taken after this many seconds, or this many expected batches, without a batch.
 _PROBE_SECONDS = 1.0
@@ -55,51 +47,8 @@ _PROBE_BATCHES = 10
 # A window that is cut short for a deadline leaves this many times a batch's expected seconds:
 # less, and a timer that fires late makes the item hopeless.
 _SLACK = 1.25
-# Shares of the expected wait, by priority, and of a client's own work in the queue, that must be
-# left over before the deadline: room for those who come later and go first.
-_HEADROOM = {Priority.HIGH: 0.0, Priority.NORMAL: 0.25, Priority.LOW: 0.5}
-_CLIENT_HEADROOM = 0.25
 # What a caller is told to wait at least: a shorter pause is not worth a round trip.
 _MIN_RETRY = 0.01
-
-
-class State(Enum):
-    """Where an item is."""
-
-    WAITING = "waiting"
-    PREPARING = "preparing"
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPUTED = "computed"
-    EXPIRED = "expired"
-    CLOSED = "closed"
-
-
-@dataclass(eq=False)
-class Ticket:
-    """An admitted item. `deadline` is a time on the caller's clock, `size` is in bytes."""
-
-    deadline: float
-    size: int
-    priority: Priority
-    client: str
-    bucket: Hashable
-    # Seconds that preparing it is expected to take.
-    prepare: float
-    probe: bool
-    # Seconds that the item is expected to need after its batch; known once it is prepared.
-    reserve: float = 0.0
-    queued_at: float = math.nan
-    state: State = State.WAITING
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Items of one bucket to compute together."""
-
-    tickets: tuple[Ticket, ...]
-    bucket: Hashable
-    started_at: float
 
 
 @dataclass(frozen=True)
@@ -115,26 +64,6 @@ class Poll:
     wake: float | None
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of a batcher: items a batch, seconds of the window, items and bytes held at once.
-
-    `workers` items are prepared at once.
-    """
-
-    max_batch: int = 1
-    window: float = 0.0
-    max_items: int = 64
-    max_bytes: int = 256 << 20
-    workers: int = 2
-
-    def __post_init__(self) -> None:
-        if min(self.max_batch, self.max_items, self.max_bytes, self.workers) < 1:
-            raise ValueError("max_batch, max_items, max_bytes and workers must be at least 1")
-        if not 0 <= self.window < math.inf:
-            raise ValueError("window must be finite and not negative")
-
-
 class Batcher:
     """Forms batches for one engine that computes one batch at a time."""
 
@@ -143,9 +72,7 @@ class Batcher:
         self.cost = cost or Cost()
         self._places = Places(limits.max_items, limits.max_bytes)
         self._open: set[Ticket] = set()
-        # Every ticket that is not in a batch yet, counted by priority and client, and by bucket.
-        self._census = Census(len(Priority), limits.max_items)
-        self._buckets: dict[Hashable, int] = {}
+        self._forecast = Forecast(limits, self.cost)
         self._line: FairQueue[Ticket] = FairQueue(len(Priority))  # WAITING
         self._preparing: set[Ticket] = set()
         self._queue: FairQueue[Ticket] = FairQueue(len(Priority))  # QUEUED, by bucket
@@ -153,10 +80,6 @@ class Batcher:
         # everything else the last moment itself, as it was judged when the item came.
         self._batch_due: dict[Hashable, Earliest[Ticket]] = {}
         self._due: Earliest[Ticket] = Earliest()
-        self._running: Batch | None = None
-        # Expected seconds of work for the pool: of preparing, and of finishing what is computed.
-        self._prepare_seconds = 0.0
-        self._finish_seconds = 0.0
         self._promises: Promises[Ticket] = Promises()  # of what is not in a batch yet
         self._last_batch = -math.inf
 
@@ -177,6 +100,10 @@ class Batcher:
     def has_place(self, client: str, size: int) -> bool:
         """Whether a client's item of `size` bytes would get a place now."""
         return self._places.refusal(client, size) is None
+
+    def keep_free(self, size: int) -> None:
+        """Admit nothing that leaves fewer bytes than an item of `size` needs; 0 ends it."""
+        self._places.keep_free(size)
 
     def admit(
         self,
@@ -200,15 +127,17 @@ class Batcher:
         self.require_fits(size)
         refusal = self._places.refusal(client, size)
         if refusal is not None:
-            raise Overloaded(refusal, max(_MIN_RETRY, self._until_idle(now)))
-        own = prepare + self.cost.upper(1, bucket)
-        ahead = self._census.ahead(priority, client)
-        wait = max(0.0, self._expected_seconds(now, ahead, bucket, prepare) - own)
-        room = self._room(now, ahead, priority, client)
-        needed = own + wait + room
+            raise Overloaded(refusal, max(_MIN_RETRY, self._forecast.until_idle(now)))
+        own = self._forecast.own(bucket, prepare)
+        needed = self._forecast.needed(now, priority, client, bucket, prepare)
         late = now + needed > deadline or not self._can_promise(now, deadline, bucket)
         if late and not self._may_probe(now):
             left = deadline - now
+            if needed <= left:
+                raise Overloaded(
+                    f"the time until the deadline, {left:.3g} s, is promised to others",
+                    max(_MIN_RETRY, self._forecast.until_idle(now)),
+                )
             raise Overloaded(
                 f"this would take about {needed:.3g} s and the deadline leaves {left:.3g} s",
                 max(_MIN_RETRY, self._until_possible(now, needed, left, own)),
@@ -218,13 +147,11 @@ class Batcher:
         ticket = Ticket(deadline, size, priority, client, bucket, prepare, probe=late)
         self._open.add(ticket)
         self._places.take(client, size)
-        self._census.add(ticket)
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        self._forecast.came(ticket)
         self._line.add(ticket)
-        self._prepare_seconds += prepare
         self._due.add(ticket, deadline if late else deadline - own)
         if not late:
-            self._promises.add(ticket, deadline, self._share(bucket))
+            self._promises.add(ticket, deadline, self._forecast.share(bucket))
         return ticket
 
     def require_fits(self, size: int) -> None:
@@ -250,7 +177,9 @@ class Batcher:
             due = self._batch_due.setdefault(ticket.bucket, Earliest())
             due.add(ticket, ticket.deadline - reserve)
             self._promises.remove(ticket)
-            self._promises.add(ticket, ticket.deadline - reserve, self._share(ticket.bucket))
+            self._promises.add(
+                ticket, ticket.deadline - reserve, self._forecast.share(ticket.bucket)
+            )
 
     def close(self, ticket: Ticket) -> None:
         """Give the item's place back: answered, failed or abandoned. May be called twice."""
@@ -258,12 +187,12 @@ class Batcher:
             return
         self._leave(ticket)
         if ticket.state is State.COMPUTED:
-            self._finish_seconds -= ticket.reserve
+            self._forecast.finished(ticket)
         ticket.state = State.CLOSED
         self._open.remove(ticket)
         self._places.give_back(ticket.client, ticket.size)
-        if not self._open:  # sums of floats drift
-            self._prepare_seconds = self._finish_seconds = 0.0
+        if not self._open:
+            self._forecast.nothing_is_held()
 
     def poll(self, now: float) -> Poll:
         """Advance to `now`. The caller fails and closes what is expired, and does the rest."""
@@ -274,23 +203,26 @@ class Batcher:
             ticket.state = State.PREPARING
             self._preparing.add(ticket)
             prepare.append(ticket)
+            if not ticket.probe:  # preparing it is no longer ahead of it, and may take its time
+                self._due.remove(ticket)
+                self._due.add(ticket, ticket.deadline - self.cost.typical(1, ticket.bucket))
         return Poll(tuple(expired), tuple(prepare), self._form_batch(now), self._wake())
 
     def complete(self, batch: Batch, now: float, *, learn: bool = True) -> None:
         """The engine is idle again. `learn` says whether the time taken is a batch's usual one."""
-        if batch is not self._running:
+        if batch is not self._forecast.running:
             raise ValueError("that batch is not the running one")
-        self._running = None
+        self._forecast.running = None
         self._last_batch = now
         if learn:
             self.cost.observe(len(batch.tickets), now - batch.started_at, batch.bucket)
         for ticket in batch.tickets:
             if ticket.state is State.RUNNING:
                 ticket.state = State.COMPUTED
-                self._finish_seconds += ticket.reserve
+                self._forecast.computed(ticket)
 
     def _form_batch(self, now: float) -> Batch | None:
-        if self._running is not None:
+        if self._forecast.running is not None:
             return None
         buckets = [bucket for bucket in self._queue.buckets if now >= self._start_by(bucket)]
         if not buckets:
@@ -299,34 +231,47 @@ class Batcher:
         for ticket in tickets:
             self._leave(ticket)
             ticket.state = State.RUNNING
-        self._running = Batch(tuple(tickets), tickets[0].bucket, now)
-        return self._running
+        self._forecast.running = Batch(tuple(tickets), tickets[0].bucket, now)
+        return self._forecast.running
 
     def _next_batch(self, now: float, buckets: list[Hashable]) -> list[Ticket]:
         """Take whose turn it is; if a promise would be broken for that, what is due first."""
         most = self.limits.max_batch
         turn = self._queue.preview(buckets, most)
-        bucket = turn[0].bucket
-        end = now + self.cost.upper(len(turn), bucket)
-        dues = [self._batch_due[bucket] for bucket in buckets if bucket in self._batch_due]
-        if not dues or self._promises.keep(end, turn, self._full_batch(bucket)):
+        due = min(
+            (self._batch_due[bucket] for bucket in buckets if bucket in self._batch_due),
+            key=lambda due: due.time,
+            default=None,
+        )
+        if not due or self._keeps(now, turn):
             return self._queue.take(buckets, most)
-        due = min(dues, key=lambda due: due.time)
-        return [due.pop() for _ in range(min(most, len(due)))]
+        tickets = [due.pop() for _ in range(min(most, len(due)))]
+        bucket = tickets[0].bucket
+        rest = [each for each in self._queue.preview([bucket], most) if each not in tickets]
+        filled = [*tickets, *rest][:most]
+        if self._keeps(now, filled):
+            tickets = filled
+        self._queue.take_these(tickets, bucket)
+        return tickets
+
+    def _keeps(self, now: float, tickets: list[Ticket]) -> bool:
+        """Whether no other promise is broken if these are the next batch."""
+        bucket = tickets[0].bucket
+        end = now + self.cost.upper(len(tickets), bucket)
+        return self._promises.keep(end, tickets, self._forecast.full_batch(bucket))
 
     def _can_promise(self, now: float, deadline: float, bucket: Hashable) -> bool:
-        start = now + (0.0 if self._running is None else self._until_idle(now))
-        share = self._share(bucket)
-        return self._promises.allow(start, deadline, share, self._full_batch(bucket))
+        """Whether an item can be promised beside the others, and a batch of who waits too long.
 
-    def _share(self, bucket: Hashable) -> float:
-        """Return an item's seconds of the engine's time, when batches are full."""
-        return self.cost.upper(self.limits.max_batch, bucket) / self.limits.max_batch
-
-    def _full_batch(self, bucket: Hashable) -> float:
-        """Return what work is rounded up to: the seconds of a full batch, 0 if that is one item."""
-        most = self.limits.max_batch
-        return self.cost.upper(most, bucket) if most > 1 else 0.0
+        One that comes alone needs no full batch, which several are rounded up to.
+        """
+        if not self._open and self._forecast.running is None:
+            return True
+        full = self._forecast.full_batch(bucket)
+        start = now + (0.0 if self._forecast.running is None else self._forecast.until_idle(now))
+        if self._queue.impatient:
+            start += self.cost.upper(self.limits.max_batch, bucket)
+        return self._promises.allow(start, deadline, self._forecast.share(bucket), full)
 
     def _drop_expired(self, now: float) -> list[Ticket]:
         """Take out what can't be answered in time, wherever it waits."""
@@ -356,24 +301,22 @@ class Batcher:
                 self._batch_due.pop(ticket.bucket, None)
         else:
             return
-        self._census.remove(ticket)
+        self._forecast.left(ticket)
         self._promises.remove(ticket)
-        self._buckets[ticket.bucket] -= 1
-        if not self._buckets[ticket.bucket]:
-            del self._buckets[ticket.bucket]
 
     def _leave_preparation(self, ticket: Ticket) -> None:
         self._line.remove(ticket)
         self._preparing.discard(ticket)
         self._due.remove(ticket)
-        self._prepare_seconds -= ticket.prepare
+        self._forecast.prepared(ticket)
 
     def _start_by(self, bucket: Hashable) -> float:
         """Return when a queued bucket's next batch must start, -inf if at once."""
         limits, count = self.limits, self._queue.size(bucket)
-        if limits.window == 0 or count >= limits.max_batch:
-            return -math.inf
-        closes = self._queue.oldest(bucket).queued_at + limits.window
+        oldest = self._queue.oldest(bucket)
+        if limits.window == 0 or count >= limits.max_batch or oldest.probe:
+            return -math.inf  # a probe that expires in the window teaches nothing
+        closes = oldest.queued_at + limits.window
         due = self._batch_due.get(bucket)
         if due is None:
             return closes
@@ -384,48 +327,10 @@ class Batcher:
         times = [self._due.time]
         for bucket, due in self._batch_due.items():
             times.append(due.time - self.cost.typical(1, bucket))
-        if self._running is None:
+        if self._forecast.running is None:
             times += [self._start_by(bucket) for bucket in self._queue.buckets]
         wake = min(times)
         return None if wake == math.inf else wake
-
-    def _until_idle(self, now: float) -> float:
-        """Return the expected seconds until the running batch is done, or of one that would run."""
-        if self._running is None:
-            return self.cost.upper(1)
-        batch = self._running
-        lasts = self.cost.upper(len(batch.tickets), batch.bucket)
-        return max(0.0, batch.started_at + lasts - now)
-
-    def _expected_seconds(self, now: float, ahead: int, bucket: Hashable, prepare: float) -> float:
-        """Return after how long one more item would be computed, behind `ahead` others.
-
-        What the others are is not known, so that they are taken for a sample of all that wait.
-        """
-        total = max(1, len(self._census))
-        engine = 0.0 if self._running is None else self._until_idle(now)
-        for other, count in self._buckets.items():
-            engine += self._batches(other, -(-count * ahead // total) + (other == bucket))
-        if bucket not in self._buckets:
-            engine += self._batches(bucket, 1)
-        unprepared = max(1, len(self._line) + len(self._preparing))
-        pool = self._prepare_seconds * min(1.0, ahead / unprepared) + self._finish_seconds
-        own = prepare + self.cost.upper(1, bucket)
-        return max(engine, max(0.0, pool) / self.limits.workers + own)
-
-    def _room(self, now: float, ahead: int, priority: Priority, client: str) -> float:
-        """Return the seconds that an item must leave to those who come later and go first."""
-        total = max(1, len(self._census))
-        each = sum(count * self._share(bucket) for bucket, count in self._buckets.items()) / total
-        wait = ahead * each + (0.0 if self._running is None else self._until_idle(now))
-        mine = self._census.count(priority, client) * each
-        return max(_HEADROOM[priority] * wait, _CLIENT_HEADROOM * mine)
-
-    def _batches(self, bucket: Hashable, count: int) -> float:
-        """Return the expected seconds of as few batches as hold `count` items."""
-        full, rest = divmod(count, self.limits.max_batch)
-        seconds = self.cost.upper(rest, bucket) if rest else 0.0
-        return seconds + full * self.cost.upper(self.limits.max_batch, bucket) if full else seconds
 
     def _until_possible(self, now: float, needed: float, left: float, own: float) -> float:
         """Return when an item that needs `needed` seconds with `left` to go may be taken.
@@ -439,7 +344,7 @@ class Batcher:
         return idle_at + self._pause() - now
 
     def _may_probe(self, now: float) -> bool:
-        if self._open or self._running is not None:
+        if self._open or self._forecast.running is not None:
             return False
         return now - self._last_batch > self._pause()
 

@@ -33,7 +33,6 @@ from PIL import Image
 from services.errors import InvalidArgument, PreconditionFailed
 from services.rpc.orphans import end_with_parent
 from services.segment import upsample
-from services.segment.batcher import Limits
 from services.segment.engines.choice import Choice
 from services.segment.engines.engine import OPENVINO, Engine
 from services.segment.manifest import (
@@ -50,6 +49,7 @@ from services.segment.pipeline import Pipeline
 from services.segment.preprocess import Preprocessor
 from services.segment.profiling import profile_onnxruntime, profile_openvino
 from services.segment.server_load import arrivals, offer
+from services.segment.tickets import Limits
 
 # Runs of each batch size before the timed ones: memory is allocated, caches and clock rates settle.
 _WARM_UP = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -30,11 +31,21 @@ class _Sizes:
     estimates: list[_Estimate] = field(default_factory=list)
 
     def scaled(self, size: int, margin: float) -> float:
-        """Use the size itself, else the next smaller one in proportion, else the next larger."""
-        place = max(0, bisect.bisect_right(self.known, size) - 1)
-        nearest, estimate = self.known[place], self.estimates[place]
-        seconds = estimate.mean + margin * estimate.deviation
-        return seconds * (size / nearest) if nearest < size else seconds
+        """Use the size itself; else what it costs at most.
+
+        That is the next smaller one in proportion, and no more than the next larger one.
+        """
+        place = bisect.bisect_left(self.known, size)
+        larger = math.inf
+        if place < len(self.known):
+            larger = self._seconds(place, margin)
+            if place == 0 or self.known[place] == size:
+                return larger
+        return min(larger, self._seconds(place - 1, margin) * (size / self.known[place - 1]))
+
+    def _seconds(self, place: int, margin: float) -> float:
+        estimate = self.estimates[place]
+        return estimate.mean + margin * estimate.deviation
 
 
 class Cost:

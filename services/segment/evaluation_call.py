@@ -22,12 +22,12 @@ from services.errors import DeadlineExceeded, InvalidArgument
 from services.rpc.callers import caller
 from services.rpc.sizes import require_fits
 from services.segment import mask_files, replies, requests
-from services.segment.batcher import Priority
 from services.segment.evaluation import Figures, Mask, MaskMeaning, Tally, count, figures, nothing
 from services.segment.labelmap import Encoding
 from services.segment.models import Loaded, Models
 from services.segment.outputs import OriginalSize, Wanted
 from services.segment.repository import RegisteredModel
+from services.segment.tickets import Priority
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 # A priority that was passed over so many times in a row leads the next time.
@@ -115,13 +115,27 @@ class FairQueue(Generic[T]):
         None of the buckets may be empty, and there must be one.
         """
         bucket, priority, passed = self._lead(buckets)
-        self._passed[priority] = 0
-        for other in passed:
-            self._passed[other] += 1
-        taken = [self._serve(priority, bucket)]
+        self._pass_over(priority, passed)
+        taken = [self._serve(self._first(priority, bucket), bucket)]
         while len(taken) < most and bucket in self._lines:
-            taken.append(self._serve(self._first_priority(self._lines[bucket]), bucket))
+            taken.append(self._serve(self.next(bucket), bucket))
         return taken
+
+    def take_these(self, items: Sequence[T], bucket: Hashable = None) -> None:
+        """Take items of a bucket though it may not be their turn; their clients have had theirs.
+
+        The first of them leads: whoever waits with a lower priority was passed over.
+        """
+        lead = items[0].priority
+        waiting = [priority for priority, clients in enumerate(self._items) if clients]
+        self._pass_over(lead, [priority for priority in waiting if priority > lead])
+        for item in items:
+            self._serve(item, bucket)
+
+    @property
+    def impatient(self) -> bool:
+        """Whether a priority was passed over so often that it comes before the others."""
+        return max(self._passed) >= PATIENCE
 
     def preview(self, buckets: Iterable[Hashable], most: int) -> list[T]:
         """Return what `take` would take."""
@@ -158,16 +172,20 @@ class FairQueue(Generic[T]):
         leads = min(impatient or first)
         return first[leads][1], leads, [priority for priority in first if priority > leads]
 
-    def _serve(self, priority: int, bucket: Hashable) -> T:
-        """Take the first client's oldest item, and put the client at the end of all its lines."""
-        item = self._first(priority, bucket)
+    def _pass_over(self, lead: int, others: Iterable[int]) -> None:
+        self._passed[lead] = 0
+        for other in others:
+            self._passed[other] += 1
+
+    def _serve(self, item: T, bucket: Hashable) -> T:
+        """Take an item, and put its client at the end of all its lines."""
         self.remove(item, bucket)
-        mine = self._items[priority].get(item.client)
+        mine = self._items[item.priority].get(item.client)
         if mine is not None:
             if bucket in mine:
                 mine.move_to_end(bucket)
             for other in mine:  # in this order, so that the bucket served last comes last
-                line = self._lines[other][priority]
+                line = self._lines[other][item.priority]
                 line[item.client] = next(self._numbers)
                 line.move_to_end(item.client)
         return item

@@ -17,12 +17,11 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
 from services.segment.container import check_pieces, check_run_lengths, check_tile
+from services.segment.sizes import check_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # Pillow itself warns above this and refuses above twice this; settings stay below.
 PILLOW_LIMIT = 89_478_485
-# Resizing and upsampling a picture that is one pixel high takes several times its own memory.
-MAX_SIDE = 32_768
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,7 +40,7 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
 
     Raises BadImage if the bytes are no image of a known format, are cut off or damaged, or would
     take their decoder far longer than honest files of the size do; ImageTooLarge, before pixels are
-    decoded, if it has more than `max_pixels` pixels or MAX_SIDE a side.
+    decoded, if it has more than `max_pixels` pixels or too long a side.
     """
     if not data:
         raise BadImage(field, f"empty; {_RETRY}")
@@ -49,7 +48,7 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
         check_pieces(data, field)
         # Nothing is left to close: what is opened is memory. Closed, it would have to be copied.
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_size(image.width, image.height, max_pixels, field)
+        check_size(image.height, image.width, max_pixels, field)
         _check_work(image, max_pixels, field)
         image.load()
         return _upright(_rgb(image, field), _orientation(image))
@@ -73,32 +72,15 @@ def from_pixels(
     """Return the picture of height * width * 3 bytes, rows first, each pixel as R, G, B.
 
     Raises InvalidArgument if the size is not positive or the bytes don't fit it, ImageTooLarge
-    above `max_pixels` pixels or MAX_SIDE a side.
+    above `max_pixels` pixels or too long a side.
     """
-    if height < 1 or width < 1:
-        raise InvalidArgument(field, f"{height} x {width} has no pixels")
-    _check_size(width, height, max_pixels, field)
+    check_size(height, width, max_pixels, field, empty=InvalidArgument)
     if len(rgb) != height * width * 3:
         raise InvalidArgument(
             f"{field}.rgb",
             f"{len(rgb)} bytes; {height} x {width} x 3 = {height * width * 3} are needed",
         )
     return Image.frombuffer("RGB", (width, height), rgb, "raw", "RGB", 0, 1)
-
-
-def _check_size(width: int, height: int, max_pixels: int, field: str) -> None:
-    if width < 1 or height < 1:
-        raise BadImage(field, f"{width} x {height} has no pixels; {_RETRY}")
-    if max(width, height) > MAX_SIDE:
-        raise ImageTooLarge(
-            field, f"{width} x {height}; at most {MAX_SIDE} pixels a side: send a smaller one"
-        )
-    if width * height > max_pixels:
-        raise ImageTooLarge(
-            field,
-            f"{width} x {height} = {width * height} pixels; at most {max_pixels} are decoded: "
-            "send a smaller one",
-        )
 
 
 def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from services.errors import BadImage, ImageTooLarge, InvalidArgument
 from services.segment.container import check_pieces
-from services.segment.image import MAX_SIDE
+from services.segment.sizes import check_size
 from services.segment.upsample import Labels
 
 # Of a PNG: signature, length and name of its first chunk, width, height; then these two bytes.
@@ -29,7 +29,7 @@ def decode_png(data: bytes, max_pixels: int, field: str) -> Labels:
     """Return the (height, width) stored values: uint16 of a 16-bit file, else uint8.
 
     Raises BadImage if the bytes are no such PNG or have too many chunks, ImageTooLarge, before
-    pixels are decoded, above `max_pixels` pixels or MAX_SIDE a side.
+    pixels are decoded, above `max_pixels` pixels or too long a side.
     """
     try:
         check_pieces(data, field)
@@ -73,17 +73,6 @@ def from_values(
         )
     values: NDArray[np.uint8] | NDArray[np.uint16] = np.frombuffer(data, dtype).reshape(shape)
     return values
-
-
-def check_size(height: int, width: int, max_pixels: int, field: str) -> None:
-    """Raise BadImage for no pixels, ImageTooLarge for too many."""
-    if height < 1 or width < 1:
-        raise BadImage(field, f"{width} x {height} has no pixels")
-    if max(height, width) > MAX_SIDE or height * width > max_pixels:
-        raise ImageTooLarge(
-            field,
-            f"{width} x {height}; at most {max_pixels} pixels and {MAX_SIDE} a side are decoded",
-        )
 
 
 def _check_color(color: int, mode: str, field: str) -> None:

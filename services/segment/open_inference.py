@@ -12,7 +12,7 @@ import grpc
 from assay.inference.v2 import open_inference_pb2 as pb
 from assay.inference.v2 import open_inference_pb2_grpc
 
-from services.errors import LicenseNotAccepted, NotFound, Unavailable
+from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unavailable
 from services.rpc.callers import caller
 from services.rpc.deadline import remaining
 from services.segment.models import Models
@@ -25,8 +25,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 PROBES = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
 """Methods that answer before the service is ready."""
-# Of a reply without its tensors: model, id, shapes.
-_REPLY_OVERHEAD = 64 * 1024
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
@@ -34,7 +32,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._models = models
-        self._requests = Requests(settings.max_pixels, settings.max_message_bytes - _REPLY_OVERHEAD)
+        self._requests = Requests(settings.max_pixels, settings.max_output_bytes)
         self.ready = False
         """Whether the models are loaded; whoever loads them says so."""
 
@@ -110,7 +108,13 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 priority=priority,
                 client=caller(context),
             )
-            found = await _all(submit, order)
+            try:
+                async with asyncio.timeout(timeout):
+                    found = await _all(submit, order)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    "the request's time was over before its answer was made"
+                ) from None
         outputs: list[Tensor] = [
             [item.labels for item in found] if name == "labels" else [item.logits for item in found]
             for name in wanted

@@ -14,9 +14,9 @@ from PIL import Image
 
 from services.errors import InvalidArgument, TooLarge
 from services.segment import tensors
-from services.segment.batcher import Priority
 from services.segment.image import decode
 from services.segment.manifest import Manifest
+from services.segment.tickets import Priority
 
 Source = Callable[[], Image.Image | NDArray[np.float32]]
 _MAX_ID = 1024

@@ -12,7 +12,6 @@ from PIL import Image
 from services.errors import InvalidArgument, TooLarge
 from services.segment import labelmap, masks, overlay, topclasses, upsample
 from services.segment.engines.engine import Output
-from services.segment.image import MAX_SIDE
 from services.segment.labelmap import Encoding, Share
 from services.segment.manifest import Manifest
 from services.segment.masks import Mask
@@ -43,18 +42,6 @@ class GivenSize:
 
     height: int
     width: int
-
-    def check(self, max_pixels: int) -> None:
-        """Raise InvalidArgument if it is empty or too large."""
-        height, width = self.height, self.width
-        if height < 1 or width < 1:
-            raise InvalidArgument("size", f"{height} x {width} has no pixels; give both sides")
-        if height * width > max_pixels or max(height, width) > MAX_SIDE:
-            raise InvalidArgument(
-                "size",
-                f"{height} x {width}; at most {max_pixels} pixels and {MAX_SIDE} a side: "
-                "give a smaller one",
-            )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from services.errors import AssayError, InvalidArgument
 from services.segment import outputs, upsample
-from services.segment.batcher import Batcher, Limits, Priority
+from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
 from services.segment.engines.engine import Engine, Output
 from services.segment.manifest import Manifest
@@ -24,6 +24,7 @@ from services.segment.metrics import Depth, ModelMetrics
 from services.segment.outputs import GivenSize, Outputs, Segmentation, Wanted
 from services.segment.preprocess import Preprocessor
 from services.segment.scheduler import Scheduler, Trace
+from services.segment.tickets import Limits, Priority
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
 _WARM_RUNS = 2

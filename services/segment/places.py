@@ -13,20 +13,28 @@ class Places:
     one client alone gets four fifths of a large queue, two get four ninths each, and what is left
     is for those who come next. Whoever holds nothing may take whatever is left. So no client has
     all places, unless there is only one.
+
+    What is large would never find room where small things take each byte that is given back: bytes
+    can be kept free for it.
     """
 
     def __init__(self, items: int, size: int) -> None:
         """Make `items` places for `size` bytes in all."""
         self._items_left = items
         self._bytes_left = size
+        self._kept_free = 0
         self._held: dict[str, tuple[int, int]] = {}  # by client: items, bytes
         self.held_bytes = 0
         """Bytes of all places that are taken."""
 
+    def keep_free(self, size: int) -> None:
+        """Refuse what would leave fewer bytes; 0 ends it."""
+        self._kept_free = size
+
     def refusal(self, client: str, size: int) -> str | None:
         """Return why the client can't have a place for `size` bytes now; None if it can."""
         items_left, bytes_left = self._items_left - 1, self._bytes_left - size
-        if items_left < 0 or bytes_left < 0:
+        if items_left < 0 or bytes_left < self._kept_free:
             return "the queue is full"
         items, held = self._held.get(client, (0, 0))
         if items > _SHARE * items_left or held > _SHARE * bytes_left:

@@ -9,11 +9,12 @@ from assay.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import InvalidArgument
-from services.segment.batcher import Priority
 from services.segment.image import decode, from_pixels
 from services.segment.labelmap import Encoding
 from services.segment.outputs import GivenSize, ModelSize, OriginalSize, Wanted
 from services.segment.overlay import DEFAULT_OPACITY, OverlayStyle, PictureFormat
+from services.segment.sizes import check_size
+from services.segment.tickets import Priority
 
 _MAX_CLASSES = 65_536
 _ENCODINGS = {
@@ -88,9 +89,10 @@ def _size(
 ) -> OriginalSize | ModelSize | GivenSize:
     kind = request.output_size
     if kind == images_pb2.OUTPUT_SIZE_GIVEN:
-        size = GivenSize(request.size.height, request.size.width)
-        size.check(max_pixels)
-        return size
+        height, width = request.size.height, request.size.width
+        given = InvalidArgument  # it is no picture
+        check_size(height, width, max_pixels, "size", empty=given, large=given)
+        return GivenSize(height, width)
     if request.HasField("size"):
         raise InvalidArgument("size", "it counts with OUTPUT_SIZE_GIVEN only: set `output_size`")
     if kind == images_pb2.OUTPUT_SIZE_MODEL:

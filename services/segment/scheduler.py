@@ -21,9 +21,10 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from services.errors import AssayError, DeadlineExceeded
-from services.segment.batcher import Batch, Batcher, Priority, Ticket
+from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
-from services.segment.fair_queue import FairQueue
+from services.segment.fair_queue import PATIENCE, FairQueue
+from services.segment.tickets import Batch, Priority, Ticket
 
 I = TypeVar("I")  # noqa: E741  # an item's input
 O = TypeVar("O")  # noqa: E741  # an item's output
@@ -70,6 +71,20 @@ class _Item(Generic[I]):
     awaited: asyncio.Future[Any]
     units: int = 0
     inputs: list[I] = field(default_factory=list)  # one, once it is prepared
+    error: AssayError | None = None
+
+    def fail(self, error: AssayError) -> None:
+        """Answer with an error, at once or when the caller is about to wait for something else."""
+        self.error = error
+        if not self.awaited.done():
+            self.awaited.set_exception(error)
+
+    def wait(self, awaited: asyncio.Future[R]) -> asyncio.Future[R]:
+        """Return what the caller waits for next. Raises the error that came before it did."""
+        if self.error is not None:
+            raise self.error
+        self.awaited = awaited
+        return awaited
 
 
 @dataclass(eq=False)
@@ -81,6 +96,8 @@ class _Wanting:
     size: int
     admit: Callable[[], Ticket]
     admitted: asyncio.Future[Ticket]
+    # How often it was its turn and its item did not fit.
+    passed_over: int = 0
 
 
 class Scheduler(Generic[I, O]):
@@ -181,10 +198,10 @@ class Scheduler(Generic[I, O]):
             item.units = self._units(prepared.value)
             prepare_seconds = prepared.seconds
             del prepared
-            item.awaited = loop.create_future()
+            batch = item.wait(loop.create_future())
             self._batcher.ready(ticket, loop.time(), self._finish_cost.typical(item.units))
             self._advance()
-            done: _Computed[O] = await item.awaited
+            done: _Computed[O] = await batch
             item.inputs.clear()
             finished = await self._in_pool(item, partial(finish, done.output))
         finally:
@@ -214,11 +231,12 @@ class Scheduler(Generic[I, O]):
         try:
             return await wanting.admitted
         except asyncio.CancelledError:
-            if not wanting.admitted.cancelled() and wanting.admitted.exception() is None:
+            if wanting.admitted.cancelled():
+                self._wanting.remove(wanting, wanting.client)
+                self._admit_waiting()  # who came after it may want less
+            elif wanting.admitted.exception() is None:
                 self._close(wanting.admitted.result())  # given in this very turn
             raise
-        finally:
-            self._wanting.remove(wanting, wanting.client)
 
     def _close(self, ticket: Ticket) -> None:
         """Give the place of an item back, to those who wait for one."""
@@ -229,15 +247,7 @@ class Scheduler(Generic[I, O]):
 
     def _admit_waiting(self) -> None:
         """Give free places to those who wait for one, whoever's turn it is of those who may."""
-        while self._wanting:
-            able = [
-                client
-                for client in self._wanting.buckets
-                if self._batcher.has_place(str(client), self._wanting.next(client).size)
-            ]
-            if not able:
-                return
-            (wanting,) = self._wanting.take(able, 1)
+        while (wanting := self._next_wanting()) is not None:
             if wanting.admitted.done():
                 continue  # its caller has gone
             try:
@@ -245,11 +255,38 @@ class Scheduler(Generic[I, O]):
             except AssayError as error:
                 wanting.admitted.set_exception(error)
 
+    def _next_wanting(self) -> _Wanting | None:
+        """Take out who gets the next place, if there is one for anybody.
+
+        That is whose turn it is of those whose item fits. One that was often too large when it was
+        its turn has what is given back from then on kept for it.
+        """
+        self._batcher.keep_free(0)
+        line = self._wanting
+        if not line:
+            return None
+        (first,) = line.preview(line.buckets, 1)
+        if self._has_place(first):
+            return line.take(line.buckets, 1)[0]
+        first.passed_over += 1
+        if first.passed_over > PATIENCE:
+            self._batcher.keep_free(first.size)
+        able = [client for client in line.buckets if self._has_place(line.next(client))]
+        while able:
+            (wanting,) = line.preview(able, 1)
+            if self._has_place(wanting):
+                return line.take(able, 1)[0]
+            # A lower priority whose turn it is has the larger item: it waits, with its client.
+            able.remove(wanting.client)
+        return None
+
+    def _has_place(self, wanting: _Wanting) -> bool:
+        return self._batcher.has_place(wanting.client, wanting.size)
+
     async def _in_pool(self, item: _Item[I], work: Callable[[], R]) -> _Timed[R]:
         """Do work in the pool, unless the caller leaves or the item expires before it begins."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Timed[R]] = loop.create_future()
-        item.awaited = future
+        future: asyncio.Future[_Timed[R]] = item.wait(loop.create_future())
         job = self._pool.submit(_timed, work)
         job.add_done_callback(lambda done: loop.call_soon_threadsafe(_settle, future, done))
         try:
@@ -297,8 +334,7 @@ class Scheduler(Generic[I, O]):
             )
             if ticket.deadline - ticket.queued_at <= compute + ticket.reserve:
                 self._finish_cost.doubt(item.units)
-        if not item.awaited.done():
-            item.awaited.set_exception(DeadlineExceeded(problem))
+        item.fail(DeadlineExceeded(problem))
 
     async def _run_batch(self, batch: Batch, items: list[_Item[I]]) -> None:
         """Compute what callers still wait for. The batch is completed whatever happens."""

@@ -20,8 +20,6 @@ from services.segment.models import Models
 from services.segment.settings import SegmentSettings
 
 Context = grpc.aio.ServicerContext[Any, Any]
-# Of a reply without its label map: model, class shares, timings.
-_REPLY_OVERHEAD = 64 * 1024
 
 
 class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
@@ -33,13 +31,12 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self._max_message_bytes = settings.max_message_bytes
         self._stream_items = settings.stream_items
         self._draining = asyncio.Event()
-        self._max_map_bytes = settings.max_message_bytes - _REPLY_OVERHEAD
-        # So many pairs fill a batch and keep every thread at work.
+        self._max_output_bytes = settings.max_output_bytes
         self._evaluation = Bounds(
-            min(settings.max_batch + settings.pool_threads, settings.queue_items),
+            settings.evaluation_pairs,
             settings.max_pixels,
             settings.max_message_bytes,
-            self._max_map_bytes,
+            self._max_output_bytes,
         )
 
     async def SegmentImage(  # noqa: N802  # the contract's name
@@ -65,7 +62,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
                 picture,
                 nbytes=nbytes,
                 wanted=wanted,
-                max_bytes=self._max_map_bytes,
+                max_bytes=self._max_output_bytes,
                 timeout=timeout,
                 priority=requests.priority(request),
                 client=client,

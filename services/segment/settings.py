@@ -11,11 +11,14 @@ from pydantic_settings import SettingsConfigDict
 
 from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
-from services.segment.batcher import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
-from services.segment.image import MAX_SIDE, PILLOW_LIMIT
+from services.segment.image import PILLOW_LIMIT
 from services.segment.manifest import Precision
+from services.segment.sizes import MAX_SIDE
+from services.segment.tickets import Limits
 
+# Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
+_REPLY_OVERHEAD = 64 * 1024
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
 
@@ -129,9 +132,22 @@ class SegmentSettings(ServerSettings):
         return self.workers or len(os.sched_getaffinity(0))
 
     @property
+    def max_output_bytes(self) -> int:
+        """Bytes of the outputs that a reply can hold."""
+        return self.max_message_bytes - _REPLY_OVERHEAD
+
+    @property
     def stream_items(self) -> int:
-        """Items that one call of SegmentImages holds: two batches, and one a thread to prepare."""
-        return 2 * self.max_batch + self.pool_threads
+        """Items that one call of SegmentImages holds: two batches a place, and one a thread."""
+        return 2 * self.max_batch * len(self.places) + self.pool_threads
+
+    @property
+    def evaluation_pairs(self) -> int:
+        """Pairs that one evaluation works on: a batch a place, and one a thread; no full queue."""
+        return min(
+            self.max_batch * len(self.places) + self.pool_threads,
+            self.queue_items * len(self.places),
+        )
 
     @property
     def limits(self) -> Limits:

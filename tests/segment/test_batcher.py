@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
-from services.segment.batcher import Batch, Batcher, Limits, Priority, State, Ticket
+from services.segment.batcher import Batcher
+from services.segment.tickets import Batch, Limits, Priority, State, Ticket
 
 NEVER = math.inf
 
@@ -196,9 +197,42 @@ def test_what_would_break_a_promise_is_refused() -> None:
     batcher = taught(Limits())
     start_one(batcher)
     queued(batcher, 0.0, deadline=2.5, priority=Priority.LOW)
-    with pytest.raises(Overloaded):
+    with pytest.raises(Overloaded, match=r"2\.4 s, is promised to others") as caught:
         batcher.admit(0.0, 2.4, 1, priority=Priority.HIGH)
+    assert caught.value.retry_after == 1.0  # the running batch is done
     batcher.admit(0.0, 3.0, 1, priority=Priority.HIGH)  # behind it, if need be
+
+
+def test_a_promise_to_what_is_still_prepared_stops_nothing() -> None:
+    batcher = taught(Limits(max_batch=4))
+    ready = batcher.admit(0.0, NEVER, 1)
+    batcher.admit(0.0, 1.5, 1, priority=Priority.HIGH, client="b")
+    batcher.poll(0.0)
+    batcher.ready(ready, 0.1)
+    assert start(batcher, 0.1).tickets == (ready,)  # nothing that could be due first is there
+
+
+def test_what_is_due_first_leaves_the_rest_of_its_batch_to_others() -> None:
+    batcher = taught(Limits(max_batch=4))
+    due = queued(batcher, 0.0, deadline=1.5, priority=Priority.LOW, client="low")
+    high = [queued(batcher, 0.0, priority=Priority.HIGH, client=client) for client in "abcdefgh"]
+    batch = start(batcher, 0.0)
+    assert batch.tickets == (due, *high[:3])
+    batcher.complete(batch, 1.0)
+    assert start(batcher, 1.0).tickets == tuple(high[3:7])
+
+
+def test_who_comes_alone_needs_no_full_batch() -> None:
+    batcher = Batcher(Limits(max_batch=8))
+    batcher.cost.observe(1, 1.0)
+    batcher.cost.observe(8, 5.0)
+    ticket = queued(batcher, 0.0, deadline=1.1)
+    assert not ticket.probe
+    batcher.complete(start(batcher, 0.0), 1.0)
+    batcher.close(ticket)
+    batcher.admit(1.0, 2.1, 1)  # at once: it is no probe, which would have to wait
+    with pytest.raises(Overloaded):
+        batcher.admit(1.0, 2.1, 1, client="another")
 
 
 def start_one(batcher: Batcher) -> Batch:
@@ -231,6 +265,23 @@ def test_what_waits_to_be_prepared_expires_unprepared() -> None:
     batcher.close(late)
     batcher.ready(first, 2.0)
     assert batcher.poll(2.0).prepare == ()
+
+
+def test_what_is_being_prepared_is_given_the_time_for_it() -> None:
+    batcher = taught(Limits())
+    ticket = batcher.admit(0.0, 2.5, 1, prepare=1.0)
+    assert batcher.poll(0.0).prepare == (ticket,)
+    poll = batcher.poll(0.6)  # too late to begin
+    assert (poll.expired, poll.wake) == ((), 1.5)
+    batcher.ready(ticket, 1.1)
+    assert start(batcher, 1.1).tickets == (ticket,)
+
+
+def test_what_takes_too_long_to_prepare_expires() -> None:
+    batcher = taught(Limits())
+    ticket = batcher.admit(0.0, 2.5, 1, prepare=1.0)
+    batcher.poll(0.0)
+    assert batcher.poll(1.5).expired == (ticket,)
 
 
 def test_a_saturated_pool_refuses_early() -> None:
@@ -303,6 +354,13 @@ def test_a_cost_learned_in_a_bad_moment_is_unlearned() -> None:
         batcher.complete(start(batcher, now), now + 1)
         batcher.close(probe)
     assert batcher.cost.typical(1) == pytest.approx(1.0, abs=2.0)
+
+
+def test_a_probe_does_not_expire_in_a_window() -> None:
+    batcher = taught(Limits(max_batch=2, window=5.0), seconds=100.0)
+    probe = queued(batcher, 0.0, deadline=2.0)
+    assert probe.probe
+    assert start(batcher, 0.0).tickets == (probe,)
 
 
 def test_only_the_running_batch_can_be_completed() -> None:
@@ -472,17 +530,22 @@ class Machine(RuleBasedStateMachine):
     def accounts_are_right(self) -> None:
         if hasattr(self, "batcher"):
             batcher, states = self.batcher, list(self.live.values())
+            forecast = batcher._forecast
             assert len(batcher) == len(self.live) <= self.limits.max_items
             assert batcher.held_bytes == sum(t.size for t in self.live)
             assert batcher.waiting == states.count("queued")
             unbatched = [t for t, s in self.live.items() if s != "running"]
-            assert len(batcher._census) == sum(batcher._buckets.values()) == len(unbatched)
+            assert (
+                len(batcher._forecast._census)
+                == sum(batcher._forecast._buckets.values())
+                == len(unbatched)
+            )
             finite = [t for t in unbatched if t.deadline < NEVER and not t.probe]
             assert len(batcher._promises) == len(finite)
             if not self.live:
                 assert not batcher._batch_due
                 assert len(batcher._due) == len(batcher._line) == 0
-                assert batcher._prepare_seconds == batcher._finish_seconds == 0
+                assert forecast._prepare_seconds == forecast._finish_seconds == 0
 
     def teardown(self) -> None:
         """Whatever happened, time alone answers every queued item."""

@@ -10,9 +10,9 @@ import pytest
 
 from services.errors import InvalidArgument
 from services.segment import benchmark_runs
-from services.segment.batcher import Limits
 from services.segment.benchmark import Plan
 from services.segment.benchmark_runs import ProcessRuns, measure
+from services.segment.tickets import Limits
 
 PLAN = Plan(
     directory="",

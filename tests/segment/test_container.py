@@ -15,7 +15,8 @@ from PIL import Image
 
 from services.errors import BadImage, ImageTooLarge
 from services.segment.container import MAX_PIECES, MAX_SCANS, check_pieces
-from services.segment.image import MAX_SIDE, decode
+from services.segment.image import decode
+from services.segment.sizes import MAX_SIDE
 from tests.segment.test_image import png_header
 
 LIMIT = 1_000_000

@@ -34,6 +34,7 @@ def test_other_sizes_follow_from_the_nearest() -> None:
     cost.observe(8, 3.0)
     assert cost.typical(1) == 1.0  # no more than two cost
     assert cost.typical(4) == 2.0  # no more than twice two
+    assert cost.typical(7) == 3.0  # no more than eight cost
     assert cost.typical(16) == 6.0
 
 

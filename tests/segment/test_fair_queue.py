@@ -64,6 +64,26 @@ def test_no_priority_waits_for_ever() -> None:
     assert led == ["high"] * PATIENCE + ["normal", "low"]
 
 
+def test_who_is_served_out_of_turn_has_had_a_turn() -> None:
+    items = [Item(client) for client in "abca"]
+    queue = filled(items)
+    queue.take_these([items[3]], "")
+    assert emptied(queue) == [items[1], items[2], items[0]]
+
+
+def test_a_priority_is_passed_over_out_of_turn_as_well() -> None:
+    queue = filled([Item("low", 2)])
+    for _ in range(PATIENCE):
+        assert not queue.impatient
+        high = Item("high", 0)
+        queue.add(high, "")
+        queue.take_these([high], "")
+    assert queue.impatient
+    queue.add(Item("high", 0), "")
+    assert [item.client for item in queue.take([""], 1)] == ["low"]
+    assert not queue.impatient
+
+
 def test_buckets_of_one_client_take_turns() -> None:
     items = [Item("a", bucket=bucket) for bucket in "xxxyyz"]
     assert "".join(item.bucket for item in emptied(filled(items))) == "xyzxyx"

@@ -20,6 +20,7 @@ from services.segment.settings import SegmentSettings
 from tests.segment import tiny_model
 from tests.segment.conftest import Client, Start
 from tests.segment.test_image import png_header
+from tests.segment.test_image_stream import Gate
 from tests.segment.test_service import PIXELS, RNG, label_array, png, refused
 from tests.segment.test_service import request as segment_request
 from tests.segment.test_upsample import brute_force
@@ -392,6 +393,18 @@ async def test_callers_who_leave_give_back_the_places_of_all_their_pictures(star
         call.cancel()
         await asyncio.gather(left, return_exceptions=True)
         await admitted(0)
+
+
+async def test_the_timeout_ends_what_is_being_computed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await start()
+    gate = Gate(monkeypatch)
+    gate.close()
+    request = parameter(pixels(TENSOR[:1]), "request", "timeout", integer(200_000))
+    code, reason, _ = await refused(client.inference.ModelInfer(request, timeout=SECONDS))
+    assert (code, reason) == (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    gate.open.set()
 
 
 async def test_the_timeout_decides_admission(start: Start) -> None:

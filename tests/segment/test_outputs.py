@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import InvalidArgument
-from services.segment.batcher import Priority
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.labelmap import Encoding
 from services.segment.outputs import Wanted
 from services.segment.overlay import OverlayStyle, PictureFormat
 from services.segment.scheduler import Scheduler
+from services.segment.tickets import Priority
 from services.segment.topclasses import SCALE
 from tests.segment import tiny_model
 from tests.segment.conftest import Client, Start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.errors import AssayError
-from services.segment.batcher import Batch, Batcher, Limits, Priority, Ticket
+from services.segment.batcher import Batcher
+from services.segment.tickets import Batch, Limits, Priority, Ticket
 
 SERVICE = 0.1  # seconds of a batch, whatever its size
 DEADLINE = 4 * SERVICE
@@ -28,6 +30,7 @@ class Source:
     priority: Priority = Priority.NORMAL
     bucket: str = "one"
     prepare: float = 0.0  # seconds that a thread needs for an item
+    patience: float = DEADLINE  # seconds until an item's deadline
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Outcome:
     most_held: int = 0
     seconds: float = 0.0
     served: Counter[Source] = field(default_factory=Counter)
+    # Seconds from the queue to the answer, of the item that took longest.
+    longest: dict[Source, float] = field(default_factory=dict)
 
     @property
     def admitted(self) -> int:
@@ -95,7 +100,7 @@ class Simulation:
         try:
             ticket = self.batcher.admit(
                 self.now,
-                self.now + DEADLINE,
+                self.now + source.patience,
                 size=1,
                 priority=source.priority,
                 client=source.client,
@@ -113,7 +118,10 @@ class Simulation:
             in_time = self.now <= ticket.deadline
             self.outcome.in_time += in_time
             self.outcome.late += not in_time
-            self.outcome.served[self.sources[ticket]] += in_time
+            source = self.sources[ticket]
+            self.outcome.served[source] += in_time
+            took = self.now - ticket.queued_at
+            self.outcome.longest[source] = max(took, self.outcome.longest.get(source, 0.0))
             self.batcher.close(ticket)
 
 
@@ -175,4 +183,15 @@ def test_a_slow_pool_refuses_as_a_slow_engine_does() -> None:
     outcome = Simulation(Limits(max_batch=16, max_items=1000, workers=2), [source]).run()
     capacity = outcome.seconds * 2 / source.prepare
     assert outcome.in_time >= 0.95 * capacity
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+def test_bulk_work_without_a_deadline_does_not_starve(max_batch: int) -> None:
+    """Others could promise all of the time away, and leave a batch in every twenty or so."""
+    urgent = [Source(0.3, f"client {i}", Priority.HIGH) for i in range(10)]
+    bulk = Source(0.02 / max_batch, "bulk", Priority.LOW, patience=math.inf)
+    limits = Limits(max_batch=max_batch, max_items=1000)
+    outcome = Simulation(limits, [*urgent, bulk]).run()
+    assert outcome.longest[bulk] <= 100 * SERVICE
     assert outcome.late + outcome.expired <= 0.01 * outcome.admitted

@@ -64,3 +64,12 @@ def test_accounts_are_right(wants: list[tuple[str, int]], data: st.DataObject) -
         places.give_back(*back)
     assert places.held_bytes == 0
     assert fill(places, "a") == 6
+
+
+def test_what_is_kept_free_is_left() -> None:
+    places = Places(10, 100)
+    places.keep_free(60)
+    assert places.refusal("a", 41) == "the queue is full"
+    assert places.refusal("a", 40) is None
+    places.keep_free(0)
+    assert places.refusal("a", 41) is None

@@ -6,13 +6,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future as Job
+from typing import Any
 
 import pytest
 
 from services.errors import BadImage, DeadlineExceeded, Overloaded
-from services.segment.batcher import Batch, Batcher, Limits
+from services.segment.batcher import Batcher
 from services.segment.cost import SizedCost
+from services.segment.fair_queue import PATIENCE
 from services.segment.scheduler import Scheduler, Trace
+from services.segment.tickets import Batch, Limits, Priority
 
 
 class Numbers(Scheduler[int, int]):
@@ -276,6 +280,49 @@ async def test_a_full_queue_is_waited_for_by_who_asks_to(
     assert not scheduler._wanting
 
 
+async def test_a_large_item_of_a_low_priority_is_not_refused_when_its_turn_comes(
+    engine: Engine,
+) -> None:
+    engine.go.set()
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits(max_items=99, max_bytes=30)), engine.run, pool)
+
+        def send(size: int, priority: Priority) -> asyncio.Task[tuple[str, Trace]]:
+            place = asyncio.Event()
+            call = scheduler.submit(
+                lambda: 1, str, size=size, timeout=None, priority=priority, placed=place
+            )
+            return asyncio.create_task(call)
+
+        first, large = send(2, Priority.HIGH), send(29, Priority.LOW)
+        small = [send(1, Priority.HIGH) for _ in range(PATIENCE + 2)]
+        results = await asyncio.gather(first, large, *small)
+        await scheduler.close()
+    assert {result for result, _ in results} == {"2"}
+
+
+async def test_who_stops_waiting_for_much_lets_the_next_one_in(engine: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = Numbers(Batcher(Limits(max_items=99, max_bytes=30)), engine.run, pool)
+
+        def send(size: int, placed: asyncio.Event) -> asyncio.Task[tuple[str, Trace]]:
+            call = scheduler.submit(lambda: 1, str, size=size, timeout=None, placed=placed)
+            return asyncio.create_task(call)
+
+        first = send(5, asyncio.Event())
+        await engine.until_started()
+        place = asyncio.Event()
+        large, small = send(29, asyncio.Event()), send(1, place)
+        await asyncio.sleep(0)
+        assert not place.is_set()
+        large.cancel()
+        async with asyncio.timeout(10):
+            await place.wait()
+        engine.go.set()
+        await asyncio.gather(first, small)
+        await scheduler.close()
+
+
 async def test_the_wait_for_a_place_ends_with_the_deadline(
     scheduler: Numbers, engine: Engine
 ) -> None:
@@ -336,3 +383,52 @@ async def test_what_is_cancelled_or_expired_before_its_turn_is_not_prepared(
         await asyncio.gather(tasks[0], tasks[3])
         await scheduler.close()
     assert prepared == [0, 3]
+
+
+class Held(Executor):
+    """Does nothing until it is told to, and then in the caller's thread."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job[Any]:
+        job: Job[Any] = Job()
+        self.jobs.append((job, lambda: fn(*args, **kwargs)))
+        return job
+
+    def work(self) -> None:
+        for job, call in self.jobs:
+            if job.set_running_or_notify_cancel():
+                job.set_result(call())
+        self.jobs.clear()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_what_expires_between_two_steps_is_answered(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, prepared: bool
+) -> None:
+    """The next step has come and the caller has not seen it yet, as in one turn of a busy loop."""
+    loop, pool = asyncio.get_running_loop(), Held()
+    scheduler = Numbers(Batcher(Limits(workers=1)), engine.run, pool)
+    ahead = asyncio.create_task(submit(scheduler, 0))
+    late = asyncio.create_task(submit(scheduler, 1, seconds=60))
+    while not pool.jobs:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    ahead.cancel()
+    await asyncio.sleep(0)  # it is the other's turn now
+    if prepared:
+        while len(pool.jobs) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        pool.work()
+        loop.call_soon(scheduler._advance)
+    begun = len(pool.jobs)
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + 100)
+    if not prepared:
+        scheduler._advance()
+    with pytest.raises(DeadlineExceeded, match="waited in the queue"):
+        async with asyncio.timeout(10):
+            await late
+    assert scheduler.load == len(engine.batches) == 0
+    assert len(pool.jobs) == begun  # nothing was begun in vain
+    await scheduler.close()

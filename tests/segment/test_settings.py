@@ -29,6 +29,14 @@ def test_models_run_on_every_gpu_or_once_on_a_processor() -> None:
     assert on_gpus.choice == Choice("onnxruntime-cuda", "fp32")
 
 
+def test_one_call_keeps_every_gpu_at_work() -> None:
+    values = {"device": "cuda", "gpus": [0, 1, 2], "max_batch": 8, "workers": 4}
+    settings = SegmentSettings.model_validate(values)
+    assert settings.stream_items == 3 * 2 * 8 + 4
+    assert settings.evaluation_pairs == 3 * 8 + 4
+    assert SegmentSettings.model_validate(values | {"queue_items": 5}).evaluation_pairs == 15
+
+
 def test_openvino_has_no_gpus() -> None:
     with pytest.raises(ValidationError, match="OpenVINO runs on processors only"):
         SegmentSettings.model_validate({"device": "cuda", "engine": "openvino"})

@@ -35,12 +35,14 @@ class DamagedFrame(DataLoss):
 class PassedOver:
     """A damaged frame that was passed over, and how many documents of the selection with it.
 
-    `places` says how many documents come before each of them, where that is known.
+    `places` says how many documents come before each of them, where that is known. `told` says that
+    others of them came before the place that reading began at, and so that it was told there.
     """
 
     error: DamagedFrame
     documents: int
     places: tuple[int, ...] = ()
+    told: bool = False
 
 
 class FrameReader:

@@ -85,6 +85,10 @@ def test_damaged_frames_are_passed_over_and_every_state_is_exact(
             hurt.address, "c", selection=selection, chunk_bytes=4096, skip_damaged=True, **more
         )
 
+    def assert_told_once(told: list[pb.DamagedFrame]) -> None:
+        assert sum(frame.documents for frame in told) == len(whole) - len(left)
+        assert sorted((frame.shard, frame.frame) for frame in told) == sorted(known)
+
     hurt = Server(tmp_path, tmp_path / "home")
     hurt.start()
     try:
@@ -109,15 +113,19 @@ def test_damaged_frames_are_passed_over_and_every_state_is_exact(
             with opened() as stream:
                 before = ids(stream, taken)
                 state = json.loads(json.dumps(stream.state_dict()))
+                told = list(stream.damaged)
             with opened() as stream:
                 stream.load_state_dict(state)
                 assert before + ids(stream) == left
+                assert_told_once(told + stream.damaged)
             rest: list[str] = []
             for rank in range(2):
                 with opened(rank=rank, world_size=2) as stream:
                     stream.resume_from([state])
                     rest += ids(stream)
+                    told += stream.damaged
             assert sorted(before + rest) == sorted(left)
+            assert_told_once(told)
     finally:
         hurt.end()
     with pytest.raises(ValueError, match="needs DELIVERY_FRAMES"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -259,6 +260,32 @@ async def test_a_client_goes_on_after_the_store_was_away(
     found = await asyncio.to_thread(follow)
     assert dict(found) == whole
     assert len(found) == len(whole)
+
+
+@pytest.mark.parametrize("expires", [False, True])
+async def test_a_search_for_many_documents_ends_between_frames_with_its_call(
+    store: Store, serve: Start, tmp_path: Path, expires: bool
+) -> None:
+    """The only thread that reads is free again once the frame that was asked for is there."""
+    client = await serve({"c": store.url})
+    whole, _ = await read(client, selection=pb.Selection(splits=["train"]), chunk_bytes=4096)
+    ids = [one for one, _ in whole]
+    assert len(ids) > 300
+    fresh = await serve({"c": store.url}, tmp_path / "fresh", frame_cache_bytes=0, reader_threads=1)
+    store.log.clear()
+    store.gate = threading.Event()
+    request = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=ids)
+    call = fresh.corpus.GetDocuments(request, timeout=1 if expires else None)
+    assert await asyncio.to_thread(store.held.wait, 10)
+    if not expires:
+        call.cancel()
+    with pytest.raises(asyncio.CancelledError if not expires else grpc.aio.AioRpcError):
+        await call
+    # The server has heard of it before it hears of what is asked for later on this connection.
+    await fresh.corpus.ListCorpora(pb.ListCorporaRequest())
+    store.gate.set()
+    await read(fresh, chunks=1, selection=pb.Selection(splits=["test"]))
+    assert len(store.gets(SHARDS[0]) + store.gets(SHARDS[1])) < len(ids)
 
 
 async def test_the_code_of_a_store_that_stays_away(store: Store, serve: Start) -> None:

@@ -21,7 +21,7 @@ from services.corpus.index.format import IndexFormatError, decode, encode, open_
 from services.corpus.index.job import Options, index_corpus
 from services.corpus.index.verify import verify
 from services.corpus.index.writer import write_index
-from services.corpus.layout import find_shards
+from services.corpus.layout import LayoutError, find_shards
 from services.corpus.selection import Selection
 from services.errors import DataLoss
 from tests.corpus.shard_files import compress, line, open_corpus
@@ -75,6 +75,17 @@ def test_the_zstd_command_reads_it(tmp_path: Path) -> None:
     write_index(make_source(tmp_path, lines), NAME, tmp_path / "out", frame_bytes=5000)
     done = subprocess.run(["zstd", "-dc", tmp_path / "out" / NAME], check=True, capture_output=True)
     assert sorted(done.stdout.splitlines(keepends=True)) == sorted(lines)
+
+
+def test_verify_names_an_index_that_is_not_there_or_damaged(tmp_path: Path) -> None:
+    source = make_source(tmp_path, some_lines(4))
+    with pytest.raises(LayoutError, match=r"00\.index is missing; make it with"):
+        verify(source, NAME, tmp_path / "out")
+    write_index(source, NAME, tmp_path / "out")
+    file = tmp_path / "out" / "train" / "00.index"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(LayoutError, match=r"00\.index its checksum is off"):
+        verify(source, NAME, tmp_path / "out")
 
 
 def test_verify_names_what_differs(tmp_path: Path) -> None:

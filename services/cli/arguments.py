@@ -18,7 +18,7 @@ from services.cli.inventory import (
     licenses_of,
     names_a_folder,
 )
-from services.corpus.layout import SUFFIX
+from services.corpus.layout import SUFFIX, find_shards
 from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 
@@ -102,8 +102,18 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
-    """The corpus that `--shards` or `--corpus` names; the reference corpus without either."""
+    """The corpus that `--shards` or `--corpus` names; the reference corpus without either.
+
+    Raises InvalidArgument for `--shards` where a running service is named.
+    """
     if arguments.shards:
+        if running_address("corpus"):
+            # It may have a "local" of its own, which is not what was asked for.
+            raise InvalidArgument(
+                "--shards",
+                "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
+                "--corpus, or unset the variable",
+            )
         return corpus_pb2.CorpusRef(name=LOCAL_CORPUS)
     return corpus_pb2.CorpusRef(name=arguments.corpus or "python-reference")
 
@@ -137,7 +147,10 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def shards_inventory(shards: Sequence[str] | None) -> Inventory:
-    """An inventory with what `--shards` names as the corpus "local", if it was given."""
+    """An inventory with what `--shards` names as the corpus "local", if it was given.
+
+    Raises FileNotFoundError and LayoutError for what is no corpus.
+    """
     if not shards:
         return Inventory()
     path: str | list[str]
@@ -149,6 +162,7 @@ def shards_inventory(shards: Sequence[str] | None) -> Inventory:
         raise InvalidArgument("--shards", "is given several times, which is for URLs of shards")
     else:
         folder = existing_folder("--shards", shards[0])
+        find_shards(folder)  # whether it is a corpus is told before a service is started for it
         path, source = str(folder), f"the folder {folder.name}, given on the command line"
     return Inventory(corpora={LOCAL_CORPUS: {"path": path, "kind": "sample", "source": source}})
 

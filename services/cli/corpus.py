@@ -18,6 +18,7 @@ from services.cli.arguments import (
     add_shards,
     corpus_ref,
     count,
+    output_file,
     selection,
     shards_inventory,
 )
@@ -95,7 +96,7 @@ def _add_benchmark(actions: Any) -> None:
 
 async def stream(arguments: argparse.Namespace) -> Exit:
     """Streams documents to stdout."""
-    position = Path(arguments.cursor) if arguments.cursor else None
+    position = output_file("--cursor", arguments.cursor) if arguments.cursor else None
     request = corpus_pb2.StreamCorpusRequest(
         corpus=corpus_ref(arguments),
         selection=selection(arguments),

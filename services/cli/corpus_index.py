@@ -14,6 +14,7 @@ from typing import Any
 from services.cli.arguments import add_json, count
 from services.cli.console import OUT, note, print_json
 from services.cli.exits import Exit
+from services.cli.inventory import existing_folder
 
 _NOTE_SECONDS = 2.0
 
@@ -40,7 +41,14 @@ def add_parsers(actions: Any) -> None:
         metavar="N",
         help="shards at a time; one a processor",
     )
-    parser.add_argument("--level", type=count, default=3, metavar="N", help="zstd level, 3 without")
+    parser.add_argument(
+        "--level",
+        type=count,
+        choices=range(1, 23),
+        default=3,
+        metavar="N",
+        help="zstd level, 1 to 22; 3 without",
+    )
     parser.add_argument(
         "--no-text",
         action="store_true",
@@ -76,7 +84,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
     try:
         shards = await asyncio.to_thread(
             index_corpus,
-            Path(arguments.source),
+            existing_folder("SOURCE", arguments.source),
             Path(arguments.out),
             Options(arguments.level, not arguments.no_text),
             jobs=arguments.jobs or len(os.sched_getaffinity(0)),
@@ -111,8 +119,9 @@ async def verify(arguments: argparse.Namespace) -> Exit:
     from services.corpus.layout import find_shards  # noqa: PLC0415
 
     verified: list[dict[str, Any]] = []
-    for shard in find_shards(Path(arguments.source)):
-        found = await asyncio.to_thread(verify_shard, shard.file, shard.path, Path(arguments.out))
+    out = existing_folder("DIR", arguments.out)
+    for shard in find_shards(existing_folder("SOURCE", arguments.source)):
+        found = await asyncio.to_thread(verify_shard, shard.file, shard.path, out)
         verified.append({"path": shard.path, **asdict(found)})
         if not arguments.json:
             OUT.print(

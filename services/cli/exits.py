@@ -7,6 +7,7 @@ import enum
 import grpc
 
 from services import errors
+from services.corpus.layout import LayoutError
 
 
 class Exit(enum.IntEnum):
@@ -54,6 +55,8 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
     (errors.DeadlineExceeded, Exit.UNAVAILABLE),
     (errors.InternalError, Exit.FAULT),
     (errors.AssayError, Exit.BAD_INPUT),
+    (LayoutError, Exit.BAD_INPUT),
+    (FileExistsError, Exit.BAD_INPUT),
     (IsADirectoryError, Exit.BAD_INPUT),
     (NotADirectoryError, Exit.BAD_INPUT),
     (PermissionError, Exit.BAD_INPUT),

@@ -148,8 +148,8 @@ class Corpus:
         missing = self.unindexed(selection)
         if missing:
             raise PreconditionFailed(
-                f"{missing} has no index, which seed, mixture, epochs, ranks and frames need; make "
-                "one with `assay corpus index` and serve what it writes"
+                f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
+                "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
             )
         key = json.dumps(selection.digests())
         with self._plan_lock:

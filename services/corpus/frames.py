@@ -35,19 +35,22 @@ class DamagedFrame(DataLoss):
 class PassedOver:
     """A damaged frame that was passed over, and how many documents of the selection with it.
 
-    `places` says how many documents come before each of them, where that is known.
+    `places` says how many documents come before each of them, where that is known. `told` says that
+    others of them came before the place that reading began at, and so that it was told there.
     """
 
     error: DamagedFrame
     documents: int
     places: tuple[int, ...] = ()
+    told: bool = False
 
 
 class FrameReader:
     """Frames of one indexed shard. `name` is its path below the corpus's root, for errors.
 
-    Opens its files on first use; close it. Every frame is checked against its digest before it is
-    passed on. Not for more than one thread at a time.
+    Opens its files on first use; close it. Every frame is checked against its digest, and against
+    the size that it is to have decoded, before it is passed on. Not for more than one thread at a
+    time.
     """
 
     def __init__(
@@ -92,6 +95,10 @@ class FrameReader:
         if xxhash.xxh3_64_intdigest(data) != digest:
             problem = "is not what its index says: the digest is off"
             raise DamagedFrame(self.name, frame, offset, problem)
+        content = int(record["text_bytes" if text else "jsonl_bytes"])
+        # A bomb is refused before anyone, here or at the client, asks for memory for it.
+        if content > _MAX_FRAME_BYTES or _content_bytes(data) != content:
+            raise DamagedFrame(self.name, frame, offset, "is not of the size that its index says")
         return data
 
     def texts(self, frame: int) -> list[bytes]:
@@ -146,18 +153,20 @@ class FrameReader:
 
     def _decode(self, frame: int, *, text: bool) -> bytes:
         data = self.compressed(frame, text=text)
-        record = self.index.frames[frame]
-        size = int(record["text_bytes" if text else "jsonl_bytes"])
-        offset = int(record["text_offset" if text else "offset"])
         try:
-            # A bomb is refused before any memory is asked for.
-            honest = size <= _MAX_FRAME_BYTES and zstandard.frame_content_size(data) == size
-            blob = self._decoder.decompress(data) if honest else b""
+            return self._decoder.decompress(data)
         except zstandard.ZstdError as error:
+            offset = int(self.index.frames["text_offset" if text else "offset"][frame])
             raise DamagedFrame(self.name, frame, offset, f"is damaged ({error})") from None
-        if not honest:
-            raise DamagedFrame(self.name, frame, offset, "is not of the size that its index says")
-        return blob
+
+
+def _content_bytes(data: bytes) -> int:
+    """Return what a frame says that it decodes to; -1 where it says nothing or is none."""
+    try:
+        size: int = zstandard.frame_content_size(data)
+    except zstandard.ZstdError:
+        return -1
+    return size
 
 
 def cut(blob: bytes, ends: Sequence[int]) -> list[bytes]:

@@ -21,7 +21,7 @@ def find_documents(
 ) -> Generator[list[Document] | None, None, None]:
     """Find documents: yield None while looking, then, once, all of them in the order of `ids`.
 
-    Blocks for a block of a shard at a time: where a shard has no index there are many. Raises
+    Blocks for a frame at a time, or, where a shard has no index, for a block of it. Raises
     InvalidArgument and NotFound naming the id, TooLarge when their texts and metas have more than
     `max_bytes`, and DataLoss.
     """
@@ -53,13 +53,15 @@ def find_documents(
         raise InvalidArgument("ids", f"{error.args[0]!r} is not spelled as ids are") from None
 
 
-def _indexed(shard: Shard, lines: Sequence[int]) -> Iterator[Document]:
+def _indexed(shard: Shard, lines: Sequence[int]) -> Iterator[Document | None]:
     with closing(shard.open_frames()) as frames:
         for line in dict.fromkeys(lines):
             try:
                 yield frames.document(line)
             except IndexError:
                 raise _missing(shard, line) from None
+            # A frame in object storage can take long, and nobody may be waiting any more.
+            yield None
 
 
 def _scanned(shard: Shard, lines: Sequence[int]) -> Iterator[Document | None]:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from services.corpus.cursor import Position
 from services.corpus.documents import BadLineError, Document, parse_line, subset_of
+from services.corpus.frames import PassedOver
 from services.corpus.place import Place
 from services.corpus.selection import WITHDRAWN, Selection
 from services.corpus.shards import BLOCK_BYTES, read_blocks
@@ -41,11 +42,15 @@ class ShardLike(Protocol):
 
 @dataclass(slots=True)
 class Item:
-    """One document, one line, or whole lines that are delivered as they stand."""
+    """One document, one line, or whole lines that are delivered as they stand.
+
+    `damaged` frames were passed over before it; at the end of a stream nothing else may be left.
+    """
 
     document: Document | None
     lines: bytes
     after: Position | Place
+    damaged: tuple[PassedOver, ...] = ()
 
     @property
     def size(self) -> int:

@@ -204,6 +204,7 @@ def _damaged(found: Sequence[PassedOver]) -> list[pb.DamagedFrame]:
             offset=one.error.offset,
             documents=one.documents,
             places=one.places,
+            told=one.told,
         )
         for one in found
     ]

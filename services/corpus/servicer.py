@@ -130,7 +130,7 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         if not 1 <= len(request.ids) <= _MAX_IDS:
             raise InvalidArgument("ids", f"has {len(request.ids)}; give 1 to {_MAX_IDS}")
         limit = self._max_message_bytes - _REPLY_MARGIN_BYTES
-        # A search of a shard without an index takes turns with the streams, and ends with its call.
+        # A search takes turns with the streams, and ends with its call.
         search = _reply(corpus, find_documents(corpus, request.ids, limit))
         async with BackgroundIterator(search, self._readers) as found:
             return await anext(aiter(found))

@@ -127,7 +127,8 @@ def cut_items(
 def _whole(group: Sequence[Item], codec: CursorCodec) -> Chunk:
     cursor = codec.encode(group[-1].after)
     found = tuple(item.document for item in group if item.document is not None)
-    return Chunk(cursor, found, b"".join([item.lines for item in group]))
+    damaged = tuple(one for item in group for one in item.damaged)
+    return Chunk(cursor, found, b"".join([item.lines for item in group]), damaged=damaged)
 
 
 def _fragments(item: Item, codec: CursorCodec, fragment_bytes: int) -> Iterator[Chunk]:
@@ -137,9 +138,10 @@ def _fragments(item: Item, codec: CursorCodec, fragment_bytes: int) -> Iterator[
         part = payload[start : start + fragment_bytes]
         continues = start + fragment_bytes < len(payload)
         cursor = b"" if continues else codec.encode(item.after)
-        if document is None:
-            yield Chunk(cursor, lines=part, continues=continues, fragment=True)
-        else:
-            meta = b"" if start else document.meta
-            fragment = replace(document, text=part, meta=meta)
-            yield Chunk(cursor, (fragment,), continues=continues, fragment=True)
+        found: tuple[Document, ...] = ()
+        if document is not None:
+            found = (replace(document, text=part, meta=b"" if start else document.meta),)
+        lines = part if document is None else b""
+        # Damage is told with the cursor that is after it, so that no resume tells it again.
+        damaged = () if continues else item.damaged
+        yield Chunk(cursor, found, lines, continues=continues, fragment=True, damaged=damaged)

@@ -42,8 +42,9 @@ class IndexedShard(Protocol):
 class UnitReader:
     """Reads units of a plan over `shards`, those of the selection in its order. Close it.
 
-    With `skip_damaged`, frames that are not what their index says are passed over, and those that
-    `lines` met noted in `damaged`, which the caller empties; else reading one raises DamagedFrame.
+    With `skip_damaged`, frames that are not what their index says are passed over; else reading one
+    raises DamagedFrame. One is told where the first of its documents of a unit would have come, and
+    what begins after that place does not tell it again.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class UnitReader:
     ) -> None:
         self._shards, self._plan, self._skip = shards, plan, skip_damaged
         self._open: dict[int, FrameReader] = {}
-        self.damaged: list[PassedOver] = []
+        self._damaged: list[PassedOver] = []
 
     def close(self) -> None:
         """Close the shards' files."""
@@ -70,6 +71,13 @@ class UnitReader:
         self._open[number] = found
         return found
 
+    def take_damaged(self) -> tuple[PassedOver, ...]:
+        """Return the frames to be told that `lines` has passed over since the last time."""
+        if not self._damaged:
+            return ()
+        damaged, self._damaged = tuple(self._damaged), []
+        return damaged
+
     def lines(self, number: int, taken: int) -> Iterator[tuple[int, bytes, FrameReader, int, int]]:
         """Decode what is left of a unit after `taken` documents, a frame when it is needed.
 
@@ -78,7 +86,8 @@ class UnitReader:
         """
         unit = self._plan.unit(number)
         order = unit.order[taken:]
-        starts, frame_of = self._frame_of(unit, order)
+        starts, frame_of = self._frame_of(unit)
+        told, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
         decoded: dict[int, list[bytes]] = {}
         for after, (index, place) in enumerate(
             zip(order.tolist(), frame_of.tolist(), strict=True), taken + 1
@@ -90,7 +99,8 @@ class UnitReader:
                 except DamagedFrame as error:
                     if not self._skip:
                         raise
-                    self.damaged.append(PassedOver(error, int((frame_of == place).sum())))
+                    if place not in told:
+                        self._damaged.append(PassedOver(error, int((frame_of == place).sum())))
                     decoded[place] = []
             if decoded[place]:
                 reader = self.shard(shard)
@@ -106,7 +116,8 @@ class UnitReader:
                 frames = [self._stored_frame(shard, frame) for shard, frame in unit.frames]
                 return StoredUnit(frames, [], len(unit.order))
         order = unit.order[taken:]
-        starts, frame_of = self._frame_of(unit, order)
+        starts, frame_of = self._frame_of(unit)
+        told, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
         frames = []
         shift = np.zeros(len(order), np.int64)  # from a place in the unit to one in what is sent
         lost = np.zeros(len(order), np.bool_)
@@ -121,7 +132,7 @@ class UnitReader:
             except DamagedFrame as error:
                 if self._skip:
                     places = tuple(np.flatnonzero(mine).tolist())
-                    passed_over.append(PassedOver(error, len(places), places))
+                    passed_over.append(PassedOver(error, len(places), places, place in told))
                     lost |= mine
                     continue
                 # Everything that comes before it is delivered yet.
@@ -143,13 +154,11 @@ class UnitReader:
         reader = self.shard(shard)
         return reader, frame, reader.compressed(frame, text=reader.has_text(frame))
 
-    def _frame_of(
-        self, unit: Unit, order: npt.NDArray[np.uint32]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _frame_of(self, unit: Unit) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return where each frame's documents begin in the unit, and the frame of each ordered."""
         counts = [int(self.shard(s).index.frames["documents"][f]) for s, f in unit.frames]
         starts = np.cumsum([0, *counts[:-1]])
-        return starts, np.searchsorted(starts, order, side="right") - 1
+        return starts, np.searchsorted(starts, unit.order, side="right") - 1
 
 
 def documents(shards: Sequence[IndexedShard], plan: Plan) -> Iterator[Document]:

@@ -117,14 +117,7 @@ def document_chunks(
 
     Raises DamagedFrame as `units` does, and as `stream.cut_items` does, after everything before.
     """
-    for chunk in cut_items(_items(units, plan, place, jsonl=jsonl), codec, limits):
-        if chunk is not None and units.damaged:
-            yield replace(chunk, damaged=tuple(units.damaged))
-            units.damaged = []
-        else:
-            yield chunk
-    if units.damaged:
-        yield Chunk(b"", damaged=tuple(units.damaged))
+    yield from cut_items(_items(units, plan, place, jsonl=jsonl), codec, limits)
 
 
 def _items(units: UnitReader, plan: Plan, place: Place, *, jsonl: bool) -> Iterator[Item | None]:
@@ -133,9 +126,12 @@ def _items(units: UnitReader, plan: Plan, place: Place, *, jsonl: bool) -> Itera
         for after, line, shard, position, frame in units.lines(number, taken):
             here = places.after(place, plan.counts, after - taken)
             document = None if jsonl else shard.parse(line[:-1], position, frame)
-            yield Item(document, line if jsonl else b"", here)
+            yield Item(document, line if jsonl else b"", here, units.take_damaged())
         place = places.through(place)
         yield None
+    damaged = units.take_damaged()
+    if damaged:  # a cursor after it, so that a further call does not tell it again
+        yield Item(None, b"", place, damaged)
 
 
 def _parts(

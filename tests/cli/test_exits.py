@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import grpc
 import pytest
 
 from services import errors
 from services.cli.exits import MEANINGS, Exit, explain
+
+HERE = str(Path(__file__).parent)  # a folder that is no corpus
 
 
 def every_error() -> list[type[errors.AssayError]]:
@@ -68,6 +71,13 @@ def test_help_names_every_status() -> None:
         ),
         (["segment", __file__, "-o", "/nowhere/at/all.png"], Exit.NOT_FOUND, "/nowhere/at"),
         (["corpus", "stream", "--shards", "./nowhere"], Exit.NOT_FOUND, "./nowhere"),
+        (["corpus", "stream", "--shards", HERE], Exit.BAD_INPUT, f"assay: {HERE} holds no shard"),
+        (["corpus", "stream", "--cursor", "./nowhere/c"], Exit.NOT_FOUND, "--cursor ./nowhere/c"),
+        (["corpus", "index", "./nowhere", "--out", "x"], Exit.NOT_FOUND, "SOURCE: ./nowhere"),
+        (["corpus", "index", HERE, "--out", "x"], Exit.BAD_INPUT, f"{HERE} holds no shard"),
+        (["corpus", "index", HERE, "--out", "x", "--level", "99"], Exit.USAGE, "--level"),
+        (["corpus", "verify", "./nowhere", HERE], Exit.NOT_FOUND, "SOURCE: ./nowhere"),
+        (["corpus", "verify", HERE, "./nowhere"], Exit.NOT_FOUND, "DIR: ./nowhere"),
         (["export", "--architecture", "b4", "--out", "x"], Exit.BAD_INPUT, "--random-weights"),
         (["score", "--max-documents", "-1"], Exit.USAGE, "negative"),
         (["score", "--max-length", "x"], Exit.USAGE, "not a whole number"),

@@ -1,19 +1,22 @@
 """What private services are told to serve."""
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from services.cli.arguments import model_inventory, shards_inventory
+from services.cli.arguments import corpus_ref, model_inventory, shards_inventory
 from services.cli.inventory import Inventory, home, licenses_of
 from services.errors import InvalidArgument
+from tests.corpus.shard_files import line, write_corpus
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ASSAY_SEGMENT_MODELS", raising=False)
+    monkeypatch.delenv("ASSAY_CORPUS_ADDR", raising=False)
 
 
 def test_nothing_given_leaves_the_services_to_their_defaults() -> None:
@@ -41,7 +44,18 @@ def test_a_damaged_record_is_as_none() -> None:
     assert Inventory().environment() == {"ASSAY_HOME": str(home())}
 
 
+def test_shards_are_not_asked_of_a_running_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may serve others under the name that they would get."""
+    given = argparse.Namespace(shards=["pile"], corpus=None)
+    assert corpus_ref(given).name == "local"
+    monkeypatch.setenv("ASSAY_CORPUS_ADDR", "127.0.0.1:1")
+    with pytest.raises(InvalidArgument, match="--corpus, or unset"):
+        corpus_ref(given)
+    assert corpus_ref(argparse.Namespace(shards=None, corpus="the-pile")).name == "the-pile"
+
+
 def test_folders_of_the_command_line(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"test.jsonl.zst": [line("one")]})
     corpora = json.loads(shards_inventory([str(tmp_path)]).environment()["ASSAY_CORPUS_CORPORA"])
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"

@@ -15,7 +15,7 @@ import pytest
 from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
-from services.corpus.index.format import open_index
+from services.corpus.index.format import Index, open_index
 from tests.client.conftest import Server
 from tests.corpus.test_indexed import make_corpus
 
@@ -58,15 +58,24 @@ def test_a_state_resumes_in_the_middle_of_a_batch(server: Server) -> None:
             assert before + ids(stream) == whole
 
 
-def test_damaged_frames_are_passed_over_and_every_state_is_exact(
-    server: Server, tmp_path: Path
-) -> None:
-    """A third of the frames of texts of a shard are damaged: the order is that of the others."""
+def test_damaged_frames_are_passed_over_and_every_state_is_exact(tmp_path: Path) -> None:
+    """A third of the frames of texts of a shard are damaged: the order is that of the others.
+
+    Units have three frames, whose documents take turns.
+    """
     selection = pb.Selection(seed=5)
-    with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
+    index = open_index(make_corpus(tmp_path, frame_bytes=500) / "train" / "00.index")
+    hurt = Server(tmp_path, tmp_path / "home")
+    hurt.start()
+    try:
+        _read_damaged(hurt, index, selection, tmp_path / "indexed" / "train" / "00.text.zst")
+    finally:
+        hurt.end()
+
+
+def _read_damaged(hurt: Server, index: Index, selection: pb.Selection, texts: Path) -> None:
+    with CorpusStream(hurt.address, "c", selection=selection, chunk_bytes=4096) as stream:
         whole = ids(stream)
-    index = open_index(make_corpus(tmp_path) / "train" / "00.index")
-    texts = tmp_path / "indexed" / "train" / "00.text.zst"
     data = bytearray(texts.read_bytes())
     lost: set[str] = set()
     for frame in index.frames[::3]:
@@ -85,41 +94,44 @@ def test_damaged_frames_are_passed_over_and_every_state_is_exact(
             hurt.address, "c", selection=selection, chunk_bytes=4096, skip_damaged=True, **more
         )
 
-    hurt = Server(tmp_path, tmp_path / "home")
-    hurt.start()
-    try:
-        with (
-            CorpusStream(hurt.address, "c", selection=selection) as stream,
-            pytest.raises(grpc.RpcError, match="digest is off"),
-        ):
-            list(stream.texts())
+    def assert_told_once(told: list[pb.DamagedFrame]) -> None:
+        assert sum(frame.documents for frame in told) == len(whole) - len(left)
+        assert sorted((frame.shard, frame.frame) for frame in told) == sorted(known)
+
+    with (
+        CorpusStream(hurt.address, "c", selection=selection) as stream,
+        pytest.raises(grpc.RpcError, match="digest is off"),
+    ):
+        list(stream.texts())
+    with opened() as stream:
+        assert ids(stream) == left
+        assert sum(frame.documents for frame in stream.damaged) == len(whole) - len(left)
+        known = {(frame.shard, frame.frame) for frame in stream.damaged}
+    with opened() as stream:
+        before = [one for _ in range(len(left) // 7) for one in ids(stream, 7)]
+        assert before + ids(stream) == left
+        met = [(frame.shard, frame.frame) for frame in stream.damaged]
+        assert len(met) == len(set(met))
+        assert set(met) == known
+    with opened() as stream:
+        assert sum(len(batch) for batch in stream.texts()) == len(left)
+    for taken in range(1, len(left), 23):
         with opened() as stream:
-            assert ids(stream) == left
-            assert sum(frame.documents for frame in stream.damaged) == len(whole) - len(left)
-            known = {(frame.shard, frame.frame) for frame in stream.damaged}
+            before = ids(stream, taken)
+            state = json.loads(json.dumps(stream.state_dict()))
+            told = list(stream.damaged)
         with opened() as stream:
-            before = [one for _ in range(len(left) // 7) for one in ids(stream, 7)]
+            stream.load_state_dict(state)
             assert before + ids(stream) == left
-            met = [(frame.shard, frame.frame) for frame in stream.damaged]
-            assert len(met) == len(set(met))
-            assert set(met) == known
-        with opened() as stream:
-            assert sum(len(batch) for batch in stream.texts()) == len(left)
-        for taken in range(1, len(left), 23):
-            with opened() as stream:
-                before = ids(stream, taken)
-                state = json.loads(json.dumps(stream.state_dict()))
-            with opened() as stream:
-                stream.load_state_dict(state)
-                assert before + ids(stream) == left
-            rest: list[str] = []
-            for rank in range(2):
-                with opened(rank=rank, world_size=2) as stream:
-                    stream.resume_from([state])
-                    rest += ids(stream)
-            assert sorted(before + rest) == sorted(left)
-    finally:
-        hurt.end()
+            assert_told_once(told + stream.damaged)
+        rest: list[str] = []
+        for rank in range(2):
+            with opened(rank=rank, world_size=2) as stream:
+                stream.resume_from([state])
+                rest += ids(stream)
+                told += stream.damaged
+        assert sorted(before + rest) == sorted(left)
+        assert_told_once(told)
     with pytest.raises(ValueError, match="needs DELIVERY_FRAMES"):
         opened(delivery=pb.DELIVERY_DOCUMENTS)
 

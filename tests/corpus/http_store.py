@@ -33,6 +33,8 @@ class Store:
     cut: int = 0  # sends half of what it announced so often
     ranges: bool = True
     listings: bool = True
+    held: threading.Event = field(default_factory=threading.Event)  # set: a GET has come to `gate`
+    gate: threading.Event | None = None  # no GET of a range is answered before it is set
 
     def gets(self, ending: str) -> list[tuple[int, int]]:
         """The ranges that were asked for of objects whose path ends so."""
@@ -71,6 +73,9 @@ def serve_store(root: Path) -> Iterator[Store]:
                 store.failing -= fails
                 cuts = not fails and store.cut > 0 and self.command == "GET"
                 store.cut -= cuts
+            if span and store.gate is not None:
+                store.held.set()
+                store.gate.wait()
             if fails:
                 self._send(store.status, b"")
             elif file.is_dir() and store.listings:

@@ -96,6 +96,47 @@ async def test_damage_that_only_a_digest_tells_is_data_loss_with_where(
     assert len(found) < len(whole)
 
 
+@pytest.mark.parametrize("seed", [None, 3, 4])
+@pytest.mark.parametrize("delivery", [pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL])
+async def test_wherever_a_call_is_gone_on_from_damage_is_told_once(
+    serve: Start, tmp_path: Path, seed: int | None, delivery: pb.Delivery.ValueType
+) -> None:
+    """Every second frame, so that documents of good and damaged ones take turns, and the last."""
+    root = make_corpus(tmp_path, frame_bytes=500)
+    client = await serve({"c": root})
+    expected: set[tuple[str, int]] = set()
+    lost = 0
+    for name in SHARDS:
+        index = open_index(root / name.replace(".jsonl.zst", ".index"))
+        last = len(index.frames) - 1
+        hurt_ones = {number for number in range(last + 1) if number % 2 or number == last}
+        data = bytearray((root / name).read_bytes())
+        for number in hurt_ones:
+            record = index.frames[number]
+            flip(data, int(record["offset"]) + 10)
+            if index.header.subsets[int(record["subset"])] != "Books3":
+                expected.add((name, number))
+                lost += int(record["documents"])
+        hurt(root / name, lambda _, damaged=data: damaged, unseen=True)  # type: ignore[misc]
+    request = pb.StreamCorpusRequest(
+        corpus=pb.CorpusRef(name="c"),
+        selection=pb.Selection(seed=seed),
+        delivery=delivery,
+        chunk_bytes=4096,
+        skip_damaged=True,
+    )
+    whole = [chunk async for chunk in client.corpus.StreamCorpus(request)]
+    assert len(whole) > 5
+    for cut, chunk in enumerate(whole, 1):
+        assert chunk.cursor
+        request.cursor = chunk.cursor
+        rest = [chunk async for chunk in client.corpus.StreamCorpus(request)]
+        told = [frame for chunk in [*whole[:cut], *rest] for frame in chunk.damaged]
+        assert sum(frame.documents for frame in told) == lost
+        assert sorted((frame.shard, frame.frame) for frame in told) == sorted(expected)
+    assert not rest  # nothing is left after the last cursor
+
+
 @pytest.mark.parametrize("world", [(0, 0), (1, 1), (5, 2)])
 async def test_ranks_that_there_are_not_need_no_index_to_be_refused(
     serve: Start, tmp_path: Path, world: tuple[int, int]

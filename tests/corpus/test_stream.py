@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from services.corpus.corpus import Corpus
 from services.corpus.cursor import CursorCodec, Position
 from services.corpus.documents import Document, parse_line
+from services.corpus.frames import DamagedFrame, PassedOver
 from services.corpus.place import Place
+from services.corpus.reader import Item
 from services.corpus.selection import Selection
-from services.corpus.stream import MAX_META_BYTES, Chunk, Limits, chunks
+from services.corpus.stream import MAX_META_BYTES, Chunk, Limits, chunks, cut_items
 from services.errors import AssayError, DataLoss, InvalidArgument, TooLarge
 from tests.corpus.shard_files import compress, line, open_corpus, write_corpus
 
@@ -290,3 +292,12 @@ def test_nothing_is_read_ahead(corpus: Corpus) -> None:
     assert first is not None
     assert first.lines == LINES["train/00.jsonl.zst"][0]
     stream.close()
+
+
+def test_damage_is_told_with_the_cursor_after_it_also_before_a_document_in_fragments() -> None:
+    passed_over = PassedOver(DamagedFrame("a", 0, 0, "is damaged"), 1)
+    item = Item(None, b"x" * 25, Position("a", 1, 1, 0), (passed_over,))
+    codec = CursorCodec("sha256:" + "0" * 64, Selection().digests())
+    found = [one for one in cut_items(iter([item]), codec, Limits(fragment_bytes=10)) if one]
+    assert [one.damaged for one in found] == [(), (), (passed_over,)]
+    assert [bool(one.cursor) for one in found] == [False, False, True]

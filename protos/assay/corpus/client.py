@@ -89,7 +89,7 @@ class CorpusStream:
 
     With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
     are passed over and listed in `damaged`, each once; without it they end the stream with
-    DATA_LOSS.
+    DATA_LOSS. One that was listed before a state is not listed by the stream that goes on from it.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class CorpusStream:
         self._chunk_bytes = chunk_bytes
         self._skip_damaged = skip_damaged
         self.damaged: list[pb.DamagedFrame] = []
+        self._listed: set[tuple[str, int]] = set()
         self._cursor, self._taken = b"", 0
         self._resume: list[pb.ResumePoint] = []
 
@@ -183,17 +184,25 @@ class CorpusStream:
         for batch in self._batches():
             # Places of the batch that nothing comes from count as well.
             lost = sorted(place for frame in batch.damaged for place in frame.places)[::-1]
+            # One is listed where its first place is passed: a state before that meets it again.
+            first = {frame.places[0]: frame for frame in batch.damaged}
             for document in map(Document._make, batch.documents()):
                 while lost and lost[-1] == self._taken:
+                    if self._taken in first:
+                        self._note(first.pop(self._taken))
                     lost.pop()
                     self._taken += 1
                 self._taken += 1
                 yield document
+            for frame in first.values():
+                self._note(frame)
 
     def texts(self) -> Iterator[list[bytes]]:
         """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
         for batch in self._batches():
             texts = batch.texts()
+            for frame in batch.damaged:
+                self._note(frame)
             self._taken += len(texts) + sum(frame.documents for frame in batch.damaged)
             yield texts
 
@@ -213,7 +222,6 @@ class CorpusStream:
                             # Where a world that was dealt anew begins.
                             self._resume = []
                         else:
-                            self._note(batch.damaged)
                             yield batch
                         self._cursor, self._taken = cursor, 0
                         wait, deadline = _FIRST_WAIT_SECONDS, time.monotonic() + self._patience
@@ -226,13 +234,11 @@ class CorpusStream:
             else:
                 return
 
-    def _note(self, frames: Sequence[pb.DamagedFrame]) -> None:
-        """List damaged frames; one that was met before is told again after a resume."""
-        known = {(one.shard, one.frame) for one in self.damaged}
-        for frame in frames:
-            if (frame.shard, frame.frame) not in known:
-                known.add((frame.shard, frame.frame))
-                self.damaged.append(frame)
+    def _note(self, frame: pb.DamagedFrame) -> None:
+        """List a damaged frame, once however often epochs and mixtures come to it."""
+        if not frame.told and (frame.shard, frame.frame) not in self._listed:
+            self._listed.add((frame.shard, frame.frame))
+            self.damaged.append(frame)
 
     def _request(self) -> pb.StreamCorpusRequest:
         delivery = self._delivery

@@ -31,6 +31,12 @@ class Output:
             raise ValueError("open() comes first")
         return self._file
 
+    def take_back(self) -> None:
+        """Go on with what an earlier run has published, unless it left a file in the making."""
+        if not self._partial.exists():
+            with suppress(FileNotFoundError):
+                self._final.replace(self._partial)
+
     def open(self) -> None:
         """Open what an earlier run has left, or a new file."""
         self._file = self._partial.open("r+b" if self._partial.exists() else "w+b")

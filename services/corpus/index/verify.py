@@ -12,9 +12,20 @@ import xxhash
 
 from services.corpus.documents import subset_of
 from services.corpus.frames import FrameReader
-from services.corpus.index.format import index_path, open_index, text_path
+from services.corpus.index.format import Index, IndexFormatError, index_path, open_index, text_path
+from services.corpus.layout import LayoutError
 from services.corpus.shards import read_blocks
 from services.errors import DataLoss
+
+
+def _open(file: Path) -> Index:
+    try:
+        return open_index(file)
+    except FileNotFoundError:
+        problem = "is missing"
+    except IndexFormatError as error:
+        problem = str(error)
+    raise LayoutError(f"the index {file} {problem}; make it with `assay corpus index`")
 
 
 @dataclass(frozen=True)
@@ -32,10 +43,10 @@ def verify(
     """Compare `out`/`name` with the shard `source` it was made of, by reading both whole.
 
     The lines of each subset have to be the same, in the same order; the files, the frames and the
-    texts have to be what the index says. Raises DataLoss naming what differs; OSError,
-    IndexFormatError.
+    texts have to be what the index says. Raises DataLoss naming what differs; LayoutError where
+    there is no index; OSError.
     """
-    index = open_index(out / index_path(name))
+    index = _open(out / index_path(name))
     digests: dict[str, hashlib._Hash] = {}
     jsonl = 0
     for block in read_blocks(source, name):

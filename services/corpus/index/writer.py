@@ -211,10 +211,14 @@ class _Writer:
         except OSError:
             journal = b""
         stamp = bytes.fromhex(source.digest.removeprefix("sha256:")) + self._settings()
+        same = journal.startswith(stamp)
+        if same and not self._final_index.exists():  # killed between naming its files
+            self._shard.take_back()
+            self._texts.take_back()
         self._shard.open()
         self._texts.open()
         records: list[tuple[int, ...]] = []
-        if journal.startswith(stamp):
+        if same:
             body = journal[len(stamp) :]
             whole = np.frombuffer(body[: len(body) // FRAME.itemsize * FRAME.itemsize], FRAME)
             for record in whole.tolist():

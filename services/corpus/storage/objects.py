@@ -106,8 +106,10 @@ class Objects:
                 try:
                     data = file.read(size)
                 except ValueError:
-                    problem = "its server sends whole objects and no ranges of them"
-                    raise PreconditionFailed(f"{shown(url)}: {problem}") from None
+                    raise PreconditionFailed(
+                        f"{shown(url)}: its server sends whole objects and no ranges of them; "
+                        "serve it with one that does"
+                    ) from None
             return data
 
         return self._try(url, request) if size else b""

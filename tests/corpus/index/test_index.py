@@ -21,9 +21,10 @@ from services.corpus.index.format import IndexFormatError, decode, encode, open_
 from services.corpus.index.job import Options, index_corpus
 from services.corpus.index.verify import verify
 from services.corpus.index.writer import write_index
-from services.corpus.layout import find_shards
+from services.corpus.layout import LayoutError, find_shards
+from services.corpus.selection import Selection
 from services.errors import DataLoss
-from tests.corpus.shard_files import compress, line
+from tests.corpus.shard_files import compress, line, open_corpus
 
 NAME = "train/00.jsonl.zst"
 
@@ -76,6 +77,17 @@ def test_the_zstd_command_reads_it(tmp_path: Path) -> None:
     assert sorted(done.stdout.splitlines(keepends=True)) == sorted(lines)
 
 
+def test_verify_names_an_index_that_is_not_there_or_damaged(tmp_path: Path) -> None:
+    source = make_source(tmp_path, some_lines(4))
+    with pytest.raises(LayoutError, match=r"00\.index is missing; make it with"):
+        verify(source, NAME, tmp_path / "out")
+    write_index(source, NAME, tmp_path / "out")
+    file = tmp_path / "out" / "train" / "00.index"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(LayoutError, match=r"00\.index its checksum is off"):
+        verify(source, NAME, tmp_path / "out")
+
+
 def test_verify_names_what_differs(tmp_path: Path) -> None:
     lines = some_lines(60)
     write_index(make_source(tmp_path, lines), NAME, tmp_path / "out", frame_bytes=5000)
@@ -109,6 +121,51 @@ def test_a_killed_run_goes_on_to_the_very_same_files(tmp_path: Path) -> None:
     for name in (NAME, "train/00.text.zst", "train/00.index"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
     assert not journal.exists()
+
+
+_RUN_UNTIL_NAMED = """
+import os, signal, sys
+from pathlib import Path
+from services.corpus.index.output import Output
+from services.corpus.index.writer import write_index
+publish, left = Output.publish, int(sys.argv[4])
+def publish_and_die(self):
+    global left
+    publish(self)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+Output.publish = publish_and_die
+write_index(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), frame_bytes=2000)
+"""
+
+
+@pytest.mark.parametrize("named", [1, 2])
+@pytest.mark.parametrize("before", ["nothing", "an index of another level"])
+def test_a_run_killed_before_its_index_has_its_name_is_gone_on_from(
+    tmp_path: Path, named: int, before: str
+) -> None:
+    """With the shard, or the texts too, named already: readable, and not made again."""
+    lines = some_lines(600)
+    source = make_source(tmp_path, lines)
+    write_index(source, NAME, tmp_path / "once", frame_bytes=2000)
+    out = tmp_path / "killed"
+    if before != "nothing":
+        write_index(source, NAME, out, frame_bytes=2000, level=9)
+    arguments: list[str | Path] = [sys.executable, "-c", _RUN_UNTIL_NAMED, source, NAME, out]
+    killed = subprocess.run([*arguments, str(named)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    shard = out / NAME
+    assert not (out / "train" / "00.index").exists()
+    corpus = open_corpus(out, tmp_path / "cache")
+    wanted = corpus.resolve(Selection(splits=("train",)))
+    assert sum(1 for _ in corpus.documents(wanted)) == len(lines)
+    file = shard.stat().st_ino
+    write_index(source, NAME, out, frame_bytes=2000)
+    assert shard.stat().st_ino == file
+    for name in (NAME, "train/00.text.zst", "train/00.index"):
+        assert (out / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
+    assert len(list((out / "train").iterdir())) == 3
 
 
 @pytest.mark.parametrize("lost", ["shard", "texts", "journal"])

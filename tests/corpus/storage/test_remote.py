@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import subprocess
 import sys
+import threading
+import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+import xxhash
+import zstandard
 from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
 from services.corpus.catalog import Catalog, Registration
 from services.corpus.corpus import Corpus, CorpusRef, Kind, License
 from services.corpus.documents import Document
+from services.corpus.index.format import FileFact, encode, open_index
 from services.corpus.layout import LayoutError
 from services.corpus.lookup import find_documents
 from services.corpus.selection import Selection
@@ -259,6 +266,77 @@ async def test_a_client_goes_on_after_the_store_was_away(
     found = await asyncio.to_thread(follow)
     assert dict(found) == whole
     assert len(found) == len(whole)
+
+
+@pytest.mark.parametrize("says_its_size", [True, False])
+async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
+    serve: Start, tmp_path: Path, says_its_size: bool
+) -> None:
+    """A frame of lines and one of texts that hold 256 MB each, with digests that are right."""
+    root = make_corpus(tmp_path)
+    bomb = zstandard.ZstdCompressor(write_content_size=says_its_size).compress(bytes(1 << 28))
+    index = open_index(root / "test.index")
+    assert index.header.text is not None
+    frames = index.frames.copy()
+    frames["offset"] = frames["text_offset"] = 0
+    frames["bytes"] = frames["text_frame_bytes"] = len(bomb)
+    frames["digest"] = frames["text_digest"] = xxhash.xxh3_64_intdigest(bomb)
+    fact = FileFact(len(bomb), f"sha256:{hashlib.sha256(bomb).hexdigest()}")
+    header = replace(index.header, shard=fact, text=fact)
+    (root / "test.jsonl.zst").write_bytes(bomb)
+    (root / "test.text.zst").write_bytes(bomb)
+    (root / "test.index").write_bytes(encode(replace(index, header=header, frames=frames)))
+
+    def follow(target: str) -> list[bytes]:
+        with CorpusStream(target, "c", selection=pb.Selection(splits=["test"])) as stream:
+            return [document.text for document in stream]
+
+    with serve_store(root) as store:
+        client = await serve({"c": store.url})
+        target = f"127.0.0.1:{client.server.port}"
+        tracemalloc.start()
+        try:
+            for delivery in (pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL):
+                with pytest.raises(grpc.aio.AioRpcError, match="not of the size") as told:
+                    await read(client, delivery=delivery, selection=pb.Selection(splits=["test"]))
+                assert told.value.code() == grpc.StatusCode.DATA_LOSS
+            with pytest.raises(grpc.RpcError, match="not of the size"):
+                await asyncio.to_thread(follow, target)
+            one = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=["test.jsonl.zst:3"])
+            with pytest.raises(grpc.aio.AioRpcError, match="not of the size"):
+                await client.corpus.GetDocuments(one)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 1 << 26
+        rest, _ = await read(client, selection=pb.Selection(splits=["train"]))
+        assert rest
+
+
+@pytest.mark.parametrize("expires", [False, True])
+async def test_a_search_for_many_documents_ends_between_frames_with_its_call(
+    store: Store, serve: Start, tmp_path: Path, expires: bool
+) -> None:
+    """The only thread that reads is free again once the frame that was asked for is there."""
+    client = await serve({"c": store.url})
+    whole, _ = await read(client, selection=pb.Selection(splits=["train"]), chunk_bytes=4096)
+    ids = [one for one, _ in whole]
+    assert len(ids) > 300
+    fresh = await serve({"c": store.url}, tmp_path / "fresh", frame_cache_bytes=0, reader_threads=1)
+    store.log.clear()
+    store.gate = threading.Event()
+    request = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=ids)
+    call = fresh.corpus.GetDocuments(request, timeout=1 if expires else None)
+    assert await asyncio.to_thread(store.held.wait, 10)
+    if not expires:
+        call.cancel()
+    with pytest.raises(asyncio.CancelledError if not expires else grpc.aio.AioRpcError):
+        await call
+    # The server has heard of it before it hears of what is asked for later on this connection.
+    await fresh.corpus.ListCorpora(pb.ListCorporaRequest())
+    store.gate.set()
+    await read(fresh, chunks=1, selection=pb.Selection(splits=["test"]))
+    assert len(store.gets(SHARDS[0]) + store.gets(SHARDS[1])) < len(ids)
 
 
 async def test_the_code_of_a_store_that_stays_away(store: Store, serve: Start) -> None:

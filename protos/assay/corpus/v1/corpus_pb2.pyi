@@ -1115,8 +1115,9 @@ class StreamCorpusResponse(_message.Message):
 
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
-        """Frames passed over since the chunk before, where `skip_damaged` asks for that. A call that
-        resumes may name some again that an earlier call has named; shard and frame tell them.
+        """Frames passed over since the chunk before, where `skip_damaged` asks for that. One is told where
+        the first of its documents would have come, and not again by a call that goes on after it; again
+        where an epoch or a mixture comes to the frame again.
         """
 
     def __init__(
@@ -1239,6 +1240,7 @@ class DamagedFrame(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
     shard: _builtins.str
     """Shard path below the corpus's root."""
     frame: _builtins.int
@@ -1246,7 +1248,11 @@ class DamagedFrame(_message.Message):
     offset: _builtins.int
     """Where it begins in the file."""
     documents: _builtins.int
-    """Documents of the selection that it holds."""
+    """Documents of the selection that it holds, and that have not been passed over before this call."""
+    told: _builtins.bool
+    """With DELIVERY_FRAMES, true for one that was told before the position that this call began at: it
+    is here for its `places` alone.
+    """
     @_builtins.property
     def places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """With DELIVERY_FRAMES, where each of them would have come: how many documents precede it since the
@@ -1261,10 +1267,11 @@ class DamagedFrame(_message.Message):
         offset: _builtins.int = ...,
         documents: _builtins.int = ...,
         places: _abc.Iterable[_builtins.int] | None = ...,
+        told: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frame", b"frame", "offset", b"offset", "places", b"places", "shard", b"shard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frame", b"frame", "offset", b"offset", "places", b"places", "shard", b"shard", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,8 +84,11 @@ async def run(arguments: argparse.Namespace) -> Exit:
         soft_wrap=True,
     )
     for parity in manifest.parities:
+        way = f"{parity.engine} in {parity.precision}"
+        if parity.instruction_set:
+            way += f" with {parity.instruction_set}"
         OUT.print(
-            f"{parity.engine} in {parity.precision} against its source: logits within "
+            f"{way} against its source: logits within "
             f"{parity.max_abs_difference:.2g}, labels agree in {parity.label_agreement:.4%} "
             f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
             soft_wrap=True,

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from services.errors import InvalidArgument
-from services.segment.strict_json import build, loads
+from services.segment.strict_json import added, build, loads
 
 SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
@@ -170,7 +170,8 @@ class ModelFacts:
 class ModelParity:
     """How far an engine in a number type is from the source model's fp32, on `probes` pictures.
 
-    `passed` says whether that is close enough to be served.
+    `passed` says whether that is close enough to be served. `instruction_set` is the processor's,
+    by oneDNN's name, where that decides the figures; older manifests don't tell it.
     """
 
     engine: str
@@ -179,6 +180,7 @@ class ModelParity:
     label_agreement: float
     probes: int
     passed: bool
+    instruction_set: str | None = added(None)
 
     def __post_init__(self) -> None:
         _require(bool(self.engine), "engine", "may not be empty")
@@ -186,6 +188,7 @@ class ModelParity:
         _require(0 <= difference < math.inf, "max_abs_difference", "must be finite, at least 0")
         _require(0 <= self.label_agreement <= 1, "label_agreement", "must be in [0, 1]")
         _require(self.probes >= 1, "probes", "must be at least 1")
+        _require(self.instruction_set != "", "instruction_set", "may not be empty")
 
 
 @dataclass(frozen=True)
@@ -292,7 +295,11 @@ def labels_type(classes: int) -> LabelsType:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the manifest's one canonical JSON text: keys in order, UTF-8, a final newline."""
-    return _canonical(asdict(manifest))
+    value = asdict(manifest)
+    for parity in value["parities"]:
+        if parity["instruction_set"] is None:  # as it was written before, so digests stay
+            del parity["instruction_set"]
+    return _canonical(value)
 
 
 def _canonical(value: Any) -> bytes:

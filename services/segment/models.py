@@ -12,7 +12,8 @@ from functools import partial
 import structlog
 
 from services.errors import Unavailable
-from services.segment.manifest import verify_files
+from services.segment.engines.recheck import rechecked
+from services.segment.manifest import ModelParity, verify_files
 from services.segment.metrics import Depth, QueueMetrics
 from services.segment.pipeline import Pipeline
 from services.segment.repository import Identity, RegisteredModel, Repository
@@ -22,10 +23,19 @@ _log = structlog.get_logger(__name__)
 
 
 class Loaded:
-    """A model's pipelines, one for each place that it runs at, and how many use them."""
+    """A model's pipelines, one for each place that it runs at, and how many use them.
 
-    def __init__(self, model: RegisteredModel, pipelines: tuple[Pipeline, ...]) -> None:
+    `measured_here` is how exact it is on this processor, where that had to be measured.
+    """
+
+    def __init__(
+        self,
+        model: RegisteredModel,
+        pipelines: tuple[Pipeline, ...],
+        measured_here: ModelParity | None,
+    ) -> None:
         self.model = model
+        self.measured_here = measured_here
         self._pipelines = pipelines
         self._users = 0
         self._unused = asyncio.Event()
@@ -100,6 +110,11 @@ class Models:
         """Models that take no more requests and finish what they have."""
         return frozenset(self._draining.values())
 
+    def measured_here(self, model: RegisteredModel) -> ModelParity | None:
+        """Return how exact a served model is on this processor, where it had to be measured."""
+        loaded = self._table.loaded.get(model.identity)
+        return loaded.measured_here if loaded else None
+
     @contextmanager
     def lease(self, model: RegisteredModel) -> Iterator[Loaded]:
         """Yield what runs a model of `repository`; it stays open until the block ends.
@@ -118,10 +133,9 @@ class Models:
 
         Raises InvalidArgument, naming the file and what is wrong with it; PreconditionFailed for
         a model that was not measured to be exact enough in the number type that the settings ask
-        for; or whatever else keeps it from working.
+        for, or isn't on this processor; or whatever else keeps it from working.
         """
-        pipelines = await asyncio.to_thread(self._open, model)
-        self._opened[model.identity] = Loaded(model, pipelines)
+        self._opened[model.identity] = await asyncio.to_thread(self._open, model)
 
     def publish(self, listed: Collection[RegisteredModel], serving: Collection[Identity]) -> None:
         """Let requests find `serving`, which are loaded, and `listed` ones that may not be served.
@@ -154,10 +168,15 @@ class Models:
             self.metrics.forget(*key)
         _log.info("model closed", **_names(loaded.model))
 
-    def _open(self, model: RegisteredModel) -> tuple[Pipeline, ...]:
-        """Return a pipeline for each place that models run at."""
+    def _open(self, model: RegisteredModel) -> Loaded:
+        """Return a model with a pipeline for each place that models run at."""
         settings = self._settings
         verify_files(model.directory, model.manifest)
+        self.choice.require_available()
+        self.choice.require_trusted(model.manifest)
+        measured_here = rechecked(
+            self.choice, model.directory, model.manifest, threads=settings.cpu_threads
+        )
         metrics = self.metrics.of(*model.key)
         pipelines = []
         for place in settings.places:
@@ -177,7 +196,7 @@ class Models:
             precision=self.choice.precision,
             **_names(model),
         )
-        return tuple(pipelines)
+        return Loaded(model, tuple(pipelines), measured_here)
 
 
 def _names(model: RegisteredModel) -> dict[str, str]:

@@ -57,8 +57,10 @@ def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
     )
 
 
-def description(model: RegisteredModel, choice: Choice) -> models_pb2.Model:
-    """Return everything recorded about a model, and what runs it."""
+def description(
+    model: RegisteredModel, choice: Choice, measured_here: ModelParity | None
+) -> models_pb2.Model:
+    """Return everything recorded about a model, what runs it, and what was measured here."""
     manifest = model.manifest
     how = manifest.preprocessing
     message = models_pb2.Model(
@@ -88,6 +90,8 @@ def description(model: RegisteredModel, choice: Choice) -> models_pb2.Model:
         message.source_facts.CopyFrom(_facts(manifest.facts))
     if manifest.parity is not None:
         message.parity.CopyFrom(_parity(manifest.parity))
+    if measured_here is not None:
+        message.measured_here.CopyFrom(_parity(measured_here))
     return message
 
 
@@ -153,6 +157,7 @@ def _parity(parity: ModelParity) -> models_pb2.ExportParity:
         probes=parity.probes,
         engine=parity.engine,
         passed=parity.passed,
+        instruction_set=parity.instruction_set or "",
     )
 
 

@@ -128,4 +128,6 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         """Describe one model; a licence that is not accepted keeps no one from reading it."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
-        return segment_pb2.GetModelResponse(model=replies.description(model, self._models.choice))
+        return segment_pb2.GetModelResponse(
+            model=replies.description(model, self._models.choice, self._models.measured_here(model))
+        )

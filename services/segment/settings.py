@@ -60,7 +60,8 @@ class SegmentSettings(ServerSettings):
     precision: Precision = Field(
         "fp32",
         description="Number type that is multiplied in. bf16 and fp16 are refused for a model that "
-        "was not close enough to its source in them when it was exported.",
+        "was not close enough to its source in them when it was exported, or is not on this "
+        "processor.",
     )
     gpus: tuple[int, ...] = Field(
         (0,),

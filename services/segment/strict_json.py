@@ -1,8 +1,9 @@
 """JSON text to frozen dataclasses, strictly.
 
 Pure. `loads` refuses what JSON forbids and Python's parser lets pass (NaN, a key twice); `build`
-refuses missing keys, unknown keys and values of another kind than the annotation. Each error is a
-ValueError whose message starts with the place: "preprocessing.mean: ...".
+refuses missing keys (other than those of `added` fields), unknown keys and values of another kind
+than the annotation. Each error is a ValueError whose message starts with the place:
+"preprocessing.mean: ...".
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, NoReturn, TypeVar
 
 T = TypeVar("T")
+_ADDED = "added"
 _KINDS: dict[type, str] = {str: "a string", bool: "true or false", int: "an integer"}
+
+
+def added(default: Any) -> Any:
+    """Return a dataclass field that a format got later: where its key is missing, `default`."""
+    return dataclasses.field(default=default, metadata={_ADDED: True})
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -118,14 +125,19 @@ def _tuple(parts: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
 def _dataclass(kind: Any, value: Any, place: str) -> Any:
     _expect(isinstance(value, dict), place, "an object", value)
     hints = typing.get_type_hints(kind)
-    missing = [key for key in hints if key not in value]
+    later = {field.name for field in dataclasses.fields(kind) if _ADDED in field.metadata}
+    missing = [key for key in hints if key not in value and key not in later]
     if missing:
         _fail(place, f"missing: {', '.join(missing)}")
     unknown = [key for key in value if key not in hints]
     if unknown:
         _fail(place, f"unknown: {', '.join(unknown)}")
     prefix = f"{place}." if place else ""
-    fields = {key: _build(hint, value[key], f"{prefix}{key}") for key, hint in hints.items()}
+    fields = {
+        key: _build(hint, value[key], f"{prefix}{key}")
+        for key, hint in hints.items()
+        if key in value
+    }
     try:
         return kind(**fields)
     except ValueError as error:

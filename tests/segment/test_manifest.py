@@ -101,6 +101,16 @@ def test_the_first_parity_decided() -> None:
     assert decode_manifest(encode_manifest(both)) == both
 
 
+def test_a_record_names_its_instruction_set_or_is_read_and_written_without() -> None:
+    assert b"instruction_set" not in encode_manifest(MANIFEST)
+    assert MANIFEST.parities[0].instruction_set is None
+    assert decode_manifest(_edited("parities.0.instruction_set", None)) == MANIFEST
+    named = decode_manifest(_edited("parities.0.instruction_set", "avx512_core_amx"))
+    assert named.parities[0].instruction_set == "avx512_core_amx"
+    assert decode_manifest(encode_manifest(named)) == named
+    assert manifest_digest(named) != manifest_digest(MANIFEST)
+
+
 def test_digests_of_parts_are_those_of_the_parts() -> None:
     parts = part_digests(MANIFEST.license, MANIFEST.classes, MANIFEST.preprocessing)
     assert set(parts) == {
@@ -148,6 +158,8 @@ def test_digest_depends_on_content_and_not_on_whitespace() -> None:
         ("parities.0.label_agreement", 1.5, r"parities\[0\].label_agreement"),
         ("parities.0.max_abs_difference", None, r"\[0\].max_abs_difference: must be a number"),
         ("parities.0.engine", "", r"parities\[0\].engine: may not be empty"),
+        ("parities.0.instruction_set", "", r"parities\[0\].instruction_set: may not be empty"),
+        ("parities.0.instruction_set", 512, r"parities\[0\].instruction_set: must be a string"),
         (
             "parities",
             [dataclasses.asdict(MANIFEST.parities[0])] * 2,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from services.errors import InvalidArgument, PreconditionFailed
 from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, Engine
-from services.segment.manifest import Manifest, Precision
+from services.segment.manifest import Manifest, ModelParity, Precision
 
 Device = Literal["cpu", "cuda"]
 EngineSetting = Literal["auto", "openvino", "onnxruntime"]
@@ -36,21 +36,20 @@ class Choice:
         elif self.engine == CUDA:
             importlib.import_module("services.segment.engines.cuda").require_provider()
 
+    def record(self, manifest: Manifest) -> ModelParity | None:
+        """Return what the export measured of the model this way; None if it measured nothing."""
+        way = (self.engine, self.precision)
+        return next((one for one in manifest.parities if (one.engine, one.precision) == way), None)
+
     def require_trusted(self, manifest: Manifest) -> None:
         """Raise PreconditionFailed unless the model was measured to be exact enough this way.
 
         An engine that runs the graph in the number type that it is written in needs no record of
-        its own: the export compared that graph with the source model.
+        its own: the export compared that graph with the source model. A record of another
+        processor is necessary and not sufficient: `recheck.rechecked` measures there.
         """
         own = manifest.graph.precision
-        record = next(
-            (
-                one
-                for one in manifest.parities
-                if (one.engine, one.precision) == (self.engine, self.precision)
-            ),
-            None,
-        )
+        record = self.record(manifest)
         if record is None:
             if self.precision == own:
                 return
@@ -74,7 +73,7 @@ class Choice:
     def open(
         self, directory: Path, manifest: Manifest, *, threads: int, gpu: int = 0, max_batch: int = 1
     ) -> Engine:
-        """Open a model whose files were verified. Blocks, for seconds.
+        """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
 
         Raises PreconditionFailed if it may not be run this way, InvalidArgument for what is not
         here and for a graph that isn't the manifest's.

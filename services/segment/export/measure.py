@@ -10,9 +10,10 @@ from pathlib import Path
 
 from services.errors import Unavailable
 from services.segment.engines.engine import Engine
+from services.segment.engines.gates import gate
 from services.segment.engines.onnxruntime import OnnxEngine
-from services.segment.export.gates import gate
-from services.segment.export.parity import Probe, measure_parity, require_passed
+from services.segment.engines.parity import Probe, measure_parity
+from services.segment.export.parity import require_passed
 from services.segment.manifest import Manifest, ModelParity, Precision
 
 

@@ -14,6 +14,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from services.errors import InvalidArgument
 from services.segment.ade20k import ADE20K_CLASSES, palette
+from services.segment.engines.parity import probe_inputs
 from services.segment.export.architectures import Architecture, architecture, architecture_name
 from services.segment.export.checkpoint import load_checkpoint
 from services.segment.export.facts import source_facts
@@ -22,7 +23,7 @@ from services.segment.export.graph import describe_graph, torch_labels, write_gr
 from services.segment.export.licenses import APACHE
 from services.segment.export.measure import measured, require_judge
 from services.segment.export.output import atomic_directory, check_output
-from services.segment.export.parity import probe_inputs, probed, source_logits
+from services.segment.export.parity import probed, source_logits
 from services.segment.export.precision import in_precision
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
 from services.segment.manifest import (

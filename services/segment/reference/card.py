@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.segment.ade20k import ADE20K_CLASSES
-from services.segment.manifest import MODEL_FILE, Manifest, read_manifest
+from services.segment.manifest import MODEL_FILE, Manifest, ModelParity, read_manifest
 from services.segment.reference.evaluate import (
     HELD_OUT_SCENES,
     HELD_OUT_SEED,
@@ -34,16 +34,20 @@ def checked_on(manifest: Manifest) -> str:
     if not manifest.parities:
         raise ValueError("a card needs the export's parities")
     rows = [
-        f"  * {one.engine}, {one.precision}: logits differ by up to {one.max_abs_difference:.1e}, "
-        f"{one.label_agreement:.2%} of labels agree."
+        f"  * {one.engine}, {one.precision}{_instructions(one)}: logits differ by up to "
+        f"{one.max_abs_difference:.1e}, {one.label_agreement:.2%} of labels agree."
         for one in manifest.parities
         if one.passed
     ]
     title = (
-        "* **Export**, compared with the torch model; in bf16 another processor may give other\n"
-        "  figures, which `python -m services.segment.reference.remeasure` finds:"
+        "* **Export**, compared with the torch model; in bf16 another instruction set gives other\n"
+        "  figures, which the service measures when it opens the model:"
     )
     return "\n".join([title, *rows])
+
+
+def _instructions(parity: ModelParity) -> str:
+    return f" with {parity.instruction_set}" if parity.instruction_set else ""
 
 
 def model_card(directory: Path, plan: Plan, result: Accuracy, minutes: float) -> str:

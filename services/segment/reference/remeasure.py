@@ -4,6 +4,9 @@ For a new OpenVINO, without training anew. The source model's weights are not ke
 compared with ONNX Runtime on the export's own probes, where all of ONNX Runtime's labels were the
 source's: a label agrees with one if it agrees with the other. The difference that is recorded is
 the one measured plus ONNX Runtime's own, which is an upper bound of that to the source.
+
+Bf16 is measured with this processor's instructions, or those that ONEDNN_MAX_CPU_ISA leaves it. A
+record that fails keeps bf16 from being served on any.
 """
 
 from __future__ import annotations
@@ -13,12 +16,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from services.segment.engines.gates import gate
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.engines.openvino import OpenVinoEngine, capabilities
-from services.segment.export.gates import gate
-from services.segment.export.parity import Probe, measure_parity, probe_inputs
+from services.segment.engines.parity import engine_probes, measure_parity, probe_inputs
 from services.segment.manifest import (
     Manifest,
     ModelParity,
@@ -46,10 +47,7 @@ def remeasured(directory: Path) -> Manifest:
         raise ValueError("ONNX Runtime's labels can't stand for the source model's")
     threads = len(os.sched_getaffinity(0))
     reference = OnnxEngine(directory, manifest, threads=threads)
-    probes = []
-    for pixels in probe_inputs(manifest.preprocessing):
-        outputs = reference.run(list(pixels))
-        probes.append(Probe(pixels, np.stack([output.logits for output in outputs])))
+    probes = engine_probes(reference, probe_inputs(manifest.preprocessing))
     parities = [first]
     for precision in _PRECISIONS:
         if precision.upper() not in capabilities():

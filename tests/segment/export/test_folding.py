@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 
+from services.segment.engines.parity import probe_inputs  # noqa: E402
 from services.segment.export.checkpoint import load_checkpoint  # noqa: E402
 from services.segment.export.folding import FoldedSegformer  # noqa: E402
-from services.segment.export.parity import probe_inputs  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

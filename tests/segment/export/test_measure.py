@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from services.segment.engines.engine import Engine
+from services.segment.engines.instructions import decisive_instructions
 from services.segment.engines.onnxruntime import OnnxEngine
 from tests.segment.tiny_model import Tiny, write
 
@@ -18,8 +19,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 openvino = pytest.importorskip("services.segment.engines.openvino")
 
+from services.segment.engines.parity import Probe  # noqa: E402
 from services.segment.export import measure  # noqa: E402
-from services.segment.export.parity import Probe  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -48,3 +49,6 @@ def test_an_engine_is_gone_before_the_next_one_is_opened(
     engines = [(one.engine, one.precision) for one in parities]
     assert engines[:2] == [("onnxruntime-cpu", "fp32"), ("openvino-cpu", "fp32")]
     assert len(opened) == len(parities)
+    for one in parities:
+        assert one.instruction_set == decisive_instructions(one.engine, one.precision)
+        assert (one.instruction_set is None) == (one.precision == "fp32")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from assay.common.v1 import common_pb2 as assay_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/segment/v1/models.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\"\xbe\x01\n\x0cModelSummary\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12.\n\x07weights\x18\x03 \x01(\x0e\x32\x1d.assay.segment.v1.WeightsKind\x12\x13\n\x0b\x63lass_count\x18\x04 \x01(\r\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\"\xb7\x04\n\x05Model\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12.\n\x07weights\x18\x03 \x01(\x0e\x32\x1d.assay.segment.v1.WeightsKind\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06source\x18\x05 \x01(\t\x12,\n\x07\x63lasses\x18\x06 \x03(\x0b\x32\x1b.assay.segment.v1.ClassInfo\x12\x36\n\rpreprocessing\x18\x07 \x01(\x0b\x32\x1f.assay.segment.v1.Preprocessing\x12\x33\n\x0csource_facts\x18\x08 \x01(\x0b\x32\x1d.assay.segment.v1.SourceFacts\x12.\n\x06parity\x18\t \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\x07\x64igests\x18\n \x03(\x0b\x32$.assay.segment.v1.Model.DigestsEntry\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\x12\x11\n\tprecision\x18\x0c \x01(\t\x12\x30\n\x08parities\x18\r \x03(\x0b\x32\x1e.assay.segment.v1.ExportParity\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\tClassInfo\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\r\"i\n\rPreprocessing\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08resample\x18\x03 \x01(\t\x12\x0c\n\x04mean\x18\x04 \x03(\x02\x12\x0b\n\x03std\x18\x05 \x03(\x02\x12\x0c\n\x04pads\x18\x06 \x01(\x08\"\xeb\x04\n\x0bSourceFacts\x12\x12\n\nparameters\x18\x01 \x01(\x04\x12O\n\x12parameters_by_part\x18\x02 \x03(\x0b\x32\x33.assay.segment.v1.SourceFacts.ParametersByPartEntry\x12;\n\x07modules\x18\x03 \x03(\x0b\x32*.assay.segment.v1.SourceFacts.ModulesEntry\x12\x45\n\x0c\x63onvolutions\x18\x04 \x03(\x0b\x32/.assay.segment.v1.SourceFacts.ConvolutionsEntry\x12\x44\n\x0chead_modules\x18\x05 \x03(\x0b\x32..assay.segment.v1.SourceFacts.HeadModulesEntry\x12.\n\x06stages\x18\x06 \x03(\x0b\x32\x1e.assay.segment.v1.EncoderStage\x12\x14\n\x0clogits_shape\x18\x07 \x03(\r\x12\x15\n\rdecoder_width\x18\x08 \x01(\r\x1a\x37\n\x15ParametersByPartEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x43onvolutionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x32\n\x10HeadModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"B\n\x0c\x45ncoderStage\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x14\n\x0c\x64ownsampling\x18\x03 \x01(\r\"\x86\x01\n\x0c\x45xportParity\x12\x1a\n\x12max_abs_difference\x18\x01 \x01(\x01\x12\x17\n\x0flabel_agreement\x18\x02 \x01(\x01\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x0e\n\x06probes\x18\x04 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x0e\n\x06passed\x18\x06 \x01(\x08*|\n\x0bWeightsKind\x12\x1c\n\x18WEIGHTS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16WEIGHTS_KIND_PUBLISHED\x10\x01\x12\x17\n\x13WEIGHTS_KIND_RANDOM\x10\x02\x12\x1a\n\x16WEIGHTS_KIND_REFERENCE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/segment/v1/models.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\"\xbe\x01\n\x0cModelSummary\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12.\n\x07weights\x18\x03 \x01(\x0e\x32\x1d.assay.segment.v1.WeightsKind\x12\x13\n\x0b\x63lass_count\x18\x04 \x01(\r\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\"\xee\x04\n\x05Model\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12.\n\x07weights\x18\x03 \x01(\x0e\x32\x1d.assay.segment.v1.WeightsKind\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06source\x18\x05 \x01(\t\x12,\n\x07\x63lasses\x18\x06 \x03(\x0b\x32\x1b.assay.segment.v1.ClassInfo\x12\x36\n\rpreprocessing\x18\x07 \x01(\x0b\x32\x1f.assay.segment.v1.Preprocessing\x12\x33\n\x0csource_facts\x18\x08 \x01(\x0b\x32\x1d.assay.segment.v1.SourceFacts\x12.\n\x06parity\x18\t \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\x07\x64igests\x18\n \x03(\x0b\x32$.assay.segment.v1.Model.DigestsEntry\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\x12\x11\n\tprecision\x18\x0c \x01(\t\x12\x30\n\x08parities\x18\r \x03(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\rmeasured_here\x18\x0e \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\tClassInfo\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\r\"i\n\rPreprocessing\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08resample\x18\x03 \x01(\t\x12\x0c\n\x04mean\x18\x04 \x03(\x02\x12\x0b\n\x03std\x18\x05 \x03(\x02\x12\x0c\n\x04pads\x18\x06 \x01(\x08\"\xeb\x04\n\x0bSourceFacts\x12\x12\n\nparameters\x18\x01 \x01(\x04\x12O\n\x12parameters_by_part\x18\x02 \x03(\x0b\x32\x33.assay.segment.v1.SourceFacts.ParametersByPartEntry\x12;\n\x07modules\x18\x03 \x03(\x0b\x32*.assay.segment.v1.SourceFacts.ModulesEntry\x12\x45\n\x0c\x63onvolutions\x18\x04 \x03(\x0b\x32/.assay.segment.v1.SourceFacts.ConvolutionsEntry\x12\x44\n\x0chead_modules\x18\x05 \x03(\x0b\x32..assay.segment.v1.SourceFacts.HeadModulesEntry\x12.\n\x06stages\x18\x06 \x03(\x0b\x32\x1e.assay.segment.v1.EncoderStage\x12\x14\n\x0clogits_shape\x18\x07 \x03(\r\x12\x15\n\rdecoder_width\x18\x08 \x01(\r\x1a\x37\n\x15ParametersByPartEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x43onvolutionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x32\n\x10HeadModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"B\n\x0c\x45ncoderStage\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x14\n\x0c\x64ownsampling\x18\x03 \x01(\r\"\x9f\x01\n\x0c\x45xportParity\x12\x1a\n\x12max_abs_difference\x18\x01 \x01(\x01\x12\x17\n\x0flabel_agreement\x18\x02 \x01(\x01\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x0e\n\x06probes\x18\x04 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x0e\n\x06passed\x18\x06 \x01(\x08\x12\x17\n\x0finstruction_set\x18\x07 \x01(\t*|\n\x0bWeightsKind\x12\x1c\n\x18WEIGHTS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16WEIGHTS_KIND_PUBLISHED\x10\x01\x12\x17\n\x13WEIGHTS_KIND_RANDOM\x10\x02\x12\x1a\n\x16WEIGHTS_KIND_REFERENCE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,30 +42,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_options = b'8\001'
   _globals['_SOURCEFACTS_HEADMODULESENTRY']._loaded_options = None
   _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_options = b'8\001'
-  _globals['_WEIGHTSKIND']._serialized_start=1832
-  _globals['_WEIGHTSKIND']._serialized_end=1956
+  _globals['_WEIGHTSKIND']._serialized_start=1912
+  _globals['_WEIGHTSKIND']._serialized_end=2036
   _globals['_MODELSUMMARY']._serialized_start=82
   _globals['_MODELSUMMARY']._serialized_end=272
   _globals['_MODEL']._serialized_start=275
-  _globals['_MODEL']._serialized_end=842
-  _globals['_MODEL_DIGESTSENTRY']._serialized_start=796
-  _globals['_MODEL_DIGESTSENTRY']._serialized_end=842
-  _globals['_CLASSINFO']._serialized_start=844
-  _globals['_CLASSINFO']._serialized_end=896
-  _globals['_PREPROCESSING']._serialized_start=898
-  _globals['_PREPROCESSING']._serialized_end=1003
-  _globals['_SOURCEFACTS']._serialized_start=1006
-  _globals['_SOURCEFACTS']._serialized_end=1625
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_start=1417
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_end=1472
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_start=1474
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_end=1520
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_start=1522
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_end=1573
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_start=1575
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_end=1625
-  _globals['_ENCODERSTAGE']._serialized_start=1627
-  _globals['_ENCODERSTAGE']._serialized_end=1693
-  _globals['_EXPORTPARITY']._serialized_start=1696
-  _globals['_EXPORTPARITY']._serialized_end=1830
+  _globals['_MODEL']._serialized_end=897
+  _globals['_MODEL_DIGESTSENTRY']._serialized_start=851
+  _globals['_MODEL_DIGESTSENTRY']._serialized_end=897
+  _globals['_CLASSINFO']._serialized_start=899
+  _globals['_CLASSINFO']._serialized_end=951
+  _globals['_PREPROCESSING']._serialized_start=953
+  _globals['_PREPROCESSING']._serialized_end=1058
+  _globals['_SOURCEFACTS']._serialized_start=1061
+  _globals['_SOURCEFACTS']._serialized_end=1680
+  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_start=1472
+  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_end=1527
+  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_start=1529
+  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_end=1575
+  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_start=1577
+  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_end=1628
+  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_start=1630
+  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_end=1680
+  _globals['_ENCODERSTAGE']._serialized_start=1682
+  _globals['_ENCODERSTAGE']._serialized_end=1748
+  _globals['_EXPORTPARITY']._serialized_start=1751
+  _globals['_EXPORTPARITY']._serialized_end=1910
 # @@protoc_insertion_point(module_scope)

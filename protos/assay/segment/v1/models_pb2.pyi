@@ -129,6 +129,7 @@ class Model(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     PARITIES_FIELD_NUMBER: _builtins.int
+    MEASURED_HERE_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture, for example "segformer-b0"."""
     weights: Global___WeightsKind.ValueType
@@ -174,6 +175,13 @@ class Model(_message.Message):
         in the number type that the graph is written in, which `parity` is about.
         """
 
+    @_builtins.property
+    def measured_here(self) -> Global___ExportParity:
+        """How far the engine was, on this server's processor, from the same graph in fp32 when the model
+        was opened. Measured where the record in `parities` is of another instruction set, or of none,
+        and absent otherwise; a model that did not pass is not served.
+        """
+
     def __init__(
         self,
         *,
@@ -190,10 +198,11 @@ class Model(_message.Message):
         engine: _builtins.str = ...,
         precision: _builtins.str = ...,
         parities: _abc.Iterable[Global___ExportParity] | None = ...,
+        measured_here: Global___ExportParity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "parity", b"parity", "preprocessing", b"preprocessing", "ref", b"ref", "source_facts", b"source_facts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "measured_here", b"measured_here", "parity", b"parity", "preprocessing", b"preprocessing", "ref", b"ref", "source_facts", b"source_facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digests", b"digests", "engine", b"engine", "license", b"license", "parities", b"parities", "parity", b"parity", "precision", b"precision", "preprocessing", b"preprocessing", "ref", b"ref", "source", b"source", "source_facts", b"source_facts", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digests", b"digests", "engine", b"engine", "license", b"license", "measured_here", b"measured_here", "parities", b"parities", "parity", b"parity", "precision", b"precision", "preprocessing", b"preprocessing", "ref", b"ref", "source", b"source", "source_facts", b"source_facts", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,6 +468,7 @@ class ExportParity(_message.Message):
     PROBES_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
+    INSTRUCTION_SET_FIELD_NUMBER: _builtins.int
     max_abs_difference: _builtins.float
     """Largest absolute difference of a logit."""
     label_agreement: _builtins.float
@@ -471,6 +481,11 @@ class ExportParity(_message.Message):
     """Engine that computed it, for example "onnxruntime-cpu"."""
     passed: _builtins.bool
     """True when that precision may be served: enough labels agree."""
+    instruction_set: _builtins.str
+    """Instruction set of the processor that it was measured on, where that decides the figures, as it
+    does for bf16 on OpenVINO: oneDNN's name in lower case, "avx512_core_amx", "avx512_core_bf16".
+    Empty for models exported before this was recorded, and where it decides nothing.
+    """
     def __init__(
         self,
         *,
@@ -480,10 +495,11 @@ class ExportParity(_message.Message):
         probes: _builtins.int = ...,
         engine: _builtins.str = ...,
         passed: _builtins.bool = ...,
+        instruction_set: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "label_agreement", b"label_agreement", "max_abs_difference", b"max_abs_difference", "passed", b"passed", "precision", b"precision", "probes", b"probes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "instruction_set", b"instruction_set", "label_agreement", b"label_agreement", "max_abs_difference", b"max_abs_difference", "passed", b"passed", "precision", b"precision", "probes", b"probes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

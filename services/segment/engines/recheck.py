@@ -1,0 +1,86 @@
+"""Measures a narrow number type on this processor, where a model's record is of another one.
+
+The same bf16 is rounded and added up otherwise by other instructions: a model that AVX-512 serves
+well may fail on AMX. The source model is not here, but the graph in fp32 stands for it: the export
+compared the two. Seconds for the largest SegFormer, and none where the record is of this processor.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+
+import structlog
+
+from services.errors import PreconditionFailed
+from services.segment.engines.choice import Choice
+from services.segment.engines.gates import Gate, gate
+from services.segment.engines.instructions import decisive_instructions
+from services.segment.engines.parity import engine_probes, measure_parity, probe_inputs
+from services.segment.manifest import Manifest, ModelParity
+
+_log = structlog.get_logger(__name__)
+
+
+def rechecked(
+    choice: Choice, directory: Path, manifest: Manifest, *, threads: int
+) -> ModelParity | None:
+    """Return how far the engine is from its own fp32 here, None where the record tells it.
+
+    The files were verified, and `choice` is available and trusted. Blocks, for seconds. Raises
+    PreconditionFailed with the figures if the model is not exact enough on this processor.
+    """
+    here = decisive_instructions(choice.engine, choice.precision)
+    record = choice.record(manifest)
+    if here is None or record is None or record.instruction_set == here:
+        return None
+    start = time.monotonic()
+    needed = gate(choice.precision, manifest.weights)
+    found = _measured(choice, directory, manifest, needed, threads)
+    _log.info(
+        "measured on this processor",
+        model=manifest.name,
+        version=manifest.version,
+        engine=choice.engine,
+        precision=choice.precision,
+        instruction_set=here,
+        recorded_with=record.instruction_set,
+        label_agreement=found.label_agreement,
+        max_abs_difference=found.max_abs_difference,
+        probes=found.probes,
+        passed=found.passed,
+        seconds=round(time.monotonic() - start, 1),
+    )
+    if not found.passed:
+        raise _refusal(choice, manifest, found, record, needed)
+    return found
+
+
+def _measured(
+    choice: Choice, directory: Path, manifest: Manifest, needed: Gate, threads: int
+) -> ModelParity:
+    """Compare two engines, of which one at a time is in memory."""
+    # In an extra of its own.
+    open_engine = importlib.import_module("services.segment.engines.openvino").OpenVinoEngine
+    inputs = probe_inputs(manifest.preprocessing, any_size=manifest.graph.dynamic_size)
+    probes = engine_probes(open_engine(directory, manifest, threads=threads), inputs)
+    narrow = open_engine(directory, manifest, precision=choice.precision, threads=threads)
+    return measure_parity(narrow, probes, needed)
+
+
+def _refusal(
+    choice: Choice, manifest: Manifest, found: ModelParity, record: ModelParity, needed: Gate
+) -> PreconditionFailed:
+    recorded = record.instruction_set or "instructions that it does not name"
+    remedy = "ask for fp32"
+    if manifest.graph.precision != "fp32":
+        remedy = "export it with --precision fp32 and ask for that"
+    return PreconditionFailed(
+        f"{manifest.name} is not served by {choice.engine} in {choice.precision} on this "
+        f"processor, whose instruction set is {found.instruction_set}: measured here, "
+        f"{found.label_agreement:.3%} of the labels agree with fp32's (at least "
+        f"{needed.min_agreement:.1%} wanted) and logits differ by up to "
+        f"{found.max_abs_difference:.3g} ({needed.max_difference:.0%} of the largest allowed); "
+        f"its record is of {recorded}; {remedy} (ASSAY_SEGMENT_PRECISION is {choice.precision})"
+    )

@@ -81,6 +81,7 @@ class Batcher:
         self._batch_due: dict[Hashable, Earliest[Ticket]] = {}
         self._due: Earliest[Ticket] = Earliest()
         self._promises: Promises[Ticket] = Promises()  # of what is not in a batch yet
+        self._refused = False  # something, for want of time, since a batch was done
         self._last_batch = -math.inf
 
     def __len__(self) -> int:
@@ -96,6 +97,10 @@ class Batcher:
     def held_bytes(self) -> int:
         """Bytes of the items that are admitted and not closed."""
         return self._places.held_bytes
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._open) or self._forecast.running is not None
 
     def has_place(self, client: str, size: int) -> bool:
         """Whether a client's item of `size` bytes would get a place now."""
@@ -132,6 +137,7 @@ class Batcher:
         needed = self._forecast.needed(now, priority, client, bucket, prepare)
         late = now + needed > deadline or not self._can_promise(now, deadline, bucket)
         if late and not self._may_probe(now):
+            self._refused = True
             left = deadline - now
             if needed <= left:
                 raise Overloaded(
@@ -216,6 +222,9 @@ class Batcher:
         self._last_batch = now
         if learn:
             self.cost.observe(len(batch.tickets), now - batch.started_at, batch.bucket)
+            if self._refused:
+                self.cost.doubt(len(batch.tickets), batch.bucket)
+        self._refused = False
         for ticket in batch.tickets:
             if ticket.state is State.RUNNING:
                 ticket.state = State.COMPUTED
@@ -265,7 +274,7 @@ class Batcher:
 
         One that comes alone needs no full batch, which several are rounded up to.
         """
-        if not self._open and self._forecast.running is None:
+        if not self._busy:
             return True
         full = self._forecast.full_batch(bucket)
         start = now + (0.0 if self._forecast.running is None else self._forecast.until_idle(now))
@@ -344,7 +353,7 @@ class Batcher:
         return idle_at + self._pause() - now
 
     def _may_probe(self, now: float) -> bool:
-        if self._open or self._forecast.running is not None:
+        if self._busy:
             return False
         return now - self._last_batch > self._pause()
 

@@ -9,6 +9,15 @@ from dataclasses import dataclass, field
 
 # Weight of the newest observation. A change of speed is half learned after three batches.
 _WEIGHT = 0.2
+# A batch that lasts longer than expected is believed to take at most so many times as much more.
+# One that took four times as long was a moment of the machine's, mostly; a slower engine is learned
+# all the same.
+_SURPRISE = 1.0
+# What is left, each time that larger batches are doubted, of how much dearer than at its best a
+# size is thought to be.
+_FADE = 0.99
+# Weight of the newest observation in what a size costs at its best, where it is worse.
+_AGE = 0.02
 # Deviations above the mean that an estimate allows for, when being wrong makes an answer late.
 _MARGIN = 2.0
 # What is left of an estimate each time that it alone refuses work.
@@ -21,6 +30,17 @@ _MAX_BUCKETS = 64
 class _Estimate:
     mean: float
     deviation: float  # mean absolute
+    best: float  # the least that was seen, of late
+
+    def observe(self, seconds: float) -> None:
+        error = min(seconds - self.mean, _SURPRISE * self.mean)
+        self.mean += _WEIGHT * error
+        self.deviation += _WEIGHT * (abs(error) - self.deviation)
+        self.best = min(seconds, self.best + _AGE * (seconds - self.best))
+
+    def fade(self) -> None:
+        self.mean = self.best + _FADE * (self.mean - self.best)
+        self.deviation *= _FADE
 
 
 @dataclass
@@ -69,12 +89,20 @@ class Cost:
         place = bisect.bisect_left(sizes.known, size)
         if place == len(sizes.known) or sizes.known[place] != size:
             sizes.known.insert(place, size)
-            sizes.estimates.insert(place, _Estimate(seconds, 0.0))
-            return
-        estimate = sizes.estimates[place]
-        error = seconds - estimate.mean
-        estimate.mean += _WEIGHT * error
-        estimate.deviation += _WEIGHT * (abs(error) - estimate.deviation)
+            sizes.estimates.insert(place, _Estimate(seconds, 0.0, seconds))
+        else:
+            sizes.estimates[place].observe(seconds)
+
+    def doubt(self, size: int, bucket: Hashable = None) -> None:
+        """Think of batches of more than `size` items, which was observed, as nearer to their best.
+
+        Work was refused while no larger batch was computed. If that is because a few bad moments
+        made larger ones too dear, nothing else would ever correct it.
+        """
+        sizes = self._buckets[bucket]
+        place = bisect.bisect_left(sizes.known, size)
+        for larger in sizes.estimates[place + 1 :]:
+            larger.fade()
 
     def typical(self, size: int, bucket: Hashable = None) -> float:
         """Return the expected seconds of a batch; 0 before anything was observed."""

@@ -19,6 +19,30 @@ def test_a_change_of_speed_is_learned() -> None:
     assert cost.typical(1) == pytest.approx(3.0, rel=0.01)
 
 
+def test_one_bad_moment_is_not_a_change_of_speed() -> None:
+    cost = Cost()
+    for _ in range(20):
+        cost.observe(1, 1.0)
+    cost.observe(1, 50.0)
+    assert cost.typical(1) <= 1.2
+
+
+def test_doubted_sizes_come_back_to_their_best_and_no_further() -> None:
+    cost = Cost()
+    cost.observe(2, 1.0)
+    cost.observe(8, 3.0)
+    for _ in range(5):
+        cost.observe(8, 6.0)
+    dear = cost.upper(8)
+    cost.doubt(8)
+    assert cost.upper(8) == dear  # only what is larger than what was computed
+    for _ in range(1000):
+        cost.doubt(2)
+    assert cost.upper(8) == pytest.approx(cost.typical(8))
+    assert 3.0 <= cost.typical(8) < 3.5
+    assert cost.typical(2) == 1.0
+
+
 def test_spread_raises_the_upper_estimate() -> None:
     steady, shaky = Cost(), Cost()
     for run in range(20):

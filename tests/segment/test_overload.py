@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 import random
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -55,9 +56,18 @@ class Outcome:
 class Simulation:
     """Events in the order of their times: an item comes, a thread or the engine is done."""
 
-    def __init__(self, limits: Limits, sources: Sequence[Source], *, spread: float = 0.0) -> None:
-        self.rng = random.Random(1)
-        self.limits, self.spread = limits, spread
+    def __init__(
+        self,
+        limits: Limits,
+        sources: Sequence[Source],
+        *,
+        spread: float = 0.0,
+        bad: tuple[float, float] = (0.0, 1.0),
+        seed: int = 1,
+    ) -> None:
+        """Batches vary by `spread`; `bad` is how often one takes far longer, and how many times."""
+        self.rng = random.Random(seed)
+        self.limits, self.spread, self.bad = limits, spread, bad
         self.batcher, self.outcome = Batcher(limits), Outcome()
         self.sources: dict[Ticket, Source] = {}
         self.now = 0.0
@@ -89,7 +99,8 @@ class Simulation:
                 self.after(self.sources[ticket].prepare, ticket)
             if poll.batch is not None:
                 seconds = SERVICE * self.rng.uniform(1 - self.spread, 1 + self.spread)
-                self.after(seconds, poll.batch)
+                often, factor = self.bad
+                self.after(seconds * (factor if self.rng.random() < often else 1), poll.batch)
             outcome.most_held = max(outcome.most_held, len(batcher))
         assert len(batcher) == 0
         assert outcome.refused + outcome.admitted == ITEMS  # each answered once
@@ -153,6 +164,18 @@ def test_goodput_stays_at_capacity_and_admitted_work_is_in_time(
     assert outcome.in_time >= 0.95 * capacity
     assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
     assert outcome.most_held <= 6 * max_batch  # a deadline of four batches leaves no room for more
+
+
+def test_bad_moments_do_not_make_large_batches_too_dear_for_ever() -> None:
+    """What is let in decides how large batches get, and so which sizes are observed again."""
+    limits = Limits(max_batch=8, max_items=1000)
+    often, factor = bad = 0.05, 3.0
+    capacity = limits.max_batch / (SERVICE * (1 + often * (factor - 1)))
+    rates = []
+    for seed in range(1, 6):
+        outcome = Simulation(limits, MIXES["priorities"], spread=0.15, bad=bad, seed=seed).run()
+        rates.append(outcome.in_time / outcome.seconds)
+    assert statistics.mean(rates) >= 0.85 * capacity
 
 
 def test_below_capacity_hardly_anything_is_refused() -> None:

@@ -38,7 +38,9 @@ def test_doubted_sizes_come_back_to_their_best_and_no_further() -> None:
     assert cost.upper(8) == dear  # only what is larger than what was computed
     for _ in range(1000):
         cost.doubt(2)
-    assert cost.upper(8) == pytest.approx(cost.typical(8))
+    assert cost.upper(8) == pytest.approx(
+        cost.typical(8), rel=1e-3
+    )  # nothing is left of the spread
     assert 3.0 <= cost.typical(8) < 3.5
     assert cost.typical(2) == 1.0
 

@@ -20,7 +20,7 @@ from tests.corpus.test_indexed import make_corpus
 from tests.segment import tiny_model
 from tests.segment.test_service import png
 
-# A channel finds a server that hangs by its pings, within half a minute.
+# A channel finds a server that hangs by its pings, within 20 s.
 SECONDS = 120
 CLIENTS = 4
 

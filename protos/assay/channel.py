@@ -77,7 +77,7 @@ def options(target: str) -> list[tuple[str, str | int]]:
         # A request is retried only while it is kept; the default keeps 256 KiB, less than a photo.
         ("grpc.per_rpc_retry_buffer_size", 16 * 1024 * 1024),
         # A replica that hangs is found within 20 s, also between calls, and so before the 30 s of a
-        # call are over. The servers allow a ping every 10 s.
+        # call are over. The servers allow a ping every 7.5 s.
         ("grpc.keepalive_time_ms", 15_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -31,7 +31,7 @@ from services.rpc.settings import ServerSettings
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # A client that pings more often loses its connection; assay.channel pings every 15 s.
-_MIN_PING_INTERVAL_MS = 10_000
+_MIN_PING_INTERVAL_MS = 7_500
 _log = structlog.get_logger(__name__)
 
 

@@ -11,11 +11,11 @@ from pydantic_settings import SettingsConfigDict
 
 from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
+from services.segment.batching.ticket import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
-from services.segment.image import PILLOW_LIMIT
+from services.segment.images.decode import PILLOW_LIMIT
+from services.segment.images.sizes import MAX_SIDE
 from services.segment.manifest import Precision
-from services.segment.sizes import MAX_SIDE
-from services.segment.tickets import Limits
 
 # Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
 _REPLY_OVERHEAD = 64 * 1024

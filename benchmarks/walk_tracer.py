@@ -26,15 +26,15 @@ class Tracer:
     def __init__(self, out: Path) -> None:
         self._out = out
         self._walking = False
-        self._entered: dict[int, list[tuple[str, str]]] = {}
+        self._entered: dict[int, list[str]] = {}
 
     def note(self, frame: FrameType, event: str, _argument: object) -> None:
         """Profile function: called on every call and return of Python code."""
         if self._walking and event == "call":
-            code = frame.f_code
-            if code.co_filename.startswith(_ROOT):
+            file = frame.f_code.co_filename
+            if file.startswith(_ROOT):
                 entered = self._entered.setdefault(threading.get_ident(), [])
-                entered.append((code.co_filename.removeprefix(_ROOT), code.co_qualname))
+                entered.append(file.removeprefix(_ROOT))
 
     def begin(self, *_: Any) -> None:
         """Begin a walk."""

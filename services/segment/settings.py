@@ -101,8 +101,8 @@ class SegmentSettings(ServerSettings):
         64 * 1024 * 1024,
         ge=1 << 16,
         le=2**31 - 1,
-        description="Largest request, if less than the largest message: pictures and tensors are that "
-        "large. A compressed request counts as what it becomes.",
+        description="Largest request, if less than the largest message: pictures and tensors are "
+        "that large. A compressed request counts as what it becomes.",
     )
 
     @field_validator("gpus")

@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from services.common.license import License
 from services.corpus.catalog.catalog import FRAME_CACHE_BYTES, Registration
-from services.corpus.catalog.corpus import Kind, License
+from services.corpus.catalog.corpus import Kind
 from services.corpus.storage.urls import is_url
 from services.rpc.settings import ServerSettings, port_field
 

@@ -29,7 +29,7 @@ import zstandard
 from services.common.median import median_interval
 from services.corpus.shards.decoder import decode_shard, read_blocks
 from services.errors import DataLoss
-from services.rpc.orphans import end_with_parent
+from services.rpc.worker import end_with_parent
 
 # Decoders are fed pieces of this size, as when reading from a disk.
 _PIECE_BYTES = 128 << 10

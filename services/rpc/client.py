@@ -7,7 +7,7 @@ from typing import TypedDict
 import structlog
 
 from services.errors import DeadlineExceeded
-from services.rpc.deadline import left_of_call
+from services.rpc.call import left_of_call
 from services.rpc.interceptor import REQUEST_ID_KEY
 
 

@@ -26,8 +26,8 @@ from services.rpc.exits import Exit
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.metrics import CallMetrics, MetricsPage
-from services.rpc.orphans import end_with_parent
 from services.rpc.settings import ServerSettings
+from services.rpc.worker import end_with_parent
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # A client that pings more often loses its connection; assay.channel pings every 15 s.
@@ -76,7 +76,7 @@ class Server:
         """Metrics of this server: its own and the service's."""
         self._interceptor = CallInterceptor(
             CallMetrics(self.registry),
-            lambda: self._health.serving,
+            self._health,
             settings.request_limit,
             service.probes,
         )

@@ -1,4 +1,4 @@
-"""The one table from an error to what the caller is told.
+"""The one table from an error to the status that its caller gets.
 
 `TABLE` says which status code and which `ErrorReason` each class of `services.errors` has;
 `status_of` builds the google.rpc.Status from it, `trailers_of` what gRPC's own retry policy reads,
@@ -111,14 +111,14 @@ def trailers_of(
 def item_error(error: errors.AssayError) -> common_pb2.ItemError:
     """What a call of the item's own would have ended with, as a part of a message."""
     entry = entry_of(error)
-    told = common_pb2.ItemError(
+    found = common_pb2.ItemError(
         code=entry.code.value[0], reason=entry.reason, message=_sendable(str(error))
     )
     if isinstance(error, errors.InvalidArgument):
-        told.field = _sendable(error.field)
+        found.field = _sendable(error.field)
     elif isinstance(error, errors.Overloaded):
-        told.retry_after.FromNanoseconds(round(_retry_seconds(error) * 1e9))
-    return told
+        found.retry_after.FromNanoseconds(round(_retry_seconds(error) * 1e9))
+    return found
 
 
 def _retry_seconds(error: errors.Overloaded) -> float:

@@ -7,7 +7,7 @@ import pytest
 from assay.channel import connect
 
 from services.errors import DeadlineExceeded
-from services.rpc import deadline
+from services.rpc.call import note_deadline
 from services.rpc.client import outgoing
 from services.rpc.interceptor import REQUEST_ID_KEY
 from services.rpc.server import Service, build_server
@@ -33,7 +33,7 @@ def test_outside_a_call_the_limit_is_the_deadline() -> None:
 @pytest.mark.parametrize(("left", "limit", "most"), [(2.0, 5, 2.0), (60.0, 5, 5.0), (None, 5, 5.0)])
 def test_the_nearer_deadline_counts(left: float | None, limit: float, most: float) -> None:
     def within() -> float:
-        deadline.enter(Left(left))
+        note_deadline(Left(left))
         return outgoing(limit)["timeout"]
 
     assert most - 1 < contextvars.Context().run(within) <= most
@@ -41,7 +41,7 @@ def test_the_nearer_deadline_counts(left: float | None, limit: float, most: floa
 
 def test_nothing_is_called_when_nothing_is_left() -> None:
     def within() -> None:
-        deadline.enter(Left(1e-9))
+        note_deadline(Left(1e-9))
         outgoing(5)
 
     with pytest.raises(DeadlineExceeded):

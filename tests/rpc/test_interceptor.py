@@ -9,7 +9,8 @@ from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
 from services import errors
-from services.rpc import deadline, status
+from services.rpc import status
+from services.rpc.call import note_deadline, remaining
 from services.rpc.interceptor import REQUEST_ID_KEY
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, ERRORS, method
@@ -180,10 +181,10 @@ class Left:
 @pytest.mark.parametrize("seconds", [0, -0.5])
 def test_a_deadline_already_past_is_refused(seconds: float) -> None:
     with pytest.raises(errors.DeadlineExceeded):
-        deadline.enter(Left(seconds))
+        note_deadline(Left(seconds))
 
 
 def test_the_time_left_is_known_and_never_negative() -> None:
-    assert deadline.remaining(Left(None)) is None
-    assert deadline.remaining(Left(3.5)) == 3.5
-    assert deadline.remaining(Left(-1)) == 0
+    assert remaining(Left(None)) is None
+    assert remaining(Left(3.5)) == 3.5
+    assert remaining(Left(-1)) == 0

@@ -28,18 +28,14 @@ _SCENARIOS = {
 }
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "bench",
-        help="how fast a segmentation model is here, by MLPerf's scenarios",
-        description=(
-            "Times a model in processes of its own, from prepared inputs to label maps of their "
-            "size: one request after the other, batches, or requests that arrive at random. "
-            "Intervals are over fresh processes."
-        ),
-        epilog="example: assay bench --scenario offline --batch 1 --batch 4 --modules",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Times a model in processes of its own, from prepared inputs to label maps of their "
+        "size: one request after the other, batches, or requests that arrive at random. "
+        "Intervals are over fresh processes."
     )
+    parser.epilog = "example: assay bench --scenario offline --batch 1 --batch 4 --modules"
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",

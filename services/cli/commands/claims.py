@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 import grpc
 from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
@@ -20,18 +19,14 @@ TIMEOUT_SECONDS = 6 * 3600.0  # more than the full budget of any artifact announ
 BUDGETS = {"quick": ranker_pb2.BUDGET_QUICK, "full": ranker_pb2.BUDGET_FULL}
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "claims",
-        help="verify what is claimed of an artifact",
-        description=(
-            "Measures each claim of ARTIFACT on this machine where that is possible, looks up its "
-            "source where not, and says which claims hold. The evidence is kept, and `assay "
-            "compare` reads it."
-        ),
-        epilog="example: assay claims the-pile --claim P4.2",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Measures each claim of ARTIFACT on this machine where that is possible, looks up its "
+        "source where not, and says which claims hold. The evidence is kept, and `assay "
+        "compare` reads it."
     )
+    parser.epilog = "example: assay claims the-pile --claim P4.2"
     parser.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
     parser.add_argument("--claim", action="append", default=[], metavar="ID", help="repeatable")
     add_budget(parser)

@@ -24,18 +24,14 @@ from services.errors import InvalidArgument
 TIMEOUT_SECONDS = 60.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "compare",
-        help="two artifacts side by side, from evidence",
-        description=(
-            "Compares two artifacts from the evidence that is stored. An artifact that has none "
-            "is verified first, on the quick budget; --no-verify leaves that out, and --verify "
-            "measures both again."
-        ),
-        epilog="example: assay compare segformer-b4-finetuned-ade-512-512 the-pile",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Compares two artifacts from the evidence that is stored. An artifact that has none "
+        "is verified first, on the quick budget; --no-verify leaves that out, and --verify "
+        "measures both again."
     )
+    parser.epilog = "example: assay compare segformer-b4-finetuned-ade-512-512 the-pile"
     parser.add_argument("left", metavar="A")
     parser.add_argument("right", metavar="B")
     measuring = parser.add_mutually_exclusive_group()

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
@@ -44,17 +43,13 @@ _PICTURE_SIZE = (480, 640)
 _TIMEOUT_SECONDS = 300.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "demo",
-        help="the main job, end to end, on this machine",
-        description=(
-            "Starts the three services, segments a picture, scores a language model, measures "
-            f"what is claimed of {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
-            "a folder with real weights and documents to use; without one it uses the reference "
-            "models."
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Starts the three services, segments a picture, scores a language model, measures "
+        f"what is claimed of {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
+        "a folder with real weights and documents to use; without one it uses the reference "
+        "models."
     )
     parser.set_defaults(run=run)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from assay.common.v1 import common_pb2
 from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
@@ -23,18 +22,14 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Pair = tuple[Path, Path]
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "evaluate",
-        help="mean IoU and accuracies of a model on images with masks",
-        description=(
-            "Compares a model's labels with masks, as mmsegmentation defines mIoU, mAcc and aAcc. "
-            "The mask of IMAGES/NAME.jpg is MASKS/NAME.png: greyscale or palette, of the image's "
-            "size, its stored values being class ids."
-        ),
-        epilog="example: assay evaluate images annotations --zero-is-none --model out/b0",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Compares a model's labels with masks, as mmsegmentation defines mIoU, mAcc and aAcc. "
+        "The mask of IMAGES/NAME.jpg is MASKS/NAME.png: greyscale or palette, of the image's "
+        "size, its stored values being class ids."
     )
+    parser.epilog = "example: assay evaluate images annotations --zero-is-none --model out/b0"
     parser.add_argument("images", metavar="IMAGES", help="a folder of pictures")
     parser.add_argument("masks", metavar="MASKS", help="the folder of their masks")
     parser.add_argument(

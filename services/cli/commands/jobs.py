@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import uuid
 from collections.abc import Iterable
-from typing import Any
 
 from assay.ranker.v1 import jobs_pb2 as pb
 from assay.ranker.v1 import jobs_pb2_grpc, ranker_pb2
@@ -24,17 +23,13 @@ from services.errors import PreconditionFailed
 TIMEOUT_SECONDS = 60.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "jobs",
-        help="submit, list, follow and cancel verifications",
-        description=(
-            "Verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
-            "shows what it would cost, and needs none."
-        ),
-        epilog="example: assay jobs submit the-pile --dry-run",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
+        "shows what it would cost, and needs none."
     )
+    parser.epilog = "example: assay jobs submit the-pile --dry-run"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     submit = actions.add_parser("submit", help="put a verification into the queue")
     submit.add_argument("artifact", metavar="ARTIFACT")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from assay.segment.v1 import repository_pb2 as pb
 from assay.segment.v1 import repository_pb2_grpc
@@ -18,18 +17,14 @@ from services.cli.output.messages import enum_name, plain
 from services.errors import PreconditionFailed
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "models",
-        help="list the models of a running service, and change what it serves",
-        description=(
-            "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
-            "asks for is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
-            "follows it: successors are loaded before their predecessors go."
-        ),
-        epilog="example: assay models serve segformer-b0:2 segformer-b4",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
+        "asks for is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
+        "follows it: successors are loaded before their predecessors go."
     )
+    parser.epilog = "example: assay models serve segformer-b0:2 segformer-b4"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="every model that is there or wanted, and how far it is")
     serve = actions.add_parser("serve", help="say what is to be served, by all replicas")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Any
 
 from assay.ranker.v1 import ranker_pb2, ranks_pb2, ranks_pb2_grpc
 from rich.table import Table
@@ -25,18 +24,14 @@ TYPES = {
 }
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "rank",
-        help="scores of artifacts, in groups that the evidence tells apart",
-        description=(
-            "Ranks artifacts from the evidence that is stored: all of a type, or those that serve "
-            "an intent. With ARTIFACT, traces every point of its score to evidence. Inside a "
-            "group the evidence separates nothing, and the order means nothing."
-        ),
-        epilog="example: assay rank --type segmentation-model",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Ranks artifacts from the evidence that is stored: all of a type, or those that serve "
+        "an intent. With ARTIFACT, traces every point of its score to evidence. Inside a "
+        "group the evidence separates nothing, and the order means nothing."
     )
+    parser.epilog = "example: assay rank --type segmentation-model"
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("artifact", nargs="?", metavar="ARTIFACT", help="explain its score")
     which.add_argument("--type", choices=sorted(TYPES), help="rank all artifacts of this type")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from assay.ranker.v1 import admin_pb2 as pb
 from assay.ranker.v1 import admin_pb2_grpc
@@ -20,18 +19,14 @@ from services.cli.output.messages import plain
 TIMEOUT_SECONDS = 60.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "register",
-        help="check a manifest and register its artifact",
-        description=(
-            "Registers the artifact that MANIFEST, a YAML file, describes: its capabilities, and "
-            "what is claimed of it with the tolerances that decide. Says everything that is wrong "
-            "with it, and what could be better. docs/manifests.md has the format."
-        ),
-        epilog="example: assay register thing.yaml --check",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Registers the artifact that MANIFEST, a YAML file, describes: its capabilities, and "
+        "what is claimed of it with the tolerances that decide. Says everything that is wrong "
+        "with it, and what could be better. docs/manifests.md has the format."
     )
+    parser.epilog = "example: assay register thing.yaml --check"
     parser.add_argument("manifest", metavar="MANIFEST", type=Path)
     parser.add_argument("--check", action="store_true", help="only check it")
     add_json(parser)

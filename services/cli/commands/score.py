@@ -11,17 +11,19 @@ from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from rich.live import Live
 
 from services.cli.arguments import (
+    add_compute,
+    add_definition,
     add_json,
     add_selection,
     add_shards,
+    compute,
     corpus_ref,
     count,
+    definition,
     selection,
     shards_inventory,
 )
-from services.cli.compute import add_compute, compute
 from services.cli.connection import Connection, running_address
-from services.cli.definition import add_definition, definition
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output.console import ERR, print_json
@@ -37,18 +39,16 @@ from services.errors import InternalError, InvalidArgument
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "score",
-        help="bits per byte of a language model, by subset",
-        description=(
-            "Computes a causal language model's bits per byte over a selection of documents, with "
-            "95 % intervals, by lm-evaluation-harness's definition or another. Lower is better. "
-            "Documents that the tokenizer does not reproduce are reported apart. A run that was "
-            "cut off goes on where it was."
-        ),
-        epilog="example: assay score --model gpt2 --shards pile --split test --max-documents 100",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Computes a causal language model's bits per byte over a selection of documents, with "
+        "95 % intervals, by lm-evaluation-harness's definition or another. Lower is better. "
+        "Documents that the tokenizer does not reproduce are reported apart. A run that was "
+        "cut off goes on where it was."
+    )
+    parser.epilog = (
+        "example: assay score --model gpt2 --shards pile --split test --max-documents 100"
     )
     parser.add_argument(
         "--model",

@@ -21,19 +21,15 @@ TIMEOUT_SECONDS = 60.0
 OUTCOMES = {"success": pb.OUTCOME_SUCCESS, "failure": pb.OUTCOME_FAILURE}
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "search",
-        help="capabilities that serve a wish, and why they match",
-        description=(
-            "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
-            "and the words that they match by. Nothing is shown where nothing serves it. --chose "
-            "records a match, --outcome how a recorded one ended: those are what the match graph "
-            "counts."
-        ),
-        epilog='example: assay search "label every pixel of a photo"',
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
+        "and the words that they match by. Nothing is shown where nothing serves it. --chose "
+        "records a match, --outcome how a recorded one ended: those are what the match graph "
+        "counts."
     )
+    parser.epilog = 'example: assay search "label every pixel of a photo"'
     parser.add_argument("intent", metavar="INTENT", nargs="?", help="what is wanted, in words")
     parser.add_argument("--limit", type=count, default=0, metavar="N", help="10 unless told")
     telling = parser.add_mutually_exclusive_group()

@@ -27,16 +27,14 @@ _PICTURES = {
 }
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "segment",
-        help="label every pixel of an image",
-        description=(
-            "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
-            "are those of Hugging Face's processor, model and post-processing."
-        ),
-        epilog="example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
+        "are those of Hugging Face's processor, model and post-processing."
+    )
+    parser.epilog = (
+        "example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg"
     )
     parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
     parser.add_argument(

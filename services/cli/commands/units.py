@@ -6,12 +6,11 @@ import argparse
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from services.cli.arguments import add_json, count
-from services.cli.compute import add_compute
+from services.cli.arguments import add_compute, add_json, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
@@ -26,18 +25,14 @@ if TYPE_CHECKING:
 _UNIT_FRAMES = 16
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "units",
-        help="bits per byte on several machines: score ranges of frames, merge the results",
-        description=(
-            "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
-            "sums of each document; scoring it again changes nothing. Merging a job's files gives "
-            "its figures, the same bits whoever scored what."
-        ),
-        epilog="example: assay units score --shards pile-indexed --share 0/8 --out results",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
+        "sums of each document; scoring it again changes nothing. Merging a job's files gives "
+        "its figures, the same bits whoever scored what."
     )
+    parser.epilog = "example: assay units score --shards pile-indexed --share 0/8 --out results"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="name the units of a job")
     _add_job(listing)

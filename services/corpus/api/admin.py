@@ -12,7 +12,7 @@ from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
-from services.corpus.api import replies
+from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
 from services.errors import (
@@ -52,14 +52,14 @@ class CorpusAdminService(pb_grpc.CorpusAdminServiceServicer):
         self, request: pb.BenchmarkStorageRequest, context: Context
     ) -> None:
         """Measure codecs and memory on a corpus's own shards; one benchmark at a time."""
-        corpus = self._catalog.open(replies.ref_of(request.corpus))
-        order = _order(request, corpus)
+        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
+        worker_request = _worker_request(request, corpus)
         if self._busy:
             raise Overloaded("a storage benchmark is running", _RETRY_SECONDS)
         self._busy = True
         try:
             machine = await asyncio.to_thread(environment, "zstandard")
-            async with aclosing(run_worker(WORKER, order)) as updates:
+            async with aclosing(run_worker(WORKER, worker_request)) as updates:
                 async for update in updates:
                     await context.write(_response(update, corpus, machine))
                     if "result" in update:
@@ -69,7 +69,7 @@ class CorpusAdminService(pb_grpc.CorpusAdminServiceServicer):
             self._busy = False
 
 
-def _order(request: pb.BenchmarkStorageRequest, corpus: Corpus) -> dict[str, Any]:
+def _worker_request(request: pb.BenchmarkStorageRequest, corpus: Corpus) -> dict[str, Any]:
     """Check a request; return what the worker is asked for."""
     split = request.split or corpus.splits[0]
     if split not in corpus.splits:
@@ -107,23 +107,7 @@ def _response(
         raise InvalidArgument("split", "its shards hold no text to measure; name another split")
     if "result" not in update:
         return pb.BenchmarkStorageResponse(progress=pb.StorageProgress(**update))
-    result = update["result"]
+    # The worker's result is spelled as the message is.
     return pb.BenchmarkStorageResponse(
-        result=pb.StorageResult(
-            corpus=replies.corpus_ref(corpus),
-            sample_bytes=result["sample_bytes"],
-            codecs=[
-                pb.CodecResult(
-                    codec=codec["codec"],
-                    ratio=codec["ratio"],
-                    decompress_mb_per_second=codec["decompress_mb_per_second"],
-                    decompress_interval=common_pb2.Interval(**codec["decompress_interval"]),
-                    seconds=codec["seconds"],
-                )
-                for codec in result["codecs"]
-            ],
-            streaming=pb.StreamingMemory(**result["streaming"]),
-            plain_parse=pb.PlainParse(**result["plain_parse"]),
-            environment=machine,
-        )
+        result=pb.StorageResult(corpus=corpus_ref(corpus), environment=machine, **update["result"])
     )

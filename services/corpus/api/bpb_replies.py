@@ -1,8 +1,9 @@
-"""Builds the contract's messages from the core's values."""
+"""Bits per byte as messages: models, running and final figures, differences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 
 from assay.common.v1 import common_pb2
@@ -10,8 +11,7 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from google.protobuf import duration_pb2
 
 from services.common.median import Interval
-from services.corpus.api.bpb_requests import PREFIXES, PRESETS
-from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.difference import Difference
 from services.corpus.bpb.figures import Score
 from services.corpus.bpb.jobs import Comparison, Final
@@ -22,7 +22,21 @@ from services.corpus.bpb.scoring import Running
 from services.corpus.catalog import published
 
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
-
+# The first name that a value has is the one that a reply has.
+PRESETS = {
+    pb.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
+    pb.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
+    pb.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
+    pb.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
+}
+PREFIXES = {
+    pb.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
+    pb.PREFIX_TOKEN_BOS_OR_EOS: Prefix.BOS_OR_EOS,
+    pb.PREFIX_TOKEN_BOS: Prefix.BOS,
+    pb.PREFIX_TOKEN_EOS: Prefix.EOS,
+    pb.PREFIX_TOKEN_NONE: Prefix.NONE,
+    pb.PREFIX_TOKEN_GIVEN: Prefix.GIVEN,
+}
 _PRESET_OF = {value: key for key, value in PRESETS.items()}
 _PREFIX_OF = {value: key for key, value in PREFIXES.items()}
 
@@ -47,12 +61,7 @@ def language_model(info: ModelInfo) -> pb.LanguageModel:
         architecture=info.architecture,
         max_length=info.max_length,
         parameters=info.parameters,
-        license=common_pb2.License(
-            id=info.license.id,
-            name=info.license.name,
-            url=info.license.url,
-            research_only=info.license.research_only,
-        ),
+        license=common_pb2.License(**asdict(info.license)),
         reference=info.reference,
         engine=info.engine,
     )
@@ -184,7 +193,7 @@ def _score(value: Score) -> pb.Score:
 def _interval(value: Interval | None) -> common_pb2.Interval | None:
     if value is None:
         return None
-    return common_pb2.Interval(low=value.low, high=value.high, level=value.level)
+    return common_pb2.Interval(**asdict(value))
 
 
 def _subsets(

@@ -1,4 +1,4 @@
-"""CorpusService: parse, one call, build the reply."""
+"""CorpusService: every call finds its corpus and its selection here; the rest is by rpc family."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ import grpc
 from assay.corpus.v1 import corpus_pb2 as pb
 from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 
-from services.corpus.api import delivery, replies
+from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
 from services.corpus.api.bpb import BpbScorer, Source
+from services.corpus.catalog import published
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
 from services.corpus.catalog.single_flight import SingleFlight
 from services.corpus.shards.documents import Document
-from services.corpus.stream.chunks import FRAGMENT_BYTES, Limits
+from services.corpus.stream.chunks import FRAGMENT_BYTES
+from services.corpus.stream.mixture import Mixture, mixture
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_DELIVERIES = frozenset(pb.Delivery.values())
 _MAX_IDS = 1000
 # What surrounds documents in a message.
 _REPLY_MARGIN_BYTES = 64 << 10
-_CHUNK_BYTES = 512 << 10
-_MIN_CHUNK_BYTES = 4 << 10
-_MAX_CHUNK_BYTES = FRAGMENT_BYTES
 _MAX_CENSUSES = 16
 
 
@@ -71,14 +69,14 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.ListCorporaResponse:
         """List the registered corpora by name."""
-        corpora, token = page(
+        listed, token = page(
             self._catalog.list(),
             request.page_size,
             request.page_token,
             key=lambda corpus: corpus.ref.name,
         )
         return pb.ListCorporaResponse(
-            corpora=[replies.summary(corpus) for corpus in corpora], next_page_token=token
+            corpora=[corpora.summary(corpus) for corpus in listed], next_page_token=token
         )
 
     async def DescribeCorpus(  # noqa: N802  # the contract's name
@@ -87,35 +85,18 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.DescribeCorpusResponse:
         """Describe one corpus; the first call on it reads its shards."""
-        corpus = self._catalog.open(replies.ref_of(request.corpus))
+        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
         await self._count(corpus)
-        return replies.description(corpus, describe(corpus))
+        return corpora.description(corpus, describe(corpus))
 
     async def StreamCorpus(  # type: ignore[override]  # noqa: N802  # see the class
         self, request: pb.StreamCorpusRequest, context: Context
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
-        corpus = self._catalog.open(replies.ref_of(request.corpus))
-        if request.selection.HasField("sample"):
-            raise InvalidArgument(
-                "selection.sample", "is for scoring; shuffle with `seed` and end with a limit"
-            )
-        if request.delivery not in _DELIVERIES:
-            raise InvalidArgument("delivery", f"{request.delivery} is not a delivery")
-        chunk_bytes = request.chunk_bytes or _CHUNK_BYTES
-        if not _MIN_CHUNK_BYTES <= chunk_bytes <= _MAX_CHUNK_BYTES:
-            raise InvalidArgument(
-                "chunk_bytes",
-                f"{chunk_bytes} is not between {_MIN_CHUNK_BYTES} and {_MAX_CHUNK_BYTES}; "
-                f"0 means {_CHUNK_BYTES}",
-            )
+        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
+        limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._resolve(corpus, request.selection)
-        limits = Limits(
-            min(chunk_bytes, self._fragment_bytes),
-            self._fragment_bytes,
-            self._fragment_bytes // 4,
-        )
-        messages = delivery.messages(corpus, selection, request, limits)
+        messages = stream.messages(corpus, selection, request, limits)
         async with BackgroundIterator(messages, self._readers) as ready:
             async for message in ready:
                 await context.write(message)
@@ -126,12 +107,12 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.GetDocumentsResponse:
         """Find documents by id."""
-        corpus = self._catalog.open(replies.ref_of(request.corpus))
+        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
         if not 1 <= len(request.ids) <= _MAX_IDS:
             raise InvalidArgument("ids", f"has {len(request.ids)}; give 1 to {_MAX_IDS}")
         limit = self._max_message_bytes - _REPLY_MARGIN_BYTES
         # A search takes turns with the streams, and ends with its call.
-        search = _reply(corpus, find_documents(corpus, request.ids, limit))
+        search = _documents_reply(corpus, find_documents(corpus, request.ids, limit))
         async with BackgroundIterator(search, self._readers) as found:
             return await anext(aiter(found))
 
@@ -176,13 +157,13 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         return await self._scorer.score_texts(request)
 
     async def _source(self, ref: pb.CorpusRef, message: pb.Selection) -> Source:
-        corpus = self._catalog.open(replies.ref_of(ref))
+        corpus = self._catalog.open(ref.name, ref.digest)
         selection = await self._resolve(corpus, message)
         documents = partial(corpus.documents, selection)
-        return Source(replies.corpus_ref(corpus), selection.digests(), documents)
+        return Source(corpora.corpus_ref(corpus), selection.digests(), documents)
 
     async def _resolve(self, corpus: Corpus, message: pb.Selection) -> Selection:
-        wanted = replies.selection_of(message)
+        wanted = _selection_of(message)
         if wanted.filters:
             await self._count(corpus)
         return corpus.resolve(wanted)
@@ -193,9 +174,49 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
             await self._censuses.run(corpus.ref.name, corpus.census)
 
 
-def _reply(
+def _selection_of(message: pb.Selection) -> Selection:
+    """Read a request's selection, but for its sample."""
+    if message.preset not in set(pb.SubsetPreset.values()):
+        raise InvalidArgument("selection.preset", f"{message.preset} is not a preset")
+    return Selection(
+        splits=tuple(message.splits),
+        subsets=frozenset(message.subsets),
+        exclude_subsets=frozenset(message.exclude_subsets),
+        max_documents=message.max_documents,
+        max_bytes=message.max_bytes,
+        min_text_bytes=message.min_text_bytes,
+        max_text_bytes=message.max_text_bytes,
+        uncopyrighted=message.preset == pb.SUBSET_PRESET_UNCOPYRIGHTED,
+        seed=message.seed if message.HasField("seed") else None,
+        mixture=_mixture_of(message.mixture) if message.HasField("mixture") else None,
+        epochs=message.epochs or 1,
+    )
+
+
+def _mixture_of(message: pb.Mixture) -> Mixture:
+    shares = message.WhichOneof("shares")
+    if shares == "weights":
+        return mixture("weights", message.weights.by_subset)
+    if shares == "passes":
+        return mixture("passes", message.passes.by_subset)
+    rows = published.SUBSETS.items()
+    if message.preset == pb.MIXTURE_PRESET_PILE_WEIGHTS:
+        return mixture("weights", {name: row.weight for name, row in rows}, published=True)
+    if message.preset == pb.MIXTURE_PRESET_PILE_EPOCHS:
+        return mixture("passes", {name: row.epochs for name, row in rows}, published=True)
+    raise InvalidArgument("selection.mixture", "names neither a preset, weights nor passes")
+
+
+def _documents_reply(
     corpus: Corpus, search: Generator[list[Document] | None, None, None]
 ) -> Generator[pb.GetDocumentsResponse | None, None, None]:
     with closing(search):
         for found in search:
-            yield None if found is None else replies.documents(corpus, found)
+            yield (
+                None
+                if found is None
+                else pb.GetDocumentsResponse(
+                    corpus=corpora.corpus_ref(corpus),
+                    documents=[stream.document_message(one) for one in found],
+                )
+            )

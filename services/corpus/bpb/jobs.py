@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
+from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences, differences
 from services.corpus.bpb.figures import DocumentScore, Figures
@@ -18,11 +19,10 @@ from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.sampling import Sample
-from services.corpus.bpb.scorers import Scorers
-from services.corpus.bpb.scoring import Running, Scoring
+from services.corpus.bpb.scoring import Running, ScoreOne, Scoring, score_document
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
-from services.errors import Overloaded, PreconditionFailed
+from services.errors import InvalidArgument, NotFound, Overloaded, PreconditionFailed
 
 _INTERVAL_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
@@ -84,6 +84,57 @@ class Comparison:
 
 
 Result = TypeVar("Result")
+
+
+class Scorers:
+    """Describes and loads what scores documents."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def describe(self, name: str) -> ModelInfo:
+        """Describe a model or a compressor. The first call on a model reads all of its files.
+
+        Raises NotFound, listing what there is.
+        """
+        if name in COMPRESSORS:
+            return COMPRESSORS[name].info
+        try:
+            return self._registry.describe(name)
+        except NotFound as error:
+            raise NotFound(error.kind, name, [*error.known, *COMPRESSORS]) from None
+
+    def resolve(self, name: str, definition: Definition) -> Definition | None:
+        """Spell a definition out for a model; None for a compressor, which has no windows.
+
+        Raises InvalidArgument for what does not fit the model, and for any with a compressor.
+        """
+        if name not in COMPRESSORS:
+            return definition.resolve(self.describe(name))
+        if definition != Definition():
+            raise InvalidArgument(
+                "definition", f"{name} compresses whole documents, without windows; leave it out"
+            )
+        return None
+
+    def takes(self, name: str, definition: Definition) -> Definition:
+        """Return what of a definition for several is meant for this one."""
+        return Definition() if name in COMPRESSORS else definition
+
+    def start(self, name: str, compute: Compute) -> Loaded | None:
+        """Load a model on what it is to run on; None for a compressor. Blocks.
+
+        Raises what `Registry.start` raises.
+        """
+        return None if name in COMPRESSORS else self._registry.start(name, compute)
+
+    def score_one(
+        self, name: str, loaded: Loaded | None, definition: Definition | None
+    ) -> ScoreOne:
+        """Return what scores a document by a resolved definition."""
+        if loaded is None or definition is None:
+            return COMPRESSORS[name].score
+        return partial(score_document, loaded.model, definition)
 
 
 class ScoringJobs:

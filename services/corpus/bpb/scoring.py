@@ -7,6 +7,7 @@ is padded.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -24,6 +25,9 @@ from services.corpus.bpb.store import Kept
 from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 from services.corpus.shards.documents import Document
 from services.errors import AssayError, InternalError, InvalidArgument, PreconditionFailed
+
+ScoreOne = Callable[[Document, Callable[[int], None]], DocumentScore]
+"""Scores a document, and calls what it is given with the tokens scored since its last call."""
 
 
 class CancelledError(Exception):
@@ -89,7 +93,7 @@ class Scoring:
     def run(
         self,
         model: str,
-        score: Callable[[Document, Callable[[int], None]], DocumentScore],
+        score: ScoreOne,
         documents: Callable[[], Iterator[Document]],
         *,
         sample: Sample | None = None,
@@ -97,9 +101,8 @@ class Scoring:
     ) -> list[DocumentScore]:
         """Count the documents, then score those of the sample; return their scores in order.
 
-        `score` scores one document and calls what it is given with the tokens scored since its last
-        call, often enough to be stopped by what that raises. Documents that are `kept` are not
-        scored again.
+        `score` reports its progress often enough to be stopped by what that raises. Documents that
+        are `kept` are not scored again.
 
         Raises InvalidArgument when there are none, or fewer than the sample, InternalError when the
         model gives a likelihood that is not a finite number (no figure then counts) or a checkpoint
@@ -130,7 +133,7 @@ class Scoring:
 
     def _score(
         self,
-        score: Callable[[Document, Callable[[int], None]], DocumentScore],
+        score: ScoreOne,
         documents: Iterator[Document],
         kept: Kept,
     ) -> list[DocumentScore]:
@@ -188,7 +191,7 @@ def score_document(
         tokens = model.encode(text, special_tokens=True)
     sums: list[float] = []
     scored = counted = 0
-    for batch in _batches(_windows(tokens, definition), model.batch_size):
+    for batch in _batches(list(_windows(tokens, definition)), model.batch_size):
         progress(scored)
         scored = sum(window.counted for window in batch)
         counted += scored
@@ -217,14 +220,9 @@ def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
     )
 
 
-def _batches(windows: Iterator[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:
+def _batches(windows: Sequence[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:
     """Group windows whose inputs have one length, in order."""
-    batch: list[Window] = []
-    for window in windows:
-        length = len(window.inputs)
-        if batch and (len(batch[0].inputs) != length or len(batch) >= batch_size(length)):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
+    for length, group in itertools.groupby(windows, lambda window: len(window.inputs)):
+        size, alike = batch_size(length), list(group)
+        for first in range(0, len(alike), size):
+            yield alike[first : first + size]

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
+from services.common.license import License
 from services.corpus.catalog.census import Census, Count, ShardCount, census_of, take_census
-from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License, Shard
+from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, Shard
 from services.corpus.catalog.fact_cache import FactCache
 from services.corpus.catalog.locate import Location, ShardFiles, locate
 from services.corpus.shards.index.format import Index, IndexFormatError, open_index
@@ -81,18 +82,18 @@ class Catalog:
         self._closed.set()
         self._store.objects.stop()
 
-    def open(self, ref: CorpusRef) -> Corpus:
-        """Find a corpus. A digest in `ref` is a precondition.
+    def open(self, name: str, digest: str = "") -> Corpus:
+        """Find a corpus by its registered name. A `digest` that is not empty is a precondition.
 
         Raises NotFound, naming the known ones, and PreconditionFailed.
         """
-        corpus = self._corpora.get(ref.name)
+        corpus = self._corpora.get(name)
         if corpus is None:
-            raise NotFound("corpus", ref.name, self._corpora)
-        if ref.digest and ref.digest != corpus.ref.digest:
+            raise NotFound("corpus", name, self._corpora)
+        if digest and digest != corpus.ref.digest:
             raise PreconditionFailed(
-                f"corpus.digest: {ref.name!r} has digest {corpus.ref.digest} here, and the "
-                f"request wants {ref.digest}"
+                f"corpus.digest: {name!r} has digest {corpus.ref.digest} here, and the "
+                f"request wants {digest}"
             )
         return corpus
 

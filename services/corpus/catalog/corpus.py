@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from services.common.license import License
 from services.corpus.catalog import published
 from services.corpus.catalog.census import Census
 from services.corpus.shards.documents import Document
@@ -40,16 +41,6 @@ class CorpusRef:
 
     name: str
     digest: str = ""
-
-
-@dataclass(frozen=True)
-class License:
-    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
-
-    id: str
-    name: str = ""
-    url: str = ""
-    research_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -54,6 +55,22 @@ def parse_line(data: bytes, shard: str, line: int) -> Document:
     Raises BadLineError when it is not a JSON object with a string "text".
     """
     subset, meta = _tail(data)
+    return _parse(data, shard, line, subset, meta)
+
+
+def parse_wanted(data: bytes, shard: str, line: int, wanted: Mapping[str, bool]) -> Document | None:
+    """Parse one line as `parse_line` does; None where its subset is not wanted.
+
+    A line of the common form is not parsed then, so a broken one can go unnoticed.
+    """
+    subset, meta = _tail(data)
+    if subset is not None:
+        return _parse(data, shard, line, subset, meta) if wanted[subset] else None
+    document = _parse(data, shard, line, subset, meta)
+    return document if wanted[document.subset] else None
+
+
+def _parse(data: bytes, shard: str, line: int, subset: str | None, meta: bytes) -> Document:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.corpus.shards.decoder import BLOCK_BYTES, read_blocks
-from services.corpus.shards.documents import BadLineError, Document, parse_line, subset_of
+from services.corpus.shards.documents import BadLineError, Document, parse_wanted, subset_of
 from services.corpus.shards.frames import PassedOver
 from services.corpus.storage.files import StoredFile
 from services.corpus.stream.cursor import Position
@@ -24,7 +24,7 @@ from services.errors import DataLoss, InvalidArgument
 _WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
 _ESCAPED = re.compile(rb"\\u00[2-7]")
 # Around a document's fields in a message.
-_FRAMING_BYTES = 32
+_FIELDS_BYTES = 32
 
 
 class ShardLike(Protocol):
@@ -45,21 +45,21 @@ class Item:
     """One document, one line, or whole lines that are delivered as they stand.
 
     `damaged` frames were passed over before it; at the end of a stream nothing else may be left.
+    `size` is about how many bytes it takes in a message.
     """
 
     document: Document | None
     lines: bytes
     after: Position | Place
     damaged: tuple[PassedOver, ...] = ()
+    size: int = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes in a message."""
+    def __post_init__(self) -> None:
         document = self.document
-        if document is None:
-            return len(self.lines)
-        around = len(document.id) + len(document.subset) + len(document.shard) + _FRAMING_BYTES
-        return len(document.text) + len(document.meta) + around
+        self.size = len(self.lines)
+        if document is not None:
+            around = len(document.id) + len(document.subset) + len(document.shard) + _FIELDS_BYTES
+            self.size = len(document.text) + len(document.meta) + around
 
 
 def documents(shards: Sequence[ShardLike], selection: Selection) -> Iterator[Document]:
@@ -67,6 +67,18 @@ def documents(shards: Sequence[ShardLike], selection: Selection) -> Iterator[Doc
     for item in Reader(shards, selection, None, parse=True).items():
         if item is not None and item.document is not None:
             yield item.document
+
+
+class _WantedSubsets(dict[str, bool]):
+    """Whether each subset that was met is wanted, looked up once."""
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__()
+        self._selection = selection
+
+    def __missing__(self, subset: str) -> bool:
+        wanted = self[subset] = self._selection.wants(subset)
+        return wanted
 
 
 class Reader:
@@ -90,6 +102,7 @@ class Reader:
     ) -> None:
         self._shards = [s for split in selection.splits for s in shards if s.split == split]
         self._selection = selection
+        self._wanted = _WantedSubsets(selection)
         self._parse = parse
         self._block_bytes = block_bytes
         self._piece_bytes = piece_bytes
@@ -167,15 +180,17 @@ class Reader:
         """Deliver those lines of a block that are wanted."""
         selection = self._selection
         limit, max_bytes = selection.max_documents, selection.max_bytes
-        parse = self._parse or max_bytes or selection.filters_text
+        by_size = selection.filters_text
+        parse = self._parse or max_bytes or by_size
+        wanted = self._wanted
         lines = data.split(b"\n")
         lines.pop()
         for number, raw in enumerate(lines, line):
             try:
-                if not selection.wants(subset_of(raw)):
+                document = parse_wanted(raw, path, number, wanted) if parse else None
+                if document is None and (parse or not wanted[subset_of(raw)]):
                     continue
-                document = parse_line(raw, path, number) if parse else None
-                if document and not selection.wants_text(len(document.text)):
+                if by_size and document and not selection.wants_text(len(document.text)):
                     continue
             except BadLineError as error:
                 raise DataLoss(path, offset, f"line {number} {error},") from None

@@ -19,8 +19,7 @@ from assay.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import DeadlineExceeded, InvalidArgument
-from services.rpc.callers import caller
-from services.rpc.sizes import require_fits
+from services.rpc.call import caller, require_fits
 from services.segment.api import segment_replies, segment_requests
 from services.segment.batching.ticket import Priority
 from services.segment.images import mask_files

@@ -19,8 +19,7 @@ from assay.segment.v1 import segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.errors import AssayError, DeadlineExceeded, InternalError, Unavailable
-from services.rpc.deadline import left_of_call
-from services.rpc.sizes import require_fits
+from services.rpc.call import left_of_call, require_fits
 from services.rpc.status import item_error
 
 Q = TypeVar("Q")

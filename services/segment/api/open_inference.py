@@ -13,8 +13,7 @@ from assay.inference.v2 import open_inference_pb2 as pb
 from assay.inference.v2 import open_inference_pb2_grpc
 
 from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unavailable
-from services.rpc.callers import caller
-from services.rpc.deadline import remaining
+from services.rpc.call import caller, remaining
 from services.segment.api.open_replies import Tensor, described, reply
 from services.segment.api.open_requests import Order, Requests, parse_parameters, wanted_outputs
 from services.segment.serving.models import Models

@@ -10,8 +10,7 @@ from typing import Any
 import grpc
 from assay.segment.v1 import segment_pb2, segment_pb2_grpc
 
-from services.rpc.callers import caller
-from services.rpc.deadline import remaining
+from services.rpc.call import caller, remaining
 from services.rpc.pagination import page
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.evaluate import Bounds, evaluate

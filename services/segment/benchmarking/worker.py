@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import InvalidArgument, PreconditionFailed
-from services.rpc.orphans import end_with_parent
+from services.rpc.worker import end_with_parent
 from services.segment.batching.ticket import Limits
 from services.segment.benchmarking.parts import Events, part_times, parts_by_name
 from services.segment.benchmarking.profiling import profile_onnxruntime, profile_openvino

@@ -19,8 +19,8 @@ from services.errors import InvalidArgument
 
 def parsed(*options: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    segment.add_parser(parser.add_subparsers())
-    return parser.parse_args(["segment", "photo.jpg", *options])
+    segment.add_arguments(parser)
+    return parser.parse_args(["photo.jpg", *options])
 
 
 def request(*options: str) -> segment_pb2.SegmentImageRequest:

@@ -8,9 +8,10 @@ import grpc
 import pytest
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.common.license import License
 from services.corpus.api.admin import CorpusAdminService
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import Kind, License
+from services.corpus.catalog.corpus import Kind
 from services.rpc.worker import run_worker
 from tests.corpus.conftest import Client, Start
 from tests.corpus.shard_files import compress, line, write_corpus

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.scorers import ScoreOne
-from services.corpus.bpb.scoring import CancelledError, Scoring, score_document
+from services.corpus.bpb.scoring import CancelledError, ScoreOne, Scoring, score_document
 from services.errors import InternalError, InvalidArgument
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import CorpusRef, Kind, License
+from services.corpus.catalog.corpus import CorpusRef, Kind
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.published import NAMES, SUBSETS
 from services.corpus.shards.layout import LayoutError
@@ -84,12 +85,12 @@ def test_open_refuses_unknown_names_and_other_digests(tmp_path: Path) -> None:
     entry = Registration(root, Kind.SAMPLE, "", LICENSE)
     catalog.load({"b": entry, "a": entry})
     assert [corpus.ref.name for corpus in catalog.list()] == ["a", "b"]
-    ref = catalog.open(CorpusRef("a")).ref
-    assert catalog.open(ref).ref == ref
+    ref = catalog.open("a").ref
+    assert catalog.open(ref.name, ref.digest).ref == ref
     with pytest.raises(NotFound, match="no corpus named 'c'; known: a, b"):
-        catalog.open(CorpusRef("c"))
+        catalog.open("c")
     with pytest.raises(PreconditionFailed, match=ref.digest):
-        catalog.open(CorpusRef("a", "sha256:0"))
+        catalog.open("a", "sha256:0")
 
 
 def test_a_directory_that_is_no_corpus_is_refused(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_census_ends_when_the_server_does(tmp_path: Path) -> None:
     catalog.load({"a": Registration(root, Kind.SAMPLE, "", LICENSE)})
     catalog.close()
     with pytest.raises(Unavailable):
-        catalog.open(CorpusRef("a")).census()
+        catalog.open("a").census()
 
 
 def test_damage_is_told_and_the_rest_is_counted(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ import zstandard
 from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.corpus import Corpus, Kind
 from services.corpus.catalog.locate import Location
 from services.corpus.catalog.lookup import find_documents
 from services.corpus.shards.documents import Document
@@ -48,7 +49,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def opened(location: Location, cache: Path, limit: int = LIMIT) -> Corpus:
     catalog = Catalog(cache, frame_cache_bytes=limit, retries=FAST)
     catalog.load({"c": Registration(location, Kind.SAMPLE, "a test", License("MIT"))})
-    return catalog.open(CorpusRef("c"))
+    return catalog.open("c")
 
 
 def find_all(corpus: Corpus, ids: list[str]) -> list[Document]:

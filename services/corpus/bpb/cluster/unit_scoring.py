@@ -8,6 +8,7 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
+from services.common.license import License
 from services.corpus.bpb.cluster.unit_results import UnitResult
 from services.corpus.bpb.cluster.units import Unit, cut_units
 from services.corpus.bpb.definition import Definition
@@ -16,7 +17,7 @@ from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.corpus.bpb.models.threads import threads_for
 from services.corpus.bpb.scoring import score_document
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import CorpusRef, Kind, License, Shard
+from services.corpus.catalog.corpus import Kind, Shard
 from services.corpus.catalog.locate import Location
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
@@ -62,7 +63,7 @@ class UnitScorer:
         catalog = Catalog(job.cache)
         catalog.load({_CORPUS: Registration(job.shards, Kind.SAMPLE, "", License(""))})
         self._job = job
-        self._corpus = catalog.open(CorpusRef(_CORPUS))
+        self._corpus = catalog.open(_CORPUS)
         self._selection = self._corpus.resolve(selection)
         missing = self._corpus.unindexed(self._selection)
         if missing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from rich.table import Table
@@ -14,26 +13,22 @@ from services.cli.exits import Exit
 from services.cli.output.console import OUT, print_json
 from services.cli.output.messages import plain
 
-STATS_TIMEOUT_SECONDS = 3600.0
+_TIMEOUT_SECONDS = 3600.0
 _AVAILABILITY = {
     corpus_pb2.AVAILABILITY_NOT_UNCOPYRIGHTED: "copyrighted",
     corpus_pb2.AVAILABILITY_BY_NAME: "withdrawn",
 }
 
 
-def add_parser(actions: Any) -> None:
-    """Adds the action to `assay corpus`."""
-    parser: argparse.ArgumentParser = actions.add_parser(
-        "stats",
-        help="what a corpus holds by subset, beside what was published of it",
-        description=(
-            "Counts documents and bytes by subset, with their share, compression and licence, "
-            "beside the paper's table where the corpus is the Pile. Reads every shard that has no "
-            "index once; the counts are kept. A withdrawn subset comes only where it is named, and "
-            "--uncopyrighted leaves the copyrighted ones out too."
-        ),
-        epilog="example: assay corpus stats --shards pile-indexed",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The action's arguments."""
+    parser.description = (
+        "Counts documents and bytes by subset, with their share, compression and licence, "
+        "beside the paper's table where the corpus is the Pile. Reads every shard that has no "
+        "index once; the counts are kept. A withdrawn subset comes only where it is named, and "
+        "--uncopyrighted leaves the copyrighted ones out too."
     )
+    parser.epilog = "example: assay corpus stats --shards pile-indexed"
     add_shards(parser)
     add_json(parser)
     parser.set_defaults(run=stats)
@@ -45,7 +40,7 @@ async def stats(arguments: argparse.Namespace) -> Exit:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         reply: corpus_pb2.DescribeCorpusResponse = await stub.DescribeCorpus(
             corpus_pb2.DescribeCorpusRequest(corpus=corpus_ref(arguments)),
-            timeout=STATS_TIMEOUT_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
         )
     if arguments.json:
         print_json(plain(reply))

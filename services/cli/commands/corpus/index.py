@@ -19,19 +19,15 @@ from services.cli.output.console import OUT, note, print_json
 _NOTE_SECONDS = 2.0
 
 
-def add_parsers(actions: Any) -> None:
-    """Adds both actions to `assay corpus`."""
-    parser: argparse.ArgumentParser = actions.add_parser(
-        "index",
-        help="re-frame shards, so that they stream shuffled, by rank and from any place",
-        description=(
-            "Writes every shard of SOURCE again to the directory of --out: plain .jsonl.zst that "
-            "any reader takes, in many small frames of one subset each, with an index and the "
-            "texts alone beside it. SOURCE is left as it is. A run that was interrupted or killed "
-            "goes on where it was. Serve the new directory instead of SOURCE."
-        ),
-        epilog="example: assay corpus index pile --out pile-indexed",
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `index`."""
+    parser.description = (
+        "Writes every shard of SOURCE again to the directory of --out: plain .jsonl.zst that "
+        "any reader takes, in many small frames of one subset each, with an index and the "
+        "texts alone beside it. SOURCE is left as it is. A run that was interrupted or killed "
+        "goes on where it was. Serve the new directory instead of SOURCE."
     )
+    parser.epilog = "example: assay corpus index pile --out pile-indexed"
     parser.add_argument("source", metavar="SOURCE", help="directory with train/NN.jsonl.zst, ...")
     parser.add_argument("--out", required=True, metavar="DIR", help="directory to write to")
     parser.add_argument(
@@ -56,11 +52,11 @@ def add_parsers(actions: Any) -> None:
     )
     add_json(parser)
     parser.set_defaults(run=index)
-    parser = actions.add_parser(
-        "verify",
-        help="prove that an indexed corpus holds every byte of its source",
-        epilog="example: assay corpus verify pile pile-indexed",
-    )
+
+
+def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.epilog = "example: assay corpus verify pile pile-indexed"
     parser.add_argument("source", metavar="SOURCE", help="directory that was indexed")
     parser.add_argument("out", metavar="DIR", help="directory that was written")
     add_json(parser)

@@ -1,12 +1,17 @@
-"""How much time the incoming call has left."""
+"""What a servicer asks about the call that it serves: its deadline, its caller, its size."""
 
 from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
-from services.errors import DeadlineExceeded
+import grpc
+from google.protobuf.message import Message
+
+from services.errors import DeadlineExceeded, TooLarge
+
+CLIENT_ID_KEY = "assay-client-id"
 
 
 class HasDeadline(Protocol):
@@ -26,8 +31,8 @@ def remaining(context: HasDeadline) -> float | None:
     return None if left is None else max(left, 0.0)
 
 
-def enter(context: HasDeadline) -> None:
-    """Notes the call's deadline for this task and those it starts; refuses one already past.
+def note_deadline(context: HasDeadline) -> None:
+    """Keep the call's deadline for this task and those it starts; refuse one already past.
 
     Raises DeadlineExceeded.
     """
@@ -45,3 +50,26 @@ def left_of_call() -> float | None:
     """
     due = _due.get()
     return None if due is None else due - time.monotonic()
+
+
+def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """The client's name for itself, or else its connection; it shares a quota and proves nothing.
+
+    Ask before the call is answered.
+    """
+    for key, value in context.invocation_metadata() or ():
+        if key == CLIENT_ID_KEY and value:
+            return f"id {value!s}"  # so that no name is another's connection
+    return f"peer {context.peer()}"
+
+
+def require_fits(what: str, message: Message, limit: int) -> None:
+    """Raise TooLarge if the message, called `what`, has more than `limit` bytes.
+
+    The transport's own limit is wider, because its refusal has no details.
+    """
+    size = message.ByteSize()
+    if size > limit:
+        raise TooLarge(
+            f"{what} has {size:,} bytes and the server takes {limit:,}; send less in one message"
+        )

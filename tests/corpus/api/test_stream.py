@@ -6,7 +6,7 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.api.wire import frames_message
+from services.corpus.api.stream import frames_message
 
 FRAMES = st.lists(
     st.tuples(

@@ -1,0 +1,248 @@
+"""StreamCorpus: reads its request, and builds its messages in the thread that reads the shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import closing
+
+from assay.corpus.v1 import corpus_pb2 as pb
+
+from services.common.wire import prefix
+from services.corpus.catalog.corpus import Corpus
+from services.corpus.shards.documents import Document
+from services.corpus.shards.frames import PassedOver
+from services.corpus.stream import place as places
+from services.corpus.stream import unit_stream
+from services.corpus.stream.chunks import FRAGMENT_BYTES, Chunk, Limits, chunks
+from services.corpus.stream.cursor import CursorCodec, Position
+from services.corpus.stream.place import Place
+from services.corpus.stream.plan import Plan
+from services.corpus.stream.selection import Selection
+from services.corpus.stream.unit_reader import UnitReader
+from services.corpus.stream.unit_stream import FrameChunk, FramePart
+from services.errors import InvalidArgument, PreconditionFailed
+
+Messages = Generator[pb.StreamCorpusResponse | bytes | None, None, None]
+"""Messages, those of frames serialised. None means that nothing is ready yet."""
+
+_DELIVERIES = frozenset(pb.Delivery.values())
+_DEFAULT_CHUNK_BYTES = 512 << 10
+_MIN_CHUNK_BYTES = 4 << 10
+_MAX_CHUNK_BYTES = FRAGMENT_BYTES
+
+
+def limits_of(request: pb.StreamCorpusRequest, fragment_bytes: int) -> Limits:
+    """Read a request's sizes, and check what can be checked without its corpus.
+
+    Raises InvalidArgument.
+    """
+    if request.selection.HasField("sample"):
+        raise InvalidArgument(
+            "selection.sample", "is for scoring; shuffle with `seed` and end with a limit"
+        )
+    if request.delivery not in _DELIVERIES:
+        raise InvalidArgument("delivery", f"{request.delivery} is not a delivery")
+    chunk_bytes = request.chunk_bytes or _DEFAULT_CHUNK_BYTES
+    if not _MIN_CHUNK_BYTES <= chunk_bytes <= _MAX_CHUNK_BYTES:
+        raise InvalidArgument(
+            "chunk_bytes",
+            f"{chunk_bytes} is not between {_MIN_CHUNK_BYTES} and {_MAX_CHUNK_BYTES}; "
+            f"0 means {_DEFAULT_CHUNK_BYTES}",
+        )
+    return Limits(min(chunk_bytes, fragment_bytes), fragment_bytes, fragment_bytes // 4)
+
+
+def messages(
+    corpus: Corpus, selection: Selection, request: pb.StreamCorpusRequest, limits: Limits
+) -> Messages:
+    """Build the messages of a resolved selection."""
+    codec = CursorCodec(corpus.ref.digest, selection.digests())
+    needs_index = (
+        selection.ordered
+        or request.rank.world_size > 1
+        or request.resume
+        or request.skip_damaged
+        or request.delivery == pb.DELIVERY_FRAMES
+    )
+    if needs_index or not corpus.unindexed(selection):
+        return _planned(corpus, selection, request, codec, limits)
+    if request.HasField("rank"):
+        places.start(request.rank.rank, request.rank.world_size)
+    position = codec.decode(request.cursor) if request.cursor else None
+    if isinstance(position, Place):
+        raise PreconditionFailed("cursor: is one of a corpus with an index; start over without it")
+    jsonl = request.delivery == pb.DELIVERY_JSONL
+    reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
+    return _sequential(corpus, selection, reading, jsonl=jsonl)
+
+
+def _sequential(
+    corpus: Corpus,
+    selection: Selection,
+    reading: Generator[Chunk | None, None, None],
+    *,
+    jsonl: bool,
+) -> Messages:
+    corpus.check_unchanged(selection)
+    with closing(reading):
+        for chunk in reading:
+            yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
+
+
+def _planned(
+    corpus: Corpus,
+    selection: Selection,
+    request: pb.StreamCorpusRequest,
+    codec: CursorCodec,
+    limits: Limits,
+) -> Messages:
+    plan = corpus.plan(selection)
+    corpus.check_unchanged(selection)
+    place = _place(request, codec, plan)
+    shards = corpus.shards_of(selection)
+    if request.resume:
+        # A rank that ends before its first chunk must have a cursor to be dealt anew from.
+        yield pb.StreamCorpusResponse(cursor=codec.encode(place))
+    with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
+        if request.delivery == pb.DELIVERY_FRAMES:
+            for part in unit_stream.frame_chunks(units, plan, codec, place, limits):
+                yield _frames_chunk_message(part) if part else None
+            return
+        jsonl = request.delivery == pb.DELIVERY_JSONL
+        for chunk in unit_stream.document_chunks(
+            units, plan, codec, place, jsonl=jsonl, limits=limits
+        ):
+            yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
+
+
+def _place(request: pb.StreamCorpusRequest, codec: CursorCodec, plan: Plan) -> Place:
+    """Find where a request begins."""
+    rank, world_size = 0, 1
+    if request.HasField("rank"):
+        rank, world_size = request.rank.rank, request.rank.world_size
+    beginning = places.start(rank, world_size)
+    if request.cursor and request.resume:
+        raise InvalidArgument("resume", "and `cursor` both say where to begin; give one of them")
+    if request.cursor:
+        return _same_rank(_decode(codec, request.cursor), beginning)
+    if not request.resume:
+        return beginning
+    points = [_point(point, codec, plan) for point in request.resume]
+    if len(points) == 1 and points[0].stride == world_size:
+        return _same_rank(points[0], beginning)
+    return places.redeal(points, plan.units, rank, world_size)
+
+
+def _point(point: pb.ResumePoint, codec: CursorCodec, plan: Plan) -> Place:
+    if point.cursor:
+        place = _decode(codec, point.cursor)
+    elif point.HasField("rank"):
+        place = places.start(point.rank.rank, point.rank.world_size)
+    else:
+        place = places.start(0, 1)
+    return places.after(place, plan.counts, point.documents)
+
+
+def _decode(codec: CursorCodec, cursor: bytes) -> Place:
+    place = codec.decode(cursor)
+    if isinstance(place, Position):
+        raise PreconditionFailed("cursor: is one of a corpus without index; start over without it")
+    return place
+
+
+def _same_rank(place: Place, beginning: Place) -> Place:
+    if (place.rank, place.stride) != (beginning.rank, beginning.stride):
+        raise PreconditionFailed(
+            f"cursor: belongs to rank {place.rank} of {place.stride}, and the request is of rank "
+            f"{beginning.rank} of {beginning.stride}; give the points of all {place.stride} ranks "
+            "in `resume` to change their number"
+        )
+    return place
+
+
+def _chunk_message(part: Chunk, *, jsonl: bool) -> pb.StreamCorpusResponse:
+    damaged = _damaged(part.damaged)
+    if jsonl:
+        lines = pb.JsonlBatch(lines=part.lines, continues=part.continues)
+        return pb.StreamCorpusResponse(cursor=part.cursor, jsonl=lines, damaged=damaged)
+    documents = pb.DocumentBatch(
+        documents=[
+            document_message(document, continues=part.continues, whole=not part.fragment)
+            for document in part.documents
+        ]
+    )
+    return pb.StreamCorpusResponse(cursor=part.cursor, documents=documents, damaged=damaged)
+
+
+def document_message(
+    document: Document, *, continues: bool = False, whole: bool = True
+) -> pb.Document:
+    """A document, or, where it is not `whole`, a fragment of one, which has no digest."""
+    return pb.Document(
+        id=document.id,
+        subset=document.subset,
+        text=document.text,
+        meta=document.meta,
+        shard=document.shard,
+        line=document.line,
+        continues=continues,
+        frame=document.frame,
+        digest=f"sha256:{hashlib.sha256(document.text).hexdigest()}" if whole else "",
+    )
+
+
+def _damaged(found: Sequence[PassedOver]) -> list[pb.DamagedFrame]:
+    return [
+        pb.DamagedFrame(
+            shard=one.error.shard,
+            frame=one.error.frame,
+            offset=one.error.offset,
+            documents=one.documents,
+            places=one.places,
+            told=one.told,
+        )
+        for one in found
+    ]
+
+
+def _frames_chunk_message(part: FrameChunk) -> bytes:
+    head = pb.StreamCorpusResponse(cursor=part.cursor, damaged=_damaged(part.damaged))
+    frames = [(_frame_fields(piece), piece.data) for piece in part.parts]
+    return frames_message(head, frames, part.order)
+
+
+def _frame_fields(piece: FramePart) -> pb.Frame:
+    """Everything but the data."""
+    if not piece.first:
+        return pb.Frame(continues=piece.continues)
+    shard, number = piece.shard, piece.frame
+    record, text = shard.index.frames[number], shard.has_text(number)
+    return pb.Frame(
+        continues=piece.continues,
+        form=pb.FRAME_FORM_TEXT if text else pb.FRAME_FORM_JSONL,
+        content_bytes=int(record["text_bytes" if text else "jsonl_bytes"]),
+        shard=shard.name,
+        frame=number,
+        first_line=int(record["first_line"]),
+        subset=shard.index.header.subsets[int(record["subset"])],
+        text_bytes=shard.sizes(number).tolist(),
+    )
+
+
+def frames_message(
+    head: pb.StreamCorpusResponse, frames: Sequence[tuple[pb.Frame, bytes]], order: Sequence[int]
+) -> bytes:
+    """Serialise `head` with a FrameBatch of `frames`, each given as its fields and its data.
+
+    A message that is built and then serialised copies the data of a frame into it, into each
+    message around it, and into what is sent: half of the server's processor time on a stream of
+    frames. Here protobuf serialises everything but the data, which is copied once.
+    """
+    batch: list[bytes] = []
+    for fields, data in frames:
+        frame = [fields.SerializeToString(), prefix(pb.Frame.DATA_FIELD_NUMBER, len(data)), data]
+        batch += [prefix(pb.FrameBatch.FRAMES_FIELD_NUMBER, sum(map(len, frame))), *frame]
+    batch.append(pb.FrameBatch(order=order).SerializeToString())
+    begin = prefix(pb.StreamCorpusResponse.FRAMES_FIELD_NUMBER, sum(map(len, batch)))
+    return b"".join([head.SerializeToString(), begin, *batch])

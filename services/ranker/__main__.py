@@ -105,9 +105,7 @@ class _Ranker:
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
-        cache = Cache(
-            store_at(settings.redis), schema=compare_reply.SCHEMA, encode=bytes, decode=bytes
-        )
+        cache = Cache(store_at(settings.redis), schema=compare_reply.SCHEMA)
         self.closing.push_async_callback(cache.close)
         store = Store(self._database)
         dossiers = Dossiers(store, self._matches)

@@ -47,7 +47,7 @@ class Comparisons:
         self,
         registry: Registry,
         dossiers: Dossiers,
-        cache: Cache[bytes],
+        cache: Cache,
         methodology: Methodology,
         *,
         version: Callable[[], int | None],

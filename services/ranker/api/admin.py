@@ -10,7 +10,7 @@ from assay.ranker.v1 import admin_pb2 as pb
 from assay.ranker.v1 import admin_pb2_grpc as pb_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.errors import InvalidArgument, Unavailable
+from services.errors import InvalidArgument
 from services.ranker.api import replies
 from services.ranker.api.comparisons import Comparisons
 from services.ranker.registration import Registration
@@ -21,14 +21,11 @@ _MAX_BYTES = 1 << 20
 
 
 class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
-    """Registers artifacts. Give it its parts with `attach` once they are open."""
+    """Registers artifacts, and drops cached comparisons."""
 
-    def __init__(self) -> None:
-        self._parts: tuple[Registration, Comparisons] | None = None
-
-    def attach(self, registration: Registration, comparisons: Comparisons) -> None:
-        """Take what registers, and whose cache is looked after."""
-        self._parts = registration, comparisons
+    def __init__(self, registration: Registration, comparisons: Comparisons) -> None:
+        self._registration = registration
+        self._comparisons = comparisons
 
     async def ValidateManifest(  # noqa: N802  # the contract's name
         self,
@@ -36,8 +33,7 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.ValidateManifestResponse:
         """See `admin.proto`."""
-        registration, _ = self._opened()
-        checked = registration.check(_manifest(request.manifest))
+        checked = self._registration.check(_manifest(request.manifest))
         return pb.ValidateManifestResponse(
             valid=not checked.errors,
             errors=_findings(checked.errors),
@@ -50,8 +46,7 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.RegisterArtifactResponse:
         """See `admin.proto`."""
-        registration, _ = self._opened()
-        artifact, time, warnings = await registration.register(_manifest(request.manifest))
+        artifact, time, warnings = await self._registration.register(_manifest(request.manifest))
         stamp = Timestamp()
         stamp.FromDatetime(time)
         return pb.RegisterArtifactResponse(
@@ -67,13 +62,9 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.InvalidateCacheResponse:
         """See `admin.proto`."""
-        _, comparisons = self._opened()
-        return pb.InvalidateCacheResponse(removed=await comparisons.invalidate(request.artifact))
-
-    def _opened(self) -> tuple[Registration, Comparisons]:
-        if self._parts is None:
-            raise Unavailable("the ranker is still starting")
-        return self._parts
+        return pb.InvalidateCacheResponse(
+            removed=await self._comparisons.invalidate(request.artifact)
+        )
 
 
 def _manifest(content: bytes) -> bytes:

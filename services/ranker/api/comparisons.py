@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 from services.ranker.api import compare_reply
 from services.ranker.cache.cache import Cache
@@ -47,18 +47,16 @@ class Comparisons:
         self,
         registry: Registry,
         dossiers: Dossiers,
-        cache: Cache[bytes],
+        cache: Cache,
         methodology: Methodology,
         *,
-        today: Callable[[], date],
-        version: Callable[[], int | None] = lambda: None,
-        computed: Callable[[], None] = lambda: None,
+        version: Callable[[], int | None],
+        computed: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._dossiers = dossiers
         self._cache = cache
         self._methodology = methodology
-        self._today = today
         self._version = version
         self._computed = computed
         self._prepared: dict[tuple[str, str, date], _Prepared] = {}
@@ -68,7 +66,7 @@ class Comparisons:
 
         Raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be read now.
         """
-        day = parse_day(as_of, self._today())
+        day = parse_day(as_of, datetime.now(UTC).date())
         prepared = await self._prepare(left, right, day)
         first = replace(prepared.pair, swapped=False)
 

@@ -11,7 +11,7 @@ from assay.ranker.v1 import jobs_pb2 as pb
 from assay.ranker.v1 import jobs_pb2_grpc as pb_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.errors import InvalidArgument, Unavailable
+from services.errors import InvalidArgument
 from services.ranker.api import replies, requests, verify_reply
 from services.ranker.jobs import Job, Jobs, Order
 from services.ranker.measuring.verify import Plan
@@ -23,13 +23,9 @@ _MAX_REQUEST_ID = 100
 
 
 class JobService(pb_grpc.JobServiceServicer):
-    """Runs verifications as jobs. Give it its part with `attach` once it is open."""
+    """Runs verifications as jobs."""
 
-    def __init__(self) -> None:
-        self._jobs: Jobs | None = None
-
-    def attach(self, jobs: Jobs) -> None:
-        """Take the queue."""
+    def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
     async def SubmitVerification(  # noqa: N802  # the contract's name
@@ -46,10 +42,8 @@ class JobService(pb_grpc.JobServiceServicer):
             requests.parse_budget(request.budget),
         )
         if request.validate_only:
-            return pb.SubmitVerificationResponse(job=_planned(order, self._opened().plan(order)))
-        return pb.SubmitVerificationResponse(
-            job=_job(self._opened().submit(order, request.request_id))
-        )
+            return pb.SubmitVerificationResponse(job=_planned(order, self._jobs.plan(order)))
+        return pb.SubmitVerificationResponse(job=_job(self._jobs.submit(order, request.request_id)))
 
     async def GetJob(  # noqa: N802  # the contract's name
         self,
@@ -57,7 +51,7 @@ class JobService(pb_grpc.JobServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.GetJobResponse:
         """See `jobs.proto`."""
-        return pb.GetJobResponse(job=_job(self._opened().get(request.id)))
+        return pb.GetJobResponse(job=_job(self._jobs.get(request.id)))
 
     async def ListJobs(  # noqa: N802  # the contract's name
         self,
@@ -67,7 +61,7 @@ class JobService(pb_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         # Keyed so that the newest come first, whatever is submitted between two pages.
         shown, token = page(
-            self._opened().newest_first,
+            self._jobs.newest_first,
             request.page_size,
             request.page_token,
             lambda job: (f"{1e12 - job.created.timestamp():020.6f}", job.id),
@@ -78,7 +72,7 @@ class JobService(pb_grpc.JobServiceServicer):
         self, request: pb.WatchJobRequest, context: Context
     ) -> None:
         """See `jobs.proto`."""
-        updates = self._opened().watch(request.id)
+        updates = self._jobs.watch(request.id)
         async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Job):
@@ -93,12 +87,7 @@ class JobService(pb_grpc.JobServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.CancelJobResponse:
         """See `jobs.proto`."""
-        return pb.CancelJobResponse(job=_job(await self._opened().cancel(request.id)))
-
-    def _opened(self) -> Jobs:
-        if self._jobs is None:
-            raise Unavailable("the ranker is still starting")
-        return self._jobs
+        return pb.CancelJobResponse(job=_job(await self._jobs.cancel(request.id)))
 
 
 def _planned(order: Order, plan: Plan) -> pb.Job:

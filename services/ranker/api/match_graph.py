@@ -10,7 +10,7 @@ from assay.ranker.v1 import match_graph_pb2_grpc as pb_grpc
 from assay.ranker.v1 import ranker_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.errors import InvalidArgument, Unavailable
+from services.errors import InvalidArgument
 from services.ranker.api import replies, requests
 from services.ranker.database.match_store import MatchCounts
 from services.ranker.searching.discovery import Discovery, Found
@@ -22,13 +22,9 @@ _OUTCOMES = {pb.OUTCOME_SUCCESS: True, pb.OUTCOME_FAILURE: False}
 
 
 class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
-    """Finds capabilities and counts matches. Give it its part with `attach` once it is open."""
+    """Finds capabilities and counts matches."""
 
-    def __init__(self) -> None:
-        self._discovery: Discovery | None = None
-
-    def attach(self, discovery: Discovery) -> None:
-        """Take what searches and counts."""
+    def __init__(self, discovery: Discovery) -> None:
         self._discovery = discovery
 
     async def SearchCapabilities(  # noqa: N802  # the contract's name
@@ -38,7 +34,7 @@ class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
     ) -> pb.SearchCapabilitiesResponse:
         """See `match_graph.proto`."""
         kind = requests.parse_type(request.type) if request.type else None
-        found = await self._opened().search(request.intent, kind, request.limit)
+        found = await self._discovery.search(request.intent, kind, request.limit)
         return pb.SearchCapabilitiesResponse(matches=_matches(found), floor=FLOOR)
 
     async def RecordMatch(  # noqa: N802  # the contract's name
@@ -47,7 +43,7 @@ class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.RecordMatchResponse:
         """See `match_graph.proto`."""
-        time, counts = await self._opened().record(
+        time, counts = await self._discovery.record(
             request.match_id, request.intent, request.capability_uri
         )
         stamp = Timestamp()
@@ -62,13 +58,8 @@ class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
         """See `match_graph.proto`."""
         if request.outcome not in _OUTCOMES:
             raise InvalidArgument("outcome", f"{request.outcome} is neither success nor failure")
-        counts = await self._opened().report(request.match_id, _OUTCOMES[request.outcome])
+        counts = await self._discovery.report(request.match_id, _OUTCOMES[request.outcome])
         return pb.ReportOutcomeResponse(counts=_counts(counts))
-
-    def _opened(self) -> Discovery:
-        if self._discovery is None:
-            raise Unavailable("the ranker is still starting")
-        return self._discovery
 
 
 def _matches(found: Found) -> list[pb.CapabilityMatch]:

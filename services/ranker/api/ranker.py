@@ -9,7 +9,6 @@ import grpc
 from assay.ranker.v1 import ranker_pb2 as pb
 from assay.ranker.v1 import ranker_pb2_grpc as pb_grpc
 
-from services.errors import Unavailable
 from services.ranker.api import replies, requests, verify_reply
 from services.ranker.api.comparisons import Comparisons
 from services.ranker.claims.model import Artifact
@@ -21,19 +20,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RankerService(pb_grpc.RankerServiceServicer):
-    """Verifies claims and compares artifacts. Give it its parts with `attach` once they are open.
+    """Verifies claims and compares artifacts.
 
     The stream is a coroutine that writes its messages, which gRPC takes as well as a generator and
     the stubs do not know of: a cancelled call then ends where it stands, measurements included.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, verifier: Verifier, comparisons: Comparisons) -> None:
         self._registry = registry
-        self._verifier: Verifier | None = None
-        self._comparisons: Comparisons | None = None
-
-    def attach(self, verifier: Verifier, comparisons: Comparisons) -> None:
-        """Take what verifies and what compares."""
         self._verifier = verifier
         self._comparisons = comparisons
 
@@ -63,8 +57,6 @@ class RankerService(pb_grpc.RankerServiceServicer):
         self, request: pb.VerifyClaimsRequest, context: Context
     ) -> None:
         """See `ranker.proto`."""
-        if self._verifier is None:
-            raise Unavailable("the ranker is still starting")
         budget = requests.parse_budget(request.budget)
         name = requests.required("artifact", request.artifact)
         updates = self._verifier.verify(name, request.claims, budget)
@@ -77,9 +69,11 @@ class RankerService(pb_grpc.RankerServiceServicer):
         request: pb.CompareRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> bytes:
-        """See `ranker.proto`. The reply comes serialised, as `serve_bytes` sends it."""
-        if self._comparisons is None:
-            raise Unavailable("the ranker is still starting")
+        """See `ranker.proto`. The reply comes serialised, as it is cached.
+
+        The server sends bytes as they are: to read a cached reply into a message and write it out
+        again would cost more than the rest of the call.
+        """
         return await self._comparisons.compare(
             requests.required("left", request.left),
             requests.required("right", request.right),

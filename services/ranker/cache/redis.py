@@ -21,8 +21,8 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from services.errors import InvalidArgument
 from services.ranker.cache.store import (
+    CacheStore,
     MemoryStore,
-    Store,
     StoreRefusedError,
     StoreUnavailableError,
 )
@@ -54,7 +54,7 @@ class RedisOptions:
 
 
 class RedisStore:
-    """A `Store` in Redis. Connects when first asked.
+    """A `CacheStore` in Redis. Connects when first asked.
 
     Raises InvalidArgument when the options do not fit together.
     """
@@ -105,7 +105,7 @@ class RedisStore:
             await one.aclose()
 
 
-def store_at(options: RedisOptions) -> Store:
+def store_at(options: RedisOptions) -> CacheStore:
     """The store that the options name, or one in this process when they name none."""
     return RedisStore(options) if options.url or options.sentinels else MemoryStore()
 

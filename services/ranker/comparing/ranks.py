@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from services.ranker.claims.model import Artifact, ArtifactType, Evidence
 from services.ranker.claims.registry import Registry
@@ -49,17 +49,9 @@ class Ranks:
     one that the artifacts of the type were measured on last.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        dossiers: Dossiers,
-        methodology: Methodology,
-        *,
-        today: Callable[[], date],
-    ) -> None:
+    def __init__(self, registry: Registry, dossiers: Dossiers, methodology: Methodology) -> None:
         self._registry = registry
         self._dossiers = dossiers
-        self._today = today
         self.methodology = methodology
 
     async def of_artifact(self, name: str, as_of: str, hardware: str) -> tuple[Rank, str]:
@@ -74,7 +66,7 @@ class Ranks:
 
     async def of_these(self, artifacts: Sequence[Artifact], as_of: str, hardware: str) -> Ranking:
         """The ranks of some artifacts of one type."""
-        day = parse_day(as_of, self._today())
+        day = parse_day(as_of, datetime.now(UTC).date())
         dossiers = [await self._dossiers.of(one) for one in artifacts]
         hardware = hardware or latest_hardware(*(one.evidence for one in dossiers))
         sides = [
@@ -87,7 +79,7 @@ class Ranks:
     async def explain(self, name: str, as_of: str, hardware: str) -> Explanation:
         """The score of one artifact as in its rank, term by term."""
         artifact = self._registry.artifact(name)
-        day = parse_day(as_of, self._today())
+        day = parse_day(as_of, datetime.now(UTC).date())
         peers = [await self._dossiers.of(one) for one in self._of_type(artifact.type)]
         hardware = hardware or latest_hardware(*(one.evidence for one in peers))
         dossier = next(one for one in peers if one.artifact.id == name)

@@ -17,10 +17,9 @@ from assay.ranker.v1 import ranker_pb2 as pb
 from assay.ranker.v1 import ranker_pb2_grpc
 from assay.segment.v1 import admin_pb2, models_pb2
 
-from services.ranker.__main__ import build_service
 from services.ranker.claims.evidence import Observation, canonical, seal
 from services.ranker.claims.model import Basis, SubjectRelation, Value
-from services.ranker.settings import RankerSettings
+from services.ranker.database.database import lock
 from services.rpc.server import StartError
 from tests.ranker.conftest import Ranker
 from tests.ranker.servers_fake import MODEL
@@ -339,21 +338,30 @@ async def test_tampered_evidence_is_not_used(ranker: Ranker) -> None:
 
 async def test_a_database_that_cannot_be_used_is_named_at_start(ranker: Ranker) -> None:
     (ranker.folder / "file").write_text("x")
-    service = build_service(RankerSettings(database=ranker.folder / "file" / "e.sqlite"))
     with pytest.raises(StartError, match="ASSAY_RANKER_DATABASE"):
-        await service.warm()
-    await service.close()
+        await ranker.connect(database=ranker.folder / "file" / "e.sqlite")
+
+
+async def test_calls_are_refused_until_the_database_is_open(ranker: Ranker) -> None:
+    with lock(ranker.folder / "evidence.sqlite", 0):
+        starting = asyncio.create_task(ranker.connect(lock_seconds=60))
+        while ranker.server is None or not ranker.server.port:  # noqa: ASYNC110  (not ours)
+            await asyncio.sleep(0)
+        # Not by a channel that would wait for the health service.
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ranker.server.port}") as channel:
+            early = ranker_pb2_grpc.RankerServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError, match="starting") as error:
+                await early.Compare(pb.CompareRequest(left=B4, right=PILE))
+            assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+            with pytest.raises(grpc.aio.AioRpcError, match="starting"):
+                await verdicts(early, B4)
+    stub = ranker_pb2_grpc.RankerServiceStub(await starting)
+    assert (await stub.Compare(pb.CompareRequest(left=B4, right=PILE))).summary
 
 
 async def test_a_redis_url_that_is_none_is_named_at_start(ranker: Ranker) -> None:
-    settings = RankerSettings(
-        database=ranker.folder / "e.sqlite",
-        REDIS_URL="http://somewhere",  # type: ignore[call-arg]
-    )
-    service = build_service(settings)
     with pytest.raises(StartError, match="REDIS_URL"):
-        await service.warm()
-    await service.close()
+        await ranker.connect(REDIS_URL="http://somewhere")
 
 
 async def test_comparisons_are_kept_in_redis(ranker: Ranker, redis_url: str) -> None:

@@ -26,8 +26,9 @@ from assay_rpc.channel import connect_blocking
 from assay_rpc.corpus.ahead import Ahead
 from assay_rpc.corpus.decode import CAN_DECODE, Batch, frame_decoder
 from assay_rpc.corpus.selection import SelectionOptions, select
-from assay_rpc.corpus.v1 import corpus_pb2 as pb
-from assay_rpc.corpus.v1 import corpus_pb2_grpc as pb_grpc
+from assay_rpc.corpus.v1 import corpus_pb2_grpc
+from assay_rpc.corpus.v1 import selection_pb2
+from assay_rpc.corpus.v1 import stream_pb2
 
 _VERSION = 1
 # CANCELLED: it stopped before it looked at the call, see `assay_rpc.channel`.
@@ -97,31 +98,31 @@ class CorpusStream:
         target: str | grpc.Channel,
         corpus: str,
         *,
-        selection: pb.Selection | None = None,
+        selection: selection_pb2.Selection | None = None,
         rank: int = 0,
         world_size: int = 1,
-        delivery: pb.Delivery.ValueType | None = None,
+        delivery: stream_pb2.Delivery.ValueType | None = None,
         patience_seconds: float = 60.0,
         chunk_bytes: int = _CHUNK_BYTES,
         skip_damaged: bool = False,
     ) -> None:
-        frames = CAN_DECODE and delivery in {None, pb.DELIVERY_FRAMES}
+        frames = CAN_DECODE and delivery in {None, stream_pb2.DELIVERY_FRAMES}
         if skip_damaged and not frames:
             raise ValueError("skip_damaged needs DELIVERY_FRAMES, and so the extra `fast`")
         self._owned = isinstance(target, str)
         self._channel = connect_blocking(target) if isinstance(target, str) else target
-        self._stub = pb_grpc.CorpusServiceStub(self._channel)
-        self._corpus = pb.CorpusRef(name=corpus)
-        self._selection = selection or pb.Selection()
+        self._stub = corpus_pb2_grpc.CorpusServiceStub(self._channel)
+        self._corpus = selection_pb2.CorpusRef(name=corpus)
+        self._selection = selection or selection_pb2.Selection()
         self._rank, self._world_size = rank, world_size
         self._delivery = delivery
         self._patience = patience_seconds
         self._chunk_bytes = chunk_bytes
         self._skip_damaged = skip_damaged
-        self.damaged: list[pb.DamagedFrame] = []
+        self.damaged: list[stream_pb2.DamagedFrame] = []
         self._listed: set[tuple[str, int]] = set()
         self._cursor, self._taken = b"", 0
-        self._resume: list[pb.ResumePoint] = []
+        self._resume: list[stream_pb2.ResumePoint] = []
 
     def __enter__(self) -> Self:
         return self
@@ -172,10 +173,10 @@ class CorpusStream:
         """
         self._cursor, self._taken = b"", 0
         self._resume = [
-            pb.ResumePoint(
+            stream_pb2.ResumePoint(
                 cursor=base64.b64decode(state["cursor"]),
                 documents=state["documents"],
-                rank=pb.Rank(rank=state["rank"], world_size=state["world_size"]),
+                rank=stream_pb2.ReaderRank(rank=state["rank"], world_size=state["world_size"]),
             )
             for state in states
         ]
@@ -234,17 +235,17 @@ class CorpusStream:
             else:
                 return
 
-    def _note(self, frame: pb.DamagedFrame) -> None:
+    def _note(self, frame: stream_pb2.DamagedFrame) -> None:
         """List a damaged frame, once however often epochs and mixtures come to it."""
         if not frame.told and (frame.shard, frame.frame) not in self._listed:
             self._listed.add((frame.shard, frame.frame))
             self.damaged.append(frame)
 
-    def _request(self) -> pb.StreamCorpusRequest:
+    def _request(self) -> stream_pb2.StreamCorpusRequest:
         delivery = self._delivery
         if delivery is None:
-            delivery = pb.DELIVERY_FRAMES if CAN_DECODE else pb.DELIVERY_DOCUMENTS
-        request = pb.StreamCorpusRequest(
+            delivery = stream_pb2.DELIVERY_FRAMES if CAN_DECODE else stream_pb2.DELIVERY_DOCUMENTS
+        request = stream_pb2.StreamCorpusRequest(
             corpus=self._corpus,
             selection=self._selection,
             delivery=delivery,
@@ -256,7 +257,7 @@ class CorpusStream:
         if self._resume:
             request.resume.extend(self._resume)
         elif self._taken:
-            here = pb.Rank(rank=self._rank, world_size=self._world_size)
+            here = stream_pb2.ReaderRank(rank=self._rank, world_size=self._world_size)
             request.resume.add(cursor=self._cursor, documents=self._taken, rank=here)
         elif self._cursor:
             request.cursor = self._cursor
@@ -264,7 +265,7 @@ class CorpusStream:
 
 
 def _put_together(
-    chunks: Iterator[pb.StreamCorpusResponse],
+    chunks: Iterator[stream_pb2.StreamCorpusResponse],
 ) -> Iterator[tuple[Batch | None, bytes]]:
     """Put chunks together up to each cursor; None stands for a cursor that nothing precedes."""
     batch, decode = Batch(), frame_decoder()

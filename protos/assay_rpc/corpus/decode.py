@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
-from assay_rpc.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import stream_pb2
 
 try:
     import zstandard
@@ -24,15 +24,15 @@ class Batch:
     """The chunks up to a cursor, put together."""
 
     def __init__(self) -> None:
-        self._frames: list[pb.Frame] = []
+        self._frames: list[stream_pb2.Frame] = []
         self._parts: list[bytes] = []  # of the last frame, which goes on in the next chunk
         self._contents: list[bytes] = []
         self._order: list[int] = []
-        self._documents: list[pb.Document] = []
+        self._documents: list[stream_pb2.Document] = []
         self._lines: list[bytes] = []
-        self.damaged: list[pb.DamagedFrame] = []
+        self.damaged: list[stream_pb2.DamagedFrame] = []
 
-    def add(self, chunk: pb.StreamCorpusResponse, decode: Callable[[bytes], bytes]) -> None:
+    def add(self, chunk: stream_pb2.StreamCorpusResponse, decode: Callable[[bytes], bytes]) -> None:
         """Add the next chunk, whose frames `decode` decompresses.
 
         Raises what `decode` raises for a damaged frame.
@@ -78,7 +78,7 @@ class Batch:
 
     def _frame_texts(self) -> Iterator[list[bytes]]:
         for frame, content in zip(self._frames, self._contents, strict=True):
-            if frame.form == pb.FRAME_FORM_TEXT:
+            if frame.form == stream_pb2.FRAME_FORM_TEXT:
                 ends = list(accumulate(frame.text_bytes))
                 yield [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
             else:

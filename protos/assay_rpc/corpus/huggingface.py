@@ -17,7 +17,7 @@ from datasets import Features, IterableDataset, Value
 
 from assay_rpc.corpus.client import CorpusStream
 from assay_rpc.corpus.selection import SelectionOptions, select
-from assay_rpc.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import selection_pb2
 
 _FEATURES = Features(
     {
@@ -59,7 +59,7 @@ def _rows(
         with CorpusStream(
             target,
             corpus,
-            selection=pb.Selection.FromString(selection),
+            selection=selection_pb2.Selection.FromString(selection),
             rank=number,
             world_size=parts,
         ) as stream:

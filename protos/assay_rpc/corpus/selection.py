@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
-from assay_rpc.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import selection_pb2
 
 _PUBLISHED = {
-    "weights": pb.MIXTURE_PRESET_PILE_WEIGHTS,
-    "epochs": pb.MIXTURE_PRESET_PILE_EPOCHS,
+    "weights": selection_pb2.MIXTURE_PRESET_PILE_WEIGHTS,
+    "epochs": selection_pb2.MIXTURE_PRESET_PILE_EPOCHS,
 }
 
 
@@ -35,7 +35,7 @@ class SelectionOptions(TypedDict, total=False):
     epochs: int
 
 
-def select(**options: Unpack[SelectionOptions]) -> pb.Selection:
+def select(**options: Unpack[SelectionOptions]) -> selection_pb2.Selection:
     """Build the message. Raises ValueError for two mixtures or an unknown published one.
 
     What the corpus does not have is the server's to refuse.
@@ -44,14 +44,14 @@ def select(**options: Unpack[SelectionOptions]) -> pb.Selection:
     if unknown:
         known = ", ".join(SelectionOptions.__annotations__)
         raise TypeError(f"a selection has no {unknown[0]!r}; it has {known}")
-    return pb.Selection(
+    return selection_pb2.Selection(
         splits=options.get("splits", ()),
         subsets=options.get("subsets", ()),
         exclude_subsets=options.get("exclude_subsets", ()),
         preset=(
-            pb.SUBSET_PRESET_UNCOPYRIGHTED
+            selection_pb2.SUBSET_PRESET_UNCOPYRIGHTED
             if options.get("uncopyrighted")
-            else pb.SUBSET_PRESET_UNSPECIFIED
+            else selection_pb2.SUBSET_PRESET_UNSPECIFIED
         ),
         max_documents=options.get("max_documents", 0),
         max_bytes=options.get("max_bytes", 0),
@@ -63,7 +63,7 @@ def select(**options: Unpack[SelectionOptions]) -> pb.Selection:
     )
 
 
-def _mixture(options: SelectionOptions) -> pb.Mixture | None:
+def _mixture(options: SelectionOptions) -> selection_pb2.Mixture | None:
     weights, passes = options.get("weights"), options.get("passes")
     published = options.get("published")
     given = [
@@ -74,11 +74,11 @@ def _mixture(options: SelectionOptions) -> pb.Mixture | None:
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} both make a mixture; give one of them")
     if weights is not None:
-        return pb.Mixture(weights=pb.SubsetWeights(by_subset=weights))
+        return selection_pb2.Mixture(weights=selection_pb2.SubsetWeights(by_subset=weights))
     if passes is not None:
-        return pb.Mixture(passes=pb.SubsetWeights(by_subset=passes))
+        return selection_pb2.Mixture(passes=selection_pb2.SubsetWeights(by_subset=passes))
     if published is None:
         return None
     if published not in _PUBLISHED:
         raise ValueError(f"published: {published!r} is neither 'weights' nor 'epochs'")
-    return pb.Mixture(preset=_PUBLISHED[published])
+    return selection_pb2.Mixture(preset=_PUBLISHED[published])

@@ -1,0 +1,14 @@
+"""The contract of the corpus service, by version, and `stream`, which follows it for a program.
+
+    from assay_rpc.corpus import stream
+
+    for document in stream("localhost:50052", "the-pile", subsets=["ArXiv"], seed=7):
+        print(document.id, len(document.text))
+
+`assay_rpc.corpus.pytorch` and `assay_rpc.corpus.huggingface` adapt it to those libraries.
+"""
+
+from assay_rpc.corpus.client import CorpusStream, Document, stream
+from assay_rpc.corpus.selection import SelectionOptions, select
+
+__all__ = ["CorpusStream", "Document", "SelectionOptions", "select", "stream"]

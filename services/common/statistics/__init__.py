@@ -1,0 +1,13 @@
+"""Statistics of the product. Pure: the standard library, and numpy where arrays are long.
+
+An interval covers at the level that it states, or `TooFewError` says how much it takes.
+
+    interval          the one interval, its kinds, quotients and hulls
+    incomplete_beta   the function that Student's t and the beta distribution need
+    distributions     quantiles and tails
+    estimate          a value with its variance; weighted sums
+    student           intervals of an estimate: Student's, and one that allows for skewness
+    means             of a mean, whatever the distribution
+    medians           of a median, by order statistics
+    shares            Clopper and Pearson's interval, and the beta posterior
+"""

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
+from assay_rpc.channel import connect
 
 from services.rpc.server import Server, build_server
 from services.rpc.settings import ServerSettings

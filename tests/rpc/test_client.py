@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
+from assay_rpc.channel import connect
 
 from services.errors import DeadlineExceeded
 from services.rpc.call import note_deadline

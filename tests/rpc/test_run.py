@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
+from assay_rpc.channel import connect
 from grpc_health.v1 import health_pb2
 
 from tests.rpc.echo_server import health_stub, method

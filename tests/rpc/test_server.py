@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from assay.channel import connect, connect_blocking
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay_rpc.channel import connect, connect_blocking
+from assay_rpc.ranker.v1 import artifact_pb2, ranker_pb2_grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
@@ -318,7 +318,7 @@ async def test_a_program_without_asyncio_can_call(client: EchoClient) -> None:
     def call() -> str:
         with connect_blocking(f"127.0.0.1:{client.server.port}") as channel:
             stub = ranker_pb2_grpc.RankerServiceStub(channel)
-            request = ranker_pb2.ListArtifactsRequest(page_token="t")  # noqa: S106
+            request = artifact_pb2.ListArtifactsRequest(page_token="t")  # noqa: S106
             return stub.ListArtifacts(request, timeout=10).next_page_token
 
     assert await asyncio.to_thread(call) == "t"

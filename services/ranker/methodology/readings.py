@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.common import machine
 from services.ranker.claims.model import STRENGTH, Basis, Claim, Evidence
 from services.ranker.methodology.definition import Input, Metric, Truth
 
@@ -72,8 +73,8 @@ def hardware_class(environment: Mapping[str, object]) -> str:
         return ""
     accelerators = environment.get("accelerators") or ()
     names = [str(name) for name in accelerators] if isinstance(accelerators, list | tuple) else []
-    machine = f"{environment.get('cpu', 'unknown')} x{environment.get('cpu_count', '?')}"
-    return " + ".join([machine, *sorted(names)])
+    cpu, count = environment.get("cpu", "unknown"), environment.get("cpu_count", "?")
+    return machine.hardware_class(cpu, count, names)
 
 
 def latest_hardware(*sides: Iterable[Evidence]) -> str:

@@ -120,7 +120,9 @@ def test_an_items_error_says_what_a_calls_would(error: errors.AssayError) -> Non
     assert (told.code, told.message) == (reply.code, reply.message)
     (info,) = details(reply, error_details_pb2.ErrorInfo)
     assert common_pb2.ErrorReason.Name(told.reason) == f"ERROR_REASON_{info.reason}"
-    assert told.field == getattr(error, "field", "")
+    assert [(one.field, one.description) for one in told.violations] == [
+        *getattr(error, "violations", ())
+    ]
     assert told.HasField("retry_after") == isinstance(error, errors.Overloaded)
 
 

@@ -42,7 +42,7 @@ def summary(corpus: Corpus) -> pb.CorpusSummary:
 
 def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse:
     """Say what a corpus is and holds."""
-    census = found.census
+    counts = found.counts
     return pb.DescribeCorpusResponse(
         corpus=corpus_ref(corpus),
         kind=_KINDS[corpus.kind],
@@ -58,13 +58,13 @@ def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse
                 digest=shard.digest,
                 frames=0 if shard.index is None else len(shard.index.frames),
             )
-            for shard, count in zip(corpus.shards, census.shards, strict=True)
+            for shard, count in zip(corpus.shards, counts.shards, strict=True)
         ],
         subsets=[_subset(subset) for subset in found.subsets],
-        documents=census.documents,
-        text_bytes=census.text_bytes,
+        documents=counts.documents,
+        text_bytes=counts.text_bytes,
         documents_without_subset=found.documents_without_subset,
-        duplicate_documents=census.duplicate_documents,
+        duplicate_documents=counts.duplicate_documents,
         distance=None if found.distance is None else _distance(found.distance),
     )
 

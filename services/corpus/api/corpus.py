@@ -33,7 +33,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _MAX_IDS = 1000
 # What surrounds documents in a message.
 _REPLY_MARGIN_BYTES = 64 << 10
-_MAX_CENSUSES = 16
+_MAX_COUNTINGS = 16
 
 
 class CorpusService(pb_grpc.CorpusServiceServicer):
@@ -53,9 +53,9 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
         self._readers = ThreadPoolExecutor(threads, "corpus-reader")
-        # A census takes as long as reading its corpus: beside the readers, one a corpus.
-        self._counters = ThreadPoolExecutor(_MAX_CENSUSES, "corpus-census")
-        self._censuses = SingleFlight(self._counters)
+        # Counting takes as long as reading a corpus: beside the readers, one a corpus.
+        self._counters = ThreadPoolExecutor(_MAX_COUNTINGS, "corpus-counter")
+        self._countings = SingleFlight(self._counters)
 
     async def close(self) -> None:
         """End the threads. Call once no call is left."""
@@ -169,9 +169,9 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         return corpus.resolve(wanted)
 
     async def _count(self, corpus: Corpus) -> None:
-        """See to it that the census has been taken; from then on `corpus.census` is quick."""
+        """See to it that the documents are counted; from then on `corpus.counts` is quick."""
         if not corpus.counted:
-            await self._censuses.run(corpus.ref.name, corpus.census)
+            await self._countings.run(corpus.ref.name, corpus.counts)
 
 
 def _selection_of(message: pb.Selection) -> Selection:

@@ -11,13 +11,12 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from services.common.wire import prefix
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.documents import Document
-from services.corpus.shards.frames import PassedOver
-from services.corpus.stream import place as places
-from services.corpus.stream import unit_stream
+from services.corpus.shards.frames import SkippedFrame
+from services.corpus.stream import ranks, unit_stream
 from services.corpus.stream.chunks import FRAGMENT_BYTES, Chunk, Limits, chunks
-from services.corpus.stream.cursor import CursorCodec, Position
-from services.corpus.stream.place import Place
-from services.corpus.stream.plan import Plan
+from services.corpus.stream.cursor import CursorCodec, LinePosition
+from services.corpus.stream.plan import StreamPlan
+from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.selection import Selection
 from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import FrameChunk, FramePart
@@ -68,9 +67,9 @@ def messages(
     if needs_index or not corpus.unindexed(selection):
         return _planned(corpus, selection, request, codec, limits)
     if request.HasField("rank"):
-        places.start(request.rank.rank, request.rank.world_size)
+        ranks.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
-    if isinstance(position, Place):
+    if isinstance(position, RankPosition):
         raise PreconditionFailed("cursor: is one of a corpus with an index; start over without it")
     jsonl = request.delivery == pb.DELIVERY_JSONL
     reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
@@ -99,66 +98,66 @@ def _planned(
 ) -> Messages:
     plan = corpus.plan(selection)
     corpus.check_unchanged(selection)
-    place = _place(request, codec, plan)
+    position = _beginning(request, codec, plan)
     shards = corpus.shards_of(selection)
     if request.resume:
         # A rank that ends before its first chunk must have a cursor to be dealt anew from.
-        yield pb.StreamCorpusResponse(cursor=codec.encode(place))
+        yield pb.StreamCorpusResponse(cursor=codec.encode(position))
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
         if request.delivery == pb.DELIVERY_FRAMES:
-            for part in unit_stream.frame_chunks(units, plan, codec, place, limits):
+            for part in unit_stream.frame_chunks(units, position, codec, limits):
                 yield _frames_chunk_message(part) if part else None
             return
         jsonl = request.delivery == pb.DELIVERY_JSONL
-        for chunk in unit_stream.document_chunks(
-            units, plan, codec, place, jsonl=jsonl, limits=limits
-        ):
+        for chunk in unit_stream.document_chunks(units, position, codec, limits, jsonl=jsonl):
             yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
 
 
-def _place(request: pb.StreamCorpusRequest, codec: CursorCodec, plan: Plan) -> Place:
-    """Find where a request begins."""
+def _beginning(
+    request: pb.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
+) -> RankPosition:
+    """Return the position that a request begins at."""
     rank, world_size = 0, 1
     if request.HasField("rank"):
         rank, world_size = request.rank.rank, request.rank.world_size
-    beginning = places.start(rank, world_size)
+    beginning = ranks.start(rank, world_size)
     if request.cursor and request.resume:
         raise InvalidArgument("resume", "and `cursor` both say where to begin; give one of them")
     if request.cursor:
         return _same_rank(_decode(codec, request.cursor), beginning)
     if not request.resume:
         return beginning
-    points = [_point(point, codec, plan) for point in request.resume]
-    if len(points) == 1 and points[0].stride == world_size:
-        return _same_rank(points[0], beginning)
-    return places.redeal(points, plan.units, rank, world_size)
+    positions = [_resume_position(point, codec, plan) for point in request.resume]
+    if len(positions) == 1 and positions[0].stride == world_size:
+        return _same_rank(positions[0], beginning)
+    return ranks.redeal(positions, plan.units, rank, world_size)
 
 
-def _point(point: pb.ResumePoint, codec: CursorCodec, plan: Plan) -> Place:
+def _resume_position(point: pb.ResumePoint, codec: CursorCodec, plan: StreamPlan) -> RankPosition:
     if point.cursor:
-        place = _decode(codec, point.cursor)
+        position = _decode(codec, point.cursor)
     elif point.HasField("rank"):
-        place = places.start(point.rank.rank, point.rank.world_size)
+        position = ranks.start(point.rank.rank, point.rank.world_size)
     else:
-        place = places.start(0, 1)
-    return places.after(place, plan.counts, point.documents)
+        position = ranks.start(0, 1)
+    return ranks.after(position, plan.counts, point.documents)
 
 
-def _decode(codec: CursorCodec, cursor: bytes) -> Place:
-    place = codec.decode(cursor)
-    if isinstance(place, Position):
+def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
+    position = codec.decode(cursor)
+    if isinstance(position, LinePosition):
         raise PreconditionFailed("cursor: is one of a corpus without index; start over without it")
-    return place
+    return position
 
 
-def _same_rank(place: Place, beginning: Place) -> Place:
-    if (place.rank, place.stride) != (beginning.rank, beginning.stride):
+def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
+    if (position.rank, position.stride) != (beginning.rank, beginning.stride):
         raise PreconditionFailed(
-            f"cursor: belongs to rank {place.rank} of {place.stride}, and the request is of rank "
-            f"{beginning.rank} of {beginning.stride}; give the points of all {place.stride} ranks "
-            "in `resume` to change their number"
+            f"cursor: belongs to rank {position.rank} of {position.stride}, and the request is of "
+            f"rank {beginning.rank} of {beginning.stride}; give the points of all "
+            f"{position.stride} ranks in `resume` to change their number"
         )
-    return place
+    return position
 
 
 def _chunk_message(part: Chunk, *, jsonl: bool) -> pb.StreamCorpusResponse:
@@ -192,7 +191,7 @@ def document_message(
     )
 
 
-def _damaged(found: Sequence[PassedOver]) -> list[pb.DamagedFrame]:
+def _damaged(found: Sequence[SkippedFrame]) -> list[pb.DamagedFrame]:
     return [
         pb.DamagedFrame(
             shard=one.error.shard,
@@ -200,7 +199,7 @@ def _damaged(found: Sequence[PassedOver]) -> list[pb.DamagedFrame]:
             offset=one.error.offset,
             documents=one.documents,
             places=one.places,
-            told=one.told,
+            told=one.reported_before,
         )
         for one in found
     ]

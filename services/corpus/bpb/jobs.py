@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences, differences
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
@@ -66,9 +66,9 @@ class Final:
     loaded: Loaded | None
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> ScoreTotals:
         """The sums of the scores."""
-        figures = Figures()
+        figures = ScoreTotals()
         for score in self.scores:
             figures.add(score)
         return figures

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.figures import DocumentScore, Figures, Score
+from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.bpb.store import Kept
@@ -62,7 +62,7 @@ class Scoring:
     def _begin(self, model: str) -> None:
         with self._lock:
             self._model = model
-            self._figures = Figures()
+            self._figures = ScoreTotals()
             self._documents_total = self._documents_restored = 0
             self._bytes_total = self._bytes = self._tokens = 0
             self._began = math.nan

@@ -24,16 +24,16 @@ def corpus(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def test_it_has_every_split_and_subset(corpus: Corpus) -> None:
     assert corpus.splits == ("train", "val", "test")
-    census = corpus.census()
+    counted = corpus.counts()
     # Some distributions leave the documentation out.
-    assert census.subsets.keys() >= {build.SOURCES, build.DOCSTRINGS}
-    assert 3_000_000 < census.text_bytes < 40_000_000
+    assert counted.subsets.keys() >= {build.SOURCES, build.DOCSTRINGS}
+    assert 3_000_000 < counted.text_bytes < 40_000_000
     train = sum(
         count.jsonl_bytes
-        for shard, count in zip(corpus.shards, census.shards, strict=True)
+        for shard, count in zip(corpus.shards, counted.shards, strict=True)
         if shard.split == "train"
     )
-    assert 0.75 < train / sum(shard.jsonl_bytes for shard in census.shards) < 0.97
+    assert 0.75 < train / sum(shard.jsonl_bytes for shard in counted.shards) < 0.97
 
 
 def test_it_is_the_same_every_time(root: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_same_documents_under_the_same_digest(
 
 def test_to_open_it_takes_the_indexes_and_no_shard(store: Store, tmp_path: Path) -> None:
     corpus = opened(store.url, tmp_path / "cache")
-    corpus.census()
+    corpus.counts()
     assert not store.gets(".zst")
     assert len(store.gets(".index")) == len(SHARDS)
     opened(store.url, tmp_path / "cache")

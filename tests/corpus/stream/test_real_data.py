@@ -78,7 +78,7 @@ def test_every_document_is_what_zstd_and_json_read(pile: Corpus) -> None:
             assert json.loads(document.meta) == record["meta"]
             parts, count = [], count + 1
     assert next(records, None) is None
-    assert count == describe(pile).census.documents > 1000
+    assert count == describe(pile).counts.documents > 1000
 
 
 def test_every_line_is_the_shards_own(pile: Corpus) -> None:

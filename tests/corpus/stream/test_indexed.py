@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.index.format import open_index
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.rpc.server import build_server
 from tests.corpus.conftest import Client, Start
 
@@ -45,7 +45,7 @@ def make_corpus(root: Path, frame_bytes: int = 1000) -> Path:
         source.parent.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(one) + "\n" for one in documents_of(shard))
         source.write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))
-        write_index(source, name, root / "indexed", frame_bytes=frame_bytes)
+        write_index(source, name, root / "indexed", IndexOptions(frame_bytes=frame_bytes))
     return root / "indexed"
 
 

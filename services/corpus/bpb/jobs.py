@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cached_property, partial
@@ -208,12 +209,12 @@ class ScoringJobs:
             info = replace(info, engine=loaded.engine)
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
         facts["compute.precision"] = "" if loaded is None else loaded.precision.value
-        with self._store.open(task.keeping, facts) as kept:
-            cached, scores = kept.complete, kept.finished
+        with closing(self._store.open(task.keeping, facts)) as journal:
+            cached, scores = journal.complete, journal.finished
             if not cached:
                 score = self._scorers.score_one(wanted.name, loaded, definition)
                 scores = scoring.run(
-                    info.name, score, task.documents, sample=task.sample, kept=kept
+                    info.name, score, task.documents, sample=task.sample, journal=journal
                 )
         return Final(info, definition, scores, cached, loaded)
 

@@ -30,7 +30,7 @@ from services.corpus.bpb.cluster.ray_job import run_on_ray
 from services.corpus.bpb.cluster.unit_scoring import UnitJob
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.models.compute import OPENVINO, Compute
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import find_shards
 
 SHARD = "val.jsonl.zst"
@@ -79,7 +79,7 @@ def ray(setting: Setting) -> Iterator[dict[str, Any]]:
     """Compare the units a second of two workers with those of one, once they are at work."""
     shards = setting.folder / "indexed"
     source = next(s.file for s in find_shards(setting.data / "pile") if s.path == SHARD)
-    write_index(source, SHARD, shards, frame_bytes=64 << 10)
+    write_index(source, SHARD, shards, IndexOptions(frame_bytes=64 << 10))
     job = UnitJob(
         *(shards, setting.folder / "cache", setting.directory),
         definition=Definition(512),

@@ -8,7 +8,7 @@ import sys
 
 import grpc
 import structlog
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.corpus.v1 import benchmark_pb2_grpc, corpus_pb2_grpc
 
 from services.common.license import License
 from services.corpus.api.admin import CorpusAdminService
@@ -42,7 +42,7 @@ def build_service(settings: CorpusSettings) -> Service:
 
     def register(server: grpc.aio.Server) -> None:
         corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)
-        corpus_pb2_grpc.add_CorpusAdminServiceServicer_to_server(admin, server)
+        benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(admin, server)
 
     async def warm() -> None:
         try:

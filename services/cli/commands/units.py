@@ -19,7 +19,7 @@ from services.cli.output.console import OUT, note, print_json
 if TYPE_CHECKING:
     from services.corpus.bpb.cluster.unit_results import Merged
     from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
-    from services.corpus.bpb.cluster.units import Unit
+    from services.corpus.bpb.cluster.units import WorkUnit
     from services.corpus.bpb.figures import Score
 
 _UNIT_FRAMES = 16
@@ -125,7 +125,7 @@ async def score_units(arguments: argparse.Namespace) -> Exit:
 
     scorer = await asyncio.to_thread(UnitScorer, _job(arguments))
     if arguments.unit:
-        units: tuple[Unit, ...] = (find_unit(scorer.units, arguments.unit),)
+        units: tuple[WorkUnit, ...] = (find_unit(scorer.units, arguments.unit),)
     else:
         units = share_of(scorer.units, arguments.share)
     for unit in units:
@@ -133,7 +133,7 @@ async def score_units(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _score(scorer: UnitScorer, unit: Unit, out: Path) -> None:
+def _score(scorer: UnitScorer, unit: WorkUnit, out: Path) -> None:
     from services.corpus.bpb.cluster.unit_results import is_done, write_result  # noqa: PLC0415
 
     if is_done(out, unit, scorer.facts()):

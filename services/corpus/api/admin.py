@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
-from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 
 from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog
@@ -38,7 +37,7 @@ _MAX_REPETITIONS = 100
 _RETRY_SECONDS = 15.0
 
 
-class CorpusAdminService(pb_grpc.CorpusAdminServiceServicer):
+class CorpusAdminService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
     """Operations that use the machine and not a user's data.
 
     Its stream is a coroutine that writes its messages, as CorpusService's are.
@@ -49,7 +48,7 @@ class CorpusAdminService(pb_grpc.CorpusAdminServiceServicer):
         self._busy = False
 
     async def BenchmarkStorage(  # type: ignore[override]  # noqa: N802  # see the class
-        self, request: pb.BenchmarkStorageRequest, context: Context
+        self, request: benchmark_pb2.BenchmarkStorageRequest, context: Context
     ) -> None:
         """Measure codecs and memory on a corpus's own shards; one benchmark at a time."""
         corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
@@ -69,7 +68,9 @@ class CorpusAdminService(pb_grpc.CorpusAdminServiceServicer):
             self._busy = False
 
 
-def _worker_request(request: pb.BenchmarkStorageRequest, corpus: Corpus) -> dict[str, Any]:
+def _worker_request(
+    request: benchmark_pb2.BenchmarkStorageRequest, corpus: Corpus
+) -> dict[str, Any]:
     """Check a request; return what the worker is asked for."""
     split = request.split or corpus.splits[0]
     if split not in corpus.splits:
@@ -100,14 +101,18 @@ def _worker_request(request: pb.BenchmarkStorageRequest, corpus: Corpus) -> dict
 
 def _response(
     update: dict[str, Any], corpus: Corpus, machine: common_pb2.Environment
-) -> pb.BenchmarkStorageResponse:
+) -> benchmark_pb2.BenchmarkStorageResponse:
     if "damage" in update:
         raise DataLoss(**update["damage"])
     if "empty" in update:
         raise InvalidArgument("split", "its shards hold no text to measure; name another split")
     if "result" not in update:
-        return pb.BenchmarkStorageResponse(progress=pb.StorageProgress(**update))
+        return benchmark_pb2.BenchmarkStorageResponse(
+            progress=benchmark_pb2.StorageProgress(**update)
+        )
     # The worker's result is spelled as the message is.
-    return pb.BenchmarkStorageResponse(
-        result=pb.StorageResult(corpus=corpus_ref(corpus), environment=machine, **update["result"])
+    return benchmark_pb2.BenchmarkStorageResponse(
+        result=benchmark_pb2.StorageResult(
+            corpus=corpus_ref(corpus), environment=machine, **update["result"]
+        )
     )

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.corpus.api import bpb_replies
 from services.corpus.api.bpb_replies import PREFIXES, PRESETS
@@ -25,15 +25,15 @@ from services.rpc.environment import environment
 
 _PACKAGES = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers", "zstandard")
 _ALLOCATIONS = {
-    pb.SAMPLE_ALLOCATION_UNSPECIFIED: Allocation.PROPORTIONAL,
-    pb.SAMPLE_ALLOCATION_PROPORTIONAL: Allocation.PROPORTIONAL,
-    pb.SAMPLE_ALLOCATION_EQUAL: Allocation.EQUAL,
+    selection_pb2.SAMPLE_ALLOCATION_UNSPECIFIED: Allocation.PROPORTIONAL,
+    selection_pb2.SAMPLE_ALLOCATION_PROPORTIONAL: Allocation.PROPORTIONAL,
+    selection_pb2.SAMPLE_ALLOCATION_EQUAL: Allocation.EQUAL,
 }
 _PRECISIONS = {
-    pb.PRECISION_UNSPECIFIED: Precision.FP32,
-    pb.PRECISION_FP32: Precision.FP32,
-    pb.PRECISION_BF16: Precision.BF16,
-    pb.PRECISION_FP16: Precision.FP16,
+    common_pb2.PRECISION_UNSPECIFIED: Precision.FP32,
+    common_pb2.PRECISION_FP32: Precision.FP32,
+    common_pb2.PRECISION_BF16: Precision.BF16,
+    common_pb2.PRECISION_FP16: Precision.FP16,
 }
 
 
@@ -44,7 +44,7 @@ class Source:
     `documents` is called twice, in a thread.
     """
 
-    corpus: pb.CorpusRef
+    corpus: selection_pb2.CorpusRef
     digests: Mapping[str, str]
     documents: Callable[[], Iterator[Document]]
 
@@ -68,14 +68,14 @@ class BpbScorer:
         """End the scoring that runs, if any, and the thread."""
         await self._jobs.close()
 
-    async def list_models(self) -> list[pb.LanguageModel]:
+    async def list_models(self) -> list[scoring_pb2.LanguageModel]:
         """Describe every model, by name. The first call reads all of their files."""
         infos = await asyncio.to_thread(self._registry.list)
         return [bpb_replies.language_model(info) for info in infos]
 
     async def score(
-        self, request: pb.ScoreBPBRequest, source: Source
-    ) -> AsyncGenerator[pb.ScoreBPBResponse, None]:
+        self, request: scoring_pb2.ScoreBPBRequest, source: Source
+    ) -> AsyncGenerator[scoring_pb2.ScoreBPBResponse, None]:
         """Score the request's model on documents.
 
         Yields running figures about once a second and the final ones last. Leaving the iterator
@@ -90,13 +90,13 @@ class BpbScorer:
             async for update in updates:
                 if isinstance(update, Final):
                     final = bpb_replies.final(update, source.corpus, machine)
-                    yield pb.ScoreBPBResponse(final=final)
+                    yield scoring_pb2.ScoreBPBResponse(final=final)
                 else:
-                    yield pb.ScoreBPBResponse(running=bpb_replies.running(update))
+                    yield scoring_pb2.ScoreBPBResponse(running=bpb_replies.running(update))
 
     async def compare(
-        self, request: pb.CompareBPBRequest, source: Source
-    ) -> AsyncGenerator[pb.CompareBPBResponse, None]:
+        self, request: scoring_pb2.CompareBPBRequest, source: Source
+    ) -> AsyncGenerator[scoring_pb2.CompareBPBResponse, None]:
         """Score the request's two models on the same documents, as `score` does.
 
         Raises what `ScoringJobs.compare` raises.
@@ -109,11 +109,13 @@ class BpbScorer:
             async for update in updates:
                 if isinstance(update, Comparison):
                     final = bpb_replies.comparison(update, source.corpus, machine)
-                    yield pb.CompareBPBResponse(final=final)
+                    yield scoring_pb2.CompareBPBResponse(final=final)
                 else:
-                    yield pb.CompareBPBResponse(running=bpb_replies.running(update))
+                    yield scoring_pb2.CompareBPBResponse(running=bpb_replies.running(update))
 
-    async def score_texts(self, request: pb.ScoreTextsRequest) -> pb.ScoreTextsResponse:
+    async def score_texts(
+        self, request: scoring_pb2.ScoreTextsRequest
+    ) -> scoring_pb2.ScoreTextsResponse:
         """Score the request's model on its texts; nothing is kept. Raises what `score` raises."""
         model = _model_of("model", request.model)
         documents = _documents_of(request.texts)
@@ -131,7 +133,7 @@ class BpbScorer:
 
 
 def _task(
-    request: pb.ScoreBPBRequest | pb.CompareBPBRequest,
+    request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest,
     source: Source,
     machine: common_pb2.Environment,
     checkpoint: str = "",
@@ -151,7 +153,7 @@ def _task(
     )
 
 
-def _compute_of(message: pb.Compute) -> Compute:
+def _compute_of(message: scoring_pb2.Compute) -> Compute:
     """Read what a request asks for to run the model.
 
     Raises InvalidArgument for a precision that this version does not know.
@@ -161,7 +163,7 @@ def _compute_of(message: pb.Compute) -> Compute:
     return Compute(message.engine, _PRECISIONS[message.precision])
 
 
-def _definition_of(message: pb.Definition) -> Definition:
+def _definition_of(message: scoring_pb2.Definition) -> Definition:
     """Read a request's definition.
 
     Raises InvalidArgument for a preset or a prefix that this version does not know.
@@ -188,7 +190,7 @@ def _model_of(field: str, message: common_pb2.ModelRef) -> Model:
     return Model(message.name, message.version, message.digest)
 
 
-def _sample_of(message: pb.Selection) -> Sample | None:
+def _sample_of(message: selection_pb2.Selection) -> Sample | None:
     """Read the sample of a request's selection. Raises InvalidArgument for an empty one."""
     if not message.HasField("sample"):
         return None
@@ -203,7 +205,7 @@ def _sample_of(message: pb.Selection) -> Sample | None:
     )
 
 
-def _documents_of(messages: Sequence[pb.ScoredText]) -> list[Document]:
+def _documents_of(messages: Sequence[scoring_pb2.ScoredText]) -> list[Document]:
     """Read the texts of a request. Raises InvalidArgument for none, and one that is not UTF-8."""
     if not messages:
         raise InvalidArgument("texts", "is empty; send at least one")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 from google.protobuf import duration_pb2
 
 from services.common.median import Interval
@@ -24,26 +24,26 @@ from services.corpus.catalog import published
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 # The first name that a value has is the one that a reply has.
 PRESETS = {
-    pb.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
-    pb.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
-    pb.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
-    pb.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
+    scoring_pb2.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
+    scoring_pb2.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
+    scoring_pb2.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
+    scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
 }
 PREFIXES = {
-    pb.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
-    pb.PREFIX_TOKEN_BOS_OR_EOS: Prefix.BOS_OR_EOS,
-    pb.PREFIX_TOKEN_BOS: Prefix.BOS,
-    pb.PREFIX_TOKEN_EOS: Prefix.EOS,
-    pb.PREFIX_TOKEN_NONE: Prefix.NONE,
-    pb.PREFIX_TOKEN_GIVEN: Prefix.GIVEN,
+    scoring_pb2.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
+    scoring_pb2.PREFIX_TOKEN_BOS_OR_EOS: Prefix.BOS_OR_EOS,
+    scoring_pb2.PREFIX_TOKEN_BOS: Prefix.BOS,
+    scoring_pb2.PREFIX_TOKEN_EOS: Prefix.EOS,
+    scoring_pb2.PREFIX_TOKEN_NONE: Prefix.NONE,
+    scoring_pb2.PREFIX_TOKEN_GIVEN: Prefix.GIVEN,
 }
 _PRESET_OF = {value: key for key, value in PRESETS.items()}
 _PREFIX_OF = {value: key for key, value in PREFIXES.items()}
 
 
-def definition(value: Definition) -> pb.Definition:
+def definition(value: Definition) -> scoring_pb2.Definition:
     """Spell a definition out."""
-    return pb.Definition(
+    return scoring_pb2.Definition(
         preset=_PRESET_OF[value.preset],
         max_length=value.max_length,
         prefix=_PREFIX_OF[value.prefix],
@@ -54,9 +54,9 @@ def definition(value: Definition) -> pb.Definition:
     )
 
 
-def language_model(info: ModelInfo) -> pb.LanguageModel:
+def language_model(info: ModelInfo) -> scoring_pb2.LanguageModel:
     """Describe a model."""
-    return pb.LanguageModel(
+    return scoring_pb2.LanguageModel(
         ref=model_ref(info),
         architecture=info.architecture,
         max_length=info.max_length,
@@ -72,9 +72,9 @@ def model_ref(info: ModelInfo) -> common_pb2.ModelRef:
     return common_pb2.ModelRef(name=info.name, version=info.version, digest=info.digest)
 
 
-def running(value: Running) -> pb.RunningScore:
+def running(value: Running) -> scoring_pb2.RunningScore:
     """Figures so far, as a message."""
-    message = pb.RunningScore(
+    message = scoring_pb2.RunningScore(
         overall=_score(value.overall),
         subsets=_subsets(value.subsets),
         documents_total=value.documents_total,
@@ -88,13 +88,13 @@ def running(value: Running) -> pb.RunningScore:
 
 
 def final(
-    value: Final, corpus: pb.CorpusRef | None, environment: common_pb2.Environment
-) -> pb.FinalScore:
+    value: Final, corpus: selection_pb2.CorpusRef | None, environment: common_pb2.Environment
+) -> scoring_pb2.FinalScore:
     """Final figures, as a message."""
     figures = value.figures
     macro, weighted = figures.macro, figures.weighted(_PILE_WEIGHTS)
     printed = published_for(value.model)
-    message = pb.FinalScore(
+    message = scoring_pb2.FinalScore(
         corpus=corpus,
         model=model_ref(value.model),
         definition=None if value.definition is None else definition(value.definition),
@@ -112,7 +112,7 @@ def final(
         message.compute.CopyFrom(_compute_report(value.loaded))
     if weighted.weight:
         message.pile_weighted.CopyFrom(
-            pb.WeightedScore(
+            scoring_pb2.WeightedScore(
                 bits_per_byte=weighted.bits_per_byte,
                 interval=_interval(weighted.interval),
                 weight=min(1.0, weighted.weight),
@@ -120,7 +120,7 @@ def final(
         )
     if printed:
         message.published.CopyFrom(
-            pb.PublishedScore(
+            scoring_pb2.PublishedBitsPerByte(
                 model=printed.model, source=printed.source, bits_per_byte=printed.overall
             )
         )
@@ -128,28 +128,28 @@ def final(
 
 
 def comparison(
-    value: Comparison, corpus: pb.CorpusRef, environment: common_pb2.Environment
-) -> pb.BPBComparison:
+    value: Comparison, corpus: selection_pb2.CorpusRef, environment: common_pb2.Environment
+) -> scoring_pb2.BPBComparison:
     """Two models' figures and their difference, as a message."""
     found = value.differences
-    return pb.BPBComparison(
+    return scoring_pb2.BPBComparison(
         model=final(value.model, corpus, environment),
         against=final(value.against, corpus, environment),
         overall=_difference(found.overall),
         subsets=[
-            pb.SubsetDifference(subset=name, difference=_difference(one))
+            scoring_pb2.SubsetDifference(subset=name, difference=_difference(one))
             for name, one in found.subsets.items()
         ],
         documents_left_out=found.left_out,
     )
 
 
-def texts(value: Final, environment: common_pb2.Environment) -> pb.ScoreTextsResponse:
+def texts(value: Final, environment: common_pb2.Environment) -> scoring_pb2.ScoreTextsResponse:
     """Figures of texts, as a message."""
-    return pb.ScoreTextsResponse(
+    return scoring_pb2.ScoreTextsResponse(
         final=final(value, None, environment),
         texts=[
-            pb.TextScore(
+            scoring_pb2.TextScore(
                 score=_score(Score(one.nats, one.text_bytes, one.tokens, 1)),
                 round_trips=one.round_trips,
             )
@@ -158,18 +158,18 @@ def texts(value: Final, environment: common_pb2.Environment) -> pb.ScoreTextsRes
     )
 
 
-def _compute_report(loaded: Loaded) -> pb.ComputeReport:
-    return pb.ComputeReport(
+def _compute_report(loaded: Loaded) -> scoring_pb2.ComputeReport:
+    return scoring_pb2.ComputeReport(
         engine=loaded.engine,
-        precision=pb.Precision.Value(f"PRECISION_{loaded.precision.name}"),
+        precision=common_pb2.Precision.Value(f"PRECISION_{loaded.precision.name}"),
         compared_tokens=loaded.shift.tokens,
         mean_shift_nats=loaded.shift.mean,
         largest_shift_nats=loaded.shift.largest,
     )
 
 
-def _difference(value: Difference) -> pb.BPBDifference:
-    return pb.BPBDifference(
+def _difference(value: Difference) -> scoring_pb2.BPBDifference:
+    return scoring_pb2.BPBDifference(
         bits_per_byte=value.bits_per_byte,
         interval=_interval(value.interval),
         model=_score(value.model),
@@ -177,8 +177,8 @@ def _difference(value: Difference) -> pb.BPBDifference:
     )
 
 
-def _score(value: Score) -> pb.Score:
-    return pb.Score(
+def _score(value: Score) -> scoring_pb2.BitsPerByte:
+    return scoring_pb2.BitsPerByte(
         nats=value.nats,
         text_bytes=value.text_bytes,
         tokens=value.tokens,
@@ -198,9 +198,11 @@ def _interval(value: Interval | None) -> common_pb2.Interval | None:
 
 def _subsets(
     values: Mapping[str, Score], printed: Mapping[str, float] = MappingProxyType({})
-) -> list[pb.SubsetScore]:
+) -> list[scoring_pb2.SubsetScore]:
     return [
-        pb.SubsetScore(subset=name, score=_score(value), published_bits_per_byte=printed.get(name))
+        scoring_pb2.SubsetScore(
+            subset=name, score=_score(value), published_bits_per_byte=printed.get(name)
+        )
         for name, value in values.items()
     ]
 

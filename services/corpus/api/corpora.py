@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2
 
 from services.corpus.catalog import published
 from services.corpus.catalog.corpus import Corpus, Kind
@@ -14,25 +14,25 @@ from services.corpus.catalog.distance import Distance
 from services.corpus.catalog.rights import Availability
 
 _KINDS = {
-    Kind.COMPLETE: pb.CORPUS_KIND_COMPLETE,
-    Kind.SAMPLE: pb.CORPUS_KIND_SAMPLE,
-    Kind.REFERENCE: pb.CORPUS_KIND_REFERENCE,
+    Kind.COMPLETE: describe_pb2.CORPUS_KIND_COMPLETE,
+    Kind.SAMPLE: describe_pb2.CORPUS_KIND_SAMPLE,
+    Kind.REFERENCE: describe_pb2.CORPUS_KIND_REFERENCE,
 }
 _AVAILABILITY = {
-    Availability.ALWAYS: pb.AVAILABILITY_ALWAYS,
-    Availability.NOT_UNCOPYRIGHTED: pb.AVAILABILITY_NOT_UNCOPYRIGHTED,
-    Availability.BY_NAME: pb.AVAILABILITY_BY_NAME,
+    Availability.ALWAYS: describe_pb2.AVAILABILITY_ALWAYS,
+    Availability.NOT_UNCOPYRIGHTED: describe_pb2.AVAILABILITY_EXCEPT_UNCOPYRIGHTED,
+    Availability.BY_NAME: describe_pb2.AVAILABILITY_BY_NAME,
 }
 
 
-def corpus_ref(corpus: Corpus) -> pb.CorpusRef:
+def corpus_ref(corpus: Corpus) -> selection_pb2.CorpusRef:
     """Name a corpus in a reply."""
-    return pb.CorpusRef(name=corpus.ref.name, digest=corpus.ref.digest)
+    return selection_pb2.CorpusRef(name=corpus.ref.name, digest=corpus.ref.digest)
 
 
-def summary(corpus: Corpus) -> pb.CorpusSummary:
+def summary(corpus: Corpus) -> describe_pb2.CorpusSummary:
     """One line about a corpus."""
-    return pb.CorpusSummary(
+    return describe_pb2.CorpusSummary(
         corpus=corpus_ref(corpus),
         kind=_KINDS[corpus.kind],
         splits=corpus.splits,
@@ -40,16 +40,16 @@ def summary(corpus: Corpus) -> pb.CorpusSummary:
     )
 
 
-def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse:
+def description(corpus: Corpus, found: Description) -> describe_pb2.DescribeCorpusResponse:
     """Say what a corpus is and holds."""
-    census = found.census
-    return pb.DescribeCorpusResponse(
+    counts = found.counts
+    return describe_pb2.DescribeCorpusResponse(
         corpus=corpus_ref(corpus),
         kind=_KINDS[corpus.kind],
         source=corpus.source,
         license=common_pb2.License(**asdict(corpus.license)),
         shards=[
-            pb.Shard(
+            describe_pb2.Shard(
                 split=shard.split,
                 path=shard.path,
                 compressed_bytes=shard.compressed_bytes,
@@ -58,26 +58,26 @@ def description(corpus: Corpus, found: Description) -> pb.DescribeCorpusResponse
                 digest=shard.digest,
                 frames=0 if shard.index is None else len(shard.index.frames),
             )
-            for shard, count in zip(corpus.shards, census.shards, strict=True)
+            for shard, count in zip(corpus.shards, counts.shards, strict=True)
         ],
         subsets=[_subset(subset) for subset in found.subsets],
-        documents=census.documents,
-        text_bytes=census.text_bytes,
+        documents=counts.documents,
+        text_bytes=counts.text_bytes,
         documents_without_subset=found.documents_without_subset,
-        duplicate_documents=census.duplicate_documents,
+        duplicate_documents=counts.duplicate_documents,
         distance=None if found.distance is None else _distance(found.distance),
     )
 
 
-def _subset(subset: Subset) -> pb.SubsetInfo:
-    message = pb.SubsetInfo(
+def _subset(subset: Subset) -> describe_pb2.SubsetInfo:
+    message = describe_pb2.SubsetInfo(
         name=subset.name,
         documents=subset.documents,
         text_bytes=subset.text_bytes,
         share=subset.share,
     )
     if subset.published is not None:
-        message.published.CopyFrom(pb.PublishedSubset(**asdict(subset.published)))
+        message.published.CopyFrom(describe_pb2.PublishedSubset(**asdict(subset.published)))
     if subset.stored is not None:
         message.jsonl_bytes = subset.stored.jsonl_bytes
         message.compressed_bytes = subset.stored.compressed_bytes
@@ -88,8 +88,8 @@ def _subset(subset: Subset) -> pb.SubsetInfo:
     return message
 
 
-def _distance(found: Distance) -> pb.PublishedDistance:
-    return pb.PublishedDistance(
+def _distance(found: Distance) -> describe_pb2.PublishedDistance:
+    return describe_pb2.PublishedDistance(
         total_variation=found.value,
         interval=common_pb2.Interval(low=found.low, high=found.high, level=found.level),
         source=published.SOURCE,

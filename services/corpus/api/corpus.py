@@ -9,8 +9,13 @@ from functools import partial
 from typing import Any
 
 import grpc
-from assay.corpus.v1 import corpus_pb2 as pb
-from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
+from assay_rpc.corpus.v1 import (
+    corpus_pb2_grpc,
+    describe_pb2,
+    scoring_pb2,
+    selection_pb2,
+    stream_pb2,
+)
 
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
@@ -33,10 +38,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _MAX_IDS = 1000
 # What surrounds documents in a message.
 _REPLY_MARGIN_BYTES = 64 << 10
-_MAX_CENSUSES = 16
+_MAX_COUNTINGS = 16
 
 
-class CorpusService(pb_grpc.CorpusServiceServicer):
+class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     """Streams and describes corpora and scores language models on them.
 
     Streams are coroutines that write their messages, which gRPC takes as well as generators and
@@ -53,9 +58,9 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
         self._readers = ThreadPoolExecutor(threads, "corpus-reader")
-        # A census takes as long as reading its corpus: beside the readers, one a corpus.
-        self._counters = ThreadPoolExecutor(_MAX_CENSUSES, "corpus-census")
-        self._censuses = SingleFlight(self._counters)
+        # Counting takes as long as reading a corpus: beside the readers, one a corpus.
+        self._counters = ThreadPoolExecutor(_MAX_COUNTINGS, "corpus-counter")
+        self._countings = SingleFlight(self._counters)
 
     async def close(self) -> None:
         """End the threads. Call once no call is left."""
@@ -65,9 +70,9 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
 
     async def ListCorpora(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListCorporaRequest,
+        request: describe_pb2.ListCorporaRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListCorporaResponse:
+    ) -> describe_pb2.ListCorporaResponse:
         """List the registered corpora by name."""
         listed, token = page(
             self._catalog.list(),
@@ -75,22 +80,22 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
             request.page_token,
             key=lambda corpus: corpus.ref.name,
         )
-        return pb.ListCorporaResponse(
+        return describe_pb2.ListCorporaResponse(
             corpora=[corpora.summary(corpus) for corpus in listed], next_page_token=token
         )
 
     async def DescribeCorpus(  # noqa: N802  # the contract's name
         self,
-        request: pb.DescribeCorpusRequest,
+        request: describe_pb2.DescribeCorpusRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.DescribeCorpusResponse:
+    ) -> describe_pb2.DescribeCorpusResponse:
         """Describe one corpus; the first call on it reads its shards."""
         corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
         await self._count(corpus)
         return corpora.description(corpus, describe(corpus))
 
     async def StreamCorpus(  # type: ignore[override]  # noqa: N802  # see the class
-        self, request: pb.StreamCorpusRequest, context: Context
+        self, request: stream_pb2.StreamCorpusRequest, context: Context
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
         corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
@@ -103,9 +108,9 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
 
     async def GetDocuments(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetDocumentsRequest,
+        request: stream_pb2.GetDocumentsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetDocumentsResponse:
+    ) -> stream_pb2.GetDocumentsResponse:
         """Find documents by id."""
         corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
         if not 1 <= len(request.ids) <= _MAX_IDS:
@@ -118,9 +123,9 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
 
     async def ListLanguageModels(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListLanguageModelsRequest,
+        request: scoring_pb2.ListLanguageModelsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListLanguageModelsResponse:
+    ) -> scoring_pb2.ListLanguageModelsResponse:
         """List the language models by name."""
         models, token = page(
             await self._scorer.list_models(),
@@ -128,10 +133,10 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
             request.page_token,
             key=lambda model: model.ref.name,
         )
-        return pb.ListLanguageModelsResponse(models=models, next_page_token=token)
+        return scoring_pb2.ListLanguageModelsResponse(models=models, next_page_token=token)
 
     async def ScoreBPB(  # type: ignore[override]  # noqa: N802  # see the class
-        self, request: pb.ScoreBPBRequest, context: Context
+        self, request: scoring_pb2.ScoreBPBRequest, context: Context
     ) -> None:
         """Score a model on a selection."""
         source = await self._source(request.corpus, request.selection)
@@ -140,7 +145,7 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
                 await context.write(update)
 
     async def CompareBPB(  # type: ignore[override]  # noqa: N802  # see the class
-        self, request: pb.CompareBPBRequest, context: Context
+        self, request: scoring_pb2.CompareBPBRequest, context: Context
     ) -> None:
         """Score two models on a selection, and how they differ."""
         source = await self._source(request.corpus, request.selection)
@@ -150,33 +155,35 @@ class CorpusService(pb_grpc.CorpusServiceServicer):
 
     async def ScoreTexts(  # noqa: N802  # the contract's name
         self,
-        request: pb.ScoreTextsRequest,
+        request: scoring_pb2.ScoreTextsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ScoreTextsResponse:
+    ) -> scoring_pb2.ScoreTextsResponse:
         """Score a model on texts that the caller sent."""
         return await self._scorer.score_texts(request)
 
-    async def _source(self, ref: pb.CorpusRef, message: pb.Selection) -> Source:
+    async def _source(
+        self, ref: selection_pb2.CorpusRef, message: selection_pb2.Selection
+    ) -> Source:
         corpus = self._catalog.open(ref.name, ref.digest)
         selection = await self._resolve(corpus, message)
         documents = partial(corpus.documents, selection)
         return Source(corpora.corpus_ref(corpus), selection.digests(), documents)
 
-    async def _resolve(self, corpus: Corpus, message: pb.Selection) -> Selection:
+    async def _resolve(self, corpus: Corpus, message: selection_pb2.Selection) -> Selection:
         wanted = _selection_of(message)
         if wanted.filters:
             await self._count(corpus)
         return corpus.resolve(wanted)
 
     async def _count(self, corpus: Corpus) -> None:
-        """See to it that the census has been taken; from then on `corpus.census` is quick."""
+        """See to it that the documents are counted; from then on `corpus.counts` is quick."""
         if not corpus.counted:
-            await self._censuses.run(corpus.ref.name, corpus.census)
+            await self._countings.run(corpus.ref.name, corpus.counts)
 
 
-def _selection_of(message: pb.Selection) -> Selection:
+def _selection_of(message: selection_pb2.Selection) -> Selection:
     """Read a request's selection, but for its sample."""
-    if message.preset not in set(pb.SubsetPreset.values()):
+    if message.preset not in set(selection_pb2.SubsetPreset.values()):
         raise InvalidArgument("selection.preset", f"{message.preset} is not a preset")
     return Selection(
         splits=tuple(message.splits),
@@ -186,36 +193,36 @@ def _selection_of(message: pb.Selection) -> Selection:
         max_bytes=message.max_bytes,
         min_text_bytes=message.min_text_bytes,
         max_text_bytes=message.max_text_bytes,
-        uncopyrighted=message.preset == pb.SUBSET_PRESET_UNCOPYRIGHTED,
+        uncopyrighted=message.preset == selection_pb2.SUBSET_PRESET_UNCOPYRIGHTED,
         seed=message.seed if message.HasField("seed") else None,
         mixture=_mixture_of(message.mixture) if message.HasField("mixture") else None,
         epochs=message.epochs or 1,
     )
 
 
-def _mixture_of(message: pb.Mixture) -> Mixture:
+def _mixture_of(message: selection_pb2.Mixture) -> Mixture:
     shares = message.WhichOneof("shares")
     if shares == "weights":
         return mixture("weights", message.weights.by_subset)
     if shares == "passes":
         return mixture("passes", message.passes.by_subset)
     rows = published.SUBSETS.items()
-    if message.preset == pb.MIXTURE_PRESET_PILE_WEIGHTS:
+    if message.preset == selection_pb2.MIXTURE_PRESET_PILE_WEIGHTS:
         return mixture("weights", {name: row.weight for name, row in rows}, published=True)
-    if message.preset == pb.MIXTURE_PRESET_PILE_EPOCHS:
+    if message.preset == selection_pb2.MIXTURE_PRESET_PILE_EPOCHS:
         return mixture("passes", {name: row.epochs for name, row in rows}, published=True)
     raise InvalidArgument("selection.mixture", "names neither a preset, weights nor passes")
 
 
 def _documents_reply(
     corpus: Corpus, search: Generator[list[Document] | None, None, None]
-) -> Generator[pb.GetDocumentsResponse | None, None, None]:
+) -> Generator[stream_pb2.GetDocumentsResponse | None, None, None]:
     with closing(search):
         for found in search:
             yield (
                 None
                 if found is None
-                else pb.GetDocumentsResponse(
+                else stream_pb2.GetDocumentsResponse(
                     corpus=corpora.corpus_ref(corpus),
                     documents=[stream.document_message(one) for one in found],
                 )

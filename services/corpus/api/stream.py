@@ -6,33 +6,32 @@ import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import stream_pb2
 
 from services.common.wire import prefix
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.documents import Document
-from services.corpus.shards.frames import PassedOver
-from services.corpus.stream import place as places
-from services.corpus.stream import unit_stream
+from services.corpus.shards.frames import SkippedFrame
+from services.corpus.stream import ranks, unit_stream
 from services.corpus.stream.chunks import FRAGMENT_BYTES, Chunk, Limits, chunks
-from services.corpus.stream.cursor import CursorCodec, Position
-from services.corpus.stream.place import Place
-from services.corpus.stream.plan import Plan
+from services.corpus.stream.cursor import CursorCodec, LinePosition
+from services.corpus.stream.plan import StreamPlan
+from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.selection import Selection
 from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import FrameChunk, FramePart
 from services.errors import InvalidArgument, PreconditionFailed
 
-Messages = Generator[pb.StreamCorpusResponse | bytes | None, None, None]
+Messages = Generator[stream_pb2.StreamCorpusResponse | bytes | None, None, None]
 """Messages, those of frames serialised. None means that nothing is ready yet."""
 
-_DELIVERIES = frozenset(pb.Delivery.values())
+_DELIVERIES = frozenset(stream_pb2.Delivery.values())
 _DEFAULT_CHUNK_BYTES = 512 << 10
 _MIN_CHUNK_BYTES = 4 << 10
 _MAX_CHUNK_BYTES = FRAGMENT_BYTES
 
 
-def limits_of(request: pb.StreamCorpusRequest, fragment_bytes: int) -> Limits:
+def limits_of(request: stream_pb2.StreamCorpusRequest, fragment_bytes: int) -> Limits:
     """Read a request's sizes, and check what can be checked without its corpus.
 
     Raises InvalidArgument.
@@ -54,7 +53,7 @@ def limits_of(request: pb.StreamCorpusRequest, fragment_bytes: int) -> Limits:
 
 
 def messages(
-    corpus: Corpus, selection: Selection, request: pb.StreamCorpusRequest, limits: Limits
+    corpus: Corpus, selection: Selection, request: stream_pb2.StreamCorpusRequest, limits: Limits
 ) -> Messages:
     """Build the messages of a resolved selection."""
     codec = CursorCodec(corpus.ref.digest, selection.digests())
@@ -63,16 +62,16 @@ def messages(
         or request.rank.world_size > 1
         or request.resume
         or request.skip_damaged
-        or request.delivery == pb.DELIVERY_FRAMES
+        or request.delivery == stream_pb2.DELIVERY_FRAMES
     )
     if needs_index or not corpus.unindexed(selection):
         return _planned(corpus, selection, request, codec, limits)
     if request.HasField("rank"):
-        places.start(request.rank.rank, request.rank.world_size)
+        ranks.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
-    if isinstance(position, Place):
+    if isinstance(position, RankPosition):
         raise PreconditionFailed("cursor: is one of a corpus with an index; start over without it")
-    jsonl = request.delivery == pb.DELIVERY_JSONL
+    jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
     reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
     return _sequential(corpus, selection, reading, jsonl=jsonl)
 
@@ -93,93 +92,95 @@ def _sequential(
 def _planned(
     corpus: Corpus,
     selection: Selection,
-    request: pb.StreamCorpusRequest,
+    request: stream_pb2.StreamCorpusRequest,
     codec: CursorCodec,
     limits: Limits,
 ) -> Messages:
     plan = corpus.plan(selection)
     corpus.check_unchanged(selection)
-    place = _place(request, codec, plan)
+    position = _beginning(request, codec, plan)
     shards = corpus.shards_of(selection)
     if request.resume:
         # A rank that ends before its first chunk must have a cursor to be dealt anew from.
-        yield pb.StreamCorpusResponse(cursor=codec.encode(place))
+        yield stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
-        if request.delivery == pb.DELIVERY_FRAMES:
-            for part in unit_stream.frame_chunks(units, plan, codec, place, limits):
+        if request.delivery == stream_pb2.DELIVERY_FRAMES:
+            for part in unit_stream.frame_chunks(units, position, codec, limits):
                 yield _frames_chunk_message(part) if part else None
             return
-        jsonl = request.delivery == pb.DELIVERY_JSONL
-        for chunk in unit_stream.document_chunks(
-            units, plan, codec, place, jsonl=jsonl, limits=limits
-        ):
+        jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
+        for chunk in unit_stream.document_chunks(units, position, codec, limits, jsonl=jsonl):
             yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
 
 
-def _place(request: pb.StreamCorpusRequest, codec: CursorCodec, plan: Plan) -> Place:
-    """Find where a request begins."""
+def _beginning(
+    request: stream_pb2.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
+) -> RankPosition:
+    """Return the position that a request begins at."""
     rank, world_size = 0, 1
     if request.HasField("rank"):
         rank, world_size = request.rank.rank, request.rank.world_size
-    beginning = places.start(rank, world_size)
+    beginning = ranks.start(rank, world_size)
     if request.cursor and request.resume:
         raise InvalidArgument("resume", "and `cursor` both say where to begin; give one of them")
     if request.cursor:
         return _same_rank(_decode(codec, request.cursor), beginning)
     if not request.resume:
         return beginning
-    points = [_point(point, codec, plan) for point in request.resume]
-    if len(points) == 1 and points[0].stride == world_size:
-        return _same_rank(points[0], beginning)
-    return places.redeal(points, plan.units, rank, world_size)
+    positions = [_resume_position(point, codec, plan) for point in request.resume]
+    if len(positions) == 1 and positions[0].stride == world_size:
+        return _same_rank(positions[0], beginning)
+    return ranks.redeal(positions, plan.units, rank, world_size)
 
 
-def _point(point: pb.ResumePoint, codec: CursorCodec, plan: Plan) -> Place:
+def _resume_position(
+    point: stream_pb2.ResumePoint, codec: CursorCodec, plan: StreamPlan
+) -> RankPosition:
     if point.cursor:
-        place = _decode(codec, point.cursor)
+        position = _decode(codec, point.cursor)
     elif point.HasField("rank"):
-        place = places.start(point.rank.rank, point.rank.world_size)
+        position = ranks.start(point.rank.rank, point.rank.world_size)
     else:
-        place = places.start(0, 1)
-    return places.after(place, plan.counts, point.documents)
+        position = ranks.start(0, 1)
+    return ranks.after(position, plan.counts, point.documents)
 
 
-def _decode(codec: CursorCodec, cursor: bytes) -> Place:
-    place = codec.decode(cursor)
-    if isinstance(place, Position):
+def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
+    position = codec.decode(cursor)
+    if isinstance(position, LinePosition):
         raise PreconditionFailed("cursor: is one of a corpus without index; start over without it")
-    return place
+    return position
 
 
-def _same_rank(place: Place, beginning: Place) -> Place:
-    if (place.rank, place.stride) != (beginning.rank, beginning.stride):
+def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
+    if (position.rank, position.stride) != (beginning.rank, beginning.stride):
         raise PreconditionFailed(
-            f"cursor: belongs to rank {place.rank} of {place.stride}, and the request is of rank "
-            f"{beginning.rank} of {beginning.stride}; give the points of all {place.stride} ranks "
-            "in `resume` to change their number"
+            f"cursor: belongs to rank {position.rank} of {position.stride}, and the request is of "
+            f"rank {beginning.rank} of {beginning.stride}; give the points of all "
+            f"{position.stride} ranks in `resume` to change their number"
         )
-    return place
+    return position
 
 
-def _chunk_message(part: Chunk, *, jsonl: bool) -> pb.StreamCorpusResponse:
+def _chunk_message(part: Chunk, *, jsonl: bool) -> stream_pb2.StreamCorpusResponse:
     damaged = _damaged(part.damaged)
     if jsonl:
-        lines = pb.JsonlBatch(lines=part.lines, continues=part.continues)
-        return pb.StreamCorpusResponse(cursor=part.cursor, jsonl=lines, damaged=damaged)
-    documents = pb.DocumentBatch(
+        lines = stream_pb2.JsonlBatch(lines=part.lines, continues=part.continues)
+        return stream_pb2.StreamCorpusResponse(cursor=part.cursor, jsonl=lines, damaged=damaged)
+    documents = stream_pb2.DocumentBatch(
         documents=[
             document_message(document, continues=part.continues, whole=not part.fragment)
             for document in part.documents
         ]
     )
-    return pb.StreamCorpusResponse(cursor=part.cursor, documents=documents, damaged=damaged)
+    return stream_pb2.StreamCorpusResponse(cursor=part.cursor, documents=documents, damaged=damaged)
 
 
 def document_message(
     document: Document, *, continues: bool = False, whole: bool = True
-) -> pb.Document:
+) -> stream_pb2.Document:
     """A document, or, where it is not `whole`, a fragment of one, which has no digest."""
-    return pb.Document(
+    return stream_pb2.Document(
         id=document.id,
         subset=document.subset,
         text=document.text,
@@ -192,35 +193,35 @@ def document_message(
     )
 
 
-def _damaged(found: Sequence[PassedOver]) -> list[pb.DamagedFrame]:
+def _damaged(found: Sequence[SkippedFrame]) -> list[stream_pb2.DamagedFrame]:
     return [
-        pb.DamagedFrame(
+        stream_pb2.DamagedFrame(
             shard=one.error.shard,
             frame=one.error.frame,
             offset=one.error.offset,
             documents=one.documents,
             places=one.places,
-            told=one.told,
+            told=one.reported_before,
         )
         for one in found
     ]
 
 
 def _frames_chunk_message(part: FrameChunk) -> bytes:
-    head = pb.StreamCorpusResponse(cursor=part.cursor, damaged=_damaged(part.damaged))
+    head = stream_pb2.StreamCorpusResponse(cursor=part.cursor, damaged=_damaged(part.damaged))
     frames = [(_frame_fields(piece), piece.data) for piece in part.parts]
     return frames_message(head, frames, part.order)
 
 
-def _frame_fields(piece: FramePart) -> pb.Frame:
+def _frame_fields(piece: FramePart) -> stream_pb2.Frame:
     """Everything but the data."""
     if not piece.first:
-        return pb.Frame(continues=piece.continues)
+        return stream_pb2.Frame(continues=piece.continues)
     shard, number = piece.shard, piece.frame
     record, text = shard.index.frames[number], shard.has_text(number)
-    return pb.Frame(
+    return stream_pb2.Frame(
         continues=piece.continues,
-        form=pb.FRAME_FORM_TEXT if text else pb.FRAME_FORM_JSONL,
+        form=stream_pb2.FRAME_FORM_TEXT if text else stream_pb2.FRAME_FORM_JSONL,
         content_bytes=int(record["text_bytes" if text else "jsonl_bytes"]),
         shard=shard.name,
         frame=number,
@@ -231,7 +232,9 @@ def _frame_fields(piece: FramePart) -> pb.Frame:
 
 
 def frames_message(
-    head: pb.StreamCorpusResponse, frames: Sequence[tuple[pb.Frame, bytes]], order: Sequence[int]
+    head: stream_pb2.StreamCorpusResponse,
+    frames: Sequence[tuple[stream_pb2.Frame, bytes]],
+    order: Sequence[int],
 ) -> bytes:
     """Serialise `head` with a FrameBatch of `frames`, each given as its fields and its data.
 
@@ -241,8 +244,12 @@ def frames_message(
     """
     batch: list[bytes] = []
     for fields, data in frames:
-        frame = [fields.SerializeToString(), prefix(pb.Frame.DATA_FIELD_NUMBER, len(data)), data]
-        batch += [prefix(pb.FrameBatch.FRAMES_FIELD_NUMBER, sum(map(len, frame))), *frame]
-    batch.append(pb.FrameBatch(order=order).SerializeToString())
-    begin = prefix(pb.StreamCorpusResponse.FRAMES_FIELD_NUMBER, sum(map(len, batch)))
+        frame = [
+            fields.SerializeToString(),
+            prefix(stream_pb2.Frame.DATA_FIELD_NUMBER, len(data)),
+            data,
+        ]
+        batch += [prefix(stream_pb2.FrameBatch.FRAMES_FIELD_NUMBER, sum(map(len, frame))), *frame]
+    batch.append(stream_pb2.FrameBatch(order=order).SerializeToString())
+    begin = prefix(stream_pb2.StreamCorpusResponse.FRAMES_FIELD_NUMBER, sum(map(len, batch)))
     return b"".join([head.SerializeToString(), begin, *batch])

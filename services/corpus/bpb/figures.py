@@ -133,7 +133,7 @@ class _Tally:
         )
 
 
-class Figures:
+class ScoreTotals:
     """Adds up documents. Those that do not round-trip are kept apart from everything else."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class Figures:
             return
         self._subsets.setdefault(document.subset, _Tally()).add(document)
 
-    def merge(self, other: Figures) -> None:
+    def merge(self, other: ScoreTotals) -> None:
         """Count everything that another one counted, as if added after this one's documents."""
         for name, tally in other._subsets.items():
             self._subsets.setdefault(name, _Tally()).merge(tally)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cached_property, partial
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences, differences
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
@@ -66,9 +67,9 @@ class Final:
     loaded: Loaded | None
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> ScoreTotals:
         """The sums of the scores."""
-        figures = Figures()
+        figures = ScoreTotals()
         for score in self.scores:
             figures.add(score)
         return figures
@@ -208,12 +209,12 @@ class ScoringJobs:
             info = replace(info, engine=loaded.engine)
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
         facts["compute.precision"] = "" if loaded is None else loaded.precision.value
-        with self._store.open(task.keeping, facts) as kept:
-            cached, scores = kept.complete, kept.finished
+        with closing(self._store.open(task.keeping, facts)) as journal:
+            cached, scores = journal.complete, journal.finished
             if not cached:
                 score = self._scorers.score_one(wanted.name, loaded, definition)
                 scores = scoring.run(
-                    info.name, score, task.documents, sample=task.sample, kept=kept
+                    info.name, score, task.documents, sample=task.sample, journal=journal
                 )
         return Final(info, definition, scores, cached, loaded)
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.figures import DocumentScore, Figures, Score
+from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.sampling import Chooser, Sample
-from services.corpus.bpb.store import Kept
+from services.corpus.bpb.store import NoJournal, ScoreJournal
 from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 from services.corpus.shards.documents import Document
 from services.errors import AssayError, InternalError, InvalidArgument, PreconditionFailed
@@ -62,7 +62,7 @@ class Scoring:
     def _begin(self, model: str) -> None:
         with self._lock:
             self._model = model
-            self._figures = Figures()
+            self._figures = ScoreTotals()
             self._documents_total = self._documents_restored = 0
             self._bytes_total = self._bytes = self._tokens = 0
             self._began = math.nan
@@ -97,20 +97,20 @@ class Scoring:
         documents: Callable[[], Iterator[Document]],
         *,
         sample: Sample | None = None,
-        kept: Kept | None = None,
+        journal: ScoreJournal | None = None,
     ) -> list[DocumentScore]:
         """Count the documents, then score those of the sample; return their scores in order.
 
         `score` reports its progress often enough to be stopped by what that raises. Documents that
-        are `kept` are not scored again.
+        `journal` has are not scored again.
 
         Raises InvalidArgument when there are none, or fewer than the sample, InternalError when the
         model gives a likelihood that is not a finite number (no figure then counts) or a checkpoint
-        cannot be written, PreconditionFailed when what is kept is of other documents,
+        cannot be written, PreconditionFailed when the journal is of other documents,
         CancelledError after `cancel`, and whatever reading the documents raises.
         """
         self._begin(model)
-        kept = kept or Kept()
+        journal = journal or NoJournal()
         chooser = Chooser(sample)
         for document in documents():
             self._check()
@@ -122,23 +122,23 @@ class Scoring:
             self._documents_total = chooser.documents
             self._bytes_total = chooser.text_bytes
         try:
-            scores = self._score(score, filter(chooser.chosen, documents()), kept)
+            scores = self._score(score, filter(chooser.chosen, documents()), journal)
         except BaseException:
             # The error that ends it is worth more than one from keeping what was finished.
             with suppress(AssayError):
-                kept.flush()
+                journal.flush()
             raise
-        kept.finish()
+        journal.finish()
         return scores
 
     def _score(
         self,
         score: ScoreOne,
         documents: Iterator[Document],
-        kept: Kept,
+        journal: ScoreJournal,
     ) -> list[DocumentScore]:
         scores: list[DocumentScore] = []
-        for restored in kept.finished:
+        for restored in journal.finished:
             self._check()
             document = next(documents, None)
             if document is None or document.id != restored.id:
@@ -159,7 +159,7 @@ class Scoring:
             with self._lock:
                 self._figures.add(finished)
                 self._bytes += finished.text_bytes
-            kept.append(finished)
+            journal.append(finished)
         return scores
 
     def _check(self) -> None:

@@ -9,8 +9,14 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from services.common.license import License
-from services.corpus.catalog.census import Census, Count, ShardCount, census_of, take_census
 from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, Shard
+from services.corpus.catalog.counts import (
+    CorpusCounts,
+    Count,
+    ShardCount,
+    count_shards,
+    counts_of_indexes,
+)
 from services.corpus.catalog.fact_cache import FactCache
 from services.corpus.catalog.locate import Location, ShardFiles, locate
 from services.corpus.shards.index.format import Index, IndexFormatError, open_index
@@ -19,12 +25,12 @@ from services.corpus.storage.files import StoredFile, open_stream, size_and_vers
 from services.corpus.storage.frame_cache import FrameCache
 from services.corpus.storage.local_copy import local_copy
 from services.corpus.storage.objects import RETRIES, Objects, Retries
-from services.corpus.storage.remote import Store
+from services.corpus.storage.remote import ObjectStore
 from services.corpus.stream.selection import Selection
 from services.errors import NotFound, PreconditionFailed, Unavailable
 
-# Counted up whenever the same bytes would give another census.
-_CENSUS_VERSION = 2
+# Counted up whenever the same bytes would give other counts.
+_COUNTS_VERSION = 2
 _DIGEST_READ_BYTES = 1 << 20
 FRAME_CACHE_BYTES = 10 << 30
 
@@ -55,7 +61,7 @@ class Catalog:
     ) -> None:
         self._cache = FactCache(cache)
         self._indexes = cache / "indexes"
-        self._store = Store(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
+        self._store = ObjectStore(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
         self._corpora: dict[str, Corpus] = {}
         self._closed = threading.Event()
 
@@ -74,11 +80,11 @@ class Catalog:
                 source=registration.source,
                 license=registration.license,
                 shards=shards,
-                take_census=self._take_census,
+                count=self._count,
             )
 
     def close(self) -> None:
-        """End a census that is being taken, and every wait for object storage."""
+        """End the counting that is under way, and every wait for object storage."""
         self._closed.set()
         self._store.objects.stop()
 
@@ -163,20 +169,22 @@ class Catalog:
                 digest.update(data)
         return f"sha256:{digest.hexdigest()}"
 
-    def _take_census(self, corpus: Corpus) -> Census:
-        key = {"fact": "census", "version": _CENSUS_VERSION, "corpus": corpus.ref.digest}
+    def _count(self, corpus: Corpus) -> CorpusCounts:
+        key = {"fact": "census", "version": _COUNTS_VERSION, "corpus": corpus.ref.digest}
         cached = self._cache.get(key)
         if cached is not None:
-            census = _census_from_json(cached)
-            if census is not None:
-                return census
+            counts = _counts_from_json(cached)
+            if counts is not None:
+                return counts
         corpus.check_unchanged(Selection(corpus.splits))
         if not corpus.unindexed(Selection(corpus.splits)):
-            return census_of([shard.index for shard in corpus.shards if shard.index is not None])
-        census = take_census(corpus.shards, self._closed.is_set)
-        if census.damage is None:
-            self._cache.put(key, asdict(census))
-        return census
+            return counts_of_indexes(
+                [shard.index for shard in corpus.shards if shard.index is not None]
+            )
+        counts = count_shards(corpus.shards, self._closed.is_set)
+        if counts.damage is None:
+            self._cache.put(key, asdict(counts))
+        return counts
 
 
 def _registered(file: StoredFile) -> tuple[int, str]:
@@ -192,13 +200,13 @@ def corpus_digest(shards: tuple[Shard, ...]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _census_from_json(value: Mapping[str, object]) -> Census | None:
+def _counts_from_json(value: Mapping[str, object]) -> CorpusCounts | None:
     shards, subsets = value.get("shards"), value.get("subsets")
     duplicates = value.get("duplicate_documents")
     if not (isinstance(shards, list) and isinstance(subsets, dict) and isinstance(duplicates, int)):
         return None
     try:
-        return Census(
+        return CorpusCounts(
             tuple(ShardCount(**shard) for shard in shards),
             {name: Count(**count) for name, count in subsets.items()},
             duplicates,

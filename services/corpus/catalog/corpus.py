@@ -12,14 +12,14 @@ from pathlib import Path
 
 from services.common.license import License
 from services.corpus.catalog import published
-from services.corpus.catalog.census import Census
+from services.corpus.catalog.counts import CorpusCounts
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index
 from services.corpus.storage.files import StoredFile, size_and_version
 from services.corpus.storage.remote import changed
 from services.corpus.stream import reader, unit_reader
-from services.corpus.stream.plan import Plan
+from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection, resolve
 from services.errors import PreconditionFailed
 
@@ -77,17 +77,17 @@ class Corpus:
         source: str,
         license: License,  # noqa: A002  the field's name
         shards: tuple[Shard, ...],
-        take_census: Callable[[Corpus], Census],
+        count: Callable[[Corpus], CorpusCounts],
     ) -> None:
         self.ref = ref
         self.kind = kind
         self.source = source
         self.license = license
         self.shards = shards
-        self._take_census = take_census
-        self._census: Census | None = None
+        self._count = count
+        self._counts: CorpusCounts | None = None
         self._lock = threading.Lock()
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plans: OrderedDict[str, StreamPlan] = OrderedDict()
         self._plan_lock = threading.Lock()
 
     @property
@@ -102,26 +102,26 @@ class Corpus:
 
     @property
     def counted(self) -> bool:
-        """Whether the census has been taken, so that `census` returns at once."""
-        return self._census is not None
+        """Whether the documents have been counted, so that `counts` returns at once."""
+        return self._counts is not None
 
-    def census(self) -> Census:
+    def counts(self) -> CorpusCounts:
         """Count what the shards hold. The first call reads every shard; it blocks."""
         with self._lock:
-            if self._census is None:
-                self._census = self._take_census(self)
-            return self._census
+            if self._counts is None:
+                self._counts = self._count(self)
+            return self._counts
 
     def resolve(self, selection: Selection) -> Selection:
         """Check a selection against this corpus and spell out its splits.
 
-        Takes the census, and may so block, when the selection names a subset. Raises NotFound and
-        InvalidArgument as `selection.resolve` does.
+        Counts the documents, and so may block, when the selection names a subset. Raises NotFound
+        and InvalidArgument as `selection.resolve` does.
         """
         return resolve(selection, self.splits, self._subsets, published.NAMES)
 
     def _subsets(self) -> Collection[str]:
-        return self.census().subsets.keys()
+        return self.counts().subsets.keys()
 
     def unindexed(self, selection: Selection) -> str:
         """Name a shard of a resolved selection that has no index; empty when every one has."""
@@ -132,7 +132,7 @@ class Corpus:
         """Return the shards of a resolved selection, in its order."""
         return tuple(s for split in selection.splits for s in self.shards if s.split == split)
 
-    def plan(self, selection: Selection) -> Plan:
+    def plan(self, selection: Selection) -> StreamPlan:
         """Order the documents of a resolved selection; blocks for milliseconds the first time.
 
         Raises PreconditionFailed when a shard has no index.
@@ -148,7 +148,7 @@ class Corpus:
             plan = self._plans.pop(key, None)
             if plan is None:
                 indexes = [s.index for s in self.shards_of(selection) if s.index is not None]
-                plan = Plan(indexes, selection)
+                plan = StreamPlan(indexes, selection)
             self._plans[key] = plan
             while len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.corpus.catalog.census import Count
+from services.corpus.catalog.counts import Count
 
 LEVEL = 0.95
 _DRAWS = 20_000

@@ -32,17 +32,18 @@ class DamagedFrame(DataLoss):
 
 
 @dataclass(frozen=True)
-class PassedOver:
-    """A damaged frame that was passed over, and how many documents of the selection with it.
+class SkippedFrame:
+    """A damaged frame that was skipped, and how many documents of the selection were lost with it.
 
-    `places` says how many documents come before each of them, where that is known. `told` says that
-    others of them came before the place that reading began at, and so that it was told there.
+    `places` are the indices of the lost documents in what is delivered, where they are known.
+    `reported_before` says that reading began between documents of the frame, so that an earlier
+    call has reported it.
     """
 
     error: DamagedFrame
     documents: int
     places: tuple[int, ...] = ()
-    told: bool = False
+    reported_before: bool = False
 
 
 class FrameReader:

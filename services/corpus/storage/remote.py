@@ -18,7 +18,7 @@ _PIECE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
-class Store:
+class ObjectStore:
     """Objects, and where frames of them are kept."""
 
     objects: Objects
@@ -31,7 +31,7 @@ class RemoteFile:
 
     url: str
     state: ObjectState
-    store: Store
+    store: ObjectStore
 
     def __str__(self) -> str:
         return shown(self.url)

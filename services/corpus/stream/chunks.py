@@ -10,8 +10,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from services.corpus.shards.documents import Document
-from services.corpus.shards.frames import PassedOver
-from services.corpus.stream.cursor import CursorCodec, Position
+from services.corpus.shards.frames import SkippedFrame
+from services.corpus.stream.cursor import CursorCodec, LinePosition
 from services.corpus.stream.reader import Item, Reader, ShardLike
 from services.corpus.stream.selection import Selection
 from services.errors import AssayError, TooLarge
@@ -38,7 +38,7 @@ class Chunk:
     lines: bytes = b""
     continues: bool = False
     fragment: bool = False
-    damaged: tuple[PassedOver, ...] = ()
+    damaged: tuple[SkippedFrame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def chunks(
     selection: Selection,
     codec: CursorCodec,
     *,
-    position: Position | None = None,
+    position: LinePosition | None = None,
     jsonl: bool = False,
     limits: Limits = Limits(),
 ) -> Generator[Chunk | None, None, None]:

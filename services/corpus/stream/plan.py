@@ -47,7 +47,7 @@ class Unit:
     whole: bool
 
 
-class Plan:
+class StreamPlan:
     """The units of a resolved selection over the indexes of its shards, in their order.
 
     `counts` has the documents delivered of each unit, `text_bytes` the sizes of their texts.

@@ -12,10 +12,10 @@ from typing import Protocol
 
 from services.corpus.shards.decoder import BLOCK_BYTES, read_blocks
 from services.corpus.shards.documents import BadLineError, Document, parse_wanted, subset_of
-from services.corpus.shards.frames import PassedOver
+from services.corpus.shards.frames import SkippedFrame
 from services.corpus.storage.files import StoredFile
-from services.corpus.stream.cursor import Position
-from services.corpus.stream.place import Place
+from services.corpus.stream.cursor import LinePosition
+from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.selection import WITHDRAWN, Selection
 from services.errors import DataLoss, InvalidArgument
 
@@ -50,8 +50,8 @@ class Item:
 
     document: Document | None
     lines: bytes
-    after: Position | Place
-    damaged: tuple[PassedOver, ...] = ()
+    after: LinePosition | RankPosition
+    damaged: tuple[SkippedFrame, ...] = ()
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Reader:
         self,
         shards: Sequence[ShardLike],
         selection: Selection,
-        position: Position | None,
+        position: LinePosition | None,
         *,
         parse: bool,
         block_bytes: int = BLOCK_BYTES,
@@ -173,7 +173,7 @@ class Reader:
             lines = piece.count(b"\n")
             line += lines
             self._documents += lines
-            yield Item(None, piece, Position(path, line, self._documents, 0))
+            yield Item(None, piece, LinePosition(path, line, self._documents, 0))
             start = end
 
     def _lines(self, path: str, line: int, data: bytes, offset: int) -> Iterator[Item]:
@@ -200,7 +200,7 @@ class Reader:
                     return
                 self._text_bytes += len(document.text)
             self._documents += 1
-            after = Position(path, number + 1, self._documents, self._text_bytes)
+            after = LinePosition(path, number + 1, self._documents, self._text_bytes)
             if not self._parse:
                 yield Item(None, raw + b"\n", after)
             else:

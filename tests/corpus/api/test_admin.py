@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import benchmark_pb2, selection_pb2
 
 from services.common.license import License
 from services.corpus.api.admin import CorpusAdminService
@@ -17,12 +17,12 @@ from tests.corpus.conftest import Client, Start
 from tests.corpus.shard_files import compress, line, write_corpus
 
 LINES = [line(f"document {number} " + "some words of it, " * 40) for number in range(500)]
-SMALL = pb.CorpusRef(name="small")
+SMALL = selection_pb2.CorpusRef(name="small")
 
 
 def _run(client: Client, **fields: Any) -> Any:
     return client.admin.BenchmarkStorage(
-        pb.BenchmarkStorageRequest(**{"corpus": SMALL, "repetitions": 3, **fields})
+        benchmark_pb2.BenchmarkStorageRequest(**{"corpus": SMALL, "repetitions": 3, **fields})
     )
 
 
@@ -65,7 +65,7 @@ async def test_a_sample_may_be_less_than_a_shard(serve: Start, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("fields", "code", "words"),
     [
-        ({"corpus": pb.CorpusRef(name="nope")}, "NOT_FOUND", "known: small"),
+        ({"corpus": selection_pb2.CorpusRef(name="nope")}, "NOT_FOUND", "known: small"),
         ({"split": "dev"}, "NOT_FOUND", "known: test"),
         ({"sample_bytes": (1 << 30) + 1}, "INVALID_ARGUMENT", "sample_bytes"),
         ({"repetitions": 2}, "INVALID_ARGUMENT", "repetitions"),
@@ -108,7 +108,7 @@ class _Reader:
     def __init__(self) -> None:
         self.begun = asyncio.Event()
 
-    async def write(self, _: pb.BenchmarkStorageResponse) -> None:
+    async def write(self, _: benchmark_pb2.BenchmarkStorageResponse) -> None:
         self.begun.set()
 
 
@@ -117,7 +117,7 @@ async def test_a_cancelled_benchmark_makes_room(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "root", {"test.jsonl.zst": LINES})
     catalog.load({"small": Registration(root, Kind.SAMPLE, "", License("MIT"))})
     service = CorpusAdminService(catalog)
-    request = pb.BenchmarkStorageRequest(corpus=SMALL, repetitions=100)
+    request = benchmark_pb2.BenchmarkStorageRequest(corpus=SMALL, repetitions=100)
     for _ in range(2):
         reader = _Reader()
         benchmark = asyncio.create_task(service.BenchmarkStorage(request, reader))  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import stream_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,9 +11,9 @@ from services.corpus.api.stream import frames_message
 FRAMES = st.lists(
     st.tuples(
         st.builds(
-            pb.Frame,
+            stream_pb2.Frame,
             continues=st.booleans(),
-            form=st.sampled_from([pb.FRAME_FORM_JSONL, pb.FRAME_FORM_TEXT]),
+            form=st.sampled_from([stream_pb2.FRAME_FORM_JSONL, stream_pb2.FRAME_FORM_TEXT]),
             shard=st.text(max_size=20),
             frame=st.integers(0, 2**32 - 1),
             text_bytes=st.lists(st.integers(0, 2**32 - 1), max_size=5),
@@ -28,12 +28,12 @@ FRAMES = st.lists(
     st.binary(max_size=200), FRAMES, st.lists(st.integers(0, 2**32 - 1), max_size=5), st.booleans()
 )
 def test_a_message_of_frames_is_the_one_that_protobuf_makes(
-    cursor: bytes, frames: list[tuple[pb.Frame, bytes]], order: list[int], damaged: bool
+    cursor: bytes, frames: list[tuple[stream_pb2.Frame, bytes]], order: list[int], damaged: bool
 ) -> None:
-    head = pb.StreamCorpusResponse(cursor=cursor)
+    head = stream_pb2.StreamCorpusResponse(cursor=cursor)
     if damaged:
         head.damaged.add(shard="a", frame=3)
-    expected = pb.StreamCorpusResponse()
+    expected = stream_pb2.StreamCorpusResponse()
     expected.CopyFrom(head)
     expected.frames.SetInParent()
     for fields, data in frames:
@@ -41,4 +41,6 @@ def test_a_message_of_frames_is_the_one_that_protobuf_makes(
         added.CopyFrom(fields)
         added.data = data
     expected.frames.order.extend(order)
-    assert pb.StreamCorpusResponse.FromString(frames_message(head, frames, order)) == expected
+    assert (
+        stream_pb2.StreamCorpusResponse.FromString(frames_message(head, frames, order)) == expected
+    )

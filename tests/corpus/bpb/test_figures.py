@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.bpb.figures import NOT_ROUND_TRIPPING_IDS, DocumentScore, ExactSum, Figures
+from services.corpus.bpb.figures import NOT_ROUND_TRIPPING_IDS, DocumentScore, ExactSum, ScoreTotals
 
 VALUES = st.floats(0, 1e9, allow_nan=False)
 
@@ -36,7 +36,7 @@ DOCUMENTS = st.lists(
 )
 
 
-def snapshot(figures: Figures) -> object:
+def snapshot(figures: ScoreTotals) -> object:
     return (
         figures.overall,
         figures.subsets,
@@ -47,8 +47,8 @@ def snapshot(figures: Figures) -> object:
     )
 
 
-def counted(documents: list[DocumentScore]) -> Figures:
-    figures = Figures()
+def counted(documents: list[DocumentScore]) -> ScoreTotals:
+    figures = ScoreTotals()
     for document in documents:
         figures.add(document)
     return figures
@@ -105,15 +105,15 @@ def test_ids_of_lost_documents_are_bounded() -> None:
 
 
 def test_nothing_is_no_division_by_zero() -> None:
-    assert Figures().overall.bits_per_byte == 0
-    assert Figures().macro.bits_per_byte == 0
+    assert ScoreTotals().overall.bits_per_byte == 0
+    assert ScoreTotals().macro.bits_per_byte == 0
 
 
 def test_what_follows_from_the_sums() -> None:
     figures = counted([score(6.0, "x", 9), score(12.0, "x", 9)])
     assert figures.overall.nats_per_token == 3
     assert figures.overall.bytes_per_token == 3
-    assert Figures().overall.nats_per_token == Figures().overall.bytes_per_token == 0
+    assert ScoreTotals().overall.nats_per_token == ScoreTotals().overall.bytes_per_token == 0
 
 
 def test_weights_are_those_of_the_subsets_that_are_there() -> None:

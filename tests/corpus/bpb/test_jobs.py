@@ -8,8 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.corpus.api.bpb import BpbScorer, Source
 from services.corpus.bpb import jobs
@@ -179,9 +179,9 @@ async def test_a_window_that_the_model_does_not_have_is_refused() -> None:
         await collect(UniformModel(), definition=Definition(10**6))
 
 
-def request(**fields: object) -> pb.ScoreBPBRequest:
-    return pb.ScoreBPBRequest(
-        corpus=pb.CorpusRef(name="c", digest="sha256:1"),
+def request(**fields: object) -> scoring_pb2.ScoreBPBRequest:
+    return scoring_pb2.ScoreBPBRequest(
+        corpus=selection_pb2.CorpusRef(name="c", digest="sha256:1"),
         model=common_pb2.ModelRef(name="byte-reference"),
         **fields,  # type: ignore[arg-type]
     )
@@ -200,10 +200,10 @@ async def test_the_final_message_is_complete() -> None:
     (model,) = await scorer.list_models()
     assert final.model == model.ref
     assert final.corpus == request().corpus
-    assert final.definition == pb.Definition(
-        preset=pb.DEFINITION_PRESET_LM_EVAL,
+    assert final.definition == scoring_pb2.Definition(
+        preset=scoring_pb2.DEFINITION_PRESET_LM_EVAL,
         max_length=model.max_length,
-        prefix=pb.PREFIX_TOKEN_BOS_OR_EOS,
+        prefix=scoring_pb2.PREFIX_TOKEN_BOS_OR_EOS,
         context_length=1,
         stride=model.max_length,
         prefix_token=256,
@@ -214,7 +214,7 @@ async def test_the_final_message_is_complete() -> None:
     assert final.macro_bits_per_byte == final.subsets[0].score.bits_per_byte
     assert final.not_round_tripping.documents == 0
     assert final.engine == final.compute.engine == model.engine
-    assert final.compute.precision == pb.PRECISION_FP32
+    assert final.compute.precision == common_pb2.PRECISION_FP32
     assert final.environment.versions["onnxruntime"]
     await scorer.close()
 
@@ -222,13 +222,15 @@ async def test_the_final_message_is_complete() -> None:
 @pytest.mark.parametrize(
     ("message", "field"),
     [
-        (pb.ScoreBPBRequest(), "model.name"),
-        (request(definition=pb.Definition(preset=99)), "definition.preset"),  # type: ignore[arg-type]
-        (request(definition=pb.Definition(prefix=99)), "definition.prefix"),  # type: ignore[arg-type]
-        (request(definition=pb.Definition(max_length=10**6)), "definition.max_length"),
+        (scoring_pb2.ScoreBPBRequest(), "model.name"),
+        (request(definition=scoring_pb2.Definition(preset=99)), "definition.preset"),  # type: ignore[arg-type]
+        (request(definition=scoring_pb2.Definition(prefix=99)), "definition.prefix"),  # type: ignore[arg-type]
+        (request(definition=scoring_pb2.Definition(max_length=10**6)), "definition.max_length"),
     ],
 )
-async def test_a_bad_request_names_the_field(message: pb.ScoreBPBRequest, field: str) -> None:
+async def test_a_bad_request_names_the_field(
+    message: scoring_pb2.ScoreBPBRequest, field: str
+) -> None:
     scorer = BpbScorer({})
     with pytest.raises(InvalidArgument) as caught:
         [u async for u in scorer.score(message, source(TEXTS))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2
 
 from services.corpus.catalog.published import NAMES
 from services.corpus.catalog.rights import RIGHTS
@@ -40,15 +40,17 @@ async def test_the_pile_beside_what_was_published(serve: Start, tmp_path: Path, 
     make(tmp_path)
     client = await serve({"any-name": tmp_path / form})
     reply = await client.corpus.DescribeCorpus(
-        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="any-name"))
+        describe_pb2.DescribeCorpusRequest(corpus=selection_pb2.CorpusRef(name="any-name"))
     )
     found = {subset.name: subset for subset in reply.subsets}
     assert set(found) == NAMES | {"Somebody's own"}
     total = sum(len(text.encode()) for _, text in DOCUMENTS)
     assert reply.text_bytes == total
     assert found["Pile-CC"].share == pytest.approx(4000 / total)
-    assert found["Books3"].rights.availability == pb.AVAILABILITY_BY_NAME
-    assert found["OpenWebText2"].rights.availability == pb.AVAILABILITY_NOT_UNCOPYRIGHTED
+    assert found["Books3"].rights.availability == describe_pb2.AVAILABILITY_BY_NAME
+    assert (
+        found["OpenWebText2"].rights.availability == describe_pb2.AVAILABILITY_EXCEPT_UNCOPYRIGHTED
+    )
     assert found["Wikipedia (en)"].rights.license == "CC-BY-SA"
     assert not found["Somebody's own"].HasField("rights")
     assert reply.documents_without_subset == 1
@@ -79,7 +81,7 @@ async def test_another_corpus_has_no_published_figures(serve: Start, tmp_path: P
     file.write_bytes(zstandard.ZstdCompressor().compress(line.encode()))
     client = await serve({"the-pile": file.parent})
     reply = await client.corpus.DescribeCorpus(
-        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="the-pile"))
+        describe_pb2.DescribeCorpusRequest(corpus=selection_pb2.CorpusRef(name="the-pile"))
     )
     assert not reply.HasField("distance")
     assert not any(subset.HasField("published") for subset in reply.subsets)

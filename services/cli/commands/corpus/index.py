@@ -65,7 +65,8 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def index(arguments: argparse.Namespace) -> Exit:
     """Indexes a corpus."""
-    from services.corpus.shards.index.job import Options, index_corpus  # noqa: PLC0415  the corpus extra
+    from services.corpus.shards.index.job import index_corpus  # noqa: PLC0415  the corpus extra
+    from services.corpus.shards.index.writer import IndexOptions  # noqa: PLC0415
 
     begun = noted = time.monotonic()
     stop = threading.Event()
@@ -82,7 +83,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
             index_corpus,
             existing_folder("SOURCE", arguments.source),
             Path(arguments.out),
-            Options(arguments.level, not arguments.no_text),
+            IndexOptions(arguments.level, not arguments.no_text),
             jobs=arguments.jobs or len(os.sched_getaffinity(0)),
             progress=progress,
             stopped=stop.is_set,

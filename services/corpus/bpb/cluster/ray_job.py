@@ -20,7 +20,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from services.corpus.bpb.cluster.unit_results import UnitResult, is_done, write_result
 from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
-from services.corpus.bpb.cluster.units import Unit
+from services.corpus.bpb.cluster.units import WorkUnit
 from services.corpus.bpb.models.compute import CUDA
 from services.errors import Unavailable
 
@@ -40,7 +40,7 @@ class _Worker:
         """Open the job. Not the constructor: what that raises would look like a lost machine."""
         self._scorer = UnitScorer(self._job)
 
-    def score(self, unit: Unit) -> UnitResult:
+    def score(self, unit: WorkUnit) -> UnitResult:
         if self._scorer is None:
             raise RuntimeError("score before open")
         return self._scorer.score(unit)
@@ -81,11 +81,11 @@ def run_on_ray(
 
 
 def _results(
-    remote: Any, job: UnitJob, units: list[Unit], workers: int
-) -> Iterator[tuple[Unit, UnitResult]]:
+    remote: Any, job: UnitJob, units: list[WorkUnit], workers: int
+) -> Iterator[tuple[WorkUnit, UnitResult]]:
     """Score units on that many actors, and yield each as it is done."""
     left = deque(units)
-    tasks: dict[Any, tuple[Any, Unit | None]] = {}  # None: the actor opens the job
+    tasks: dict[Any, tuple[Any, WorkUnit | None]] = {}  # None: the actor opens the job
 
     def start() -> None:
         actor = remote.remote(job)

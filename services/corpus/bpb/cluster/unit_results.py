@@ -14,8 +14,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from services.corpus.bpb.cluster.units import Unit
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.cluster.units import WorkUnit
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.errors import PreconditionFailed
 
 FORMAT = "assay-unit/1"
@@ -27,7 +27,7 @@ class UnitResult:
     """Scores of a unit's documents, in their order, by what `engine` says."""
 
     job: dict[str, object]
-    unit: Unit
+    unit: WorkUnit
     engine: str
     documents: tuple[DocumentScore, ...]
 
@@ -38,10 +38,10 @@ class Merged:
 
     job: dict[str, object]
     engines: tuple[str, ...]
-    figures: Figures
+    figures: ScoreTotals
 
 
-def result_path(directory: Path, unit: Unit) -> Path:
+def result_path(directory: Path, unit: WorkUnit) -> Path:
     """Name the file of a unit's result."""
     return directory / f"unit-{unit.number:06d}.json"
 
@@ -79,7 +79,9 @@ def read_result(path: Path) -> UnitResult:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         documents = tuple(DocumentScore(*row) for row in content["documents"])
-        result = UnitResult(content["job"], Unit(*content["unit"]), content["engine"], documents)
+        result = UnitResult(
+            content["job"], WorkUnit(*content["unit"]), content["engine"], documents
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise PreconditionFailed(
             f"{path} is not a result of a unit ({type(error).__name__}: {error}); remove it and "
@@ -90,7 +92,7 @@ def read_result(path: Path) -> UnitResult:
     return result
 
 
-def is_done(directory: Path, unit: Unit, job: dict[str, object]) -> bool:
+def is_done(directory: Path, unit: WorkUnit, job: dict[str, object]) -> bool:
     """Whether the unit's result is there.
 
     Raises PreconditionFailed when it is that of another job.
@@ -111,7 +113,7 @@ def merge(directory: Path) -> Merged:
     paths = sorted(directory.glob("unit-*.json"))
     if not paths:
         raise PreconditionFailed(f"{directory} holds no result of a unit")
-    figures, engines, numbers = Figures(), set(), set()
+    figures, engines, numbers = ScoreTotals(), set(), set()
     job = read_result(paths[0]).job
     for path in paths:
         result = read_result(path)

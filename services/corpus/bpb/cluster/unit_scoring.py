@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.common.license import License
 from services.corpus.bpb.cluster.unit_results import UnitResult
-from services.corpus.bpb.cluster.units import Unit, cut_units
+from services.corpus.bpb.cluster.units import WorkUnit, cut_units
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.models.compute import Compute
 from services.corpus.bpb.models.registry import REFERENCE, Registry
@@ -73,7 +73,7 @@ class UnitScorer:
             )
         self._shards = {shard.path: shard for shard in self._corpus.shards_of(self._selection)}
         counts = {path: _frames(shard) for path, shard in self._shards.items()}
-        self.units: tuple[Unit, ...] = cut_units(counts, job.unit_frames)
+        self.units: tuple[WorkUnit, ...] = cut_units(counts, job.unit_frames)
         self._name = REFERENCE if job.model is None else job.model.name
         self._registry = Registry({} if job.model is None else {self._name: job.model})
         self._info = self._registry.describe(self._name)
@@ -99,7 +99,7 @@ class UnitScorer:
             "units": len(self.units),
         }
 
-    def score(self, unit: Unit) -> UnitResult:
+    def score(self, unit: WorkUnit) -> UnitResult:
         """Score the documents of a unit. The same unit gives the same result, bit by bit.
 
         Raises as `score_document`, reading frames and loading the model do; nothing is written.

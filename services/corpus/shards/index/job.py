@@ -25,7 +25,7 @@ from services.corpus.shards.index.format import (
     open_index,
     text_path,
 )
-from services.corpus.shards.index.writer import LEVEL, write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import ShardFile, find_shards
 from services.errors import PreconditionFailed, Unavailable
 
@@ -46,18 +46,10 @@ class Indexed:
     fresh: bool
 
 
-@dataclass(frozen=True)
-class Options:
-    """How shards are re-framed."""
-
-    level: int = LEVEL
-    with_text: bool = True
-
-
 def index_corpus(
     source: Path,
     out: Path,
-    options: Options,
+    options: IndexOptions,
     *,
     jobs: int,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -68,7 +60,7 @@ def index_corpus(
     `progress` is called ten times a second with the compressed bytes that were read and of all;
     `stopped` is asked as often. Raises Unavailable once it says so, LayoutError,
     PreconditionFailed when another indexer works on `out`, DataLoss and OSError; what was finished
-    stays, and a further call goes on.
+    stays, and a further call resumes.
     """
     shards = find_shards(source)
     sizes = [shard.file.stat().st_size for shard in shards]
@@ -134,7 +126,7 @@ def _begin_worker(watched: Connection, read: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _index_and_count(number: int, shard: ShardFile, out: Path, options: Options) -> Indexed:
+def _index_and_count(number: int, shard: ShardFile, out: Path, options: IndexOptions) -> Indexed:
     def count(read: int) -> None:
         _read[number] = read
 
@@ -142,7 +134,7 @@ def _index_and_count(number: int, shard: ShardFile, out: Path, options: Options)
 
 
 def index_shard(
-    shard: ShardFile, out: Path, options: Options, progress: Callable[[int], None]
+    shard: ShardFile, out: Path, options: IndexOptions, progress: Callable[[int], None]
 ) -> Indexed:
     """Index one shard, unless that was done already with the same options.
 
@@ -158,8 +150,7 @@ def index_shard(
             shard.file,
             shard.path,
             out,
-            level=options.level,
-            with_text=options.with_text,
+            options,
             progress=lambda read, _: progress(read),
         )
     progress(index.header.source.bytes)
@@ -174,7 +165,7 @@ def index_shard(
     )
 
 
-def _is_done(index: Index, shard: ShardFile, out: Path, options: Options) -> bool:
+def _is_done(index: Index, shard: ShardFile, out: Path, options: IndexOptions) -> bool:
     """Whether an index is of this shard, made so, and has its files beside it."""
     header = index.header
     if header.level != options.level or (header.text is not None) != options.with_text:

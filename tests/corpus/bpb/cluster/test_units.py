@@ -21,9 +21,9 @@ from services.corpus.bpb.cluster.unit_results import (
     write_result,
 )
 from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
-from services.corpus.bpb.cluster.units import Unit, cut_units, find_unit, share_of
+from services.corpus.bpb.cluster.units import WorkUnit, cut_units, find_unit, share_of
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 from tests.corpus.bpb.unit_jobs import make_job
@@ -80,13 +80,13 @@ def test_however_documents_are_dealt_the_figures_are_the_same(
     shuffle: random.Random,
 ) -> None:
     directory = tmp_path_factory.mktemp("results")
-    whole = Figures()
+    whole = ScoreTotals()
     for score in scores:
         whole.add(score)
     dealt = list(scores)
     shuffle.shuffle(dealt)
     for number in range(count):
-        unit = Unit(number, "test.jsonl.zst", number, number + 1)
+        unit = WorkUnit(number, "test.jsonl.zst", number, number + 1)
         write_result(
             directory, UnitResult({"units": count}, unit, "e", tuple(dealt[number::count]))
         )

@@ -48,7 +48,7 @@ class ShardCount:
 
 
 @dataclass(frozen=True)
-class Census:
+class CorpusCounts:
     """What a corpus holds.
 
     `shards` is in the corpus's order; `subsets` has "" for documents that name none.
@@ -98,7 +98,7 @@ class _Tally:
         return int(np.count_nonzero(digests[1:] == digests[:-1]))
 
 
-def census_of(indexes: Sequence[Index]) -> Census:
+def counts_of_indexes(indexes: Sequence[Index]) -> CorpusCounts:
     """Count from the indexes of all shards, without reading a shard."""
     counts: list[ShardCount] = []
     sums: dict[str, npt.NDArray[np.float64]] = {}
@@ -120,7 +120,7 @@ def census_of(indexes: Sequence[Index]) -> Census:
     hashes.sort()
     duplicates = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
     found = {name: [int(value) for value in sums[name]] for name in sorted(sums)}
-    return Census(
+    return CorpusCounts(
         tuple(counts),
         {name: Count(row[0], row[1], row[4]) for name, row in found.items()},
         duplicates,
@@ -128,7 +128,7 @@ def census_of(indexes: Sequence[Index]) -> Census:
     )
 
 
-def take_census(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Census:
+def count_shards(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> CorpusCounts:
     """Read every shard and count. Blocks for as long as that takes.
 
     Raises Unavailable once `stopped` says so, which is asked after every megabyte or so.
@@ -161,4 +161,4 @@ def take_census(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Cen
         name: Count(tally.documents[name], tally.text_bytes[name], tally.squared[name])
         for name in sorted(tally.documents)
     }
-    return Census(tuple(counts), subsets, tally.duplicates(), damage=damage)
+    return CorpusCounts(tuple(counts), subsets, tally.duplicates(), damage=damage)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNSTATED = "unstated"
+"""The id where nobody has stated a licence."""
+
 
 @dataclass(frozen=True)
 class License:

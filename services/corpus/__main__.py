@@ -8,12 +8,21 @@ import sys
 
 import grpc
 import structlog
-from assay_rpc.corpus.v1 import benchmark_pb2_grpc, corpus_pb2_grpc
+from assay_rpc.corpus.v1 import (
+    benchmark_pb2,
+    benchmark_pb2_grpc,
+    corpus_pb2,
+    corpus_pb2_grpc,
+    scoring_pb2,
+    scoring_pb2_grpc,
+)
 
 from services.common.license import License
-from services.corpus.api.admin import CorpusAdminService
+from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.corpus import CorpusService
+from services.corpus.api.scoring import ScoringService
+from services.corpus.api.selections import Selections
 from services.corpus.bpb.store import ScoreStore
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind
@@ -37,12 +46,15 @@ def build_service(settings: CorpusSettings) -> Service:
     catalog = Catalog(cache, frame_cache_bytes=settings.frame_cache_bytes)
     store = ScoreStore(settings.home_directory / "scores", cache / "scores")
     scorer = BpbScorer(settings.language_models, store)
-    servicer = CorpusService(catalog, scorer, settings.threads, settings.max_message_bytes)
-    admin = CorpusAdminService(catalog)
+    selections = Selections(catalog)
+    servicer = CorpusService(selections, settings.threads, settings.max_message_bytes)
+    scoring = ScoringService(selections, scorer)
+    benchmark = CorpusBenchmarkService(catalog)
 
     def register(server: grpc.aio.Server) -> None:
         corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)
-        benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(admin, server)
+        scoring_pb2_grpc.add_ScoringServiceServicer_to_server(scoring, server)
+        benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(benchmark, server)
 
     async def warm() -> None:
         try:
@@ -63,8 +75,13 @@ def build_service(settings: CorpusSettings) -> Service:
     async def close() -> None:
         await scorer.close()
         await servicer.close()
+        selections.close()
 
-    services = corpus_pb2.DESCRIPTOR.services_by_name.values()
+    services = [
+        service
+        for file in (corpus_pb2, scoring_pb2, benchmark_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+    ]
     return Service(
         name="corpus",
         register=register,

@@ -140,19 +140,17 @@ def streaming_memory(shards: Sequence[tuple[str, Path]]) -> dict[str, Any]:
     the first (`_MOST_SHARDS` in all); of a large one the first part is enough. Nothing is kept.
     """
     before = _peak_bytes()
-    jsonl_bytes = count = 0
-    for path, file in itertools.cycle(shards):
-        count += 1
+    content_bytes = 0
+    for path, file in itertools.islice(itertools.cycle(shards), _MOST_SHARDS):
         for block in read_blocks(file, path):
-            jsonl_bytes += len(block.data)
-            if jsonl_bytes >= _STREAMED_BYTES:
+            content_bytes += len(block.data)
+            if content_bytes >= _STREAMED_BYTES:
                 break
-        if jsonl_bytes >= _STREAMED_BYTES or count >= _MOST_SHARDS:
+        if content_bytes >= _STREAMED_BYTES:
             break
     return {
         "shard": shards[0][0],
-        "shards_read": count,
-        "jsonl_bytes": jsonl_bytes,
+        "content_bytes": content_bytes,
         "peak_growth_bytes": _peak_bytes() - before,
     }
 
@@ -231,11 +229,11 @@ def _feed(data: bytes, decode: Callable[[memoryview], bytes]) -> int:
 
 
 def _speed(codec: Codec, sample: Sample, seconds: Sequence[float]) -> dict[str, Any]:
-    speeds = [len(sample.text) / 1e6 / max(taken, 1e-9) for taken in seconds]
+    speeds = [len(sample.text) / max(taken, 1e-9) for taken in seconds]
     return {
         "codec": codec.name,
         "ratio": len(sample.text) / codec.compressed_bytes,
-        "decompress_mb_per_second": median(speeds),
+        "decompress_bytes_per_second": median(speeds),
         "decompress_interval": asdict(median_interval(speeds, 0.99)),
         "seconds": list(seconds),
     }

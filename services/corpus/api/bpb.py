@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 from assay_rpc.common.v1 import common_pb2
@@ -13,6 +12,7 @@ from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.corpus.api import bpb_replies
 from services.corpus.api.bpb_replies import PREFIXES, PRESETS
+from services.corpus.api.selections import Source
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.jobs import Comparison, Final, Model, ScoringJobs, Task
 from services.corpus.bpb.models.compute import Compute, Precision
@@ -35,18 +35,6 @@ _PRECISIONS = {
     common_pb2.PRECISION_BF16: Precision.BF16,
     common_pb2.PRECISION_FP16: Precision.FP16,
 }
-
-
-@dataclass(frozen=True)
-class Source:
-    """The documents of a resolved selection. `digests` say which, by the request's field names.
-
-    `documents` is called twice, in a thread.
-    """
-
-    corpus: selection_pb2.CorpusRef
-    digests: Mapping[str, str]
-    documents: Callable[[], Iterator[Document]]
 
 
 class BpbScorer:
@@ -90,9 +78,9 @@ class BpbScorer:
             async for update in updates:
                 if isinstance(update, Final):
                     final = bpb_replies.final(update, source.corpus, machine)
-                    yield scoring_pb2.ScoreBPBResponse(final=final)
+                    yield scoring_pb2.ScoreBPBResponse(result=final)
                 else:
-                    yield scoring_pb2.ScoreBPBResponse(running=bpb_replies.running(update))
+                    yield scoring_pb2.ScoreBPBResponse(progress=bpb_replies.running(update))
 
     async def compare(
         self, request: scoring_pb2.CompareBPBRequest, source: Source
@@ -109,9 +97,9 @@ class BpbScorer:
             async for update in updates:
                 if isinstance(update, Comparison):
                     final = bpb_replies.comparison(update, source.corpus, machine)
-                    yield scoring_pb2.CompareBPBResponse(final=final)
+                    yield scoring_pb2.CompareBPBResponse(result=final)
                 else:
-                    yield scoring_pb2.CompareBPBResponse(running=bpb_replies.running(update))
+                    yield scoring_pb2.CompareBPBResponse(progress=bpb_replies.running(update))
 
     async def score_texts(
         self, request: scoring_pb2.ScoreTextsRequest
@@ -174,7 +162,7 @@ def _definition_of(message: scoring_pb2.Definition) -> Definition:
         raise InvalidArgument("definition.prefix", f"{message.prefix} is not a prefix token")
     return Definition(
         max_length=message.max_length,
-        special_tokens=message.special_tokens,
+        special_tokens=message.special_tokens if message.HasField("special_tokens") else None,
         preset=PRESETS[message.preset],
         context_length=message.context_length,
         stride=message.stride,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from types import MappingProxyType
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
@@ -15,11 +13,11 @@ from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.difference import Difference
 from services.corpus.bpb.figures import Score
 from services.corpus.bpb.jobs import Comparison, Final
-from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.published import published_for
 from services.corpus.bpb.scoring import Running
 from services.corpus.catalog import published
+from services.rpc.messages import engine_message, interval_message, license_message
 
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 # The first name that a value has is the one that a reply has.
@@ -61,9 +59,11 @@ def language_model(info: ModelInfo) -> scoring_pb2.LanguageModel:
         architecture=info.architecture,
         max_length=info.max_length,
         parameters=info.parameters,
-        license=common_pb2.License(**asdict(info.license)),
-        reference=info.reference,
-        engine=info.engine,
+        license=license_message(info.license),
+        weights=common_pb2.WEIGHTS_KIND_REFERENCE
+        if info.reference
+        else common_pb2.WEIGHTS_KIND_TRAINED,
+        engine=engine_message(info.engine),
     )
 
 
@@ -77,10 +77,10 @@ def running(value: Running) -> scoring_pb2.RunningScore:
     message = scoring_pb2.RunningScore(
         overall=_score(value.overall),
         subsets=_subsets(value.subsets),
-        documents_total=value.documents_total,
-        tokens_per_second=value.tokens_per_second,
+        documents_total=value.documents_total or None,
+        tokens_per_second=value.tokens_per_second or None,
         documents_restored=value.documents_restored,
-        model=value.model,
+        model=common_pb2.ModelRef(name=value.model),
     )
     if value.seconds_left is not None:
         message.time_left.CopyFrom(_duration(value.seconds_left))
@@ -99,30 +99,35 @@ def final(
         model=model_ref(value.model),
         definition=None if value.definition is None else definition(value.definition),
         overall=_score(figures.overall),
-        subsets=_subsets(figures.subsets, printed.subsets if printed else {}),
-        macro_bits_per_byte=macro.bits_per_byte,
-        macro_interval=_interval(macro.interval),
-        not_round_tripping=_score(figures.not_round_tripping),
-        not_round_tripping_ids=figures.not_round_tripping_ids,
+        subsets=_subsets(figures.subsets),
+        macro=scoring_pb2.Average(
+            value=macro.bits_per_byte if macro.weight else None, interval=_interval(macro.interval)
+        ),
         environment=environment,
-        engine=value.model.engine,
+        compute=_compute_report(value),
         cached=value.cached,
     )
-    if value.loaded is not None:
-        message.compute.CopyFrom(_compute_report(value.loaded))
+    lost = figures.not_round_tripping
+    if lost.documents:
+        message.excluded.add(
+            reason=scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING,
+            score=_score(lost),
+            ids=figures.not_round_tripping_ids,
+        )
     if weighted.weight:
-        message.pile_weighted.CopyFrom(
-            scoring_pb2.WeightedScore(
-                bits_per_byte=weighted.bits_per_byte,
-                interval=_interval(weighted.interval),
-                weight=min(1.0, weighted.weight),
-            )
+        message.weighted.add(
+            bits_per_byte=weighted.bits_per_byte,
+            interval=_interval(weighted.interval),
+            weight=min(1.0, weighted.weight),
+            weights="pile-table-1",
         )
     if printed:
-        message.published.CopyFrom(
-            scoring_pb2.PublishedBitsPerByte(
-                model=printed.model, source=printed.source, bits_per_byte=printed.overall
-            )
+        message.published.add(
+            model=printed.model,
+            source=printed.source,
+            bits_per_byte=printed.overall,
+            definition=scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_PILE_PAPER),
+            by_subset=printed.subsets,
         )
     return message
 
@@ -147,30 +152,35 @@ def comparison(
 def texts(value: Final, environment: common_pb2.Environment) -> scoring_pb2.ScoreTextsResponse:
     """Figures of texts, as a message."""
     return scoring_pb2.ScoreTextsResponse(
-        final=final(value, None, environment),
+        result=final(value, None, environment),
         texts=[
             scoring_pb2.TextScore(
                 score=_score(Score(one.nats, one.text_bytes, one.tokens, 1)),
-                round_trips=one.round_trips,
+                excluded=scoring_pb2.EXCLUSION_REASON_UNSPECIFIED
+                if one.round_trips
+                else scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING,
             )
             for one in value.scores
         ],
     )
 
 
-def _compute_report(loaded: Loaded) -> scoring_pb2.ComputeReport:
+def _compute_report(value: Final) -> scoring_pb2.ComputeReport:
+    loaded = value.loaded
+    if loaded is None:
+        return scoring_pb2.ComputeReport(engine=engine_message(value.model.engine))
+    shift = loaded.shift
     return scoring_pb2.ComputeReport(
-        engine=loaded.engine,
-        precision=common_pb2.Precision.Value(f"PRECISION_{loaded.precision.name}"),
-        compared_tokens=loaded.shift.tokens,
-        mean_shift_nats=loaded.shift.mean,
-        largest_shift_nats=loaded.shift.largest,
+        engine=engine_message(loaded.engine, loaded.precision),
+        compared_tokens=shift.tokens,
+        mean_shift_nats=shift.mean if shift.tokens else None,
+        largest_shift_nats=shift.largest if shift.tokens else None,
     )
 
 
 def _difference(value: Difference) -> scoring_pb2.BPBDifference:
     return scoring_pb2.BPBDifference(
-        bits_per_byte=value.bits_per_byte,
+        bits_per_byte=value.bits_per_byte if value.model.text_bytes else None,
         interval=_interval(value.interval),
         model=_score(value.model),
         against=_score(value.against),
@@ -183,9 +193,9 @@ def _score(value: Score) -> scoring_pb2.BitsPerByte:
         text_bytes=value.text_bytes,
         tokens=value.tokens,
         documents=value.documents,
-        bits_per_byte=value.bits_per_byte,
-        nats_per_token=value.nats_per_token,
-        bytes_per_token=value.bytes_per_token,
+        bits_per_byte=value.bits_per_byte if value.text_bytes else None,
+        nats_per_token=value.nats_per_token if value.tokens else None,
+        bytes_per_token=value.bytes_per_token if value.tokens else None,
         interval=_interval(value.interval),
     )
 
@@ -193,17 +203,12 @@ def _score(value: Score) -> scoring_pb2.BitsPerByte:
 def _interval(value: Interval | None) -> common_pb2.Interval | None:
     if value is None:
         return None
-    return common_pb2.Interval(**asdict(value))
+    return interval_message(value.low, value.high, value.level, "poisson-bootstrap@1")
 
 
-def _subsets(
-    values: Mapping[str, Score], printed: Mapping[str, float] = MappingProxyType({})
-) -> list[scoring_pb2.SubsetScore]:
+def _subsets(values: Mapping[str, Score]) -> list[scoring_pb2.SubsetScore]:
     return [
-        scoring_pb2.SubsetScore(
-            subset=name, score=_score(value), published_bits_per_byte=printed.get(name)
-        )
-        for name, value in values.items()
+        scoring_pb2.SubsetScore(subset=name, score=_score(value)) for name, value in values.items()
     ]
 
 

@@ -1,35 +1,29 @@
-"""CorpusService: every call finds its corpus and its selection here; the rest is by rpc family."""
+"""CorpusService: what corpora are, and their documents as streams and by id."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
-from functools import partial
+from contextlib import closing
 from typing import Any
 
 import grpc
 from assay_rpc.corpus.v1 import (
     corpus_pb2_grpc,
     describe_pb2,
-    scoring_pb2,
-    selection_pb2,
     stream_pb2,
 )
 
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
-from services.corpus.api.bpb import BpbScorer, Source
-from services.corpus.catalog import published
-from services.corpus.catalog.catalog import Catalog
+from services.corpus.api.selections import Selections
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
-from services.corpus.catalog.single_flight import SingleFlight
 from services.corpus.shards.documents import Document
 from services.corpus.stream.chunks import FRAGMENT_BYTES
-from services.corpus.stream.mixture import Mixture, mixture
-from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
 
@@ -38,35 +32,27 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _MAX_IDS = 1000
 # What surrounds documents in a message.
 _REPLY_MARGIN_BYTES = 64 << 10
-_MAX_COUNTINGS = 16
+_PROGRESS_SECONDS = 1.0
 
 
 class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
-    """Streams and describes corpora and scores language models on them.
+    """Streams and describes corpora.
 
     Streams are coroutines that write their messages, which gRPC takes as well as generators and
     the stubs do not know of: a cancelled call then ends where it stands, and what it holds is
     freed at once.
     """
 
-    def __init__(
-        self, catalog: Catalog, scorer: BpbScorer, threads: int, max_message_bytes: int
-    ) -> None:
-        self._catalog = catalog
-        self._scorer = scorer
+    def __init__(self, selections: Selections, threads: int, max_message_bytes: int) -> None:
+        self._selections = selections
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
         self._readers = ThreadPoolExecutor(threads, "corpus-reader")
-        # Counting takes as long as reading a corpus: beside the readers, one a corpus.
-        self._counters = ThreadPoolExecutor(_MAX_COUNTINGS, "corpus-counter")
-        self._countings = SingleFlight(self._counters)
 
     async def close(self) -> None:
         """End the threads. Call once no call is left."""
-        self._catalog.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
-        self._counters.shutdown(wait=False, cancel_futures=True)
 
     async def ListCorpora(  # noqa: N802  # the contract's name
         self,
@@ -75,7 +61,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     ) -> describe_pb2.ListCorporaResponse:
         """List the registered corpora by name."""
         listed, token = page(
-            self._catalog.list(),
+            self._selections.corpora(),
             request.page_size,
             request.page_token,
             key=lambda corpus: corpus.ref.name,
@@ -84,23 +70,41 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
             corpora=[corpora.summary(corpus) for corpus in listed], next_page_token=token
         )
 
-    async def DescribeCorpus(  # noqa: N802  # the contract's name
+    async def GetCorpus(  # noqa: N802  # the contract's name
         self,
-        request: describe_pb2.DescribeCorpusRequest,
+        request: describe_pb2.GetCorpusRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> describe_pb2.DescribeCorpusResponse:
+    ) -> describe_pb2.GetCorpusResponse:
+        """Say what is known of a corpus without reading its shards."""
+        corpus = self._selections.open(request.corpus)
+        found = await asyncio.to_thread(corpora.corpus_message, corpus)
+        return describe_pb2.GetCorpusResponse(corpus=found)
+
+    async def DescribeCorpus(  # type: ignore[override]  # noqa: N802  # see the class
+        self, request: describe_pb2.DescribeCorpusRequest, context: Context
+    ) -> None:
         """Describe one corpus; the first call on it reads its shards."""
-        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
-        await self._count(corpus)
-        return corpora.description(corpus, describe(corpus))
+        corpus = self._selections.open(request.corpus)
+        begun = time.monotonic()
+        counting = asyncio.ensure_future(self._selections.count(corpus))
+        try:
+            while not (await asyncio.wait({counting}, timeout=_PROGRESS_SECONDS))[0]:
+                progress = corpora.count_progress(corpus, time.monotonic() - begun)
+                await context.write(describe_pb2.DescribeCorpusResponse(progress=progress))
+            counting.result()
+        finally:
+            counting.cancel()
+        found = await asyncio.to_thread(describe, corpus)
+        result = corpora.description(corpus, found)
+        await context.write(describe_pb2.DescribeCorpusResponse(result=result))
 
     async def StreamCorpus(  # type: ignore[override]  # noqa: N802  # see the class
         self, request: stream_pb2.StreamCorpusRequest, context: Context
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
-        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
+        corpus = self._selections.open(request.corpus)
         limits = stream.limits_of(request, self._fragment_bytes)
-        selection = await self._resolve(corpus, request.selection)
+        selection = await self._selections.resolve(corpus, request.selection)
         messages = stream.messages(corpus, selection, request, limits)
         async with BackgroundIterator(messages, self._readers) as ready:
             async for message in ready:
@@ -112,7 +116,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> stream_pb2.GetDocumentsResponse:
         """Find documents by id."""
-        corpus = self._catalog.open(request.corpus.name, request.corpus.digest)
+        corpus = self._selections.open(request.corpus)
         if not 1 <= len(request.ids) <= _MAX_IDS:
             raise InvalidArgument("ids", f"has {len(request.ids)}; give 1 to {_MAX_IDS}")
         limit = self._max_message_bytes - _REPLY_MARGIN_BYTES
@@ -120,98 +124,6 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         search = _documents_reply(corpus, find_documents(corpus, request.ids, limit))
         async with BackgroundIterator(search, self._readers) as found:
             return await anext(aiter(found))
-
-    async def ListLanguageModels(  # noqa: N802  # the contract's name
-        self,
-        request: scoring_pb2.ListLanguageModelsRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> scoring_pb2.ListLanguageModelsResponse:
-        """List the language models by name."""
-        models, token = page(
-            await self._scorer.list_models(),
-            request.page_size,
-            request.page_token,
-            key=lambda model: model.ref.name,
-        )
-        return scoring_pb2.ListLanguageModelsResponse(models=models, next_page_token=token)
-
-    async def ScoreBPB(  # type: ignore[override]  # noqa: N802  # see the class
-        self, request: scoring_pb2.ScoreBPBRequest, context: Context
-    ) -> None:
-        """Score a model on a selection."""
-        source = await self._source(request.corpus, request.selection)
-        async with aclosing(self._scorer.score(request, source)) as updates:
-            async for update in updates:
-                await context.write(update)
-
-    async def CompareBPB(  # type: ignore[override]  # noqa: N802  # see the class
-        self, request: scoring_pb2.CompareBPBRequest, context: Context
-    ) -> None:
-        """Score two models on a selection, and how they differ."""
-        source = await self._source(request.corpus, request.selection)
-        async with aclosing(self._scorer.compare(request, source)) as updates:
-            async for update in updates:
-                await context.write(update)
-
-    async def ScoreTexts(  # noqa: N802  # the contract's name
-        self,
-        request: scoring_pb2.ScoreTextsRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> scoring_pb2.ScoreTextsResponse:
-        """Score a model on texts that the caller sent."""
-        return await self._scorer.score_texts(request)
-
-    async def _source(
-        self, ref: selection_pb2.CorpusRef, message: selection_pb2.Selection
-    ) -> Source:
-        corpus = self._catalog.open(ref.name, ref.digest)
-        selection = await self._resolve(corpus, message)
-        documents = partial(corpus.documents, selection)
-        return Source(corpora.corpus_ref(corpus), selection.digests(), documents)
-
-    async def _resolve(self, corpus: Corpus, message: selection_pb2.Selection) -> Selection:
-        wanted = _selection_of(message)
-        if wanted.filters:
-            await self._count(corpus)
-        return corpus.resolve(wanted)
-
-    async def _count(self, corpus: Corpus) -> None:
-        """See to it that the documents are counted; from then on `corpus.counts` is quick."""
-        if not corpus.counted:
-            await self._countings.run(corpus.ref.name, corpus.counts)
-
-
-def _selection_of(message: selection_pb2.Selection) -> Selection:
-    """Read a request's selection, but for its sample."""
-    if message.preset not in set(selection_pb2.SubsetPreset.values()):
-        raise InvalidArgument("selection.preset", f"{message.preset} is not a preset")
-    return Selection(
-        splits=tuple(message.splits),
-        subsets=frozenset(message.subsets),
-        exclude_subsets=frozenset(message.exclude_subsets),
-        max_documents=message.max_documents,
-        max_bytes=message.max_bytes,
-        min_text_bytes=message.min_text_bytes,
-        max_text_bytes=message.max_text_bytes,
-        uncopyrighted=message.preset == selection_pb2.SUBSET_PRESET_UNCOPYRIGHTED,
-        seed=message.seed if message.HasField("seed") else None,
-        mixture=_mixture_of(message.mixture) if message.HasField("mixture") else None,
-        epochs=message.epochs or 1,
-    )
-
-
-def _mixture_of(message: selection_pb2.Mixture) -> Mixture:
-    shares = message.WhichOneof("shares")
-    if shares == "weights":
-        return mixture("weights", message.weights.by_subset)
-    if shares == "passes":
-        return mixture("passes", message.passes.by_subset)
-    rows = published.SUBSETS.items()
-    if message.preset == selection_pb2.MIXTURE_PRESET_PILE_WEIGHTS:
-        return mixture("weights", {name: row.weight for name, row in rows}, published=True)
-    if message.preset == selection_pb2.MIXTURE_PRESET_PILE_EPOCHS:
-        return mixture("passes", {name: row.epochs for name, row in rows}, published=True)
-    raise InvalidArgument("selection.mixture", "names neither a preset, weights nor passes")
 
 
 def _documents_reply(

@@ -20,7 +20,7 @@ from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.selection import Selection
 from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import FrameChunk, FramePart
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import CursorMismatch, InvalidArgument
 
 Messages = Generator[stream_pb2.StreamCorpusResponse | bytes | None, None, None]
 """Messages, those of frames serialised. None means that nothing is ready yet."""
@@ -70,7 +70,7 @@ def messages(
         ranks.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
     if isinstance(position, RankPosition):
-        raise PreconditionFailed("cursor: is one of a corpus with an index; start over without it")
+        raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
     jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
     reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
     return _sequential(corpus, selection, reading, jsonl=jsonl)
@@ -148,13 +148,13 @@ def _resume_position(
 def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
     position = codec.decode(cursor)
     if isinstance(position, LinePosition):
-        raise PreconditionFailed("cursor: is one of a corpus without index; start over without it")
+        raise CursorMismatch("cursor: is one of a corpus without index; start over without it")
     return position
 
 
 def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
     if (position.rank, position.stride) != (beginning.rank, beginning.stride):
-        raise PreconditionFailed(
+        raise CursorMismatch(
             f"cursor: belongs to rank {position.rank} of {position.stride}, and the request is of "
             f"rank {beginning.rank} of {beginning.stride}; give the points of all "
             f"{position.stride} ranks in `resume` to change their number"
@@ -200,8 +200,8 @@ def _damaged(found: Sequence[SkippedFrame]) -> list[stream_pb2.DamagedFrame]:
             frame=one.error.frame,
             offset=one.error.offset,
             documents=one.documents,
-            places=one.places,
-            told=one.reported_before,
+            positions=one.places,
+            repeated_notice=one.reported_before,
         )
         for one in found
     ]

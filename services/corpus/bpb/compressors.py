@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import zstandard
 
+from services.common.license import License
 from services.corpus.bpb.figures import DocumentScore
-from services.corpus.bpb.models.language_model import License, ModelInfo
+from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.shards.documents import Document
 
 _NATS_A_BYTE = 8 * math.log(2)

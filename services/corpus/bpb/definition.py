@@ -39,11 +39,12 @@ class Definition:
 
     `special_tokens` scores the special tokens that the tokenizer puts around a text by itself, as
     lm-eval does unless told `add_bos_token=False`: a Llama tokenizer's texts then begin with the
-    likelihood of a second beginning of sequence, which belongs to no byte of the text.
+    likelihood of a second beginning of sequence, which belongs to no byte of the text. None is the
+    preset's, which no preset does.
     """
 
     max_length: int = 0
-    special_tokens: bool = False
+    special_tokens: bool | None = None
     preset: Preset = Preset.LM_EVAL
     context_length: int = 0
     stride: int = 0
@@ -73,6 +74,7 @@ class Definition:
         return replace(
             self,
             max_length=length,
+            special_tokens=bool(self.special_tokens),
             context_length=context,
             stride=stride,
             prefix=prefix,

@@ -23,7 +23,7 @@ from services.corpus.bpb.sampling import Sample
 from services.corpus.bpb.scoring import Running, ScoreOne, Scoring, score_document
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
-from services.errors import InvalidArgument, NotFound, Overloaded, PreconditionFailed
+from services.errors import DigestMismatch, InvalidArgument, NotFound, Overloaded
 
 _INTERVAL_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
@@ -155,7 +155,7 @@ class ScoringJobs:
         finished is kept as the task says.
 
         Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
-        empty selection or a sample larger than it; PreconditionFailed for another version or digest
+        empty selection or a sample larger than it; DigestMismatch for another version or digest
         than the model's, when what runs the model is not installed, or for a checkpoint that is in
         use, damaged or of something else; InternalError for a likelihood that is not finite and a
         checkpoint that cannot be written; and whatever reading the documents raises.
@@ -245,7 +245,7 @@ def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None
 
 def _require(what: str, wanted: str, actual: str, name: str) -> None:
     if wanted and wanted != actual:
-        raise PreconditionFailed(
+        raise DigestMismatch(
             f"the language model {name} has the {what} {actual}, not {wanted}; leave it empty to "
             "take what is served"
         )

@@ -21,7 +21,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from services.corpus.bpb.figures import DocumentScore
-from services.errors import InternalError, PreconditionFailed
+from services.errors import CheckpointMismatch, StorageFull
 
 _MAGIC = b"assay-score/1\n"
 _LENGTH = struct.Struct("<I")
@@ -41,7 +41,7 @@ class Journal:
     def __init__(self, path: Path, facts: Facts, *, fresh: bool = False) -> None:
         """Open the journal at `path`, or begin one.
 
-        With `fresh` nothing of an older one is kept. Raises OSError; PreconditionFailed when it is
+        With `fresh` nothing of an older one is kept. Raises OSError; CheckpointMismatch when it is
         in use, damaged, or of other facts, naming those.
         """
         self._path = path
@@ -63,7 +63,7 @@ class Journal:
     def append(self, score: DocumentScore) -> None:
         """Keep the score of the next document; about once a second all are written.
 
-        Raises InternalError as `flush` does.
+        Raises StorageFull as `flush` does.
         """
         self._buffer.append(score)
         if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
@@ -72,7 +72,7 @@ class Journal:
     def flush(self) -> None:
         """Write and sync what was appended.
 
-        Raises InternalError when that fails (a full disk): the file is then as it was before, and
+        Raises StorageFull when that fails (a full disk): the file is then as it was before, and
         what could not be written is kept for the next try.
         """
         if self._buffer:
@@ -81,7 +81,7 @@ class Journal:
         self._flushed = time.monotonic()
 
     def finish(self) -> None:
-        """Write the rest, and that it was all. Raises InternalError as `flush` does."""
+        """Write the rest, and that it was all. Raises StorageFull as `flush` does."""
         self.flush()
         self._write({"complete": True})
         self.complete = True
@@ -94,7 +94,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise PreconditionFailed(
+            raise CheckpointMismatch(
                 f"the checkpoint {self._path.stem!r} is in use by another scoring; wait for it, or "
                 "name another"
             ) from None
@@ -143,14 +143,14 @@ class Journal:
         for name in sorted({*known, *wanted}):
             old, new = known.get(name, "nothing"), wanted.get(name, "nothing")
             if old != new:
-                raise PreconditionFailed(
+                raise CheckpointMismatch(
                     f"the checkpoint {self._path.stem!r} is of another {name}: it has "
                     f"{old[:_SHOWN]}, the request {new[:_SHOWN]}; name another checkpoint, or ask "
                     "for a fresh one"
                 )
 
-    def _damaged(self, offset: int) -> PreconditionFailed:
-        return PreconditionFailed(
+    def _damaged(self, offset: int) -> CheckpointMismatch:
+        return CheckpointMismatch(
             f"the checkpoint {self._path.stem!r} is damaged at byte {offset}; name another, or ask "
             "for a fresh one"
         )
@@ -172,7 +172,7 @@ class Journal:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._end)
-            raise InternalError(
+            raise StorageFull(
                 f"the checkpoint {self._path.stem!r} cannot be written ({error.strerror}); what it "
                 "holds already is kept: free some space and ask again"
             ) from error

@@ -24,7 +24,7 @@ from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.bpb.store import NoJournal, ScoreJournal
 from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 from services.corpus.shards.documents import Document
-from services.errors import AssayError, InternalError, InvalidArgument, PreconditionFailed
+from services.errors import AssayError, CheckpointMismatch, InvalidArgument, ModelUnusable
 
 ScoreOne = Callable[[Document, Callable[[int], None]], DocumentScore]
 """Scores a document, and calls what it is given with the tokens scored since its last call."""
@@ -104,9 +104,9 @@ class Scoring:
         `score` reports its progress often enough to be stopped by what that raises. Documents that
         `journal` has are not scored again.
 
-        Raises InvalidArgument when there are none, or fewer than the sample, InternalError when the
+        Raises InvalidArgument when there are none, or fewer than the sample, ModelUnusable when the
         model gives a likelihood that is not a finite number (no figure then counts) or a checkpoint
-        cannot be written, PreconditionFailed when the journal is of other documents,
+        cannot be written, CheckpointMismatch when the journal is of other documents,
         CancelledError after `cancel`, and whatever reading the documents raises.
         """
         self._begin(model)
@@ -142,7 +142,7 @@ class Scoring:
             self._check()
             document = next(documents, None)
             if document is None or document.id != restored.id:
-                raise PreconditionFailed(
+                raise CheckpointMismatch(
                     f"the checkpoint holds document {restored.id} where the selection has "
                     f"{document.id if document else 'none'}; ask for a fresh one"
                 )
@@ -197,7 +197,7 @@ def score_document(
         counted += scored
         for window, row in zip(batch, model.log_likelihoods(batch), strict=True):
             if not np.isfinite(row).all():
-                raise InternalError(
+                raise ModelUnusable(
                     "the model gave a likelihood that is not a finite number for document "
                     f"{document.id}; nothing was counted"
                 )

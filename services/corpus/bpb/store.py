@@ -13,7 +13,7 @@ from typing import Protocol
 
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Facts, Journal
-from services.errors import AssayError, InvalidArgument, PreconditionFailed
+from services.errors import AssayError, CheckpointMismatch, InvalidArgument
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEPT_RESULTS = 256
@@ -108,7 +108,7 @@ class ScoreStore:
     def open(self, keeping: Keeping, facts: Facts) -> ScoreJournal:
         """Open the journal of a scoring with all of its facts. Close it.
 
-        Raises, for a named one only, what Journal does, PreconditionFailed in the place of OSError,
+        Raises, for a named one only, what Journal does, CheckpointMismatch in the place of OSError,
         and InvalidArgument for what is not a name. Without a name, whatever goes wrong on the disk
         only leaves the scoring unkept.
         """
@@ -125,7 +125,7 @@ class ScoreStore:
         try:
             return Journal(path, facts, fresh=keeping.fresh)
         except OSError as error:
-            raise PreconditionFailed(
+            raise CheckpointMismatch(
                 f"the checkpoint {keeping.checkpoint!r} cannot be opened ({error.strerror})"
             ) from error
 

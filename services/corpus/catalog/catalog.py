@@ -27,7 +27,7 @@ from services.corpus.storage.local_copy import local_copy
 from services.corpus.storage.objects import RETRIES, Objects, Retries
 from services.corpus.storage.remote import ObjectStore
 from services.corpus.stream.selection import Selection
-from services.errors import NotFound, PreconditionFailed, Unavailable
+from services.errors import DigestMismatch, NotFound, Unavailable
 
 # Counted up whenever the same bytes would give other counts.
 _COUNTS_VERSION = 2
@@ -91,13 +91,13 @@ class Catalog:
     def open(self, name: str, digest: str = "") -> Corpus:
         """Find a corpus by its registered name. A `digest` that is not empty is a precondition.
 
-        Raises NotFound, naming the known ones, and PreconditionFailed.
+        Raises NotFound, naming the known ones, and DigestMismatch.
         """
         corpus = self._corpora.get(name)
         if corpus is None:
             raise NotFound("corpus", name, self._corpora)
         if digest and digest != corpus.ref.digest:
-            raise PreconditionFailed(
+            raise DigestMismatch(
                 f"corpus.digest: {name!r} has digest {corpus.ref.digest} here, and the "
                 f"request wants {digest}"
             )
@@ -181,7 +181,7 @@ class Catalog:
             return counts_of_indexes(
                 [shard.index for shard in corpus.shards if shard.index is not None]
             )
-        counts = count_shards(corpus.shards, self._closed.is_set)
+        counts = count_shards(corpus.shards, self._closed.is_set, corpus.count_progress)
         if counts.damage is None:
             self._cache.put(key, asdict(counts))
         return counts

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.common.license import License
 from services.corpus.catalog import published
-from services.corpus.catalog.counts import CorpusCounts
+from services.corpus.catalog.counts import CorpusCounts, CountProgress
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index
@@ -21,7 +21,7 @@ from services.corpus.storage.remote import changed
 from services.corpus.stream import reader, unit_reader
 from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection, resolve
-from services.errors import PreconditionFailed
+from services.errors import IndexRequired
 
 # A plan of all of the Pile takes about a hundred megabytes.
 _KEPT_PLANS = 8
@@ -86,6 +86,8 @@ class Corpus:
         self.shards = shards
         self._count = count
         self._counts: CorpusCounts | None = None
+        self.count_progress = CountProgress()
+        """How far the first call of `counts` is."""
         self._lock = threading.Lock()
         self._plans: OrderedDict[str, StreamPlan] = OrderedDict()
         self._plan_lock = threading.Lock()
@@ -99,6 +101,11 @@ class Corpus:
     def compressed_bytes(self) -> int:
         """Size of the shards in bytes."""
         return sum(shard.compressed_bytes for shard in self.shards)
+
+    @property
+    def indexed(self) -> bool:
+        """Whether every shard has an index."""
+        return all(shard.index is not None for shard in self.shards)
 
     @property
     def counted(self) -> bool:
@@ -135,11 +142,11 @@ class Corpus:
     def plan(self, selection: Selection) -> StreamPlan:
         """Order the documents of a resolved selection; blocks for milliseconds the first time.
 
-        Raises PreconditionFailed when a shard has no index.
+        Raises IndexRequired when a shard has no index.
         """
         missing = self.unindexed(selection)
         if missing:
-            raise PreconditionFailed(
+            raise IndexRequired(
                 f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
                 "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
             )
@@ -158,7 +165,7 @@ class Corpus:
         """Read the documents of a resolved selection, in streaming order. Blocks on the disk.
 
         Closing the iterator closes the shard. Raises DataLoss at a damaged shard and at a line
-        that is not a document, after every document before it; PreconditionFailed as
+        that is not a document, after every document before it; IndexRequired as
         `check_unchanged` does.
         """
         self.check_unchanged(selection)
@@ -169,7 +176,7 @@ class Corpus:
     def check_unchanged(self, selection: Selection) -> None:
         """Look whether the shards of a resolved selection are still those that were digested.
 
-        Raises PreconditionFailed when one is not: it would be other data under the same digest.
+        Raises IndexRequired when one is not: it would be other data under the same digest.
         """
         for shard in self.shards:
             # Objects are looked at whenever what was read of one is in doubt: asking the store

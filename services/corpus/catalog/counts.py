@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +77,21 @@ class CorpusCounts:
         return sum(count.text_bytes for count in self.subsets.values())
 
 
+class SizedShard(ShardLike, Protocol):
+    """A shard whose file's size is known."""
+
+    @property
+    def compressed_bytes(self) -> int: ...  # noqa: D102
+
+
+@dataclass
+class CountProgress:
+    """How far a count is: written by the thread that counts, read by any."""
+
+    shards_done: int = 0
+    bytes_done: int = 0
+
+
 class _Tally:
     """Running counts. Memory: 8 bytes a document and a few numbers a subset."""
 
@@ -128,7 +144,9 @@ def counts_of_indexes(indexes: Sequence[Index]) -> CorpusCounts:
     )
 
 
-def count_shards(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> CorpusCounts:
+def count_shards(
+    shards: Sequence[SizedShard], stopped: Callable[[], bool], progress: CountProgress
+) -> CorpusCounts:
     """Read every shard and count. Blocks for as long as that takes.
 
     Raises Unavailable once `stopped` says so, which is asked after every megabyte or so.
@@ -138,10 +156,12 @@ def count_shards(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Co
     damage: DataLoss | None = None
     for shard in shards:
         documents = jsonl_bytes = 0
+        before = progress.bytes_done
         try:
             for block in read_blocks(shard.file, shard.path):
                 if stopped():
                     raise Unavailable("the server is shutting down")
+                progress.bytes_done = before + block.offset
                 lines = block.data.split(b"\n")
                 lines.pop()
                 for number, line in enumerate(lines, block.first_line):
@@ -157,6 +177,8 @@ def count_shards(shards: Sequence[ShardLike], stopped: Callable[[], bool]) -> Co
         except DataLoss as error:
             damage = damage or error
         counts.append(ShardCount(documents, jsonl_bytes))
+        progress.bytes_done = before + shard.compressed_bytes
+        progress.shards_done += 1
     subsets = {
         name: Count(tally.documents[name], tally.text_bytes[name], tally.squared[name])
         for name in sorted(tally.documents)

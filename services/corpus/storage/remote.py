@@ -11,7 +11,7 @@ import xxhash
 from services.corpus.storage.frame_cache import FrameCache
 from services.corpus.storage.objects import Objects, ObjectState
 from services.corpus.storage.urls import names, shown
-from services.errors import PreconditionFailed
+from services.errors import SourceChanged
 
 # What is read of an object at a time that is read from its beginning.
 _PIECE_BYTES = 8 << 20
@@ -46,14 +46,14 @@ class RemoteFile:
         return self.store.objects.read(self.url, offset, size, of=self.state.bytes)
 
     def check_unchanged(self) -> None:
-        """Raise PreconditionFailed when it is another object by now."""
+        """Raise SourceChanged when it is another object by now."""
         if self.store.objects.state(self.url) != self.state:
             raise changed(str(self))
 
 
-def changed(name: str) -> PreconditionFailed:
+def changed(name: str) -> SourceChanged:
     """Say that a file is no longer the one that was registered, nor its index that of it."""
-    return PreconditionFailed(
+    return SourceChanged(
         f"{name} has changed since the server started; restart the server to serve what is there "
         "now, under a new digest"
     )
@@ -68,7 +68,7 @@ class RemoteRanges:
     def read(self, offset: int, size: int, digest: int) -> bytes:
         """Read a frame. What does not have the digest is really so, of the very object.
 
-        Raises PreconditionFailed where it is another object by now, and as Objects does.
+        Raises SourceChanged where it is another object by now, and as Objects does.
         """
         file, cache = self._file, self._file.store.cache
         # By version, not by time of use alone: what has replaced an object has other frames.

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.corpus.stream.ranks import MAX_WORLD_SIZE, RankPosition
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import CursorMismatch, InvalidArgument
 
 VERSION = 2
 
@@ -61,18 +61,18 @@ class CursorCodec:
     def decode(self, cursor: bytes) -> LinePosition | RankPosition:
         """Read a position.
 
-        Raises InvalidArgument when `cursor` is not one; PreconditionFailed when it is one of
+        Raises InvalidArgument when `cursor` is not one; CursorMismatch when it is one of
         another version, corpus or selection, naming what differs.
         """
         corpus, selection, position = _decode(cursor)
         if corpus != self._corpus:
-            raise PreconditionFailed(
+            raise CursorMismatch(
                 f"cursor: belongs to a corpus with digest {corpus}, and this one is "
                 f"{self._corpus}; start over without a cursor"
             )
         for part in _PARTS:
             if selection[part] != self._selection[part]:
-                raise PreconditionFailed(
+                raise CursorMismatch(
                     f"cursor: belongs to a selection with other {part}; repeat the selection "
                     "that it came from, or start over without a cursor"
                 )
@@ -121,7 +121,7 @@ def _decode(cursor: bytes) -> tuple[str, dict[str, str], LinePosition | RankPosi
         raise _malformed("holds no JSON object")
     version = fields.get("version")
     if version != VERSION:
-        raise PreconditionFailed(
+        raise CursorMismatch(
             f"cursor: is of version {str(version)[:20]}, and this server reads version {VERSION}; "
             "start over without a cursor"
         )

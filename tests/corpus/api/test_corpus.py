@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc_status import rpc_status
 
 from services.corpus.shards.documents import parse_line
-from tests.corpus.conftest import Client, Start
+from tests.corpus.conftest import Client, Start, described
 from tests.corpus.shard_files import compress, line, write_corpus
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -55,30 +55,30 @@ def _details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 async def test_list_corpora(serve: Start, root: Path) -> None:
     client = await serve({"small": root, "other": root})
     first = await client.corpus.ListCorpora(describe_pb2.ListCorporaRequest(page_size=1))
-    assert [summary.corpus.name for summary in first.corpora] == ["other"]
+    assert [summary.ref.name for summary in first.corpora] == ["other"]
     rest = await client.corpus.ListCorpora(
         describe_pb2.ListCorporaRequest(page_token=first.next_page_token)
     )
     (summary,) = rest.corpora
     assert not rest.next_page_token
-    assert summary.corpus.name == "small"
-    assert summary.corpus.digest.startswith("sha256:")
+    assert summary.ref.name == "small"
+    assert summary.ref.digest.startswith("sha256:")
     assert summary.kind == describe_pb2.CORPUS_KIND_SAMPLE
     assert list(summary.splits) == ["train", "test"]
-    assert summary.compressed_bytes == sum((root / path).stat().st_size for path in LINES)
+    assert summary.stored_bytes == sum((root / path).stat().st_size for path in LINES)
 
 
 async def test_describe_corpus(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    found = await client.corpus.DescribeCorpus(describe_pb2.DescribeCorpusRequest(corpus=SMALL))
-    assert (found.source, found.license.id) == ("a test", "MIT")
+    found = await described(client, describe_pb2.DescribeCorpusRequest(corpus=SMALL))
+    assert (found.corpus.source, found.corpus.license.id) == ("a test", "MIT")
     assert found.documents == 70
-    assert [(s.split, s.path, s.documents) for s in found.shards] == [
+    assert [(s.split, s.path, s.documents) for s in found.corpus.shards] == [
         ("train", "train/00.jsonl.zst", 50),
         ("test", "test.jsonl.zst", 20),
     ]
-    assert all(shard.digest.startswith("sha256:") for shard in found.shards)
-    assert [shard.jsonl_bytes for shard in found.shards] == [
+    assert all(shard.digest.startswith("sha256:") for shard in found.corpus.shards)
+    assert [shard.content_bytes for shard in found.corpus.shards] == [
         sum(map(len, lines)) for lines in LINES.values()
     ]
     assert [(s.name, s.documents) for s in found.subsets if s.documents] == [
@@ -93,7 +93,7 @@ async def test_describe_corpus(serve: Start, root: Path) -> None:
 async def test_describe_the_pile_beside_what_was_published(serve: Start, root: Path) -> None:
     client = await serve({"the-pile": root})
     request = describe_pb2.DescribeCorpusRequest(corpus=selection_pb2.CorpusRef(name="the-pile"))
-    subsets = {s.name: s for s in (await client.corpus.DescribeCorpus(request)).subsets}
+    subsets = {s.name: s for s in (await described(client, request)).subsets}
     assert len(subsets) == 22
     assert subsets["Books3"].published.weight == pytest.approx(0.1207)
     assert subsets["Books3"].published.source == "Gao et al. 2020, The Pile, Table 1"
@@ -302,7 +302,7 @@ async def test_documents_before_damage_are_delivered(
         assert "at compressed byte " in said
         assert str(tmp_path) not in said
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.corpus.DescribeCorpus(describe_pb2.DescribeCorpusRequest(corpus=SMALL))
+        await described(client, describe_pb2.DescribeCorpusRequest(corpus=SMALL))
     assert caught.value.code() == grpc.StatusCode.DATA_LOSS
 
 
@@ -316,23 +316,23 @@ async def test_a_deadline_already_past(serve: Start, root: Path) -> None:
 
 async def test_scoring_is_wired_to_the_corpus(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    models = await client.corpus.ListLanguageModels(scoring_pb2.ListLanguageModelsRequest())
+    models = await client.scoring.ListLanguageModels(scoring_pb2.ListLanguageModelsRequest())
     assert [model.ref.name for model in models.models] == ["byte-reference"]
     request = scoring_pb2.ScoreBPBRequest(corpus=SMALL, model=models.models[0].ref)
     request.selection.splits.append("dev")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for _ in client.corpus.ScoreBPB(request):
+        async for _ in client.scoring.ScoreBPB(request):
             pass
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     request.selection.splits[:] = ["train"]
     request.selection.max_documents = 1
-    last = [update async for update in client.corpus.ScoreBPB(request)][-1].final
+    last = [update async for update in client.scoring.ScoreBPB(request)][-1].result
     assert last.corpus.digest.startswith("sha256:")
     assert last.overall.text_bytes == len(json.loads(LINES["train/00.jsonl.zst"][0])["text"])
 
 
 async def _last(call: Any) -> Any:
-    return [update async for update in call][-1].final
+    return [update async for update in call][-1].result
 
 
 ZSTD, XZ = ModelRef(name="zstd-19"), ModelRef(name="xz")
@@ -346,9 +346,9 @@ def _score(**more: Any) -> scoring_pb2.ScoreBPBRequest:
 
 async def test_a_scoring_is_answered_again_from_what_was_kept(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    first = await _last(client.corpus.ScoreBPB(_score()))
-    again = await _last(client.corpus.ScoreBPB(_score()))
-    fresh = await _last(client.corpus.ScoreBPB(_score(fresh=True)))
+    first = await _last(client.scoring.ScoreBPB(_score()))
+    again = await _last(client.scoring.ScoreBPB(_score()))
+    fresh = await _last(client.scoring.ScoreBPB(_score(fresh=True)))
     assert (first.cached, again.cached, fresh.cached) == (False, True, False)
     again.cached = False
     for final in (first, again, fresh):
@@ -364,7 +364,7 @@ def _selecting(selection: selection_pb2.Selection) -> scoring_pb2.ScoreBPBReques
 
 async def test_a_checkpoint_of_another_request_is_refused(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    await _last(client.corpus.ScoreBPB(_score(checkpoint="mine")))
+    await _last(client.scoring.ScoreBPB(_score(checkpoint="mine")))
     for change, words in (
         (scoring_pb2.ScoreBPBRequest(definition=scoring_pb2.Definition()), ""),
         (scoring_pb2.ScoreBPBRequest(model=XZ), "another engine"),
@@ -377,10 +377,10 @@ async def test_a_checkpoint_of_another_request_is_refused(serve: Start, root: Pa
         request = _score(checkpoint="mine")
         request.MergeFrom(change)
         if not words:
-            assert (await _last(client.corpus.ScoreBPB(request))).cached
+            assert (await _last(client.scoring.ScoreBPB(request))).cached
             continue
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await _last(client.corpus.ScoreBPB(request))
+            await _last(client.scoring.ScoreBPB(request))
         assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert words in (caught.value.details() or "")
 
@@ -391,10 +391,10 @@ async def test_a_sample_is_for_scoring_and_no_larger_than_the_corpus(
     client = await serve({"small": root})
     request = _score()
     request.selection.sample.documents = 10
-    assert (await _last(client.corpus.ScoreBPB(request))).overall.documents == 10
+    assert (await _last(client.scoring.ScoreBPB(request))).overall.documents == 10
     request.selection.sample.documents = 51
     with pytest.raises(grpc.aio.AioRpcError, match="is 51, but the selection has 50 documents"):
-        await _last(client.corpus.ScoreBPB(request))
+        await _last(client.scoring.ScoreBPB(request))
     with pytest.raises(grpc.aio.AioRpcError, match="is for scoring"):
         await _stream(client, selection=request.selection)
 
@@ -408,7 +408,7 @@ async def test_two_models_are_compared_on_the_same_documents(serve: Start, root:
         against=XZ,
         definition=scoring_pb2.Definition(max_length=64),
     )
-    final = await _last(client.corpus.CompareBPB(request))
+    final = await _last(client.scoring.CompareBPB(request))
     assert final.model.definition.max_length == 64
     assert not final.against.HasField("definition")
     assert final.overall.bits_per_byte == pytest.approx(
@@ -429,11 +429,11 @@ async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
         ],
         model=BYTES,
     )
-    reply = await client.corpus.ScoreTexts(request)
+    reply = await client.scoring.ScoreTexts(request)
     assert [one.score.tokens for one in reply.texts] == [10, 0, 1]
-    assert all(one.round_trips for one in reply.texts)
-    assert reply.final.overall.nats == sum(one.score.nats for one in reply.texts)
-    assert [one.subset for one in reply.final.subsets] == ["", "code"]
+    assert not any(one.excluded for one in reply.texts)
+    assert reply.result.overall.nats == sum(one.score.nats for one in reply.texts)
+    assert [one.subset for one in reply.result.subsets] == ["", "code"]
     for texts, words in (
         ([], "texts: is empty"),
         ([b"ok", b"a\xff"], "texts[1].text: is not UTF-8"),
@@ -441,6 +441,6 @@ async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
         sent = [scoring_pb2.ScoredText(text=text) for text in texts]
         bad = scoring_pb2.ScoreTextsRequest(texts=sent, model=XZ)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await client.corpus.ScoreTexts(bad)
+            await client.scoring.ScoreTexts(bad)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert words in (caught.value.details() or "")

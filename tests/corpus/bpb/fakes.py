@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from services.common.license import License
 from services.corpus.bpb.definition import Definition, Preset
-from services.corpus.bpb.models.language_model import License, ModelInfo
+from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.windows import Window
 from services.corpus.shards.documents import Document
 

@@ -11,7 +11,8 @@ import pytest
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.corpus.api.bpb import BpbScorer, Source
+from services.corpus.api.bpb import BpbScorer
+from services.corpus.api.selections import Source
 from services.corpus.bpb import jobs
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
@@ -196,7 +197,7 @@ async def test_the_final_message_is_complete() -> None:
     await scorer.open()
     texts = [document("def f(x):\n    return x\n"), document("", "b")]
     updates = [u async for u in scorer.score(request(), source(texts))]
-    final = updates[-1].final
+    final = updates[-1].result
     (model,) = await scorer.list_models()
     assert final.model == model.ref
     assert final.corpus == request().corpus
@@ -211,10 +212,10 @@ async def test_the_final_message_is_complete() -> None:
     assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (2, 23, 23)
     assert final.overall.nats > 0
     assert [s.subset for s in final.subsets] == ["a", "b"]
-    assert final.macro_bits_per_byte == final.subsets[0].score.bits_per_byte
-    assert final.not_round_tripping.documents == 0
-    assert final.engine == final.compute.engine == model.engine
-    assert final.compute.precision == common_pb2.PRECISION_FP32
+    assert final.macro.value == final.subsets[0].score.bits_per_byte
+    assert not final.excluded
+    assert final.compute.engine.id == model.engine.id
+    assert final.compute.engine.precision == common_pb2.PRECISION_FP32
     assert final.environment.versions["onnxruntime"]
     await scorer.close()
 

@@ -8,7 +8,7 @@ from assay_rpc.corpus.v1 import describe_pb2, selection_pb2
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.reference import build
 from services.corpus.stream.selection import Selection
-from tests.corpus.conftest import Start
+from tests.corpus.conftest import Start, described
 from tests.corpus.shard_files import open_corpus
 
 
@@ -63,8 +63,8 @@ def test_no_held_out_text_is_training_text(corpus: Corpus) -> None:
 async def test_it_is_what_a_server_without_settings_serves(serve: Start, root: Path) -> None:
     client = await serve({}, home=root.parents[1])
     ref = selection_pb2.CorpusRef(name=build.NAME)
-    reply = await client.corpus.DescribeCorpus(describe_pb2.DescribeCorpusRequest(corpus=ref))
-    assert reply.kind == describe_pb2.CORPUS_KIND_REFERENCE
-    assert reply.license.id == "PSF-2.0"
-    assert reply.source == build.SOURCE
+    reply = await described(client, describe_pb2.DescribeCorpusRequest(corpus=ref))
+    assert reply.corpus.kind == describe_pb2.CORPUS_KIND_REFERENCE
+    assert reply.corpus.license.id == "PSF-2.0"
+    assert reply.corpus.source == build.SOURCE
     assert all(not subset.HasField("published") for subset in reply.subsets)

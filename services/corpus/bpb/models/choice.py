@@ -21,7 +21,7 @@ from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.model_directory import ByteManifest, HuggingFaceModel
 from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model
 from services.corpus.bpb.models.parity import require_parity, trial_windows
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import EngineUnavailable, InvalidArgument, PreconditionFailed
 
 _log = structlog.get_logger(__name__)
 # For each kind of model the engines that can run it, the fastest first. A GPU is asked for by name.
@@ -90,7 +90,7 @@ def _start(
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(missing, "score")
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"scoring {name} on {engine} needs {missing}, which is not installed on the server: "
             f"pip install 'assay[{extra}]'"
         ) from error
@@ -102,7 +102,7 @@ def _start_bytes(found: ByteManifest, engine: str, precision: Precision) -> Load
     reference = OnnxByteModel(found, data)
     if engine == ONNXRUNTIME:
         if precision is not Precision.FP32:
-            raise PreconditionFailed(f"{engine} computes in fp32 only; leave the precision out")
+            raise EngineUnavailable(f"{engine} computes in fp32 only; leave the precision out")
         return Loaded(reference, engine, precision, Shift())
     # OpenVINO is in an extra.
     from services.corpus.bpb.models.openvino_model import OpenVinoByteModel  # noqa: PLC0415

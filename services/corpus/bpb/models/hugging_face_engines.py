@@ -15,7 +15,7 @@ from services.corpus.bpb.models.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.parity import require_parity, trial_windows
 from services.corpus.bpb.models.threads import threads_for
 from services.corpus.bpb.models.torch_model import TorchModel
-from services.errors import PreconditionFailed
+from services.errors import EngineUnavailable
 
 _TYPES = {
     Precision.FP32: torch.float32,
@@ -29,11 +29,11 @@ def start(
 ) -> tuple[LanguageModel, Shift]:
     """Load a model on openvino-cpu, torch-cpu or torch-cuda.
 
-    Raises InvalidArgument when it can't be loaded at all; PreconditionFailed when the engine can't
+    Raises InvalidArgument when it can't be loaded at all; EngineUnavailable when the engine can't
     run it here, or does not agree with torch; ImportError when the engine is not installed.
     """
     if engine == CUDA and not torch.cuda.is_available():
-        raise PreconditionFailed(f"{engine}: torch {torch.__version__} finds no GPU here")
+        raise EngineUnavailable(f"{engine}: torch {torch.__version__} finds no GPU here")
     threads = threads_for(found.parameters)
     torch.set_num_threads(threads)
     tokenizer = HuggingFaceTokenizer(name, found)
@@ -77,7 +77,7 @@ def _openvino(
         graphs = openvino_graphs.convert(module, max_length)
     except Exception as error:  # whatever torch.export and OpenVINO raise
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise PreconditionFailed(f"OpenVINO cannot convert {name} ({problem})") from error
+        raise EngineUnavailable(f"OpenVINO cannot convert {name} ({problem})") from error
     return openvino_model.OpenVinoModel(tokenizer, graphs, precision, threads)
 
 
@@ -91,7 +91,7 @@ def _at_least_two(threads: int, precision: Precision) -> int:
     It does so where it joins the matrices of a gated layer in less than fp32.
     """
     if len(os.sched_getaffinity(0)) < 2:
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"OpenVINO runs this kind of model in {precision} on two processors or more, and here "
             f"is one; ask for fp32, or for {TORCH}"
         )

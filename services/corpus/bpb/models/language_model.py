@@ -9,17 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from services.common.license import License
 from services.corpus.bpb.windows import Window
-
-
-@dataclass(frozen=True)
-class License:
-    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
-
-    id: str
-    name: str
-    url: str = ""
-    research_only: bool = False
 
 
 @dataclass(frozen=True)

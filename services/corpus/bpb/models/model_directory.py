@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.corpus.bpb.models.language_model import License
+from services.common.license import UNSTATED, License
 from services.errors import InvalidArgument
 
 BYTE_FORMAT = "assay-byte-lm/1"
@@ -23,7 +23,7 @@ _WEIGHTS_INDEX = "model.safetensors.index.json"
 # Where configurations keep the longest input, in the order that lm-evaluation-harness looks.
 _LENGTH_KEYS = ("n_positions", "max_position_embeddings", "n_ctx")
 _DEFAULT_LENGTH = 2048
-_UNSTATED = License("unstated", "not stated in the model's directory")
+_UNSTATED = License(UNSTATED, "not stated in the model's directory")
 
 
 @dataclass(frozen=True)

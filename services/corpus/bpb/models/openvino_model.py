@@ -17,7 +17,7 @@ from services.corpus.bpb.models.byte_tokens import ByteTokenizer
 from services.corpus.bpb.models.compute import Precision
 from services.corpus.bpb.models.model_directory import ByteManifest
 from services.corpus.bpb.windows import Window
-from services.errors import PreconditionFailed
+from services.errors import EngineUnavailable
 
 if TYPE_CHECKING:  # it needs torch, which byte models run without
     from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer
@@ -35,7 +35,7 @@ _CAPABILITIES = {Precision.FP32: "FP32", Precision.BF16: "BF16", Precision.FP16:
 def _compile(model: openvino.Model, precision: Precision, threads: int) -> Any:
     core = openvino.Core()
     if _CAPABILITIES[precision] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"OpenVINO does not compute in {precision} on this processor; ask for fp32"
         )
     options = {
@@ -58,7 +58,7 @@ class OpenVinoModel:
         precision: Precision,
         threads: int,
     ) -> None:
-        """Compile. Raises PreconditionFailed when the processor has no such precision."""
+        """Compile. Raises EngineUnavailable when the processor has no such precision."""
         self.prefix_token = tokenizer.prefix_token
         self.encode, self.decode = tokenizer.encode, tokenizer.decode
         self._body, self._head = (_compile(graph, precision, threads) for graph in graphs)
@@ -93,7 +93,7 @@ class OpenVinoByteModel(ByteTokenizer):
     ) -> None:
         """Compile the ONNX model `data`.
 
-        Raises PreconditionFailed when the processor has no such precision.
+        Raises EngineUnavailable when the processor has no such precision.
         """
         super().__init__(manifest.prefix_token)
         self._request = _compile(openvino.Core().read_model(data), precision, threads)

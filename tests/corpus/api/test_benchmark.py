@@ -9,7 +9,7 @@ import pytest
 from assay_rpc.corpus.v1 import benchmark_pb2, selection_pb2
 
 from services.common.license import License
-from services.corpus.api.admin import CorpusAdminService
+from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind
 from services.rpc.worker import run_worker
@@ -40,13 +40,13 @@ async def test_benchmark_storage(serve: Start, tmp_path: Path) -> None:
     for codec in codecs.values():
         assert codec.ratio > 1
         interval = codec.decompress_interval
-        assert 0 < interval.low <= codec.decompress_mb_per_second <= interval.high
+        assert 0 < interval.low <= codec.decompress_bytes_per_second <= interval.high
         assert interval.level == 0.75  # the best that three repetitions can do
         assert len(codec.seconds) == 3
     stored = sum((tmp_path / "root" / path).stat().st_size for path in shards)
     assert codecs["stored"].ratio == pytest.approx(result.sample_bytes / stored, rel=1e-3)
     assert result.streaming.shard == "train/00.jsonl.zst"
-    assert result.streaming.jsonl_bytes >= 128 << 20
+    assert result.streaming.content_bytes >= 128 << 20
     assert (result.plain_parse.lines, result.plain_parse.parsed) == (500, 500)
     assert "zstandard" in result.environment.versions
 
@@ -116,7 +116,7 @@ async def test_a_cancelled_benchmark_makes_room(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "cache")
     root = write_corpus(tmp_path / "root", {"test.jsonl.zst": LINES})
     catalog.load({"small": Registration(root, Kind.SAMPLE, "", License("MIT"))})
-    service = CorpusAdminService(catalog)
+    service = CorpusBenchmarkService(catalog)
     request = benchmark_pb2.BenchmarkStorageRequest(corpus=SMALL, repetitions=100)
     for _ in range(2):
         reader = _Reader()
@@ -144,6 +144,6 @@ async def test_memory_does_not_grow_with_the_text(tmp_path: Path, times: int) ->
     }
     updates = [update async for update in run_worker("services.corpus.storage_benchmark", request)]
     streaming = updates[-1]["result"]["streaming"]
-    assert streaming["jsonl_bytes"] >= 128 << 20
+    assert streaming["content_bytes"] >= 128 << 20
     assert (streaming["shards_read"] == 1) == (times == 600)
     assert streaming["peak_growth_bytes"] < 32 << 20

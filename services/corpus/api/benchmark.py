@@ -1,4 +1,4 @@
-"""CorpusAdminService: measures how a corpus is stored, in a process of its own."""
+"""CorpusBenchmarkService: measures how a corpus is stored, in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from services.errors import (
     InvalidArgument,
     NotFound,
     Overloaded,
-    PreconditionFailed,
+    Unsupported,
 )
 from services.rpc.environment import environment
+from services.rpc.messages import interval_message
 from services.rpc.worker import run_worker
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,7 +38,7 @@ _MAX_REPETITIONS = 100
 _RETRY_SECONDS = 15.0
 
 
-class CorpusAdminService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
+class CorpusBenchmarkService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
     """Operations that use the machine and not a user's data.
 
     Its stream is a coroutine that writes its messages, as CorpusService's are.
@@ -89,7 +90,7 @@ def _worker_request(
         if isinstance(file, Path)
     ]
     if len(shards) < len(files):
-        raise PreconditionFailed(
+        raise Unsupported(
             "corpus: is in object storage, and the benchmark measures a local directory"
         )
     return {
@@ -110,9 +111,18 @@ def _response(
         return benchmark_pb2.BenchmarkStorageResponse(
             progress=benchmark_pb2.StorageProgress(**update)
         )
-    # The worker's result is spelled as the message is.
+    # The worker's result is spelled as the message is, but for the intervals' kind and method.
+    codecs = [
+        {
+            **one,
+            "decompress_interval": interval_message(
+                **one["decompress_interval"], method="order-statistics@1"
+            ),
+        }
+        for one in update["result"]["codecs"]
+    ]
     return benchmark_pb2.BenchmarkStorageResponse(
         result=benchmark_pb2.StorageResult(
-            corpus=corpus_ref(corpus), environment=machine, **update["result"]
+            corpus=corpus_ref(corpus), environment=machine, **{**update["result"], "codecs": codecs}
         )
     )

@@ -33,7 +33,7 @@ class Document:
     three bytes (WTF-8), so that no two texts become the same. `meta` is the "meta" value as it
     stands in the line, empty when there is none; `subset` its "pile_set_name", empty when it
     names none. `line` counts from 0 in `shard`, a path below the corpus's root, and so does
-    `frame`, which is 0 where the shard has no index.
+    `frame`, which is None where the shard has no index.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Document:
     meta: bytes
     shard: str
     line: int
-    frame: int = 0
+    frame: int | None = None
 
 
 class BadLineError(ValueError):

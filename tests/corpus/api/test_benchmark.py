@@ -145,5 +145,4 @@ async def test_memory_does_not_grow_with_the_text(tmp_path: Path, times: int) ->
     updates = [update async for update in run_worker("services.corpus.storage_benchmark", request)]
     streaming = updates[-1]["result"]["streaming"]
     assert streaming["content_bytes"] >= 128 << 20
-    assert (streaming["shards_read"] == 1) == (times == 600)
     assert streaming["peak_growth_bytes"] < 32 << 20

@@ -23,8 +23,8 @@ from services.corpus.bpb.scoring import Running
 from services.corpus.shards.documents import Document
 from services.errors import (
     DataLoss,
-    InternalError,
     InvalidArgument,
+    ModelUnusable,
     NotFound,
     Overloaded,
     PreconditionFailed,
@@ -143,7 +143,7 @@ async def test_a_cancelled_task_ends_the_work() -> None:
 async def test_a_failed_job_frees_the_place() -> None:
     model = UniformModel(poison=ord("y"))
     scorer = ScoringJobs(FakeRegistry(model))
-    with pytest.raises(InternalError, match="nothing was counted"):
+    with pytest.raises(ModelUnusable, match="nothing was counted"):
         [u async for u in scorer.score(TASK, REFERENCE)]
     model.poison = -1
     updates = [u async for u in scorer.score(TASK, REFERENCE)]
@@ -205,6 +205,7 @@ async def test_the_final_message_is_complete() -> None:
         preset=scoring_pb2.DEFINITION_PRESET_LM_EVAL,
         max_length=model.max_length,
         prefix=scoring_pb2.PREFIX_TOKEN_BOS_OR_EOS,
+        special_tokens=False,
         context_length=1,
         stride=model.max_length,
         prefix_token=256,

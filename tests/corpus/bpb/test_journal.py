@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Journal
 from services.corpus.bpb.store import Keeping, ScoreStore
-from services.errors import InternalError, InvalidArgument, PreconditionFailed
+from services.errors import InvalidArgument, PreconditionFailed, StorageFull
 
 FACTS = {"model.digest": "sha256:1", "definition.max_length": "512"}
 SCORES = [DocumentScore(f"d\ud800:{i}", "a", i / 3, i, i, i % 7 > 0) for i in range(40)]
@@ -124,7 +124,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     journal = Journal(path, FACTS)
     for score in SCORES[20:]:
         journal.append(score)
-    with full_disk(size + 50), pytest.raises(InternalError, match="free some space"):
+    with full_disk(size + 50), pytest.raises(StorageFull, match="free some space"):
         journal.flush()
     assert path.stat().st_size == size
     journal.flush()  # there is room again

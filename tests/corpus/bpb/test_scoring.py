@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.scoring import CancelledError, ScoreOne, Scoring, score_document
-from services.errors import InternalError, InvalidArgument
+from services.errors import InvalidArgument, ModelUnusable
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
 DEFINITION = resolved(16)
@@ -82,7 +82,7 @@ def test_a_document_of_ten_megabytes_is_scored_whole() -> None:
 def test_a_likelihood_that_is_not_a_number_names_the_document_and_counts_nothing() -> None:
     documents = [document("good", name="1"), document("bad!", name="2")]
     scoring = Scoring()
-    with pytest.raises(InternalError, match=r"document test\.jsonl\.zst:2; nothing was counted"):
+    with pytest.raises(ModelUnusable, match=r"document test\.jsonl\.zst:2; nothing was counted"):
         scoring.run("m", scores(UniformModel(poison=ord("!"))), lambda: iter(documents))
 
 

@@ -99,7 +99,7 @@ def _keep_freed_memory() -> None:
 
 
 def main() -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serve until a signal; return the exit code."""
     _keep_freed_memory()
     settings = load_settings(CorpusSettings)
     return run(settings, build_service(settings))

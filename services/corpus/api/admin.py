@@ -70,7 +70,7 @@ class CorpusAdminService(pb_grpc.CorpusAdminServiceServicer):
 
 
 def _worker_request(request: pb.BenchmarkStorageRequest, corpus: Corpus) -> dict[str, Any]:
-    """Check a request; return what the worker is asked for."""
+    """Check a request; return the worker's request."""
     split = request.split or corpus.splits[0]
     if split not in corpus.splits:
         raise NotFound("split", split, corpus.splits)

@@ -15,12 +15,12 @@ from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
 from services.corpus.api.bpb import BpbScorer, Source
+from services.corpus.api.single_flight import SingleFlight
 from services.corpus.catalog import published
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
-from services.corpus.catalog.single_flight import SingleFlight
 from services.corpus.shards.documents import Document
 from services.corpus.stream.chunks import FRAGMENT_BYTES
 from services.corpus.stream.mixture import Mixture, mixture

@@ -1,8 +1,8 @@
 """How much two models differ on the same documents, in bits per byte, paired by document.
 
-A document that either model's tokenizer loses is in neither sum. Paired means that the interval is
-that of the difference itself: both models' replicates count a document equally often, so what makes
-a document hard for both cancels.
+A document that one of the tokenizers does not reproduce is in neither sum. The interval is that of
+the difference itself: both models' replicates count a document equally often, so the difficulty of
+a document cancels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.corpus.bpb.figures import DocumentScore, ExactSum, Score
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Bits per byte of `model` less those of `against`, over the documents that both have."""
+    """Bits per byte of `model` minus those of `against`, over the same documents."""
 
     model: Score
     against: Score

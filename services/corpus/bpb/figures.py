@@ -134,7 +134,7 @@ class _Tally:
 
 
 class ScoreTotals:
-    """Adds up documents. Those that do not round-trip are kept apart from everything else."""
+    """Sums over documents. Those that do not round-trip are counted apart."""
 
     def __init__(self) -> None:
         self._subsets: dict[str, _Tally] = {}

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.common.median import Interval
-from services.corpus.bpb.bootstrap import Replicates, counts, interval
-from services.corpus.bpb.figures import DocumentScore, ExactSum, Score
+from services.corpus.bpb.bootstrap import interval
+from services.corpus.bpb.figures import DocumentScore, Score, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +38,9 @@ class Differences:
     left_out: int
 
 
-class _Side:
-    def __init__(self) -> None:
-        self.nats = ExactSum()
-        self.text_bytes = self.tokens = self.documents = 0
-        self.replicates = Replicates()
-
-    def add(self, document: DocumentScore) -> None:
-        self.nats.add(document.nats)
-        self.text_bytes += document.text_bytes
-        self.tokens += document.tokens
-        self.documents += 1
-        self.replicates.add(counts(document.id), document.nats, document.text_bytes)
-
-    def score(self) -> Score:
-        spread = interval(self.replicates.bits_per_byte)
-        return Score(self.nats.value, self.text_bytes, self.tokens, self.documents, spread)
-
-
 class _Pair:
     def __init__(self) -> None:
-        self._sides = (_Side(), _Side())
+        self._sides = (Tally(), Tally())
 
     def add(self, model: DocumentScore, against: DocumentScore) -> None:
         for side, document in zip(self._sides, (model, against), strict=True):

@@ -80,6 +80,14 @@ class CorpusSettings(ServerSettings):
         _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."
     )
 
+    max_request_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1 << 16,
+        le=2**31 - 1,
+        description="Largest request, if less than the largest message: texts to score are that "
+        "large. A compressed request counts as what it becomes.",
+    )
+
     @property
     def threads(self) -> int:
         """Threads that read shards, at least 1."""

@@ -77,7 +77,7 @@ def test_every_claim_is_observed_or_says_why_not() -> None:
 
 
 def test_an_accuracy_says_why_pictures_at_hand_do_not_decide_it() -> None:
-    """It holds with and without them: decision 29."""
+    """It holds with and without them."""
     named = "model_accuracy.mean_iou@1"
     accuracies = [claim for claim in REGISTRY.claims.values() if claim.method == named]
     assert len(accuracies) == 6

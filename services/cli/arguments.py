@@ -118,7 +118,7 @@ def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
     """
     if arguments.shards:
         if running_address("corpus"):
-            # It may have a "local" of its own, which is not what was asked for.
+            # It may have a "local" of its own, which is another corpus.
             raise InvalidArgument(
                 "--shards",
                 "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
@@ -172,7 +172,7 @@ def shards_inventory(shards: Sequence[str] | None) -> Inventory:
         raise InvalidArgument("--shards", "is given several times, which is for URLs of shards")
     else:
         folder = existing_folder("--shards", shards[0])
-        find_shards(folder)  # whether it is a corpus is told before a service is started for it
+        find_shards(folder)  # fails here, before a service is started for it
         path, source = str(folder), f"the folder {folder.name}, given on the command line"
     return Inventory(corpora={LOCAL_CORPUS: {"path": path, "kind": "sample", "source": source}})
 

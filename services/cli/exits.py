@@ -65,7 +65,7 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def explain(error: Exception) -> tuple[Exit, str] | None:
-    """The status and the one-line message of an error that a user can be told about, else None."""
+    """The status and the one-line message of an error that a user can act on, else None."""
     if isinstance(error, grpc.aio.AioRpcError):
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):

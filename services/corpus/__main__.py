@@ -8,14 +8,7 @@ import sys
 
 import grpc
 import structlog
-from assay_rpc.corpus.v1 import (
-    benchmark_pb2,
-    benchmark_pb2_grpc,
-    corpus_pb2,
-    corpus_pb2_grpc,
-    scoring_pb2,
-    scoring_pb2_grpc,
-)
+from assay_rpc.corpus.v1 import corpus_pb2_grpc
 
 from services.common.license import License
 from services.corpus.api.benchmark import CorpusBenchmarkService
@@ -116,7 +109,7 @@ def _keep_freed_memory() -> None:
 
 
 def main() -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serve until a signal; return the exit code."""
     _keep_freed_memory()
     settings = load_settings(CorpusSettings)
     return run(settings, build_service(settings))

@@ -9,12 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay_rpc.corpus.v1 import (
-    benchmark_pb2_grpc,
-    corpus_pb2_grpc,
-    describe_pb2,
-    scoring_pb2_grpc,
-)
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
 
 from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings

@@ -73,7 +73,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         ]
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
-            _tell_changes(reply, verified)
+            _add_changes(reply, verified)
         if html:
             artifacts = [reply.left.artifact, reply.right.artifact]
             seen = await look(await connection.channel("segment"), artifacts, picture)
@@ -109,10 +109,10 @@ def _has_evidence(subject: str, claims: Sequence[ranker_pb2.ClaimVerdict]) -> bo
     return False
 
 
-def _tell_changes(
+def _add_changes(
     reply: ranker_pb2.CompareResponse, verified: Sequence[ranker_pb2.ClaimVerdict]
 ) -> None:
-    """Put into a comparison what a verification has just told of changes."""
+    """Copy the changes that a verification has just reported into a comparison."""
     changes = {one.claim.id: one.change for one in verified if one.HasField("change")}
     for verdict in (*reply.left.claims, *reply.right.claims, *reply.page_claims):
         if verdict.claim.id in changes:

@@ -1,4 +1,4 @@
-"""`assay jobs`: verifications that go on when the command has ended."""
+"""`assay jobs`: verifications that outlive the command."""
 
 from __future__ import annotations
 

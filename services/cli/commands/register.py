@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Checks, and registers unless told not to or something is wrong."""
+    """Checks a manifest, and registers it if it is valid and `--check` is not given."""
     content = arguments.manifest.read_bytes()
     async with Connection(Inventory()) as connection:
         stub = admin_pb2_grpc.RankerAdminServiceStub(await connection.channel("ranker"))

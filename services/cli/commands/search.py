@@ -1,4 +1,4 @@
-"""`assay search`: what serves a wish, and telling how it went."""
+"""`assay search`: capabilities that serve an intent, and reports of how they served it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
-            _told(arguments.match, plain(reported), as_json=arguments.json)
+            _show_counts(arguments.match, plain(reported), as_json=arguments.json)
         elif arguments.chose:
             name = arguments.match or str(uuid.uuid4())
             recorded = await stub.RecordMatch(
@@ -68,7 +68,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
-            _told(name, plain(recorded), as_json=arguments.json)
+            _show_counts(name, plain(recorded), as_json=arguments.json)
         else:
             found = await stub.SearchCapabilities(
                 pb.SearchCapabilitiesRequest(intent=arguments.intent, limit=arguments.limit),
@@ -78,7 +78,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _told(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
+def _show_counts(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json({"match_id": name, **reply})
         return

@@ -161,7 +161,7 @@ def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> li
 
 
 def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
-    """Writes the files that were asked for."""
+    """Writes the files that the options name."""
     if "output" in files:
         files["output"].write_bytes(reply.labels.data)
     if "masks" in files:

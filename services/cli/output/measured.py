@@ -68,9 +68,9 @@ def _cell(verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> Cell:
 
 
 def _alike(left: Cell, right: Cell, *, verified: tuple[bool, bool]) -> tuple[Cell, Cell]:
-    """Both as they are, each told why it is empty; without numbers that cannot be compared."""
+    """Both cells, with the reason in an empty one; numbers that cannot be compared are left out."""
     if left.evidence is None or right.evidence is None:
-        return _told(left, verified[0]), _told(right, verified[1])
+        return _with_reason(left, verified[0]), _with_reason(right, verified[1])
     for of in (_unit, hardware):
         one, other = of(left.evidence), of(right.evidence)
         if one and other and one != other:
@@ -82,7 +82,7 @@ def _apart(how: str) -> Cell:
     return Cell(None, f"not comparable: measured {how}")
 
 
-def _told(cell: Cell, verified: bool) -> Cell:
+def _with_reason(cell: Cell, verified: bool) -> Cell:
     if cell.evidence or cell.why:
         return cell
     return Cell(None, "not measured: no method" if verified else "not verified yet")

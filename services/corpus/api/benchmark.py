@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from assay_rpc.common.v1 import common_pb2
-from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
+from assay_rpc.corpus.v1 import benchmark_pb2
 
 from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog
@@ -72,7 +72,7 @@ class CorpusBenchmarkService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
 def _worker_request(
     request: benchmark_pb2.BenchmarkStorageRequest, corpus: Corpus
 ) -> dict[str, Any]:
-    """Check a request; return what the worker is asked for."""
+    """Check a request; return the worker's request."""
     split = request.split or corpus.splits[0]
     if split not in corpus.splits:
         raise NotFound("split", split, corpus.splits)

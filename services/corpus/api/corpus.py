@@ -10,11 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import grpc
-from assay_rpc.corpus.v1 import (
-    corpus_pb2_grpc,
-    describe_pb2,
-    stream_pb2,
-)
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, stream_pb2
 
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator

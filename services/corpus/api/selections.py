@@ -10,10 +10,10 @@ from functools import partial
 from assay_rpc.corpus.v1 import selection_pb2
 
 from services.corpus.api import corpora
+from services.corpus.api.single_flight import SingleFlight
 from services.corpus.catalog import published
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
-from services.corpus.catalog.single_flight import SingleFlight
 from services.corpus.shards.documents import Document
 from services.corpus.stream.mixture import Mixture, mixture
 from services.corpus.stream.selection import Selection

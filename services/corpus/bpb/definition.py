@@ -38,7 +38,7 @@ class Definition:
     the id of a GIVEN prefix, and once resolved that of any.
 
     `special_tokens` scores the special tokens that the tokenizer puts around a text by itself, as
-    lm-eval does unless told `add_bos_token=False`: a Llama tokenizer's texts then begin with the
+    lm-eval does without `add_bos_token=False`: a Llama tokenizer's texts then begin with the
     likelihood of a second beginning of sequence, which belongs to no byte of the text. None is the
     preset's, which no preset does.
     """

@@ -102,7 +102,9 @@ class DocumentScore:
 
 
 @dataclass
-class _Tally:
+class Tally:
+    """Sums over documents, with the bootstrap replicates of their bits per byte."""
+
     nats: ExactSum = field(default_factory=ExactSum)
     text_bytes: int = 0
     tokens: int = 0
@@ -110,13 +112,15 @@ class _Tally:
     replicates: Replicates = field(default_factory=Replicates)
 
     def add(self, document: DocumentScore) -> None:
+        """Count one document."""
         self.replicates.add(counts(document.id), document.nats, document.text_bytes)
         self.nats.add(document.nats)
         self.text_bytes += document.text_bytes
         self.tokens += document.tokens
         self.documents += 1
 
-    def merge(self, other: _Tally) -> None:
+    def merge(self, other: Tally) -> None:
+        """Count everything that another one counted."""
         self.nats.merge(other.nats)
         self.text_bytes += other.text_bytes
         self.tokens += other.tokens
@@ -124,6 +128,7 @@ class _Tally:
         self.replicates.merge(other.replicates)
 
     def score(self) -> Score:
+        """The sums, rounded, with the interval of the bits per byte."""
         return Score(
             self.nats.value,
             self.text_bytes,
@@ -134,11 +139,11 @@ class _Tally:
 
 
 class ScoreTotals:
-    """Adds up documents. Those that do not round-trip are kept apart from everything else."""
+    """Sums over documents. Those that do not round-trip are counted apart."""
 
     def __init__(self) -> None:
-        self._subsets: dict[str, _Tally] = {}
-        self._lost = _Tally()
+        self._subsets: dict[str, Tally] = {}
+        self._lost = Tally()
         self._lost_ids: list[str] = []
 
     def add(self, document: DocumentScore) -> None:
@@ -148,12 +153,12 @@ class ScoreTotals:
             if len(self._lost_ids) < NOT_ROUND_TRIPPING_IDS:
                 self._lost_ids.append(document.id)
             return
-        self._subsets.setdefault(document.subset, _Tally()).add(document)
+        self._subsets.setdefault(document.subset, Tally()).add(document)
 
     def merge(self, other: ScoreTotals) -> None:
         """Count everything that another one counted, as if added after this one's documents."""
         for name, tally in other._subsets.items():
-            self._subsets.setdefault(name, _Tally()).merge(tally)
+            self._subsets.setdefault(name, Tally()).merge(tally)
         self._lost.merge(other._lost)
         room = NOT_ROUND_TRIPPING_IDS - len(self._lost_ids)
         self._lost_ids += other._lost_ids[:room]
@@ -167,7 +172,7 @@ class ScoreTotals:
     @property
     def overall(self) -> Score:
         """Over all documents that round-trip: the micro average."""
-        total = _Tally()
+        total = Tally()
         for tally in self._subsets.values():
             total.merge(tally)
         return total.score()

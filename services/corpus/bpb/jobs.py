@@ -25,7 +25,7 @@ from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
 from services.errors import DigestMismatch, InvalidArgument, NotFound, Overloaded
 
-_INTERVAL_SECONDS = 1.0
+_UPDATE_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 
 
@@ -183,7 +183,7 @@ class ScoringJobs:
         running = asyncio.get_running_loop().run_in_executor(self._executor, work, scoring)
         running.add_done_callback(self._release)
         try:
-            while not (await asyncio.wait({running}, timeout=_INTERVAL_SECONDS))[0]:
+            while not (await asyncio.wait({running}, timeout=_UPDATE_SECONDS))[0]:
                 yield scoring.running()
             yield running.result()
         finally:
@@ -219,11 +219,11 @@ class ScoringJobs:
         return Final(info, definition, scores, cached, loaded)
 
     def _release(self, work: asyncio.Future[Any]) -> None:
-        """Be ready for the next job: a scoring whose caller left has ended now, too."""
+        """Take the next job: a scoring whose caller left has ended too."""
         self._busy = False
         self._scoring = None
         if not work.cancelled():
-            work.exception()  # seen: how a scoring ends that nobody waits for interests nobody
+            work.exception()  # read, so that one without a caller is not logged as unhandled
 
     async def close(self) -> None:
         """End the scoring that runs, if any, and the thread."""

@@ -1,10 +1,10 @@
-"""Finished documents of a scoring on disk, so that one that was killed goes on where it was.
+"""The finished documents of a scoring on disk, so that a killed one resumes.
 
-A file is a line that says what it is, then segments: a length, a SHA-256 over the digest before it
-and the payload, and the payload, JSON. The first segment holds the facts that the scores depend on,
-those after it scores of documents in their order, and the last one says that this was all. Segments
-are only ever added and are synced before more work is done. What a kill leaves at the end of a file
-is less than a segment, and is cut off; a digest that is off anywhere else is damage.
+A file is a line with the format's name, then segments: a length, a SHA-256 over the digest before
+it and the payload, and the payload as JSON. The first segment has the facts that the scores depend
+on, later ones the scores of documents in their order, and the last one says that they are all.
+Segments are only appended, and synced before more work is done. A killed process leaves at most an
+incomplete segment at the end, which is cut off; a wrong digest anywhere else is damage.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from services.errors import CheckpointMismatch, StorageFull
 _MAGIC = b"assay-score/1\n"
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = 32
-_FLUSH_SECONDS = 1.0
-_SHOWN = 40
+_FLUSH_INTERVAL_SECONDS = 1.0
+_SHOWN_CHARACTERS = 40
 
 Facts = Mapping[str, str]
 
@@ -66,7 +66,7 @@ class Journal:
         Raises StorageFull as `flush` does.
         """
         self._buffer.append(score)
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+        if time.monotonic() - self._flushed >= _FLUSH_INTERVAL_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -145,8 +145,8 @@ class Journal:
             if old != new:
                 raise CheckpointMismatch(
                     f"the checkpoint {self._path.stem!r} is of another {name}: it has "
-                    f"{old[:_SHOWN]}, the request {new[:_SHOWN]}; name another checkpoint, or ask "
-                    "for a fresh one"
+                    f"{old[:_SHOWN_CHARACTERS]}, the request {new[:_SHOWN_CHARACTERS]}; name "
+                    "another checkpoint, or ask for a fresh one"
                 )
 
     def _damaged(self, offset: int) -> CheckpointMismatch:

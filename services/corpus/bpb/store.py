@@ -1,4 +1,4 @@
-"""Where scorings are kept: by the name that a caller gave, else by what decides their figures."""
+"""Where scorings are kept: under the caller's name, else under a digest of their facts."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class ScoreStore:
         key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()
         path = self._results / f"{key}.score"
         for fresh in (keeping.fresh, True):
-            # A damaged one is begun anew; one that is in use is left alone.
+            # A damaged one is replaced; one that is in use is left alone.
             with suppress(OSError, ValueError, AssayError):
                 journal = Journal(path, facts, fresh=fresh)
                 _prune(self._results)

@@ -46,10 +46,10 @@ class Registration:
 
 
 class Catalog:
-    """Corpora by registered name; `cache` is a folder for what takes long to find out about them.
+    """Corpora by registered name; `cache` is a folder for facts that are slow to find.
 
-    Below it are kept, of corpora in object storage, indexes, and at most `frame_cache_bytes` of
-    frames. Empty until `load`. Safe to share between threads.
+    For corpora in object storage it also holds indexes and at most `frame_cache_bytes` of frames.
+    Empty until `load`. Safe to share between threads.
     """
 
     def __init__(
@@ -147,8 +147,8 @@ class Catalog:
             raise LayoutError(f"the index {files.index} {error}; {advice}") from None
         size, _ = _registered(files.file)
         stale = size != index.header.shard.bytes
-        # A copy of both may have been written in any order: only the content tells. That of an
-        # object is not read for it: every frame is checked against its digest when it is.
+        # Copying can give both files any times, so the content decides. An object is not read
+        # for that: each of its frames is checked against its digest when it is read.
         if isinstance(files.file, Path) and isinstance(files.index, Path) and not stale:
             newer = files.file.stat().st_mtime_ns > files.index.stat().st_mtime_ns
             stale = newer and self._digest(files.file) != index.header.shard.digest

@@ -23,7 +23,7 @@ from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection, resolve
 from services.errors import IndexRequired
 
-# A plan of all of the Pile takes about a hundred megabytes.
+# A plan of the whole Pile takes about a hundred megabytes.
 _KEPT_PLANS = 8
 
 
@@ -47,7 +47,7 @@ class CorpusRef:
 class Shard:
     """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
 
-    `version` tells the file, when it was digested, from what replaces it.
+    `version` is that of the file when it was digested; a file that replaces it has another.
     """
 
     split: str
@@ -179,8 +179,8 @@ class Corpus:
         Raises IndexRequired when one is not: it would be other data under the same digest.
         """
         for shard in self.shards:
-            # Objects are looked at whenever what was read of one is in doubt: asking the store
-            # about each before every stream would take longer than the first document.
+            # Objects are checked when a frame of one has the wrong digest: asking the store about
+            # each before every stream would take longer than the first document.
             if shard.split not in selection.splits or not isinstance(shard.file, Path):
                 continue
             try:

@@ -1,4 +1,4 @@
-"""Counts what the shards of a corpus hold, by reading all of them once."""
+"""Counts the documents of a corpus: from the indexes of its shards, or by reading them once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HASH_BYTES = 8
 class Count:
     """Documents, UTF-8 bytes of their texts, and the sum of those sizes squared.
 
-    The last says how much a share could move if other documents had been taken.
+    The last gives the variance of a share under sampling of documents.
     """
 
     documents: int
@@ -53,11 +53,10 @@ class CorpusCounts:
     """What a corpus holds.
 
     `shards` is in the corpus's order; `subsets` has "" for documents that name none.
-    `duplicate_documents` counts those whose text an earlier one has, told by 64-bit digests: among
-    200 million documents the chance that two different texts are taken for equal is 0.1 %.
-    `stored` is by subset, and None unless every shard has an index, for elsewhere a frame holds
-    lines of several subsets. `damage` is the first damage found; what stands before it in its shard
-    and all of the other shards are counted.
+    `duplicate_documents` have the text of an earlier one, compared by 64-bit digests: among 200
+    million documents the chance that two different texts have one digest is 0.1 %. `stored` is by
+    subset, and None unless every shard has an index: without one a frame mixes subsets. `damage` is
+    the first damage found; the documents before it in its shard, and all other shards, are counted.
     """
 
     shards: tuple[ShardCount, ...]

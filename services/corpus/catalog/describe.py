@@ -1,4 +1,4 @@
-"""Sets what a corpus holds beside what was published of it."""
+"""Describes a corpus: its counts by subset beside the figures that were published."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Subset:
 class Description:
     """The counts of a corpus, and its subsets by name: with one of the Pile's, all of its table.
 
-    `distance` is that of the shares from the published weights; None where none were published.
+    `distance` is between its shares and the published weights; None without published ones.
     """
 
     counts: CorpusCounts
@@ -49,7 +49,7 @@ def describe(corpus: Corpus) -> Description:
     if counts.damage is not None:
         raise counts.damage
     total = counts.text_bytes
-    # Whoever has subsets of the Pile wants to see them beside it, whatever the corpus is called.
+    # A corpus with subsets of the Pile is shown beside the Pile's table under any name.
     published = SUBSETS if SUBSETS.keys() & counts.subsets.keys() else {}
     names = sorted((counts.subsets.keys() | published.keys()) - {""})
     nothing = Count(0, 0, 0)

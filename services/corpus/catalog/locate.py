@@ -48,7 +48,7 @@ def locate(location: Location, store: ObjectStore) -> tuple[ShardFiles, ...]:
             for shard in find_shards(location)
         )
     urls = _listed(location, store) if isinstance(location, str) else _named(location)
-    whole = isinstance(location, str)  # what a listing does not have is not there
+    whole = isinstance(location, str)  # a listing is complete: a name that is not in it is absent
     with ThreadPoolExecutor(_AT_ONCE) as pool:
 
         def beside(path: str, name: str) -> RemoteFile | None:

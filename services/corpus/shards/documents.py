@@ -99,11 +99,11 @@ def subset_of(data: bytes) -> str:
 def _tail(data: bytes) -> tuple[str | None, bytes]:
     """Return subset and meta of a line of the common form, (None, b"") of any other.
 
-    Why looking at the end is enough: in `", "meta": {"pile_set_name": "` two strings are
-    separated by things that stand outside of strings. Were its first quote escaped, or one that
-    opens a string, then a bare `meta` would follow the end of a string, and the line would not be
-    JSON. So here a member "meta" begins, and as the line ends after `"}}`, it is the last member
-    of the outermost object, with "pile_set_name" alone in it.
+    The end of the line is enough. In `", "meta": {"pile_set_name": "` the comma between the first
+    two quotes must lie outside of strings: if the first quote were escaped, or opened a string,
+    then a bare `meta` would follow the end of a string and the line would not be JSON. So a member
+    "meta" begins here. The line ends after `"}}`, so it is the last member of the outermost object,
+    with "pile_set_name" alone in it.
     """
     if not data.endswith(_END):
         return None, b""

@@ -1,6 +1,6 @@
 """Reads the documents or lines of a selection, in order, from any position.
 
-Everything here blocks on the disk and is pulled: nothing is read before it is asked for.
+It blocks on the disk, and reads only as its consumer pulls.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.selection import WITHDRAWN, Selection
 from services.errors import DataLoss, InvalidArgument
 
-# What lines of withdrawn subsets have in them, so that a block without needs no closer look: the
-# name, or a character of it spelled as JSON's escape.
+# A line of a withdrawn subset has the name in it, or a character of it spelled as a JSON escape. A
+# block without either is delivered unparsed.
 _WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
 _ESCAPED = re.compile(rb"\\u00[2-7]")
 # Around a document's fields in a message.
@@ -44,7 +44,7 @@ class ShardLike(Protocol):
 class Item:
     """One document, one line, or whole lines that are delivered as they stand.
 
-    `damaged` frames were passed over before it; at the end of a stream nothing else may be left.
+    `damaged` frames were skipped before it. At the end of a stream an item may have nothing else.
     `size` is about how many bytes it takes in a message.
     """
 
@@ -82,7 +82,7 @@ class _WantedSubsets(dict[str, bool]):
 
 
 class Reader:
-    """Walks the shards of a resolved selection from a position, and charges its limits.
+    """Reads the shards of a resolved selection from a position, up to its limits.
 
     With `parse` it finds documents, else lines, which it parses only where the selection's filter
     or limit needs to know what is in them. Shards are read in blocks of about `block_bytes`;
@@ -109,7 +109,7 @@ class Reader:
         self._documents = position.documents if position else 0
         self._text_bytes = position.text_bytes if position else 0
         self._first_line = position.line if position else 0
-        self._full = False  # the next document would pass the limit in bytes
+        self._full = False  # the next document would exceed the limit in bytes
         if position:
             paths = [shard.path for shard in self._shards]
             if position.shard not in paths:
@@ -117,7 +117,7 @@ class Reader:
             self._shards = self._shards[paths.index(position.shard) :]
 
     def items(self) -> Iterator[Item | None]:
-        """Yield what is wanted, and None now and then, so that a fruitless search can be left.
+        """Yield what is wanted, and None now and then, so that a long search can be stopped.
 
         Raises, after everything before it, DataLoss at a damaged shard, and at a line that had to
         be parsed and is not a document.

@@ -14,8 +14,8 @@ from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import DamagedFrame, FrameReader, SkippedFrame
 from services.corpus.stream.plan import StreamPlan, Unit
 
-# Of each stream; two files each.
-_OPEN_SHARDS = 4
+# Of a stream; each has up to two open files.
+_MAX_OPEN_SHARDS = 4
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class UnitReader:
     """Reads units of a plan over `shards`, those of the selection in its order. Close it.
 
     With `skip_damaged`, frames that are not what their index says are skipped; else reading one
-    raises DamagedFrame. One is told where the first of its documents of a unit would have come, and
-    what begins after that place does not tell it again.
+    raises DamagedFrame. A skipped frame is reported in each unit where its first document would
+    have come; a stream that resumes after that does not report it again.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class UnitReader:
         """Open a shard of the plan. The files of only a few are kept open."""
         found = self._open.pop(number, None)
         if found is None:
-            if len(self._open) >= _OPEN_SHARDS:
+            if len(self._open) >= _MAX_OPEN_SHARDS:
                 self._open.pop(next(iter(self._open))).close()
             found = self._shards[number].open_frames()
         self._open[number] = found
         return found
 
     def take_damaged(self) -> tuple[SkippedFrame, ...]:
-        """Return the frames to be told that `lines` has skipped since the last time."""
+        """Return the frames to report that `lines` has skipped since the last call."""
         if not self._damaged:
             return ()
         damaged, self._damaged = tuple(self._damaged), []
@@ -112,14 +112,16 @@ class UnitReader:
         """Read the frames of a unit as they are stored, for what `taken` documents leave."""
         unit = self.plan.unit(number)
         if unit.whole and not taken:
-            with suppress(DamagedFrame):  # what that costs is worked out below
+            with suppress(DamagedFrame):  # handled below
                 frames = [self._stored_frame(shard, frame) for shard, frame in unit.frames]
                 return StoredUnit(frames, [], len(unit.order))
         order = unit.order[taken:]
         starts, frame_of = self._frame_of(unit)
         begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
         frames = []
-        shift = np.zeros(len(order), np.int64)  # from a place in the unit to one in what is sent
+        shift = np.zeros(
+            len(order), np.int64
+        )  # from an index in the unit to one in the frames sent
         lost = np.zeros(len(order), np.bool_)
         skipped: list[SkippedFrame] = []
         sent, damage = 0, None
@@ -135,7 +137,7 @@ class UnitReader:
                     skipped.append(SkippedFrame(error, len(places), places, place in begun))
                     lost |= mine
                     continue
-                # Everything that comes before it is delivered yet.
+                # Documents before it are still delivered.
                 damage, end = error, int(np.argmax(mine))
                 order, frame_of = order[:end], frame_of[:end]
                 shift, lost = shift[:end], lost[:end]

@@ -73,7 +73,7 @@ async def test_the_last_update_is_the_result() -> None:
 
 
 async def test_running_figures_come_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "_UPDATE_SECONDS", 0.01)
     gate = threading.Event()
     scorer = ScoringJobs(FakeRegistry(UniformModel(gate=gate)))
     updates = scorer.score(TASK, REFERENCE)
@@ -105,7 +105,7 @@ async def test_one_job_at_a_time_and_the_next_after_it() -> None:
 
 
 async def test_leaving_ends_the_work_and_frees_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "_UPDATE_SECONDS", 0.01)
     gate = threading.Event()
     model = UniformModel(gate=gate)
     scorer = ScoringJobs(FakeRegistry(model))

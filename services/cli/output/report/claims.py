@@ -53,9 +53,9 @@ def _why(verdict: ranker_pb2.ClaimVerdict) -> str:
         _kept(evidence),
         f"contradicts {', '.join(verdict.contradicts)}" if any(verdict.contradicts) else "",
     ]
-    told = "".join(f"<p><small>{escape(one)}</small></p>" for one in quiet if one)
+    notes = "".join(f"<p><small>{escape(one)}</small></p>" for one in quiet if one)
     command = f"<p><code>{escape(evidence.command)}</code></p>" if evidence.command else ""
-    return f"<p>{escape(verdict.reason)}</p>{command}{told}"
+    return f"<p>{escape(verdict.reason)}</p>{command}{notes}"
 
 
 def _kept(evidence: ranker_pb2.Evidence) -> str:

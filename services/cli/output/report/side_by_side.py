@@ -70,8 +70,8 @@ def _capabilities(artifact: ranker_pb2.Artifact) -> str:
 
 
 def _matches(counts: ranker_pb2.MatchCounts) -> str:
-    told = f"<br><small>{counts.succeeded} of {counts.reported} reported went well</small>"
-    return f"{counts.matched}{told if counts.reported else ''}"
+    reported = f"<br><small>{counts.succeeded} of {counts.reported} reported went well</small>"
+    return f"{counts.matched}{reported if counts.reported else ''}"
 
 
 def _published(artifact: ranker_pb2.Artifact, color: str) -> str:
@@ -146,7 +146,7 @@ def _better(reply: ranker_pb2.CompareResponse, row: ranker_pb2.ComponentComparis
         ranker_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
         ranker_pb2.SEPARATION_DIFFERENT_TYPES: "not compared",
     }
-    told = escape(names.get(row.separation, ""))
+    better = escape(names.get(row.separation, ""))
     if not row.what_would_separate:
-        return told
-    return f"{told}<br><small>{escape(row.what_would_separate)}</small>"
+        return better
+    return f"{better}<br><small>{escape(row.what_would_separate)}</small>"

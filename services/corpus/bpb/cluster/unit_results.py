@@ -19,7 +19,7 @@ from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.errors import PreconditionFailed
 
 FORMAT = "assay-unit/1"
-_SHOWN = 5
+_MAX_NUMBERS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_result(path: Path) -> UnitResult:
 def is_done(directory: Path, unit: WorkUnit, job: dict[str, object]) -> bool:
     """Whether the unit's result is there.
 
-    Raises PreconditionFailed when it is that of another job.
+    Raises PreconditionFailed when it is a result of another job.
     """
     path = result_path(directory, unit)
     if not path.exists():
@@ -107,7 +107,7 @@ def is_done(directory: Path, unit: WorkUnit, job: dict[str, object]) -> bool:
 def merge(directory: Path) -> Merged:
     """Add the results of a job up.
 
-    The sum is exact, so it is the same bits whoever scored which unit, in whatever order. Raises
+    The sums are exact, so which machine scored a unit, and the order, change no bit. Raises
     PreconditionFailed when there is no result, one is of another job, or one is missing.
     """
     paths = sorted(directory.glob("unit-*.json"))
@@ -140,5 +140,5 @@ def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object
 
 
 def _some(numbers: Sequence[int]) -> str:
-    more = "..." if len(numbers) > _SHOWN else ""
-    return ", ".join(map(str, numbers[:_SHOWN])) + more
+    more = "..." if len(numbers) > _MAX_NUMBERS_SHOWN else ""
+    return ", ".join(map(str, numbers[:_MAX_NUMBERS_SHOWN])) + more

@@ -67,7 +67,7 @@ def index_corpus(
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() == source.resolve():
         raise PreconditionFailed("--out: is the corpus itself; name another directory")
-    # A fresh interpreter a process: no lock or thread of this one is carried over.
+    # Spawned, so that no lock or thread of this process is inherited.
     spawn = multiprocessing.get_context("spawn")
     read = spawn.RawArray("Q", len(shards))
     watched, alive = spawn.Pipe(duplex=False)
@@ -77,7 +77,7 @@ def index_corpus(
         closing(alive),
         ProcessPoolExecutor(min(jobs, len(shards)), spawn, _begin_worker, (watched, read)) as pool,
     ):
-        # Ctrl-C comes to all processes of a terminal: this one ends the others.
+        # A terminal sends Ctrl-C to all its processes; this one ends the workers itself.
         with _without_interrupts():
             running = [
                 pool.submit(_index_and_count, number, shard, out, options)
@@ -114,13 +114,13 @@ _read: Any = None
 
 
 def _begin_worker(watched: Connection, read: Any) -> None:
-    """Make a process of its own of a worker: it ends with the one that has the other end."""
+    """Prepare a worker process: it ends when the process with the other end of the pipe does."""
     global _read  # noqa: PLW0603  a pool has no other way to hand something to its workers
     _read = read
 
     def watch() -> None:
         watched.poll(None)
-        # At once, as any kill: that is what the journal is for.
+        # At once, as if killed: the journal makes that safe.
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 class SingleFlight:
     """Runs at most one piece of work a key at a time, in `executor`.
 
-    The work goes on when those who wait for it leave, so that the next ones find it further on.
+    The work continues when its callers leave, so later callers wait for less of it.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -30,4 +30,4 @@ class SingleFlight:
     def _forget(self, key: Hashable, done: asyncio.Future[None]) -> None:
         del self._running[key]
         if not done.cancelled():
-            done.exception()  # those who waited have it; if none is left, no one misses it
+            done.exception()  # callers that wait get it; others need no log line

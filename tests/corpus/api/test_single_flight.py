@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.corpus.catalog.single_flight import SingleFlight
+from services.corpus.api.single_flight import SingleFlight
 
 
 class Work:

@@ -8,7 +8,14 @@ import sys
 
 import grpc
 import structlog
-from assay_rpc.corpus.v1 import corpus_pb2_grpc
+from assay_rpc.corpus.v1 import (
+    benchmark_pb2,
+    benchmark_pb2_grpc,
+    corpus_pb2,
+    corpus_pb2_grpc,
+    scoring_pb2,
+    scoring_pb2_grpc,
+)
 
 from services.common.license import License
 from services.corpus.api.benchmark import CorpusBenchmarkService

@@ -9,7 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
-from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
+from assay_rpc.corpus.v1 import (
+    benchmark_pb2_grpc,
+    corpus_pb2_grpc,
+    describe_pb2,
+    scoring_pb2_grpc,
+)
 
 from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from assay_rpc.common.v1 import common_pb2
-from assay_rpc.corpus.v1 import benchmark_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 
 from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from assay_rpc.corpus.v1 import scoring_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc
 
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.selections import Selections

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.common.v1 import common_pb2
-from assay.corpus import select
-from assay.corpus.v1 import corpus_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus import select
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.cli.connection import running_address
 from services.cli.inventory import (
@@ -24,14 +24,14 @@ from services.errors import InvalidArgument
 
 LOCAL_CORPUS = "local"
 _PRESETS = {
-    "lm_eval": corpus_pb2.DEFINITION_PRESET_LM_EVAL,
-    "pile_paper": corpus_pb2.DEFINITION_PRESET_PILE_PAPER,
-    "huggingface_guide": corpus_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+    "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
+    "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
+    "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
 }
 _PREFIXES = {
-    "bos": corpus_pb2.PREFIX_TOKEN_BOS,
-    "eos": corpus_pb2.PREFIX_TOKEN_EOS,
-    "none": corpus_pb2.PREFIX_TOKEN_NONE,
+    "bos": scoring_pb2.PREFIX_TOKEN_BOS,
+    "eos": scoring_pb2.PREFIX_TOKEN_EOS,
+    "none": scoring_pb2.PREFIX_TOKEN_NONE,
 }
 
 
@@ -111,7 +111,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count, default=0, metavar="N", help="1 without it")
 
 
-def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
+def corpus_ref(arguments: argparse.Namespace) -> selection_pb2.CorpusRef:
     """The corpus that `--shards` or `--corpus` names; the reference corpus without either.
 
     Raises InvalidArgument for `--shards` where a running service is named.
@@ -124,11 +124,11 @@ def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
                 "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
                 "--corpus, or unset the variable",
             )
-        return corpus_pb2.CorpusRef(name=LOCAL_CORPUS)
-    return corpus_pb2.CorpusRef(name=arguments.corpus or "python-reference")
+        return selection_pb2.CorpusRef(name=LOCAL_CORPUS)
+    return selection_pb2.CorpusRef(name=arguments.corpus or "python-reference")
 
 
-def selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+def selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     """The documents that the flags of `add_selection` name."""
     return select(
         splits=arguments.split,
@@ -249,12 +249,12 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def definition(arguments: argparse.Namespace) -> corpus_pb2.Definition:
+def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
     """The definition that the command line asks for."""
-    preset = corpus_pb2.DEFINITION_PRESET_UNSPECIFIED
+    preset = scoring_pb2.DEFINITION_PRESET_UNSPECIFIED
     if arguments.definition:
         preset = _PRESETS[arguments.definition]
-    message = corpus_pb2.Definition(
+    message = scoring_pb2.Definition(
         preset=preset,
         max_length=arguments.max_length,
         context_length=arguments.context_length,
@@ -262,7 +262,7 @@ def definition(arguments: argparse.Namespace) -> corpus_pb2.Definition:
         special_tokens=arguments.special_tokens,
     )
     if isinstance(arguments.prefix, int):
-        message.prefix = corpus_pb2.PREFIX_TOKEN_GIVEN
+        message.prefix = scoring_pb2.PREFIX_TOKEN_GIVEN
         message.prefix_token = arguments.prefix
     elif arguments.prefix:
         message.prefix = _PREFIXES[arguments.prefix]
@@ -297,11 +297,11 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def compute(arguments: argparse.Namespace) -> corpus_pb2.Compute:
+def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
     """What the command line asks for."""
-    return corpus_pb2.Compute(
+    return scoring_pb2.Compute(
         engine=arguments.engine,
-        precision=corpus_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
+        precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
     )
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from assay.channel import connect
+from assay_rpc.channel import connect
 
 from services.cli import processes
 from services.cli.inventory import Inventory, logs

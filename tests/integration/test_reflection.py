@@ -25,7 +25,7 @@ SERVERS: dict[str, tuple[set[str], str, str]] = {
         "models",
     ),
     "corpus": (
-        {"assay.corpus.v1.CorpusService", "assay.corpus.v1.CorpusAdminService"},
+        {"assay.corpus.v1.CorpusService", "assay.corpus.v1.CorpusBenchmarkService"},
         "assay.corpus.v1.CorpusService/ListLanguageModels",
         "models",
     ),

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from assay.channel import connect
-from assay.corpus import CorpusStream
-from assay.corpus.v1 import corpus_pb2
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.channel import connect
+from assay_rpc.corpus import CorpusStream
+from assay_rpc.corpus.v1 import selection_pb2
+from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.corpus.stream.test_indexed import make_corpus
@@ -139,7 +139,7 @@ async def segment(replicas: Replicas) -> None:
 
 async def corpus(replicas: Replicas) -> None:
     """Streams give every document once, in the same order."""
-    selection = corpus_pb2.Selection(seed=2, epochs=3)
+    selection = selection_pb2.Selection(seed=2, epochs=3)
     load = Load()
 
     def read() -> list[str]:
@@ -158,7 +158,9 @@ async def corpus(replicas: Replicas) -> None:
 
 async def ranker(replicas: Replicas) -> None:
     """Comparisons say what they said before."""
-    request = ranker_pb2.CompareRequest(left="segformer-b4-finetuned-ade-512-512", right="the-pile")
+    request = compare_pb2.CompareRequest(
+        left="segformer-b4-finetuned-ade-512-512", right="the-pile"
+    )
     load = Load()
     async with connect(replicas.target) as channel:
         stub = ranker_pb2_grpc.RankerServiceStub(channel)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
 from services.cli.arguments import add_json
 from services.cli.connection import Connection
@@ -14,9 +16,12 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import ERR, note, print_json
+from services.errors import InternalError
 
+SUBMIT_SECONDS = 60.0
+_CANCEL_SECONDS = 5.0
 TIMEOUT_SECONDS = 6 * 3600.0  # more than the full budget of any artifact announces
-BUDGETS = {"quick": ranker_pb2.BUDGET_QUICK, "full": ranker_pb2.BUDGET_FULL}
+EFFORTS = {"quick": verification_pb2.EFFORT_QUICK, "full": verification_pb2.EFFORT_FULL}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +43,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     """`--budget`."""
     parser.add_argument(
         "--budget",
-        choices=sorted(BUDGETS),
+        choices=sorted(EFFORTS),
         default="quick",
         help="quick: about a minute an artifact; full: as long as the intervals need",
     )
@@ -51,7 +56,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
             await connection.channel("ranker"),
             arguments.artifact,
             arguments.claim,
-            BUDGETS[arguments.budget],
+            EFFORTS[arguments.budget],
         )
     if arguments.json:
         documents = [verdicts.as_json(verdict) for verdict in found]
@@ -65,20 +70,52 @@ async def verify(
     channel: grpc.aio.Channel,
     artifact: str,
     claims: Sequence[str],
-    budget: ranker_pb2.Budget.ValueType,
-) -> list[ranker_pb2.ClaimVerdict]:
+    effort: verification_pb2.Effort.ValueType,
+) -> list[evidence_pb2.ClaimVerdict]:
     """Verifies the claims (all of the artifact's without any), showing progress on stderr."""
-    stub = ranker_pb2_grpc.RankerServiceStub(channel)
-    request = ranker_pb2.VerifyClaimsRequest(artifact=artifact, claims=claims, budget=budget)
-    found: list[ranker_pb2.ClaimVerdict] = []
-    with ERR.status(f"{artifact}: planning") as status:
-        async for update in stub.VerifyClaims(request, timeout=TIMEOUT_SECONDS):
-            if update.HasField("plan"):
-                seconds = update.plan.estimated_time.ToTimedelta().total_seconds()
-                note(f"{artifact}: {len(update.plan.claims)} claims, about {seconds:.0f} s")
-            elif update.HasField("progress"):
-                step = update.progress
-                status.update(f"{artifact} {step.done}/{step.total}: {step.claim} {step.step}")
-            else:
-                found.append(update.verdict)
+    stub = verification_pb2_grpc.VerificationServiceStub(channel)
+    reply = await stub.SubmitVerification(
+        verification_pb2.SubmitVerificationRequest(
+            artifact=artifact,
+            claims=owned(artifact, claims),
+            effort=effort,
+            request_id=str(uuid.uuid4()),
+        ),
+        timeout=SUBMIT_SECONDS,
+    )
+    job, plan = reply.job.id, reply.job.plan
+    seconds = plan.estimated_duration.ToTimedelta().total_seconds()
+    note(f"{artifact}: {len(plan.claims)} claims, about {seconds:.0f} s")
+    try:
+        return await follow(stub, job, artifact)
+    except BaseException:
+        # Ctrl-C, or whatever ends the command, ends the measuring; evidence that is kept stays.
+        with suppress(grpc.aio.AioRpcError):
+            await stub.CancelJob(
+                verification_pb2.CancelJobRequest(job=job), timeout=_CANCEL_SECONDS
+            )
+        raise
+
+
+async def follow(
+    stub: verification_pb2_grpc.VerificationServiceAsyncStub, job: str, artifact: str
+) -> list[evidence_pb2.ClaimVerdict]:
+    """Follows a job to its end, showing progress on stderr. Raises AssayError when it fails."""
+    found: list[evidence_pb2.ClaimVerdict] = []
+    with ERR.status(f"{artifact}: waiting for its turn") as status:
+        request = verification_pb2.WatchJobRequest(job=job)
+        async for update in stub.WatchJob(request, timeout=TIMEOUT_SECONDS):
+            if update.HasField("result"):
+                found.append(update.result)
+            elif update.progress.HasField("error"):
+                raise InternalError(f"verifying {artifact}: {update.progress.error.message}")
+            elif update.progress.HasField("progress"):
+                step = update.progress.progress
+                name = step.claim.rpartition("/")[2]
+                status.update(f"{artifact} {step.done}/{step.total}: {name} {step.step}")
     return found
+
+
+def owned(artifact: str, claims: Sequence[str]) -> list[str]:
+    """Claims as OWNER/ID: a bare id is the artifact's own."""
+    return [claim if "/" in claim else f"{artifact}/{claim}" for claim in claims]

@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
+from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc, verification_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.text import Text
 
 from services.cli.commands import score
@@ -151,10 +151,12 @@ async def _segment(connection: Connection, model: str) -> None:
 
 
 async def _score(connection: Connection, model: str, corpus: str, subsets: Sequence[str]) -> None:
-    stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
-    request = corpus_pb2.ScoreBPBRequest(
-        corpus=corpus_pb2.CorpusRef(name=corpus),
-        selection=corpus_pb2.Selection(splits=["test"], subsets=subsets, max_bytes=_SCORED_BYTES),
+    stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
+    request = scoring_pb2.ScoreBPBRequest(
+        corpus=selection_pb2.CorpusRef(name=corpus),
+        selection=selection_pb2.Selection(
+            splits=["test"], subsets=subsets, max_bytes=_SCORED_BYTES
+        ),
         model=common_pb2.ModelRef(name=model),
     )
     score_output.show_score(await score.follow(stub.ScoreBPB(request, timeout=_TIMEOUT_SECONDS)))
@@ -163,9 +165,9 @@ async def _score(connection: Connection, model: str, corpus: str, subsets: Seque
 async def _compare(connection: Connection) -> None:
     channel = await connection.channel("ranker")
     for subject in (LEFT, RIGHT, PAGE):
-        await verify(channel, subject, [], ranker_pb2.BUDGET_QUICK)
+        await verify(channel, subject, [], verification_pb2.EFFORT_QUICK)
     stub = ranker_pb2_grpc.RankerServiceStub(channel)
-    request = ranker_pb2.CompareRequest(left=LEFT, right=RIGHT)
+    request = compare_pb2.CompareRequest(left=LEFT, right=RIGHT)
     comparison.show(await stub.Compare(request, timeout=_TIMEOUT_SECONDS))
 
 

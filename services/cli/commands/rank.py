@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from assay.ranker.v1 import ranker_pb2, ranks_pb2, ranks_pb2_grpc
+from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 from rich.table import Table
 
 from services.cli.arguments import add_json
@@ -19,7 +19,7 @@ from services.cli.output.messages import enum_name, plain
 TIMEOUT_SECONDS = 60.0
 TYPES = {
     name.removeprefix("ARTIFACT_TYPE_").lower().replace("_", "-"): value
-    for name, value in ranker_pb2.ArtifactType.items()
+    for name, value in artifact_pb2.ArtifactType.items()
     if value
 }
 
@@ -50,21 +50,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Ranks, explains or prints the methodology."""
     async with Connection(Inventory()) as connection:
-        stub = ranks_pb2_grpc.RankServiceStub(await connection.channel("ranker"))
+        stub = ranker_pb2_grpc.RankerServiceStub(await connection.channel("ranker"))
         if arguments.methodology:
             found = await stub.GetMethodology(
-                ranks_pb2.GetMethodologyRequest(), timeout=TIMEOUT_SECONDS
+                score_pb2.GetMethodologyRequest(), timeout=TIMEOUT_SECONDS
             )
             _show_methodology(found, as_json=arguments.json)
         elif arguments.artifact:
             explained = await stub.ExplainRank(
-                ranks_pb2.ExplainRankRequest(
+                rank_pb2.ExplainRankRequest(
                     artifact=arguments.artifact, as_of=arguments.as_of, hardware=arguments.hardware
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
             place = await stub.GetRank(
-                ranks_pb2.GetRankRequest(
+                rank_pb2.GetRankRequest(
                     artifact=arguments.artifact, as_of=arguments.as_of, hardware=arguments.hardware
                 ),
                 timeout=TIMEOUT_SECONDS,
@@ -76,15 +76,15 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 async def _listed(
-    stub: ranks_pb2_grpc.RankServiceAsyncStub, arguments: argparse.Namespace
-) -> list[ranks_pb2.Rank]:
+    stub: ranker_pb2_grpc.RankerServiceAsyncStub, arguments: argparse.Namespace
+) -> list[rank_pb2.Rank]:
     """Every page of the list."""
-    request = ranks_pb2.ListRanksRequest(as_of=arguments.as_of, hardware=arguments.hardware)
+    request = rank_pb2.ListRanksRequest(as_of=arguments.as_of, hardware=arguments.hardware)
     if arguments.type:
         request.type = TYPES[arguments.type]
     else:
         request.intent = arguments.intent
-    ranks: list[ranks_pb2.Rank] = []
+    ranks: list[rank_pb2.Rank] = []
     while True:
         reply = await stub.ListRanks(request, timeout=TIMEOUT_SECONDS)
         ranks += reply.ranks
@@ -93,7 +93,7 @@ async def _listed(
             return ranks
 
 
-def _show_ranks(ranks: Iterable[ranks_pb2.Rank], *, as_json: bool) -> None:
+def _show_ranks(ranks: Iterable[rank_pb2.Rank], *, as_json: bool) -> None:
     found = list(ranks)
     if as_json:
         print_json({"ranks": [plain(one) for one in found]})
@@ -109,7 +109,7 @@ def _show_ranks(ranks: Iterable[ranks_pb2.Rank], *, as_json: bool) -> None:
         table.add_row(
             enum_name(one, "type").replace("_", " ").lower(),
             str(one.tie_group),
-            f"{' to '.join(str(each) for each in sorted(places))} of {one.of}",
+            f"{' to '.join(str(each) for each in sorted(places))} of {one.ranked_count}",
             one.artifact,
             _score(one.score),
             f"{one.score.coverage:.0%} of the weight",
@@ -119,7 +119,7 @@ def _show_ranks(ranks: Iterable[ranks_pb2.Rank], *, as_json: bool) -> None:
 
 
 def _show_explanation(
-    rank: ranks_pb2.Rank, explained: ranks_pb2.ExplainRankResponse, *, as_json: bool
+    rank: rank_pb2.Rank, explained: rank_pb2.ExplainRankResponse, *, as_json: bool
 ) -> None:
     if as_json:
         print_json({"rank": plain(rank), "explanation": plain(explained)})
@@ -142,7 +142,8 @@ def _show_explanation(
     OUT.print(table)
     tied = ", ".join(rank.not_separable_from) or "none"
     OUT.print(
-        f"place {rank.best_place} to {rank.worst_place} of {rank.of}; not separable from: {tied}",
+        f"rank {rank.best_place} to {rank.worst_place} of {rank.ranked_count}; "
+        f"not separable from: {tied}",
         markup=False,
     )
     OUT.print(
@@ -153,7 +154,7 @@ def _show_explanation(
     )
 
 
-def _show_methodology(reply: ranks_pb2.GetMethodologyResponse, *, as_json: bool) -> None:
+def _show_methodology(reply: score_pb2.GetMethodologyResponse, *, as_json: bool) -> None:
     text = reply.content.decode()
     if as_json:
         print_json({**plain(reply.methodology), "content": text})
@@ -161,7 +162,7 @@ def _show_methodology(reply: ranks_pb2.GetMethodologyResponse, *, as_json: bool)
         OUT.print(text, markup=False, end="")
 
 
-def _score(score: ranker_pb2.Score) -> str:
+def _score(score: score_pb2.Score) -> str:
     return (
         f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
         f"{bar(score.low / 100, score.point / 100, score.high / 100)}"

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from assay.ranker.v1 import admin_pb2 as pb
-from assay.ranker.v1 import admin_pb2_grpc
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
 from services.cli.arguments import add_json
 from services.cli.connection import Connection
@@ -39,16 +38,17 @@ async def run(arguments: argparse.Namespace) -> Exit:
     async with Connection(Inventory()) as connection:
         stub = admin_pb2_grpc.RankerAdminServiceStub(await connection.channel("ranker"))
         checked = await stub.ValidateManifest(
-            pb.ValidateManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS
+            admin_pb2.ValidateManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS
         )
         document = plain(checked)
         registered = ""
         if checked.valid and not arguments.check:
-            reply = await stub.RegisterArtifact(
-                pb.RegisterArtifactRequest(manifest=content), timeout=TIMEOUT_SECONDS
+            reply = await stub.RegisterManifest(
+                admin_pb2.RegisterManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS
             )
-            registered = f"{reply.artifact.id}, version {reply.version}: registered"
-            document["registered"] = {"id": reply.artifact.id, "version": reply.version}
+            found = reply.page if reply.HasField("page") else reply.artifact
+            registered = f"{found.id}, version {reply.version}: registered"
+            document["registered"] = {"id": found.id, "version": reply.version}
     if arguments.json:
         print_json(document)
     else:
@@ -58,6 +58,6 @@ async def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE if checked.valid else Exit.BAD_INPUT
 
 
-def _show(kind: str, style: str, findings: Iterable[pb.ManifestFinding]) -> None:
+def _show(kind: str, style: str, findings: Iterable[admin_pb2.ManifestFinding]) -> None:
     for one in findings:
         OUT.print(f"{kind}: {one.place}: {one.message}", style=style, markup=False, soft_wrap=True)

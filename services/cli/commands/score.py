@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 from rich.live import Live
 
 from services.cli.arguments import (
@@ -109,12 +109,14 @@ async def run(arguments: argparse.Namespace) -> Exit:
     if arguments.against:
         against = _registered("--against", arguments.against, folders)
     async with Connection(Inventory(corpora=shards.corpora, language_models=folders)) as connection:
-        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
         if against:
-            both = corpus_pb2.CompareBPBRequest(**common, against=common_pb2.ModelRef(name=against))
+            both = scoring_pb2.CompareBPBRequest(
+                **common, against=common_pb2.ModelRef(name=against)
+            )
             comparison = await follow(stub.CompareBPB(both, timeout=TIMEOUT_SECONDS))
         else:
-            one = corpus_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
+            one = scoring_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
             final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS))
     if against and arguments.json:
         print_json(comparison_json(comparison))
@@ -143,12 +145,12 @@ def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
     return folder.name
 
 
-def _selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+def _selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     chosen = selection(arguments)
     if arguments.sample:
         chosen.sample.documents, chosen.sample.seed = arguments.sample, arguments.sample_seed
         if arguments.sample_equally:
-            chosen.sample.allocation = corpus_pb2.SAMPLE_ALLOCATION_EQUAL
+            chosen.sample.allocation = selection_pb2.SAMPLE_ALLOCATION_EQUAL
     return chosen
 
 
@@ -156,8 +158,8 @@ async def follow(updates: Any) -> Any:
     """Shows running figures until the final ones come, and returns those."""
     with Live(console=ERR, transient=True, refresh_per_second=4) as live:
         async for update in updates:
-            if update.HasField("final"):
-                return update.final
+            if update.HasField("result"):
+                return update.result
             if ERR.is_terminal:
-                live.update(running_table(update.running))
+                live.update(running_table(update.progress))
     raise InternalError("the scoring ended without final figures; see the corpus service's log")

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, output_file, segment_model

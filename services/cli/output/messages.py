@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import claim_pb2, compare_pb2, evidence_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -59,3 +61,32 @@ def _enum(field: Any, number: int) -> str:
     shared = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
     value = enum.values_by_number.get(number)
     return value.name.removeprefix(shared) if value else str(number)
+
+
+def precision(engine: common_pb2.Engine) -> str:
+    """An engine's number type, "fp32"; empty where none is said."""
+    name = common_pb2.Precision.Name(engine.precision).removeprefix("PRECISION_").lower()
+    return "" if name == "unspecified" else name
+
+
+def page_claims(reply: compare_pb2.CompareResponse) -> list[evidence_pb2.ClaimVerdict]:
+    """The claims of every page that compares the two."""
+    return [verdict for page in reply.pages for verdict in page.claims]
+
+
+def difference(one: evidence_pb2.Difference) -> str:
+    """What changed since the last verification, in words."""
+    sample = " (of a sample)" if one.of_sample else ""
+    return f"{one.what}: {one.before} -> {one.after}{sample}"
+
+
+def missing(component: compare_pb2.ComponentComparison) -> str:
+    """What is missing to decide a component; empty when nothing is."""
+    return "; ".join(
+        f"{one.what} of {one.artifact}" if one.artifact else one.what for one in component.missing
+    )
+
+
+def source(one: claim_pb2.Source) -> str:
+    """A citation in one line."""
+    return ", ".join(filter(None, (one.title, one.locator, one.date, one.url)))

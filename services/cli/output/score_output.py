@@ -5,74 +5,75 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2
 from rich.table import Table
 
 from services.cli.output.console import OUT, note
-from services.cli.output.messages import plain
+from services.cli.output.messages import enum_name, plain
 from services.cli.output.score_plot import Row, plot
 
 _NO_NAME = "(none named)"
+_EXCLUDED = {
+    scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING: "that the tokenizer cannot round-trip",
+    scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: "with tokens that the model does not have",
+    scoring_pb2.EXCLUSION_REASON_EMPTY: "without any text",
+}
 
 
-def running_table(running: corpus_pb2.RunningScore) -> Table:
+def running_table(running: scoring_pb2.RunningScore) -> Table:
     """Figures so far."""
-    left = running.time_left.ToTimedelta().total_seconds()
     of = f" of {running.documents_total:,}" if running.documents_total else ""
     restored = f", {running.documents_restored:,} of an earlier run"
     table = _table(
-        f"{running.model}: {running.overall.documents:,}{of} documents"
+        f"{running.model.name}: {running.overall.documents:,}{of} documents"
         + (restored if running.documents_restored else "")
     )
-    table.caption = f"{running.tokens_per_second:,.0f} tokens/s, about {left:,.0f} s left"
+    if running.HasField("tokens_per_second"):
+        table.caption = f"{running.tokens_per_second:,.0f} tokens/s"
+        if running.HasField("time_left"):
+            left = running.time_left.ToTimedelta().total_seconds()
+            table.caption += f", about {left:,.0f} s left"
     for subset in running.subsets:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     _add_row(table, "overall", running.overall)
     return table
 
 
-def show_score(final: corpus_pb2.FinalScore) -> None:
+def show_score(final: scoring_pb2.FinalScore) -> None:
     """Prints the final figures by subset, then draws them."""
     earlier = ", scored earlier" if final.cached else ""
-    table = _table(f"{final.model.name} on {final.corpus.name}, {final.engine}{earlier}")
+    table = _table(f"{final.model.name} on {final.corpus.name}, {final.compute.engine.id}{earlier}")
     for subset in final.subsets:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     table.add_section()
     _add_row(table, "overall (micro)", final.overall)
-    if final.overall.text_bytes:
-        macro = final.macro_interval if final.HasField("macro_interval") else None
+    if final.macro.HasField("value"):
+        macro = final.macro.interval if final.macro.HasField("interval") else None
+        table.add_row("mean of subsets (macro)", f"{final.macro.value:.4f}", _interval(macro))
+    for average in final.weighted:
         table.add_row(
-            "mean of subsets (macro)", f"{final.macro_bits_per_byte:.4f}", _interval(macro)
-        )
-    if final.HasField("pile_weighted"):
-        average = final.pile_weighted
-        table.add_row(
-            f"Pile-weighted ({average.weight:.0%} of the weight)",
+            f"{average.weights} weights ({average.weight:.0%} of the weight)",
             f"{average.bits_per_byte:.4f}",
             _interval(average.interval if average.HasField("interval") else None),
         )
     OUT.print(table)
+    printed = final.published[0] if final.published else None
     rows = [
         Row(
             subset.subset or _NO_NAME,
             subset.score,
-            published=(
-                subset.published_bits_per_byte
-                if subset.HasField("published_bits_per_byte")
-                else None
-            ),
+            published=printed.by_subset.get(subset.subset) if printed else None,
         )
         for subset in final.subsets
         if subset.score.text_bytes
     ]
-    printed = final.published if final.HasField("published") else None
     rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
     OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
     _note_lost(final)
 
 
-def show_comparison(final: corpus_pb2.BPBComparison) -> None:
+def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     """Prints two models' figures by subset, and how they differ."""
     names = [final.model.model.name, final.against.model.name]
     table = Table(
@@ -89,7 +90,7 @@ def show_comparison(final: corpus_pb2.BPBComparison) -> None:
             name,
             f"{one.model.bits_per_byte:.4f}",
             f"{one.against.bits_per_byte:.4f}",
-            f"{one.bits_per_byte:+.4f}",
+            f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else "",
             _interval(one.interval if one.HasField("interval") else None, signed=True),
             f"{one.model.documents:,}",
         )
@@ -107,39 +108,34 @@ def show_comparison(final: corpus_pb2.BPBComparison) -> None:
         )
 
 
-def score_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
+def score_json(final: scoring_pb2.FinalScore) -> dict[str, Any]:
     """The final figures as the JSON that `--json` prints."""
     return {
         "overall": _score_json(final.overall),
-        "macro_bits_per_byte": final.macro_bits_per_byte if final.overall.text_bytes else None,
-        "macro_interval": plain(final.macro_interval) if final.HasField("macro_interval") else None,
-        "pile_weighted": plain(final.pile_weighted) if final.HasField("pile_weighted") else None,
-        "subsets": {
-            subset.subset: _score_json(subset.score)
-            | (
-                {"published_bits_per_byte": subset.published_bits_per_byte}
-                if subset.HasField("published_bits_per_byte")
-                else {}
-            )
-            for subset in final.subsets
-        },
-        "not_round_tripping": {
-            **_score_json(final.not_round_tripping),
-            "ids": list(final.not_round_tripping_ids),
-        },
-        "including_not_round_tripping": _merged(final),
-        "published": plain(final.published) if final.HasField("published") else None,
+        "macro_bits_per_byte": final.macro.value if final.macro.HasField("value") else None,
+        "macro_interval": plain(final.macro.interval) if final.macro.HasField("interval") else None,
+        "weighted": [plain(one) for one in final.weighted],
+        "subsets": {subset.subset: _score_json(subset.score) for subset in final.subsets},
+        "excluded": [
+            {
+                "reason": enum_name(one, "reason"),
+                **_score_json(one.score),
+                "ids": list(one.ids),
+            }
+            for one in final.excluded
+        ],
+        "including_excluded": _merged(final),
+        "published": [plain(one) for one in final.published],
         "model": plain(final.model),
         "corpus": plain(final.corpus),
         "definition": plain(final.definition) if final.HasField("definition") else None,
-        "engine": final.engine,
         "compute": plain(final.compute),
         "environment": plain(final.environment),
         "cached": final.cached,
     }
 
 
-def comparison_json(final: corpus_pb2.BPBComparison) -> dict[str, Any]:
+def comparison_json(final: scoring_pb2.BPBComparison) -> dict[str, Any]:
     """A comparison as the JSON that `--json` prints."""
     return {
         "model": score_json(final.model),
@@ -161,7 +157,7 @@ def _table(title: str) -> Table:
     return table
 
 
-def _add_row(table: Table, name: str, score: corpus_pb2.Score) -> None:
+def _add_row(table: Table, name: str, score: scoring_pb2.BitsPerByte) -> None:
     table.add_row(
         name,
         f"{score.bits_per_byte:.4f}" if score.text_bytes else "",
@@ -181,26 +177,27 @@ def _interval(interval: common_pb2.Interval | None, *, signed: bool = False) -> 
     return f"{interval.low:{form}} .. {interval.high:{form}}"
 
 
-def _note_lost(final: corpus_pb2.FinalScore) -> None:
-    lost = final.not_round_tripping
-    if lost.documents:
+def _note_lost(final: scoring_pb2.FinalScore) -> None:
+    for one in final.excluded:
         note(
-            f"{lost.documents:,} documents ({lost.text_bytes:,} bytes) are in no figure above: the "
-            f"tokenizer does not reproduce them. First: {final.not_round_tripping_ids[0]}. With "
-            f"them, as lm-evaluation-harness counts: {_merged(final)['bits_per_byte'] or 0:.4f}"
+            f"excluded from all figures: {one.score.documents:,} documents "
+            f"({one.score.text_bytes:,} bytes) {_EXCLUDED[one.reason]}. First: {one.ids[0]}"
         )
+    merged = _merged(final)["bits_per_byte"]
+    if final.excluded and merged is not None:
+        note(f"with them, as lm-evaluation-harness counts: {merged:.4f}")
 
 
-def _merged(final: corpus_pb2.FinalScore) -> dict[str, float | None]:
-    """Over every document, also those that the tokenizer does not reproduce."""
-    parts = (final.overall, final.not_round_tripping)
+def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:
+    """Over every document, also those that are excluded."""
+    parts = [final.overall, *(one.score for one in final.excluded)]
     names = ("nats", "text_bytes", "tokens", "documents")
     merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
     return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else None}
 
 
-def _score_json(score: corpus_pb2.Score) -> dict[str, Any]:
+def _score_json(score: scoring_pb2.BitsPerByte) -> dict[str, Any]:
     return {
         "bits_per_byte": score.bits_per_byte if score.text_bytes else None,
         "interval": plain(score.interval) if score.HasField("interval") else None,
@@ -213,9 +210,9 @@ def _score_json(score: corpus_pb2.Score) -> dict[str, Any]:
     }
 
 
-def _difference_json(one: corpus_pb2.BPBDifference) -> dict[str, Any]:
+def _difference_json(one: scoring_pb2.BPBDifference) -> dict[str, Any]:
     return {
-        "bits_per_byte": one.bits_per_byte,
+        "bits_per_byte": one.bits_per_byte if one.HasField("bits_per_byte") else None,
         "interval": plain(one.interval) if one.HasField("interval") else None,
         "model": _score_json(one.model),
         "against": _score_json(one.against),

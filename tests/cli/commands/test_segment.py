@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2, models_pb2, segment_pb2
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2
 from PIL import Image
 
 from services.cli.commands import segment

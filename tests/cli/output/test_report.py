@@ -8,9 +8,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from assay.common.v1 import common_pb2
-from assay.ranker.v1 import ranker_pb2 as pb
-from assay.segment.v1 import models_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2, score_pb2
+from assay_rpc.segment.v1 import models_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,12 +50,12 @@ class Checked(HTMLParser):
         self.text += data
 
 
-def reply(text: str = "text") -> pb.CompareResponse:
+def reply(text: str = "text") -> compare_pb2.CompareResponse:
     """A comparison with one of everything, every text the given one."""
-    evidence = pb.Evidence(
+    evidence = evidence_pb2.Evidence(
         digest="sha256:e",
         claim="C1",
-        value=pb.Value(number=2, unit=text),
+        value=evidence_pb2.Value(number=2, unit=text),
         interval=common_pb2.Interval(low=1, high=3, level=0.99),
         n=7,
         sources=[text],
@@ -65,15 +65,15 @@ def reply(text: str = "text") -> pb.CompareResponse:
         breakdown_unit="bits per byte",
     )
 
-    def claim(name: str, other: str) -> pb.ClaimVerdict:
-        return pb.ClaimVerdict(
-            claim=pb.Claim(id=name, artifact="a", statement=text, contradicts=[other]),
-            verdict=pb.VERDICT_REFUTED,
-            basis=pb.BASIS_MEASURED,
+    def claim(name: str, other: str) -> evidence_pb2.ClaimVerdict:
+        return evidence_pb2.ClaimVerdict(
+            claim=claim_pb2.Claim(id=name, artifact="a", statement=text, contradicts=[other]),
+            verdict=evidence_pb2.VERDICT_REFUTED,
+            basis=evidence_pb2.BASIS_MEASURED,
             evidence=evidence,
-            sample=pb.Evidence(
-                value=pb.Value(number=45, unit=text),
-                relation=pb.SUBJECT_RELATION_SAMPLE,
+            sample=evidence_pb2.Evidence(
+                value=evidence_pb2.Value(number=45, unit=text),
+                relation=evidence_pb2.SUBJECT_RELATION_SAMPLE,
                 n=5,
                 note=text,
             ),
@@ -81,36 +81,38 @@ def reply(text: str = "text") -> pb.CompareResponse:
             contradicts=[other],
         )
 
-    component = pb.Component(
+    component = score_pb2.Component(
         name="quality", weight=1, low=0.2, point=0.5, high=0.7, coverage=0.5, explanation=text
     )
-    score = pb.Score(low=20, point=50, high=70, coverage=0.5, components=[component])
-    side = pb.ComparedArtifact(
-        artifact=pb.Artifact(
+    score = score_pb2.Score(low=20, point=50, high=70, coverage=0.5, components=[component])
+    side = compare_pb2.ComparedArtifact(
+        artifact=artifact_pb2.Artifact(
             id="a",
-            type=pb.ARTIFACT_TYPE_DATASET,
+            type=artifact_pb2.ARTIFACT_TYPE_DATASET,
             license=common_pb2.License(name=text),
             pricing=text,
-            capabilities=[pb.Capability(id="c", name=text, description=text)],
-            published=pb.PublishedScore(value=42, printed_components={text: 1}, remark=text),
+            capabilities=[artifact_pb2.Capability(id="c", name=text, description=text)],
+            published=artifact_pb2.PublishedScore(
+                value=42, printed_components={text: 1}, remark=text
+            ),
         ),
         score=score,
         claims=[claim("C1", "C2"), claim("C2", "C1")],
-        matches=pb.MatchCounts(matched=3, reported=2, succeeded=1),
+        matches=score_pb2.MatchCounts(matched=3, reported=2, succeeded=1),
     )
-    return pb.CompareResponse(
+    return compare_pb2.CompareResponse(
         left=side,
         right=side,
         components=[
-            pb.ComponentComparison(
+            compare_pb2.ComponentComparison(
                 component="quality",
-                separation=pb.SEPARATION_NOT_SEPARABLE,
+                separation=compare_pb2.SEPARATION_NOT_SEPARABLE,
                 what_would_separate=text,
             )
         ],
         summary=text,
         page_claims=[claim("R1", "")],
-        methodology=pb.MethodologyRef(version="v1", digest="sha256:m"),
+        methodology=score_pb2.MethodologyRef(version="v1", digest="sha256:m"),
         as_of="2026-01-15",
     )
 
@@ -141,7 +143,7 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
         evidence = side.claims[0].evidence
         side.claims[0].claim.group = "cpu-latency"
         side.claims[0].ClearField("sample")
-        evidence.basis = pb.BASIS_MEASURED
+        evidence.basis = evidence_pb2.BASIS_MEASURED
         evidence.value.number = number
         evidence.interval.low, evidence.interval.high = number / 2, math.inf
         side.claims[1].claim.group = "accuracy"
@@ -154,7 +156,7 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
     spoken = [attributes.get("aria-label") or "" for _, attributes in page.tags]
     assert "1, from 0.5 to inf, on a line from 0 to 4" in spoken
     assert "4, from 2 to inf, on a line from 0 to 4" in spoken
-    asked.right.claims[0].evidence.basis = pb.BASIS_SOURCED
+    asked.right.claims[0].evidence.basis = evidence_pb2.BASIS_SOURCED
     page = Checked(render(asked))
     assert "1 text" in page.text
     assert not any("on a line from 0 to 4" in (a.get("aria-label") or "") for _, a in page.tags)
@@ -164,7 +166,7 @@ def test_what_changed_is_told_where_a_verification_told_it() -> None:
     asked = reply()
     assert "What changed" not in Checked(render(asked)).text
     asked.left.claims[0].change.differences.append("the value was <1> s and is 2 s")
-    asked.left.claims[1].change.verdict = pb.VERDICT_REFUTED
+    asked.left.claims[1].change.verdict = evidence_pb2.VERDICT_REFUTED
     page = Checked(render(asked))
     assert "What changed since they were verified last" in page.text
     assert "C1: the value was <1> s and is 2 s" in page.text
@@ -196,13 +198,13 @@ def test_shares_that_would_be_shown_as_none_are_left_out() -> None:
     assert "pole" not in page.text
 
 
-def summary(name: str, weights: models_pb2.WeightsKind.ValueType) -> models_pb2.ModelSummary:
+def summary(name: str, weights: common_pb2.WeightsKind.ValueType) -> models_pb2.ModelSummary:
     return models_pb2.ModelSummary(model=common_pb2.ModelRef(name=name), weights=weights)
 
 
-REFERENCE = summary("a-reference", models_pb2.WEIGHTS_KIND_REFERENCE)
-PUBLISHED = summary("published", models_pb2.WEIGHTS_KIND_PUBLISHED)
-RANDOM = summary("b4-random", models_pb2.WEIGHTS_KIND_RANDOM)
+REFERENCE = summary("a-reference", common_pb2.WEIGHTS_KIND_REFERENCE)
+PUBLISHED = summary("published", common_pb2.WEIGHTS_KIND_TRAINED)
+RANDOM = summary("b4-random", common_pb2.WEIGHTS_KIND_RANDOM)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_what_is_quoted_stays_text(text: str) -> None:
 
 
 def test_without_what_was_not_measured_there_are_no_empty_sections() -> None:
-    bare = pb.CompareResponse(summary="nothing")
+    bare = compare_pb2.CompareResponse(summary="nothing")
     page = Checked(render(bare))
     for part in ("contradicts itself", "Bits per byte", "sees", "Claims of the page"):
         assert part not in page.text

@@ -3,16 +3,18 @@ from __future__ import annotations
 import io
 
 import pytest
-from assay.common.v1.common_pb2 import Interval
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1.common_pb2 import Interval
+from assay_rpc.corpus.v1 import scoring_pb2
 from rich.console import Console
 
 from services.cli.output import score_output
 from services.cli.output.score_plot import Row, plot
 
 
-def score(bits: float, low: float = 0, high: float = 0) -> pb.Score:
-    made = pb.Score(nats=1, text_bytes=10, tokens=4, documents=12, bits_per_byte=bits)
+def score(bits: float, low: float = 0, high: float = 0) -> scoring_pb2.BitsPerByte:
+    made = scoring_pb2.BitsPerByte(
+        nats=1, text_bytes=10, tokens=4, documents=12, bits_per_byte=bits
+    )
     if high:
         made.interval.CopyFrom(Interval(low=low, high=high, level=0.95))
     return made
@@ -52,7 +54,7 @@ def test_any_figure_is_drawn(bits: float) -> None:
 
 
 def test_what_is_not_there_is_null_in_json() -> None:
-    final = pb.FinalScore(overall=score(1.2, 1.0, 1.4))
+    final = scoring_pb2.FinalScore(overall=score(1.2, 1.0, 1.4))
     final.subsets.add(subset="Github", score=score(1.0), published_bits_per_byte=1.79)
     document = score_output.score_json(final)
     assert document["overall"]["interval"] == {"low": 1.0, "high": 1.4, "level": 0.95}
@@ -62,13 +64,13 @@ def test_what_is_not_there_is_null_in_json() -> None:
 
 
 def test_a_comparison_is_printed_with_signs(capsys: pytest.CaptureFixture[str]) -> None:
-    difference = pb.BPBDifference(
+    difference = scoring_pb2.BPBDifference(
         bits_per_byte=-0.5,
         interval=Interval(low=-0.6, high=-0.4, level=0.95),
         model=score(1.0),
         against=score(1.5),
     )
-    final = pb.BPBComparison(overall=difference, documents_left_out=3)
+    final = scoring_pb2.BPBComparison(overall=difference, documents_left_out=3)
     final.model.model.name, final.against.model.name = "ours", "theirs"
     score_output.show_comparison(final)
     printed = capsys.readouterr()

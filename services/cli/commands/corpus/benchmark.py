@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, add_shards, corpus_ref, count, shards_inventory
@@ -32,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def benchmark(arguments: argparse.Namespace) -> Exit:
     """Prints how a corpus's storage performs here."""
-    request = corpus_pb2.BenchmarkStorageRequest(
+    request = benchmark_pb2.BenchmarkStorageRequest(
         corpus=corpus_ref(arguments),
         split=arguments.split,
         sample_bytes=arguments.sample_mb * 1_000_000,
         repetitions=arguments.repetitions,
     )
-    result = corpus_pb2.StorageResult()
+    result = benchmark_pb2.StorageResult()
     async with Connection(shards_inventory(arguments.shards)) as connection:
-        stub = corpus_pb2_grpc.CorpusAdminServiceStub(await connection.channel("corpus"))
+        stub = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(await connection.channel("corpus"))
         async for update in stub.BenchmarkStorage(request, timeout=_TIMEOUT_SECONDS):
             if update.HasField("progress"):
                 step = update.progress
@@ -64,13 +64,13 @@ async def benchmark(arguments: argparse.Namespace) -> Exit:
         table.add_row(
             codec.codec,
             f"{codec.ratio:.3f}",
-            f"{codec.decompress_mb_per_second:,.0f}",
-            f"{interval.low:,.0f} .. {interval.high:,.0f}",
+            f"{codec.decompress_bytes_per_second / 1e6:,.0f}",
+            f"{interval.low / 1e6:,.0f} .. {interval.high / 1e6:,.0f}",
         )
     OUT.print(table)
     memory, parsed = result.streaming, result.plain_parse
     OUT.print(
-        f"streaming {memory.jsonl_bytes:,} bytes grew the process's peak memory by "
+        f"streaming {memory.content_bytes:,} bytes grew the process's peak memory by "
         f"{memory.peak_growth_bytes:,} bytes; zstandard and json alone parsed "
         f"{parsed.parsed:,} of {parsed.lines:,} lines",
         markup=False,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 
 from services.cli.arguments import (
     add_selection,
@@ -60,11 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def stream(arguments: argparse.Namespace) -> Exit:
     """Streams documents to stdout."""
     position = output_file("--cursor", arguments.cursor) if arguments.cursor else None
-    request = corpus_pb2.StreamCorpusRequest(
+    request = stream_pb2.StreamCorpusRequest(
         corpus=corpus_ref(arguments),
         selection=selection(arguments),
         cursor=position.read_bytes() if position and position.exists() else b"",
-        delivery=corpus_pb2.DELIVERY_JSONL if arguments.jsonl else corpus_pb2.DELIVERY_DOCUMENTS,
+        delivery=stream_pb2.DELIVERY_JSONL if arguments.jsonl else stream_pb2.DELIVERY_DOCUMENTS,
         skip_damaged=arguments.skip_damaged,
     )
     if arguments.world_size != 1 or arguments.rank:
@@ -93,7 +93,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _write_document(out: BinaryIO, document: corpus_pb2.Document, text: bytes, meta: bytes) -> None:
+def _write_document(out: BinaryIO, document: stream_pb2.Document, text: bytes, meta: bytes) -> None:
     # A lone surrogate of the shard's JSON travels as its three bytes (WTF-8); only a \u escape can
     # print it.
     decoded = text.decode("utf-8", "surrogatepass")

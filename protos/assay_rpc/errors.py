@@ -39,8 +39,8 @@ class AssayError(Exception):
     """A call that failed.
 
     `code` is the status, `reason` the name of its assay.common.v1.ErrorReason without the prefix,
-    empty where the server gave none; `violations` are all fields that are wrong, `retry_after` is in
-    seconds, and `request_id` finds the call in the server's log. Any of them may be missing.
+    empty where the server gave none; `violations` are all fields that are wrong, `retry_after` is
+    in seconds, and `request_id` finds the call in the server's log. Any of them may be missing.
     """
 
     REASON: ClassVar[str] = ""
@@ -85,10 +85,8 @@ class AssayError(Exception):
                 ]
             elif (retry := _unpacked(detail, error_details_pb2.RetryInfo)) is not None:
                 found["retry_after"] = retry.retry_delay.ToNanoseconds() / 1e9
-        kind = _BY_REASON.get(reason) or (
-            _BY_CODE.get(code, AssayError) if not reason else AssayError
-        )
-        return kind(error.details() or code.name, code=code, reason=reason, **found)
+        kind = _BY_REASON.get(reason) if reason else _BY_CODE.get(code)
+        return (kind or AssayError)(error.details() or code.name, code=code, reason=reason, **found)
 
     @staticmethod
     def of_item(error: common_pb2.ItemError) -> AssayError:
@@ -118,7 +116,7 @@ def _unpacked(detail: Any, kind: Any) -> Any:
 
 
 class InvalidArgument(AssayError):
-    """Fields of the request are missing, malformed or out of range: `violations` has all of them."""
+    """Fields of the request are missing, malformed or out of range: see `violations`."""
 
     REASON = "INVALID_ARGUMENT"
 

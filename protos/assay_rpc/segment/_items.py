@@ -91,8 +91,8 @@ def label_request(
 ) -> segment_pb2.SegmentImageRequest:
     """Label one image.
 
-    Raises ValueError for an unknown priority or pixels of another shape, and OSError for a file that
-    cannot be read.
+    Raises ValueError for an unknown priority or pixels of another shape, and OSError for a file
+    that cannot be read.
     """
     if priority not in _PRIORITIES:
         raise ValueError(f"priority: {priority!r} is none of {', '.join(_PRIORITIES)}")

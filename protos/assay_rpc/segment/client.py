@@ -69,10 +69,10 @@ class SegmentClient(Client):
     def label_many(
         self, images: Iterable[ImageLike], **options: Unpack[LabelOptions]
     ) -> Iterator[tuple[int, Labels | AssayError]]:
-        """Label images as they come, and yield each one's place from 0 with its answer, in any order.
+        """Label images as they come, and yield each one's place, from 0, with its answer.
 
-        An image that fails has an AssayError for an answer, and stops nothing. A few dozen images are
-        read ahead. A restart of the server costs time.
+        Answers come in any order. An image that fails has an AssayError for an answer, and stops
+        nothing. A few dozen images are read ahead. A restart of the server costs time.
         """
         patience, outbox = Patience(PATIENCE_SECONDS), Outbox(_requests(images, options))
         while True:

@@ -1,6 +1,6 @@
 """A server in this process that speaks the contract, over data of a few lines.
 
-It answers what the real services answer, and fails where it is told to: with the reason that a
+It answers what the real services answer, and fails on request: with the reason that a
 corpus's name spells, or with UNAVAILABLE after `cut` messages of a stream, once.
 """
 
@@ -32,7 +32,8 @@ from assay_rpc.ranker.v1 import (
 )
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 CODES = {
     "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
@@ -62,13 +63,15 @@ def fail(context: grpc.ServicerContext, reason: str, *more: Message) -> NoReturn
     context.abort(code, status.message)
 
 
-class Small(
-    corpus_pb2_grpc.CorpusServiceServicer,
-    scoring_pb2_grpc.ScoringServiceServicer,
-    segment_pb2_grpc.SegmentServiceServicer,
-    ranker_pb2_grpc.RankerServiceServicer,
-    verification_pb2_grpc.VerificationServiceServicer,
-):
+# Their types ask for every method; what Small lacks answers UNIMPLEMENTED.
+_CORPUS: Any = corpus_pb2_grpc.CorpusServiceServicer
+_SCORING: Any = scoring_pb2_grpc.ScoringServiceServicer
+_SEGMENT: Any = segment_pb2_grpc.SegmentServiceServicer
+_RANKER: Any = ranker_pb2_grpc.RankerServiceServicer
+_VERIFICATION: Any = verification_pb2_grpc.VerificationServiceServicer
+
+
+class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignore[misc]
     """All the services. `cut` ends each stream once, after as many messages."""
 
     def __init__(self, cut: int | None = None) -> None:
@@ -140,13 +143,15 @@ class Small(
         return stream_pb2.GetDocumentsResponse(documents=[document(one) for one in numbers])
 
     def StreamCorpus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Five documents a batch; "plain" has no index."""
+        """Five documents a batch; "plain" has no index, and "endless" begins again and again."""
         self._seen(request, context)
         corpus = request.corpus.name
         frames = request.delivery == stream_pb2.DELIVERY_FRAMES
         if corpus == "plain" and (frames or request.resume or request.selection.HasField("seed")):
             fail(context, "INDEX_REQUIRED")
         yield from self._cutting(self._chunks(request, frames), context)
+        while corpus == "endless":
+            yield from self._chunks(request, frames)
 
     def _chunks(self, request: Any, frames: bool) -> Iterator[stream_pb2.StreamCorpusResponse]:
         cursor, taken = request.cursor, 0
@@ -310,6 +315,9 @@ def serving(small: Small, credentials: grpc.ServerCredentials | None = None) -> 
         port = server.add_insecure_port("127.0.0.1:0")
     else:
         port = server.add_secure_port("127.0.0.1:0", credentials)
+    statuses = health.HealthServicer()
+    statuses.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(statuses, server)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -15,6 +15,8 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
 
 from tests.client.small_server import Small, serving
 
+TOKEN = "t"  # noqa: S105  # none that opens anything
+
 
 @pytest.mark.parametrize(
     ("options", "named"),
@@ -33,7 +35,7 @@ def test_what_cannot_be_meant_is_refused(options: dict[str, Any], named: str) ->
 
 
 def test_a_connection_pickles_and_shows_no_token() -> None:
-    connection = Connection("a:1", ca=Path("ca.pem"), token="secret", client_id="me")
+    connection = Connection("a:1", ca=Path("ca.pem"), token="secret", client_id="me")  # noqa: S106
     assert pickle.loads(pickle.dumps(connection)) == connection  # noqa: S301  # it is ours
     assert "secret" not in repr(connection)
 
@@ -45,18 +47,18 @@ def test_a_connection_pickles_and_shows_no_token() -> None:
 def test_a_token_needs_no_tls_on_this_machine(target: str, loopback: bool) -> None:
     assert Connection(target).loopback is loopback
     if loopback:
-        assert Connection(target, token="t").metadata() == (("authorization", "Bearer t"),)
+        assert Connection(target, token=TOKEN).metadata() == (("authorization", "Bearer t"),)
 
 
 def test_an_unreadable_file_is_named() -> None:
-    with pytest.raises(OSError, match="absent.pem"):
+    with pytest.raises(OSError, match=r"absent\.pem"):
         connect(Connection("a:1", ca="absent.pem"))
 
 
 def test_every_call_sends_the_token_and_the_client_id() -> None:
     small = Small()
     with serving(small) as address:
-        to = Connection(address, token="t", client_id="me")
+        to = Connection(address, token=TOKEN, client_id="me")
         with CorpusClient(to) as corpora:
             assert corpora.describe("c").documents == 20
             assert corpora.corpus("c").ref.name == "c"
@@ -72,7 +74,7 @@ def test_every_call_sends_the_token_and_the_client_id() -> None:
 async def test_every_asyncio_call_sends_them_too() -> None:
     small = Small()
     with serving(small) as address:
-        to = Connection(address, token="t", client_id="me")
+        to = Connection(address, token=TOKEN, client_id="me")
         async with AsyncSegmentClient(to) as segment:
             assert (await segment.label(b"a")).data[0] == 1
             assert len([one async for one in segment.label_many([b"a", b"bb"])]) == 2
@@ -102,7 +104,7 @@ def test_tls_with_a_certificate_of_the_caller(tmp_path: Path) -> None:
             ca=tmp_path / "ca.pem",
             cert=tmp_path / "cert.pem",
             key=tmp_path / "key.pem",
-            token="t",
+            token=TOKEN,
         )
         with CorpusClient(to) as corpora:
             assert corpora.corpus("c").ref.name == "c"

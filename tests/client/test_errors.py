@@ -31,9 +31,12 @@ def test_every_reason_has_its_class() -> None:
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_call_raises_the_class_with_its_details(reason: str) -> None:
-    with serving(Small()) as address, CorpusClient(address) as corpora:
-        with pytest.raises(AssayError, match=f"it was {reason}") as raised:
-            corpora.corpus(reason)
+    with (
+        serving(Small()) as address,
+        CorpusClient(address) as corpora,
+        pytest.raises(AssayError, match=f"it was {reason}") as raised,
+    ):
+        corpora.corpus(reason)
     found = raised.value
     assert type(found).REASON == found.reason == reason
     assert found.code == CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION)
@@ -55,9 +58,12 @@ async def test_an_asyncio_call_raises_it_too() -> None:
 
 
 def test_a_reason_of_a_later_server_is_kept() -> None:
-    with serving(Small()) as address, CorpusClient(address) as corpora:
-        with pytest.raises(AssayError) as raised:
-            corpora.corpus("NEW_REASON")
+    with (
+        serving(Small()) as address,
+        CorpusClient(address) as corpora,
+        pytest.raises(AssayError) as raised,
+    ):
+        corpora.corpus("NEW_REASON")
     assert type(raised.value) is AssayError
     assert raised.value.reason == "NEW_REASON"
 

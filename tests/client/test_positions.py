@@ -82,16 +82,17 @@ def test_a_corpus_without_an_index_gives_documents() -> None:
         ]
         with stream(address, "plain", seed=1) as documents, pytest.raises(errors.IndexRequired):
             next(iter(documents))
-        with stream(address, "plain", delivery=stream_pb2.DELIVERY_FRAMES) as documents:
-            with pytest.raises(errors.IndexRequired):
-                next(iter(documents))
+        with (
+            stream(address, "plain", delivery=stream_pb2.DELIVERY_FRAMES) as documents,
+            pytest.raises(errors.IndexRequired),
+        ):
+            next(iter(documents))
 
 
 def test_a_state_says_what_it_is_of() -> None:
-    with serving(Small()) as address:
-        with stream(address, "c", subsets=["s"], seed=2**63) as documents:
-            texts(documents, 7)
-            state = json.loads(json.dumps(documents.state_dict()))
+    with serving(Small()) as address, stream(address, "c", subsets=["s"], seed=2**63) as documents:
+        texts(documents, 7)
+        state = json.loads(json.dumps(documents.state_dict()))
     assert state["digest"] == DIGEST
     assert state["selection"]["subsets"] == ["s"]
     with CorpusStream("localhost:1", "c", selection=selection_pb2.Selection(seed=1)) as other:
@@ -103,8 +104,8 @@ def test_a_state_says_what_it_is_of() -> None:
         ):
             with pytest.raises(errors.CursorMismatch, match=named):
                 other.load_state_dict({**state, **changed})
+        own = other.state_dict()
         with pytest.raises(errors.CursorMismatch, match="different epochs"):
-            own = other.state_dict()
             other.resume_from([own, {**own, "epoch": 1}])
 
 
@@ -137,9 +138,12 @@ def test_an_epoch_is_another_seed_and_begins_anew() -> None:
 @pytest.mark.parametrize("corpus", ["bomb", "bomb-with-size"])
 def test_a_frame_is_decoded_no_further_than_its_stated_size(corpus: str) -> None:
     pytest.importorskip("zstandard")
-    with serving(Small()) as address, stream(address, corpus) as documents:
-        with pytest.raises(errors.DataLoss, match="frame 0 of a arrived damaged"):
-            next(iter(documents))
+    with (
+        serving(Small()) as address,
+        stream(address, corpus) as documents,
+        pytest.raises(errors.DataLoss, match="frame 0 of a arrived damaged"),
+    ):
+        next(iter(documents))
 
 
 @pytest.mark.parametrize("corpus", ["c", "plain"])
@@ -166,7 +170,7 @@ async def test_the_asyncio_stream_gives_the_same(corpus: str, cut: int | None) -
 def test_a_program_that_ends_in_the_middle_says_nothing() -> None:
     program = (
         "import sys; from assay_rpc.client import stream; "
-        "documents = iter(stream(sys.argv[1], 'c')); print(next(documents).text)"
+        "documents = iter(stream(sys.argv[1], 'endless')); print(next(documents).text)"
     )
     with serving(Small()) as address:
         for _ in range(5):

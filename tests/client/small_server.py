@@ -25,12 +25,13 @@ from assay_rpc.corpus.v1 import (
 )
 from assay_rpc.ranker.v1 import (
     artifact_pb2,
+    compare_pb2,
     evidence_pb2,
     ranker_pb2_grpc,
     verification_pb2,
     verification_pb2_grpc,
 )
-from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -179,7 +180,8 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         """Progress, then the result."""
         self._seen(request, context)
         running = scoring_pb2.ScoreBPBResponse(progress=scoring_pb2.RunningScore())
-        final = scoring_pb2.FinalScore(model=request.model)
+        figure = scoring_pb2.BitsPerByte(bits_per_byte=1.5)
+        final = scoring_pb2.FinalScore(model=request.model, overall=figure)
         yield from self._cutting(
             iter([running, running, scoring_pb2.ScoreBPBResponse(result=final)]), context
         )
@@ -197,6 +199,12 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         )
 
     # Segment
+
+    def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """One model."""
+        self._seen(request, context)
+        model = models_pb2.ModelSummary(ref=common_pb2.ModelRef(name="small"))
+        return segment_pb2.ListModelsResponse(models=[model])
 
     def SegmentImage(self, request: Any, context: Any) -> Any:  # noqa: N802
         """A map of 2 x 3 whose labels are the image's length."""
@@ -253,6 +261,11 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
             job.error.reason = common_pb2.ERROR_REASON_STORAGE_FULL
             job.error.message = "no room"
         yield verification_pb2.WatchJobResponse(progress=job)
+
+    def Compare(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """A sentence."""
+        self._seen(request, context)
+        return compare_pb2.CompareResponse(summary=f"{request.left} beside {request.right}")
 
     def CancelJob(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Notes the job."""

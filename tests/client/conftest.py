@@ -13,9 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from assay.channel import connect_blocking
-
-from tests.corpus.stream.test_indexed import make_corpus
+from assay_rpc.channel import connect
 
 
 class Server:
@@ -52,11 +50,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    from tests.corpus.stream.test_indexed import make_corpus  # noqa: PLC0415  # few tests need it
+
     root = tmp_path_factory.mktemp("corpus")
     make_corpus(root)
     started = Server(root, root / "home")
     started.start()
-    with connect_blocking(started.address) as channel:
+    with connect(started.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=60)
     yield started
     started.end()

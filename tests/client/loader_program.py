@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from assay.corpus.pytorch import CorpusDataset
+from assay_rpc.corpus.pytorch import CorpusDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 

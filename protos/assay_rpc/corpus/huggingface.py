@@ -15,8 +15,9 @@ from typing import Any, Unpack
 
 from datasets import Features, IterableDataset, Value
 
-from assay_rpc.corpus.client import CorpusStream
+from assay_rpc.connection import Connection
 from assay_rpc.corpus.selection import SelectionOptions, select
+from assay_rpc.corpus.stream import CorpusStream
 from assay_rpc.corpus.v1 import selection_pb2
 
 _FEATURES = Features(
@@ -31,13 +32,17 @@ _FEATURES = Features(
 
 
 def load(
-    target: str, corpus: str, *, parts: int = 64, **selection: Unpack[SelectionOptions]
+    target: str | Connection,
+    corpus: str,
+    *,
+    parts: int = 64,
+    **selection: Unpack[SelectionOptions],
 ) -> IterableDataset:
     """Return the selected documents as rows of text, subset, id, shard and line.
 
-    `parts` are what `datasets` calls shards: it deals them to nodes and workers, shuffles their
-    order, and goes on from a state at the beginning of one, of which it passes over the rows that
-    were taken. More than one needs an index.
+    `target` is "host:port" or a Connection. `parts` are what `datasets` calls shards: it deals them
+    to nodes and workers, shuffles their order, and continues from a state at the beginning of one,
+    of which it skips the rows that were taken. More than one needs an index.
     """
     return IterableDataset.from_generator(
         _rows,
@@ -53,7 +58,7 @@ def load(
 
 
 def _rows(
-    target: str, corpus: str, selection: bytes, part: Sequence[int], parts: int
+    target: str | Connection, corpus: str, selection: bytes, part: Sequence[int], parts: int
 ) -> Iterator[dict[str, Any]]:
     for number in part:
         with CorpusStream(
@@ -65,8 +70,7 @@ def _rows(
         ) as stream:
             for document in stream:
                 yield {
-                    # A lone surrogate is what `json` reads it as.
-                    "text": document.text.decode("utf-8", "surrogatepass"),
+                    "text": document.text,
                     "subset": document.subset,
                     "id": document.id,
                     "shard": document.shard,

@@ -17,33 +17,45 @@ from typing import Any, Unpack
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from assay_rpc.corpus.client import CorpusStream, Document
+from assay_rpc.connection import Connection
+from assay_rpc.corpus.document import Document
 from assay_rpc.corpus.selection import SelectionOptions, select
+from assay_rpc.corpus.stream import CorpusStream
 
 
 class CorpusDataset(IterableDataset[Document]):
     """The documents of a rank, dealt to the loader's workers: each document to one of them.
 
-    `target` is "host:port". Worker w of N of rank r of W streams as rank r + w * W of W * N: the
-    workers share what the rank has without them, and as many have to go on from a state. Iterating
-    again begins again, unless a state was loaded. More than one rank or worker needs an index, and
-    so does a seed.
+    `target` is "host:port" or a Connection. Worker w of N of rank r of W streams as rank r + w * W
+    of W * N: the workers share what the rank has without them, and as many have to continue from a
+    state. Iterating again begins again, unless a state was loaded; `set_epoch` gives it another
+    order. More than one rank or worker needs an index, and so does a seed.
     """
 
     def __init__(
         self,
-        target: str,
+        target: str | Connection,
         corpus: str,
         *,
         rank: int = 0,
         world_size: int = 1,
         **selection: Unpack[SelectionOptions],
     ) -> None:
-        select(**selection)  # what is wrong with it is told here, and not in a worker
+        select(**selection)  # refuse what is wrong with it here, and not in a worker
         self._target, self._corpus, self._selection = target, corpus, selection
         self._rank, self._world_size = rank, world_size
         self._stream: CorpusStream | None = None
         self._state: dict[str, Any] | None = None
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of epoch `epoch`, from 0. Raises ValueError without a seed.
+
+        Workers that live on (`persistent_workers`) do not see it.
+        """
+        if self._selection.get("seed") is None:
+            raise ValueError("epochs differ by their shuffle: give a seed")
+        self._epoch = epoch
 
     def __iter__(self) -> Iterator[Document]:
         worker = get_worker_info()
@@ -55,6 +67,8 @@ class CorpusDataset(IterableDataset[Document]):
             rank=self._rank + number * self._world_size,
             world_size=self._world_size * workers,
         ) as stream:
+            if self._epoch:
+                stream.set_epoch(self._epoch)
             if self._state is not None:
                 stream.load_state_dict(self._state)
                 self._state = None
@@ -68,6 +82,6 @@ class CorpusDataset(IterableDataset[Document]):
         return self._stream.state_dict() if self._stream is not None else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make the next iteration go on where `state` was taken."""
+        """Make the next iteration continue where `state` was taken."""
         self._stream = None
         self._state = state or None

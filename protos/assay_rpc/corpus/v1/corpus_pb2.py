@@ -26,14 +26,14 @@ from assay_rpc.corpus.v1 import describe_pb2 as assay_dot_corpus_dot_v1_dot_desc
 from assay_rpc.corpus.v1 import stream_pb2 as assay_dot_corpus_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ssay/corpus/v1/corpus.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1e\x61ssay/corpus/v1/describe.proto\x1a\x1c\x61ssay/corpus/v1/stream.proto2\xf7\x03\n\rCorpusService\x12]\n\x0bListCorpora\x12#.assay.corpus.v1.ListCorporaRequest\x1a$.assay.corpus.v1.ListCorporaResponse\"\x03\x90\x02\x01\x12W\n\tGetCorpus\x12!.assay.corpus.v1.GetCorpusRequest\x1a\".assay.corpus.v1.GetCorpusResponse\"\x03\x90\x02\x01\x12h\n\x0e\x44\x65scribeCorpus\x12&.assay.corpus.v1.DescribeCorpusRequest\x1a\'.assay.corpus.v1.DescribeCorpusResponse\"\x03\x90\x02\x01\x30\x01\x12\x62\n\x0cStreamCorpus\x12$.assay.corpus.v1.StreamCorpusRequest\x1a%.assay.corpus.v1.StreamCorpusResponse\"\x03\x90\x02\x01\x30\x01\x12`\n\x0cGetDocuments\x12$.assay.corpus.v1.GetDocumentsRequest\x1a%.assay.corpus.v1.GetDocumentsResponse\"\x03\x90\x02\x01\x42-\n\x0f\x61ssay.corpus.v1P\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ssay/corpus/v1/corpus.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1e\x61ssay/corpus/v1/describe.proto\x1a\x1c\x61ssay/corpus/v1/stream.proto2\xf7\x03\n\rCorpusService\x12]\n\x0bListCorpora\x12#.assay.corpus.v1.ListCorporaRequest\x1a$.assay.corpus.v1.ListCorporaResponse\"\x03\x90\x02\x01\x12W\n\tGetCorpus\x12!.assay.corpus.v1.GetCorpusRequest\x1a\".assay.corpus.v1.GetCorpusResponse\"\x03\x90\x02\x01\x12h\n\x0e\x44\x65scribeCorpus\x12&.assay.corpus.v1.DescribeCorpusRequest\x1a\'.assay.corpus.v1.DescribeCorpusResponse\"\x03\x90\x02\x01\x30\x01\x12\x62\n\x0cStreamCorpus\x12$.assay.corpus.v1.StreamCorpusRequest\x1a%.assay.corpus.v1.StreamCorpusResponse\"\x03\x90\x02\x01\x30\x01\x12`\n\x0cGetDocuments\x12$.assay.corpus.v1.GetDocumentsRequest\x1a%.assay.corpus.v1.GetDocumentsResponse\"\x03\x90\x02\x01\x42:\n\x0f\x61ssay.corpus.v1B\x0b\x43orpusProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.corpus.v1.corpus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.corpus.v1P\001Z\030assay/corpus/v1;corpusv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.corpus.v1B\013CorpusProtoP\001Z\030assay/corpus/v1;corpusv1'
   _globals['_CORPUSSERVICE'].methods_by_name['ListCorpora']._loaded_options = None
   _globals['_CORPUSSERVICE'].methods_by_name['ListCorpora']._serialized_options = b'\220\002\001'
   _globals['_CORPUSSERVICE'].methods_by_name['GetCorpus']._loaded_options = None

@@ -215,6 +215,7 @@ class StreamCorpusResponse(_message.Message):
     JSONL_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
+    CORPUS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
     """Position after this chunk, opaque. Empty when the chunk ends in the middle of a document or of a
     batch of frames: continue from the last cursor that was not empty.
@@ -237,6 +238,10 @@ class StreamCorpusResponse(_message.Message):
         and again where an epoch or a mixture returns to it.
         """
 
+    @_builtins.property
+    def corpus(self) -> _selection_pb2.CorpusRef:
+        """Corpus that is read. In the first message of a call."""
+
     def __init__(
         self,
         *,
@@ -245,10 +250,11 @@ class StreamCorpusResponse(_message.Message):
         jsonl: Global___JsonlBatch | None = ...,
         frames: Global___FrameBatch | None = ...,
         damaged: _abc.Iterable[Global___DamagedFrame] | None = ...,
+        corpus: _selection_pb2.CorpusRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["documents", "jsonl", "frames"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
+import grpc
+
 from assay_rpc.corpus.v1 import stream_pb2
+from assay_rpc.errors import DataLoss
 
 try:
     import zstandard
@@ -16,8 +19,10 @@ except ImportError:
 else:
     CAN_DECODE = True
 
-Fields = tuple[bytes, str, str, str, int, int]
+Fields = tuple[bytes, str, str, str, int, int | None]
 """Text, subset, id, shard, line, frame."""
+Decoder = Callable[[bytes, stream_pb2.Frame], bytes]
+"""Decompresses the data of a frame."""
 
 
 class Batch:
@@ -25,24 +30,21 @@ class Batch:
 
     def __init__(self) -> None:
         self._frames: list[stream_pb2.Frame] = []
-        self._parts: list[bytes] = []  # of the last frame, which goes on in the next chunk
+        self._parts: list[bytes] = []  # of the last frame, which the next chunk continues
         self._contents: list[bytes] = []
         self._order: list[int] = []
         self._documents: list[stream_pb2.Document] = []
         self._lines: list[bytes] = []
         self.damaged: list[stream_pb2.DamagedFrame] = []
 
-    def add(self, chunk: stream_pb2.StreamCorpusResponse, decode: Callable[[bytes], bytes]) -> None:
-        """Add the next chunk, whose frames `decode` decompresses.
-
-        Raises what `decode` raises for a damaged frame.
-        """
+    def add(self, chunk: stream_pb2.StreamCorpusResponse, decode: Decoder) -> None:
+        """Add the next chunk. Raises what `decode` raises for a damaged frame."""
         for frame in chunk.frames.frames:
             if not self._parts:
                 self._frames.append(frame)
             self._parts.append(frame.data)
             if not frame.continues:
-                self._contents.append(decode(b"".join(self._parts)))
+                self._contents.append(decode(b"".join(self._parts), self._frames[-1]))
                 self._parts = []
         self._order.extend(chunk.frames.order)
         self.damaged.extend(chunk.damaged)
@@ -64,11 +66,18 @@ class Batch:
     def documents(self) -> list[Fields]:
         """Return the documents in their order."""
         found: list[Fields] = [
-            (one.text, one.subset, one.id, one.shard, one.line, one.frame)
+            (
+                one.text,
+                one.subset,
+                one.id,
+                one.shard,
+                one.line,
+                one.frame if one.HasField("frame") else None,
+            )
             for one in self._documents
         ]
         lines = _lines(b"".join(self._lines))
-        found += [(_text(line), "", "", "", 0, 0) for line in lines]
+        found += [(_text(line), "", "", "", 0, None) for line in lines]
         frames: list[Fields] = []
         for frame, texts in zip(self._frames, self._frame_texts(), strict=True):
             shard, subset, number = frame.shard, frame.subset, frame.frame
@@ -85,11 +94,35 @@ class Batch:
                 yield [_text(line) for line in _lines(content)]
 
 
-def frame_decoder() -> Callable[[bytes], bytes]:
-    """Return what decompresses a frame, for one thread. Raises zstandard.ZstdError for damage."""
+def frame_decoder() -> Decoder:
+    """Return what decompresses a frame, for one thread.
+
+    It raises DataLoss for a frame that is damaged, or that has another size than it says: what a
+    few bytes decompress to may be larger than memory.
+    """
     if not CAN_DECODE:
-        return lambda data: data  # the server sends none
-    return zstandard.ZstdDecompressor().decompress
+        return lambda data, _: data  # the server sends none
+    decompressor = zstandard.ZstdDecompressor()
+
+    def decode(data: bytes, frame: stream_pb2.Frame) -> bytes:
+        size = frame.content_bytes
+        try:
+            # A size in the frame's own header rules, whatever limit is given.
+            if zstandard.frame_content_size(data) in {-1, size}:
+                # 0 would be no limit.
+                content = decompressor.decompress(data, max_output_size=max(1, size))
+                if len(content) == size:
+                    return content
+        except zstandard.ZstdError as error:
+            raise _damaged(frame, str(error)) from error
+        raise _damaged(frame, f"it does not decompress to {size} bytes, which it says")
+
+    return decode
+
+
+def _damaged(frame: stream_pb2.Frame, why: str) -> DataLoss:
+    place = f"frame {frame.frame} of {frame.shard}"
+    return DataLoss(f"{place} arrived damaged: {why}", code=grpc.StatusCode.DATA_LOSS)
 
 
 def _lines(content: bytes) -> list[bytes]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import itertools
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
+
+# Those whose thread runs, by when they began. A daemon thread that is still at work while the
+# interpreter ends prints a traceback: they are closed before.
+_open: weakref.WeakValueDictionary[int, Ahead[Any]] = weakref.WeakValueDictionary()
+_numbers = itertools.count()
 
 
 class Ahead(Generic[T]):
@@ -23,6 +31,8 @@ class Ahead(Generic[T]):
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="assay-corpus-ahead", daemon=True)
         self._thread.start()
+        self._number = next(_numbers)
+        _open[self._number] = self
 
     def __iter__(self) -> Self:
         return self
@@ -36,6 +46,7 @@ class Ahead(Generic[T]):
 
     def close(self) -> None:
         """End the thread. Nothing may be taken afterwards."""
+        _open.pop(self._number, None)
         self._closed.set()
         self._interrupt()
         while self._thread.is_alive():
@@ -54,3 +65,12 @@ class Ahead(Generic[T]):
         except BaseException as error:  # noqa: BLE001  # raised again where the items are taken
             ended = error
         self._ready.put((None, ended))
+
+
+def _close_all() -> None:
+    # The newest first: it takes from those before it.
+    for _, one in sorted(_open.items(), reverse=True):
+        one.close()
+
+
+atexit.register(_close_all)

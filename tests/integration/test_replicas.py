@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from assay_rpc.channel import connect
+from assay_rpc.channel import connect_async
 from assay_rpc.corpus import CorpusStream
 from assay_rpc.corpus.v1 import selection_pb2
 from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc
@@ -125,7 +125,7 @@ async def segment(replicas: Replicas) -> None:
     """Label maps are those of the replica that nothing happened to."""
     request = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=png()))
     load = Load()
-    async with connect(replicas.target) as channel:
+    async with connect_async(replicas.target) as channel:
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
         right = (await stub.SegmentImage(request)).labels
 
@@ -162,7 +162,7 @@ async def ranker(replicas: Replicas) -> None:
         left="segformer-b4-finetuned-ade-512-512", right="the-pile"
     )
     load = Load()
-    async with connect(replicas.target) as channel:
+    async with connect_async(replicas.target) as channel:
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
         right = (await stub.Compare(request)).summary
 

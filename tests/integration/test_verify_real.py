@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay_rpc.channel import connect_blocking
+from assay_rpc.channel import connect
 from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"
@@ -45,7 +45,7 @@ def started(
             "ASSAY_RANKER_DATABASE": str(folder / "evidence.sqlite"),
         },
     )
-    with segment, corpus, ranker, connect_blocking(ranker.address) as channel:
+    with segment, corpus, ranker, connect(ranker.address) as channel:
         yield Services(ranker_pb2_grpc.RankerServiceStub(channel), corpus)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay_rpc.channel import connect
+from assay_rpc.channel import connect_async
 
 from services.rpc.server import Server, build_server
 from services.rpc.settings import ServerSettings
@@ -36,7 +36,7 @@ async def client() -> AsyncIterator[EchoClient]:
     echo = Echo()
     server = build_server(ServerSettings(), echo_service(echo))
     await server.start()
-    async with connect(f"127.0.0.1:{server.port}") as channel:
+    async with connect_async(f"127.0.0.1:{server.port}") as channel:
         yield EchoClient(echo, server, channel)
     await server.stop(0)
 

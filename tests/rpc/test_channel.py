@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from assay_rpc import channel as channel_module
-from assay_rpc.channel import connect, service_config
+from assay_rpc.channel import connect_async, service_config
 from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
 from assay_rpc.corpus.v1 import corpus_pb2, scoring_pb2
 from assay_rpc.ranker.v1 import admin_pb2 as ranker_admin_pb2
@@ -91,7 +91,7 @@ async def test_replicas_that_stop_under_load_fail_no_call() -> None:
 
     async def client() -> None:
         nonlocal answered
-        async with connect(target) as channel:
+        async with connect_async(target) as channel:
             stub = ranker_pb2_grpc.RankerServiceStub(channel)
             while True:
                 await stub.ListArtifacts(artifact_pb2.ListArtifactsRequest(), timeout=60)
@@ -134,18 +134,18 @@ def test_the_wheel_holds_the_service_config() -> None:
 )
 def test_half_of_tls_is_refused(given: dict[str, str], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        connect("localhost:1", **given)
+        connect_async("localhost:1", **given)
 
 
 def test_an_empty_target_is_refused() -> None:
     with pytest.raises(ValueError, match="target is empty"):
-        connect("")
+        connect_async("")
 
 
 async def test_an_unreachable_server_is_unavailable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        async with connect(f"127.0.0.1:{unused.getsockname()[1]}") as channel:
+        async with connect_async(f"127.0.0.1:{unused.getsockname()[1]}") as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await method(channel, "UnaryUnary")(b"", timeout=30)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -160,7 +160,7 @@ async def test_a_proxy_is_not_asked_for_this_machines_own_addresses(
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("no_grpc_proxy", raising=False)
-        async with connect(f"{host}:{client.server.port}") as channel:
+        async with connect_async(f"{host}:{client.server.port}") as channel:
             assert await method(channel, "UnaryUnary")(b"x", timeout=30) == b"x"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay_rpc.channel import connect
+from assay_rpc.channel import connect_async
 
 from services.errors import DeadlineExceeded
 from services.rpc.call import note_deadline
@@ -70,7 +70,7 @@ async def test_a_service_passes_the_request_id_and_the_deadline_on(client: EchoC
 
     front = build_server(ServerSettings(), Service("front", Front().register, (), nothing, nothing))
     await front.start()
-    async with connect(f"127.0.0.1:{front.port}") as channel:
+    async with connect_async(f"127.0.0.1:{front.port}") as channel:
         call = method(channel, "UnaryUnary")
         ids = [f"id-{i}" for i in range(5)]
         await asyncio.gather(

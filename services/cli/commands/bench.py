@@ -16,7 +16,7 @@ from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, note, print_json
-from services.cli.output.messages import plain, precision
+from services.cli.output.messages import ends, plain, precision
 from services.errors import InternalError
 
 # A benchmark ends by its budget, at most half an hour; a run of three more may follow.
@@ -143,7 +143,7 @@ def show(result: benchmark_pb2.BenchmarkResult) -> None:
 
 def _figures(result: benchmark_pb2.BenchmarkResult) -> Table:
     table = _table("", "value", "interval")
-    low, high = result.latency_interval.low, result.latency_interval.high
+    low, high = ends(result.latency_interval)
     table.add_row("latency p50", _ms(result.latency_p50), f"{low * 1e3:.3g} - {high * 1e3:.3g} ms")
     table.add_row("latency p90", _ms(result.latency_p90), "")
     table.add_row("latency p99", _ms(result.latency_p99), "")

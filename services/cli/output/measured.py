@@ -63,7 +63,7 @@ def _cell(verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> Cell:
             if evidence.relation != evidence_pb2.SUBJECT_RELATION_PROXY:
                 return Cell(evidence)
             return Cell(None, "not measured: only a stand-in was")
-    why = next((one.not_measured for one in verdicts if one.not_measured), "")
+    why = next((one.not_measured.message for one in verdicts if one.HasField("not_measured")), "")
     return Cell(None, why and f"not measured: {why}")
 
 

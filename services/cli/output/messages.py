@@ -6,6 +6,7 @@ their prefix, and zeros are shown. Left out are only messages and optional field
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from assay_rpc.common.v1 import common_pb2
@@ -90,3 +91,11 @@ def missing(component: compare_pb2.ComponentComparison) -> str:
 def source(one: claim_pb2.Source) -> str:
     """A citation in one line."""
     return ", ".join(filter(None, (one.title, one.locator, one.date, one.url)))
+
+
+def ends(interval: common_pb2.Interval) -> tuple[float, float]:
+    """An interval's ends; an open one is infinite."""
+    return (
+        interval.low if interval.HasField("low") else -math.inf,
+        interval.high if interval.HasField("high") else math.inf,
+    )

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.output.console import OUT
-from services.cli.output.messages import difference, enum_name, plain
+from services.cli.output.messages import difference, ends, enum_name, plain
 
 _DIGITS = 8
 _STYLES = {
@@ -127,8 +127,9 @@ def value_text(evidence: evidence_pb2.Evidence) -> str:
     unit = "" if evidence.value.unit in {"", "1"} else f" {evidence.value.unit}"
     text = f"{number(evidence.value.number)}{unit}"
     interval = evidence.interval
-    if evidence.HasField("interval") and interval.high > interval.low:
-        text += f"\n[{number(interval.low)} .. {number(interval.high)}]"
+    low, high = ends(interval)
+    if evidence.HasField("interval") and high > low:
+        text += f"\n[{number(low)} .. {number(high)}]"
     return text
 
 

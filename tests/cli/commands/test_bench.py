@@ -50,10 +50,15 @@ def test_numbers_without_sense_are_wrong_usage(number: str) -> None:
 
 def test_a_result_is_shown_with_its_interval_and_its_load() -> None:
     result = benchmark_pb2.BenchmarkResult(
-        scenario=benchmark_pb2.SCENARIO_SERVER, engine="e", precision="bf16", runs=9, restarts=3,
+        scenario=benchmark_pb2.SCENARIO_SERVER,
+        engine=common_pb2.Engine(id="e", precision=common_pb2.PRECISION_BF16),
+        runs=9,
+        restarts=3,
         images_per_second=12.34,
-        server=benchmark_pb2.ServerFigures(target_rate=20, achieved_rate=12.34, within_bound=0.5, met=False),
-    )  # fmt: skip
+        server=benchmark_pb2.ServerFigures(
+            target_rate=20, achieved_rate=12.34, within_bound=0.5, met=False
+        ),
+    )
     result.model.name = "m"
     result.latency_p99.FromMilliseconds(321)
     result.latency_interval.MergeFrom(common_pb2.Interval(low=0.1, high=0.2, level=0.95))
@@ -71,7 +76,7 @@ def test_a_sweep_and_the_parts_are_shown_as_they_come() -> None:
         batch = result.sweep.add(batch_size=size, images_per_second=100.0 + size)
         batch.latency_p50.FromMilliseconds(size)
     part = result.modules.add(name="decode head", share=0.625)
-    part.time.FromMicroseconds(1500)
+    part.median.FromMicroseconds(1500)
     text = shown(result)
     for words in ("101", "116", "16 ms", "decode head", "1.5 ms", "62.5%"):
         assert words in text

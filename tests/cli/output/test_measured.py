@@ -13,7 +13,9 @@ def claim(
     group: str, number: float, unit: str = "s", *, comparator: str = ""
 ) -> evidence_pb2.ClaimVerdict:
     return evidence_pb2.ClaimVerdict(
-        claim=claim_pb2.Claim(group=group, comparator=comparator),
+        claim=claim_pb2.Claim(
+            group=group, comparator=claim_pb2.Comparator(name=comparator) if comparator else None
+        ),
         evidence=evidence_pb2.Evidence(
             basis=evidence_pb2.BASIS_MEASURED,
             relation=evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
@@ -26,7 +28,8 @@ def cited(group: str, number: float, *, why: str = "") -> evidence_pb2.ClaimVerd
     verdict = claim(group, number)
     verdict.evidence.basis = evidence_pb2.BASIS_SOURCED
     verdict.evidence.relation = evidence_pb2.SUBJECT_RELATION_EXACT
-    verdict.not_measured = why
+    if why:
+        verdict.not_measured.message = why
     return verdict
 
 
@@ -104,7 +107,7 @@ def test_numbers_of_different_hardware_or_units_are_kept_apart() -> None:
     for one in (left, right):
         one.evidence.environment.cpu, one.evidence.environment.cpu_count = "a processor", 2
     assert told([left], [right]) == {"latency": [0.1, 1.1]}
-    left.evidence.environment.accelerators.append("an accelerator")
+    left.evidence.environment.accelerators.add(name="an accelerator")
     assert told([left], [right]) == {
         "latency": [
             "not comparable: measured on 2 x a processor, an accelerator",

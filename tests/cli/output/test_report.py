@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -58,11 +57,13 @@ def reply(text: str = "text") -> compare_pb2.CompareResponse:
         value=evidence_pb2.Value(number=2, unit=text),
         interval=common_pb2.Interval(low=1, high=3, level=0.99),
         n=7,
-        sources=[text],
+        sources=[claim_pb2.Source(title=text)],
         command=text,
         note=text,
-        breakdown={text: 1.5, "Pile-CC": 0.9},
-        breakdown_unit="bits per byte",
+        parts=[
+            evidence_pb2.Part(name=text, value=1.5),
+            evidence_pb2.Part(name="Pile-CC", value=0.9),
+        ],
     )
 
     def claim(name: str, other: str) -> evidence_pb2.ClaimVerdict:
@@ -92,9 +93,9 @@ def reply(text: str = "text") -> compare_pb2.CompareResponse:
             license=common_pb2.License(name=text),
             pricing=text,
             capabilities=[artifact_pb2.Capability(id="c", name=text, description=text)],
-            published=artifact_pb2.PublishedScore(
-                value=42, printed_components={text: 1}, remark=text
-            ),
+            published=[
+                artifact_pb2.PublishedScore(value=42, printed_components={text: 1}, remark=text)
+            ],
         ),
         score=score,
         claims=[claim("C1", "C2"), claim("C2", "C1")],
@@ -107,11 +108,15 @@ def reply(text: str = "text") -> compare_pb2.CompareResponse:
             compare_pb2.ComponentComparison(
                 component="quality",
                 separation=compare_pb2.SEPARATION_NOT_SEPARABLE,
-                what_would_separate=text,
+                missing=[compare_pb2.MissingEvidence(what=text)],
             )
         ],
         summary=text,
-        page_claims=[claim("R1", "")],
+        pages=[
+            compare_pb2.PageVerdicts(
+                page=artifact_pb2.Page(id="p", name=text), claims=[claim("R1", "")]
+            )
+        ],
         methodology=score_pb2.MethodologyRef(version="v1", digest="sha256:m"),
         as_of="2026-01-15",
     )
@@ -124,7 +129,7 @@ def test_the_page_shows_every_part() -> None:
         "42 of 100",
         "contradicts itself",
         "Claims about a",
-        "Claims of the page",
+        "Claims of text",
         "Bits per byte by subset",
         "What a-model sees",
         "1 of 2 reported went well",
@@ -145,10 +150,11 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
         side.claims[0].ClearField("sample")
         evidence.basis = evidence_pb2.BASIS_MEASURED
         evidence.value.number = number
-        evidence.interval.low, evidence.interval.high = number / 2, math.inf
+        evidence.interval.low = number / 2
+        evidence.interval.ClearField("high")
         side.claims[1].claim.group = "accuracy"
         side.claims[1].ClearField("sample")
-        side.claims[1].not_measured = "random weights <alone> are served"
+        side.claims[1].not_measured.message = "random weights <alone> are served"
     page = Checked(render(asked))
     assert "measured: cpu-latency" in page.text
     assert "measured: accuracy" in page.text
@@ -165,17 +171,17 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
 def test_what_changed_is_told_where_a_verification_told_it() -> None:
     asked = reply()
     assert "What changed" not in Checked(render(asked)).text
-    asked.left.claims[0].change.differences.append("the value was <1> s and is 2 s")
+    asked.left.claims[0].change.differences.add(what="value", before="<1> s", after="2 s")
     asked.left.claims[1].change.verdict = evidence_pb2.VERDICT_REFUTED
     page = Checked(render(asked))
     assert "What changed since they were verified last" in page.text
-    assert "C1: the value was <1> s and is 2 s" in page.text
+    assert "C1: value: <1> s -> 2 s" in page.text
     assert "1 of 2 claims: nothing changed" in page.text
 
 
 def test_the_score_that_was_published_is_drawn_in_what_its_parts_allow() -> None:
     asked = reply()
-    feasible = asked.left.artifact.published.feasible
+    feasible = asked.left.artifact.published[0].feasible
     feasible.low, feasible.high = 5, 62
     page = Checked(render(asked))
     assert "42 of 100; its printed parts allow 5 to 62" in page.text
@@ -186,7 +192,7 @@ def test_the_score_that_was_published_is_drawn_in_what_its_parts_allow() -> None
 def test_evidence_names_its_day_and_its_machine() -> None:
     asked = reply()
     evidence = asked.left.claims[0].evidence
-    evidence.time.FromJsonString("2026-01-15T12:00:00Z")
+    evidence.measure_time.FromJsonString("2026-01-15T12:00:00Z")
     evidence.environment.cpu, evidence.environment.cpu_count = "a processor", 2
     assert "2026-01-15 on 2 x a processor, evidence sha256:e" in Checked(render(asked)).text
 
@@ -199,7 +205,7 @@ def test_shares_that_would_be_shown_as_none_are_left_out() -> None:
 
 
 def summary(name: str, weights: common_pb2.WeightsKind.ValueType) -> models_pb2.ModelSummary:
-    return models_pb2.ModelSummary(model=common_pb2.ModelRef(name=name), weights=weights)
+    return models_pb2.ModelSummary(ref=common_pb2.ModelRef(name=name), weights=weights)
 
 
 REFERENCE = summary("a-reference", common_pb2.WEIGHTS_KIND_REFERENCE)

@@ -74,11 +74,16 @@ def test_what_changed_is_told_by_claim_and_the_rest_counted(
     monkeypatch.setattr(verdicts, "OUT", Console(file=out, width=200))
     first, same, changed = (measured(1.25, 1.2, 1.3) for _ in range(3))
     same.change.verdict = evidence_pb2.VERDICT_REFUTED
-    changed.change.differences.extend(["the value was 1 s and is 2 s", "python was 3 and is 4"])
+    changed.change.differences.extend(
+        [
+            evidence_pb2.Difference(what="value", before="1 s", after="2 s"),
+            evidence_pb2.Difference(what="python", before="3", after="4", of_sample=True),
+        ]
+    )
     verdicts.show("claims", [first])
     assert "verified last" not in out.getvalue()
     verdicts.show("claims", [first, same, changed])
-    assert "B4.5: the value was 1 s and is 2 s; python was 3 and is 4" in out.getvalue()
+    assert "B4.5: value: 1 s -> 2 s; python: 3 -> 4 (of a sample)" in out.getvalue()
     assert "1 of 2 claims: nothing changed" in out.getvalue()
     assert verdicts.as_json(first)["changed"] is None
     assert verdicts.as_json(same)["changed"] == []
@@ -124,7 +129,7 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
     accuracy, unknown = measured(37, 37, 37), measured(50.3, 50.3, 50.3)
     accuracy.evidence.n, accuracy.evidence.relation = 5, evidence_pb2.SUBJECT_RELATION_SAMPLE
     unknown.evidence.basis = evidence_pb2.BASIS_SOURCED
-    unknown.not_measured = "random weights alone are served"
+    unknown.not_measured.message = "random weights alone are served"
     timed.claim.group = other.claim.group = "cpu-latency"
     accuracy.claim.group = unknown.claim.group = "ade20k-miou"
     comparison.show(

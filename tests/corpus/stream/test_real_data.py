@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay_rpc.corpus.decode import Batch, frame_decoder
+from assay_rpc.corpus._decode import Batch, frame_decoder
 from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.corpus.catalog.corpus import Corpus

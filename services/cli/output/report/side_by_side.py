@@ -9,7 +9,7 @@ from html import escape
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_pb2
 
 from services.cli.output import measured
-from services.cli.output.messages import enum_name, missing
+from services.cli.output.messages import ends, enum_name, missing
 from services.cli.output.report.drawing import interval
 from services.cli.output.report.text import lines, words
 from services.cli.output.verdicts import measured_text
@@ -126,12 +126,8 @@ def _span(evidence: evidence_pb2.Evidence) -> tuple[float, float, float]:
     point = evidence.value.number
     if not evidence.HasField("interval"):
         return point, point, point
-    ends = evidence.interval
-    return (
-        ends.low if ends.HasField("low") else -math.inf,
-        point,
-        ends.high if ends.HasField("high") else math.inf,
-    )
+    low, high = ends(evidence.interval)
+    return low, point, high
 
 
 def _reliability(side: compare_pb2.ComparedArtifact, color: str) -> str:

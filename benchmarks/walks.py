@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -24,11 +25,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from assay.channel import connect_blocking
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.channel import connect
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import (
+    corpus_pb2_grpc,
+    describe_pb2,
+    scoring_pb2,
+    scoring_pb2_grpc,
+    selection_pb2,
+    stream_pb2,
+)
+from assay_rpc.ranker.v1 import (
+    compare_pb2,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from PIL import Image
 
 from benchmarks import report
@@ -88,6 +101,17 @@ def _finish(method: Any, request: Any) -> None:
         pass
 
 
+def _verify(stub: Any) -> None:
+    """Submit a verification and follow it to its end."""
+    submitted = stub.SubmitVerification(
+        verification_pb2.SubmitVerificationRequest(
+            artifact=ARTIFACT, claims=[f"{ARTIFACT}/{CLAIM}"], request_id=str(uuid.uuid4())
+        ),
+        timeout=60,
+    )
+    _finish(stub.WatchJob, verification_pb2.WatchJobRequest(job=submitted.job.id))
+
+
 def _picture() -> bytes:
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     out = io.BytesIO()
@@ -97,7 +121,7 @@ def _picture() -> bytes:
 
 def _segment(home: Path) -> dict[str, tuple[int, int]]:
     service = Service("segment", home)
-    with connect_blocking(service.address) as channel:
+    with connect(service.address) as channel:
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
         request = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=_picture()))
         stub.SegmentImage(request, timeout=60)
@@ -108,19 +132,20 @@ def _segment(home: Path) -> dict[str, tuple[int, int]]:
 
 def _corpus(home: Path) -> dict[str, tuple[int, int]]:
     service = Service("corpus", home)
-    with connect_blocking(service.address) as channel:
+    with connect(service.address) as channel:
         stub = corpus_pb2_grpc.CorpusServiceStub(channel)
-        (corpus,) = stub.ListCorpora(corpus_pb2.ListCorporaRequest(), timeout=60).corpora
-        whole = corpus_pb2.StreamCorpusRequest(
-            corpus=corpus.corpus,
-            selection=corpus_pb2.Selection(splits=["test"], max_documents=20),
-            delivery=corpus_pb2.DELIVERY_DOCUMENTS,
+        scoring = scoring_pb2_grpc.ScoringServiceStub(channel)
+        (corpus,) = stub.ListCorpora(describe_pb2.ListCorporaRequest(), timeout=60).corpora
+        whole = stream_pb2.StreamCorpusRequest(
+            corpus=corpus.ref,
+            selection=selection_pb2.Selection(splits=["test"], max_documents=20),
+            delivery=stream_pb2.DELIVERY_DOCUMENTS,
         )
 
-        def score(documents: int) -> corpus_pb2.ScoreBPBRequest:
-            return corpus_pb2.ScoreBPBRequest(
-                corpus=corpus.corpus,
-                selection=corpus_pb2.Selection(splits=["test"], max_documents=documents),
+        def score(documents: int) -> scoring_pb2.ScoreBPBRequest:
+            return scoring_pb2.ScoreBPBRequest(
+                corpus=corpus.ref,
+                selection=selection_pb2.Selection(splits=["test"], max_documents=documents),
                 model=common_pb2.ModelRef(name="byte-reference"),
             )
 
@@ -128,7 +153,7 @@ def _corpus(home: Path) -> dict[str, tuple[int, int]]:
         other, request = score(3), score(2)
         calls: dict[str, tuple[Any, Any, Any]] = {
             "StreamCorpus, no index": (stub.StreamCorpus, whole, whole),
-            "ScoreBPB, two documents": (stub.ScoreBPB, other, request),
+            "ScoreBPB, two documents": (scoring.ScoreBPB, other, request),
         }
         walks = {}
         for name, (method, before, counted) in calls.items():
@@ -141,15 +166,13 @@ def _corpus(home: Path) -> dict[str, tuple[int, int]]:
 def _ranker(home: Path) -> dict[str, tuple[int, int]]:
     segment = Service("segment", home)
     service = Service("ranker", home, ASSAY_RANKER_SEGMENT_ADDR=segment.address)
-    with connect_blocking(service.address) as channel:
+    with connect(service.address) as channel:
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
-        verify = ranker_pb2.VerifyClaimsRequest(artifact=ARTIFACT, claims=[CLAIM])
-        _finish(stub.VerifyClaims, verify)
-        walks = {
-            "VerifyClaims, one claim": service.walk(partial(_finish, stub.VerifyClaims, verify))
-        }
-        miss = ranker_pb2.CompareRequest(left=ARTIFACT, right="the-pile", as_of="2026-01-15")
-        before = ranker_pb2.CompareRequest(left=ARTIFACT, right="the-pile", as_of="2026-01-14")
+        verification = verification_pb2_grpc.VerificationServiceStub(channel)
+        _verify(verification)
+        walks = {"a verification, one claim": service.walk(partial(_verify, verification))}
+        miss = compare_pb2.CompareRequest(left=ARTIFACT, right="the-pile", as_of="2026-01-15")
+        before = compare_pb2.CompareRequest(left=ARTIFACT, right="the-pile", as_of="2026-01-14")
         stub.Compare(before, timeout=60)
         walks["Compare, MISS"] = service.walk(lambda: stub.Compare(miss, timeout=60))
         walks["Compare, HIT"] = service.walk(lambda: stub.Compare(miss, timeout=60))
@@ -163,7 +186,7 @@ BEFORE = {
     "SegmentImage, idle": ((30, 180), (18, 90)),
     "StreamCorpus, no index": ((18, 151), (12, 80)),
     "ScoreBPB, two documents": ((32, 291), (20, 120)),
-    "VerifyClaims, one claim": ((25, 98), (18, 90)),
+    "a verification, one claim": ((25, 98), (18, 90)),
     "Compare, MISS": ((33, 301), (20, 150)),
     "Compare, HIT": ((16, 26), (12, 20)),
 }

@@ -150,13 +150,13 @@ async def measure(
     await ready(first)
     async with connect_async(f"127.0.0.1:{first.port}") as channel:
         for subject in (REQUEST.left, REQUEST.right):
-            stub = verification_pb2_grpc.VerificationServiceStub(channel)
-            reply = await stub.SubmitVerification(
+            jobs = verification_pb2_grpc.VerificationServiceStub(channel)
+            reply = await jobs.SubmitVerification(
                 verification_pb2.SubmitVerificationRequest(artifact=subject, request_id=subject),
                 timeout=60,
             )
             watch = verification_pb2.WatchJobRequest(job=reply.job.id)
-            async for _ in stub.WatchJob(watch, timeout=600):
+            async for _ in jobs.WatchJob(watch, timeout=600):
                 pass
     first.stop()
     for number in range(1, REPLICAS):

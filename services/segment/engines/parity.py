@@ -90,11 +90,11 @@ def measure_parity(engine: Engine, probes: Sequence[Probe], gate: Gate) -> Model
             pictures += 1
     agreement = agreed / labels
     return ModelParity(
-        engine.name,
-        engine.precision,
-        difference,
-        agreement,
-        pictures,
+        engine=engine.name,
+        precision=engine.precision,
+        max_abs_difference=difference,
+        label_agreement=agreement,
+        probes=pictures,
         passed=gate.passes(difference, largest, agreement),
         instruction_set=decisive_instructions(engine.name, engine.precision),
     )

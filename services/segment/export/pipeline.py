@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -149,7 +149,11 @@ def export(
             shutil.copyfile(source.license_text, work / LICENSE_FILE)
         digests = {path.name: file_digest(path) for path in sorted(work.iterdir())}
         digests |= {SOURCE_PREFIX + path.name: file_digest(path) for path in source.files}
-        classes = tuple(map(ModelClass, source.classes, palette(source.classes)))
+        colors = palette(source.classes)
+        classes = tuple(
+            ModelClass(name=name, color=color)
+            for name, color in zip(source.classes, colors, strict=True)
+        )
         digests |= part_digests(source.license, classes, preprocessing)
         manifest = Manifest(
             schema=SCHEMA,
@@ -169,7 +173,7 @@ def export(
         )
         progress("comparing the graph with the source model")
         parities = measured(work, manifest, probed(model, inputs))
-        manifest = replace(manifest, parities=parities)
+        manifest = manifest.replaced(parities=parities)
         write_manifest(work, manifest)
     parity = parities[0]
     progress(

@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +173,7 @@ def _source(model: Model, plan: Plan) -> Source:
         f"trained by this project from random weights on {plan.scenes} drawn scenes, seed "
         f"{plan.seed}; a stand-in that decides nothing about a real model",
         ADE20K_CLASSES,
-        replace(ADE20K_PREPROCESSING, height=SIDE, width=SIDE),
+        ADE20K_PREPROCESSING.replaced(height=SIDE, width=SIDE),
     )
 
 

@@ -96,8 +96,8 @@ def test_a_size_that_the_graph_does_not_take(tmp_path: Path) -> None:
     engine = OpenVinoEngine(write(tmp_path), Tiny().manifest())
     with pytest.raises(InvalidArgument, match=r"tensor: .* the graph of this model takes"):
         engine.run([picture(64, 64)])
-    free = replace(Tiny().manifest().graph, dynamic_size=True)
-    engine = OpenVinoEngine(tmp_path, replace(Tiny().manifest(), graph=free))
+    free = Tiny().manifest().graph.replaced(dynamic_size=True)
+    engine = OpenVinoEngine(tmp_path, Tiny().manifest().replaced(graph=free))
     with pytest.raises(InvalidArgument, match="tensor: this model takes no picture of"):
         engine.run([picture(1, 1)])
 

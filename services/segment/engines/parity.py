@@ -1,4 +1,4 @@
-"""How far an engine is from wanted logits, on pictures that are drawn anywhere. Needs no torch."""
+"""How far an engine is from wanted logits, on packaged pictures, and how far it may be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from services.segment.engines.engine import Engine, Floats
 from services.segment.engines.gates import Gate
 from services.segment.engines.instructions import decisive_instructions
 from services.segment.manifest import ModelParity, ModelPreprocessing
-from services.segment.probes.scenes import KINDS, draw_scene
+
+PROBES_DIRECTORY = Path(__file__).with_name("probes")
+_KINDS = ("coast", "street", "countryside")
+SIDES = (256, 512)
+"""Sides in pixels that a picture of each kind is packaged in: those of most models."""
+UNEVEN = ("uneven-1.png", "uneven-2.png")
+"""Pictures of 101 x 164 pixels."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +35,29 @@ class Probe:
 def probe_inputs(
     preprocessing: ModelPreprocessing, pictures: Sequence[Path] = (), *, any_size: bool = True
 ) -> list[Floats]:
-    """Return inputs (N, 3, H, W): a drawn scene of each kind, the given pictures, an odd batch.
+    """Return inputs (N, 3, H, W): three packaged scenes, the given pictures, an odd batch.
 
-    Drawn scenes have what noise lacks: edges, and areas of one class. The batch has two pictures
+    The scenes have what noise lacks: edges, and areas of one class. The batch has two pictures
     of another, uneven size, for graphs that take `any_size`: their free dimensions are tried too.
     Raises InvalidArgument naming a file that is not a picture.
     """
     height, width = preprocessing.height, preprocessing.width
-    drawn = [draw_scene(seed, height, width, kind)[0] for seed, kind in enumerate(KINDS)]
-    given = [_picture(path, height, width) for path in pictures]
-    batches = [[picture] for picture in (*drawn, *given)]
+    packaged = min((side for side in SIDES if side >= max(height, width)), default=max(SIDES))
+    scenes = [PROBES_DIRECTORY / f"{kind}-{packaged}.png" for kind in _KINDS]
+    batches = [[_picture(path, height, width)] for path in (*scenes, *pictures)]
     if any_size:
-        batches.append([draw_scene(seed, 101, 164)[0] for seed in (7, 8)])
+        batches.append([_picture(PROBES_DIRECTORY / name) for name in UNEVEN])
     return [_normalised(batch, preprocessing) for batch in batches]
 
 
-def _picture(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+def _picture(path: Path, height: int = 0, width: int = 0) -> NDArray[np.uint8]:
+    """Return a picture's pixels, resized if a size is given that it does not have."""
     try:
         with Image.open(path) as image:
-            resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+            size = (width, height) if height else image.size
+            return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
     except (OSError, Image.DecompressionBombError) as error:
         raise InvalidArgument("probe", f"{path} is not a picture: {error}") from error
-    return np.asarray(resized)
 
 
 def _normalised(pictures: list[NDArray[np.uint8]], preprocessing: ModelPreprocessing) -> Floats:

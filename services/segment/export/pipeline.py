@@ -21,9 +21,8 @@ from services.segment.export.facts import source_facts
 from services.segment.export.folding import FoldedSegformer
 from services.segment.export.graph import describe_graph, torch_labels, write_graph
 from services.segment.export.licenses import APACHE
-from services.segment.export.measure import measured, require_judge
+from services.segment.export.measure import measured, probed, require_judge, source_logits
 from services.segment.export.output import atomic_directory, check_output
-from services.segment.export.parity import probed, source_logits
 from services.segment.export.precision import in_precision
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
 from services.segment.manifest import (

@@ -15,10 +15,9 @@ import os
 import sys
 from pathlib import Path
 
-from services.segment.engines.gates import gate
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.engines.openvino import OpenVinoEngine, capabilities
-from services.segment.engines.parity import engine_probes, measure_parity, probe_inputs
+from services.segment.engines.parity import engine_probes, gate, measure_parity, probe_inputs
 from services.segment.manifest import (
     Manifest,
     ModelParity,

@@ -9,7 +9,7 @@ from assay.segment.v1 import admin_pb2 as pb
 from services.cli.__main__ import parser
 from services.cli.commands import bench
 from services.cli.output.console import OUT
-from services.segment.api.benchmark_messages import parse
+from services.segment.api.benchmark import parse
 
 
 def asked(*arguments: str) -> pb.BenchmarkModelRequest:

@@ -36,7 +36,8 @@ _TYPES = {
 class Document(BaseModel):
     """A frozen document or part of one. Its lists are tuples.
 
-    A subclass that has more rules than types and bounds lists what breaks them in `problems`.
+    A subclass that has more rules than types and bounds lists what breaks them in `problems`. A key
+    that a model cannot have as an attribute (`schema`) is the alias of one.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
@@ -47,7 +48,9 @@ class Document(BaseModel):
 
     def replaced(self, **changes: object) -> Self:
         """Return a copy with other values, checked as the document is. Raises ValueError."""
-        return type(self)(**{**dict(self), **changes})
+        fields = type(self).model_fields.items()
+        values = {field.alias or name: getattr(self, name) for name, field in fields}
+        return type(self)(**{**values, **changes})
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -156,15 +159,15 @@ def _violations(details: ErrorDetails, where: str) -> Iterator[Violation]:
         yield path, "is missing"
     elif details["type"] == "extra_forbidden":
         yield path, "is not a known key"
+    elif details["type"] == "float_type" and type(details["input"]) is int:
+        yield path or "document", "is too large for a float64"
+    elif details["type"] == "value_error":
+        yield path or "document", str(error)
     else:
-        # "Input should be greater than 0", "Tuple should have at most 3 items after validation".
-        message = _TYPES.get(details["type"]) or re.sub(
-            r"^\w+ should|^Value error, ",
-            lambda start: "must" if start.group().endswith("should") else "",
-            details["msg"].replace("Tuple", "List").replace(" after validation", ""),
-        )
+        # pydantic's own: "Input should be greater than 0", "Tuple should have at most 3 items".
+        message = _TYPES.get(details["type"]) or re.sub(r"^\w+ should", "must", details["msg"])
         shown = "" if ", not " in message else f", not {_shown(details['input'])}"
-        yield path or "document", message + shown
+        yield path or "document", message.replace(" after validation", "") + shown
 
 
 def _path(start: str, parts: Iterable[object]) -> str:

@@ -5,24 +5,24 @@
         model.onnx      the graph
         LICENSE.txt     the licence of the weights, where their source has one
 
-Pure: JSON and the standard library. Reading is strict: a missing key, an unknown key or a value
-of the wrong kind is an error that names its place, so that a manifest never means something else
-than it says.
+Pure. Reading is strict: a missing key, an unknown key or a value of the wrong type is an error with
+its path, so that a manifest never means something else than it says.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from services.errors import InvalidArgument
-from services.segment.strict_json import added, build, loads
+from pydantic import AfterValidator, Field
+
+from services.common import documents
+from services.common.documents import Document
+from services.errors import InvalidArgument, Violation
 
 SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
@@ -45,61 +45,57 @@ LabelsType = Literal["uint8", "uint16"]
 Precision = Literal["fp32", "fp16", "bf16"]
 
 
-def _require(condition: bool, key: str, problem: str) -> None:
-    """Raise ValueError naming `key` unless `condition` holds."""
-    if not condition:
-        raise ValueError(f"{key}: {problem}")
+Text = Annotated[str, Field(min_length=1)]
+Pixels = Annotated[int, Field(ge=32, le=8192)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Positive = Annotated[int, Field(ge=1, lt=1 << 63)]
+Deviation = Annotated[float, Field(gt=0)]
 
 
-@dataclass(frozen=True)
-class ModelLicense:
+def _name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError(f"{value!r} is not a name: {NAME_RULE}")
+    return value
+
+
+def _schema(value: int) -> int:
+    if value != SCHEMA:
+        raise ValueError(f"is {value}; this release reads {SCHEMA}: export the model again")
+    return value
+
+
+class ModelLicense(Document):
     """Licence of the weights. `id` is an SPDX identifier or a LicenseRef-."""
 
-    id: str
+    id: Text
     name: str
     url: str
     research_only: bool
 
-    def __post_init__(self) -> None:
-        _require(bool(self.id), "id", "may not be empty")
+
+class ModelClass(Document):
+    """A class of the model; its id is its index in the list. `color` is 0xRRGGBB."""
+
+    name: Text
+    color: Annotated[int, Field(ge=0, le=0xFFFFFF)]
 
 
-@dataclass(frozen=True)
-class ModelClass:
-    """A class of the model; its id is its place in the list. `color` is 0xRRGGBB."""
-
-    name: str
-    color: int
-
-    def __post_init__(self) -> None:
-        _require(bool(self.name), "name", "may not be empty")
-        _require(0 <= self.color <= 0xFFFFFF, "color", "must be in 0..0xFFFFFF")
-
-
-@dataclass(frozen=True)
-class ModelPreprocessing:
+class ModelPreprocessing(Document):
     """How an RGB picture becomes the graph's input.
 
     The picture is resized to `height` x `width` (or padded at the bottom and right if `pads`),
     scaled to [0, 1], then (value - mean) / std by channel R, G, B.
     """
 
-    height: int
-    width: int
+    height: Pixels
+    width: Pixels
     resample: Resample
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Deviation, Deviation, Deviation]
     pads: bool
 
-    def __post_init__(self) -> None:
-        for key, size in (("height", self.height), ("width", self.width)):
-            _require(32 <= size <= 8192, key, "must be in 32..8192 pixels")
-        _require(all(math.isfinite(x) for x in self.mean), "mean", "must be finite")
-        _require(all(0 < x < math.inf for x in self.std), "std", "must be positive and finite")
 
-
-@dataclass(frozen=True)
-class ModelGraph:
+class ModelGraph(Document):
     """Names and types of the graph's tensors.
 
     `input` is float32 (N, 3, H, W); `logits` is float32 (N, h, w, C); `labels` is (N, h, w), the
@@ -107,40 +103,34 @@ class ModelGraph:
     is the number type that the graph multiplies in.
     """
 
-    input: str
-    logits: str
-    labels: str
+    input: Text
+    logits: Text
+    labels: Text
     labels_type: LabelsType
-    downsampling: int
+    downsampling: Annotated[int, Field(ge=1, le=64)]
     dynamic_batch: bool
     dynamic_size: bool
-    precision: Precision = "fp32"
+    precision: Precision
 
-    def __post_init__(self) -> None:
-        _require(1 <= self.downsampling <= 64, "downsampling", "must be in 1..64")
-        names = (self.input, self.logits, self.labels)
-        _require(all(names) and len(set(names)) == 3, "input", "three distinct names are needed")
+    def problems(self) -> Iterator[Violation]:
+        """Return whether two tensors have one name."""
+        if len({self.input, self.logits, self.labels}) != 3:
+            yield "input", "three distinct names are needed"
 
     def logits_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (h, w) of the logits and labels of an input of `height` and `width`."""
         return -(-height // self.downsampling), -(-width // self.downsampling)
 
 
-@dataclass(frozen=True)
-class StageFacts:
+class StageFacts(Document):
     """One stage of a hierarchical encoder: blocks, channels, input pixels a side per output."""
 
-    depth: int
-    width: int
-    downsampling: int
-
-    def __post_init__(self) -> None:
-        for key in ("depth", "width", "downsampling"):
-            _require(getattr(self, key) >= 1, key, "must be at least 1")
+    depth: Positive
+    width: Positive
+    downsampling: Positive
 
 
-@dataclass(frozen=True)
-class ModelFacts:
+class ModelFacts(Document):
     """Counts and shapes of the source model, exactly as its authors published it.
 
     `modules` and `head_modules` count leaf modules by class name; `convolutions` counts them by
@@ -148,51 +138,33 @@ class ModelFacts:
     (1, C, h, w) for one input of the preprocessing's size.
     """
 
-    parameters: int
-    parameters_by_part: Mapping[str, int]
-    modules: Mapping[str, int]
-    convolutions: Mapping[str, int]
-    head_modules: Mapping[str, int]
+    parameters: Positive
+    parameters_by_part: Mapping[str, Count]
+    modules: Mapping[str, Count]
+    convolutions: Mapping[str, Count]
+    head_modules: Mapping[str, Count]
     stages: tuple[StageFacts, ...]
-    logits_shape: tuple[int, int, int, int]
-    decoder_width: int
-
-    def __post_init__(self) -> None:
-        _require(self.parameters >= 1, "parameters", "must be at least 1")
-        for key in ("parameters_by_part", "modules", "convolutions", "head_modules"):
-            counts = getattr(self, key)
-            _require(all(x >= 0 for x in counts.values()), key, "counts may not be negative")
-        _require(all(x >= 1 for x in self.logits_shape), "logits_shape", "must be positive")
-        _require(self.decoder_width >= 1, "decoder_width", "must be at least 1")
+    logits_shape: tuple[Positive, Positive, Positive, Positive]
+    decoder_width: Positive
 
 
-@dataclass(frozen=True)
-class ModelParity:
+class ModelParity(Document):
     """How far an engine in a number type is from the source model's fp32, on `probes` pictures.
 
     `passed` says whether that is close enough to be served. `instruction_set` is the processor's,
-    by oneDNN's name, where that decides the figures; older manifests don't tell it.
+    by oneDNN's name, where that decides the figures; older manifests lack it.
     """
 
-    engine: str
+    engine: Text
     precision: Precision
-    max_abs_difference: float
-    label_agreement: float
-    probes: int
+    max_abs_difference: Annotated[float, Field(ge=0)]
+    label_agreement: Annotated[float, Field(ge=0, le=1)]
+    probes: Positive
     passed: bool
-    instruction_set: str | None = added(None)
-
-    def __post_init__(self) -> None:
-        _require(bool(self.engine), "engine", "may not be empty")
-        difference = self.max_abs_difference
-        _require(0 <= difference < math.inf, "max_abs_difference", "must be finite, at least 0")
-        _require(0 <= self.label_agreement <= 1, "label_agreement", "must be in [0, 1]")
-        _require(self.probes >= 1, "probes", "must be at least 1")
-        _require(self.instruction_set != "", "instruction_set", "may not be empty")
+    instruction_set: Text | None = None
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Document):
     """Everything recorded about an exported model.
 
     `source` says in words where the weights came from. `facts` is None and `parities` empty for a
@@ -203,14 +175,14 @@ class Manifest:
     gives them. `made_with` is versions by package.
     """
 
-    schema: int
-    name: str
-    version: str
-    architecture: str
+    schema_version: Annotated[int, AfterValidator(_schema)] = Field(alias="schema")
+    name: Annotated[str, AfterValidator(_name)]
+    version: Annotated[str, AfterValidator(_name)]
+    architecture: Text
     weights: WeightsKind
     license: ModelLicense
     source: str
-    classes: tuple[ModelClass, ...]
+    classes: Annotated[tuple[ModelClass, ...], Field(min_length=1, max_length=MAX_CLASSES)]
     preprocessing: ModelPreprocessing
     graph: ModelGraph
     facts: ModelFacts | None
@@ -218,51 +190,34 @@ class Manifest:
     digests: Mapping[str, str]
     made_with: Mapping[str, str]
 
-    def __post_init__(self) -> None:
-        _require(
-            self.schema == SCHEMA,
-            "schema",
-            f"is {self.schema}; this release reads {SCHEMA}: export the model again",
-        )
-        for key in ("name", "version"):
-            value = getattr(self, key)
-            _require(is_name(value), key, f"{value!r} is not a name: {NAME_RULE}")
-        _require(bool(self.architecture), "architecture", "may not be empty")
+    def problems(self) -> Iterator[Violation]:
+        """Return which parts contradict each other."""
         count = len(self.classes)
-        _require(1 <= count <= MAX_CLASSES, "classes", f"{count} of them; 1..{MAX_CLASSES} allowed")
         wanted = labels_type(count)
-        _require(
-            self.graph.labels_type == wanted,
-            "graph.labels_type",
-            f"is {self.graph.labels_type}; {count} classes need {wanted}",
-        )
+        if self.graph.labels_type != wanted:
+            kind = self.graph.labels_type
+            yield "graph.labels_type", f"is {kind}; {count} classes need {wanted}"
         tried = [(one.engine, one.precision) for one in self.parities]
-        _require(
-            len(set(tried)) == len(tried), "parities", "an engine and precision is there twice"
-        )
-        _require(
-            not self.parities or self.parities[0].passed,
-            "parities",
-            "the first did not pass; such a graph is never written",
-        )
-        _require(MODEL_FILE in self.digests, "digests", f"lacks {MODEL_FILE!r}")
+        if len(set(tried)) != len(tried):
+            yield "parities", "an engine and precision is there twice"
+        if self.parities and not self.parities[0].passed:
+            yield "parities", "the first did not pass; such a graph is never written"
+        if MODEL_FILE not in self.digests:
+            yield "digests", f"lacks {MODEL_FILE!r}"
         parts = part_digests(self.license, self.classes, self.preprocessing)
         for file, digest in self.digests.items():
             if file.startswith(PART_PREFIX):
-                _require(
-                    parts.get(file) == digest,
-                    f"digests.{file}",
-                    f"is {digest!r}, not {parts.get(file)!r} as that part of the manifest has",
-                )
+                if parts.get(file) != digest:
+                    right = parts.get(file)
+                    problem = f"is {digest!r}, not {right!r} as that part of the manifest has"
+                    yield f"digests.{file}", problem
                 continue
             plain = PurePosixPath(file.removeprefix(SOURCE_PREFIX))
-            named = plain.name == str(plain) and plain.name not in {"", ".."}
-            _require(named, "digests", f"{file!r} is not a file name")
-            _require(
-                _DIGEST.fullmatch(digest) is not None,
-                f"digests.{file}",
-                f"{digest!r} is not 'sha256:' and 64 hexadecimal digits",
-            )
+            if plain.name != str(plain) or plain.name in {"", ".."}:
+                yield "digests", f"{file!r} is not a file name"
+            if _DIGEST.fullmatch(digest) is None:
+                problem = f"{digest!r} is not 'sha256:' and 64 hexadecimal digits"
+                yield f"digests.{file}", problem
 
     @property
     def parity(self) -> ModelParity | None:
@@ -275,10 +230,10 @@ def part_digests(
 ) -> dict[str, str]:
     """Return "sha256:<hex>" of the canonical JSON of four parts of a manifest."""
     parts = {
-        "license": asdict(terms),
+        "license": terms.model_dump(),
         "labels": [item.name for item in classes],
         "palette": [item.color for item in classes],
-        "preprocessing": asdict(preprocessing),
+        "preprocessing": preprocessing.model_dump(),
     }
     return {PART_PREFIX + name: _digest(_canonical(part)) for name, part in parts.items()}
 
@@ -295,7 +250,7 @@ def labels_type(classes: int) -> LabelsType:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the manifest's one canonical JSON text: keys in order, UTF-8, a final newline."""
-    value = asdict(manifest)
+    value = manifest.model_dump(by_alias=True)
     for parity in value["parities"]:
         if parity["instruction_set"] is None:  # as it was written before, so digests stay
             del parity["instruction_set"]
@@ -311,15 +266,12 @@ def _digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def decode_manifest(data: bytes, place: str = MANIFEST_FILE) -> Manifest:
+def decode_manifest(data: bytes, file: str = MANIFEST_FILE) -> Manifest:
     """Parse a manifest strictly.
 
-    Raises InvalidArgument, whose field is `place`, naming the key that is wrong.
+    Raises InvalidArgument, whose field is `file`, with all that is wrong and where.
     """
-    try:
-        return build(Manifest, loads(data))
-    except ValueError as error:
-        raise InvalidArgument(place, str(error)) from error
+    return documents.read(Manifest, data, file)
 
 
 def manifest_digest(manifest: Manifest) -> str:

@@ -14,7 +14,7 @@ from services.rpc.settings import ServerSettings, port_field
 from services.segment.batching.ticket import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
 from services.segment.images.decode import PILLOW_LIMIT
-from services.segment.images.sizes import MAX_SIDE
+from services.segment.images.limits import MAX_SIDE
 from services.segment.manifest import Precision
 
 # Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.

@@ -6,7 +6,7 @@ are wrong in one way are made by the same function.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,10 @@ from services.segment.manifest import (
 
 STEP = 4
 _FLOAT, _UINT8, _UINT16 = 1, 2, 4
-APACHE = ModelLicense("Apache-2.0", "Apache License 2.0", "", research_only=False)
-RESEARCH = ModelLicense("LicenseRef-Test", "Test Licence", "https://example.org", True)
+APACHE = ModelLicense(id="Apache-2.0", name="Apache License 2.0", url="", research_only=False)
+RESEARCH = ModelLicense(
+    id="LicenseRef-Test", name="Test Licence", url="https://example.org", research_only=True
+)
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,13 @@ class Tiny:
             weights="reference",
             license=self.license,
             source="drawn from a seed",
-            classes=tuple(ModelClass(f"class {i}", i) for i in range(self.classes)),
+            classes=tuple(ModelClass(name=f"class {i}", color=i) for i in range(self.classes)),
             preprocessing=ModelPreprocessing(
-                self.height,
-                self.width,
-                "bilinear",
-                (0.485, 0.456, 0.406),
-                (0.229, 0.224, 0.225),
+                height=self.height,
+                width=self.width,
+                resample="bilinear",
+                mean=(0.485, 0.456, 0.406),
+                std=(0.229, 0.224, 0.225),
                 pads=False,
             ),
             graph=ModelGraph(
@@ -95,6 +97,7 @@ class Tiny:
                 downsampling=STEP,
                 dynamic_batch=self.batch == "N",
                 dynamic_size=self.free_size,
+                precision="fp32",
             ),
             facts=ModelFacts(
                 parameters=3 * self.classes,
@@ -102,11 +105,20 @@ class Tiny:
                 modules={"Conv2d": 1},
                 convolutions={"decode_head": 1},
                 head_modules={"Conv2d": 1},
-                stages=(StageFacts(1, 3, STEP),),
+                stages=(StageFacts(depth=1, width=3, downsampling=STEP),),
                 logits_shape=(1, self.classes, h, w),
                 decoder_width=3,
             ),
-            parities=(ModelParity("onnxruntime-cpu", "fp32", 0.0, 1.0, 1, passed=True),),
+            parities=(
+                ModelParity(
+                    engine="onnxruntime-cpu",
+                    precision="fp32",
+                    max_abs_difference=0.0,
+                    label_agreement=1.0,
+                    probes=1,
+                    passed=True,
+                ),
+            ),
             digests={MODEL_FILE: "sha256:" + "0" * 64},
             made_with={},
         )
@@ -124,7 +136,7 @@ def write(directory: Path, tiny: Tiny | None = None) -> Path:
 def sealed(directory: Path, manifest: Manifest) -> None:
     """Write the manifest with the digest of the graph that is there."""
     digests = {MODEL_FILE: file_digest(directory / MODEL_FILE)}
-    write_manifest(directory, replace(manifest, digests=digests))
+    write_manifest(directory, manifest.replaced(digests=digests))
 
 
 def _model(tiny: Tiny) -> bytes:

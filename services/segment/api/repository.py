@@ -8,8 +8,8 @@ import grpc
 from assay.common.v1 import common_pb2
 from assay.segment.v1 import repository_pb2, repository_pb2_grpc
 
-from services.errors import InvalidArgument, NotFound
-from services.segment.serving.desired import Desired, DesiredModel, desired
+from services.errors import NotFound
+from services.segment.serving.desired import desired
 from services.segment.serving.models import Models
 from services.segment.serving.reconciler import Reconciler
 from services.segment.serving.states import ModelStatus, State
@@ -54,7 +54,7 @@ class SegmentRepositoryService(repository_pb2_grpc.SegmentRepositoryServiceServi
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> repository_pb2.SetDesiredModelsResponse:
         """Change what is wanted, for all replicas."""
-        state = _desired(request)
+        state = desired((model.name, model.version) for model in request.models)
         await self._reconciler.want(state, request.expected_revision)
         return repository_pb2.SetDesiredModelsResponse(revision=state.revision)
 
@@ -73,16 +73,3 @@ class SegmentRepositoryService(repository_pb2_grpc.SegmentRepositoryServiceServi
             return self._models.repository.resolve(status.identity.name).identity == status.identity
         except NotFound:  # retired since
             return False
-
-
-def _desired(request: repository_pb2.SetDesiredModelsRequest) -> Desired:
-    models = []
-    for index, item in enumerate(request.models):
-        try:
-            models.append(DesiredModel(item.name, item.version))
-        except ValueError as error:
-            raise InvalidArgument(f"models[{index}]", str(error)) from error
-    try:
-        return desired(models)
-    except ValueError as error:
-        raise InvalidArgument("models", str(error)) from error

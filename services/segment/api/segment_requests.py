@@ -12,9 +12,9 @@ from services.errors import InvalidArgument
 from services.segment.batching.ticket import Priority
 from services.segment.images.decode import decode, from_pixels
 from services.segment.images.label_map import Encoding
+from services.segment.images.limits import check_size
 from services.segment.images.outputs import GivenSize, ModelSize, OriginalSize, Wanted
 from services.segment.images.overlay import DEFAULT_OPACITY, OverlayStyle, PictureFormat
-from services.segment.images.sizes import check_size
 
 _MAX_CLASSES = 65_536
 _ENCODINGS = {

@@ -5,6 +5,7 @@ Written by the documented interface; no GPU was at hand to measure it on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,6 @@ import numpy as np
 import onnxruntime as ort
 
 from services.errors import InvalidArgument
-from services.segment.engines.buckets import bucket, bucket_sizes
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.engine import CUDA, Floats, Output
 from services.segment.engines.onnxruntime import (
@@ -143,3 +143,22 @@ def require_provider() -> None:
             f"cuda was asked for, but this build of ONNX Runtime has no {_PROVIDER}: "
             "install the extra segment-gpu instead of segment, or ask for cpu",
         )
+
+
+def bucket_sizes(max_batch: int) -> tuple[int, ...]:
+    """Return the powers of two below `max_batch`, and `max_batch` itself, ascending."""
+    if max_batch < 1:
+        raise ValueError(f"a batch of {max_batch} pictures is none")
+    powers = (1 << power for power in range(max_batch.bit_length()))
+    return (*(size for size in powers if size < max_batch), max_batch)
+
+
+def bucket(count: int, sizes: Sequence[int]) -> int:
+    """Return the least of `sizes`, ascending, that holds `count` pictures.
+
+    Raises ValueError if none does.
+    """
+    for size in sizes:
+        if 0 < count <= size:
+            return size
+    raise ValueError(f"a batch of {count} pictures fits none of {tuple(sizes)}")

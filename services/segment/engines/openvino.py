@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import openvino
+from numba import njit
 
 from services.errors import InvalidArgument
-from services.segment.engines import argmax
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.engine import OPENVINO, Floats, Output
+from services.segment.images.upsample import Labels
 from services.segment.manifest import Manifest, ModelGraph, Precision
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -57,7 +58,7 @@ class OpenVinoEngine:
         how = manifest.preprocessing
         self._own_shape = (3, how.height, how.width)
         self._other: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-        argmax.warm()
+        warm()
         # Other sizes are compiled from what was opened: the files may have changed since they were
         # verified.
         self._model = self._opened()
@@ -82,7 +83,7 @@ class OpenVinoEngine:
         request.set_output_tensor(0, openvino.Tensor(logits[None], shared_memory=True))
         request.infer([tensor[None]], share_inputs=True, share_outputs=True)
         labels = np.empty(shape[1:3], self._labels_type)
-        argmax.arg_max(logits, labels)
+        arg_max(logits, labels)
         return Output(logits, labels)
 
     def _request(self, tensor: Floats) -> Any:
@@ -182,3 +183,34 @@ def _reason(error: Exception) -> str:
     """Return the last line of OpenVINO's message; those before it say where in its sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def arg_max(logits: Floats, labels: Labels) -> None:
+    """Fill `labels` (h, w) with the first class of the largest logit; `logits` is (h, w, C).
+
+    Values that are not finite give labels without meaning, never an error.
+    """
+    _fill(logits, labels)
+
+
+def warm() -> None:
+    """Compile the kernel for both label types, or load it from numba's cache."""
+    logits = np.zeros((1, 1, 2), np.float32)
+    arg_max(logits, np.zeros((1, 1), np.uint8))
+    arg_max(logits, np.zeros((1, 1), np.uint16))
+
+
+@njit(cache=True, nogil=True)
+def _fill(logits, labels):  # type: ignore[no-untyped-def]
+    """Find the largest, then where it is: two loops that vectorise, unlike one that does both."""
+    height, width, classes = logits.shape
+    for i in range(height):
+        for j in range(width):
+            pixel = logits[i, j]
+            largest = pixel[0]
+            for k in range(1, classes):
+                largest = max(largest, pixel[k])
+            first = 0
+            while pixel[first] < largest:
+                first += 1
+            labels[i, j] = first

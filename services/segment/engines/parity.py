@@ -1,4 +1,4 @@
-"""How far an engine is from wanted logits, on pictures that are drawn anywhere. Needs no torch."""
+"""How far an engine is from wanted logits, on packaged pictures, and how far it may be."""
 
 from __future__ import annotations
 
@@ -12,10 +12,48 @@ from PIL import Image
 
 from services.errors import InternalError, InvalidArgument
 from services.segment.engines.engine import Engine, Floats
-from services.segment.engines.gates import Gate
 from services.segment.engines.instructions import decisive_instructions
-from services.segment.manifest import ModelParity, ModelPreprocessing
-from services.segment.probes.scenes import KINDS, draw_scene
+from services.segment.manifest import ModelParity, ModelPreprocessing, Precision, WeightsKind
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What passes.
+
+    `max_difference` of a logit is in units of the source's largest logit, or of 1 where that is
+    smaller; `min_agreement` is the least share of labels that agree.
+    """
+
+    max_difference: float
+    min_agreement: float
+
+    def passes(self, difference: float, largest: float, agreement: float) -> bool:
+        """Say whether a graph with those figures may be served."""
+        allowed = self.max_difference * max(1.0, largest)
+        return difference <= allowed and agreement >= self.min_agreement
+
+
+# Rounding leaves 1e-6; a weight in the wrong place far more than a thousandth.
+_EXACT = Gate(1e-3, 0.9999)
+# Eight bits of mantissa over a few dozen layers leave about 1 %.
+_NARROW = Gate(0.02, 0.995)
+# Random weights give logits that are all but ties: which is largest says nothing of the graph.
+_NARROW_RANDOM = Gate(0.02, 0.0)
+
+
+def gate(precision: Precision, weights: WeightsKind) -> Gate:
+    """Return what a graph of such weights has to reach, computed in that number type."""
+    if precision == "fp32":
+        return _EXACT
+    return _NARROW_RANDOM if weights == "random" else _NARROW
+
+
+PROBES_DIRECTORY = Path(__file__).with_name("probes")
+_KINDS = ("coast", "street", "countryside")
+SIDES = (256, 512)
+"""Sides in pixels that a picture of each kind is packaged in: those of most models."""
+UNEVEN = ("uneven-1.png", "uneven-2.png")
+"""Pictures of 101 x 164 pixels."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +67,29 @@ class Probe:
 def probe_inputs(
     preprocessing: ModelPreprocessing, pictures: Sequence[Path] = (), *, any_size: bool = True
 ) -> list[Floats]:
-    """Return inputs (N, 3, H, W): a drawn scene of each kind, the given pictures, an odd batch.
+    """Return inputs (N, 3, H, W): three packaged scenes, the given pictures, an odd batch.
 
-    Drawn scenes have what noise lacks: edges, and areas of one class. The batch has two pictures
+    The scenes have what noise lacks: edges, and areas of one class. The batch has two pictures
     of another, uneven size, for graphs that take `any_size`: their free dimensions are tried too.
     Raises InvalidArgument naming a file that is not a picture.
     """
     height, width = preprocessing.height, preprocessing.width
-    drawn = [draw_scene(seed, height, width, kind)[0] for seed, kind in enumerate(KINDS)]
-    given = [_picture(path, height, width) for path in pictures]
-    batches = [[picture] for picture in (*drawn, *given)]
+    packaged = min((side for side in SIDES if side >= max(height, width)), default=max(SIDES))
+    scenes = [PROBES_DIRECTORY / f"{kind}-{packaged}.png" for kind in _KINDS]
+    batches = [[_picture(path, height, width)] for path in (*scenes, *pictures)]
     if any_size:
-        batches.append([draw_scene(seed, 101, 164)[0] for seed in (7, 8)])
+        batches.append([_picture(PROBES_DIRECTORY / name) for name in UNEVEN])
     return [_normalised(batch, preprocessing) for batch in batches]
 
 
-def _picture(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+def _picture(path: Path, height: int = 0, width: int = 0) -> NDArray[np.uint8]:
+    """Return a picture's pixels, resized if a size is given that it does not have."""
     try:
         with Image.open(path) as image:
-            resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+            size = (width, height) if height else image.size
+            return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
     except (OSError, Image.DecompressionBombError) as error:
         raise InvalidArgument("probe", f"{path} is not a picture: {error}") from error
-    return np.asarray(resized)
 
 
 def _normalised(pictures: list[NDArray[np.uint8]], preprocessing: ModelPreprocessing) -> Floats:
@@ -90,11 +129,11 @@ def measure_parity(engine: Engine, probes: Sequence[Probe], gate: Gate) -> Model
             pictures += 1
     agreement = agreed / labels
     return ModelParity(
-        engine.name,
-        engine.precision,
-        difference,
-        agreement,
-        pictures,
+        engine=engine.name,
+        precision=engine.precision,
+        max_abs_difference=difference,
+        label_agreement=agreement,
+        probes=pictures,
         passed=gate.passes(difference, largest, agreement),
         instruction_set=decisive_instructions(engine.name, engine.precision),
     )

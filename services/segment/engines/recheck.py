@@ -14,9 +14,8 @@ import structlog
 
 from services.errors import PreconditionFailed
 from services.segment.engines.choice import Choice
-from services.segment.engines.gates import Gate, gate
 from services.segment.engines.instructions import decisive_instructions
-from services.segment.engines.parity import engine_probes, measure_parity, probe_inputs
+from services.segment.engines.parity import Gate, engine_probes, gate, measure_parity, probe_inputs
 from services.segment.manifest import Manifest, ModelParity
 
 _log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ def source_facts(
     encoder, head = model.segformer, model.decode_head
     hidden, logits = _trace(model.config, height, width)
     stages = tuple(
-        StageFacts(depth, shape[1], round(height / shape[2]))
+        StageFacts(depth=depth, width=shape[1], downsampling=round(height / shape[2]))
         for depth, shape in zip(model.config.depths, hidden, strict=True)
     )
     batch, classes, rows, columns = logits

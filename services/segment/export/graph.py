@@ -26,7 +26,16 @@ def torch_labels(kind: LabelsType) -> torch.dtype:
 
 def describe_graph(labels: LabelsType, precision: Precision = "fp32") -> ModelGraph:
     """Return the names and sizes of the graphs that `write_graph` makes."""
-    return ModelGraph("pixels", "logits", "labels", labels, 4, True, True, precision)
+    return ModelGraph(
+        input="pixels",
+        logits="logits",
+        labels="labels",
+        labels_type=labels,
+        downsampling=4,
+        dynamic_batch=True,
+        dynamic_size=True,
+        precision=precision,
+    )
 
 
 def write_graph(module: nn.Module, path: Path, height: int, width: int) -> None:

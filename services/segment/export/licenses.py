@@ -7,18 +7,25 @@ from pathlib import Path
 from services.segment.manifest import ModelLicense
 
 APACHE = ModelLicense(
-    "Apache-2.0", "Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0", False
+    id="Apache-2.0",
+    name="Apache License 2.0",
+    url="https://www.apache.org/licenses/LICENSE-2.0",
+    research_only=False,
 )
 NVIDIA_SEGFORMER = ModelLicense(
-    "LicenseRef-NVIDIA-Source-Code-SegFormer",
-    "NVIDIA Source Code License for SegFormer",
-    "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
-    True,
+    id="LicenseRef-NVIDIA-Source-Code-SegFormer",
+    name="NVIDIA Source Code License for SegFormer",
+    url="https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
+    research_only=True,
 )
 # Nothing says what the weights' licence is: treated as the strictest.
-UNKNOWN = ModelLicense("LicenseRef-Unknown", "not stated by the checkpoint", "", True)
+UNKNOWN = ModelLicense(
+    id="LicenseRef-Unknown", name="not stated by the checkpoint", url="", research_only=True
+)
 # A licence text travels with the checkpoint, but it is none that this module knows.
-OTHER = ModelLicense("LicenseRef-Checkpoint", "see the LICENSE.txt of the model", "", True)
+OTHER = ModelLicense(
+    id="LicenseRef-Checkpoint", name="see the LICENSE.txt of the model", url="", research_only=True
+)
 
 _TEXT_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
 

@@ -1,4 +1,4 @@
-"""Measures an exported graph on every engine that is at hand, in every number type it serves in."""
+"""Measures an exported graph against its source model, on every engine and number type at hand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from services.errors import Unavailable
-from services.segment.engines.engine import Engine
-from services.segment.engines.gates import gate
+import numpy as np
+import torch
+from transformers import SegformerForSemanticSegmentation
+
+from services.errors import InternalError, InvalidArgument, Unavailable
+from services.segment.engines.engine import Engine, Floats
 from services.segment.engines.onnxruntime import OnnxEngine
-from services.segment.engines.parity import Probe, measure_parity
-from services.segment.export.parity import require_passed
+from services.segment.engines.parity import Gate, Probe, gate, measure_parity
 from services.segment.manifest import Manifest, ModelParity, Precision
 
 
@@ -60,3 +62,31 @@ def _engines(directory: Path, manifest: Manifest) -> Iterator[Engine]:
     for precision in precisions:
         if own == "bf16" or precision.upper() in capabilities():
             yield OpenVinoEngine(directory, manifest, precision=precision, threads=threads)
+
+
+def source_logits(model: SegformerForSemanticSegmentation, pixels: Floats) -> Floats:
+    """Return the unmodified model's logits as (N, h, w, C).
+
+    Raises InvalidArgument if any is not a finite number: no export can agree with that.
+    """
+    with torch.inference_mode():
+        logits: Floats = model(torch.from_numpy(pixels)).logits.permute(0, 2, 3, 1).numpy()
+    if not np.isfinite(logits).all():
+        raise InvalidArgument("checkpoint", "its logits are not all finite numbers")
+    return logits
+
+
+def probed(model: SegformerForSemanticSegmentation, inputs: Sequence[Floats]) -> list[Probe]:
+    """Return the probes: what the unmodified model makes of each input. Raises InvalidArgument."""
+    return [Probe(pixels, source_logits(model, pixels)) for pixels in inputs]
+
+
+def require_passed(parity: ModelParity, gate: Gate) -> None:
+    """Raise InternalError with the figures unless they pass."""
+    if not parity.passed:
+        raise InternalError(
+            "the exported graph is not the source model: logits differ by up to "
+            f"{parity.max_abs_difference:.3g} ({gate.max_difference:.1%} of the largest allowed), "
+            f"{parity.label_agreement:.4%} of labels agree ({gate.min_agreement:.2%} needed, in "
+            f"{parity.precision}); nothing was written"
+        )

@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,9 +21,8 @@ from services.segment.export.facts import source_facts
 from services.segment.export.folding import FoldedSegformer
 from services.segment.export.graph import describe_graph, torch_labels, write_graph
 from services.segment.export.licenses import APACHE
-from services.segment.export.measure import measured, require_judge
+from services.segment.export.measure import measured, probed, require_judge, source_logits
 from services.segment.export.output import atomic_directory, check_output
-from services.segment.export.parity import probed, source_logits
 from services.segment.export.precision import in_precision
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
 from services.segment.manifest import (
@@ -149,7 +148,11 @@ def export(
             shutil.copyfile(source.license_text, work / LICENSE_FILE)
         digests = {path.name: file_digest(path) for path in sorted(work.iterdir())}
         digests |= {SOURCE_PREFIX + path.name: file_digest(path) for path in source.files}
-        classes = tuple(map(ModelClass, source.classes, palette(source.classes)))
+        colors = palette(source.classes)
+        classes = tuple(
+            ModelClass(name=name, color=color)
+            for name, color in zip(source.classes, colors, strict=True)
+        )
         digests |= part_digests(source.license, classes, preprocessing)
         manifest = Manifest(
             schema=SCHEMA,
@@ -169,7 +172,7 @@ def export(
         )
         progress("comparing the graph with the source model")
         parities = measured(work, manifest, probed(model, inputs))
-        manifest = replace(manifest, parities=parities)
+        manifest = manifest.replaced(parities=parities)
         write_manifest(work, manifest)
     parity = parities[0]
     progress(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from services.common import documents
 from services.errors import InvalidArgument
 from services.segment.manifest import ModelPreprocessing, Resample
 
@@ -20,7 +21,12 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 ADE20K_PREPROCESSING = ModelPreprocessing(
-    512, 512, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD, pads=False
+    height=512,
+    width=512,
+    resample="bilinear",
+    mean=_IMAGENET_MEAN,
+    std=_IMAGENET_STD,
+    pads=False,
 )
 
 
@@ -46,16 +52,17 @@ def parse_preprocessing(config: Mapping[str, Any]) -> ModelPreprocessing:
         std = _triple(config.get("image_std", _IMAGENET_STD), "image_std")
     # The manifest's values are scaled to [0, 1]: another factor moves into mean and deviation.
     factor = 1.0 if math.isclose(scale, 1 / 255, rel_tol=1e-6) else 1 / (255 * scale)
+    values = {
+        "height": height,
+        "width": width,
+        "resample": _RESAMPLE[code],
+        "mean": [value * factor for value in mean],
+        "std": [value * factor for value in std],
+        "pads": False,
+    }
     try:
-        return ModelPreprocessing(
-            height,
-            width,
-            _RESAMPLE[code],
-            (mean[0] * factor, mean[1] * factor, mean[2] * factor),
-            (std[0] * factor, std[1] * factor, std[2] * factor),
-            pads=False,
-        )
-    except ValueError as error:
+        return documents.validate(ModelPreprocessing, values)
+    except InvalidArgument as error:
         raise InvalidArgument(FILE, str(error)) from error
 
 

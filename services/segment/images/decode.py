@@ -16,8 +16,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
-from services.segment.images.limits import check_pieces, check_run_lengths, check_tile
-from services.segment.images.sizes import check_size
+from services.segment.images.limits import check_pieces, check_run_lengths, check_size, check_tile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # Pillow itself warns above this and refuses above twice this; settings stay below.

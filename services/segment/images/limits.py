@@ -1,8 +1,8 @@
-"""What a file may make its decoder do, checked before that decoder does it. Pure: numpy.
+"""How large pictures may be, and what a file may make its decoder do, checked before it does it.
 
 A number of pixels bounds neither time nor memory: a few kilobytes can hold a hundred thousand scans
 of one JPEG, millions of segments, or a tile that is much larger than the picture. Honest files are
-far from every limit here.
+far from every limit here. Pure: numpy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,31 @@ import re
 
 import numpy as np
 
-from services.errors import BadImage
+from services.errors import BadImage, ImageTooLarge, InvalidArgument
+
+# Resizing and upsampling a picture that is one pixel high takes several times its own memory.
+MAX_SIDE = 32_768
+
+
+def check_size(
+    height: int,
+    width: int,
+    max_pixels: int,
+    field: str,
+    *,
+    empty: type[InvalidArgument] = BadImage,
+    large: type[InvalidArgument] = ImageTooLarge,
+) -> None:
+    """Raise `empty` where there are no pixels, `large` above `max_pixels` or MAX_SIDE a side."""
+    if height < 1 or width < 1:
+        raise empty(field, f"{width} x {height} has no pixels: both sides must be at least 1")
+    if height * width > max_pixels or max(height, width) > MAX_SIDE:
+        raise large(
+            field,
+            f"{width} x {height} = {width * height} pixels; at most {max_pixels}, and {MAX_SIDE} "
+            "a side, are taken: choose a smaller size",
+        )
+
 
 # Progressive files have ten scans or so; each costs a pass over all coefficients.
 MAX_SCANS = 100

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from services.segment.engines.gates import gate
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.engines.openvino import OpenVinoEngine, capabilities
-from services.segment.engines.parity import engine_probes, measure_parity, probe_inputs
+from services.segment.engines.parity import engine_probes, gate, measure_parity, probe_inputs
 from services.segment.manifest import (
     Manifest,
     ModelParity,
@@ -56,12 +54,12 @@ def remeasured(directory: Path) -> Manifest:
         found = measure_parity(engine, probes, gate(precision, manifest.weights))
         parities.append(_against_the_source(found, first))
     parts = part_digests(manifest.license, manifest.classes, manifest.preprocessing)
-    return replace(manifest, parities=tuple(parities), digests={**manifest.digests, **parts})
+    return manifest.replaced(parities=tuple(parities), digests={**manifest.digests, **parts})
 
 
 def _against_the_source(found: ModelParity, first: ModelParity) -> ModelParity:
     bound = found.max_abs_difference + first.max_abs_difference
-    return replace(found, max_abs_difference=bound)
+    return found.replaced(max_abs_difference=bound)
 
 
 def main() -> int:

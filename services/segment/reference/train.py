@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,10 @@ from services.segment.export.licenses import APACHE
 from services.segment.export.output import check_output
 from services.segment.export.pipeline import Source, export
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
-from services.segment.probes.labels import DRAWN
-from services.segment.probes.scenes import draw_scene
 from services.segment.reference.card import CARD_FILE, Plan, model_card
 from services.segment.reference.evaluate import HELD_OUT_SCENES, HELD_OUT_SEED, evaluate
+from services.segment.reference.scenes.draw import draw_scene
+from services.segment.reference.scenes.labels import DRAWN
 
 SIDE = 256
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
@@ -174,7 +173,7 @@ def _source(model: Model, plan: Plan) -> Source:
         f"trained by this project from random weights on {plan.scenes} drawn scenes, seed "
         f"{plan.seed}; a stand-in that decides nothing about a real model",
         ADE20K_CLASSES,
-        replace(ADE20K_PREPROCESSING, height=SIDE, width=SIDE),
+        ADE20K_PREPROCESSING.replaced(height=SIDE, width=SIDE),
     )
 
 

@@ -15,15 +15,19 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from services.errors import InvalidArgument, PreconditionFailed, TooLarge, Unavailable
+from pydantic import AfterValidator, Field
+
+from services.common import documents
+from services.common.documents import Document
+from services.errors import InvalidArgument, PreconditionFailed, TooLarge, Unavailable, Violation
 from services.segment.manifest import NAME_RULE, is_name
-from services.segment.strict_json import build, loads
 
 SCHEMA = 1
 _MAX_BYTES = 1 << 20
@@ -31,18 +35,40 @@ _MAX_MODELS = 1000
 _MODE = 0o644
 
 
-@dataclass(frozen=True, order=True)
-class DesiredModel:
+def _name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError(f"{value!r} is not a name: {NAME_RULE}")
+    return value
+
+
+def _version(value: str) -> str:
+    if value and not is_name(value):
+        raise ValueError(f"{value!r} is not a version: {NAME_RULE}")
+    return value
+
+
+def _schema(value: int) -> int:
+    if value != SCHEMA:
+        raise ValueError(f"is {value}; this release reads {SCHEMA}")
+    return value
+
+
+class DesiredModel(Document):
     """A model by name; an empty version means the last one, whichever that is."""
 
-    name: str
-    version: str
+    name: Annotated[str, AfterValidator(_name)]
+    version: Annotated[str, AfterValidator(_version)]
 
-    def __post_init__(self) -> None:
-        if not is_name(self.name):
-            raise ValueError(f"name: {self.name!r} is not a name: {NAME_RULE}")
-        if self.version and not is_name(self.version):
-            raise ValueError(f"version: {self.version!r} is not a version: {NAME_RULE}")
+
+class _Content(Document):
+    schema_version: Annotated[int, AfterValidator(_schema)] = Field(alias="schema")
+    models: Annotated[tuple[DesiredModel, ...], Field(max_length=_MAX_MODELS)]
+
+    def problems(self) -> Iterator[Violation]:
+        for model, count in Counter(self.models).items():
+            if count > 1:
+                version = f" version {model.version}" if model.version else ""
+                yield "models", f"{model.name}{version} is there twice"
 
 
 @dataclass(frozen=True)
@@ -57,37 +83,30 @@ class Desired:
         return "sha256:" + hashlib.sha256(encode(self)).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Content:
-    schema: int
-    models: tuple[DesiredModel, ...]
+def desired(models: Iterable[tuple[str, str]]) -> Desired:
+    """Return the state with these models, given as names and versions.
+
+    Raises InvalidArgument with all that is wrong with them.
+    """
+    listed = [{"name": name, "version": version} for name, version in models]
+    return _state(documents.validate(_Content, {"schema": SCHEMA, "models": listed}))
 
 
-def desired(models: Iterable[DesiredModel]) -> Desired:
-    """Return the state with these models. Raises ValueError if one is there twice, or too many."""
-    ordered = tuple(sorted(models))
-    if len(ordered) > _MAX_MODELS:
-        raise ValueError(f"models: {len(ordered)} of them; at most {_MAX_MODELS} are allowed")
-    for model, following in pairwise(ordered):
-        if model == following:
-            version = f" version {model.version}" if model.version else ""
-            raise ValueError(f"models: {model.name}{version} is there twice")
-    return Desired(ordered)
+def _state(content: _Content) -> Desired:
+    return Desired(tuple(sorted(content.models, key=lambda model: (model.name, model.version))))
 
 
 def encode(state: Desired) -> bytes:
     """Return the state's one canonical JSON text."""
-    return json.dumps(asdict(_Content(SCHEMA, state.models)), indent=1).encode() + b"\n"
+    content = _Content(schema=SCHEMA, models=state.models)
+    return json.dumps(content.model_dump(by_alias=True), indent=1).encode() + b"\n"
 
 
-def decode(data: bytes) -> Desired:
-    """Parse a file strictly. Raises ValueError naming the place that is wrong."""
+def decode(data: bytes, file: str) -> Desired:
+    """Parse the bytes of `file` strictly. Raises InvalidArgument with all that is wrong."""
     if len(data) > _MAX_BYTES:
-        raise ValueError(f"larger than {_MAX_BYTES} bytes")
-    content = build(_Content, loads(data))
-    if content.schema != SCHEMA:
-        raise ValueError(f"schema: is {content.schema}; this release reads {SCHEMA}")
-    return desired(content.models)
+        raise InvalidArgument(file, f"larger than {_MAX_BYTES} bytes")
+    return _state(documents.read(_Content, data, file))
 
 
 class DesiredFile:
@@ -110,10 +129,7 @@ class DesiredFile:
             if self.path.parent.is_dir():
                 return None
             raise Unavailable(f"{self.path.parent}: no such folder; is it mounted?")
-        try:
-            return decode(data)
-        except ValueError as error:
-            raise InvalidArgument(str(self.path), str(error)) from error
+        return decode(data, str(self.path))
 
     def replace(self, state: Desired, expected_revision: str = "") -> None:
         """Write the state, all or nothing, unless another than `expected_revision` is there.
@@ -150,8 +166,8 @@ class DesiredFile:
         """Return the state; None for a damaged file. Raises OSError."""
         data = self._bytes()
         try:
-            return Desired() if data is None else decode(data)
-        except ValueError:
+            return Desired() if data is None else decode(data, str(self.path))
+        except InvalidArgument:
             return None
 
     def _bytes(self) -> bytes | None:

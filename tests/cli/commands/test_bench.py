@@ -9,7 +9,7 @@ from assay_rpc.segment.v1 import benchmark_pb2
 from services.cli.__main__ import parser
 from services.cli.commands import bench
 from services.cli.output.console import OUT
-from services.segment.api.benchmark_messages import parse
+from services.segment.api.benchmark import parse
 
 
 def asked(*arguments: str) -> benchmark_pb2.BenchmarkModelRequest:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segment.engines.buckets import bucket, bucket_sizes
+from services.segment.engines.cuda import bucket, bucket_sizes
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +20,14 @@ needs_openvino = pytest.mark.skipif(not OPENVINO, reason="openvino is not instal
 
 
 def parity(engine: str, precision: Precision, *, passed: bool) -> ModelParity:
-    return ModelParity(engine, precision, 0.3, 0.9871, 5, passed=passed)
+    return ModelParity(
+        engine=engine,
+        precision=precision,
+        max_abs_difference=0.3,
+        label_agreement=0.9871,
+        probes=5,
+        passed=passed,
+    )
 
 
 def test_auto_takes_openvino_where_it_is() -> None:
@@ -92,21 +98,20 @@ def test_a_narrow_type_needs_a_record_that_passed() -> None:
         bf16.require_trusted(manifest)
     failed = parity("openvino-cpu", "bf16", passed=False)
     with pytest.raises(PreconditionFailed, match=r"only 98.71% of the labels .* ask for fp32"):
-        bf16.require_trusted(replace(manifest, parities=(*manifest.parities, failed)))
+        bf16.require_trusted(manifest.replaced(parities=(*manifest.parities, failed)))
     passed = parity("openvino-cpu", "bf16", passed=True)
-    bf16.require_trusted(replace(manifest, parities=(*manifest.parities, passed)))
+    bf16.require_trusted(manifest.replaced(parities=(*manifest.parities, passed)))
     with pytest.raises(PreconditionFailed, match="export it with --precision fp16"):
         Choice("onnxruntime-cuda", "fp16").require_trusted(manifest)
     inexact = parity("openvino-cpu", "fp32", passed=False)
     with pytest.raises(PreconditionFailed, match="by openvino-cpu in fp32"):
-        fine.require_trusted(replace(manifest, parities=(*manifest.parities, inexact)))
+        fine.require_trusted(manifest.replaced(parities=(*manifest.parities, inexact)))
 
 
 def test_a_graph_in_fp16_is_not_taken_for_fp32() -> None:
     manifest = Tiny().manifest()
-    half = replace(
-        manifest,
-        graph=replace(manifest.graph, precision="fp16"),
+    half = manifest.replaced(
+        graph=manifest.graph.replaced(precision="fp16"),
         parities=(parity("onnxruntime-cpu", "fp16", passed=True),),
     )
     Choice("onnxruntime-cuda", "fp16").require_trusted(half)
@@ -115,6 +120,6 @@ def test_a_graph_in_fp16_is_not_taken_for_fp32() -> None:
 
 
 def test_an_imported_graph_runs_as_it_is_written(tmp_path: Path) -> None:
-    manifest = replace(Tiny().manifest(), parities=())
+    manifest = Tiny().manifest().replaced(parities=())
     engine = Choice("onnxruntime-cpu", "fp32").open(write(tmp_path), manifest, threads=1)
     assert engine.name == "onnxruntime-cpu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.segment.engines.gates import gate
+from services.segment.engines.parity import gate
 from services.segment.manifest import Precision, WeightsKind
 
 

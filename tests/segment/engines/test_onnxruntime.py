@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +58,7 @@ def test_a_graph_that_is_not_what_its_manifest_says(
 def test_a_graph_with_another_input(tmp_path: Path) -> None:
     manifest = Tiny().manifest()
     write(tmp_path)
-    manifest = replace(manifest, graph=replace(manifest.graph, input="image"))
+    manifest = manifest.replaced(graph=manifest.graph.replaced(input="image"))
     with pytest.raises(InvalidArgument, match=r"inputs are \['pixel_values'\], not \['image'\]"):
         OnnxEngine(tmp_path, manifest)
 

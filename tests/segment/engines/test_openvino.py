@@ -20,8 +20,8 @@ from services.segment.engines.recheck import rechecked
 from services.segment.images.preprocess import Preprocessor
 from services.segment.images.upsample import upsample_argmax
 from services.segment.manifest import MODEL_FILE, Precision, read_manifest
-from services.segment.probes.scenes import draw_scene
 from services.segment.reference import MODEL_DIRECTORY
+from services.segment.reference.scenes.draw import draw_scene
 from tests.segment.conftest import Start
 from tests.segment.tiny_model import Tiny, write
 
@@ -96,8 +96,8 @@ def test_a_size_that_the_graph_does_not_take(tmp_path: Path) -> None:
     engine = OpenVinoEngine(write(tmp_path), Tiny().manifest())
     with pytest.raises(InvalidArgument, match=r"tensor: .* the graph of this model takes"):
         engine.run([picture(64, 64)])
-    free = replace(Tiny().manifest().graph, dynamic_size=True)
-    engine = OpenVinoEngine(tmp_path, replace(Tiny().manifest(), graph=free))
+    free = Tiny().manifest().graph.replaced(dynamic_size=True)
+    engine = OpenVinoEngine(tmp_path, Tiny().manifest().replaced(graph=free))
     with pytest.raises(InvalidArgument, match="tensor: this model takes no picture of"):
         engine.run([picture(1, 1)])
 

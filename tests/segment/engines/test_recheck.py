@@ -36,8 +36,16 @@ INEXACT = Tiny(alike=True)
 
 def recorded(manifest: Manifest, instructions: str | None) -> Manifest:
     """The manifest with a record that bf16 was exact with those instructions."""
-    passed = ModelParity("openvino-cpu", "bf16", 0.25, 0.999, 5, True, instructions)
-    return replace(manifest, parities=(*manifest.parities, passed))
+    passed = ModelParity(
+        engine="openvino-cpu",
+        precision="bf16",
+        max_abs_difference=0.25,
+        label_agreement=0.999,
+        probes=5,
+        passed=True,
+        instruction_set=instructions,
+    )
+    return manifest.replaced(parities=(*manifest.parities, passed))
 
 
 def model(directory: Path, tiny: Tiny, instructions: str | None) -> Path:
@@ -96,7 +104,7 @@ def test_what_is_not_exact_here_is_refused(
 @pytest.mark.parametrize("weights", ["reference", "random"])
 def test_ties_of_random_weights_are_no_reason(tmp_path: Path, weights: WeightsKind) -> None:
     directory = model(tmp_path, Tiny(classes=300), "another")
-    manifest = replace(read_manifest(directory), weights=weights)
+    manifest = read_manifest(directory).replaced(weights=weights)
     if weights == "random":
         found = rechecked(BF16, directory, manifest, threads=1)
         assert found is not None

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from services.errors import InternalError, InvalidArgument
-from services.segment.engines.gates import gate
-from services.segment.engines.parity import measure_parity, probe_inputs
+from services.segment.engines.parity import gate, measure_parity, probe_inputs
 from services.segment.export.command import export
 from services.segment.manifest import Manifest, manifest_digest, read_manifest, verify_files
 
@@ -93,7 +92,7 @@ def _the_gate_refuses_another_model(checkpoint: Path, out: Path, manifest: Manif
     """The graph of one model against another: the bias of one class differs by 0.1."""
     from services.segment.engines.onnxruntime import OnnxEngine  # noqa: PLC0415
     from services.segment.export.checkpoint import load_checkpoint  # noqa: PLC0415
-    from services.segment.export.parity import probed, require_passed  # noqa: PLC0415
+    from services.segment.export.measure import probed, require_passed  # noqa: PLC0415
 
     model = load_checkpoint(checkpoint, print).model
     inputs = probe_inputs(manifest.preprocessing)

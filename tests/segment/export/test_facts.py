@@ -47,10 +47,10 @@ def test_b4() -> None:
     head = {"Linear": 4, "Conv2d": 2, "BatchNorm2d": 1, "Dropout": 1, "ReLU": 1}
     assert facts.head_modules == head
     assert facts.stages == (
-        StageFacts(3, 64, 4),
-        StageFacts(8, 128, 8),
-        StageFacts(27, 320, 16),
-        StageFacts(3, 512, 32),
+        StageFacts(depth=3, width=64, downsampling=4),
+        StageFacts(depth=8, width=128, downsampling=8),
+        StageFacts(depth=27, width=320, downsampling=16),
+        StageFacts(depth=3, width=512, downsampling=32),
     )
     assert facts.decoder_width == 768
 

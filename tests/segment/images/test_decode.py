@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
 from services.segment.images.decode import FORMATS, decode, from_pixels
-from services.segment.images.sizes import MAX_SIDE
+from services.segment.images.limits import MAX_SIDE
 
 LIMIT = 1_000_000
 _RNG = np.random.default_rng(0)

@@ -15,8 +15,7 @@ from PIL import Image
 
 from services.errors import BadImage, ImageTooLarge
 from services.segment.images.decode import decode
-from services.segment.images.limits import MAX_PIECES, MAX_SCANS, check_pieces
-from services.segment.images.sizes import MAX_SIDE
+from services.segment.images.limits import MAX_PIECES, MAX_SCANS, MAX_SIDE, check_pieces
 from tests.segment.images.test_decode import png_header
 
 LIMIT = 1_000_000

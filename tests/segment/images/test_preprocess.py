@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +10,12 @@ from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import ModelPreprocessing
 
 HOW = ModelPreprocessing(
-    64, 96, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), pads=False
+    height=64,
+    width=96,
+    resample="bilinear",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    pads=False,
 )
 SIZES = [(96, 64), (640, 427), (31, 200), (1, 1), (300, 1)]
 
@@ -50,5 +53,5 @@ def test_equals_hugging_faces_processor(size: tuple[int, int], resample: str) ->
     image = picture(size)
     # The processor can't tell the channels of a picture one pixel high: it is told.
     expected = processor(image, return_tensors="np", input_data_format="channels_last")
-    how = replace(HOW, resample=resample)  # type: ignore[arg-type]
+    how = HOW.replaced(resample=resample)
     assert np.array_equal(Preprocessor(how)(image), expected["pixel_values"][0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segment.serving.desired import Desired, DesiredModel, desired
+from services.segment.serving.desired import Desired, desired
 from services.segment.serving.planning import Plan, plan
 from services.segment.serving.repository import Identity
 
@@ -15,7 +15,7 @@ IDENTITIES = st.builds(
 )
 PRESENT = st.lists(IDENTITIES, unique_by=lambda x: x[:2]).map(sorted)
 WISHES = st.lists(
-    st.builds(DesiredModel, st.sampled_from(NAMES), st.sampled_from(("", *VERSIONS))), unique=True
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(("", *VERSIONS))), unique=True
 ).map(desired)
 
 
@@ -28,7 +28,7 @@ def ids(text: str) -> list[Identity]:
 
 
 def wish(*words: str) -> Desired:
-    return desired([DesiredModel(word[0], word[1:]) for word in words])
+    return desired([(word[0], word[1:]) for word in words])
 
 
 def settled(

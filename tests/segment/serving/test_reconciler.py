@@ -421,8 +421,8 @@ async def test_the_same_call_twice_is_one(served: Any) -> None:
         (wish(("tiny", ""), ("other", "")), "models[0].name: the repository has no model 'other'"),
         (wish(("tiny", ""), ("tiny", "")), "models: tiny is there twice"),
         (wish(("tiny", "1"), ("tiny", "1")), "models: tiny version 1 is there twice"),
-        (wish(("../tiny", "")), "models[0]: name: '../tiny' is not a name"),
-        (wish(("", "")), "models[0]: name: '' is not a name"),
+        (wish(("../tiny", "")), "models[0].name: '../tiny' is not a name"),
+        (wish(("", "")), "models[0].name: '' is not a name"),
     ],
 )
 async def test_what_cannot_be_wanted(

@@ -107,7 +107,7 @@ def _small(encoded: bytes) -> bytes:
 def _scene() -> bytes:
     from PIL import Image  # noqa: PLC0415 - only a report with a picture needs it
 
-    from services.segment.probes.scenes import draw_scene  # noqa: PLC0415
+    from services.segment.reference.scenes.draw import draw_scene  # noqa: PLC0415
 
     written = io.BytesIO()
     Image.fromarray(draw_scene(*_SCENE)[0]).save(written, "PNG")

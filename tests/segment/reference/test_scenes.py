@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from services.segment.probes.labels import DRAWN, ROAD, SAND, SEA, SKY
-from services.segment.probes.scenes import KINDS, draw_scene
+from services.segment.engines.parity import PROBES_DIRECTORY
+from services.segment.reference.scenes.draw import KINDS, draw_scene
+from services.segment.reference.scenes.labels import DRAWN, ROAD, SAND, SEA, SKY
+from services.segment.reference.scenes.probes import draw_probes
 
 # Shares in percent and mean colour of three scenes. Figures and not a digest: the last bit of a
 # float may differ between processors, and moves a pixel here and there.
@@ -71,3 +74,15 @@ def test_a_scene_that_cannot_be_drawn() -> None:
         draw_scene(0, 7, 100)
     with pytest.raises(ValueError, match="kind 'moon' is unknown; known: coast"):
         draw_scene(0, 64, 64, "moon")
+
+
+def test_the_packaged_pictures_are_the_drawn_ones() -> None:
+    """All but the pixels that the last bit of a float moves, which differs between processors."""
+    packaged = {path.name for path in PROBES_DIRECTORY.glob("*.png")}
+    for name, drawn in draw_probes():
+        packaged.remove(name)
+        with Image.open(PROBES_DIRECTORY / name) as picture:
+            pixels = np.asarray(picture)
+        assert pixels.shape == drawn.shape
+        assert (pixels != drawn).any(-1).mean() < 1e-3, name
+    assert not packaged

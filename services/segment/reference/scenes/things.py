@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.segment.probes.canvas import (
+from services.segment.reference.scenes.canvas import (
     Canvas,
     Floats,
     Light,
@@ -18,7 +18,7 @@ from services.segment.probes.canvas import (
     hazed,
     smoothstep,
 )
-from services.segment.probes.labels import BOAT, CAR, PERSON, ROCK, TREE
+from services.segment.reference.scenes.labels import BOAT, CAR, PERSON, ROCK, TREE
 
 _CAR_PAINTS = (
     (0.75, 0.1, 0.1), (0.12, 0.2, 0.55), (0.88, 0.88, 0.88), (0.1, 0.1, 0.12),

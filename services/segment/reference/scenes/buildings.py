@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from services.segment.probes.canvas import Canvas, Floats, Light, as_floats, color, hazed
-from services.segment.probes.labels import BUILDING
+from services.segment.reference.scenes.canvas import Canvas, Floats, Light, as_floats, color, hazed
+from services.segment.reference.scenes.labels import BUILDING
 
 _WALLS = (
     (0.72, 0.66, 0.56), (0.62, 0.36, 0.28), (0.78, 0.76, 0.72), (0.56, 0.52, 0.5),

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from services.segment.probes import buildings, ground, things
-from services.segment.probes.canvas import Canvas, Floats, Light
-from services.segment.probes.labels import EARTH
+from services.segment.reference.scenes import buildings, ground, things
+from services.segment.reference.scenes.canvas import Canvas, Floats, Light
+from services.segment.reference.scenes.labels import EARTH
 
 KINDS = ("coast", "street", "countryside")
 

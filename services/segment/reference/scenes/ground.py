@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.segment.probes.canvas import (
+from services.segment.reference.scenes.canvas import (
     Canvas,
     Floats,
     Light,
@@ -13,7 +13,7 @@ from services.segment.probes.canvas import (
     hazed,
     smoothstep,
 )
-from services.segment.probes.labels import GRASS, MOUNTAIN, ROAD, SAND, SEA, SIDEWALK, SKY
+from services.segment.reference.scenes.labels import GRASS, MOUNTAIN, ROAD, SAND, SEA, SIDEWALK, SKY
 
 
 def draw_light(canvas: Canvas) -> Light:

@@ -1,1 +1,0 @@
-"""Drawn scenes: training data of the reference model, and parity probes."""

@@ -12,9 +12,8 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.segment.api import evaluate as evaluate_api
@@ -32,23 +31,31 @@ Code = grpc.StatusCode
 CLASSES = Tiny().classes
 HEIGHT, WIDTH = PIXELS.shape[:2]
 MASK = np.random.default_rng(5).integers(0, CLASSES, (HEIGHT, WIDTH), dtype=np.uint8)
-ZERO_IS_NONE = pb.MASK_VALUES_ZERO_IS_NONE
+ZERO_IS_NONE = segment_pb2.MASK_VALUES_ZERO_IS_NONE
 
 
-def settings(**fields: Any) -> pb.EvaluateSegmentationRequest:
-    return pb.EvaluateSegmentationRequest(settings=pb.EvaluationSettings(**fields))
+def settings(**fields: Any) -> segment_pb2.EvaluateSegmentationRequest:
+    return segment_pb2.EvaluateSegmentationRequest(
+        settings=segment_pb2.EvaluationSettings(**fields)
+    )
 
 
-def pair(mask: Any = MASK, picture: bytes | None = None) -> pb.EvaluateSegmentationRequest:
+def pair(mask: Any = MASK, picture: bytes | None = None) -> segment_pb2.EvaluateSegmentationRequest:
     """A pair whose mask is an array, encoded bytes or a LabelMap."""
     image = images_pb2.Image(encoded=png() if picture is None else picture)
     if isinstance(mask, images_pb2.LabelMap):
-        return pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair(image=image, values=mask))
+        return segment_pb2.EvaluateSegmentationRequest(
+            pair=segment_pb2.EvaluationPair(image=image, values=mask)
+        )
     encoded = mask if isinstance(mask, bytes) else png(mask)
-    return pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair(image=image, encoded=encoded))
+    return segment_pb2.EvaluateSegmentationRequest(
+        pair=segment_pb2.EvaluationPair(image=image, encoded=encoded)
+    )
 
 
-def evaluate(client: Client, *messages: pb.EvaluateSegmentationRequest, **options: Any) -> Any:
+def evaluate(
+    client: Client, *messages: segment_pb2.EvaluateSegmentationRequest, **options: Any
+) -> Any:
     return client.segment.EvaluateSegmentation(
         _stream(messages), **({"timeout": SECONDS} | options)
     )
@@ -178,7 +185,10 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
         ([settings(), pair(FLOOD)], "pairs[0].mask.values.data: 15001 bytes"),
         ([settings(), pair(RUNS)], "pairs[0].mask.values.encoding: raw, zstd or PNG"),
         (
-            [settings(), pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair())],
+            [
+                settings(),
+                segment_pb2.EvaluateSegmentationRequest(pair=segment_pb2.EvaluationPair()),
+            ],
             "pairs[0].mask: give either",
         ),
         ([settings(), NO_PICTURE], "pairs[0].image: give either"),
@@ -186,7 +196,7 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
     ],
 )
 async def test_what_is_wrong_is_named(
-    start: Start, messages: list[pb.EvaluateSegmentationRequest], says: str
+    start: Start, messages: list[segment_pb2.EvaluateSegmentationRequest], says: str
 ) -> None:
     client = await start()
     code, _, message = await refused(evaluate(client, *messages))
@@ -262,7 +272,7 @@ async def test_no_more_is_read_than_is_worked_on(tiny_directory: Path) -> None:
     (model,) = discover([tiny_directory])
     gate, read = Gate(model), 0
 
-    async def pairs() -> AsyncIterator[pb.EvaluateSegmentationRequest]:
+    async def pairs() -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
         nonlocal read
         yield settings()
         for _ in range(40):

@@ -11,8 +11,7 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -164,7 +163,7 @@ async def test_an_overlay_honours_orientation(start: Start) -> None:
     ],
 )
 async def test_outputs_that_no_reply_holds_cost_nothing(
-    start: Start, call: pb.SegmentImageRequest, monkeypatch: pytest.MonkeyPatch
+    start: Start, call: segment_pb2.SegmentImageRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await start(max_message_bytes=1 << 20)
 
@@ -223,7 +222,11 @@ async def test_priority_and_client_are_passed_on(
         return await submit(self, *steps, **options)
 
     monkeypatch.setattr(Scheduler, "submit", watched)
-    for priority in (pb.PRIORITY_UNSPECIFIED, pb.PRIORITY_HIGH, pb.PRIORITY_LOW):
+    for priority in (
+        segment_pb2.PRIORITY_UNSPECIFIED,
+        segment_pb2.PRIORITY_HIGH,
+        segment_pb2.PRIORITY_LOW,
+    ):
         await client.segment.SegmentImage(
             request(priority=priority), timeout=SECONDS, metadata=metadata
         )

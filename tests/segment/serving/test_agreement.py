@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -115,7 +114,9 @@ async def test_labels_agree_with_hugging_face(
     agreed = pixels = 0
     for item in expected:
         image = images_pb2.Image(encoded=item.path.read_bytes())
-        reply = await client.segment.SegmentImage(pb.SegmentImageRequest(image=image), timeout=120)
+        reply = await client.segment.SegmentImage(
+            segment_pb2.SegmentImageRequest(image=image), timeout=120
+        )
         raw = zstandard.decompress(reply.labels.data)
         labels = np.frombuffer(raw, np.uint8).reshape(item.labels.shape).astype(np.int64)
         agreements[item.path.name] = float((labels == item.labels).mean())
@@ -149,15 +150,17 @@ async def test_an_evaluation_agrees_with_hugging_face(
     licenses = ["LicenseRef-NVIDIA-Source-Code-SegFormer"]
     client = await start(models=[real_model], accepted_licenses=licenses)
 
-    async def messages() -> AsyncIterator[pb.EvaluateSegmentationRequest]:
-        yield pb.EvaluateSegmentationRequest(
-            settings=pb.EvaluationSettings(mask_values=pb.MASK_VALUES_ZERO_IS_NONE)
+    async def messages() -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
+        yield segment_pb2.EvaluateSegmentationRequest(
+            settings=segment_pb2.EvaluationSettings(
+                mask_values=segment_pb2.MASK_VALUES_ZERO_IS_NONE
+            )
         )
         for item in expected:
             if item.mask is not None:
                 mask = data_dir / "ade20k/annotations" / f"{item.path.stem}.png"
-                yield pb.EvaluateSegmentationRequest(
-                    pair=pb.EvaluationPair(
+                yield segment_pb2.EvaluateSegmentationRequest(
+                    pair=segment_pb2.EvaluationPair(
                         image=images_pb2.Image(encoded=item.path.read_bytes()),
                         encoded=mask.read_bytes(),
                     )

@@ -13,10 +13,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import repository_pb2 as rp
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import admin_pb2, images_pb2, segment_pb2
 from grpc_health.v1 import health_pb2
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
@@ -31,8 +29,8 @@ from tests.segment.conftest import Client, Start
 from tests.segment.tiny_model import RESEARCH, Tiny, sealed, write
 
 Code = grpc.StatusCode
-SERVING, FAILED = rp.MODEL_STATE_SERVING, rp.MODEL_STATE_FAILED
-AVAILABLE = rp.MODEL_STATE_AVAILABLE
+SERVING, FAILED = admin_pb2.MODEL_STATE_SERVING, admin_pb2.MODEL_STATE_FAILED
+AVAILABLE = admin_pb2.MODEL_STATE_AVAILABLE
 Seen = list[tuple[str, str, str]]
 
 
@@ -59,9 +57,9 @@ def served(start: Start, folder: Path, tmp_path: Path) -> Callable[..., Any]:
     return starter
 
 
-def wish(*models: tuple[str, str], revision: str = "") -> rp.SetDesiredModelsRequest:
-    return rp.SetDesiredModelsRequest(
-        models=[rp.DesiredModel(name=name, version=version) for name, version in models],
+def wish(*models: tuple[str, str], revision: str = "") -> admin_pb2.SetDesiredModelsRequest:
+    return admin_pb2.SetDesiredModelsRequest(
+        models=[admin_pb2.DesiredModel(name=name, version=version) for name, version in models],
         expected_revision=revision,
     )
 
@@ -71,19 +69,19 @@ async def want(client: Client, *models: tuple[str, str], revision: str = "") -> 
     return str(reply.revision)
 
 
-async def repository(client: Client) -> rp.GetRepositoryResponse:
-    return await client.models.GetRepository(rp.GetRepositoryRequest(), timeout=SECONDS)
+async def repository(client: Client) -> admin_pb2.GetRepositoryResponse:
+    return await client.models.GetRepository(admin_pb2.GetRepositoryRequest(), timeout=SECONDS)
 
 
-def seen(reply: rp.GetRepositoryResponse) -> Seen:
-    names = rp.ModelState.Name
+def seen(reply: admin_pb2.GetRepositoryResponse) -> Seen:
+    names = admin_pb2.ModelState.Name
     return [
         (item.model.name, item.model.version, names(item.state).removeprefix("MODEL_STATE_"))
         for item in reply.models
     ]
 
 
-async def until(client: Client, wanted: Seen) -> rp.GetRepositoryResponse:
+async def until(client: Client, wanted: Seen) -> admin_pb2.GetRepositoryResponse:
     """Ask until the repository is so."""
     reply = await repository(client)
     async with asyncio.timeout(SECONDS):
@@ -205,15 +203,17 @@ async def test_a_retired_model_finishes_what_it_has_and_is_freed(
     async def pairs() -> Any:
         mask = np.zeros((100, 150), np.uint8)
         ref = common_pb2.ModelRef(name="tiny", version="1")
-        yield pb.EvaluateSegmentationRequest(settings=pb.EvaluationSettings(model=ref))
+        yield segment_pb2.EvaluateSegmentationRequest(
+            settings=segment_pb2.EvaluationSettings(model=ref)
+        )
         for _ in range(2):
             item = request()
-            part = pb.EvaluationPair(image=item.image)
+            part = segment_pb2.EvaluationPair(image=item.image)
             part.values.height, part.values.width = mask.shape
             part.values.type = images_pb2.LABEL_TYPE_UINT8
             part.values.encoding = images_pb2.LABEL_ENCODING_RAW
             part.values.data = mask.tobytes()
-            yield pb.EvaluateSegmentationRequest(pair=part)
+            yield segment_pb2.EvaluateSegmentationRequest(pair=part)
             await go_on.wait()
 
     evaluation = client.segment.EvaluateSegmentation(pairs(), timeout=SECONDS)
@@ -426,7 +426,7 @@ async def test_the_same_call_twice_is_one(served: Any) -> None:
     ],
 )
 async def test_what_cannot_be_wanted(
-    served: Any, message: rp.SetDesiredModelsRequest, says: str
+    served: Any, message: admin_pb2.SetDesiredModelsRequest, says: str
 ) -> None:
     client = await served()
     code, _, problem = await refused(client.models.SetDesiredModels(message, timeout=SECONDS))
@@ -490,7 +490,7 @@ async def test_research_weights_are_listed_with_the_reason(served: Any, folder: 
     assert seen(reply)[0] == ("other", "1", "NOT_ACCEPTED")
     assert RESEARCH.id in reply.models[0].problem
     assert reply.models[0].desired
-    listed = await client.segment.ListModels(pb.ListModelsRequest(), timeout=SECONDS)
+    listed = await client.segment.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS)
     assert [item.model.name for item in listed.models] == ["other", "tiny", "tiny"]
     assert await version_of(client) == "2"
 

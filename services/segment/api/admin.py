@@ -1,14 +1,14 @@
-"""SegmentRepositoryService: what is wanted, and what this replica has of it."""
+"""SegmentAdminService: what is wanted, and what this replica has of it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import grpc
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import repository_pb2, repository_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import admin_pb2, admin_pb2_grpc
 
-from services.errors import NotFound
+from services.errors import InvalidArgument, NotFound
 from services.segment.serving.desired import desired
 from services.segment.serving.models import Models
 from services.segment.serving.reconciler import Reconciler
@@ -16,16 +16,16 @@ from services.segment.serving.states import ModelStatus, State
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATES = {
-    State.AVAILABLE: repository_pb2.MODEL_STATE_AVAILABLE,
-    State.LOADING: repository_pb2.MODEL_STATE_LOADING,
-    State.SERVING: repository_pb2.MODEL_STATE_SERVING,
-    State.DRAINING: repository_pb2.MODEL_STATE_DRAINING,
-    State.FAILED: repository_pb2.MODEL_STATE_FAILED,
-    State.NOT_ACCEPTED: repository_pb2.MODEL_STATE_NOT_ACCEPTED,
+    State.AVAILABLE: admin_pb2.MODEL_STATE_AVAILABLE,
+    State.LOADING: admin_pb2.MODEL_STATE_LOADING,
+    State.SERVING: admin_pb2.MODEL_STATE_SERVING,
+    State.DRAINING: admin_pb2.MODEL_STATE_DRAINING,
+    State.FAILED: admin_pb2.MODEL_STATE_FAILED,
+    State.NOT_ACCEPTED: admin_pb2.MODEL_STATE_NOT_ACCEPTED,
 }
 
 
-class SegmentRepositoryService(repository_pb2_grpc.SegmentRepositoryServiceServicer):
+class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
     """Says and changes which models are served."""
 
     def __init__(self, models: Models, reconciler: Reconciler) -> None:
@@ -34,38 +34,40 @@ class SegmentRepositoryService(repository_pb2_grpc.SegmentRepositoryServiceServi
 
     async def GetRepository(  # noqa: N802  # the contract's name
         self,
-        request: repository_pb2.GetRepositoryRequest,  # noqa: ARG002  # it is empty
+        request: admin_pb2.GetRepositoryRequest,  # noqa: ARG002  # it is empty
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> repository_pb2.GetRepositoryResponse:
+    ) -> admin_pb2.GetRepositoryResponse:
         """Say what is wanted, and what this replica has."""
         state = await self._reconciler.wanted()
-        reply = repository_pb2.GetRepositoryResponse(
+        reply = admin_pb2.GetRepositoryResponse(
             revision=state.revision,
             everything=not state.models,
             models=[self._status(status) for status in self._reconciler.statuses(state)],
         )
         if self._reconciler.reconciled_at is not None:
-            reply.reconciled_at.FromDatetime(self._reconciler.reconciled_at)
+            reply.reconcile_time.FromDatetime(self._reconciler.reconciled_at)
         return reply
 
     async def SetDesiredModels(  # noqa: N802  # the contract's name
         self,
-        request: repository_pb2.SetDesiredModelsRequest,
+        request: admin_pb2.SetDesiredModelsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> repository_pb2.SetDesiredModelsResponse:
+    ) -> admin_pb2.SetDesiredModelsResponse:
         """Change what is wanted, for all replicas."""
+        if request.everything == bool(request.models):
+            raise InvalidArgument("models", "name at least one, or set `everything`, and not both")
         state = desired((model.name, model.version) for model in request.models)
         await self._reconciler.want(state, request.expected_revision)
-        return repository_pb2.SetDesiredModelsResponse(revision=state.revision)
+        return admin_pb2.SetDesiredModelsResponse(revision=state.revision)
 
-    def _status(self, status: ModelStatus) -> repository_pb2.ModelStatus:
+    def _status(self, status: ModelStatus) -> admin_pb2.ModelStatus:
         name, version, digest = status.identity
-        return repository_pb2.ModelStatus(
-            model=common_pb2.ModelRef(name=name, version=version, digest=digest),
+        return admin_pb2.ModelStatus(
+            ref=common_pb2.ModelRef(name=name, version=version, digest=digest),
             state=_STATES[status.state],
             problem=status.problem,
             desired=status.desired,
-            default_version=status.state is State.SERVING and self._is_default(status),
+            serves_unversioned=status.state is State.SERVING and self._is_default(status),
         )
 
     def _is_default(self, status: ModelStatus) -> bool:

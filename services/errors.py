@@ -4,7 +4,7 @@ Pure: knows nothing of gRPC. `services.rpc.status` holds the one table that turn
 tree into a status code and details.
 
     AssayError
-    ├── InvalidArgument          a field of the request is missing, malformed or out of range
+    ├── InvalidArgument          fields of the request are missing, malformed or out of range
     │   ├── BadImage             the bytes are not an image that can be decoded
     │   └── ImageTooLarge        the image has more pixels than the server decodes
     ├── NotFound                 nothing is registered under that name
@@ -31,13 +31,21 @@ class AssayError(Exception):
     """
 
 
-class InvalidArgument(AssayError):
-    """A field of the request is missing, malformed or out of range."""
+Violation = tuple[str, str]
+"""A field, by its path in the request or document, and what is wrong with it."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
+
+class InvalidArgument(AssayError):
+    """A field of the request, or several of them, is missing, malformed or out of range.
+
+    `violations` are all that were found; `field` and `problem` are those of the first.
+    """
+
+    def __init__(self, field: str, problem: str, *others: Violation) -> None:
         self.field = field
         self.problem = problem
+        self.violations: tuple[Violation, ...] = ((field, problem), *others)
+        super().__init__("; ".join(f"{where}: {what}" for where, what in self.violations))
 
 
 class BadImage(InvalidArgument):

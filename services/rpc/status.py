@@ -75,10 +75,7 @@ def status_of(error: errors.AssayError, request_id: str) -> status_pb2.Status:
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
     if isinstance(error, errors.InvalidArgument):
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_sendable(error.field), description=_sendable(error.problem)
-        )
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        details.append(_bad_request(error))
     elif isinstance(error, errors.NotFound):
         details.append(
             error_details_pb2.ResourceInfo(
@@ -118,6 +115,19 @@ def item_error(error: errors.AssayError) -> common_pb2.ItemError:
         told.field = _sendable(error.field)
     elif isinstance(error, errors.Overloaded):
         told.retry_after.FromNanoseconds(round(_retry_seconds(error) * 1e9))
+    return told
+
+
+def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:
+    """The violations, the first and as many more as fit into the trailers."""
+    told = error_details_pb2.BadRequest()
+    for field, problem in error.violations:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_sendable(field), description=_sendable(problem)
+        )
+        if told.field_violations and told.ByteSize() + violation.ByteSize() > _MAX_MESSAGE_BYTES:
+            break
+        told.field_violations.append(violation)
     return told
 
 

@@ -121,3 +121,17 @@ def test_an_items_error_says_what_a_calls_would(error: errors.AssayError) -> Non
     assert common_pb2.ErrorReason.Name(told.reason) == f"ERROR_REASON_{info.reason}"
     assert told.field == getattr(error, "field", "")
     assert told.HasField("retry_after") == isinstance(error, errors.Overloaded)
+
+
+def test_an_invalid_argument_names_as_many_fields_as_fit_the_trailers() -> None:
+    first, *others = [(f"classes[{i}].color", "must be an integer, not 1.5") for i in range(1000)]
+    error = errors.InvalidArgument(*first, *others[:2])
+    (bad,) = details(status.status_of(error, ""), error_details_pb2.BadRequest)
+    assert [(one.field, one.description) for one in bad.field_violations] == list(error.violations)
+    error = errors.InvalidArgument(*first, *others)
+    reply = status.status_of(error, "")
+    (bad,) = details(reply, error_details_pb2.BadRequest)
+    told = [(one.field, one.description) for one in bad.field_violations]
+    assert 10 < len(told) < 1000
+    assert told == list(error.violations[: len(told)])
+    assert reply.ByteSize() < 4096

@@ -1,0 +1,184 @@
+"""Documents that people and programs hand in: read strictly, all errors of one told at once.
+
+Pure. A kind of document is a subclass of `Document`, a frozen pydantic model that accepts no
+unknown key and no value of another type than its annotation. `validate` checks a value that is
+parsed already, `read` the bytes of a JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from services.errors import InvalidArgument, Violation
+
+D = TypeVar("D", bound="Document")
+
+# Characters of a wrong value that a message repeats.
+_MAX_SHOWN = 60
+_TYPES = {
+    "dict_type": "must be an object",
+    "mapping_type": "must be an object",
+    "model_type": "must be an object",
+    "tuple_type": "must be a list",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+}
+
+
+class Document(BaseModel):
+    """A frozen document or part of one. Its lists are tuples.
+
+    A subclass that has more rules than types and bounds lists what breaks them in `problems`.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def problems(self) -> Iterable[Violation]:
+        """Return what is wrong although each value is of its type: key and problem."""
+        return ()
+
+    def replaced(self, **changes: object) -> Self:
+        """Return a copy with other values, checked as the document is. Raises ValueError."""
+        return type(self)(**{**dict(self), **changes})
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        found = tuple(self.problems())
+        if found:
+            raise _Problems(found)
+        return self
+
+
+class _Problems(ValueError):
+    """What `Document.problems` returned."""
+
+    def __init__(self, violations: tuple[Violation, ...]) -> None:
+        super().__init__("; ".join(f"{key}: {problem}" for key, problem in violations))
+        self.violations = violations
+
+
+def validate(kind: type[D], value: object, where: str = "") -> D:
+    """Return a parsed JSON or YAML value as `kind`.
+
+    Raises InvalidArgument with all violations, each with its path in the document behind `where`:
+    "manifest.classes[3].color".
+    """
+    found: list[Violation] = []
+    try:
+        document = kind.model_validate(_frozen(value, where, found))
+    except RecursionError:
+        raise InvalidArgument(where or "document", "nested too deep") from None
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            found.extend(_violations(details, where))
+        raise InvalidArgument(*found[0], *found[1:]) from error
+    if found:
+        raise InvalidArgument(*found[0], *found[1:])
+    return document
+
+
+def read(kind: type[D], data: bytes, file: str) -> D:
+    """Return the JSON text of a file as `kind`.
+
+    Raises InvalidArgument, whose field is `file` and whose problem lists all that is wrong.
+    """
+    try:
+        return validate(kind, loads(data))
+    except (InvalidArgument, ValueError) as error:
+        raise InvalidArgument(file, str(error)) from error
+
+
+def loads(data: bytes) -> Any:
+    """Parse UTF-8 JSON, without what JSON forbids and Python lets pass: NaN, a key twice.
+
+    Raises ValueError saying what is wrong and where.
+    """
+    try:
+        return json.loads(
+            data.decode(), parse_constant=_no_constant, object_pairs_hook=_no_double_keys
+        )
+    except RecursionError:
+        raise ValueError("not valid JSON: nested too deep") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON: {error}") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _no_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} is there twice")
+    return values
+
+
+def _frozen(value: Any, path: str, broken: list[Violation]) -> Any:
+    """Make lists tuples, as frozen documents hold; pydantic converts none when it is strict.
+
+    It accepts text that cannot be encoded, too: such text is added to `broken`.
+    """
+    if isinstance(value, list):
+        return tuple(_frozen(item, _path(path, [i]), broken) for i, item in enumerate(value))
+    if isinstance(value, Mapping):
+        return {
+            _frozen(key, path, broken): _frozen(item, _path(path, [key]), broken)
+            for key, item in value.items()
+        }
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            broken.append((path or "document", f"{_shown(value)} holds half of a surrogate pair"))
+            return value.encode(errors="replace").decode()
+    return value
+
+
+def _violations(details: ErrorDetails, where: str) -> Iterator[Violation]:
+    path = _path(where, details["loc"])
+    error = details.get("ctx", {}).get("error")
+    if isinstance(error, _Problems):
+        for key, problem in error.violations:
+            yield _path(path, (key,)), problem
+    elif details["type"] == "missing":
+        yield path, "is missing"
+    elif details["type"] == "extra_forbidden":
+        yield path, "is not a known key"
+    else:
+        # "Input should be greater than 0", "Tuple should have at most 3 items after validation".
+        message = _TYPES.get(details["type"]) or re.sub(
+            r"^\w+ should|^Value error, ",
+            lambda start: "must" if start.group().endswith("should") else "",
+            details["msg"].replace("Tuple", "List").replace(" after validation", ""),
+        )
+        shown = "" if ", not " in message else f", not {_shown(details['input'])}"
+        yield path or "document", message + shown
+
+
+def _path(start: str, parts: Iterable[object]) -> str:
+    path = start
+    for part in parts:
+        if part == "[key]":  # pydantic's mark for a key, not a value, of a mapping
+            continue
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else str(part)
+    return path
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=True, default=repr)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."

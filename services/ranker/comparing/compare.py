@@ -144,7 +144,7 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
         _compared(dossier, methodology, as_of, hardware) for dossier in (pair.first, pair.second)
     )
     first, second = left.side, right.side
-    ranges = methodology.rules(pair.first.artifact.type).ranges
+    ranges = methodology.rules(pair.first.artifact.type).weights
     rows = separation.by_component(first, second)
     overall = separation.overall(first, second, ranges)
     result = Comparison(

@@ -8,7 +8,7 @@ it widens the interval, and moves neither the denominator nor the point of the r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -55,32 +55,34 @@ NO_OUTCOMES = Outcomes()
 def measured(
     name: str,
     weight: float,
-    metrics: Iterable[Metric],
+    metrics: Mapping[str, Metric],
     read: Callable[[Metric], Reading | None],
 ) -> Component:
-    """A component made of predeclared metrics: the weighted sum of their places on their scales.
+    """A component of predeclared metrics: the weighted sum of their positions on their scales.
 
     `read` gives the reading of a metric, or None when there is no evidence of it.
     """
-    readings = [(metric, read(metric)) for metric in metrics]
-    known = [(metric, reading) for metric, reading in readings if reading is not None]
-    missing = [metric for metric, reading in readings if reading is None]
-    gap = 1.0 if not known else math.fsum(metric.weight for metric in missing)
+    readings = {name: read(metric) for name, metric in metrics.items()}
+    known = {name: reading for name, reading in readings.items() if reading is not None}
+    missing = tuple(name for name, reading in readings.items() if reading is None)
+    gap = 1.0 if not known else math.fsum(metrics[name].weight for name in missing)
 
     def total(ends: Iterable[float], of_missing: float) -> float:
-        parts = [metric.weight * end for (metric, _), end in zip(known, ends, strict=True)]
+        parts = [metrics[name].weight * end for name, end in zip(known, ends, strict=True)]
         return _unit(math.fsum([*parts, gap * of_missing]))
 
     return Component(
         name=name,
         weight=weight,
-        low=total((reading.low for _, reading in known), 0.0),
-        point=total((reading.point for _, reading in known), NEUTRAL),
-        high=total((reading.high for _, reading in known), 1.0),
+        low=total((reading.low for reading in known.values()), 0.0),
+        point=total((reading.point for reading in known.values()), NEUTRAL),
+        high=total((reading.high for reading in known.values()), 1.0),
         coverage=_unit(1 - gap),
-        explanation=_explain(known, missing),
-        evidence=tuple(sorted({digest for _, reading in known for digest in reading.evidence})),
-        missing=tuple(metric.name for metric in missing),
+        explanation=_explain(metrics, known, missing),
+        evidence=tuple(
+            sorted({digest for reading in known.values() for digest in reading.evidence})
+        ),
+        missing=missing,
     )
 
 
@@ -148,15 +150,18 @@ def _unknown(name: str, weight: float, explanation: str, missing: str) -> Compon
     return Component(name, weight, 0.0, NEUTRAL, 1.0, 0.0, explanation, missing=(missing,))
 
 
-def _explain(known: list[tuple[Metric, Reading]], missing: list[Metric]) -> str:
+def _explain(
+    metrics: Mapping[str, Metric], known: Mapping[str, Reading], missing: Sequence[str]
+) -> str:
     parts = [
-        f"{metric.name} {reading.shown} is {reading.point:.2f} of its scale, "
-        f"weight {metric.weight:g}"
-        for metric, reading in known
+        f"{name} {reading.shown} is {reading.point:.2f} of its scale, "
+        f"weight {metrics[name].weight:g}"
+        for name, reading in known.items()
     ]
     if missing:
-        parts.append(f"no evidence of {_listed([metric.name for metric in missing])}")
-    parts += [f"of {one.name}: {one.when_missing}" for one in missing if one.when_missing]
+        parts.append(f"no evidence of {_listed(missing)}")
+    reasons = {name: metrics[name].when_missing for name in missing}
+    parts += [f"of {name}: {reason}" for name, reason in reasons.items() if reason]
     return "; ".join(parts)
 
 

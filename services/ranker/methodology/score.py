@@ -54,7 +54,7 @@ def score(dossier: Dossier, methodology: Methodology, as_of: date, hardware: str
     """The score of one artifact on a class of hardware. Depends on nothing but the arguments."""
     artifact = dossier.artifact
     rules = methodology.rules(artifact.type)
-    weights = rules.weights
+    weights = {name: one.weight for name, one in rules.weights.items()}
     facts = facts_of(artifact.claims)
 
     def reading(metric: Metric) -> Reading | None:

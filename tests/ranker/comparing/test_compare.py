@@ -112,7 +112,7 @@ def test_a_winner_wins_at_the_declared_weights_too(a: Dossier, b: Dossier) -> No
 def test_the_least_lead_is_under_every_declared_weighting(
     a: Dossier, b: Dossier, data: st.DataObject
 ) -> None:
-    ranges = METHODOLOGY.rules(MODEL).ranges
+    ranges = METHODOLOGY.rules(MODEL).weights
     result = compared(a, b)
     mine, other = result.left.score, result.right.score
     least = least_lead(mine, other, ranges)

@@ -66,7 +66,7 @@ def test_every_point_of_a_score_is_traced(dossier: Dossier) -> None:
 @given(SIDES, st.randoms())
 def test_groups_are_told_apart_and_their_members_are_not(sides: list[Side], chance: object) -> None:
     ranks = rank(sides, METHODOLOGY)
-    ranges = METHODOLOGY.rules(MODEL).ranges
+    ranges = METHODOLOGY.rules(MODEL).weights
     by_id = {one.side.id: one for one in ranks}
     for left in ranks:
         assert 1 <= left.best_place <= left.worst_place <= left.of == len(sides)

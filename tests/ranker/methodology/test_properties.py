@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.ranker.claims.model import ArtifactType, Basis, Interval, Value, Verdict
 from services.ranker.methodology.components import Outcomes, match_graph
-from services.ranker.methodology.definition import COMPONENTS, Number
+from services.ranker.methodology.definition import COMPONENTS
 from services.ranker.methodology.load import load
 from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.reliability import reliability
@@ -98,15 +98,16 @@ def test_coverage_alone_never_moves_the_point(kind: ArtifactType, data: st.DataO
     dossier = data.draw(dossiers("a", (kind,)))
     rules = METHODOLOGY.rules(kind)
     known = {item.claim.partition(".")[2] for item in dossier.evidence}
-    for metric in (*rules.quality, *rules.ecosystem):
+    for metric in (*rules.quality.values(), *rules.ecosystem.values()):
         for source in metric.inputs:
             if source.fact not in FACTS[kind] or source.fact in known:
                 continue
-            assert isinstance(source.kind, Number)
-            scale = source.kind.scale
+            scale = source.scale
+            assert scale is not None
+            assert source.unit is not None
             ends = (scale.zero.value, scale.one.value)
             middle = math.sqrt(math.prod(ends)) if scale.logarithmic else sum(ends) / 2
-            neutral = evidence(f"a.{source.fact}", middle, source.kind.unit)
+            neutral = evidence(f"a.{source.fact}", middle, source.unit)
             before = scored(dossier)
             after = scored(replace(dossier, evidence=(*dossier.evidence, neutral)))
             assert after.coverage > before.coverage

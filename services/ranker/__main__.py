@@ -23,9 +23,8 @@ from assay.ranker.v1 import (
 from prometheus_client import Counter
 
 from services.errors import AssayError
-from services.ranker.api import compare_reply
 from services.ranker.api.admin import RankerAdminService
-from services.ranker.api.comparisons import Comparisons
+from services.ranker.api.comparisons import SCHEMA, Comparisons
 from services.ranker.api.jobs import JobService
 from services.ranker.api.match_graph import MatchGraphService
 from services.ranker.api.ranker import RankerService
@@ -105,7 +104,7 @@ class _Ranker:
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
-        cache = Cache(store_at(settings.redis), schema=compare_reply.SCHEMA)
+        cache = Cache(store_at(settings.redis), schema=SCHEMA)
         self.closing.push_async_callback(cache.close)
         store = Store(self._database)
         dossiers = Dossiers(store, self._matches)

@@ -24,8 +24,7 @@ from services.ranker.claims.model import (
     Value,
     Verdict,
 )
-from services.ranker.methodology.components import NO_OUTCOMES, Outcomes
-from services.ranker.methodology.score import Dossier
+from services.ranker.methodology.score import NO_OUTCOMES, Dossier, Outcomes
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 DAY = date(2026, 1, 15)

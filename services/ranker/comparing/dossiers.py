@@ -10,8 +10,7 @@ from services.ranker.claims.model import Artifact, Claim, ClaimVerdict, Evidence
 from services.ranker.claims.verdict import choose, judge, sample_beside, unmeasured
 from services.ranker.database.evidence_store import Refusal, Store
 from services.ranker.database.match_store import MatchStore, total
-from services.ranker.methodology.components import Outcomes
-from services.ranker.methodology.score import Dossier
+from services.ranker.methodology.score import Dossier, Outcomes
 
 _log = structlog.get_logger(__name__)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.ranker.methodology.components import NEUTRAL
 from services.ranker.methodology.definition import Methodology, Metric
 from services.ranker.methodology.readings import Reading, facts_of, read
-from services.ranker.methodology.score import Dossier, Score
+from services.ranker.methodology.score import NEUTRAL, Dossier, Score
 
 
 @dataclass(frozen=True)

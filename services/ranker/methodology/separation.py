@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.ranker.methodology.components import Component
 from services.ranker.methodology.definition import Weight
-from services.ranker.methodology.score import Score
+from services.ranker.methodology.score import Component, Score
 
 SHARED_SCALES = frozenset({"match_graph", "freshness", "adoption"})
 """Components that mean the same for every type. Quality and ecosystem are scaled by type."""

@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
-from services.ranker.api import compare_reply
+from services.ranker.api import comparisons
 from services.ranker.claims.model import ArtifactType, Basis, PublishedScore
 from services.ranker.comparing.compare import Comparison, canonical, compare, key, parse_day
-from services.ranker.methodology.components import Outcomes
 from services.ranker.methodology.load import load
 from services.ranker.methodology.published import Feasible
-from services.ranker.methodology.score import Dossier
+from services.ranker.methodology.score import Dossier, Outcomes
 from services.ranker.methodology.separation import Separation, least_lead
 from tests.ranker.dossiers import DAY, artifact, claim, dossiers, evidence
 
@@ -77,10 +76,10 @@ def test_the_same_input_gives_the_same_answer(a: Dossier, b: Dossier) -> None:
 @given(dossiers("a"), dossiers("b"))
 def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(a: Dossier, b: Dossier) -> None:
     pairs = ((a, b), (a, b), (b, a))
-    forth, again, back = (compare_reply.reply(compared(*pair)) for pair in pairs)
-    assert compare_reply.encode(forth) == compare_reply.encode(again)
-    compare_reply.exchange(back)
-    assert compare_reply.encode(back) == compare_reply.encode(forth)
+    forth, again, back = (comparisons.to_message(compared(*pair)) for pair in pairs)
+    assert comparisons.encode(forth) == comparisons.encode(again)
+    comparisons.exchange(back)
+    assert comparisons.encode(back) == comparisons.encode(forth)
 
 
 @settings(max_examples=40)

@@ -10,12 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.ranker.claims.model import ArtifactType, Basis, Interval, Value, Verdict
-from services.ranker.methodology.components import Outcomes, match_graph
 from services.ranker.methodology.definition import COMPONENTS
 from services.ranker.methodology.load import load
 from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.reliability import reliability
-from services.ranker.methodology.score import Dossier, Score, score
+from services.ranker.methodology.score import Dossier, Outcomes, Score, match_graph, score
 from tests.ranker.dossiers import CPU, DAY, FACTS, artifact, claim, dossiers, evidence, verdict
 
 METHODOLOGY = load()

@@ -33,8 +33,8 @@ from services.ranker.cache.cache import Cache
 from services.ranker.cache.redis import store_at
 from services.ranker.claims import facts, registry
 from services.ranker.claims.labelled import labelled_pictures
-from services.ranker.comparing.dossiers import Dossiers
 from services.ranker.comparing.ranks import Ranks
+from services.ranker.comparing.records import Records
 from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import Store
 from services.ranker.database.manifest_store import ManifestStore
@@ -107,10 +107,10 @@ class _Ranker:
         cache = Cache(store_at(settings.redis), schema=SCHEMA)
         self.closing.push_async_callback(cache.close)
         store = Store(self._database)
-        dossiers = Dossiers(store, self._matches)
+        records = Records(store, self._matches)
         comparisons = Comparisons(
             self._known,
-            dossiers,
+            records,
             cache,
             self._methodology,
             version=self._database.version,
@@ -133,7 +133,7 @@ class _Ranker:
             RankerService(self._known, verifier, comparisons), server
         )
         ranks_pb2_grpc.add_RankServiceServicer_to_server(
-            RankService(Ranks(self._known, dossiers, self._methodology), self._discovery), server
+            RankService(Ranks(self._known, records, self._methodology), self._discovery), server
         )
         match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(
             MatchGraphService(self._discovery), server

@@ -27,7 +27,7 @@ from services.ranker.comparing.compare import (
     key,
     parse_day,
 )
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.reliability import PageReliability
 from services.ranker.methodology.separation import Separation
@@ -62,7 +62,7 @@ class Comparisons:
     def __init__(
         self,
         registry: Registry,
-        dossiers: Dossiers,
+        records: Records,
         cache: Cache,
         methodology: Methodology,
         *,
@@ -70,7 +70,7 @@ class Comparisons:
         computed: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._dossiers = dossiers
+        self._records = records
         self._cache = cache
         self._methodology = methodology
         self._version = version
@@ -103,10 +103,9 @@ class Comparisons:
         if known is not None and state is not None and known.state == state:
             return known
         artifacts = self._registry.artifact(left), self._registry.artifact(right)
-        sides = await self._dossiers.of(artifacts[0]), await self._dossiers.of(artifacts[1])
         page = self._registry.page_of(left, right)
-        page_claims = (await self._dossiers.judged(page))[1] if page else ()
-        pair = canonical(*sides, page_claims)
+        (first, second), page_claims = await self._records.with_page(artifacts, page)
+        pair = canonical(first, second, page_claims)
         prepared = _Prepared(state, pair, key(pair, self._methodology, day))
         if len(self._prepared) >= _MAX_PREPARED_PAIRS:
             self._prepared.clear()
@@ -124,8 +123,8 @@ class Comparisons:
         artifact = self._registry.artifact(name)
         removed = 0
         for page in (None, *(one for one in self._registry.pages if name in one.compares)):
-            page_claims = (await self._dossiers.judged(page))[1] if page else ()
-            digest = evidence_digest(await self._dossiers.of(artifact), page_claims)
+            (record,), page_claims = await self._records.with_page([artifact], page)
+            digest = evidence_digest(record, page_claims)
             removed += await self._cache.invalidate(PREFIX, digest)
         return removed
 
@@ -194,14 +193,14 @@ def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
 
 def _side(value: ComparedArtifact) -> ranker_pb2.ComparedArtifact:
     return ranker_pb2.ComparedArtifact(
-        artifact=messages.artifact(value.dossier.artifact),
+        artifact=messages.artifact(value.record.artifact),
         score=messages.score(value.score),
         reliability=_reliability(value.reliability),
-        claims=[messages.claim_verdict(one) for one in value.dossier.verdicts],
+        claims=[messages.claim_verdict(one) for one in value.record.verdicts],
         matches=ranker_pb2.MatchCounts(
-            matched=value.dossier.matched,
-            reported=value.dossier.outcomes.reported,
-            succeeded=value.dossier.outcomes.succeeded,
+            matched=value.record.matched,
+            reported=value.record.outcomes.reported,
+            succeeded=value.record.outcomes.succeeded,
         ),
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from services.ranker.methodology.definition import Methodology, Metric
 from services.ranker.methodology.readings import Reading, facts_of, read
-from services.ranker.methodology.score import NEUTRAL, Dossier, Score
+from services.ranker.methodology.score import NEUTRAL, ArtifactRecord, Score
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Contribution:
 
 
 def explain(
-    score: Score, dossier: Dossier, methodology: Methodology, hardware: str
+    score: Score, record: ArtifactRecord, methodology: Methodology, hardware: str
 ) -> tuple[Contribution, ...]:
-    """The terms of a score that was computed from the dossier on this class of hardware."""
-    rules = methodology.rules(dossier.artifact.type)
-    facts = facts_of(dossier.artifact.claims)
+    """The terms of a score that was computed from the record on this class of hardware."""
+    rules = methodology.rules(record.artifact.type)
+    facts = facts_of(record.artifact.claims)
     metrics = {"quality": rules.quality, "ecosystem": rules.ecosystem}
     terms: list[Contribution] = []
     for component in score.components:
@@ -43,7 +43,7 @@ def explain(
                 component.name,
                 component.weight,
                 [
-                    (name, metric, read(metric, dossier.evidence, facts, hardware))
+                    (name, metric, read(metric, record.evidence, facts, hardware))
                     for name, metric in metrics[component.name].items()
                 ],
             )

@@ -72,7 +72,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Dossier:
+class ArtifactRecord:
     """All that is known of one artifact: what was observed, what became of its claims, its matches.
 
     Evidence on claims of other artifacts is ignored. `matched` counts every match, with a reported
@@ -86,21 +86,21 @@ class Dossier:
     matched: int = 0
 
 
-def score(dossier: Dossier, methodology: Methodology, as_of: date, hardware: str) -> Score:
+def score(record: ArtifactRecord, methodology: Methodology, as_of: date, hardware: str) -> Score:
     """The score of one artifact on a class of hardware. Depends on nothing but the arguments."""
-    artifact = dossier.artifact
+    artifact = record.artifact
     rules = methodology.rules(artifact.type)
     weights = {name: one.weight for name, one in rules.weights.items()}
     facts = facts_of(artifact.claims)
 
     def reading(metric: Metric) -> Reading | None:
-        return read(metric, dossier.evidence, facts, hardware)
+        return read(metric, record.evidence, facts, hardware)
 
     return combine(
         (
             measured("quality", weights["quality"], rules.quality, reading),
             measured("ecosystem", weights["ecosystem"], rules.ecosystem, reading),
-            match_graph(weights["match_graph"], dossier.outcomes, methodology),
+            match_graph(weights["match_graph"], record.outcomes, methodology),
             freshness(artifact, as_of, weights["freshness"], methodology),
             adoption(weights["adoption"]),
         ),

@@ -24,7 +24,7 @@ from services.ranker.claims.model import (
     Verdict,
 )
 from services.ranker.methodology.separation import Separation
-from tests.ranker.dossiers import NOON, artifact, claim, evidence, verdict
+from tests.ranker.records import NOON, artifact, claim, evidence, verdict
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,9 @@ from services.ranker.claims import facts
 from services.ranker.claims.labelled import LabelledPicture
 from services.ranker.claims.model import Basis, ClaimVerdict, SubjectRelation, Value, Verdict
 from services.ranker.claims.registry import packaged
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.database import Database
 from services.ranker.database.evidence_store import Store
-from services.ranker.database.match_store import MatchStore
 from services.ranker.measuring import methods
 from services.ranker.measuring.methods.registration import Measurement
 from services.ranker.measuring.probes import Budget
@@ -204,8 +203,16 @@ async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> Non
     assert evidence.environment["cpu"] == "a processor"
 
 
+async def stored_verdicts(store: Store) -> tuple[ClaimVerdict, ...]:
+    """The verdicts on B4's claims by what is stored."""
+    claims = REGISTRY.artifact(B4).claims
+    evidence, refused = await store.about(claim.id for claim in claims)
+    assert refused == ()
+    return judge_stored(claims, evidence, ())
+
+
 async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
-    store: Store, tmp_path: Path
+    store: Store,
 ) -> None:
     segment = FakeSegment((B4_PUBLISHED,))
     found = (await verdicts(verifier(store, segment, pictures=PICTURES), B4, "B1.4"))["B1.4"]
@@ -216,8 +223,7 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
     assert (found.sample.basis, found.sample.value) == (Basis.MEASURED, Value(45.0, "%"))
     kept, _ = await store.about(["B1.4"])
     assert set(map(repr, kept)) == {repr(found.evidence), repr(found.sample)}
-    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     (stored,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stored.evidence, stored.sample) == (found.evidence, found.sample)
     assert (stored.verdict, stored.reason) == (found.verdict, found.reason)
@@ -229,12 +235,11 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
 
 
 async def test_why_nothing_was_measured_is_told_beside_what_is_published(
-    store: Store, tmp_path: Path
+    store: Store,
 ) -> None:
     random = "segment does not serve its published weights, but segformer-b4-random"
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
-    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     stored = {one.claim.id: one for one in judged}
     assert stored["B1.4"].not_measured == random
     assert stored["B4.4"].not_measured == "segformer-b4-random is served on a CPU (onnxruntime-cpu)"
@@ -247,7 +252,7 @@ async def test_why_nothing_was_measured_is_told_beside_what_is_published(
         store, FakeSegment((B4_PUBLISHED,)), pictures=PICTURES, now=NOON + timedelta(days=1)
     )
     await verdicts(later, B4, "B1.4")
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     (stood,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stood.not_measured, "not measured" in stood.reason) == ("", False)
 

@@ -15,7 +15,7 @@ from services.ranker.methodology.readings import (
     latest_hardware,
     read,
 )
-from tests.ranker.dossiers import CPU, NOON, claim, evidence
+from tests.ranker.records import CPU, NOON, claim, evidence
 
 METRICS = load().rules(ArtifactType.SEGMENTATION_MODEL).quality
 MIOU, LATENCY, SIZE = METRICS["ade20k-miou"], METRICS["latency"], METRICS["size"]

@@ -32,7 +32,6 @@ from services.ranker.api.ranks import RankService
 from services.ranker.cache.cache import Cache
 from services.ranker.cache.redis import store_at
 from services.ranker.claims import facts, registry
-from services.ranker.claims.labelled import labelled_pictures
 from services.ranker.comparing.ranks import Ranks
 from services.ranker.comparing.records import Records
 from services.ranker.database.database import Database, StoreError
@@ -41,6 +40,7 @@ from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
 from services.ranker.jobs import Jobs
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import labelled_images
 from services.ranker.measuring.verify import Verifier
 from services.ranker.methodology.load import load
 from services.ranker.peers.corpus import CorpusClient
@@ -122,7 +122,7 @@ class _Ranker:
             store,
             segment=SegmentClient(self._channel(settings.segment_addr)),
             corpus=CorpusClient(self._channel(settings.corpus_addr)),
-            pictures=labelled_pictures(settings.labelled_pictures)
+            pictures=labelled_images(settings.labelled_pictures)
             if settings.labelled_pictures
             else (),
         )

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.errors import InvalidArgument
 from services.ranker.claims import model
-from services.ranker.measuring.probes import Budget
+from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.verify import Plan, Progress, Update
 from services.ranker.methodology import published as formula
 from services.ranker.methodology.definition import Methodology

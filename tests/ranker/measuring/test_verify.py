@@ -16,15 +16,15 @@ from structlog.testing import capture_logs
 from services.cli.commands import claims
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker.claims import facts
-from services.ranker.claims.labelled import LabelledPicture
 from services.ranker.claims.model import Basis, ClaimVerdict, SubjectRelation, Value, Verdict
 from services.ranker.claims.registry import packaged
 from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.database import Database
 from services.ranker.database.evidence_store import Store
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.methods.registration import Measurement
-from services.ranker.measuring.probes import Budget
 from services.ranker.measuring.verify import Plan, Progress, Verifier, estimate
 from tests.ranker.peers_fake import (
     B0,
@@ -37,6 +37,9 @@ from tests.ranker.peers_fake import (
     REFERENCE,
     FakeCorpus,
     FakeSegment,
+    changed,
+    ref,
+    times,
 )
 
 REGISTRY = packaged(methods.known())
@@ -55,7 +58,7 @@ def verifier(
     store: Store,
     segment: FakeSegment | None = None,
     corpus: FakeCorpus | None = None,
-    pictures: Sequence[LabelledPicture] = (),
+    pictures: Sequence[LabelledImage] = (),
     now: datetime = NOON,
 ) -> Verifier:
     return Verifier(
@@ -290,11 +293,11 @@ async def test_a_full_run_behind_a_derived_verdict_is_named_in_the_command(store
 
 
 async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:
-    noisy = replace(QUIET, noisy=True, noise=0.4, seconds=((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
+    noisy = changed(QUIET, noisy=True, noise=0.4, samples=times((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
     found = await verdicts(verifier(store, FakeSegment(figures=noisy)), B4, "B4.5")
     assert found["B4.5"].verdict is Verdict.INCONCLUSIVE
     # Noise only adds time: runs that are faster than claimed even so are faster than claimed.
-    fast = replace(noisy, seconds=((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
+    fast = changed(noisy, samples=times((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
     found = await verdicts(verifier(store, FakeSegment(figures=fast)), B4, "B4.5")
     assert found["B4.5"].verdict is Verdict.REFUTED
 
@@ -379,7 +382,7 @@ async def test_the_plan_has_no_time_for_pictures_that_are_not_there(store: Store
 
 
 async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> None:
-    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    other = changed(B4_RANDOM, ref=ref("segformer-b4-random", "cc"))
     first = await verdicts(verifier(store), B4, "B4.1")
     second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
     assert first["B4.1"].evidence != second["B4.1"].evidence
@@ -387,7 +390,7 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
     assert second["B4.1"].change is not None
     assert second["B4.1"].change.evidence == first["B4.1"].evidence
     assert second["B4.1"].change.differences == (
-        f"what was observed was {B4_RANDOM.digest[:19]} and is sha256:cccccccccccc",
+        f"what was observed was {B4_RANDOM.ref.digest[:19]} and is sha256:cccccccccccc",
     )
     assert len((await store.about(["B4.1"]))[0]) == 2
 
@@ -396,7 +399,7 @@ async def test_a_clock_that_was_set_back_does_not_bring_an_older_verification_ba
     store: Store,
 ) -> None:
     """What a verification is compared with is the one before it, whatever their clocks said."""
-    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    other = changed(B4_RANDOM, ref=ref("segformer-b4-random", "cc"))
     await verdicts(verifier(store), B4, "B4.1")
     set_back = verifier(store, FakeSegment((other,)), now=NOON - timedelta(days=1))
     second = await verdicts(set_back, B4, "B4.1")

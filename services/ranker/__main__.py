@@ -23,9 +23,8 @@ from assay.ranker.v1 import (
 from prometheus_client import Counter
 
 from services.errors import AssayError
-from services.ranker.api import compare_reply
 from services.ranker.api.admin import RankerAdminService
-from services.ranker.api.comparisons import Comparisons
+from services.ranker.api.comparisons import SCHEMA, Comparisons
 from services.ranker.api.jobs import JobService
 from services.ranker.api.match_graph import MatchGraphService
 from services.ranker.api.ranker import RankerService
@@ -33,15 +32,15 @@ from services.ranker.api.ranks import RankService
 from services.ranker.cache.cache import Cache
 from services.ranker.cache.redis import store_at
 from services.ranker.claims import facts, registry
-from services.ranker.claims.labelled import labelled_pictures
-from services.ranker.comparing.dossiers import Dossiers
 from services.ranker.comparing.ranks import Ranks
+from services.ranker.comparing.records import Records
 from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import Store
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
 from services.ranker.jobs import Jobs
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import labelled_images
 from services.ranker.measuring.verify import Verifier
 from services.ranker.methodology.load import load
 from services.ranker.peers.corpus import CorpusClient
@@ -105,13 +104,13 @@ class _Ranker:
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
-        cache = Cache(store_at(settings.redis), schema=compare_reply.SCHEMA)
+        cache = Cache(store_at(settings.redis), schema=SCHEMA)
         self.closing.push_async_callback(cache.close)
         store = Store(self._database)
-        dossiers = Dossiers(store, self._matches)
+        records = Records(store, self._matches)
         comparisons = Comparisons(
             self._known,
-            dossiers,
+            records,
             cache,
             self._methodology,
             version=self._database.version,
@@ -123,7 +122,7 @@ class _Ranker:
             store,
             segment=SegmentClient(self._channel(settings.segment_addr)),
             corpus=CorpusClient(self._channel(settings.corpus_addr)),
-            pictures=labelled_pictures(settings.labelled_pictures)
+            pictures=labelled_images(settings.labelled_pictures)
             if settings.labelled_pictures
             else (),
         )
@@ -134,7 +133,7 @@ class _Ranker:
             RankerService(self._known, verifier, comparisons), server
         )
         ranks_pb2_grpc.add_RankServiceServicer_to_server(
-            RankService(Ranks(self._known, dossiers, self._methodology), self._discovery), server
+            RankService(Ranks(self._known, records, self._methodology), self._discovery), server
         )
         match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(
             MatchGraphService(self._discovery), server

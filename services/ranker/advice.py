@@ -39,8 +39,8 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
     groups = {claim.group for claim in artifact.claims if not claim.comparator}
     rules = methodology.rules(artifact.type)
     unread = [
-        metric.name
-        for metric in (*rules.quality, *rules.ecosystem)
+        name
+        for name, metric in (*rules.quality.items(), *rules.ecosystem.items())
         if not groups & {one.fact for one in metric.inputs}
     ]
     if unread and artifact.claims:

@@ -18,7 +18,7 @@ import structlog
 
 from services.errors import AssayError, NotFound, Overloaded, PreconditionFailed
 from services.ranker.claims.model import ClaimVerdict
-from services.ranker.measuring.probes import Budget
+from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.verify import Plan, Progress, Verifier
 
 _KEPT = 200

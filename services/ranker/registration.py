@@ -9,9 +9,8 @@ from datetime import datetime
 
 import structlog
 
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, Violation
 from services.ranker import advice
-from services.ranker.claims.fields import ManifestError
 from services.ranker.claims.model import Artifact
 from services.ranker.claims.registry import Registry, parse_text
 from services.ranker.database.manifest_store import KeptManifest, ManifestStore
@@ -21,16 +20,14 @@ from services.ranker.searching.discovery import Discovery
 _log = structlog.get_logger(__name__)
 _NAME = "manifest"
 
-Finding = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class Checked:
     """What there is to say of a manifest; the artifact, when nothing is wrong with it."""
 
     artifact: Artifact | None
-    errors: tuple[Finding, ...]
-    warnings: tuple[Finding, ...]
+    errors: tuple[Violation, ...]
+    warnings: tuple[Violation, ...]
 
 
 class Registration:
@@ -72,11 +69,11 @@ class Registration:
         try:
             artifact = self._parse(content)
             self._registry.accepts(artifact)
-        except ManifestError as error:
-            return Checked(None, error.findings, ())
+        except InvalidArgument as error:
+            return Checked(None, error.violations, ())
         return Checked(artifact, (), advice.warnings(artifact, self._methodology))
 
-    async def register(self, content: bytes) -> tuple[Artifact, datetime, tuple[Finding, ...]]:
+    async def register(self, content: bytes) -> tuple[Artifact, datetime, tuple[Violation, ...]]:
         """Register a manifest's artifact; return it, when it was first kept, and the warnings.
 
         Raises `InvalidArgument`, `PreconditionFailed` for a version that is there with another
@@ -86,10 +83,7 @@ class Registration:
             checked = self.check(content)
             artifact = checked.artifact
             if artifact is None:
-                more = len(checked.errors) - 1
-                place, problem = checked.errors[0]
-                rest = f" (and {more} more: ValidateManifest lists them)" if more else ""
-                raise InvalidArgument("manifest", f"{place}: {problem}{rest}")
+                raise InvalidArgument(*checked.errors[0], *checked.errors[1:])
             now = self._now().replace(microsecond=0)
             kept = await self._manifests.keep(
                 KeptManifest(artifact.id, artifact.version, artifact.digest, now, content)
@@ -101,8 +95,8 @@ class Registration:
     def _parse(self, content: bytes) -> Artifact:
         entry = parse_text(content, _NAME)
         if not isinstance(entry, Artifact):
-            raise ManifestError((f"{_NAME}.kind", "only artifacts are registered"))
+            raise InvalidArgument(f"{_NAME}.kind", "only artifacts are registered")
         if entry.id in self._packaged:
             problem = f"{entry.id} comes with the ranker and cannot be replaced; choose another id"
-            raise ManifestError((f"{_NAME}.id", problem))
+            raise InvalidArgument(f"{_NAME}.id", problem)
         return entry

@@ -12,7 +12,7 @@ from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 from assay.segment.v1 import admin_pb2, admin_pb2_grpc, models_pb2, segment_pb2, segment_pb2_grpc
 
-from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE
+from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, changed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,18 +25,7 @@ MODEL = models_pb2.Model(
     weights=models_pb2.WEIGHTS_KIND_RANDOM,
     classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
     preprocessing=models_pb2.Preprocessing(height=512, width=512),
-    source_facts=models_pb2.SourceFacts(
-        parameters=B4_FACTS.parameters,
-        parameters_by_part=B4_FACTS.parameters_by_part,
-        modules=B4_FACTS.modules,
-        convolutions=B4_FACTS.convolutions,
-        head_modules=B4_FACTS.head_modules,
-        stages=[
-            models_pb2.EncoderStage(depth=s.depth, width=s.width, downsampling=s.downsampling)
-            for s in B4_FACTS.stages
-        ],
-        logits_shape=B4_FACTS.logits_shape,
-    ),
+    source_facts=B4_FACTS,
     parity=models_pb2.ExportParity(label_agreement=1.0, precision="fp32", probes=5),
     engine="onnxruntime-cpu",
 )
@@ -196,19 +185,11 @@ class CorpusServer(
         assert request.model.name == "byte-reference"
         assert request.selection.splits == ["test"]
         yield corpus_pb2.ScoreBPBResponse(running=corpus_pb2.RunningScore())
-
-        def score(nats: float, size: int) -> corpus_pb2.Score:
-            return corpus_pb2.Score(nats=nats, text_bytes=size, documents=1, bits_per_byte=2.0)
-
-        overall = BPB.overall
-        final = corpus_pb2.FinalScore(
+        final = changed(
+            BPB,
             corpus=request.corpus,
+            overall=changed(BPB.overall, documents=1),
             model=common_pb2.ModelRef(name="byte-reference", digest="sha256:1a"),
-            overall=score(overall.nats, overall.text_bytes),
-            subsets=[
-                corpus_pb2.SubsetScore(subset=name, score=score(one.nats, one.text_bytes))
-                for name, one in BPB.subsets.items()
-            ],
             environment=ENVIRONMENT,
         )
         yield corpus_pb2.ScoreBPBResponse(final=final)

@@ -59,10 +59,10 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
     reply = await stub.ValidateManifest(pb.ValidateManifestRequest(manifest=broken))
     assert not reply.valid
     told = {one.place.partition(".")[2]: one.message for one in reply.errors}
-    assert "unknown field" in told["claims[X1].tolerence"]
+    assert "is not a known key" in told["claims[X1].tolerence"]
     assert "need a unit" in told["claims[X2].bound.unit"]
     assert "is there twice" in told["claims[3].id"]
-    assert "missing" in told["capabilities[a].description"]
+    assert "is missing" in told["capabilities[a].description"]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
         ),
         ({"claims": [claim(id="B4.1")]}, "claims[B4.1]", "unique over all manifests"),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
-        ({"version": 0}, "version", "a whole number from 1"),
-        ({"kind": "page"}, "", "unknown field"),
+        ({"version": 0}, "version", "greater than or equal to 1"),
+        ({"kind": "page"}, "capabilities", "is not a known key"),
     ],
 )
 async def test_a_manifest_that_does_not_fit_is_refused(

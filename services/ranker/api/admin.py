@@ -8,10 +8,9 @@ from typing import Any
 import grpc
 from assay.ranker.v1 import admin_pb2 as pb
 from assay.ranker.v1 import admin_pb2_grpc as pb_grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.errors import InvalidArgument
-from services.ranker.api import replies
+from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
 from services.ranker.registration import Registration
 
@@ -47,12 +46,10 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
     ) -> pb.RegisterArtifactResponse:
         """See `admin.proto`."""
         artifact, time, warnings = await self._registration.register(_manifest(request.manifest))
-        stamp = Timestamp()
-        stamp.FromDatetime(time)
         return pb.RegisterArtifactResponse(
-            artifact=replies.artifact(artifact),
+            artifact=messages.artifact(artifact),
             version=artifact.version,
-            time=stamp,
+            time=messages.timestamp(time),
             warnings=_findings(warnings),
         )
 

@@ -1,6 +1,7 @@
 """Comparisons as callers get them: evidence from the store, the answer from the cache if need be.
 
-Reads evidence and makes none, so the key of the answer does not change while it is computed.
+Reads evidence and makes none, so the key of the answer does not change while it is computed. What
+is cached is the reply for the pair in canonical order, serialised, without the field `cache`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from services.ranker.api import compare_reply
-from services.ranker.cache.cache import Cache
+from assay.ranker.v1 import ranker_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from services.ranker.api import messages
+from services.ranker.cache.cache import Cache, CacheInfo
 from services.ranker.claims.registry import Registry
 from services.ranker.comparing.compare import (
     PREFIX,
+    ComparedArtifact,
+    Comparison,
     Pair,
     canonical,
     compare,
@@ -21,10 +27,20 @@ from services.ranker.comparing.compare import (
     key,
     parse_day,
 )
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.reliability import PageReliability
+from services.ranker.methodology.separation import Separation
 
-_MOST_PREPARED = 1024
+SCHEMA = 2
+"""Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
+
+_EXCHANGED = {
+    ranker_pb2.SEPARATION_LEFT: ranker_pb2.SEPARATION_RIGHT,
+    ranker_pb2.SEPARATION_RIGHT: ranker_pb2.SEPARATION_LEFT,
+}
+
+_MAX_PREPARED_PAIRS = 1024
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class Comparisons:
     def __init__(
         self,
         registry: Registry,
-        dossiers: Dossiers,
+        records: Records,
         cache: Cache,
         methodology: Methodology,
         *,
@@ -54,7 +70,7 @@ class Comparisons:
         computed: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._dossiers = dossiers
+        self._records = records
         self._cache = cache
         self._methodology = methodology
         self._version = version
@@ -72,12 +88,12 @@ class Comparisons:
 
         async def compute() -> bytes:
             self._computed()
-            return compare_reply.encode(compare_reply.reply(compare(first, self._methodology, day)))
+            return encode(to_message(compare(first, self._methodology, day)))
 
         content, info = await self._cache.get(prepared.key, compute)
         if prepared.pair.swapped:
-            content = compare_reply.exchanged(content)
-        return content + compare_reply.cache_field(info)
+            content = exchanged(content)
+        return content + cache_field(info)
 
     async def _prepare(self, left: str, right: str, day: date) -> _Prepared:
         """What is known of a pair and its key; read again only when something has changed."""
@@ -87,12 +103,11 @@ class Comparisons:
         if known is not None and state is not None and known.state == state:
             return known
         artifacts = self._registry.artifact(left), self._registry.artifact(right)
-        sides = await self._dossiers.of(artifacts[0]), await self._dossiers.of(artifacts[1])
         page = self._registry.page_of(left, right)
-        page_claims = (await self._dossiers.judged(page))[1] if page else ()
-        pair = canonical(*sides, page_claims)
+        (first, second), page_claims = await self._records.with_page(artifacts, page)
+        pair = canonical(first, second, page_claims)
         prepared = _Prepared(state, pair, key(pair, self._methodology, day))
-        if len(self._prepared) >= _MOST_PREPARED:
+        if len(self._prepared) >= _MAX_PREPARED_PAIRS:
             self._prepared.clear()
         self._prepared[left, right, day] = prepared
         return prepared
@@ -108,7 +123,98 @@ class Comparisons:
         artifact = self._registry.artifact(name)
         removed = 0
         for page in (None, *(one for one in self._registry.pages if name in one.compares)):
-            page_claims = (await self._dossiers.judged(page))[1] if page else ()
-            digest = evidence_digest(await self._dossiers.of(artifact), page_claims)
+            (record,), page_claims = await self._records.with_page([artifact], page)
+            digest = evidence_digest(record, page_claims)
             removed += await self._cache.invalidate(PREFIX, digest)
         return removed
+
+
+def to_message(comparison: Comparison) -> ranker_pb2.CompareResponse:
+    """Return the reply, all but what the cache did."""
+    return ranker_pb2.CompareResponse(
+        left=_side(comparison.left),
+        right=_side(comparison.right),
+        components=[
+            ranker_pb2.ComponentComparison(
+                component=row.component,
+                separation=_separation(row.separation),
+                what_would_separate=row.what_would_separate,
+            )
+            for row in comparison.components
+        ],
+        overall=_separation(comparison.overall),
+        summary=comparison.summary,
+        page_claims=[messages.claim_verdict(one) for one in comparison.page_claims],
+        methodology=messages.methodology(comparison.methodology),
+        as_of=comparison.as_of.isoformat(),
+    )
+
+
+def exchange(message: ranker_pb2.CompareResponse) -> None:
+    """Exchange the sides of a reply, in place."""
+    left = ranker_pb2.ComparedArtifact()
+    left.CopyFrom(message.right)
+    message.right.CopyFrom(message.left)
+    message.left.CopyFrom(left)
+    for row in message.components:
+        row.separation = _EXCHANGED.get(row.separation, row.separation)
+    message.overall = _EXCHANGED.get(message.overall, message.overall)
+
+
+def encode(message: ranker_pb2.CompareResponse) -> bytes:
+    """Return the bytes that are kept; equal replies have equal bytes."""
+    return message.SerializeToString(deterministic=True)
+
+
+def decode(content: bytes) -> ranker_pb2.CompareResponse:
+    """Return the reply that `encode` made the bytes of; raise what protobuf does for others."""
+    return ranker_pb2.CompareResponse.FromString(content)
+
+
+def exchanged(content: bytes) -> bytes:
+    """The bytes of the reply with its sides exchanged."""
+    message = decode(content)
+    exchange(message)
+    return encode(message)
+
+
+def cache_field(info: CacheInfo) -> bytes:
+    """The bytes of the field `cache`: appended to a reply's bytes, they set it."""
+    return encode(ranker_pb2.CompareResponse(cache=cache_info(info)))
+
+
+def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
+    """Return what the cache did."""
+    age = Duration()
+    age.FromNanoseconds(round(info.age * 1e9))
+    status = ranker_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
+    return ranker_pb2.CacheInfo(status=status, age=age)
+
+
+def _side(value: ComparedArtifact) -> ranker_pb2.ComparedArtifact:
+    return ranker_pb2.ComparedArtifact(
+        artifact=messages.artifact(value.record.artifact),
+        score=messages.score(value.score),
+        reliability=_reliability(value.reliability),
+        claims=[messages.claim_verdict(one) for one in value.record.verdicts],
+        matches=ranker_pb2.MatchCounts(
+            matched=value.record.matched,
+            reported=value.record.outcomes.reported,
+            succeeded=value.record.outcomes.succeeded,
+        ),
+    )
+
+
+def _reliability(value: PageReliability) -> ranker_pb2.PageReliability:
+    return ranker_pb2.PageReliability(
+        mean=value.mean,
+        interval=messages.interval(value.interval),
+        confirmed=value.confirmed,
+        refuted=value.refuted,
+        undecided=value.undecided,
+        bounds=messages.interval(value.bounds),
+    )
+
+
+def _separation(value: Separation) -> ranker_pb2.Separation.ValueType:
+    return ranker_pb2.Separation.Value(f"SEPARATION_{value.value}")

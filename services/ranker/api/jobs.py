@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import datetime
 from typing import Any
 
 import grpc
 from assay.ranker.v1 import jobs_pb2 as pb
 from assay.ranker.v1 import jobs_pb2_grpc as pb_grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.errors import InvalidArgument
-from services.ranker.api import replies, requests, verify_reply
+from services.ranker.api import messages
 from services.ranker.jobs import Job, Jobs, Order
 from services.ranker.measuring.verify import Plan
 from services.rpc.pagination import page
@@ -37,9 +35,9 @@ class JobService(pb_grpc.JobServiceServicer):
         if len(request.request_id) > _MAX_REQUEST_ID:
             raise InvalidArgument("request_id", f"has more than {_MAX_REQUEST_ID} characters")
         order = Order(
-            requests.required("artifact", request.artifact),
+            messages.required("artifact", request.artifact),
             tuple(request.claims),
-            requests.parse_budget(request.budget),
+            messages.parse_budget(request.budget),
         )
         if request.validate_only:
             return pb.SubmitVerificationResponse(job=_planned(order, self._jobs.plan(order)))
@@ -78,7 +76,7 @@ class JobService(pb_grpc.JobServiceServicer):
                 if isinstance(update, Job):
                     await context.write(pb.WatchJobResponse(job=_job(update)))
                 else:
-                    verdict = replies.claim_verdict(update)
+                    verdict = messages.claim_verdict(update)
                     await context.write(pb.WatchJobResponse(verdict=verdict))
 
     async def CancelJob(  # noqa: N802  # the contract's name
@@ -92,7 +90,7 @@ class JobService(pb_grpc.JobServiceServicer):
 
 def _planned(order: Order, plan: Plan) -> pb.Job:
     return pb.Job(
-        artifact=order.subject, budget=replies.budget(order.budget), plan=verify_reply.plan(plan)
+        artifact=order.subject, budget=messages.budget(order.budget), plan=messages.plan(plan)
     )
 
 
@@ -102,17 +100,11 @@ def _job(value: Job) -> pb.Job:
     message.state = pb.JobState.Value(f"JOB_STATE_{value.state.value}")
     message.done = len(value.verdicts)
     message.error = value.error
-    message.create_time.CopyFrom(_stamp(value.created))
+    message.create_time.CopyFrom(messages.timestamp(value.created))
     if value.progress is not None:
-        message.progress.CopyFrom(verify_reply.progress(value.progress))
+        message.progress.CopyFrom(messages.progress(value.progress))
     if value.started is not None:
-        message.start_time.CopyFrom(_stamp(value.started))
+        message.start_time.CopyFrom(messages.timestamp(value.started))
     if value.ended is not None:
-        message.end_time.CopyFrom(_stamp(value.ended))
+        message.end_time.CopyFrom(messages.timestamp(value.ended))
     return message
-
-
-def _stamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

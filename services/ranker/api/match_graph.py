@@ -8,13 +8,12 @@ import grpc
 from assay.ranker.v1 import match_graph_pb2 as pb
 from assay.ranker.v1 import match_graph_pb2_grpc as pb_grpc
 from assay.ranker.v1 import ranker_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.errors import InvalidArgument
-from services.ranker.api import replies, requests
+from services.ranker.api import messages
 from services.ranker.database.match_store import MatchCounts
 from services.ranker.searching.discovery import Discovery, Found
-from services.ranker.searching.search import FLOOR, Provider, Term
+from services.ranker.searching.search import MIN_CONFIDENCE, Provider, Term
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,9 +32,9 @@ class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.SearchCapabilitiesResponse:
         """See `match_graph.proto`."""
-        kind = requests.parse_type(request.type) if request.type else None
+        kind = messages.parse_type(request.type) if request.type else None
         found = await self._discovery.search(request.intent, kind, request.limit)
-        return pb.SearchCapabilitiesResponse(matches=_matches(found), floor=FLOOR)
+        return pb.SearchCapabilitiesResponse(matches=_matches(found), floor=MIN_CONFIDENCE)
 
     async def RecordMatch(  # noqa: N802  # the contract's name
         self,
@@ -46,9 +45,7 @@ class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
         time, counts = await self._discovery.record(
             request.match_id, request.intent, request.capability_uri
         )
-        stamp = Timestamp()
-        stamp.FromDatetime(time)
-        return pb.RecordMatchResponse(time=stamp, counts=_counts(counts))
+        return pb.RecordMatchResponse(time=messages.timestamp(time), counts=_counts(counts))
 
     async def ReportOutcome(  # noqa: N802  # the contract's name
         self,
@@ -79,8 +76,8 @@ def _provider(value: Provider, found: Found) -> pb.Provider:
     counts = found.counts[value.artifact.id].get(value.capability.id, MatchCounts())
     return pb.Provider(
         artifact=value.artifact.id,
-        type=replies.artifact_type(value.artifact.type),
-        capability=replies.capability(value.artifact.id, value.capability),
+        type=messages.artifact_type(value.artifact.type),
+        capability=messages.capability(value.artifact.id, value.capability),
         confidence=value.confidence,
         counts=_counts(counts),
     )

@@ -9,7 +9,7 @@ import grpc
 from assay.ranker.v1 import ranker_pb2 as pb
 from assay.ranker.v1 import ranker_pb2_grpc as pb_grpc
 
-from services.ranker.api import replies, requests, verify_reply
+from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
 from services.ranker.claims.model import Artifact
 from services.ranker.claims.registry import Registry
@@ -50,19 +50,19 @@ class RankerService(pb_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.GetArtifactResponse:
         """See `ranker.proto`."""
-        name = requests.required("artifact", request.artifact)
-        return pb.GetArtifactResponse(artifact=replies.artifact(self._registry.artifact(name)))
+        name = messages.required("artifact", request.artifact)
+        return pb.GetArtifactResponse(artifact=messages.artifact(self._registry.artifact(name)))
 
     async def VerifyClaims(  # type: ignore[override]  # noqa: N802
         self, request: pb.VerifyClaimsRequest, context: Context
     ) -> None:
         """See `ranker.proto`."""
-        budget = requests.parse_budget(request.budget)
-        name = requests.required("artifact", request.artifact)
+        budget = messages.parse_budget(request.budget)
+        name = messages.required("artifact", request.artifact)
         updates = self._verifier.verify(name, request.claims, budget)
         async with aclosing(updates):
             async for update in updates:
-                await context.write(verify_reply.reply(update))
+                await context.write(messages.update(update))
 
     async def Compare(  # type: ignore[override]  # noqa: N802
         self,
@@ -75,8 +75,8 @@ class RankerService(pb_grpc.RankerServiceServicer):
         again would cost more than the rest of the call.
         """
         return await self._comparisons.compare(
-            requests.required("left", request.left),
-            requests.required("right", request.right),
+            messages.required("left", request.left),
+            messages.required("right", request.right),
             request.as_of,
         )
 
@@ -85,6 +85,6 @@ def _summary(artifact: Artifact) -> pb.ArtifactSummary:
     return pb.ArtifactSummary(
         id=artifact.id,
         name=artifact.name,
-        type=replies.artifact_type(artifact.type),
+        type=messages.artifact_type(artifact.type),
         claim_count=len(artifact.claims),
     )

@@ -10,10 +10,12 @@ from assay.ranker.v1 import ranks_pb2 as pb
 from assay.ranker.v1 import ranks_pb2_grpc as pb_grpc
 
 from services.errors import InvalidArgument, NotFound
-from services.ranker.api import rank_replies, replies, requests
+from services.ranker.api import messages
 from services.ranker.claims.model import ArtifactType
 from services.ranker.comparing.ranks import Ranking, Ranks
+from services.ranker.methodology.explain import Contribution
 from services.ranker.methodology.load import V1
+from services.ranker.methodology.ranking import Rank
 from services.ranker.searching.discovery import Discovery
 from services.rpc.pagination import page
 
@@ -41,7 +43,7 @@ class RankService(pb_grpc.RankServiceServicer):
             if given and given != known:
                 raise NotFound("methodology", given, [known])
         return pb.GetMethodologyResponse(
-            methodology=rank_replies.methodology(methodology), content=V1.read_bytes()
+            methodology=messages.methodology(methodology), content=V1.read_bytes()
         )
 
     async def GetRank(  # noqa: N802  # the contract's name
@@ -51,11 +53,11 @@ class RankService(pb_grpc.RankServiceServicer):
     ) -> pb.GetRankResponse:
         """See `ranks.proto`."""
         rank, hardware = await self._ranks.of_artifact(
-            requests.required("artifact", request.artifact), request.as_of, request.hardware
+            messages.required("artifact", request.artifact), request.as_of, request.hardware
         )
         return pb.GetRankResponse(
-            rank=rank_replies.rank(rank, hardware),
-            methodology=rank_replies.methodology(self._ranks.methodology),
+            rank=_rank(rank, hardware),
+            methodology=messages.methodology(self._ranks.methodology),
         )
 
     async def ExplainRank(  # noqa: N802  # the contract's name
@@ -65,13 +67,13 @@ class RankService(pb_grpc.RankServiceServicer):
     ) -> pb.ExplainRankResponse:
         """See `ranks.proto`."""
         explained = await self._ranks.explain(
-            requests.required("artifact", request.artifact), request.as_of, request.hardware
+            messages.required("artifact", request.artifact), request.as_of, request.hardware
         )
         return pb.ExplainRankResponse(
-            score=rank_replies.score(explained.score),
-            contributions=[rank_replies.contribution(one) for one in explained.contributions],
-            evidence=[replies.evidence(one) for one in explained.evidence],
-            methodology=rank_replies.methodology(self._ranks.methodology),
+            score=messages.score(explained.score),
+            contributions=[_contribution(one) for one in explained.contributions],
+            evidence=[messages.evidence(one) for one in explained.evidence],
+            methodology=messages.methodology(self._ranks.methodology),
         )
 
     async def ListRanks(  # noqa: N802  # the contract's name
@@ -90,9 +92,9 @@ class RankService(pb_grpc.RankServiceServicer):
         )
         digests = "".join(one.evidence_digest for one in rankings)
         return pb.ListRanksResponse(
-            ranks=[rank_replies.rank(one, hardware) for one, hardware in shown],
+            ranks=[_rank(one, hardware) for one, hardware in shown],
             next_page_token=token,
-            methodology=rank_replies.methodology(self._ranks.methodology),
+            methodology=messages.methodology(self._ranks.methodology),
             evidence_digest="sha256:" + hashlib.sha256(digests.encode()).hexdigest(),
         )
 
@@ -102,7 +104,7 @@ class RankService(pb_grpc.RankServiceServicer):
         if which is None:
             raise InvalidArgument("which", "say a type or an intent")
         if which == "type":
-            kind = requests.parse_type(request.type)
+            kind = messages.parse_type(request.type)
             return [await self._ranks.of_type(kind, request.as_of, request.hardware)]
         serving = await self._discovery.serving(request.intent)
         by_type = {kind: [one for one in serving if one.type is kind] for kind in ArtifactType}
@@ -111,3 +113,31 @@ class RankService(pb_grpc.RankServiceServicer):
             for artifacts in by_type.values()
             if artifacts
         ]
+
+
+def _rank(value: Rank, hardware: str) -> pb.Rank:
+    return pb.Rank(
+        artifact=value.side.id,
+        type=messages.artifact_type(ArtifactType(value.side.type)),
+        score=messages.score(value.side.score),
+        tie_group=value.tie_group,
+        best_place=value.best_place,
+        worst_place=value.worst_place,
+        of=value.of,
+        not_separable_from=value.not_separable_from,
+        hardware=hardware,
+    )
+
+
+def _contribution(value: Contribution) -> pb.Contribution:
+    return pb.Contribution(
+        component=value.component,
+        metric=value.metric,
+        max_points=value.max_points,
+        low=value.low,
+        point=value.point,
+        high=value.high,
+        known=value.known,
+        explanation=value.explanation,
+        evidence=value.evidence,
+    )

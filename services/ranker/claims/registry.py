@@ -13,8 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from services.errors import NotFound
-from services.ranker.claims.fields import ManifestError, gather
+from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker.claims.manifest import parse
 from services.ranker.claims.model import Artifact, Claim, Page
 
@@ -23,7 +22,7 @@ class Registry:
     """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
 
     def __init__(self, entries: Iterable[Artifact | Page], methods: Iterable[str]) -> None:
-        """Raise `ManifestError` when the manifests do not fit together.
+        """Raise `InvalidArgument` when the manifests do not fit together.
 
         `methods` are the "name@version" of the methods that exist.
         """
@@ -35,13 +34,13 @@ class Registry:
     def register(self, artifact: Artifact) -> None:
         """Add an artifact, or put a new version in its place.
 
-        Raises `ManifestError`, and changes nothing, when it does not fit with the others.
+        Raises `InvalidArgument`, and changes nothing, when it does not fit with the others.
         """
         self.accepts(artifact)
         self._load((*self._without(artifact.id), artifact))
 
     def accepts(self, artifact: Artifact) -> None:
-        """Raise `ManifestError` when an artifact does not fit with the others."""
+        """Raise `InvalidArgument` when an artifact does not fit with the others."""
         Registry([*self._without(artifact.id), artifact], self._methods)
 
     def _without(self, name: str) -> tuple[Artifact | Page, ...]:
@@ -99,27 +98,27 @@ class Registry:
         return next((page for page in self.pages if artifact in page.compares), None)
 
     def _check_claims(self, methods: frozenset[str]) -> None:
-        problems = []
+        problems: list[Violation] = []
         for claim in self._claims.values():
             where = f"{claim.artifact}.claims[{claim.id}]"
             if claim.method and claim.method not in methods:
                 known = ", ".join(sorted(methods))
                 problem = f"no method {claim.method!r}; known: {known}"
-                problems.append(ManifestError((f"{where}.method", problem)))
+                problems.append((f"{where}.method", problem))
             for other in claim.contradicts:
                 if other == claim.id or other not in self._claims:
                     problem = f"{other!r} is not the id of another claim"
-                    problems.append(ManifestError((f"{where}.contradicts", problem)))
+                    problems.append((f"{where}.contradicts", problem))
         if problems:
-            raise gather(*problems)
+            raise InvalidArgument(*problems[0], *problems[1:])
 
     def _check_pages(self) -> None:
         for page in self._pages.values():
             for name in (*page.compares, *page.printed):
                 if name not in self._artifacts:
                     known = ", ".join(sorted(self._artifacts))
-                    raise ManifestError(
-                        (f"{page.id}.compares", f"no artifact {name!r}; known: {known}")
+                    raise InvalidArgument(
+                        f"{page.id}.compares", f"no artifact {name!r}; known: {known}"
                     )
 
 
@@ -128,7 +127,7 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
     claims: dict[str, str] = {}
     for entry in entries:
         if entry.id in owners:
-            raise ManifestError((entry.id, "two manifests have this id; ids are unique"))
+            raise InvalidArgument(entry.id, "two manifests have this id; ids are unique")
         owners[entry.id] = entry.id
         for claim in entry.claims:
             if claim.id in claims:
@@ -136,7 +135,7 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
                     f"{claims[claim.id]} has a claim of this id too; claim ids are unique over all "
                     "manifests"
                 )
-                raise ManifestError((f"{entry.id}.claims[{claim.id}]", problem))
+                raise InvalidArgument(f"{entry.id}.claims[{claim.id}]", problem)
             claims[claim.id] = entry.id
 
 
@@ -182,17 +181,17 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_manifest(path: Path) -> Artifact | Page:
-    """Read one manifest file. Raises `ManifestError`, for broken YAML too."""
+    """Read one manifest file. Raises `InvalidArgument`, for broken YAML too."""
     return parse_text(path.read_bytes(), path.name)
 
 
 def parse_text(text: bytes, name: str) -> Artifact | Page:
-    """Parse one manifest from its bytes. Raises `ManifestError`."""
+    """Parse one manifest from its bytes. Raises `InvalidArgument`."""
     try:
         document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
-        raise ManifestError((name, f"not YAML: {problem}")) from error
+        raise InvalidArgument(name, f"not YAML: {problem}") from error
     return parse(document, name)
 
 

@@ -1,4 +1,4 @@
-"""Two dossiers and a methodology -> a comparison. A function: no clock, no I/O, no chance.
+"""Two records and a methodology -> a comparison. A function: no clock, no I/O, no chance.
 
 It reads evidence and makes none, so the key of its cache cannot change while it runs. The pair is
 put in one order (`canonical`) before it is computed, and back into the caller's order afterwards.
@@ -18,7 +18,7 @@ from services.ranker.methodology import published, separation
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.reliability import PageReliability, reliability
-from services.ranker.methodology.score import Dossier, Score, score
+from services.ranker.methodology.score import ArtifactRecord, Score, score
 from services.ranker.methodology.separation import ComponentComparison, Separation, Side
 
 SCHEMA = 2
@@ -35,7 +35,7 @@ class ComparedArtifact:
     `feasible` and `remark` are of the score that a page published; None and empty without one.
     """
 
-    dossier: Dossier
+    record: ArtifactRecord
     score: Score
     reliability: PageReliability
     feasible: published.Feasible | None
@@ -44,7 +44,7 @@ class ComparedArtifact:
     @property
     def side(self) -> Side:
         """What the separation of two artifacts needs to know of this one."""
-        artifact = self.dossier.artifact
+        artifact = self.record.artifact
         return Side(artifact.id, artifact.type, self.score)
 
 
@@ -77,10 +77,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two dossiers in the order of their ids. `swapped` says that the caller had them reversed."""
+    """Two records in the order of their ids. `swapped` says that the caller had them reversed."""
 
-    first: Dossier
-    second: Dossier
+    first: ArtifactRecord
+    second: ArtifactRecord
     page_claims: tuple[ClaimVerdict, ...]
     swapped: bool
 
@@ -90,7 +90,9 @@ class Pair:
         return latest_hardware(self.first.evidence, self.second.evidence)
 
 
-def canonical(left: Dossier, right: Dossier, page_claims: Iterable[ClaimVerdict] = ()) -> Pair:
+def canonical(
+    left: ArtifactRecord, right: ArtifactRecord, page_claims: Iterable[ClaimVerdict] = ()
+) -> Pair:
     """The pair in one order, whichever way it was asked for.
 
     Raises InvalidArgument when the two are one artifact.
@@ -106,11 +108,11 @@ def canonical(left: Dossier, right: Dossier, page_claims: Iterable[ClaimVerdict]
     return Pair(right, left, claims, swapped=True)
 
 
-def _own(dossier: Dossier) -> Dossier:
-    """The dossier with evidence on its artifact's own claims alone."""
-    claims = {claim.id for claim in dossier.artifact.claims}
-    own = tuple(item for item in dossier.evidence if item.claim in claims)
-    return dossier if own == dossier.evidence else replace(dossier, evidence=own)
+def _own(record: ArtifactRecord) -> ArtifactRecord:
+    """The record with evidence on its artifact's own claims alone."""
+    claims = {claim.id for claim in record.artifact.claims}
+    own = tuple(item for item in record.evidence if item.claim in claims)
+    return record if own == record.evidence else replace(record, evidence=own)
 
 
 def parse_day(text: str, today: date) -> date:
@@ -141,10 +143,10 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
     """The comparison of a pair, in the order that the caller had it in."""
     hardware = pair.hardware
     left, right = (
-        _compared(dossier, methodology, as_of, hardware) for dossier in (pair.first, pair.second)
+        _compared(record, methodology, as_of, hardware) for record in (pair.first, pair.second)
     )
     first, second = left.side, right.side
-    ranges = methodology.rules(pair.first.artifact.type).ranges
+    ranges = methodology.rules(pair.first.artifact.type).weights
     rows = separation.by_component(first, second)
     overall = separation.overall(first, second, ranges)
     result = Comparison(
@@ -162,13 +164,13 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
 
 
 def _compared(
-    dossier: Dossier, methodology: Methodology, as_of: date, hardware: str
+    record: ArtifactRecord, methodology: Methodology, as_of: date, hardware: str
 ) -> ComparedArtifact:
-    printed = dossier.artifact.published
+    printed = record.artifact.published
     return ComparedArtifact(
-        dossier=dossier,
-        score=score(dossier, methodology, as_of, hardware),
-        reliability=reliability(dossier.verdicts, methodology),
+        record=record,
+        score=score(record, methodology, as_of, hardware),
+        reliability=reliability(record.verdicts, methodology),
         feasible=published.feasible(printed.printed_components) if printed else None,
         remark=published.remark(printed.value, printed.printed_components) if printed else "",
     )
@@ -212,18 +214,18 @@ def _words(name: str) -> str:
     return name.replace("_", " ").lower()
 
 
-def evidence_digest(dossier: Dossier, page_claims: Iterable[ClaimVerdict]) -> str:
+def evidence_digest(record: ArtifactRecord, page_claims: Iterable[ClaimVerdict]) -> str:
     """SHA-256, in hex, of all that is known of one artifact and of the page about the pair."""
-    dossier = _own(dossier)
-    artifact, outcomes = dossier.artifact, dossier.outcomes
+    record = _own(record)
+    artifact, outcomes = record.artifact, record.outcomes
     return _digest(
         [
             artifact.id,
             artifact.digest,
             _digest(_verdict(verdict) for verdict in page_claims),
-            [outcomes.reported, outcomes.succeeded, dossier.matched],
-            sorted(item.digest for item in dossier.evidence),
-            [_verdict(verdict) for verdict in dossier.verdicts],
+            [outcomes.reported, outcomes.succeeded, record.matched],
+            sorted(item.digest for item in record.evidence),
+            [_verdict(verdict) for verdict in record.verdicts],
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,9 +70,9 @@ class Store:
 def _select(
     connection: sqlite3.Connection, claims: tuple[str, ...]
 ) -> list[tuple[str, str, bytes]]:
-    marks = ", ".join("?" * len(claims))
+    # As JSON, for a statement may have only so many parameters.
     query = (
-        f"SELECT claim, digest, content FROM evidence WHERE claim IN ({marks}) "  # noqa: S608
-        "ORDER BY rowid"
+        "SELECT claim, digest, content FROM evidence "
+        "WHERE claim IN (SELECT value FROM json_each(?)) ORDER BY evidence.rowid"
     )
-    return connection.execute(query, claims).fetchall()
+    return connection.execute(query, (json.dumps(claims),)).fetchall()

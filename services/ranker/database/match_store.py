@@ -6,7 +6,9 @@ a retry does, changes no count. Nothing is ever changed or taken back.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -86,21 +88,25 @@ class MatchStore:
 
         return await self._database.write(work)
 
-    async def counts(self, artifact: str) -> dict[str, MatchCounts]:
-        """Counts by capability of an artifact; capabilities without matches are left out.
+    async def counts(self, artifacts: Iterable[str]) -> dict[str, dict[str, MatchCounts]]:
+        """Counts of each artifact by capability; capabilities without matches are left out.
 
         Raises `Unavailable` when the database cannot be read now.
         """
+        names = list(artifacts)
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT capability, count(*), count(outcome.matched), "
+                "SELECT artifact, capability, count(*), count(outcome.matched), "
                 "coalesce(sum(outcome.succeeded), 0) "
                 "FROM matched LEFT JOIN outcome ON outcome.matched = matched.id "
-                "WHERE artifact = ? GROUP BY capability",
-                (artifact,),
+                "WHERE artifact IN (SELECT value FROM json_each(?)) GROUP BY artifact, capability",
+                (json.dumps(names),),
             ).fetchall()
         )
-        return {capability: MatchCounts(*numbers) for capability, *numbers in rows}
+        counts: dict[str, dict[str, MatchCounts]] = {name: {} for name in names}
+        for artifact, capability, *numbers in rows:
+            counts[artifact][capability] = MatchCounts(*numbers)
+        return counts
 
 
 def total(counts: dict[str, MatchCounts]) -> MatchCounts:

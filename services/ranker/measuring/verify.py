@@ -16,7 +16,6 @@ import structlog
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker.claims.evidence import EvidenceError, Observation, seal
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.labelled import LabelledPicture
 from services.ranker.claims.model import (
     Artifact,
     Basis,
@@ -30,8 +29,9 @@ from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import choose, decides, judge, sample_beside
 from services.ranker.database.evidence_store import Store
 from services.ranker.measuring.changes import change
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
 from services.ranker.measuring.methods import Measurement, Method, method_named
-from services.ranker.measuring.probes import Budget, Probes, UnobservableError
 from services.ranker.peers.protocol import CorpusPeer, SegmentPeer
 
 _CITE = "sources.cite@1"
@@ -70,7 +70,7 @@ class Verifier:
         *,
         segment: SegmentPeer,
         corpus: CorpusPeer,
-        pictures: Sequence[LabelledPicture] = (),
+        pictures: Sequence[LabelledImage] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._registry = registry
@@ -110,7 +110,7 @@ class Verifier:
         async with self._busy:
             self._seconds = seconds
             yield Plan(tuple(claim.id for claim in chosen), seconds)
-            probes = Probes(
+            measurements = Measurements(
                 self._registry,
                 self._facts,
                 self._segment,
@@ -122,7 +122,7 @@ class Verifier:
             for done, claim in enumerate(chosen):
                 yield Progress(claim.id, _step(claim), done, len(chosen))
                 before = await self._before(claim)
-                verdict, found = await self._verify_one(claim, probes, budget)
+                verdict, found = await self._verify_one(claim, measurements, budget)
                 verdict = replace(verdict, change=change(before, verdict))
                 problem = await self._keep(found)
                 if problem:
@@ -158,12 +158,12 @@ class Verifier:
         return ""
 
     async def _verify_one(
-        self, claim: Claim, probes: Probes, budget: Budget
+        self, claim: Claim, measurements: Measurements, budget: Budget
     ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
         """Return the verdict, and all evidence to keep."""
         if not claim.method:
             return judge(claim, None), ()
-        observation, method, unobserved, sample = await _observe(claim, probes)
+        observation, method, unobserved, sample = await _observe(claim, measurements)
         now = self._now()
 
         def sealed(observed: Observation, method: str) -> Evidence:
@@ -185,7 +185,7 @@ class Verifier:
 
 
 async def _observe(
-    claim: Claim, probes: Probes
+    claim: Claim, measurements: Measurements
 ) -> tuple[Observation | None, str, str, Observation | None]:
     """Observe a claim by its method or, where that cannot decide it, by what is published.
 
@@ -194,12 +194,12 @@ async def _observe(
     """
     observation, problem = None, ""
     try:
-        observation = await method_named(claim.method).observe(claim, probes)
+        observation = await method_named(claim.method).observe(claim, measurements)
     except UnobservableError as error:
         problem = str(error)
     if observation is not None and decides(observation.relation, claim.aspect):
         return observation, claim.method, "", None
-    published = probes.facts.of(claim.id)
+    published = measurements.facts.of(claim.id)
     if published is not None and (observation is None or decides(published.relation, claim.aspect)):
         sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
         return published, _CITE, problem, observation if sampled else None

@@ -33,11 +33,11 @@ def rank(sides: Sequence[Side], methodology: Methodology) -> tuple[Rank, ...]:
     ordered = sorted(sides, key=lambda side: side.id)
     if not ordered:
         return ()
-    ranges = methodology.rules(ArtifactType(ordered[0].type)).ranges
+    ranges = methodology.rules(ArtifactType(ordered[0].type)).weights
     beaten_by: dict[str, set[str]] = {side.id: set() for side in ordered}
     beats: dict[str, set[str]] = {side.id: set() for side in ordered}
-    for place, left in enumerate(ordered):
-        for right in ordered[place + 1 :]:
+    for index, left in enumerate(ordered):
+        for right in ordered[index + 1 :]:
             separation = overall(left, right, ranges)
             if separation is Separation.NOT_SEPARABLE:
                 continue

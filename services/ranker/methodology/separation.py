@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.ranker.methodology.components import Component
-from services.ranker.methodology.definition import WeightRange
-from services.ranker.methodology.score import Score
+from services.ranker.methodology.definition import Weight
+from services.ranker.methodology.score import Component, Score
 
 SHARED_SCALES = frozenset({"match_graph", "freshness", "adoption"})
 """Components that mean the same for every type. Quality and ecosystem are scaled by type."""
@@ -60,7 +59,7 @@ def by_component(left: Side, right: Side) -> tuple[ComponentComparison, ...]:
     return tuple(_component(left, right, mine, other) for mine, other in pairs)
 
 
-def overall(left: Side, right: Side, ranges: Mapping[str, WeightRange]) -> Separation:
+def overall(left: Side, right: Side, ranges: Mapping[str, Weight]) -> Separation:
     """Which is better overall. `ranges` are the declared weightings of the sides' type."""
     if left.type != right.type:
         return Separation.DIFFERENT_TYPES
@@ -71,7 +70,7 @@ def overall(left: Side, right: Side, ranges: Mapping[str, WeightRange]) -> Separ
     return Separation.NOT_SEPARABLE
 
 
-def least_lead(mine: Score, other: Score, ranges: Mapping[str, WeightRange]) -> float:
+def least_lead(mine: Score, other: Score, ranges: Mapping[str, Weight]) -> float:
     """The least lead, in [-1, 1], of `mine` at its worst over `other` at its best.
 
     The least over every weighting within `ranges` that sums to 1. It is a linear programme with one

@@ -1,4 +1,4 @@
-"""segment as a `SegmentPeer`: its stubs' messages as plain values."""
+"""segment as a `SegmentPeer`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,9 @@ from assay.segment.v1 import (
 )
 from google.protobuf.duration_pb2 import Duration
 
-from services.ranker.claims.labelled import LabelledPicture, UnreadableError
-from services.ranker.peers.calls import LOOK_UP_SECONDS, environment, last, translated
-from services.ranker.peers.protocol import (
-    AccuracyFigures,
-    Scenario,
-    ServedModel,
-    SourceFacts,
-    SpeedFigures,
-    SpeedPlan,
-    Stage,
-    Weights,
-)
+from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
+from services.ranker.peers.calls import LOOK_UP_SECONDS, last, translated
+from services.ranker.peers.protocol import Accuracy, SpeedPlan
 from services.rpc.client import outgoing
 
 _START_SECONDS = 60.0
@@ -37,16 +28,6 @@ _START_SECONDS = 60.0
 
 _PICTURE_SECONDS = 30.0
 """What one picture of an evaluation may take."""
-
-_WEIGHTS = {
-    models_pb2.WEIGHTS_KIND_PUBLISHED: Weights.PUBLISHED,
-    models_pb2.WEIGHTS_KIND_RANDOM: Weights.RANDOM,
-    models_pb2.WEIGHTS_KIND_REFERENCE: Weights.REFERENCE,
-}
-_SCENARIOS = {
-    Scenario.SINGLE_STREAM: admin_pb2.SCENARIO_SINGLE_STREAM,
-    Scenario.OFFLINE: admin_pb2.SCENARIO_OFFLINE,
-}
 
 
 class SegmentClient:
@@ -56,7 +37,7 @@ class SegmentClient:
         self._stub = segment_pb2_grpc.SegmentServiceStub(channel)
         self._admin = admin_pb2_grpc.SegmentAdminServiceStub(channel)
 
-    async def models(self) -> tuple[ServedModel, ...]:
+    async def models(self) -> tuple[models_pb2.Model, ...]:
         """Every served model, described."""
         async with translated("segment", LOOK_UP_SECONDS):
             listed: list[models_pb2.ModelSummary] = []
@@ -70,16 +51,16 @@ class SegmentClient:
                     break
             return tuple([await self._describe(one.model) for one in listed])
 
-    async def _describe(self, ref: common_pb2.ModelRef) -> ServedModel:
+    async def _describe(self, ref: common_pb2.ModelRef) -> models_pb2.Model:
         request = segment_pb2.GetModelRequest(model=ref)
         reply = await self._stub.GetModel(request, **outgoing(LOOK_UP_SECONDS))
-        return _model(reply.model)
+        return reply.model
 
-    async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
+    async def time(self, model: models_pb2.Model, plan: SpeedPlan) -> admin_pb2.BenchmarkResult:
         """Time a model in processes of its own. Cancelling ends the measurement."""
         request = admin_pb2.BenchmarkModelRequest(
-            model=common_pb2.ModelRef(name=model.name, version=model.version, digest=model.digest),
-            scenario=_SCENARIOS[plan.scenario],
+            model=model.ref,
+            scenario=plan.scenario,
             batch_size=plan.batch_size,
             runs=plan.runs,
             restarts=plan.restarts,
@@ -88,18 +69,20 @@ class SegmentClient:
         limit = plan.seconds + plan.restarts * _START_SECONDS
         async with translated("segment", limit):
             call = self._admin.BenchmarkModel(request, **outgoing(limit))
-            result = await last(call, "result", f"segment ended the benchmark of {model.name}")
-        return _speed(result)
+            result: admin_pb2.BenchmarkResult = await last(
+                call, "result", f"segment ended the benchmark of {model.ref.name}"
+            )
+        return result
 
     async def evaluate(
-        self, model: ServedModel, pictures: Sequence[LabelledPicture]
-    ) -> AccuracyFigures:
+        self, model: models_pb2.Model, pictures: Sequence[LabelledImage]
+    ) -> Accuracy:
         """Compare a model's labels with masks. Cancelling ends it.
 
         Raises `UnreadableError` when a picture's file cannot be read.
         """
         settings = segment_pb2.EvaluationSettings(
-            model=common_pb2.ModelRef(name=model.name, version=model.version, digest=model.digest),
+            model=model.ref,
             mask_values=segment_pb2.MASK_VALUES_ZERO_IS_NONE,
         )
 
@@ -124,7 +107,7 @@ class SegmentClient:
                 reply = await call
             finally:
                 call.cancel()
-        return AccuracyFigures(
+        return Accuracy(
             pictures=reply.pairs,
             pictures_digest=f"sha256:{digest.hexdigest()}",
             mean_iou=reply.mean_iou,
@@ -132,49 +115,10 @@ class SegmentClient:
         )
 
 
-def _read(picture: LabelledPicture) -> tuple[bytes, bytes]:
+def _read(picture: LabelledImage) -> tuple[bytes, bytes]:
     try:
         return picture.image.read_bytes(), picture.mask.read_bytes()
     except OSError as error:
         raise UnreadableError(
             f"the ranker cannot read {picture.image.name} or its mask: {error.strerror}"
         ) from error
-
-
-def _model(model: models_pb2.Model) -> ServedModel:
-    return ServedModel(
-        name=model.ref.name,
-        version=model.ref.version,
-        digest=model.ref.digest,
-        architecture=model.architecture,
-        weights=_WEIGHTS.get(model.weights, Weights.REFERENCE),
-        engine=model.engine,
-        class_ids=tuple(one.id for one in model.classes),
-        input_size=(model.preprocessing.height, model.preprocessing.width),
-        pads=model.preprocessing.pads,
-        facts=_facts(model.source_facts) if model.HasField("source_facts") else None,
-        label_agreement=model.parity.label_agreement if model.HasField("parity") else None,
-    )
-
-
-def _facts(facts: models_pb2.SourceFacts) -> SourceFacts:
-    return SourceFacts(
-        parameters=facts.parameters,
-        parameters_by_part=dict(facts.parameters_by_part),
-        modules=dict(facts.modules),
-        convolutions=dict(facts.convolutions),
-        head_modules=dict(facts.head_modules),
-        stages=tuple(Stage(one.depth, one.width, one.downsampling) for one in facts.stages),
-        logits_shape=tuple(facts.logits_shape),
-    )
-
-
-def _speed(result: admin_pb2.BenchmarkResult) -> SpeedFigures:
-    return SpeedFigures(
-        seconds=tuple(tuple(process.seconds) for process in result.samples if process.seconds),
-        batch_size=result.batch_size,
-        noisy=result.noisy,
-        noise=result.noise,
-        engine=result.engine,
-        environment=environment(result.environment),
-    )

@@ -66,8 +66,7 @@ class Discovery:
             lambda: self._opened().search(wanted, kind, limit or DEFAULT_LIMIT)
         )
         names = {one.artifact.id for match in matches for one in match.providers}
-        counts = {name: await self._matches.counts(name) for name in sorted(names)}
-        return Found(matches, counts)
+        return Found(matches, await self._matches.counts(sorted(names)))
 
     async def serving(self, intent: str) -> tuple[Artifact, ...]:
         """The artifacts that serve an intent, by id. Raises `InvalidArgument`."""
@@ -96,8 +95,8 @@ class Discovery:
         return await self._counts(artifact, capability)
 
     async def _counts(self, artifact: str, capability: str) -> MatchCounts:
-        counts = await self._matches.counts(artifact)
-        return counts.get(capability, MatchCounts())
+        counts = await self._matches.counts([artifact])
+        return counts[artifact].get(capability, MatchCounts())
 
     def _capability(self, uri: str) -> tuple[str, str]:
         """The artifact and the capability that a URI names; raise unless they are registered."""

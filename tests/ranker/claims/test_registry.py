@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import NotFound
+from services.errors import InvalidArgument, NotFound
 from services.ranker.claims import facts
-from services.ranker.claims.fields import ManifestError
 from services.ranker.claims.model import Artifact, ArtifactType, Equals, Page, Range, Ratio
 from services.ranker.claims.registry import Registry, packaged, read_manifest
 from services.ranker.measuring import methods
@@ -150,32 +149,32 @@ def _artifact() -> Artifact:
 
 def test_a_method_that_does_not_exist_is_refused() -> None:
     with pytest.raises(
-        ManifestError, match=r"no method 'composition\.subset_count@1'; known: nothing\.x@1"
+        InvalidArgument, match=r"no method 'composition\.subset_count@1'; known: nothing\.x@1"
     ):
         Registry([_artifact()], ["nothing.x@1"])
 
 
 def test_a_contradiction_of_nothing_is_refused() -> None:
     claim = replace(_artifact().claims[0], contradicts=("P99",))
-    with pytest.raises(ManifestError, match="'P99' is not the id of another claim"):
+    with pytest.raises(InvalidArgument, match="'P99' is not the id of another claim"):
         Registry([replace(_artifact(), claims=(claim,))], METHODS)
 
 
 def test_ids_are_unique_over_all_manifests() -> None:
-    with pytest.raises(ManifestError, match="two manifests"):
+    with pytest.raises(InvalidArgument, match="two manifests"):
         Registry([_artifact(), _artifact()], METHODS)
-    with pytest.raises(ManifestError, match="unique over all manifests"):
+    with pytest.raises(InvalidArgument, match="unique over all manifests"):
         Registry([_artifact(), replace(_artifact(), id="other")], METHODS)
 
 
 def test_a_page_compares_known_artifacts() -> None:
     (page,) = REGISTRY.pages
-    with pytest.raises(ManifestError, match="no artifact 'segformer-b4"):
+    with pytest.raises(InvalidArgument, match="no artifact 'segformer-b4"):
         Registry([_artifact(), page], METHODS)
 
 
 def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("kind: nothing\n")
-    with pytest.raises(ManifestError, match=r"x\.yaml\.kind"):
+    with pytest.raises(InvalidArgument, match=r"x\.yaml\.kind"):
         read_manifest(path)

@@ -18,10 +18,10 @@ from services.ranker.methodology.explain import explain
 from services.ranker.methodology.load import load
 from services.ranker.methodology.ranking import rank
 from services.ranker.methodology.readings import hardware_class
-from services.ranker.methodology.score import Dossier, score
+from services.ranker.methodology.score import ArtifactRecord, score
 from services.ranker.methodology.separation import Separation, Side, overall
 from tests.ranker.conftest import Ranker
-from tests.ranker.dossiers import CPU, DAY, dossiers
+from tests.ranker.records import CPU, DAY, records
 
 METHODOLOGY = load()
 HERE = hardware_class(CPU)
@@ -29,25 +29,25 @@ MODEL = ArtifactType.SEGMENTATION_MODEL
 B4 = "segformer-b4-finetuned-ade-512-512"
 
 
-def side(name: str, dossier: Dossier) -> Side:
-    return Side(name, dossier.artifact.type, score(dossier, METHODOLOGY, DAY, HERE))
+def side(name: str, record: ArtifactRecord) -> Side:
+    return Side(name, record.artifact.type, score(record, METHODOLOGY, DAY, HERE))
 
 
-SIDES = st.lists(dossiers("a", (MODEL,)), min_size=1, max_size=6).map(
+SIDES = st.lists(records("a", (MODEL,)), min_size=1, max_size=6).map(
     lambda found: [side(f"m{number}", one) for number, one in enumerate(found)]
 )
 
 
-@given(dossiers("a"))
-def test_every_point_of_a_score_is_traced(dossier: Dossier) -> None:
-    result = score(dossier, METHODOLOGY, DAY, HERE)
-    terms = explain(result, dossier, METHODOLOGY, HERE)
+@given(records("a"))
+def test_every_point_of_a_score_is_traced(record: ArtifactRecord) -> None:
+    result = score(record, METHODOLOGY, DAY, HERE)
+    terms = explain(result, record, METHODOLOGY, HERE)
     for end in ("low", "point", "high"):
         assert sum(getattr(term, end) for term in terms) == pytest.approx(
             getattr(result, end), abs=1e-7
         )
     assert sum(term.max_points for term in terms) == pytest.approx(100)
-    known = {item.digest for item in dossier.evidence} | {dossier.artifact.digest}
+    known = {item.digest for item in record.evidence} | {record.artifact.digest}
     for term in terms:
         assert 0 <= term.low <= term.point <= term.high <= term.max_points + 1e-9
         assert set(term.evidence) <= known
@@ -66,7 +66,7 @@ def test_every_point_of_a_score_is_traced(dossier: Dossier) -> None:
 @given(SIDES, st.randoms())
 def test_groups_are_told_apart_and_their_members_are_not(sides: list[Side], chance: object) -> None:
     ranks = rank(sides, METHODOLOGY)
-    ranges = METHODOLOGY.rules(MODEL).ranges
+    ranges = METHODOLOGY.rules(MODEL).weights
     by_id = {one.side.id: one for one in ranks}
     for left in ranks:
         assert 1 <= left.best_place <= left.worst_place <= left.of == len(sides)
@@ -85,8 +85,10 @@ def test_groups_are_told_apart_and_their_members_are_not(sides: list[Side], chan
     assert rank(shuffled, METHODOLOGY) == ranks
 
 
-@given(SIDES, dossiers("z", (MODEL,)))
-def test_another_artifact_changes_no_score_and_no_pair(sides: list[Side], other: Dossier) -> None:
+@given(SIDES, records("z", (MODEL,)))
+def test_another_artifact_changes_no_score_and_no_pair(
+    sides: list[Side], other: ArtifactRecord
+) -> None:
     before = {one.side.id: one for one in rank(sides, METHODOLOGY)}
     after = {one.side.id: one for one in rank([*sides, side("z", other)], METHODOLOGY)}
     for name, one in before.items():
@@ -102,10 +104,10 @@ def test_identical_artifacts_share_a_group() -> None:
     assert rank([], METHODOLOGY) == ()
 
 
-def _empty() -> Dossier:
-    from tests.ranker.dossiers import artifact  # noqa: PLC0415
+def _empty() -> ArtifactRecord:
+    from tests.ranker.records import artifact  # noqa: PLC0415
 
-    return Dossier(artifact("a", MODEL, ()), (), ())
+    return ArtifactRecord(artifact("a", MODEL, ()), (), ())
 
 
 async def test_the_methodology_is_given_whole(ranker: Ranker) -> None:

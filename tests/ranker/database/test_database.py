@@ -85,7 +85,7 @@ async def test_a_database_of_the_first_schema_gets_what_is_new(tmp_path: Path) -
         connection.execute("PRAGMA user_version = 1")
     await database.open()
     assert len((await Store(database).about(["A"]))[0]) == 1
-    assert await MatchStore(database).counts("thing") == {}
+    assert await MatchStore(database).counts(["thing"]) == {"thing": {}}
     await database.close()
 
 
@@ -102,7 +102,7 @@ async def test_a_copy_made_while_it_is_served_restores_everything(tmp_path: Path
     await database.close()
     assert backup.restore(copy, path) == contents
     await database.open()
-    assert await MatchStore(database).counts("thing") == {"a": MatchCounts(2, 1, 1)}
+    assert await MatchStore(database).counts(["thing"]) == {"thing": {"a": MatchCounts(2, 1, 1)}}
     assert len((await Store(database).about(["A"]))[0]) == 1
     assert [one.artifact for one in await ManifestStore(database).latest()] == ["thing"]
     await database.close()

@@ -20,7 +20,7 @@ from services.ranker.claims.model import (
     Verdict,
 )
 from services.ranker.measuring.changes import change
-from tests.ranker.dossiers import CPU, NOON, claim, evidence, verdict
+from tests.ranker.records import CPU, NOON, claim, evidence, verdict
 
 CLAIM = claim("c", "g")
 

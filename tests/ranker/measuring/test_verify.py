@@ -16,16 +16,15 @@ from structlog.testing import capture_logs
 from services.cli.commands import claims
 from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
 from services.ranker.claims import facts
-from services.ranker.claims.labelled import LabelledPicture
 from services.ranker.claims.model import Basis, ClaimVerdict, SubjectRelation, Value, Verdict
 from services.ranker.claims.registry import packaged
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.database import Database
 from services.ranker.database.evidence_store import Store
-from services.ranker.database.match_store import MatchStore
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.methods.registration import Measurement
-from services.ranker.measuring.probes import Budget
 from services.ranker.measuring.verify import Plan, Progress, Verifier, estimate
 from tests.ranker.peers_fake import (
     B0,
@@ -38,6 +37,9 @@ from tests.ranker.peers_fake import (
     REFERENCE,
     FakeCorpus,
     FakeSegment,
+    changed,
+    ref,
+    times,
 )
 
 REGISTRY = packaged(methods.known())
@@ -56,7 +58,7 @@ def verifier(
     store: Store,
     segment: FakeSegment | None = None,
     corpus: FakeCorpus | None = None,
-    pictures: Sequence[LabelledPicture] = (),
+    pictures: Sequence[LabelledImage] = (),
     now: datetime = NOON,
 ) -> Verifier:
     return Verifier(
@@ -204,8 +206,16 @@ async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> Non
     assert evidence.environment["cpu"] == "a processor"
 
 
+async def stored_verdicts(store: Store) -> tuple[ClaimVerdict, ...]:
+    """The verdicts on B4's claims by what is stored."""
+    claims = REGISTRY.artifact(B4).claims
+    evidence, refused = await store.about(claim.id for claim in claims)
+    assert refused == ()
+    return judge_stored(claims, evidence, ())
+
+
 async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
-    store: Store, tmp_path: Path
+    store: Store,
 ) -> None:
     segment = FakeSegment((B4_PUBLISHED,))
     found = (await verdicts(verifier(store, segment, pictures=PICTURES), B4, "B1.4"))["B1.4"]
@@ -216,8 +226,7 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
     assert (found.sample.basis, found.sample.value) == (Basis.MEASURED, Value(45.0, "%"))
     kept, _ = await store.about(["B1.4"])
     assert set(map(repr, kept)) == {repr(found.evidence), repr(found.sample)}
-    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     (stored,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stored.evidence, stored.sample) == (found.evidence, found.sample)
     assert (stored.verdict, stored.reason) == (found.verdict, found.reason)
@@ -229,12 +238,11 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
 
 
 async def test_why_nothing_was_measured_is_told_beside_what_is_published(
-    store: Store, tmp_path: Path
+    store: Store,
 ) -> None:
     random = "segment does not serve its published weights, but segformer-b4-random"
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
-    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     stored = {one.claim.id: one for one in judged}
     assert stored["B1.4"].not_measured == random
     assert stored["B4.4"].not_measured == "segformer-b4-random is served on a CPU (onnxruntime-cpu)"
@@ -247,7 +255,7 @@ async def test_why_nothing_was_measured_is_told_beside_what_is_published(
         store, FakeSegment((B4_PUBLISHED,)), pictures=PICTURES, now=NOON + timedelta(days=1)
     )
     await verdicts(later, B4, "B1.4")
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     (stood,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stood.not_measured, "not measured" in stood.reason) == ("", False)
 
@@ -285,11 +293,11 @@ async def test_a_full_run_behind_a_derived_verdict_is_named_in_the_command(store
 
 
 async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:
-    noisy = replace(QUIET, noisy=True, noise=0.4, seconds=((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
+    noisy = changed(QUIET, noisy=True, noise=0.4, samples=times((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
     found = await verdicts(verifier(store, FakeSegment(figures=noisy)), B4, "B4.5")
     assert found["B4.5"].verdict is Verdict.INCONCLUSIVE
     # Noise only adds time: runs that are faster than claimed even so are faster than claimed.
-    fast = replace(noisy, seconds=((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
+    fast = changed(noisy, samples=times((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
     found = await verdicts(verifier(store, FakeSegment(figures=fast)), B4, "B4.5")
     assert found["B4.5"].verdict is Verdict.REFUTED
 
@@ -374,7 +382,7 @@ async def test_the_plan_has_no_time_for_pictures_that_are_not_there(store: Store
 
 
 async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> None:
-    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    other = changed(B4_RANDOM, ref=ref("segformer-b4-random", "cc"))
     first = await verdicts(verifier(store), B4, "B4.1")
     second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
     assert first["B4.1"].evidence != second["B4.1"].evidence
@@ -382,7 +390,7 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
     assert second["B4.1"].change is not None
     assert second["B4.1"].change.evidence == first["B4.1"].evidence
     assert second["B4.1"].change.differences == (
-        f"what was observed was {B4_RANDOM.digest[:19]} and is sha256:cccccccccccc",
+        f"what was observed was {B4_RANDOM.ref.digest[:19]} and is sha256:cccccccccccc",
     )
     assert len((await store.about(["B4.1"]))[0]) == 2
 
@@ -391,7 +399,7 @@ async def test_a_clock_that_was_set_back_does_not_bring_an_older_verification_ba
     store: Store,
 ) -> None:
     """What a verification is compared with is the one before it, whatever their clocks said."""
-    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    other = changed(B4_RANDOM, ref=ref("segformer-b4-random", "cc"))
     await verdicts(verifier(store), B4, "B4.1")
     set_back = verifier(store, FakeSegment((other,)), now=NOON - timedelta(days=1))
     second = await verdicts(set_back, B4, "B4.1")

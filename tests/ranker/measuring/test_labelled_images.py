@@ -9,7 +9,7 @@ from assay.ranker.v1 import ranker_pb2
 from assay.segment.v1 import models_pb2, segment_pb2
 
 from services.errors import InvalidArgument
-from services.ranker.claims.labelled import LabelledPicture, labelled_pictures
+from services.ranker.measuring.labelled_images import LabelledImage, labelled_images
 from services.rpc.server import StartError
 from tests.ranker.conftest import Ranker
 from tests.ranker.servers_fake import MODEL
@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_a_model_has_learnt_does_not_count(folder: Path) -> None:
-    assert labelled_pictures(folder) == tuple(
-        LabelledPicture(folder / "images" / f"{n}.jpg", folder / "annotations" / f"{n}.png")
+    assert labelled_images(folder) == tuple(
+        LabelledImage(folder / "images" / f"{n}.jpg", folder / "annotations" / f"{n}.png")
         for n in ("ADE_val_1", "ADE_val_2")
     )
 
@@ -39,12 +39,12 @@ def test_what_a_model_has_learnt_does_not_count(folder: Path) -> None:
 def test_a_picture_without_its_mask_is_named(folder: Path) -> None:
     (folder / "annotations" / "ADE_val_2.png").unlink()
     with pytest.raises(InvalidArgument, match=r"ADE_val_2\.jpg has no ADE_val_2\.png"):
-        labelled_pictures(folder)
+        labelled_images(folder)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="has no images/ADE_val_"):
-        labelled_pictures(tmp_path)
+        labelled_images(tmp_path)
 
 
 async def test_a_folder_that_is_none_stops_the_start(ranker: Ranker, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The ranker's values -> messages of the contract: artifacts, claims, evidence, verdicts."""
+"""The ranker's values -> messages of the contract, and fields of requests -> the ranker's values.
+
+What the messages of several rpcs have in common; what one alone has is beside that rpc.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,16 @@ from datetime import datetime
 
 from assay.common.v1 import common_pb2
 from assay.ranker.v1 import ranker_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.errors import InvalidArgument
 from services.ranker.claims import model
-from services.ranker.measuring.probes import Budget
+from services.ranker.measuring.measurements import Budget
+from services.ranker.measuring.verify import Plan, Progress, Update
 from services.ranker.methodology import published as formula
+from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.score import Component, Score
 
 
 def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
@@ -125,7 +133,7 @@ def evidence(value: model.Evidence) -> ranker_pb2.Evidence:
         n=value.n,
         sources=value.sources,
         command=value.command,
-        time=_timestamp(value.time),
+        time=timestamp(value.time),
         note=value.note,
         inputs=value.inputs,
         breakdown=value.breakdown,
@@ -172,6 +180,91 @@ def interval(value: model.Interval) -> common_pb2.Interval:
     return common_pb2.Interval(low=value.low, high=value.high, level=value.level)
 
 
+def methodology(value: Methodology) -> ranker_pb2.MethodologyRef:
+    """Return which methodology."""
+    return ranker_pb2.MethodologyRef(version=value.version, digest=value.digest)
+
+
+def score(value: Score) -> ranker_pb2.Score:
+    """Return a score with its components."""
+    return ranker_pb2.Score(
+        low=value.low,
+        point=value.point,
+        high=value.high,
+        coverage=value.coverage,
+        components=[component(one) for one in value.components],
+        methodology_digest=value.methodology_digest,
+        as_of=value.as_of.isoformat(),
+    )
+
+
+def component(value: Component) -> ranker_pb2.Component:
+    """Return one component."""
+    return ranker_pb2.Component(
+        name=value.name,
+        weight=value.weight,
+        low=value.low,
+        point=value.point,
+        high=value.high,
+        coverage=value.coverage,
+        explanation=value.explanation,
+        evidence=value.evidence,
+    )
+
+
+def update(value: Update) -> ranker_pb2.VerifyClaimsResponse:
+    """Return one message of the stream."""
+    if isinstance(value, Plan):
+        return ranker_pb2.VerifyClaimsResponse(plan=plan(value))
+    if isinstance(value, Progress):
+        return ranker_pb2.VerifyClaimsResponse(progress=progress(value))
+    return ranker_pb2.VerifyClaimsResponse(verdict=claim_verdict(value))
+
+
+def plan(value: Plan) -> ranker_pb2.VerificationPlan:
+    """Return a plan with its cost."""
+    time = Duration()
+    time.FromNanoseconds(round(value.seconds * 1e9))
+    return ranker_pb2.VerificationPlan(claims=value.claims, estimated_time=time)
+
+
+def progress(value: Progress) -> ranker_pb2.VerificationProgress:
+    """Return which claim is being observed."""
+    return ranker_pb2.VerificationProgress(
+        claim=value.claim, step=value.step, done=value.done, total=value.total
+    )
+
+
+def parse_type(number: int) -> model.ArtifactType:
+    """Return the type that a request names; raise `InvalidArgument` when it names none."""
+    for kind in model.ArtifactType:
+        if artifact_type(kind) == number:
+            return kind
+    raise InvalidArgument("type", f"{number} is no type of artifact")
+
+
+_BUDGETS = {
+    ranker_pb2.BUDGET_UNSPECIFIED: Budget.QUICK,
+    ranker_pb2.BUDGET_QUICK: Budget.QUICK,
+    ranker_pb2.BUDGET_FULL: Budget.FULL,
+}
+
+
+def parse_budget(number: int) -> Budget:
+    """Return the budget that a request names; raise `InvalidArgument` for one that is none."""
+    for known, value in _BUDGETS.items():
+        if known == number:
+            return value
+    raise InvalidArgument("budget", f"{number} is not one of the contract's")
+
+
+def required(field: str, value: str) -> str:
+    """Return an id of a request; raise `InvalidArgument` when it is empty."""
+    if not value:
+        raise InvalidArgument(field, "is empty; give an artifact's registered id")
+    return value
+
+
 def _basis(value: model.Basis | None) -> ranker_pb2.Basis.ValueType:
     return ranker_pb2.Basis.Value(f"BASIS_{value.value if value else 'UNSPECIFIED'}")
 
@@ -210,7 +303,8 @@ def _whole(value: object) -> int:
     return int(value) if isinstance(value, int | float) and value >= 0 else 0
 
 
-def _timestamp(value: datetime) -> Timestamp:
+def timestamp(value: datetime) -> Timestamp:
+    """Return a moment."""
     message = Timestamp()
     message.FromDatetime(value)
     return message

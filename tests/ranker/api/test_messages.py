@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from assay.ranker.v1 import ranker_pb2
 
-from services.ranker.api import replies
-from services.ranker.api.compare_reply import cache_info
+from services.ranker.api import messages
+from services.ranker.api.comparisons import cache_info
 from services.ranker.cache.cache import CacheInfo, CacheStatus
 from services.ranker.claims.model import (
     ArtifactType,
@@ -24,7 +24,7 @@ from services.ranker.claims.model import (
     Verdict,
 )
 from services.ranker.methodology.separation import Separation
-from tests.ranker.dossiers import NOON, artifact, claim, evidence, verdict
+from tests.ranker.records import NOON, artifact, claim, evidence, verdict
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_enums_are_the_contracts(message: object, prefix: str, values: object) -
     ],
 )
 def test_bounds(bound: Bound, expected: dict[str, object]) -> None:
-    message = replies.claim(replace(claim("c", "g"), bound=bound))
+    message = messages.claim(replace(claim("c", "g"), bound=bound))
     assert message.bound == ranker_pb2.Bound(**expected)  # type: ignore[arg-type]
 
 
 def test_a_claim_without_a_bound_has_none() -> None:
-    assert not replies.claim(replace(claim("c", "g"), bound=None)).HasField("bound")
+    assert not messages.claim(replace(claim("c", "g"), bound=None)).HasField("bound")
 
 
 @pytest.mark.parametrize(("content", "kind"), [(0.0, "number"), ("", "text"), (False, "boolean")])
 def test_empty_values_keep_their_kind(content: float | str | bool, kind: str) -> None:
-    assert replies.evidence(evidence("c", content)).value.WhichOneof("kind") == kind
+    assert messages.evidence(evidence("c", content)).value.WhichOneof("kind") == kind
 
 
 def test_evidence_keeps_machine_and_time() -> None:
@@ -80,7 +80,7 @@ def test_evidence_keeps_machine_and_time() -> None:
         "time": "2026-01-15T12:00:00Z",
         "added-later": 1,
     }
-    message = replies.evidence(evidence("c", 1.0, "s", low=0.5, high=2, environment=machine))
+    message = messages.evidence(evidence("c", 1.0, "s", low=0.5, high=2, environment=machine))
     assert message.environment.cpu_count == 2
     assert message.environment.memory_bytes == 8 << 30
     assert list(message.environment.accelerators) == ["Test GPU"]
@@ -90,7 +90,7 @@ def test_evidence_keeps_machine_and_time() -> None:
 
 
 def test_a_verdict_without_evidence_has_none_and_no_basis() -> None:
-    message = replies.claim_verdict(verdict(claim("c", "g"), Verdict.UNDERSPECIFIED))
+    message = messages.claim_verdict(verdict(claim("c", "g"), Verdict.UNDERSPECIFIED))
     assert not message.HasField("evidence")
     assert message.basis == ranker_pb2.BASIS_UNSPECIFIED
 
@@ -100,11 +100,11 @@ def test_a_published_score_comes_with_its_bounds() -> None:
     value = replace(
         artifact("a", ArtifactType.DATASET, ()), published=PublishedScore(59, "a page", bits)
     )
-    message = replies.artifact(value)
+    message = messages.artifact(value)
     assert (message.published.feasible.low, message.published.feasible.high) == (25, 82)
     assert message.published.feasible.level == 0
     assert dict(message.published.printed_components) == bits
-    assert not replies.artifact(replace(value, published=None)).HasField("published")
+    assert not messages.artifact(replace(value, published=None)).HasField("published")
 
 
 def test_cache_age_is_kept_to_the_nanosecond() -> None:

@@ -23,14 +23,14 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
+class LabelledImage:
     """A picture's file and that of its mask."""
 
     image: Path
     mask: Path
 
 
-def labelled_pictures(folder: Path) -> tuple[LabelledPicture, ...]:
+def labelled_images(folder: Path) -> tuple[LabelledImage, ...]:
     """Return the folder's validation pictures, by name.
 
     Raises InvalidArgument when there are none, or one has no mask.
@@ -40,7 +40,7 @@ def labelled_pictures(folder: Path) -> tuple[LabelledPicture, ...]:
         mask = folder / "annotations" / f"{image.stem}.png"
         if not mask.is_file():
             raise InvalidArgument("labelled_pictures", f"{image.name} has no {mask.name} beside it")
-        found.append(LabelledPicture(image, mask))
+        found.append(LabelledImage(image, mask))
     if not found:
         raise InvalidArgument(
             "labelled_pictures",

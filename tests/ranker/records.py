@@ -1,4 +1,4 @@
-"""Dossiers made up for tests, and hypothesis strategies that draw them."""
+"""Records made up for tests, and hypothesis strategies that draw them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from services.ranker.claims.model import (
     Value,
     Verdict,
 )
-from services.ranker.methodology.components import NO_OUTCOMES, Outcomes
-from services.ranker.methodology.score import Dossier
+from services.ranker.methodology.score import NO_OUTCOMES, ArtifactRecord, Outcomes
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 DAY = date(2026, 1, 15)
@@ -133,12 +132,12 @@ def numbers(draw: st.DrawFn, claim_id: str, fact: tuple[str, float, float]) -> E
 
 
 @st.composite
-def dossiers(
+def records(
     draw: st.DrawFn,
     identifier: str,
     kinds: tuple[ArtifactType, ...] = tuple(FACTS),
-) -> Dossier:
-    """A dossier in which some facts have evidence, some claims a verdict, some matches an end."""
+) -> ArtifactRecord:
+    """A record in which some facts have evidence, some claims a verdict, some matches an end."""
     kind = draw(st.sampled_from(kinds))
     facts = FACTS[kind]
     claims = tuple(claim(f"{identifier}.{fact}", fact, identifier) for fact in facts)
@@ -146,7 +145,7 @@ def dossiers(
     items = tuple(draw(numbers(f"{identifier}.{fact}", facts[fact])) for fact in known)
     released = draw(st.none() | st.dates(date(2019, 1, 1), date(2026, 12, 31)))
     matched = draw(st.integers(0, 30))
-    return Dossier(
+    return ArtifactRecord(
         artifact=artifact(identifier, kind, claims, released),
         evidence=items,
         verdicts=tuple(verdict(one, draw(st.sampled_from(Verdict))) for one in claims),

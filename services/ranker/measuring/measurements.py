@@ -1,4 +1,4 @@
-"""What the methods of one verification may ask, each thing asked once.
+"""What the methods of one verification have measured, each thing once.
 
 Pure over the two peers. An answer, or the failure to get one, is kept for the run: nothing is
 measured twice, and a service that is down costs one timeout and not one a claim. Every answer
@@ -7,42 +7,43 @@ passes `plausibility` before a method sees it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar, cast
 
 from services.errors import AssayError
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.labelled import LabelledPicture, UnreadableError
 from services.ranker.claims.model import SubjectRelation
 from services.ranker.claims.registry import Registry
 from services.ranker.measuring import plausibility
+from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
 from services.ranker.peers.protocol import (
-    AccuracyFigures,
-    BpbFigures,
-    CorpusFacts,
-    CorpusKind,
+    CORPUS_KIND_COMPLETE,
+    CORPUS_KIND_SAMPLE,
+    WEIGHTS_KIND_PUBLISHED,
+    WEIGHTS_KIND_RANDOM,
+    Accuracy,
+    BenchmarkResult,
     CorpusPeer,
+    CorpusSummary,
+    DescribeCorpusResponse,
+    FinalScore,
+    Model,
     SegmentPeer,
-    ServedCorpus,
-    ServedModel,
-    SpeedFigures,
     SpeedPlan,
-    StorageFigures,
-    StoragePlan,
-    Weights,
+    StorageResult,
 )
 
 T = TypeVar("T")
 
-_HELD_OUT = ("test", "val")
-_MEGABYTE = 1 << 20
+_HELD_OUT_SPLITS = ("test", "val")
+_MEBIBYTE = 1 << 20
 
-_REPETITIONS = 9
+_MIN_REPETITIONS = 9
 """The least with which all repetitions span a median at 99.5 %, and two medians' ratio at 99 %."""
 
 
-_QUICK_PICTURES = 10
+_MAX_QUICK_PICTURES = 10
 
 
 class Budget(StrEnum):
@@ -56,8 +57,8 @@ class UnobservableError(Exception):
     """A method that has nothing to observe here; the message says what is missing."""
 
 
-class Probes:
-    """The questions of one verification, with their answers once they were asked."""
+class Measurements:
+    """What one verification has asked of the peers so far, and asks them."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Probes:
         corpus: CorpusPeer,
         budget: Budget,
         *,
-        pictures: Sequence[LabelledPicture] = (),
+        pictures: Sequence[LabelledImage] = (),
     ) -> None:
         self.registry = registry
         self.facts = facts
@@ -77,7 +78,7 @@ class Probes:
         self._pictures = pictures
         self._answers: dict[Hashable, object] = {}
 
-    async def model(self, artifact: str) -> tuple[ServedModel, SubjectRelation]:
+    async def model(self, artifact: str) -> tuple[Model, SubjectRelation]:
         """Return the served model nearest to an artifact, and how near it is.
 
         Raises `UnobservableError` when none is served or segment does not answer.
@@ -88,8 +89,8 @@ class Probes:
             ((_model_relation(one, wanted.id, wanted.subject), one) for one in models),
             key=lambda pair: (
                 list(SubjectRelation).index(pair[0]),
-                pair[1].weights is not Weights.PUBLISHED,
-                pair[1].name,
+                pair[1].weights != WEIGHTS_KIND_PUBLISHED,
+                pair[1].ref.name,
             ),
         )
         if not ranked:
@@ -97,17 +98,17 @@ class Probes:
         relation, model = ranked[0]
         return model, relation
 
-    async def speed(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
+    async def speed(self, model: Model, plan: SpeedPlan) -> BenchmarkResult:
         """Time a model."""
 
-        async def ask() -> SpeedFigures:
-            figures = await self._segment.time(model, plan)
-            plausibility.check_speed(figures)
-            return figures
+        async def ask() -> BenchmarkResult:
+            result = await self._segment.time(model, plan)
+            plausibility.check_speed(result)
+            return result
 
-        return await self._once(("speed", model.digest, plan), "segment", ask)
+        return await self._once(("speed", model.ref.digest, plan), "segment", ask)
 
-    async def accuracy(self, model: ServedModel) -> AccuracyFigures:
+    async def accuracy(self, model: Model) -> Accuracy:
         """Compare a model's labels with masks: of a few pictures on the quick budget, else of all.
 
         Raises `UnobservableError` when no labelled pictures are at hand.
@@ -118,19 +119,19 @@ class Probes:
             )
         pictures = self._pictures
         if self.budget is Budget.QUICK:
-            pictures = pictures[:_QUICK_PICTURES]
+            pictures = pictures[:_MAX_QUICK_PICTURES]
 
-        async def ask() -> AccuracyFigures:
+        async def ask() -> Accuracy:
             try:
-                figures = await self._segment.evaluate(model, pictures)
+                accuracy = await self._segment.evaluate(model, pictures)
             except UnreadableError as error:
                 raise UnobservableError(str(error)) from error
-            plausibility.check_accuracy(figures, len(pictures))
-            return figures
+            plausibility.check_accuracy(accuracy, len(pictures))
+            return accuracy
 
-        return await self._once(("accuracy", model.digest), "segment", ask)
+        return await self._once(("accuracy", model.ref.digest), "segment", ask)
 
-    async def corpus(self, artifact: str) -> tuple[ServedCorpus, SubjectRelation]:
+    async def corpus(self, artifact: str) -> tuple[CorpusSummary, SubjectRelation]:
         """Return the served corpus nearest to an artifact, and how near it is.
 
         Raises `UnobservableError` when none is served or corpus does not answer.
@@ -138,57 +139,57 @@ class Probes:
         wanted = self.registry.artifact(artifact).subject
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
         for one in corpora:
-            if one.name == wanted and one.kind is not CorpusKind.REFERENCE:
-                complete = one.kind is CorpusKind.COMPLETE
-                return one, SubjectRelation.EXACT if complete else SubjectRelation.SAMPLE
+            if one.corpus.name == wanted and one.kind == CORPUS_KIND_COMPLETE:
+                return one, SubjectRelation.EXACT
+            if one.corpus.name == wanted and one.kind == CORPUS_KIND_SAMPLE:
+                return one, SubjectRelation.SAMPLE
         if not corpora:
             raise UnobservableError("corpus serves no corpus")
-        return min(corpora, key=lambda one: one.name), SubjectRelation.PROXY
+        return min(corpora, key=lambda one: one.corpus.name), SubjectRelation.PROXY
 
-    async def holdings(self, corpus: ServedCorpus) -> CorpusFacts:
+    async def description(self, corpus: CorpusSummary) -> DescribeCorpusResponse:
         """Return what a corpus holds."""
 
-        async def ask() -> CorpusFacts:
-            facts = await self._corpus.describe(corpus)
-            plausibility.check_corpus(facts)
-            return facts
+        async def ask() -> DescribeCorpusResponse:
+            description = await self._corpus.describe(corpus.corpus)
+            plausibility.check_corpus(description)
+            return description
 
-        return await self._once(("holdings", corpus.digest), "corpus", ask)
+        return await self._once(("description", corpus.corpus.digest), "corpus", ask)
 
-    async def storage(self, corpus: ServedCorpus) -> Sequence[StorageFigures]:
+    async def storage(self, corpus: CorpusSummary) -> Mapping[str, StorageResult]:
         """Measure codecs and readers on every split of a corpus."""
         full = self.budget is Budget.FULL
-        size, repetitions = (16 * _MEGABYTE, 25) if full else (2 * _MEGABYTE, _REPETITIONS)
+        size, repetitions = (16 * _MEBIBYTE, 25) if full else (2 * _MEBIBYTE, _MIN_REPETITIONS)
 
-        async def ask() -> Sequence[StorageFigures]:
-            found = []
+        async def ask() -> Mapping[str, StorageResult]:
+            found = {}
             for split in corpus.splits:
-                plan = StoragePlan(split, size, repetitions)
-                figures = await self._corpus.storage(corpus, plan)
-                plausibility.check_storage(figures)
-                found.append(figures)
+                result = await self._corpus.storage(corpus.corpus, split, size, repetitions)
+                plausibility.check_storage(result)
+                found[split] = result
             return found
 
-        return await self._once(("storage", corpus.digest), "corpus", ask)
+        return await self._once(("storage", corpus.corpus.digest), "corpus", ask)
 
-    async def bits_per_byte(self, corpus: ServedCorpus) -> BpbFigures:
+    async def bits_per_byte(self, corpus: CorpusSummary) -> FinalScore:
         """Score a language model on held-out documents of a corpus."""
-        split = next((one for one in _HELD_OUT if one in corpus.splits), None)
+        split = next((one for one in _HELD_OUT_SPLITS if one in corpus.splits), None)
         if split is None:
-            raise UnobservableError(f"{corpus.name} has no held-out split here")
+            raise UnobservableError(f"{corpus.corpus.name} has no held-out split here")
         documents = 60 if self.budget is Budget.FULL else 6
 
-        async def ask() -> BpbFigures:
+        async def ask() -> FinalScore:
             models = await self._corpus.language_models()
             if not models:
                 raise UnobservableError("corpus has no language model to score")
-            figures = await self._corpus.score(corpus, split, models[0], documents)
-            plausibility.check_score(figures)
-            return figures
+            score = await self._corpus.score(corpus.corpus, split, models[0], documents)
+            plausibility.check_score(score)
+            return score
 
-        return await self._once(("bits_per_byte", corpus.digest), "corpus", ask)
+        return await self._once(("bits_per_byte", corpus.corpus.digest), "corpus", ask)
 
-    async def _models(self) -> tuple[ServedModel, ...]:
+    async def _models(self) -> tuple[Model, ...]:
         models = await self._segment.models()
         for model in models:
             plausibility.check_model(model)
@@ -212,11 +213,11 @@ class Probes:
         return cast("T", answer)
 
 
-def _model_relation(model: ServedModel, artifact: str, architecture: str) -> SubjectRelation:
+def _model_relation(model: Model, artifact: str, architecture: str) -> SubjectRelation:
     if model.architecture != architecture:
         return SubjectRelation.PROXY
-    if model.weights is Weights.PUBLISHED and model.name == artifact:
+    if model.weights == WEIGHTS_KIND_PUBLISHED and model.ref.name == artifact:
         return SubjectRelation.EXACT
-    if model.weights is Weights.RANDOM:
+    if model.weights == WEIGHTS_KIND_RANDOM:
         return SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
     return SubjectRelation.PROXY

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from services.cli import testdata
+from tests.ports import free_port
 
-# So that tests may share helpers (`from tests.rpc import echo_server`) however pytest is started.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+pytest_plugins = ["tests.tiers"]
 
 # How long an example takes says more of the machine's load than of the code.
 settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -192,7 +192,7 @@ class _Redis:
 
     def __enter__(self) -> int:
         for _ in range(5):  # another process may take the port in between
-            port = _free_port()
+            port = free_port()
             self._process = subprocess.Popen(
                 [self._program, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
                  "--appendonly", "no", "--dir", str(self._folder)],
@@ -226,9 +226,3 @@ class _Redis:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -65,7 +65,7 @@ async def status(cache: Cache[str], key: str = "key") -> CacheStatus:
     return info.status
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.process)])
 async def store(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,6 +18,7 @@ from services.ranker import redis_store
 from services.ranker.cache import Cache, CacheStatus, Lifetimes
 from services.ranker.cache_store import MemoryStore, Store
 from services.ranker.redis_store import RedisOptions, RedisStore
+from tests.ports import free_port
 from tests.ranker.test_cache import Clock, Counter
 
 HIT, STALE, MISS, BYPASS = (
@@ -25,7 +26,7 @@ HIT, STALE, MISS, BYPASS = (
 )  # fmt: skip
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.process)])
 async def store(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:
@@ -53,15 +54,34 @@ def replica(store: Store, clock: Clock | None = None, lease: float = 10) -> Cach
     )
 
 
+class Watched:
+    """One replica's view of a store; says when it begins to wait for what another computes."""
+
+    def __init__(self, store: Store, waits: asyncio.Semaphore) -> None:
+        self._store, self._waits, self._said = store, waits, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def get(self, key: str) -> bytes | None:
+        if key.startswith("lease:") and not self._said:
+            self._said = True
+            self._waits.release()
+        return await self._store.get(key)
+
+
 async def test_callers_of_several_replicas_share_one_computation(store: Store) -> None:
-    replicas, gate, compute = [replica(store) for _ in range(4)], asyncio.Event(), Counter()
+    waits, gate, compute = asyncio.Semaphore(0), asyncio.Event(), Counter()
+    views: Any = [Watched(store, waits) for _ in range(4)]
+    replicas = [replica(view) for view in views]
 
     async def slow() -> str:
         await gate.wait()
         return await compute()
 
     callers = [asyncio.create_task(one.get("key", slow)) for one in replicas for _ in range(50)]
-    await asyncio.sleep(0.05)
+    for _ in replicas[1:]:
+        await waits.acquire()
     gate.set()
     answers = await asyncio.gather(*callers)
     assert compute.runs == 1
@@ -185,14 +205,6 @@ def running(*arguments: str, url: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for listener in (one, other):
-            listener.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-@pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_store, "TIMEOUT", 10.0)
 
@@ -218,10 +230,8 @@ async def test_an_acl_user_gets_in_and_others_do_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_the_master_is_found_through_sentinels(
-    tmp_path: Path, free_ports: tuple[int, int]
-) -> None:
-    port, sentinel_port = free_ports
+async def test_the_master_is_found_through_sentinels(tmp_path: Path) -> None:
+    port, sentinel_port = free_port(), free_port()
     config = tmp_path / "sentinel.conf"
     config.write_text(
         f"port {sentinel_port}\nbind 127.0.0.1\nsentinel monitor cache 127.0.0.1 {port} 1\n"

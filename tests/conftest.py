@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -45,6 +46,28 @@ def data_dir() -> Path:
 def assay_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ASSAY_HOME of every service that the tests start: built once a session, then shared."""
     return tmp_path_factory.mktemp("assay-home")
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a folder that tests only read: one worker makes it, the others wait and have it too.
+
+    Call it with the folder's name and with what writes a folder of the path that it is given.
+    """
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent  # each worker has a folder of its own there
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        folder, begun = common / name, common / f"{name}.begun"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                write(begun)
+                begun.rename(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ lacks.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ import pytest
 _MARKS = ("data", "torch", "process", "slow")
 _MODULES = {"subprocess", "multiprocessing"}
 _EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
+_LOADS_TORCH = re.compile(r"^(\w+ = )?pytest\.importorskip\(\"torch", re.MULTILINE)
 _TESTS = str(Path(__file__).parent)
 
 _started: list[str] = []
@@ -40,6 +42,12 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     # What a measurement says of its machine is asked of nvidia-smi, where there is one.
     if event in _EVENTS and not str(arguments[:1]).rstrip("',)").endswith("nvidia-smi"):
         _started.append(f"{event}{arguments[:2]}"[:200])
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """For the quick tests alone, leave out files that load torch: reading them takes seconds."""
+    alone = config.getoption("markexpr") == "quick" and collection_path.suffix == ".py"
+    return alone and _LOADS_TORCH.search(collection_path.read_text("utf-8")) is not None or None
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

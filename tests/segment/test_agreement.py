@@ -40,11 +40,12 @@ class Expected:
 def real_model(data_dir: Path, made_once: Callable[..., Path]) -> Path:
     """The real B0, exported."""
     pytest.importorskip("torch")
-    probes = sorted((data_dir / "ade20k/images").iterdir())[:1]
-    return made_once(
-        MODEL,
-        lambda out: export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=probes),
-    )
+
+    def write(out: Path) -> None:
+        probes = sorted((data_dir / "ade20k/images").iterdir())[:1]
+        export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=probes)
+
+    return made_once(MODEL, write)
 
 
 @pytest.fixture(scope="session")

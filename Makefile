@@ -5,7 +5,7 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
-.PHONY: help setup setup-torch demo test lint types imports buf baseline docs check stubs lock clean
+.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs check stubs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -33,6 +33,9 @@ $(BIN)/.torch: requirements/torch.lock $(BIN)/.base
 demo: export ASSAY_HOME ?= $(CURDIR)/.assay
 demo: setup ## start the three services, measure, and show the comparison
 	@$(BIN)/assay demo
+
+quick: setup ## run the tests that stay in one process and take moments
+	@$(BIN)/python -m pytest -m quick
 
 test: setup ## run every test
 	@$(BIN)/python -m pytest

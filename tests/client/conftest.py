@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,14 +14,14 @@ import grpc
 import pytest
 from assay_rpc.channel import connect
 
+from tests.ports import free_port
+
 
 class Server:
     """A corpus server in a process of its own, at one port for good."""
 
     def __init__(self, root: Path, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         corpora = {"c": {"path": str(root / "indexed"), "kind": "sample"}}
         corpora["plain"] = {"path": str(root / "source"), "kind": "sample"}
         self._environment = {

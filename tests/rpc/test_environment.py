@@ -23,6 +23,7 @@ def test_the_machine_is_described() -> None:
     assert found.read_time.seconds > 1.7e9
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("script", "expected"),
     [

@@ -26,6 +26,7 @@ def _run(client: Client, **fields: Any) -> Any:
     )
 
 
+@pytest.mark.process
 async def test_benchmark_storage(serve: Start, tmp_path: Path) -> None:
     shards = {"train/00.jsonl.zst": LINES[:300], "train/01.jsonl.zst": LINES[300:]}
     client = await serve({"small": write_corpus(tmp_path / "root", shards)})
@@ -51,6 +52,7 @@ async def test_benchmark_storage(serve: Start, tmp_path: Path) -> None:
     assert "zstandard" in result.environment.versions
 
 
+@pytest.mark.process
 async def test_a_sample_may_be_less_than_a_shard(serve: Start, tmp_path: Path) -> None:
     lines = [line(f"{number} " + "many words, " * 100) for number in range(1000)]
     lines[3] = b"{not json}\n"
@@ -82,6 +84,7 @@ async def test_bad_requests(
     assert words in (caught.value.details() or "")
 
 
+@pytest.mark.process
 async def test_a_damaged_shard(serve: Start, tmp_path: Path) -> None:
     damaged = compress(b"".join(LINES))[:-10]
     client = await serve({"small": write_corpus(tmp_path / "root", {"test.jsonl.zst": damaged})})
@@ -92,6 +95,7 @@ async def test_a_damaged_shard(serve: Start, tmp_path: Path) -> None:
     assert "test.jsonl.zst: is cut off" in (caught.value.details() or "")
 
 
+@pytest.mark.process
 async def test_one_benchmark_at_a_time(serve: Start, tmp_path: Path) -> None:
     client = await serve({"small": write_corpus(tmp_path / "root", {"test.jsonl.zst": LINES})})
     first = _run(client, repetitions=100)
@@ -112,6 +116,7 @@ class _Reader:
         self.begun.set()
 
 
+@pytest.mark.process
 async def test_a_cancelled_benchmark_makes_room(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "cache")
     root = write_corpus(tmp_path / "root", {"test.jsonl.zst": LINES})
@@ -127,6 +132,7 @@ async def test_a_cancelled_benchmark_makes_room(tmp_path: Path) -> None:
             await benchmark
 
 
+@pytest.mark.process
 async def test_shards_without_text_are_refused(serve: Start, tmp_path: Path) -> None:
     client = await serve({"small": write_corpus(tmp_path / "root", {"val.jsonl.zst": []})})
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -134,6 +140,7 @@ async def test_shards_without_text_are_refused(serve: Start, tmp_path: Path) -> 
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("times", [1, 600])  # 0.4 MB, read again and again; 230 MB, read in part
 async def test_memory_does_not_grow_with_the_text(tmp_path: Path, times: int) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": compress(b"".join(LINES) * times, level=1)})

@@ -11,6 +11,8 @@ from services.corpus.stream.selection import Selection
 from tests.corpus.conftest import Start, described
 from tests.corpus.shard_files import open_corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -88,6 +88,7 @@ async def extremes(serve: Start, tmp_path: Path, request: pytest.FixtureRequest)
     return await serve({"c": tmp_path / request.param})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extremes", "delivery"),
     [

@@ -13,7 +13,7 @@ from services.ranker.cache.redis import RedisOptions, RedisStore
 from services.ranker.cache.store import CacheStore, MemoryStore
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.process)])
 async def store(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[CacheStore]:

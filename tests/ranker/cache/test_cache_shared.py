@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,6 +18,7 @@ from services.ranker.cache import redis as redis_store
 from services.ranker.cache.cache import CacheStatus
 from services.ranker.cache.redis import RedisOptions, RedisStore
 from services.ranker.cache.store import CacheStore
+from tests.ports import free_port
 from tests.ranker.cache.test_cache import Counter, cache_over
 
 HIT, MISS, BYPASS = CacheStatus.HIT, CacheStatus.MISS, CacheStatus.BYPASS
@@ -31,7 +32,8 @@ async def test_callers_of_several_replicas_share_one_computation(store: CacheSto
         return await compute()
 
     callers = [asyncio.create_task(one.get("key", slow)) for one in replicas for _ in range(50)]
-    await asyncio.sleep(0.05)
+    for _ in replicas[1:]:
+        await waits.acquire()
     gate.set()
     answers = await asyncio.gather(*callers)
     assert compute.runs == 1
@@ -125,14 +127,6 @@ def running(*arguments: str, url: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for listener in (one, other):
-            listener.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-@pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_store, "TIMEOUT", 10.0)
 
@@ -158,10 +152,8 @@ async def test_an_acl_user_gets_in_and_others_do_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_the_master_is_found_through_sentinels(
-    tmp_path: Path, free_ports: tuple[int, int]
-) -> None:
-    port, sentinel_port = free_ports
+async def test_the_master_is_found_through_sentinels(tmp_path: Path) -> None:
+    port, sentinel_port = free_port(), free_port()
     config = tmp_path / "sentinel.conf"
     config.write_text(
         f"port {sentinel_port}\nbind 127.0.0.1\nsentinel monitor cache 127.0.0.1 {port} 1\n"

@@ -31,6 +31,7 @@ async def updates(client: Client, **fields: Any) -> list[benchmark_pb2.Benchmark
     return [update async for update in call]
 
 
+@pytest.mark.process
 async def test_every_run_of_every_process_is_reported(start: Start) -> None:
     client = await start()
     *progress, last = await updates(client, runs=4, restarts=2)
@@ -53,6 +54,7 @@ async def test_every_run_of_every_process_is_reported(start: Start) -> None:
     assert "onnxruntime" in result.environment.versions
 
 
+@pytest.mark.process
 async def test_offline_counts_images_and_a_small_budget_ends_it_after_three_runs(
     start: Start,
 ) -> None:
@@ -71,6 +73,7 @@ async def test_offline_counts_images_and_a_small_budget_ends_it_after_three_runs
     assert result.images_per_second == pytest.approx(9 / sum(result.samples[0].seconds))
 
 
+@pytest.mark.process
 async def test_a_sweep_has_the_figures_of_every_size(start: Start) -> None:
     client = await start()
     *progress, last = await updates(
@@ -90,6 +93,7 @@ async def test_a_sweep_has_the_figures_of_every_size(start: Start) -> None:
     assert [len(sample.seconds) for sample in result.samples] == [3, 3]
 
 
+@pytest.mark.process
 async def test_a_sweep_that_runs_out_of_time_has_three_runs_of_every_size(start: Start) -> None:
     client = await start()
     *_, last = await updates(
@@ -103,6 +107,7 @@ async def test_a_sweep_that_runs_out_of_time_has_three_runs_of_every_size(start:
     assert [item.runs for item in last.result.sweep] == [3, 3]
 
 
+@pytest.mark.process
 async def test_the_server_scenario_offers_what_it_is_told_to(start: Start) -> None:
     client = await start()
     *progress, last = await updates(
@@ -126,6 +131,7 @@ async def test_the_server_scenario_offers_what_it_is_told_to(start: Start) -> No
     assert result.latency_p50.ToTimedelta() <= result.latency_p99.ToTimedelta()
 
 
+@pytest.mark.process
 async def test_a_bound_that_nothing_can_meet_is_not_met(start: Start) -> None:
     client = await start()
     *_, last = await updates(
@@ -141,6 +147,7 @@ async def test_a_bound_that_nothing_can_meet_is_not_met(start: Start) -> None:
     assert last.result.images_per_second_interval.level == 0
 
 
+@pytest.mark.process
 async def test_requests_beyond_the_queue_are_refused_and_miss_the_bound(start: Start) -> None:
     client = await start(queue_items=1)
     *_, last = await updates(
@@ -157,6 +164,7 @@ async def test_requests_beyond_the_queue_are_refused_and_miss_the_bound(start: S
     assert not result.server.met
 
 
+@pytest.mark.process
 async def test_the_default_rate_is_half_of_a_single_streams(start: Start) -> None:
     client = await start()
     *_, last = await updates(client, scenario=benchmark_pb2.SCENARIO_SERVER, runs=3, restarts=1)
@@ -164,6 +172,7 @@ async def test_the_default_rate_is_half_of_a_single_streams(start: Start) -> Non
     assert last.result.server.within_bound == 1
 
 
+@pytest.mark.process
 async def test_module_timings_come_with_any_scenario_and_add_no_runs(start: Start) -> None:
     client = await start(models=[REFERENCE_MODELS])
     *_, last = await updates(client, runs=3, restarts=1, module_timings=True)
@@ -179,6 +188,7 @@ async def test_module_timings_come_with_any_scenario_and_add_no_runs(start: Star
     assert result.precision == "fp32"
 
 
+@pytest.mark.process
 async def test_one_at_a_time_and_cancelling_makes_room(start: Start) -> None:
     client = await start()
     call = client.admin.BenchmarkModel(
@@ -202,6 +212,7 @@ async def test_one_at_a_time_and_cancelling_makes_room(start: Start) -> None:
     assert not [task for task in asyncio.all_tasks() if "worker" in repr(task.get_coro())]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", [MANIFEST_FILE, MODEL_FILE])
 async def test_a_model_whose_files_were_replaced_is_not_measured(
     start: Start, tmp_path: Path, name: str
@@ -218,6 +229,7 @@ async def test_a_model_whose_files_were_replaced_is_not_measured(
     assert str(tmp_path) not in says
 
 
+@pytest.mark.process
 async def test_a_model_replaced_as_a_whole_is_not_measured(start: Start, tmp_path: Path) -> None:
     served = tiny_model.write(tmp_path / "served")
     client = await start(models=[served])

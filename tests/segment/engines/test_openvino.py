@@ -124,6 +124,7 @@ def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
         OpenVinoEngine(tmp_path, Tiny().manifest())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 async def test_the_reference_model_is_served(start: Start, precision: Precision) -> None:
     if precision.upper() not in capabilities():

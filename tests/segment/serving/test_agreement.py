@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,13 +36,15 @@ class Expected:
 
 
 @pytest.fixture(scope="session")
-def real_model(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_model(data_dir: Path, made_once: Callable[..., Path]) -> Path:
     """The real B0, exported."""
     pytest.importorskip("torch")
-    out = tmp_path_factory.mktemp("real") / MODEL
-    images = sorted((data_dir / "ade20k/images").iterdir())
-    export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=images[:1])
-    return out
+
+    def write(out: Path) -> None:
+        probes = sorted((data_dir / "ade20k/images").iterdir())[:1]
+        export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=probes)
+
+    return made_once(MODEL, write)
 
 
 @pytest.fixture(scope="session")

@@ -200,6 +200,7 @@ def test_a_journal_ahead_of_what_reached_the_disk_is_gone_back_on(
     assert len(list(folder.iterdir())) == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -41,6 +42,7 @@ def command(*arguments: str | Path) -> list[str | Path]:
     return [sys.executable, "-m", "services.cli", "corpus", *arguments]
 
 
+@pytest.mark.process
 def test_a_second_indexer_is_refused_and_a_second_run_does_nothing(tmp_path: Path) -> None:
     source = small(tmp_path / "source")
     (first,) = index_corpus(source, tmp_path / "out", IndexOptions(), jobs=2)
@@ -89,6 +91,7 @@ def test_progress_is_of_bytes_and_not_of_shards(tmp_path: Path) -> None:
     assert len(set(read)) > 10
 
 
+@pytest.mark.process
 def test_a_broken_shard_ends_the_others_at_once(tmp_path: Path) -> None:
     source = large(tmp_path / "source", seconds=10)
     (source / "train" / "01.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd and nothing of zstd")
@@ -97,6 +100,7 @@ def test_a_broken_shard_ends_the_others_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "train" / "00.index").exists()  # it was not waited for
 
 
+@pytest.mark.process
 def test_it_can_be_stopped(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="the same command goes on"):
         index_corpus(
@@ -123,8 +127,10 @@ def test_an_interrupted_and_a_killed_command_leave_no_process_and_are_gone_on_fr
     process = subprocess.Popen(
         arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 200):
-        pass
+    while not (journal.exists() and journal.stat().st_size > 200):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.005)
+            break
     (os.killpg if to_all else os.kill)(process.pid, sent)
     # Pipes end when the last process that has them does.
     _, said = process.communicate(timeout=60)

@@ -25,9 +25,9 @@ def test_the_reference_model_is_served_out_of_the_box(start_service: Any) -> Non
     ):
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
         models = stub.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS).models
-        assert [item.model.name for item in models] == ["segformer-reference"]
+        assert [item.ref.name for item in models] == ["segformer-reference"]
         assert models[0].weights == common_pb2.WEIGHTS_KIND_REFERENCE
-        assert not models[0].license.research_only
+        assert models[0].license.terms == common_pb2.TERMS_OPEN
         image = images_pb2.Image(encoded=png())
         reply = stub.SegmentImage(segment_pb2.SegmentImageRequest(image=image), timeout=SECONDS)
         labels = np.frombuffer(zstandard.decompress(reply.labels.data), np.uint8)
@@ -45,7 +45,7 @@ def test_models_come_from_the_environment(start_service: Any, tmp_path: Path) ->
     ):
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
         models = stub.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS).models
-        assert [item.model.name for item in models] == ["tiny"]
+        assert [item.ref.name for item in models] == ["tiny"]
 
 
 @pytest.mark.parametrize(

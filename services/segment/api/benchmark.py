@@ -238,8 +238,9 @@ def result(
         )
         message.server.target_rate = order.rate
         message.server.achieved_rate = found.achieved_rate
-        message.server.within_bound = found.within_bound
-        message.server.met = found.met
+        if order.bound is not None:
+            message.server.within_bound = found.within_bound
+            message.server.met = found.met
     if len(order.batch_sizes) > 1:
         message.sweep.extend(_batch(size, processes) for size in order.batch_sizes)
     return message

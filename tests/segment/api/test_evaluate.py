@@ -22,7 +22,7 @@ from services.segment.images.label_map import Encoding
 from services.segment.images.outputs import Segmentation
 from services.segment.serving.repository import RegisteredModel, Repository, discover
 from tests.segment.api.test_segment import PIXELS, SECONDS, label_array, png, refused, request
-from tests.segment.conftest import Client, Start
+from tests.segment.conftest import Client, Start, evaluated
 from tests.segment.images.test_accuracy import by_hand
 from tests.segment.test_metrics import values
 from tests.segment.tiny_model import RESEARCH, Tiny, write
@@ -53,12 +53,10 @@ def pair(mask: Any = MASK, picture: bytes | None = None) -> segment_pb2.Evaluate
     )
 
 
-def evaluate(
+async def evaluate(
     client: Client, *messages: segment_pb2.EvaluateSegmentationRequest, **options: Any
-) -> Any:
-    return client.segment.EvaluateSegmentation(
-        _stream(messages), **({"timeout": SECONDS} | options)
-    )
+) -> segment_pb2.EvaluationResult:
+    return await evaluated(client, _stream(messages), **({"timeout": SECONDS} | options))
 
 
 async def _stream(messages: Iterable[Any]) -> AsyncIterator[Any]:
@@ -280,7 +278,12 @@ async def test_no_more_is_read_than_is_worked_on(tiny_directory: Path) -> None:
             yield pair()
 
     bounds = Bounds(3, max_pixels=1 << 20, max_request_bytes=1 << 20, max_reply_bytes=1 << 20)
-    call = asyncio.create_task(evaluate_api.evaluate(gate, pairs(), gate, bounds))  # type: ignore[arg-type]  # all that it uses
+    updates = evaluate_api.evaluate(gate, pairs(), gate, bounds)  # type: ignore[arg-type]  # all that it uses
+
+    async def last() -> segment_pb2.EvaluationResult:
+        return [update async for update in updates][-1].result
+
+    call = asyncio.create_task(last())
     await gate.full.wait()
     assert read == 3
     gate.open.set()
@@ -296,7 +299,7 @@ async def test_a_deadline_ends_it(start: Start) -> None:
         yield pair()
         await asyncio.Event().wait()
 
-    call = client.segment.EvaluateSegmentation(waiting(), timeout=0.5)
+    call = evaluated(client, waiting(), timeout=0.5)
     assert (await refused(call))[0] is Code.DEADLINE_EXCEEDED
     assert (await evaluate(client, settings(), pair())).pairs == 1
 
@@ -328,7 +331,7 @@ async def test_a_caller_that_leaves_takes_its_pairs_along(start: Start) -> None:
         sent.set()
         await asyncio.Event().wait()
 
-    call = client.segment.EvaluateSegmentation(waiting(), timeout=SECONDS)
+    call = asyncio.create_task(evaluated(client, waiting(), timeout=SECONDS))
     await sent.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -341,9 +341,9 @@ async def test_models_are_listed_and_described(start: Start, tmp_path: Path) -> 
     rest = await client.segment.ListModels(
         segment_pb2.ListModelsRequest(page_token=first.next_page_token), timeout=SECONDS
     )
-    assert [item.model.name for item in (*first.models, *rest.models)] == ["a", "b", "c", "r"]
+    assert [item.ref.name for item in (*first.models, *rest.models)] == ["a", "b", "c", "r"]
     assert not rest.next_page_token
-    assert [item.license.research_only for item in rest.models] == [True]
+    assert [item.license.terms for item in rest.models] == [common_pb2.TERMS_RESEARCH_ONLY]
     unknown = segment_pb2.ListModelsRequest(page_token="?")  # noqa: S106  # no password
     code, _, _ = await refused(client.segment.ListModels(unknown, timeout=SECONDS))
     assert code is Code.INVALID_ARGUMENT
@@ -368,8 +368,11 @@ async def test_a_model_is_described_as_its_manifest_says(
     assert found.source_facts.stages[0].downsampling == 4
     assert found.parity.label_agreement == manifest.parity.label_agreement
     assert dict(found.digests) == dict(manifest.digests)
-    assert (found.engine, found.precision) == ("onnxruntime-cpu", "fp32")
-    assert [(one.engine, one.passed) for one in found.parities] == [("onnxruntime-cpu", True)]
+    assert (found.engine.id, found.engine.precision) == (
+        "onnxruntime-cpu",
+        common_pb2.PRECISION_FP32,
+    )
+    assert [(one.engine.id, one.passed) for one in found.parities] == [("onnxruntime-cpu", True)]
     known = segment_pb2.GetModelRequest(model=model("x"))
     assert (await refused(client.segment.GetModel(known, timeout=SECONDS)))[0] is Code.NOT_FOUND
 

@@ -21,7 +21,7 @@ from services.segment.images.upsample import upsample_argmax
 from services.segment.manifest import MODEL_FILE, Precision, read_manifest
 from services.segment.reference import MODEL_DIRECTORY
 from services.segment.reference.scenes.draw import draw_scene
-from tests.segment.conftest import Start
+from tests.segment.conftest import Start, precision_of
 from tests.segment.tiny_model import Tiny, write
 
 pytest.importorskip("openvino")
@@ -140,8 +140,9 @@ async def test_the_reference_model_is_served(start: Start, precision: Precision)
         pytest.skip(str(error))
     client = await start(models=[MODEL_DIRECTORY], engine="openvino", precision=precision)
     reply = await client.segment.GetModel(segment_pb2.GetModelRequest(), timeout=60)
-    assert (reply.model.engine, reply.model.precision) == ("openvino-cpu", precision)
-    ways = {(one.engine, one.precision) for one in reply.model.parities if one.passed}
+    served_on = (reply.model.engine.id, precision_of(reply.model.engine))
+    assert served_on == ("openvino-cpu", precision)
+    ways = {(one.engine.id, precision_of(one.engine)) for one in reply.model.parities if one.passed}
     assert {("onnxruntime-cpu", "fp32"), ("openvino-cpu", "fp32"), ("openvino-cpu", "bf16")} == ways
     scene, _ = draw_scene(3, 200, 300)
     tensor = images_pb2.PixelTensor(height=200, width=300, rgb=scene.tobytes())

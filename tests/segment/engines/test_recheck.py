@@ -122,13 +122,13 @@ async def test_a_server_tells_what_it_measured(tmp_path: Path, start: Start) -> 
     request = segment_pb2.GetModelRequest()
     request.model.name = "tiny"
     found = (await client.segment.GetModel(request, timeout=60)).model
-    assert [one.instruction_set for one in found.parities] == ["", "another"]
-    assert found.measured_here.instruction_set == HERE
+    assert [one.engine.instruction_set for one in found.parities] == ["", "another"]
+    assert found.measured_here.engine.instruction_set == HERE
     assert found.measured_here.passed
     assert found.measured_here.label_agreement >= 0.995
     request.model.name = "here"
     found = (await client.segment.GetModel(request, timeout=60)).model
-    assert found.parities[1].instruction_set == HERE
+    assert found.parities[1].engine.instruction_set == HERE
     assert not found.HasField("measured_here")
 
 

@@ -72,7 +72,7 @@ async def test_all_outputs_at_every_size(start: Start, size: tuple[int, int]) ->
     )
     assert (reply.labels.height, reply.labels.width) == size
     assert (reply.labels.encoding, reply.labels.data) == (COCO, b"")
-    assert not reply.labels.HasField("other")
+    assert not reply.labels.HasField("filtered_value")
     assert [mask.class_id for mask in reply.labels.masks] == np.unique(labels).tolist()
     for mask in reply.labels.masks:
         assert np.array_equal(decoded(mask.counts, *size), labels == mask.class_id)
@@ -100,7 +100,7 @@ async def test_a_filter_leaves_others_out(start: Start, tmp_path: Path, classes:
     call = request(encoding=RAW, classes=[*kept, kept[0]], top_k=1, overlay=style)
     reply = await client.segment.SegmentImage(call, timeout=SECONDS)
     other = 255 if classes == 7 else 65_535
-    assert reply.labels.other == other
+    assert reply.labels.filtered_value == other
     found = label_array(reply.labels)
     assert np.array_equal(found, np.where(np.isin(labels, kept), labels.astype(int), other))
     pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.segment.export.command import export_checkpoint
-from tests.segment.conftest import Start
+from tests.segment.conftest import Start, evaluated
 
 MODEL = "segformer-b0-finetuned-ade-512-512"
 # Shares of the pixels: of all photographs together, and of each. In bf16 0.9 % of COCO's differ.
@@ -168,7 +168,7 @@ async def test_an_evaluation_agrees_with_hugging_face(
                     )
                 )
 
-    reply = await client.segment.EvaluateSegmentation(messages(), timeout=120)
+    reply = await evaluated(client, messages(), timeout=120)
     wanted = mean_iou([(item.mask, item.labels) for item in expected if item.mask is not None])
     assert reply.pairs >= 6
     assert reply.mean_iou == pytest.approx(wanted, abs=MIOU)

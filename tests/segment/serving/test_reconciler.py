@@ -76,7 +76,7 @@ async def repository(client: Client) -> admin_pb2.GetRepositoryResponse:
 def seen(reply: admin_pb2.GetRepositoryResponse) -> Seen:
     names = admin_pb2.ModelState.Name
     return [
-        (item.model.name, item.model.version, names(item.state).removeprefix("MODEL_STATE_"))
+        (item.ref.name, item.ref.version, names(item.state).removeprefix("MODEL_STATE_"))
         for item in reply.models
     ]
 
@@ -110,9 +110,9 @@ async def test_everything_that_is_there_is_served_until_somebody_says_otherwise(
     reply = await repository(client)
     assert reply.everything
     assert seen(reply) == [("tiny", "1", "SERVING"), ("tiny", "2", "SERVING")]
-    assert [item.default_version for item in reply.models] == [False, True]
-    assert all(item.desired and item.model.digest for item in reply.models)
-    assert reply.HasField("reconciled_at")
+    assert [item.serves_unversioned for item in reply.models] == [False, True]
+    assert all(item.desired and item.ref.digest for item in reply.models)
+    assert reply.HasField("reconcile_time")
     write(tmp_path / "three", Tiny(version="3", seed=3))
     copy(tmp_path / "three", folder / "tiny" / "3")
     await until(client, [("tiny", str(version), "SERVING") for version in (1, 2, 3)])
@@ -255,7 +255,7 @@ async def test_a_model_that_cannot_be_loaded_leaves_its_predecessor(
     assert "can't open it" in reply.models[2].problem
     assert str(folder) not in reply.models[2].problem
     assert [item.desired for item in reply.models] == [False, False, True]
-    assert [item.default_version for item in reply.models] == [False, True, False]
+    assert [item.serves_unversioned for item in reply.models] == [False, True, False]
     assert await version_of(client) == "2"
     # Repaired, it is loaded without being asked for again.
     shutil.rmtree(folder / "tiny" / "3")
@@ -351,14 +351,14 @@ async def _passes(client: Client, count: int = 3) -> None:
     """Wait until the replica has looked that many times."""
     async with asyncio.timeout(SECONDS):
         for _ in range(count):
-            before = (await repository(client)).reconciled_at
-            while (await repository(client)).reconciled_at == before:
+            before = (await repository(client)).reconcile_time
+            while (await repository(client)).reconcile_time == before:
                 pass
 
 
 async def test_a_model_replaced_in_its_place_is_a_new_one(served: Any, folder: Path) -> None:
     client = await served()
-    old = (await repository(client)).models[1].model.digest
+    old = (await repository(client)).models[1].ref.digest
     new = write(folder.parent / "new", Tiny(version="2", seed=9))
     digest = manifest_digest(read_manifest(new))
     (folder / "tiny" / "2").rename(folder.parent / "old")
@@ -366,7 +366,7 @@ async def test_a_model_replaced_in_its_place_is_a_new_one(served: Any, folder: P
     async with asyncio.timeout(SECONDS):
         while (await client.segment.SegmentImage(request(), timeout=SECONDS)).model.digest == old:
             pass
-    assert (await repository(client)).models[1].model.digest == digest
+    assert (await repository(client)).models[1].ref.digest == digest
     assert 'assay_segment_requests{model="tiny",version="2"} 0.0' in _metrics(client)
 
 
@@ -491,7 +491,7 @@ async def test_research_weights_are_listed_with_the_reason(served: Any, folder: 
     assert RESEARCH.id in reply.models[0].problem
     assert reply.models[0].desired
     listed = await client.segment.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS)
-    assert [item.model.name for item in listed.models] == ["other", "tiny", "tiny"]
+    assert [item.ref.name for item in listed.models] == ["other", "tiny", "tiny"]
     assert await version_of(client) == "2"
 
 

@@ -16,6 +16,8 @@ unauthenticated. `authorization`: "Bearer TOKEN", where the server requires it.
 Names and ids (of fields such as `artifact`, `page`, `job`) match [a-z0-9][a-z0-9._-]{0,99}. Digests are "sha256:<hex>"; in a request, a digest
 or revision is a precondition, and empty means any. Days are YYYY-MM-DD in UTC.
 
+Streams of `progress` and `result` end with their result.
+
 Pages. `page_size` is at most 1,000; 0 means 100. `page_token` is the `next_page_token` of the page
 before, and empty for the first; `next_page_token` is empty on the last.
 
@@ -350,11 +352,9 @@ class License(_message.Message):
     id: _builtins.str
     """SPDX identifier where one exists ("Apache-2.0"), else a short name."""
     name: _builtins.str
-    """Full name."""
     url: _builtins.str
     """Where the text can be read; may be empty."""
     terms: Global___Terms.ValueType
-    """What it allows."""
     def __init__(
         self,
         *,
@@ -385,7 +385,6 @@ class Engine(_message.Message):
     id: _builtins.str
     """Library and device, as a request names them: "openvino-cpu", "torch-cuda"."""
     precision: Global___Precision.ValueType
-    """Its numbers."""
     threads: _builtins.int
     """Threads that it was given; 0: its own choice."""
     version: _builtins.str
@@ -428,7 +427,6 @@ class Interval(_message.Message):
     level: _builtins.float
     """Level in (0, 1); 0 where the kind has none."""
     kind: Global___IntervalKind.ValueType
-    """What it says."""
     method: _builtins.str
     """"name@version" of the method: "student@1", "bootstrap-bca@1", "order-statistics@1"."""
     effective_n: _builtins.float
@@ -472,7 +470,6 @@ class Accelerator(_message.Message):
     """Name, as its driver gives it."""
     memory_bytes: _builtins.int
     driver: _builtins.str
-    """Version of the driver."""
     runtime: _builtins.str
     """Version of the runtime: "CUDA 13.0"."""
     def __init__(
@@ -533,9 +530,7 @@ class Environment(_message.Message):
     cpu_count: _builtins.int
     """Processors that the process may use."""
     memory_bytes: _builtins.int
-    """Main memory."""
     os: _builtins.str
-    """Operating system and kernel."""
     load: _builtins.float
     """One-minute load average at the beginning, divided by `cpu_count`."""
     hardware_class: _builtins.str
@@ -553,9 +548,7 @@ class Environment(_message.Message):
         """Package name to version, of what took part."""
 
     @_builtins.property
-    def read_time(self) -> _timestamp_pb2.Timestamp:
-        """When this was read."""
-
+    def read_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -600,7 +593,6 @@ class ItemError(_message.Message):
     code: _builtins.int
     """Status code, as google.rpc.Code numbers them."""
     reason: Global___ErrorReason.ValueType
-    """Why."""
     message: _builtins.str
     """What was wrong, and what to do about it."""
     @_builtins.property
@@ -639,7 +631,6 @@ class FieldViolation(_message.Message):
     field: _builtins.str
     """Path of the field: "selection.subsets"."""
     description: _builtins.str
-    """What is wrong with it."""
     def __init__(
         self,
         *,

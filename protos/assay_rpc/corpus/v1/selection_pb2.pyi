@@ -220,9 +220,7 @@ class Sample(_message.Message):
     documents: _builtins.int
     """Documents in all. More than the selection has is refused; the message has both numbers."""
     seed: _builtins.int
-    """Another sample for every seed."""
     allocation: Global___SampleAllocation.ValueType
-    """How it is divided among the subsets."""
     def __init__(
         self,
         *,
@@ -251,7 +249,6 @@ class Mixture(_message.Message):
     WEIGHTS_FIELD_NUMBER: _builtins.int
     PASSES_FIELD_NUMBER: _builtins.int
     preset: Global___MixturePreset.ValueType
-    """Published shares or passes."""
     @_builtins.property
     def weights(self) -> Global___SubsetWeights:
         """By subset: its share of an epoch's text bytes, of which an epoch has as many as the

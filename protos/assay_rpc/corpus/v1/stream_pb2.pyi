@@ -111,9 +111,7 @@ class StreamCorpusRequest(_message.Message):
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
-    def selection(self) -> _selection_pb2.Selection:
-        """Which documents."""
-
+    def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def rank(self) -> Global___ReaderRank:
         """Which part of the selection. Absent: all of it. More than one rank needs an index."""
@@ -221,17 +219,11 @@ class StreamCorpusResponse(_message.Message):
     batch of frames: continue from the last cursor that was not empty.
     """
     @_builtins.property
-    def documents(self) -> Global___DocumentBatch:
-        """For DELIVERY_DOCUMENTS."""
-
+    def documents(self) -> Global___DocumentBatch: ...
     @_builtins.property
-    def jsonl(self) -> Global___JsonlBatch:
-        """For DELIVERY_JSONL."""
-
+    def jsonl(self) -> Global___JsonlBatch: ...
     @_builtins.property
-    def frames(self) -> Global___FrameBatch:
-        """For DELIVERY_FRAMES."""
-
+    def frames(self) -> Global___FrameBatch: ...
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
         """Frames skipped since the chunk before. Each is reported where its first document would have come,
@@ -314,7 +306,6 @@ class Frame(_message.Message):
     continues: _builtins.bool
     """True when the next chunk's first frame continues this one's data; it repeats no other field."""
     form: Global___FrameForm.ValueType
-    """What it decompresses to."""
     content_bytes: _builtins.int
     """Exact size that it decompresses to. Decode no further."""
     shard: _builtins.str

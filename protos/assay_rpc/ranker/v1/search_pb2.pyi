@@ -92,9 +92,7 @@ class CapabilityMatch(_message.Message):
     all capabilities, in [0, 1].
     """
     @_builtins.property
-    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedTerm]:
-        """Words of the intent that it speaks of."""
-
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedTerm]: ...
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
         """Artifacts that have it, the best match first, then by id."""

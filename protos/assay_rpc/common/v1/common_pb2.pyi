@@ -3,26 +3,27 @@
 isort:skip_file
 What the contracts of the three services share.
 
-Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as its reason, the
-name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists the reasons that are
-specific to it. Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE,
+Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as its reason,
+the name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists the reasons
+that are specific to it. Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE,
 UNAUTHENTICATED, FORBIDDEN, QUOTA_EXCEEDED or INTERNAL. Only OVERLOADED and QUOTA_EXCEEDED carry
 RetryInfo. Every rpc may be sent again: none has another effect the second time.
 
-Metadata. `x-request-id`: 1 to 128 characters of [A-Za-z0-9._:/+=-], returned in the trailers; the
-server makes one where it is missing. `assay-client-id`: whose turn it is when calls wait,
+Metadata. `x-request-id`: 1 to 128 characters of [A-Za-z0-9._:/+=-], returned in the trailers;
+the server makes one where it is missing. `assay-client-id`: whose turn it is when calls wait,
 unauthenticated. `authorization`: "Bearer TOKEN", where the server requires it.
 
-Names and ids (of fields such as `artifact`, `page`, `job`) match [a-z0-9][a-z0-9._-]{0,99}. Digests are "sha256:<hex>"; in a request, a digest
-or revision is a precondition, and empty means any. Days are YYYY-MM-DD in UTC.
+Names and ids, of fields such as `artifact`, `page`, `job`, match [a-z0-9][a-z0-9._-]{0,99}.
+Digests are "sha256:<hex>"; in a request, a digest or revision is a precondition, and empty means
+any. Days are YYYY-MM-DD in UTC.
 
 Streams of `progress` and `result` end with their result.
 
-Pages. `page_size` is at most 1,000; 0 means 100. `page_token` is the `next_page_token` of the page
-before, and empty for the first; `next_page_token` is empty on the last.
+Pages. `page_size` is at most 1,000; 0 means 100. `page_token` is the `next_page_token` of the
+page before, and empty for the first; `next_page_token` is empty on the last.
 
-A field that is absent is unknown or does not apply. A repeated field or map of a request holds at
-most 1,000 elements, unless its comment says otherwise.
+A field that is absent is unknown or does not apply. A repeated field or map of a request holds
+at most 1,000 elements, unless its comment says otherwise.
 """
 
 from collections import abc as _abc
@@ -198,12 +199,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LICENSE_NOT_ACCEPTED: _ErrorReason.ValueType  # 12
     """PERMISSION_DENIED: the server's settings do not accept the weights' licence."""
     ERROR_REASON_CURSOR_MISMATCH: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over, or
-    resume from the states of all ranks.
+    """FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over,
+    or resume from the states of all ranks.
     """
     ERROR_REASON_INDEX_REQUIRED: _ErrorReason.ValueType  # 14
-    """FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index" makes
-    it.
+    """FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index"
+    makes it.
     """
     ERROR_REASON_SOURCE_CHANGED: _ErrorReason.ValueType  # 15
     """FAILED_PRECONDITION: files have changed since the server read them."""
@@ -270,12 +271,12 @@ ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 11
 ERROR_REASON_LICENSE_NOT_ACCEPTED: ErrorReason.ValueType  # 12
 """PERMISSION_DENIED: the server's settings do not accept the weights' licence."""
 ERROR_REASON_CURSOR_MISMATCH: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over, or
-resume from the states of all ranks.
+"""FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over,
+or resume from the states of all ranks.
 """
 ERROR_REASON_INDEX_REQUIRED: ErrorReason.ValueType  # 14
-"""FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index" makes
-it.
+"""FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index"
+makes it.
 """
 ERROR_REASON_SOURCE_CHANGED: ErrorReason.ValueType  # 15
 """FAILED_PRECONDITION: files have changed since the server read them."""

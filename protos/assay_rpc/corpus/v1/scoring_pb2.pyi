@@ -281,8 +281,8 @@ class Compute(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """"openvino-cpu", "torch-cpu" or "torch-cuda"; for a model of bytes "openvino-cpu" or
-    "onnxruntime-cpu". One that cannot run such a model is INVALID_ARGUMENT. Empty: the fastest on a
-    CPU that is installed and agrees with the reference.
+    "onnxruntime-cpu". One that cannot run such a model is INVALID_ARGUMENT. Empty: the fastest on
+    a CPU that is installed and agrees with the reference.
     """
     precision: _common_pb2.Precision.ValueType
     """In which numbers. With bfloat16 a figure moves by some thousandths of a bit per byte."""

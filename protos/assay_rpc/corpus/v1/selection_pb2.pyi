@@ -153,8 +153,8 @@ class Selection(_message.Message):
     preset: Global___SubsetPreset.ValueType
     """A named choice of subsets; with `subsets`, those that are in both."""
     seed: _builtins.int
-    """Shuffles: an exact permutation of the whole selection, another for every seed and epoch. Absent:
-    the order of the shards. Needs an index.
+    """Shuffles: an exact permutation of the whole selection, another for every seed and epoch.
+    Absent: the order of the shards. Needs an index.
     """
     epochs: _builtins.int
     """Epochs, one after the other; 0 means 1. More than 1 needs an index."""

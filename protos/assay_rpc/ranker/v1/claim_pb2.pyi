@@ -38,8 +38,8 @@ class Claim(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id, unique in the manifest that states it: "B4.1", of [A-Za-z0-9][A-Za-z0-9._-]{0,99}. Elsewhere
-    a claim is named "OWNER/ID"; its owner is the page, or else the artifact.
+    """Id, unique in the manifest that states it: "B4.1", of [A-Za-z0-9][A-Za-z0-9._-]{0,99}.
+    Elsewhere a claim is named "OWNER/ID"; its owner is the page, or else the artifact.
     """
     artifact: _builtins.str
     statement: _builtins.str

@@ -446,8 +446,8 @@ class ClaimVerdict(_message.Message):
 
     @_builtins.property
     def not_measured(self) -> Global___NotMeasured:
-        """Why the claim's method measured nothing. Absent when it measured something, there is none, or it
-        was never verified.
+        """Why the claim's method measured nothing. Absent when it measured something, there is none, or
+        it was never verified.
         """
 
     def __init__(

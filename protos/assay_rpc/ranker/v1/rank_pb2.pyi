@@ -79,8 +79,8 @@ Global___GetRankResponse: _TypeAlias = GetRankResponse  # noqa: Y015
 
 @_typing.final
 class Rank(_message.Message):
-    """The place of an artifact among those of its type. Its group and places are absent when its score's
-    coverage is 0.
+    """The place of an artifact among those of its type. Its group and places are absent when its
+    score's coverage is 0.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

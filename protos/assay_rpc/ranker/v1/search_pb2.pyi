@@ -88,8 +88,8 @@ class CapabilityMatch(_message.Message):
     capability: _builtins.str
     name: _builtins.str
     confidence: _builtins.float
-    """Share of the intent that the capability speaks of, its words weighted by how rare they are among
-    all capabilities, in [0, 1].
+    """Share of the intent that the capability speaks of, its words weighted by how rare they are
+    among all capabilities, in [0, 1].
     """
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedTerm]: ...

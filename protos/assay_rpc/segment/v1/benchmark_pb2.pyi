@@ -92,8 +92,8 @@ class BenchmarkModelRequest(_message.Message):
 
     @_builtins.property
     def batch_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Offline, instead of `batch_size`: sizes to measure in turn, run by run, for `sweep`. At most 16,
-        each 1 to 64, none twice. The other figures are those of the first.
+        """Offline, instead of `batch_size`: sizes to measure in turn, run by run, for `sweep`. At most
+        16, each 1 to 64, none twice. The other figures are those of the first.
         """
 
     @_builtins.property

@@ -214,8 +214,8 @@ class LabelMap(_message.Message):
     data: _builtins.bytes
     """The labels. Empty with LABEL_ENCODING_COCO_RLE and LABEL_ENCODING_NONE."""
     filtered_value: _builtins.int
-    """Value of pixels whose class the request's filter leaves out: 255 or, in two bytes, 65535. Absent
-    without a filter.
+    """Value of pixels whose class the request's filter leaves out: 255 or, in two bytes, 65535.
+    Absent without a filter.
     """
     @_builtins.property
     def masks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassMask]:

@@ -43,8 +43,8 @@ class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     the same `assay-client-id`, else the same connection. Behind a proxy that shares its connections,
     send it.
 
-    An accepted request with a deadline is overtaken only as far as the deadline allows. The lower its
-    priority, the more time to spare it needs to be accepted.
+    An accepted request with a deadline is overtaken only as far as the deadline allows. The lower
+    its priority, the more time to spare it needs to be accepted.
     """
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0

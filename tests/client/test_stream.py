@@ -195,4 +195,18 @@ def test_a_corpus_without_index_says_what_to_do(server: Server) -> None:
     ):
         next(iter(stream))
     with CorpusStream(server.address, "plain", delivery=stream_pb2.DELIVERY_DOCUMENTS) as stream:
-        assert len(ids(stream)) > 500
+        whole = ids(stream)
+    assert len(whole) > 500
+
+
+@pytest.mark.parametrize("taken", [1, 7, 300])
+def test_a_corpus_without_index_is_streamed_and_continued(server: Server, taken: int) -> None:
+    """Nobody says how it is delivered: the server decodes, whatever the client could."""
+    with CorpusStream(server.address, "plain", chunk_bytes=4096) as stream:
+        whole = ids(stream)
+    with CorpusStream(server.address, "plain", chunk_bytes=4096) as stream:
+        before = ids(stream, taken)
+        state = json.loads(json.dumps(stream.state_dict()))
+    with CorpusStream(server.address, "plain", chunk_bytes=8192) as stream:
+        stream.load_state_dict(state)
+        assert before + ids(stream) == whole

@@ -5,6 +5,10 @@
 
     dataset = CorpusDataset("localhost:50052", "the-pile", seed=7, rank=rank, world_size=8)
     loader = StatefulDataLoader(dataset, batch_size=32, num_workers=4)
+    for batch in loader:
+        train(batch["text"])
+
+A batch is a dict of lists, by the fields of Document.
 
 Needs `torch`. Where the main process has used gRPC, give the loader
 `multiprocessing_context="spawn"`: gRPC does not survive a fork.
@@ -12,10 +16,12 @@ Needs `torch`. Where the main process has used gRPC, give the loader
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any, Unpack
 
 from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from assay_rpc.connection import Connection
 from assay_rpc.corpus.document import Document
@@ -85,3 +91,14 @@ class CorpusDataset(IterableDataset[Document]):
         """Make the next iteration continue where `state` was taken."""
         self._stream = None
         self._state = state or None
+
+
+def _collated(batch: Sequence[Document], **_: Any) -> dict[str, list[Any]]:
+    return {
+        field.name: [getattr(document, field.name) for document in batch]
+        for field in fields(Document)
+    }
+
+
+# As torch's documentation of `default_collate` has it. Workers import this module with the dataset.
+default_collate_fn_map[Document] = _collated

@@ -3,24 +3,27 @@
 isort:skip_file
 What the contracts of the three services share.
 
-Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as its reason, the
-name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists the reasons that are
-specific to it. Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE,
+Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as its reason,
+the name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists the reasons
+that are specific to it. Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE,
 UNAUTHENTICATED, FORBIDDEN, QUOTA_EXCEEDED or INTERNAL. Only OVERLOADED and QUOTA_EXCEEDED carry
 RetryInfo. Every rpc may be sent again: none has another effect the second time.
 
-Metadata. `x-request-id`: 1 to 128 characters of [A-Za-z0-9._:/+=-], returned in the trailers; the
-server makes one where it is missing. `assay-client-id`: whose turn it is when calls wait,
+Metadata. `x-request-id`: 1 to 128 characters of [A-Za-z0-9._:/+=-], returned in the trailers;
+the server makes one where it is missing. `assay-client-id`: whose turn it is when calls wait,
 unauthenticated. `authorization`: "Bearer TOKEN", where the server requires it.
 
-Names and ids (of fields such as `artifact`, `page`, `job`) match [a-z0-9][a-z0-9._-]{0,99}. Digests are "sha256:<hex>"; in a request, a digest
-or revision is a precondition, and empty means any. Days are YYYY-MM-DD in UTC.
+Names and ids, of fields such as `artifact`, `page`, `job`, match [a-z0-9][a-z0-9._-]{0,99}.
+Digests are "sha256:<hex>"; in a request, a digest or revision is a precondition, and empty means
+any. Days are YYYY-MM-DD in UTC.
 
-Pages. `page_size` is at most 1,000; 0 means 100. `page_token` is the `next_page_token` of the page
-before, and empty for the first; `next_page_token` is empty on the last.
+Streams of `progress` and `result` end with their result.
 
-A field that is absent is unknown or does not apply. A repeated field or map of a request holds at
-most 1,000 elements, unless its comment says otherwise.
+Pages. `page_size` is at most 1,000; 0 means 100. `page_token` is the `next_page_token` of the
+page before, and empty for the first; `next_page_token` is empty on the last.
+
+A field that is absent is unknown or does not apply. A repeated field or map of a request holds
+at most 1,000 elements, unless its comment says otherwise.
 """
 
 from collections import abc as _abc
@@ -196,12 +199,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LICENSE_NOT_ACCEPTED: _ErrorReason.ValueType  # 12
     """PERMISSION_DENIED: the server's settings do not accept the weights' licence."""
     ERROR_REASON_CURSOR_MISMATCH: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over, or
-    resume from the states of all ranks.
+    """FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over,
+    or resume from the states of all ranks.
     """
     ERROR_REASON_INDEX_REQUIRED: _ErrorReason.ValueType  # 14
-    """FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index" makes
-    it.
+    """FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index"
+    makes it.
     """
     ERROR_REASON_SOURCE_CHANGED: _ErrorReason.ValueType  # 15
     """FAILED_PRECONDITION: files have changed since the server read them."""
@@ -268,12 +271,12 @@ ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 11
 ERROR_REASON_LICENSE_NOT_ACCEPTED: ErrorReason.ValueType  # 12
 """PERMISSION_DENIED: the server's settings do not accept the weights' licence."""
 ERROR_REASON_CURSOR_MISMATCH: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over, or
-resume from the states of all ranks.
+"""FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over,
+or resume from the states of all ranks.
 """
 ERROR_REASON_INDEX_REQUIRED: ErrorReason.ValueType  # 14
-"""FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index" makes
-it.
+"""FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index"
+makes it.
 """
 ERROR_REASON_SOURCE_CHANGED: ErrorReason.ValueType  # 15
 """FAILED_PRECONDITION: files have changed since the server read them."""
@@ -350,11 +353,9 @@ class License(_message.Message):
     id: _builtins.str
     """SPDX identifier where one exists ("Apache-2.0"), else a short name."""
     name: _builtins.str
-    """Full name."""
     url: _builtins.str
     """Where the text can be read; may be empty."""
     terms: Global___Terms.ValueType
-    """What it allows."""
     def __init__(
         self,
         *,
@@ -385,7 +386,6 @@ class Engine(_message.Message):
     id: _builtins.str
     """Library and device, as a request names them: "openvino-cpu", "torch-cuda"."""
     precision: Global___Precision.ValueType
-    """Its numbers."""
     threads: _builtins.int
     """Threads that it was given; 0: its own choice."""
     version: _builtins.str
@@ -428,7 +428,6 @@ class Interval(_message.Message):
     level: _builtins.float
     """Level in (0, 1); 0 where the kind has none."""
     kind: Global___IntervalKind.ValueType
-    """What it says."""
     method: _builtins.str
     """"name@version" of the method: "student@1", "bootstrap-bca@1", "order-statistics@1"."""
     effective_n: _builtins.float
@@ -472,7 +471,6 @@ class Accelerator(_message.Message):
     """Name, as its driver gives it."""
     memory_bytes: _builtins.int
     driver: _builtins.str
-    """Version of the driver."""
     runtime: _builtins.str
     """Version of the runtime: "CUDA 13.0"."""
     def __init__(
@@ -533,9 +531,7 @@ class Environment(_message.Message):
     cpu_count: _builtins.int
     """Processors that the process may use."""
     memory_bytes: _builtins.int
-    """Main memory."""
     os: _builtins.str
-    """Operating system and kernel."""
     load: _builtins.float
     """One-minute load average at the beginning, divided by `cpu_count`."""
     hardware_class: _builtins.str
@@ -553,9 +549,7 @@ class Environment(_message.Message):
         """Package name to version, of what took part."""
 
     @_builtins.property
-    def read_time(self) -> _timestamp_pb2.Timestamp:
-        """When this was read."""
-
+    def read_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -600,7 +594,6 @@ class ItemError(_message.Message):
     code: _builtins.int
     """Status code, as google.rpc.Code numbers them."""
     reason: Global___ErrorReason.ValueType
-    """Why."""
     message: _builtins.str
     """What was wrong, and what to do about it."""
     @_builtins.property
@@ -639,7 +632,6 @@ class FieldViolation(_message.Message):
     field: _builtins.str
     """Path of the field: "selection.subsets"."""
     description: _builtins.str
-    """What is wrong with it."""
     def __init__(
         self,
         *,

@@ -35,9 +35,7 @@ class BenchmarkStorageRequest(_message.Message):
     repetitions: _builtins.int
     """Timed repetitions of each codec: 3 to 100; 0 means 9."""
     @_builtins.property
-    def corpus(self) -> _selection_pb2.CorpusRef:
-        """Corpus whose shards are measured."""
-
+    def corpus(self) -> _selection_pb2.CorpusRef: ...
     def __init__(
         self,
         *,
@@ -63,9 +61,7 @@ class BenchmarkStorageResponse(_message.Message):
     @_builtins.property
     def progress(self) -> Global___StorageProgress: ...
     @_builtins.property
-    def result(self) -> Global___StorageResult:
-        """Last message."""
-
+    def result(self) -> Global___StorageResult: ...
     def __init__(
         self,
         *,
@@ -92,11 +88,8 @@ class StorageProgress(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     step: _builtins.str
-    """What is being measured."""
     done: _builtins.int
-    """Steps done."""
     total: _builtins.int
-    """Steps to do."""
     def __init__(
         self,
         *,
@@ -127,9 +120,7 @@ class StorageResult(_message.Message):
     sample_bytes: _builtins.int
     """Bytes of content that were measured."""
     @_builtins.property
-    def corpus(self) -> _selection_pb2.CorpusRef:
-        """Corpus that was read."""
-
+    def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
     def codecs(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodecResult]:
         """The shards' own codec ("stored"), then "gzip-6", "zstd-1", "zstd-3", "zstd-19"."""
@@ -174,14 +165,13 @@ class CodecResult(_message.Message):
     DECOMPRESS_INTERVAL_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
-    """Name and level."""
     ratio: _builtins.float
     """Size of the sample over its compressed size."""
     decompress_bytes_per_second: _builtins.float
     """Decompressed bytes a second on one core: median of the repetitions."""
     @_builtins.property
     def decompress_interval(self) -> _common_pb2.Interval:
-        """Of that median. Absent where it would not cover at its level."""
+        """Of that median."""
 
     @_builtins.property
     def seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

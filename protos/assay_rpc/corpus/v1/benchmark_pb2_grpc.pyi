@@ -34,8 +34,8 @@ class CorpusBenchmarkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CorpusBenchmarkServiceAsyncStub: ...
     BenchmarkStorage: _grpc.UnaryStreamMultiCallable[_benchmark_pb2.BenchmarkStorageRequest, _benchmark_pb2.BenchmarkStorageResponse]
-    """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in a
-    process of its own, one call at a time. Cancelling the call ends the measurement.
+    """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
+    a process of its own, one call at a time. Cancelling the call ends the measurement.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
     """
@@ -46,8 +46,8 @@ class CorpusBenchmarkServiceAsyncStub(CorpusBenchmarkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     BenchmarkStorage: _aio.UnaryStreamMultiCallable[_benchmark_pb2.BenchmarkStorageRequest, _benchmark_pb2.BenchmarkStorageResponse]  # type: ignore[assignment]
-    """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in a
-    process of its own, one call at a time. Cancelling the call ends the measurement.
+    """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
+    a process of its own, one call at a time. Cancelling the call ends the measurement.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
     """
@@ -61,8 +61,8 @@ class CorpusBenchmarkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _benchmark_pb2.BenchmarkStorageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_benchmark_pb2.BenchmarkStorageResponse], _abc.AsyncIterator[_benchmark_pb2.BenchmarkStorageResponse]]:
-        """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in a
-        process of its own, one call at a time. Cancelling the call ends the measurement.
+        """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
+        a process of its own, one call at a time. Cancelling the call ends the measurement.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
         """

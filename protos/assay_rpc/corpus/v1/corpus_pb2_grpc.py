@@ -99,8 +99,8 @@ class CorpusServiceServicer(object):
         """Streams the documents of a selection for one reader or one rank of many, in an order that is a
         function of the request. Every chunk carries the cursor of the position after it: a call with
         that cursor continues with the next document, exactly once, on any replica that holds the same
-        corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is a
-        document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
+        corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
+        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
         SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
@@ -110,8 +110,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetDocuments(self, request, context):
-        """Finds documents by id: in well under a millisecond each where the shard has an index, else in the
-        time that decompressing the shard takes. TOO_LARGE: they do not fit in one message; request
+        """Finds documents by id: in well under a millisecond each where the shard has an index, else in
+        the time that decompressing the shard takes. TOO_LARGE: they do not fit in one message; request
         fewer, or stream the selection.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.

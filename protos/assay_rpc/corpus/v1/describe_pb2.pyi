@@ -105,9 +105,7 @@ class ListCorporaRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     def __init__(
         self,
         *,
@@ -160,7 +158,6 @@ class CorpusSummary(_message.Message):
     kind: Global___CorpusKind.ValueType
     """How it relates to the one that it is named after."""
     stored_bytes: _builtins.int
-    """Size of its files."""
     @_builtins.property
     def ref(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -187,9 +184,7 @@ class GetCorpusRequest(_message.Message):
 
     CORPUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def corpus(self) -> _selection_pb2.CorpusRef:
-        """Corpus to look up."""
-
+    def corpus(self) -> _selection_pb2.CorpusRef: ...
     def __init__(
         self,
         *,
@@ -253,7 +248,6 @@ class Corpus(_message.Message):
     counted: _builtins.bool
     """Whether every shard has been counted: DescribeCorpus then answers at once."""
     indexed: _builtins.bool
-    """Whether every shard has an index."""
     @_builtins.property
     def ref(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -318,9 +312,7 @@ class DescribeCorpusResponse(_message.Message):
     @_builtins.property
     def progress(self) -> Global___CountProgress: ...
     @_builtins.property
-    def result(self) -> Global___CorpusDescription:
-        """Last message."""
-
+    def result(self) -> Global___CorpusDescription: ...
     def __init__(
         self,
         *,
@@ -351,9 +343,7 @@ class CountProgress(_message.Message):
     shards_done: _builtins.int
     shards_total: _builtins.int
     bytes_done: _builtins.int
-    """Bytes of files read."""
     bytes_total: _builtins.int
-    """Bytes of files to read."""
     @_builtins.property
     def time_left(self) -> _duration_pb2.Duration:
         """Estimated time left. Absent until it can be estimated."""
@@ -389,11 +379,8 @@ class CorpusDescription(_message.Message):
     DUPLICATE_DOCUMENTS_FIELD_NUMBER: _builtins.int
     DISTANCE_FIELD_NUMBER: _builtins.int
     documents: _builtins.int
-    """Documents over all shards."""
     text_bytes: _builtins.int
-    """UTF-8 bytes of text over all shards."""
     documents_without_subset: _builtins.int
-    """Documents that do not name their subset."""
     duplicate_documents: _builtins.int
     """Documents whose text repeats that of an earlier one byte for byte."""
     @_builtins.property
@@ -443,7 +430,6 @@ class PublishedDistance(_message.Message):
     total_variation: _builtins.float
     """Total-variation distance: half the sum of the absolute differences, in [0, 1]."""
     source: _builtins.str
-    """Where the weights are printed."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
         """For the corpus that these documents would be a random sample of. Conservative, and it knows
@@ -479,17 +465,14 @@ class Shard(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """Split that it belongs to."""
     path: _builtins.str
     """Path below the corpus's root: "train/00.jsonl.zst"."""
     stored_bytes: _builtins.int
-    """Size of the file."""
     content_bytes: _builtins.int
     """Size once decompressed. Absent without an index and before a count."""
     documents: _builtins.int
     """Documents. Absent without an index and before a count."""
     digest: _builtins.str
-    """Digest of the file."""
     frames: _builtins.int
     """Frames that its index lists. Absent without an index."""
     def __init__(
@@ -537,10 +520,8 @@ class SubsetInfo(_message.Message):
     STORED_BYTES_FIELD_NUMBER: _builtins.int
     RIGHTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, as documents give it."""
     documents: _builtins.int
     text_bytes: _builtins.int
-    """UTF-8 bytes of text here."""
     share: _builtins.float
     """`text_bytes` over the corpus's, in [0, 1]."""
     content_bytes: _builtins.int
@@ -594,9 +575,7 @@ class SubsetRights(_message.Message):
     license: _builtins.str
     """Licence, in words or as an SPDX id."""
     availability: Global___Availability.ValueType
-    """Which selections have it."""
     source: _builtins.str
-    """Where this is stated."""
     def __init__(
         self,
         *,
@@ -635,7 +614,6 @@ class PublishedSubset(_message.Message):
     mean_document_kib: _builtins.float
     """Mean document, in KiB."""
     source: _builtins.str
-    """Where the figures are printed."""
     def __init__(
         self,
         *,

@@ -127,9 +127,7 @@ class ListLanguageModelsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     def __init__(
         self,
         *,
@@ -185,16 +183,12 @@ class LanguageModel(_message.Message):
     architecture: _builtins.str
     """Architecture: "llama", "byte-transformer"."""
     max_length: _builtins.int
-    """Longest window in tokens."""
     parameters: _builtins.int
     weights: _common_pb2.WeightsKind.ValueType
-    """Where the weights come from."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
-    def license(self) -> _common_pb2.License:
-        """Licence of the weights."""
-
+    def license(self) -> _common_pb2.License: ...
     @_builtins.property
     def engine(self) -> _common_pb2.Engine:
         """What runs it where a request names no engine."""
@@ -287,8 +281,8 @@ class Compute(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """"openvino-cpu", "torch-cpu" or "torch-cuda"; for a model of bytes "openvino-cpu" or
-    "onnxruntime-cpu". One that cannot run such a model is INVALID_ARGUMENT. Empty: the fastest on a
-    CPU that is installed and agrees with the reference.
+    "onnxruntime-cpu". One that cannot run such a model is INVALID_ARGUMENT. Empty: the fastest on
+    a CPU that is installed and agrees with the reference.
     """
     precision: _common_pb2.Precision.ValueType
     """In which numbers. With bfloat16 a figure moves by some thousandths of a bit per byte."""
@@ -372,9 +366,7 @@ class ScoreBPBRequest(_message.Message):
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
-    def selection(self) -> _selection_pb2.Selection:
-        """Which documents."""
-
+    def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Language model, or a compressor: "zstd-19" or "xz" (-9e). It compresses every document into a
@@ -418,9 +410,7 @@ class ScoreBPBResponse(_message.Message):
     @_builtins.property
     def progress(self) -> Global___RunningScore: ...
     @_builtins.property
-    def result(self) -> Global___FinalScore:
-        """Last message."""
-
+    def result(self) -> Global___FinalScore: ...
     def __init__(
         self,
         *,
@@ -469,9 +459,7 @@ class RunningScore(_message.Message):
         """Estimated time left. Absent until known."""
 
     @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """The model that is being scored."""
-
+    def model(self) -> _common_pb2.ModelRef: ...
     def __init__(
         self,
         *,
@@ -519,9 +507,7 @@ class FinalScore(_message.Message):
     cached: _builtins.bool
     """True when an earlier call had finished all of it, with the same software on the same machine."""
     @_builtins.property
-    def corpus(self) -> _selection_pb2.CorpusRef:
-        """Corpus that was read."""
-
+    def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -593,9 +579,7 @@ class Average(_message.Message):
     value: _builtins.float
     """Absent when nothing was scored."""
     @_builtins.property
-    def interval(self) -> _common_pb2.Interval:
-        """Absent where it would not cover at its level."""
-
+    def interval(self) -> _common_pb2.Interval: ...
     def __init__(
         self,
         *,
@@ -622,7 +606,6 @@ class Excluded(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
     reason: Global___ExclusionReason.ValueType
-    """Why."""
     @_builtins.property
     def score(self) -> Global___BitsPerByte:
         """Their sums, as far as they could be computed."""
@@ -660,13 +643,9 @@ class CompareBPBRequest(_message.Message):
     fresh: _builtins.bool
     """Discard what was kept of both, and score everything."""
     @_builtins.property
-    def corpus(self) -> _selection_pb2.CorpusRef:
-        """Corpus to score on."""
-
+    def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
-    def selection(self) -> _selection_pb2.Selection:
-        """Which documents."""
-
+    def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Model, or compressor, to score."""
@@ -678,9 +657,7 @@ class CompareBPBRequest(_message.Message):
         """How models are scored; compressors ignore it."""
 
     @_builtins.property
-    def compute(self) -> Global___Compute:
-        """What is to run both models."""
-
+    def compute(self) -> Global___Compute: ...
     def __init__(
         self,
         *,
@@ -711,9 +688,7 @@ class CompareBPBResponse(_message.Message):
         """So far, of the model that is being scored."""
 
     @_builtins.property
-    def result(self) -> Global___BPBComparison:
-        """Last message."""
-
+    def result(self) -> Global___BPBComparison: ...
     def __init__(
         self,
         *,
@@ -744,13 +719,9 @@ class BPBComparison(_message.Message):
     documents_left_out: _builtins.int
     """Documents in no difference, because one of the two excludes them."""
     @_builtins.property
-    def model(self) -> Global___FinalScore:
-        """Figures of the model."""
-
+    def model(self) -> Global___FinalScore: ...
     @_builtins.property
-    def against(self) -> Global___FinalScore:
-        """Figures of what it is compared with."""
-
+    def against(self) -> Global___FinalScore: ...
     @_builtins.property
     def overall(self) -> Global___BPBDifference:
         """Over all documents that both have scored."""
@@ -792,7 +763,7 @@ class BPBDifference(_message.Message):
     """
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
-        """Paired by document. Absent where it would not cover at its level."""
+        """Paired by document."""
 
     @_builtins.property
     def model(self) -> Global___BitsPerByte:
@@ -985,9 +956,7 @@ class BitsPerByte(_message.Message):
     nats: _builtins.float
     """Sum of -log p over the scored tokens, in nats."""
     text_bytes: _builtins.int
-    """UTF-8 bytes of the texts."""
     tokens: _builtins.int
-    """Scored tokens."""
     documents: _builtins.int
     bits_per_byte: _builtins.float
     """nats / (ln 2 * text_bytes)."""
@@ -997,9 +966,7 @@ class BitsPerByte(_message.Message):
     """text_bytes / tokens."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
-        """Of `bits_per_byte`; the same for the same documents. Absent where it would not cover at its
-        level.
-        """
+        """Of `bits_per_byte`; the same for the same documents."""
 
     def __init__(
         self,
@@ -1043,9 +1010,7 @@ class SubsetScore(_message.Message):
     subset: _builtins.str
     """The subset; empty for documents that name none."""
     @_builtins.property
-    def score(self) -> Global___BitsPerByte:
-        """Its figures."""
-
+    def score(self) -> Global___BitsPerByte: ...
     def __init__(
         self,
         *,
@@ -1077,9 +1042,7 @@ class WeightedScore(_message.Message):
     weights: _builtins.str
     """Which weights: "pile-table-1"."""
     @_builtins.property
-    def interval(self) -> _common_pb2.Interval:
-        """Absent where it would not cover at its level."""
-
+    def interval(self) -> _common_pb2.Interval: ...
     def __init__(
         self,
         *,
@@ -1133,15 +1096,12 @@ class PublishedBitsPerByte(_message.Message):
     model: _builtins.str
     """The model, as the publication names it."""
     source: _builtins.str
-    """Where they are printed."""
     bits_per_byte: _builtins.float
     """Over the publication's test set."""
     derivation: _builtins.str
     """How the figure follows from what is printed; empty when it is printed itself."""
     @_builtins.property
-    def definition(self) -> Global___Definition:
-        """The publication's own definition."""
-
+    def definition(self) -> Global___Definition: ...
     @_builtins.property
     def by_subset(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """By subset, where the publication prints it."""

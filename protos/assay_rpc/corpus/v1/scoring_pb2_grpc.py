@@ -84,8 +84,8 @@ class ScoringServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompareBPB(self, request, context):
-        """Computes the bits per byte of two models over the same documents, and their difference paired by
-        document. What ScoreBPB has finished is not done again.
+        """Computes the bits per byte of two models over the same documents, and their difference paired
+        by document. What ScoreBPB has finished is not done again.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.

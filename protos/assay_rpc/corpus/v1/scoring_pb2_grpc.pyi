@@ -48,8 +48,8 @@ class ScoringServiceStub:
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     CompareBPB: _grpc.UnaryStreamMultiCallable[_scoring_pb2.CompareBPBRequest, _scoring_pb2.CompareBPBResponse]
-    """Computes the bits per byte of two models over the same documents, and their difference paired by
-    document. What ScoreBPB has finished is not done again.
+    """Computes the bits per byte of two models over the same documents, and their difference paired
+    by document. What ScoreBPB has finished is not done again.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -81,8 +81,8 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     CompareBPB: _aio.UnaryStreamMultiCallable[_scoring_pb2.CompareBPBRequest, _scoring_pb2.CompareBPBResponse]  # type: ignore[assignment]
-    """Computes the bits per byte of two models over the same documents, and their difference paired by
-    document. What ScoreBPB has finished is not done again.
+    """Computes the bits per byte of two models over the same documents, and their difference paired
+    by document. What ScoreBPB has finished is not done again.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -129,8 +129,8 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scoring_pb2.CompareBPBRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scoring_pb2.CompareBPBResponse], _abc.AsyncIterator[_scoring_pb2.CompareBPBResponse]]:
-        """Computes the bits per byte of two models over the same documents, and their difference paired by
-        document. What ScoreBPB has finished is not done again.
+        """Computes the bits per byte of two models over the same documents, and their difference paired
+        by document. What ScoreBPB has finished is not done again.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.

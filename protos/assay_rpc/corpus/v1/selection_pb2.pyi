@@ -153,8 +153,8 @@ class Selection(_message.Message):
     preset: Global___SubsetPreset.ValueType
     """A named choice of subsets; with `subsets`, those that are in both."""
     seed: _builtins.int
-    """Shuffles: an exact permutation of the whole selection, another for every seed and epoch. Absent:
-    the order of the shards. Needs an index.
+    """Shuffles: an exact permutation of the whole selection, another for every seed and epoch.
+    Absent: the order of the shards. Needs an index.
     """
     epochs: _builtins.int
     """Epochs, one after the other; 0 means 1. More than 1 needs an index."""
@@ -220,9 +220,7 @@ class Sample(_message.Message):
     documents: _builtins.int
     """Documents in all. More than the selection has is refused; the message has both numbers."""
     seed: _builtins.int
-    """Another sample for every seed."""
     allocation: Global___SampleAllocation.ValueType
-    """How it is divided among the subsets."""
     def __init__(
         self,
         *,
@@ -251,7 +249,6 @@ class Mixture(_message.Message):
     WEIGHTS_FIELD_NUMBER: _builtins.int
     PASSES_FIELD_NUMBER: _builtins.int
     preset: Global___MixturePreset.ValueType
-    """Published shares or passes."""
     @_builtins.property
     def weights(self) -> Global___SubsetWeights:
         """By subset: its share of an epoch's text bytes, of which an epoch has as many as the

@@ -111,9 +111,7 @@ class StreamCorpusRequest(_message.Message):
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
-    def selection(self) -> _selection_pb2.Selection:
-        """Which documents."""
-
+    def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def rank(self) -> Global___ReaderRank:
         """Which part of the selection. Absent: all of it. More than one rank needs an index."""
@@ -148,8 +146,8 @@ Global___StreamCorpusRequest: _TypeAlias = StreamCorpusRequest  # noqa: Y015
 
 @_typing.final
 class ReaderRank(_message.Message):
-    """One of several ranks that read a selection together, each document once. Ranks take units of a few
-    megabytes in turn.
+    """One of several ranks that read a selection together, each document once. Ranks take units of a
+    few megabytes in turn.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -217,25 +215,19 @@ class StreamCorpusResponse(_message.Message):
     DAMAGED_FIELD_NUMBER: _builtins.int
     CORPUS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Position after this chunk, opaque. Empty when the chunk ends in the middle of a document or of a
-    batch of frames: continue from the last cursor that was not empty.
+    """Position after this chunk, opaque. Empty when the chunk ends in the middle of a document or of
+    a batch of frames: continue from the last cursor that was not empty.
     """
     @_builtins.property
-    def documents(self) -> Global___DocumentBatch:
-        """For DELIVERY_DOCUMENTS."""
-
+    def documents(self) -> Global___DocumentBatch: ...
     @_builtins.property
-    def jsonl(self) -> Global___JsonlBatch:
-        """For DELIVERY_JSONL."""
-
+    def jsonl(self) -> Global___JsonlBatch: ...
     @_builtins.property
-    def frames(self) -> Global___FrameBatch:
-        """For DELIVERY_FRAMES."""
-
+    def frames(self) -> Global___FrameBatch: ...
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
-        """Frames skipped since the chunk before. Each is reported where its first document would have come,
-        and again where an epoch or a mixture returns to it.
+        """Frames skipped since the chunk before. Each is reported where its first document would have
+        come, and again where an epoch or a mixture returns to it.
         """
 
     @_builtins.property
@@ -264,8 +256,8 @@ Global___StreamCorpusResponse: _TypeAlias = StreamCorpusResponse  # noqa: Y015
 
 @_typing.final
 class FrameBatch(_message.Message):
-    """Frames that are decoded together. A batch may come in several chunks, of which only the last has a
-    cursor: join their `frames`, and the data of a frame that `continues`.
+    """Frames that are decoded together. A batch may come in several chunks, of which only the last has
+    a cursor: join their `frames`, and the data of a frame that `continues`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -314,7 +306,6 @@ class Frame(_message.Message):
     continues: _builtins.bool
     """True when the next chunk's first frame continues this one's data; it repeats no other field."""
     form: Global___FrameForm.ValueType
-    """What it decompresses to."""
     content_bytes: _builtins.int
     """Exact size that it decompresses to. Decode no further."""
     shard: _builtins.str
@@ -371,8 +362,8 @@ class DamagedFrame(_message.Message):
     documents: _builtins.int
     """Documents of the selection in it that no earlier call has skipped."""
     repeated_notice: _builtins.bool
-    """With DELIVERY_FRAMES: the frame was reported before the position that this call began at, and is
-    here for its `positions` only.
+    """With DELIVERY_FRAMES: the frame was reported before the position that this call began at, and
+    is here for its `positions` only.
     """
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

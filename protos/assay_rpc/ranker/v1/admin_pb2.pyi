@@ -141,9 +141,7 @@ class RegisterManifestResponse(_message.Message):
         """When this version was registered, for the first time."""
 
     @_builtins.property
-    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestFinding]:
-        """What could be better."""
-
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestFinding]: ...
     def __init__(
         self,
         *,
@@ -195,7 +193,6 @@ class InvalidateCacheResponse(_message.Message):
 
     REMOVED_FIELD_NUMBER: _builtins.int
     removed: _builtins.int
-    """Values that were discarded."""
     def __init__(
         self,
         *,

@@ -67,8 +67,8 @@ class RankerAdminServiceServicer(object):
 
     def RegisterManifest(self, request, context):
         """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-        number from 1, may only grow, and one version has one content. What comes with the server cannot
-        be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+        number from 1, may only grow, and one version has one content. What comes with the server
+        cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
         Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
         """

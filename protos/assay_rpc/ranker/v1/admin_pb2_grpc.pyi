@@ -40,8 +40,8 @@ class RankerAdminServiceStub:
     """
     RegisterManifest: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RegisterManifestRequest, _admin_pb2.RegisterManifestResponse]
     """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-    number from 1, may only grow, and one version has one content. What comes with the server cannot
-    be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+    number from 1, may only grow, and one version has one content. What comes with the server
+    cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
     Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
     """
@@ -64,8 +64,8 @@ class RankerAdminServiceAsyncStub(RankerAdminServiceStub):
     """
     RegisterManifest: _aio.UnaryUnaryMultiCallable[_admin_pb2.RegisterManifestRequest, _admin_pb2.RegisterManifestResponse]  # type: ignore[assignment]
     """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-    number from 1, may only grow, and one version has one content. What comes with the server cannot
-    be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+    number from 1, may only grow, and one version has one content. What comes with the server
+    cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
     Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
     """
@@ -97,8 +97,8 @@ class RankerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RegisterManifestResponse, _abc.Awaitable[_admin_pb2.RegisterManifestResponse]]:
         """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-        number from 1, may only grow, and one version has one content. What comes with the server cannot
-        be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+        number from 1, may only grow, and one version has one content. What comes with the server
+        cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
         Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
         """

@@ -78,19 +78,13 @@ class Artifact(_message.Message):
     pricing: _builtins.str
     """Price, in words."""
     digest: _builtins.str
-    """Digest of its manifest."""
     version: _builtins.int
-    """Version of its manifest."""
     registered_by: _builtins.str
     """Who registered it; empty for one that comes with the server."""
     @_builtins.property
-    def license(self) -> _common_pb2.License:
-        """Its licence."""
-
+    def license(self) -> _common_pb2.License: ...
     @_builtins.property
-    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Capability]:
-        """What it can do."""
-
+    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Capability]: ...
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_claim_pb2.Claim]:
         """What its own card claims, and what registered pages claim of it."""
@@ -149,7 +143,6 @@ class Capability(_message.Message):
     """Id, unique in the artifact. Capabilities of one id are one, whichever artifact has it."""
     name: _builtins.str
     description: _builtins.str
-    """What it does."""
     uri: _builtins.str
     """"capability://ARTIFACT/ID"."""
     @_builtins.property
@@ -159,13 +152,9 @@ class Capability(_message.Message):
     @_builtins.property
     def best_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def limitations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it does not do."""
-
+    def limitations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def requires(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it needs."""
-
+    def requires(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Kinds of data that it takes: "image", "text"."""
@@ -221,17 +210,11 @@ class Page(_message.Message):
     description: _builtins.str
     """What it is, in a paragraph."""
     digest: _builtins.str
-    """Digest of its manifest."""
     version: _builtins.int
-    """Version of its manifest."""
     @_builtins.property
-    def artifacts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Artifacts that it compares."""
-
+    def artifacts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def source(self) -> _claim_pb2.Source:
-        """Where it was read."""
-
+    def source(self) -> _claim_pb2.Source: ...
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_claim_pb2.Claim]: ...
     @_builtins.property
@@ -269,13 +252,9 @@ class Withdrawal(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     by: _builtins.str
-    """Who withdrew it."""
     reason: _builtins.str
-    """Why, in words."""
     @_builtins.property
-    def withdraw_time(self) -> _timestamp_pb2.Timestamp:
-        """When."""
-
+    def withdraw_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -326,7 +305,6 @@ class PublishedScore(_message.Message):
     value: _builtins.float
     """The printed score, out of 100."""
     source: _builtins.str
-    """Where it was printed."""
     remark: _builtins.str
     """What that says of the printed score."""
     page: _builtins.str
@@ -363,9 +341,7 @@ class ListArtifactsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     def __init__(
         self,
         *,
@@ -419,7 +395,6 @@ class ArtifactSummary(_message.Message):
     name: _builtins.str
     type: Global___ArtifactType.ValueType
     claim_count: _builtins.int
-    """Claims about it."""
     def __init__(
         self,
         *,

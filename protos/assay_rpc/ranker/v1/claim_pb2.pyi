@@ -38,11 +38,10 @@ class Claim(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id, unique in the manifest that states it: "B4.1", of [A-Za-z0-9][A-Za-z0-9._-]{0,99}. Elsewhere
-    a claim is named "OWNER/ID"; its owner is the page, or else the artifact.
+    """Id, unique in the manifest that states it: "B4.1", of [A-Za-z0-9][A-Za-z0-9._-]{0,99}.
+    Elsewhere a claim is named "OWNER/ID"; its owner is the page, or else the artifact.
     """
     artifact: _builtins.str
-    """Artifact that it is about."""
     statement: _builtins.str
     """The statement, in this project's words."""
     method: _builtins.str
@@ -113,11 +112,8 @@ class Scope(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     hardware: _builtins.str
-    """Hardware that it names."""
     engine: _builtins.str
-    """Engine that it names."""
     dataset: _builtins.str
-    """Data set that it names."""
     note: _builtins.str
     """Any other condition, in words."""
     def __init__(
@@ -223,9 +219,7 @@ class Bound(_message.Message):
     RATIO_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The value is this text."""
     boolean: _builtins.bool
-    """The value is this truth."""
     unit: _builtins.str
     """Unit of the numbers; "1" for a pure number. Empty for text and boolean."""
     @_builtins.property
@@ -294,9 +288,7 @@ class Range(_message.Message):
     LOW_FIELD_NUMBER: _builtins.int
     HIGH_FIELD_NUMBER: _builtins.int
     low: _builtins.float
-    """Least value."""
     high: _builtins.float
-    """Greatest value."""
     def __init__(
         self,
         *,

@@ -142,11 +142,9 @@ class CompareResponse(_message.Message):
     CACHE_FIELD_NUMBER: _builtins.int
     HARDWARE_FIELD_NUMBER: _builtins.int
     overall: Global___Separation.ValueType
-    """Which is better overall."""
     summary: _builtins.str
     """The same in a sentence that follows from the figures."""
     as_of: _builtins.str
-    """Day that freshness was computed at."""
     hardware: _builtins.str
     """Hardware class that timings were taken from; empty when nothing was timed."""
     @_builtins.property
@@ -162,9 +160,7 @@ class CompareResponse(_message.Message):
         """Claims of the pages that compare the two."""
 
     @_builtins.property
-    def methodology(self) -> _score_pb2.MethodologyRef:
-        """What the scores were computed by."""
-
+    def methodology(self) -> _score_pb2.MethodologyRef: ...
     @_builtins.property
     def cache(self) -> Global___CacheInfo:
         """The only field that differs between equal requests."""
@@ -217,9 +213,7 @@ class ComparedArtifact(_message.Message):
         """Its claims with their verdicts."""
 
     @_builtins.property
-    def matches(self) -> _score_pb2.MatchCounts:
-        """How often it was matched with a wish."""
-
+    def matches(self) -> _score_pb2.MatchCounts: ...
     def __init__(
         self,
         *,
@@ -283,9 +277,7 @@ class PageReliability(_message.Message):
     mean: _builtins.float
     """Share of its claim groups that hold, as estimated. Absent when none was decided."""
     confirmed: _builtins.int
-    """Claim groups that hold."""
     refuted: _builtins.int
-    """Claim groups that do not."""
     undecided: _builtins.int
     """Claim groups that nothing here decided."""
     page: _builtins.str
@@ -329,9 +321,7 @@ class ComponentComparison(_message.Message):
     SEPARATION_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     component: _builtins.str
-    """The component's name."""
     separation: Global___Separation.ValueType
-    """Which is better."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingEvidence]:
         """Evidence that would separate them; empty when they are separated."""
@@ -365,7 +355,6 @@ class MissingEvidence(_message.Message):
     metric: _builtins.str
     """Metric of the component: "ade20k-miou"."""
     what: _builtins.str
-    """What it is, in words."""
     def __init__(
         self,
         *,
@@ -390,7 +379,6 @@ class CacheInfo(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
     status: Global___CacheStatus.ValueType
-    """What the cache did."""
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
         """Age of the reply; 0 unless it was in the cache."""

@@ -168,7 +168,6 @@ class Subject(_message.Message):
     name: _builtins.str
     """Name that it is served as."""
     architecture: _builtins.str
-    """Architecture: "segformer-b0"."""
     classes: _builtins.int
     """Number of classes; 0: does not apply."""
     input_height: _builtins.int
@@ -176,7 +175,6 @@ class Subject(_message.Message):
     input_width: _builtins.int
     """Input width in pixels; 0: does not apply."""
     weights: _common_pb2.WeightsKind.ValueType
-    """Where its weights come from."""
     revision: _builtins.str
     """Revision of the published thing: a commit or version."""
     digest: _builtins.str
@@ -238,7 +236,6 @@ class Evidence(_message.Message):
     relation: Global___SubjectRelation.ValueType
     """How that relates to the claim's subject."""
     basis: Global___Basis.ValueType
-    """What it rests on."""
     method: _builtins.str
     """"name@version" of the method."""
     n: _builtins.int
@@ -258,9 +255,7 @@ class Evidence(_message.Message):
         """Absent when the method could say nothing."""
 
     @_builtins.property
-    def interval(self) -> _common_pb2.Interval:
-        """Of a number. Absent where it would not cover at its level."""
-
+    def interval(self) -> _common_pb2.Interval: ...
     @_builtins.property
     def environment(self) -> _common_pb2.Environment:
         """The machine. Absent for a publication."""
@@ -274,9 +269,7 @@ class Evidence(_message.Message):
         """When it was made."""
 
     @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Input]:
-        """What it was computed from."""
-
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Input]: ...
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
         """The value by part, in its unit: bits per byte by subset."""
@@ -360,9 +353,7 @@ class Part(_message.Message):
     n: _builtins.int
     """Observations behind it."""
     @_builtins.property
-    def interval(self) -> _common_pb2.Interval:
-        """Absent where it would not cover at its level."""
-
+    def interval(self) -> _common_pb2.Interval: ...
     def __init__(
         self,
         *,
@@ -392,7 +383,6 @@ class Value(_message.Message):
     number: _builtins.float
     text: _builtins.str
     boolean: _builtins.bool
-    """A truth."""
     unit: _builtins.str
     """Unit of a number; "1" for a pure one."""
     def __init__(
@@ -430,7 +420,6 @@ class ClaimVerdict(_message.Message):
     NOT_MEASURED_FIELD_NUMBER: _builtins.int
     SOURCING_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
-    """Whether it is true."""
     basis: Global___Basis.ValueType
     """What the verdict rests on; unspecified when there is no evidence."""
     reason: _builtins.str
@@ -457,8 +446,8 @@ class ClaimVerdict(_message.Message):
 
     @_builtins.property
     def not_measured(self) -> Global___NotMeasured:
-        """Why the claim's method measured nothing. Absent when it measured something, there is none, or it
-        was never verified.
+        """Why the claim's method measured nothing. Absent when it measured something, there is none, or
+        it was never verified.
         """
 
     def __init__(
@@ -540,7 +529,6 @@ class NotMeasured(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     REMEDY_FIELD_NUMBER: _builtins.int
     reason: Global___NotMeasured.Reason.ValueType
-    """Why."""
     message: _builtins.str
     """The same in a few words."""
     remedy: _builtins.str
@@ -675,9 +663,7 @@ class ListEvidenceRequest(_message.Message):
     claim: _builtins.str
     """Claim, as OWNER/ID."""
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     def __init__(
         self,
         *,

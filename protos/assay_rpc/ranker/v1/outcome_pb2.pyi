@@ -107,7 +107,6 @@ class ReportOutcomeRequest(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     match_id: _builtins.str
     outcome: Global___Outcome.ValueType
-    """How it ended."""
     def __init__(
         self,
         *,

@@ -60,13 +60,9 @@ class GetRankResponse(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     METHODOLOGY_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def rank(self) -> Global___Rank:
-        """The artifact's place."""
-
+    def rank(self) -> Global___Rank: ...
     @_builtins.property
-    def methodology(self) -> _score_pb2.MethodologyRef:
-        """What the score was computed by."""
-
+    def methodology(self) -> _score_pb2.MethodologyRef: ...
     def __init__(
         self,
         *,
@@ -83,8 +79,8 @@ Global___GetRankResponse: _TypeAlias = GetRankResponse  # noqa: Y015
 
 @_typing.final
 class Rank(_message.Message):
-    """The place of an artifact among those of its type. Its group and places are absent when its score's
-    coverage is 0.
+    """The place of an artifact among those of its type. Its group and places are absent when its
+    score's coverage is 0.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -199,9 +195,7 @@ class ExplainRankResponse(_message.Message):
         """Every piece of evidence that a contribution rests on."""
 
     @_builtins.property
-    def methodology(self) -> _score_pb2.MethodologyRef:
-        """What the score was computed by."""
-
+    def methodology(self) -> _score_pb2.MethodologyRef: ...
     def __init__(
         self,
         *,
@@ -237,9 +231,7 @@ class ListRanksRequest(_message.Message):
     hardware: _builtins.str
     """As of GetRankRequest."""
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     methodology_digest: _builtins.str
     def __init__(
         self,
@@ -279,9 +271,7 @@ class ListRanksResponse(_message.Message):
         """Ranks of this page, by type, then group, then id."""
 
     @_builtins.property
-    def methodology(self) -> _score_pb2.MethodologyRef:
-        """What the scores were computed by."""
-
+    def methodology(self) -> _score_pb2.MethodologyRef: ...
     def __init__(
         self,
         *,

@@ -31,8 +31,8 @@ if _version_not_supported:
 
 
 class RankerServiceStub(object):
-    """Reads what is registered and what was found. It measures and records nothing; any replica answers,
-    and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and what was found. It measures and records nothing; any replica
+    answers, and the answer is a function of evidence, methodology and day.
     """
 
     def __init__(self, channel):
@@ -94,8 +94,8 @@ class RankerServiceStub(object):
 
 
 class RankerServiceServicer(object):
-    """Reads what is registered and what was found. It measures and records nothing; any replica answers,
-    and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and what was found. It measures and records nothing; any replica
+    answers, and the answer is a function of evidence, methodology and day.
     """
 
     def ListArtifacts(self, request, context):
@@ -253,8 +253,8 @@ def add_RankerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RankerService(object):
-    """Reads what is registered and what was found. It measures and records nothing; any replica answers,
-    and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and what was found. It measures and records nothing; any replica
+    answers, and the answer is a function of evidence, methodology and day.
     """
 
     @staticmethod

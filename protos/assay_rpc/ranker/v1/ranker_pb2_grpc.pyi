@@ -32,8 +32,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RankerServiceStub:
-    """Reads what is registered and what was found. It measures and records nothing; any replica answers,
-    and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and what was found. It measures and records nothing; any replica
+    answers, and the answer is a function of evidence, methodology and day.
     """
 
     @_typing.overload
@@ -96,8 +96,8 @@ class RankerServiceStub:
 
 @_typing.type_check_only
 class RankerServiceAsyncStub(RankerServiceStub):
-    """Reads what is registered and what was found. It measures and records nothing; any replica answers,
-    and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and what was found. It measures and records nothing; any replica
+    answers, and the answer is a function of evidence, methodology and day.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -156,8 +156,8 @@ class RankerServiceAsyncStub(RankerServiceStub):
     """
 
 class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads what is registered and what was found. It measures and records nothing; any replica answers,
-    and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and what was found. It measures and records nothing; any replica
+    answers, and the answer is a function of evidence, methodology and day.
     """
 
     @_abc_1.abstractmethod

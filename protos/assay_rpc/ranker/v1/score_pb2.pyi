@@ -29,7 +29,6 @@ class MethodologyRef(_message.Message):
     version: _builtins.str
     """Version: "v1"."""
     digest: _builtins.str
-    """Digest of its file."""
     def __init__(
         self,
         *,
@@ -53,7 +52,6 @@ class GetMethodologyRequest(_message.Message):
     version: _builtins.str
     """Version: "v1". Empty: the current one."""
     digest: _builtins.str
-    """Digest of its file."""
     def __init__(
         self,
         *,
@@ -113,7 +111,6 @@ class Score(_message.Message):
     coverage: _builtins.float
     """Share of the weight that has evidence, in [0, 1]."""
     as_of: _builtins.str
-    """Day that freshness is computed at."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
     def __init__(
@@ -218,7 +215,6 @@ class Contribution(_message.Message):
     high: _builtins.float
     """Points that it gives at most."""
     known: _builtins.bool
-    """Whether anything is known."""
     explanation: _builtins.str
     """What it rests on, or what is missing, in words."""
     @_builtins.property

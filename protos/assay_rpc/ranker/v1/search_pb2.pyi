@@ -88,13 +88,11 @@ class CapabilityMatch(_message.Message):
     capability: _builtins.str
     name: _builtins.str
     confidence: _builtins.float
-    """Share of the intent that the capability speaks of, its words weighted by how rare they are among
-    all capabilities, in [0, 1].
+    """Share of the intent that the capability speaks of, its words weighted by how rare they are
+    among all capabilities, in [0, 1].
     """
     @_builtins.property
-    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedTerm]:
-        """Words of the intent that it speaks of."""
-
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedTerm]: ...
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
         """Artifacts that have it, the best match first, then by id."""

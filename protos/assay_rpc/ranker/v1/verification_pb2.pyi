@@ -126,11 +126,8 @@ class VerificationProgress(_message.Message):
     claim: _builtins.str
     """The claim, as OWNER/ID."""
     step: _builtins.str
-    """What is being done."""
     done: _builtins.int
-    """Claims decided so far."""
     total: _builtins.int
-    """Claims to decide."""
     def __init__(
         self,
         *,
@@ -170,19 +167,13 @@ class Job(_message.Message):
     """Id that the server made."""
     artifact: _builtins.str
     effort: Global___Effort.ValueType
-    """How much it may cost."""
     state: Global___JobState.ValueType
-    """Where it stands."""
     done: _builtins.int
-    """Claims decided so far."""
     submitter: _builtins.str
     """Identity that submitted it, as the server authenticated it."""
     request_id: _builtins.str
-    """Id that the caller made up."""
     @_builtins.property
-    def plan(self) -> Global___VerificationPlan:
-        """What it does, with its cost."""
-
+    def plan(self) -> Global___VerificationPlan: ...
     @_builtins.property
     def progress(self) -> Global___VerificationProgress:
         """The claim that is being measured. Absent unless it runs."""
@@ -192,9 +183,7 @@ class Job(_message.Message):
         """Why it failed. Absent unless it did."""
 
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was submitted."""
-
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began. Absent before."""
@@ -239,7 +228,6 @@ class SubmitVerificationRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     effort: Global___Effort.ValueType
-    """How much it may cost."""
     request_id: _builtins.str
     """Id that the caller makes up, such as a UUID: 1 to 100 characters. May be
     empty with `validate_only`.
@@ -295,7 +283,6 @@ class GetJobRequest(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     job: _builtins.str
-    """The job's id."""
     def __init__(
         self,
         *,
@@ -336,9 +323,7 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     def __init__(
         self,
         *,
@@ -383,7 +368,6 @@ class WatchJobRequest(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     job: _builtins.str
-    """The job's id."""
     after: _builtins.int
     """Verdicts that the caller has already; the stream continues after them."""
     def __init__(
@@ -436,7 +420,6 @@ class CancelJobRequest(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     job: _builtins.str
-    """The job's id."""
     def __init__(
         self,
         *,

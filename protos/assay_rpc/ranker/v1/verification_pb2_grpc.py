@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class VerificationServiceStub(object):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the connection
-    that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
+    connection that submitted it; evidence stays when the job is gone.
     """
 
     def __init__(self, channel):
@@ -64,8 +64,8 @@ class VerificationServiceStub(object):
 
 
 class VerificationServiceServicer(object):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the connection
-    that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
+    connection that submitted it; evidence stays when the job is gone.
     """
 
     def SubmitVerification(self, request, context):
@@ -154,8 +154,8 @@ def add_VerificationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VerificationService(object):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the connection
-    that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
+    connection that submitted it; evidence stays when the job is gone.
     """
 
     @staticmethod

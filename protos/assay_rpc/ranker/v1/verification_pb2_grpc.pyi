@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VerificationServiceStub:
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the connection
-    that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
+    connection that submitted it; evidence stays when the job is gone.
     """
 
     @_typing.overload
@@ -67,8 +67,8 @@ class VerificationServiceStub:
 
 @_typing.type_check_only
 class VerificationServiceAsyncStub(VerificationServiceStub):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the connection
-    that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
+    connection that submitted it; evidence stays when the job is gone.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -103,8 +103,8 @@ class VerificationServiceAsyncStub(VerificationServiceStub):
     """
 
 class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the connection
-    that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
+    connection that submitted it; evidence stays when the job is gone.
     """
 
     @_abc_1.abstractmethod

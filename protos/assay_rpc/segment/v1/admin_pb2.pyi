@@ -85,7 +85,6 @@ class GetRepositoryResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     RECONCILE_TIME_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Digest of what is desired."""
     everything: _builtins.bool
     """True when every model that is present is desired, whichever they are."""
     @_builtins.property
@@ -127,7 +126,6 @@ class ModelStatus(_message.Message):
     problem: _builtins.str
     """With MODEL_STATE_FAILED and MODEL_STATE_NOT_ACCEPTED: why."""
     desired: _builtins.bool
-    """Whether it is desired."""
     serves_unversioned: _builtins.bool
     """Whether an empty version means this one."""
     @_builtins.property
@@ -161,7 +159,6 @@ class SetDesiredModelsRequest(_message.Message):
     expected_revision: _builtins.str
     """The revision that the caller has read. Empty: any."""
     everything: _builtins.bool
-    """Serve every model that is present."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredModel]:
         """What is to be served. At least one, unless `everything` is set, which excludes it."""
@@ -212,7 +209,6 @@ class SetDesiredModelsResponse(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Digest of what is desired now."""
     def __init__(
         self,
         *,

@@ -68,7 +68,6 @@ class BenchmarkModelRequest(_message.Message):
     LATENCY_BOUND_FIELD_NUMBER: _builtins.int
     MODULE_TIMINGS_FIELD_NUMBER: _builtins.int
     scenario: Global___Scenario.ValueType
-    """How load is offered."""
     batch_size: _builtins.int
     """Offline: images a batch, 1 to 64; 0 means 1."""
     runs: _builtins.int
@@ -93,8 +92,8 @@ class BenchmarkModelRequest(_message.Message):
 
     @_builtins.property
     def batch_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Offline, instead of `batch_size`: sizes to measure in turn, run by run, for `sweep`. At most 16,
-        each 1 to 64, none twice. The other figures are those of the first.
+        """Offline, instead of `batch_size`: sizes to measure in turn, run by run, for `sweep`. At most
+        16, each 1 to 64, none twice. The other figures are those of the first.
         """
 
     @_builtins.property
@@ -132,9 +131,7 @@ class BenchmarkModelResponse(_message.Message):
     @_builtins.property
     def progress(self) -> Global___BenchmarkProgress: ...
     @_builtins.property
-    def result(self) -> Global___BenchmarkResult:
-        """Last message."""
-
+    def result(self) -> Global___BenchmarkResult: ...
     def __init__(
         self,
         *,
@@ -203,13 +200,10 @@ class BenchmarkResult(_message.Message):
     SERVER_FIELD_NUMBER: _builtins.int
     MODULES_FIELD_NUMBER: _builtins.int
     scenario: Global___Scenario.ValueType
-    """How load was offered."""
     batch_size: _builtins.int
-    """Images a batch."""
     runs: _builtins.int
     """Timed runs over all restarts; server: requests that were answered."""
     restarts: _builtins.int
-    """Fresh processes."""
     images_per_second: _builtins.float
     """Images a second; server: as achieved."""
     noisy: _builtins.bool
@@ -219,9 +213,7 @@ class BenchmarkResult(_message.Message):
     noise: _builtins.float
     """Median absolute deviation over median, over all runs."""
     @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """Model that was measured."""
-
+    def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def latency_p50(self) -> _duration_pb2.Duration:
         """Median latency of a batch; server: from a request's arrival to its answer."""
@@ -249,9 +241,7 @@ class BenchmarkResult(_message.Message):
     @_builtins.property
     def environment(self) -> _common_pb2.Environment: ...
     @_builtins.property
-    def engine(self) -> _common_pb2.Engine:
-        """What ran it."""
-
+    def engine(self) -> _common_pb2.Engine: ...
     @_builtins.property
     def sweep(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchFigures]:
         """Offline with several batch sizes: the figures of each, in the order of the request."""
@@ -307,7 +297,6 @@ class BatchFigures(_message.Message):
     IMAGES_PER_SECOND_FIELD_NUMBER: _builtins.int
     IMAGES_PER_SECOND_INTERVAL_FIELD_NUMBER: _builtins.int
     batch_size: _builtins.int
-    """Images a batch."""
     runs: _builtins.int
     """Timed runs over all restarts."""
     images_per_second: _builtins.float
@@ -347,9 +336,7 @@ class ServerFigures(_message.Message):
     WITHIN_BOUND_FIELD_NUMBER: _builtins.int
     MET_FIELD_NUMBER: _builtins.int
     target_rate: _builtins.float
-    """Requests a second that were offered."""
     achieved_rate: _builtins.float
-    """Requests a second that were answered."""
     within_bound: _builtins.float
     """Share of the requests that were answered within the bound; one that the server refuses is not.
     Absent without a bound.
@@ -421,9 +408,7 @@ class RunTimes(_message.Message):
 
     SECONDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Seconds of each."""
-
+    def seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
     def __init__(
         self,
         *,

@@ -206,9 +206,7 @@ class LabelMap(_message.Message):
     MASKS_FIELD_NUMBER: _builtins.int
     FILTERED_VALUE_FIELD_NUMBER: _builtins.int
     height: _builtins.int
-    """Height in pixels."""
     width: _builtins.int
-    """Width in pixels."""
     type: Global___LabelType.ValueType
     """Type of an element."""
     encoding: Global___LabelEncoding.ValueType
@@ -216,8 +214,8 @@ class LabelMap(_message.Message):
     data: _builtins.bytes
     """The labels. Empty with LABEL_ENCODING_COCO_RLE and LABEL_ENCODING_NONE."""
     filtered_value: _builtins.int
-    """Value of pixels whose class the request's filter leaves out: 255 or, in two bytes, 65535. Absent
-    without a filter.
+    """Value of pixels whose class the request's filter leaves out: 255 or, in two bytes, 65535.
+    Absent without a filter.
     """
     @_builtins.property
     def masks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassMask]:
@@ -314,9 +312,7 @@ class TopClasses(_message.Message):
     k: _builtins.int
     """Classes a pixel."""
     height: _builtins.int
-    """Height in pixels."""
     width: _builtins.int
-    """Width in pixels."""
     type: Global___LabelType.ValueType
     """Type of an element of `classes`."""
     classes: _builtins.bytes
@@ -354,7 +350,6 @@ class OverlayOptions(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     OPACITY_FIELD_NUMBER: _builtins.int
     format: Global___PictureFormat.ValueType
-    """How it is encoded."""
     opacity: _builtins.float
     """How much of a pixel is the class's colour, in (0, 1]; absent: 0.55."""
     def __init__(
@@ -382,9 +377,7 @@ class Picture(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     format: Global___PictureFormat.ValueType
-    """How it is encoded."""
     data: _builtins.bytes
-    """The file."""
     def __init__(
         self,
         *,

@@ -64,17 +64,12 @@ class ModelSummary(_message.Message):
     CLASS_COUNT_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
-    """Architecture: "segformer-b0"."""
     weights: _common_pb2.WeightsKind.ValueType
-    """Where its weights come from."""
     class_count: _builtins.int
-    """Number of classes."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
-    def license(self) -> _common_pb2.License:
-        """Licence of the weights."""
-
+    def license(self) -> _common_pb2.License: ...
     def __init__(
         self,
         *,
@@ -132,25 +127,19 @@ class Model(_message.Message):
     PARITIES_FIELD_NUMBER: _builtins.int
     MEASURED_HERE_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
-    """Architecture: "segformer-b0"."""
     weights: _common_pb2.WeightsKind.ValueType
-    """Where its weights come from."""
     source: _builtins.str
     """Where the weights came from, in words."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
-    def license(self) -> _common_pb2.License:
-        """Licence of the weights."""
-
+    def license(self) -> _common_pb2.License: ...
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassInfo]:
         """The classes; `classes[i].id` is i."""
 
     @_builtins.property
-    def preprocessing(self) -> Global___Preprocessing:
-        """How an image becomes the model's input."""
-
+    def preprocessing(self) -> Global___Preprocessing: ...
     @_builtins.property
     def source_facts(self) -> Global___SourceFacts:
         """Facts of the unmodified source model, recorded at export. Absent for an imported graph."""
@@ -164,9 +153,7 @@ class Model(_message.Message):
         """Digest by file name: the served graph and the files that it was made from."""
 
     @_builtins.property
-    def engine(self) -> _common_pb2.Engine:
-        """What runs it."""
-
+    def engine(self) -> _common_pb2.Engine: ...
     @_builtins.property
     def parities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportParity]:
         """Parity of each engine and precision at export, `parity` included. Only those that passed are
@@ -246,13 +233,10 @@ class Preprocessing(_message.Message):
     STD_FIELD_NUMBER: _builtins.int
     RESIZE_MODE_FIELD_NUMBER: _builtins.int
     height: _builtins.int
-    """Input height in pixels."""
     width: _builtins.int
-    """Input width in pixels."""
     resample: _builtins.str
     """Resampling filter: "bilinear"."""
     resize_mode: Global___ResizeMode.ValueType
-    """How an image is brought to the input size."""
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Mean by channel R, G, B, after scaling to [0, 1]."""
@@ -374,9 +358,7 @@ class SourceFacts(_message.Message):
     LOGITS_SHAPE_FIELD_NUMBER: _builtins.int
     DECODER_WIDTH_FIELD_NUMBER: _builtins.int
     parameters: _builtins.int
-    """Parameters of the whole model."""
     decoder_width: _builtins.int
-    """Width of the decode head."""
     @_builtins.property
     def parameters_by_part(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Parameters by part: "encoder", "decode_head"."""
@@ -390,9 +372,7 @@ class SourceFacts(_message.Message):
         """Convolutions by role: "depthwise", "patch_embedding", "spatial_reduction", "decode_head"."""
 
     @_builtins.property
-    def head_modules(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Modules of the decode head by kind."""
-
+    def head_modules(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___EncoderStage]:
         """Encoder stages, the finest first."""
@@ -467,7 +447,6 @@ class ExportParity(_message.Message):
     label_agreement: _builtins.float
     """Share of low-resolution labels that agree, in [0, 1]."""
     probes: _builtins.int
-    """Probe images."""
     passed: _builtins.bool
     """Whether enough labels agree to serve it."""
     @_builtins.property

@@ -43,8 +43,8 @@ class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     the same `assay-client-id`, else the same connection. Behind a proxy that shares its connections,
     send it.
 
-    An accepted request with a deadline is overtaken only as far as the deadline allows. The lower its
-    priority, the more time to spare it needs to be accepted.
+    An accepted request with a deadline is overtaken only as far as the deadline allows. The lower
+    its priority, the more time to spare it needs to be accepted.
     """
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
@@ -95,15 +95,12 @@ class SegmentImageRequest(_message.Message):
     OVERLAY_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     output_size: _images_pb2.OutputSize.ValueType
-    """Size of the label map."""
     encoding: _images_pb2.LabelEncoding.ValueType
-    """Encoding of the label map."""
     top_k: _builtins.int
     """Best classes of each pixel to return with their probabilities: at most 16, and at most the
     number of classes; 1 gives the confidence of the label. The filter does not apply to them.
     """
     priority: Global___Priority.ValueType
-    """Whose turn it is when requests wait."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Model to use. An empty name means the only one that is served."""
@@ -159,9 +156,7 @@ class SegmentImageResponse(_message.Message):
     batch_size: _builtins.int
     """Images that shared the batch, this one included."""
     @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """Model that was used."""
-
+    def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def labels(self) -> _images_pb2.LabelMap: ...
     @_builtins.property
@@ -169,9 +164,7 @@ class SegmentImageResponse(_message.Message):
         """Classes present, largest share first."""
 
     @_builtins.property
-    def timings(self) -> _images_pb2.Timings:
-        """Where the time went."""
-
+    def timings(self) -> _images_pb2.Timings: ...
     @_builtins.property
     def top_classes(self) -> _images_pb2.TopClasses:
         """On request: the best classes of each pixel."""
@@ -272,13 +265,9 @@ class EvaluateSegmentationRequest(_message.Message):
     SETTINGS_FIELD_NUMBER: _builtins.int
     PAIR_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def settings(self) -> Global___EvaluationSettings:
-        """What all pairs share."""
-
+    def settings(self) -> Global___EvaluationSettings: ...
     @_builtins.property
-    def pair(self) -> Global___EvaluationPair:
-        """An image and its mask."""
-
+    def pair(self) -> Global___EvaluationPair: ...
     def __init__(
         self,
         *,
@@ -307,11 +296,9 @@ class EvaluationSettings(_message.Message):
     CONFUSION_MATRIX_FIELD_NUMBER: _builtins.int
     PAIR_RESULTS_FIELD_NUMBER: _builtins.int
     mask_values: Global___MaskValues.ValueType
-    """What the values of the masks mean."""
     ignore: _builtins.int
     """Value of pixels that are left out. Absent: 255 in one byte, 65535 in two."""
     confusion_matrix: _builtins.bool
-    """Requests the confusion matrix."""
     pair_results: _builtins.bool
     """Requests the figures of each pair."""
     @_builtins.property
@@ -385,9 +372,7 @@ class EvaluateSegmentationResponse(_message.Message):
         """On request: a pair that is done, in the order of the pairs."""
 
     @_builtins.property
-    def result(self) -> Global___EvaluationResult:
-        """Last message."""
-
+    def result(self) -> Global___EvaluationResult: ...
     def __init__(
         self,
         *,
@@ -499,13 +484,9 @@ class EvaluationResult(_message.Message):
     mean_accuracy: _builtins.float
     """Mean accuracy over the classes that occur in a mask ("mAcc"). Absent without any."""
     @_builtins.property
-    def model(self) -> _common_pb2.ModelRef:
-        """Model that was evaluated."""
-
+    def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
-    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassFigures]:
-        """Figures of every class, by class id."""
-
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassFigures]: ...
     @_builtins.property
     def confusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """On request: pixels by class of the mask (row) and of the prediction (column), row by row."""
@@ -599,9 +580,7 @@ class ListModelsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """See assay.common.v1."""
     page_token: _builtins.str
-    """See assay.common.v1."""
     def __init__(
         self,
         *,

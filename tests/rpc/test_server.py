@@ -295,8 +295,10 @@ async def test_mutual_tls_asks_for_a_certificate(certificates: Path) -> None:
     server = build_server(settings, echo_service(Echo()))
     await server.start()
     target, authority = f"localhost:{server.port}", certificates / "ca.pem"
-    shown = {"cert": certificates / "client.pem", "key": certificates / "client.key"}
-    async with connect_async(Connection(target, ca=authority, **shown)) as channel:
+    known = Connection(
+        target, ca=authority, cert=certificates / "client.pem", key=certificates / "client.key"
+    )
+    async with connect_async(known) as channel:
         assert await method(channel, "UnaryUnary")(b"x") == b"x"
     async with connect_async(Connection(target, ca=authority)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:

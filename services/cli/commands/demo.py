@@ -123,7 +123,6 @@ def _real_inventory(data: Path) -> Inventory:
 async def _segment(connection: Connection, model: str) -> None:
     from PIL import Image  # noqa: PLC0415 - of the segment extra
 
-    from services.cli.output.picture import terminal_picture  # noqa: PLC0415
     from services.segment.reference.scenes.draw import draw_scene  # noqa: PLC0415
 
     rgb, _ = draw_scene(_PICTURE_SEED, *_PICTURE_SIZE)

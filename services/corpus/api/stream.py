@@ -9,6 +9,7 @@ from contextlib import closing
 from assay_rpc.corpus.v1 import stream_pb2
 
 from services.common.wire import prefix
+from services.corpus.api import corpora
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import SkippedFrame
@@ -65,7 +66,7 @@ def messages(
         or request.delivery == stream_pb2.DELIVERY_FRAMES
     )
     if needs_index or not corpus.unindexed(selection):
-        return _planned(corpus, selection, request, codec, limits)
+        return _naming(corpus, _planned(corpus, selection, request, codec, limits))
     if request.HasField("rank"):
         ranks.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
@@ -73,7 +74,22 @@ def messages(
         raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
     jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
     reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
-    return _sequential(corpus, selection, reading, jsonl=jsonl)
+    return _naming(corpus, _sequential(corpus, selection, reading, jsonl=jsonl))
+
+
+def _naming(corpus: Corpus, found: Messages) -> Messages:
+    """Name the corpus in the first message."""
+    head = stream_pb2.StreamCorpusResponse(corpus=corpora.corpus_ref(corpus)).SerializeToString()
+    with closing(found):
+        for message in found:
+            if message is None:
+                yield None
+                continue
+            data = message if isinstance(message, bytes) else message.SerializeToString()
+            # Messages that are serialised one behind the other are one message.
+            yield head + data
+            break
+        yield from found
 
 
 def _sequential(

@@ -187,6 +187,8 @@ async def test_a_chunk_is_what_is_promised(serve: Start, tmp_path: Path) -> None
         ("jsonl", stream_pb2.DELIVERY_JSONL),
     ):
         (response,) = await _stream(client, delivery=delivery)
+        assert response.corpus.name == "small"
+        response.ClearField("corpus")
         stored = (GOLDEN / f"chunk-{name}-v2.bin").read_bytes()
         assert response.SerializeToString(deterministic=True) == stored
 

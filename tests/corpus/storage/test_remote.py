@@ -19,6 +19,7 @@ import xxhash
 import zstandard
 from assay_rpc.corpus import CorpusStream
 from assay_rpc.corpus.v1 import describe_pb2, selection_pb2, stream_pb2
+from assay_rpc.errors import AssayError as CallError
 
 from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
@@ -261,7 +262,7 @@ async def test_a_client_goes_on_after_the_store_was_away(
             for document in stream:
                 if len(found) == 100:
                     store.failing = 6  # more than the server tries
-                found.append((document.id, document.text))
+                found.append((document.id, document.text_bytes))
             return found
 
     found = await asyncio.to_thread(follow)
@@ -288,7 +289,7 @@ async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
     (root / "test.text.zst").write_bytes(bomb)
     (root / "test.index").write_bytes(encode(replace(index, header=header, frames=frames)))
 
-    def follow(target: str) -> list[bytes]:
+    def follow(target: str) -> list[str]:
         with CorpusStream(
             target, "c", selection=selection_pb2.Selection(splits=["test"])
         ) as stream:
@@ -307,7 +308,7 @@ async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
                         selection=selection_pb2.Selection(splits=["test"]),
                     )
                 assert told.value.code() == grpc.StatusCode.DATA_LOSS
-            with pytest.raises(grpc.RpcError, match="not of the size"):
+            with pytest.raises(CallError, match="not of the size"):
                 await asyncio.to_thread(follow, target)
             one = stream_pb2.GetDocumentsRequest(
                 corpus=selection_pb2.CorpusRef(name="c"), ids=["test.jsonl.zst:3"]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import grpc
 from google.protobuf.message import Message
 
-from services.errors import DeadlineExceeded, TooLarge
+from services.errors import DeadlineExceeded, InvalidArgument, TooLarge
 
 CLIENT_ID_KEY = "assay-client-id"
+# The contract's limits; the Open Inference protocol has none.
+_OWN = "assay."
+_MAX_ELEMENTS = 1_000
+_LONGER_LISTS = {
+    "assay.segment.v1.SegmentImageRequest.classes": 65_536,
+    "assay.corpus.v1.StreamCorpusRequest.resume": 65_536,
+    "assay.corpus.v1.ScoreTextsRequest.texts": 65_536,
+}
 
 
 class HasDeadline(Protocol):
@@ -66,10 +75,32 @@ def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
 def require_fits(what: str, message: Message, limit: int) -> None:
     """Raise TooLarge if the message, called `what`, has more than `limit` bytes.
 
-    The transport's own limit is wider, because its refusal has no details.
+    The transport's own limit is wider, because its refusal has no details. Raises InvalidArgument
+    for a list or map of it that is longer than the contract allows: checking millions of names
+    would keep the server from every other call.
     """
     size = message.ByteSize()
     if size > limit:
         raise TooLarge(
             f"{what} has {size:,} bytes and the server takes {limit:,}; send less in one message"
         )
+    if message.DESCRIPTOR.full_name.startswith(_OWN):
+        _require_short_lists(message, "")
+
+
+def _require_short_lists(message: Message, path: str) -> None:
+    for field, value in message.ListFields():
+        name = f"{path}{field.name}"
+        parts: Iterable[Message] = ()
+        if field.is_repeated:
+            limit = _LONGER_LISTS.get(field.full_name, _MAX_ELEMENTS)
+            if len(value) > limit:
+                raise InvalidArgument(
+                    name, f"has {len(value):,} elements; at most {limit:,} are allowed"
+                )
+            if field.message_type and not field.message_type.GetOptions().map_entry:
+                parts = value
+        elif field.message_type:
+            parts = (value,)
+        for part in parts:
+            _require_short_lists(part, f"{name}.")

@@ -10,8 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
+from assay_rpc.corpus.v1 import stream_pb2
 from grpc_health.v1 import health_pb2
 
+from services.errors import InvalidArgument
+from services.rpc.call import require_fits
 from services.rpc.server import build_server
 from services.rpc.settings import ServerSettings
 from tests.rpc.echo_server import Echo, echo_service, method
@@ -50,6 +53,19 @@ async def test_a_compressed_request_is_refused_before_it_is_unpacked(
             assert health_pb2.HealthCheckResponse.FromString(await check(b"")).status
         # One of the four unpacked would be 128 MiB.
         assert peak(service.process.pid) - before < 64 * MIB
+
+
+def test_lists_are_as_long_as_the_contract_allows() -> None:
+    few = stream_pb2.StreamCorpusRequest(resume=[stream_pb2.ResumePoint()] * 1_001)
+    few.selection.subsets.extend(map(str, range(1_000)))
+    require_fits("the request", few, MIB)
+    few.selection.subsets.append("one more")
+    with pytest.raises(InvalidArgument, match=r"selection\.subsets: has 1,001 elements"):
+        require_fits("the request", few, MIB)
+    weights = stream_pb2.StreamCorpusRequest()
+    weights.selection.mixture.weights.by_subset.update({str(n): 1.0 for n in range(1_001)})
+    with pytest.raises(InvalidArgument, match=r"mixture\.weights\.by_subset: has 1,001"):
+        require_fits("the request", weights, MIB)
 
 
 async def test_calls_over_the_limit_of_a_connection_wait_at_the_client() -> None:

@@ -124,19 +124,6 @@ def test_the_wheel_holds_the_service_config() -> None:
     assert Path(channel_module.__file__).with_name("service_config.json").is_file()
 
 
-@pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ({"tls_cert": "a"}, "belong together"),
-        ({"tls_ca": "a", "tls_key": "b"}, "belong together"),
-        ({"tls_cert": "a", "tls_key": "b"}, "needs tls_ca"),
-    ],
-)
-def test_half_of_tls_is_refused(given: dict[str, str], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        connect_async("localhost:1", **given)
-
-
 def test_an_empty_target_is_refused() -> None:
     with pytest.raises(ValueError, match="target is empty"):
         connect_async("")

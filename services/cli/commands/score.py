@@ -27,6 +27,7 @@ from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output.console import ERR, print_json
 from services.cli.output.score_output import (
     comparison_json,
+    has_value,
     running_table,
     score_json,
     show_comparison,
@@ -91,7 +92,7 @@ def add_parser(commands: Any) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Scores one model, or two and their difference."""
+    """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
     shards = shards_inventory(arguments.shards)
@@ -124,7 +125,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(score_json(final))
     else:
         show_score(final)
-    return Exit.DONE
+    scored = comparison.overall.model if against else final.overall
+    return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
 
 
 def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:

@@ -13,7 +13,7 @@ from services.cli.output.console import OUT, note
 from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
 
-_NO_NAME = "(none named)"
+_NO_NAME, _NO_VALUE = "(none named)", "\u2014"
 
 
 def running_table(running: corpus_pb2.RunningScore) -> Table:
@@ -40,7 +40,11 @@ def show_score(final: corpus_pb2.FinalScore) -> None:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     table.add_section()
     _add_row(table, "overall (micro)", final.overall)
-    if final.overall.text_bytes:
+    lost = final.not_round_tripping
+    if lost.documents:
+        counts = (f"{value:,}" for value in (lost.documents, lost.text_bytes, lost.tokens))
+        table.add_row("left out", *[""] * 4, *counts)
+    if has_value(final.overall):
         macro = final.macro_interval if final.HasField("macro_interval") else None
         table.add_row(
             "mean of subsets (macro)", f"{final.macro_bits_per_byte:.4f}", _interval(macro)
@@ -64,11 +68,14 @@ def show_score(final: corpus_pb2.FinalScore) -> None:
             ),
         )
         for subset in final.subsets
-        if subset.score.text_bytes
+        if has_value(subset.score)
     ]
+    if not rows:
+        note(f"nothing could be scored: {_none_of(lost.documents)}")
     printed = final.published if final.HasField("published") else None
-    rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
-    OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
+    if rows:
+        rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
+        OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
     _note_lost(final)
 
 
@@ -87,9 +94,9 @@ def show_comparison(final: corpus_pb2.BPBComparison) -> None:
     for name, one in [*rows, ("overall", final.overall)]:
         table.add_row(
             name,
-            f"{one.model.bits_per_byte:.4f}",
-            f"{one.against.bits_per_byte:.4f}",
-            f"{one.bits_per_byte:+.4f}",
+            _bits(one.model),
+            _bits(one.against),
+            f"{one.bits_per_byte:+.4f}" if has_value(one.model) else _NO_VALUE,
             _interval(one.interval if one.HasField("interval") else None, signed=True),
             f"{one.model.documents:,}",
         )
@@ -97,21 +104,29 @@ def show_comparison(final: corpus_pb2.BPBComparison) -> None:
     drawn = [
         Row(name, one.model, against=one.against)
         for name, one in [*rows, ("overall", final.overall)]
-        if one.model.text_bytes
+        if has_value(one.model)
     ]
-    OUT.print(plot(drawn, names[0], against=names[1]))
+    if drawn:
+        OUT.print(plot(drawn, names[0], against=names[1]))
+    else:
+        note(f"nothing could be compared: {_none_of(final.documents_left_out)}")
     if final.documents_left_out:
         note(
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
-            "them"
+            "them, or gives tokens that its model does not have"
         )
+
+
+def has_value(score: corpus_pb2.Score) -> bool:
+    """Whether anything was scored: without tokens there is no figure, and 0 is not one."""
+    return bool(score.tokens and score.text_bytes)
 
 
 def score_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
     """The final figures as the JSON that `--json` prints."""
     return {
         "overall": _score_json(final.overall),
-        "macro_bits_per_byte": final.macro_bits_per_byte if final.overall.text_bytes else None,
+        "macro_bits_per_byte": final.macro_bits_per_byte if has_value(final.overall) else None,
         "macro_interval": plain(final.macro_interval) if final.HasField("macro_interval") else None,
         "pile_weighted": plain(final.pile_weighted) if final.HasField("pile_weighted") else None,
         "subsets": {
@@ -164,13 +179,26 @@ def _table(title: str) -> Table:
 def _add_row(table: Table, name: str, score: corpus_pb2.Score) -> None:
     table.add_row(
         name,
-        f"{score.bits_per_byte:.4f}" if score.text_bytes else "",
+        _bits(score),
         _interval(score.interval if score.HasField("interval") else None),
         f"{score.nats_per_token:.3f}" if score.tokens else "",
         f"{score.bytes_per_token:.2f}" if score.tokens else "",
         f"{score.documents:,}",
         f"{score.text_bytes:,}",
         f"{score.tokens:,}",
+    )
+
+
+def _bits(score: corpus_pb2.Score) -> str:
+    return f"{score.bits_per_byte:.4f}" if has_value(score) else _NO_VALUE
+
+
+def _none_of(documents: int) -> str:
+    if not documents:
+        return "no document has a text"
+    return (
+        f"the tokenizer reproduces none of the {documents:,} documents, or gives tokens that the "
+        "model does not have; see whether tokenizer.json is this model's"
     )
 
 
@@ -186,9 +214,12 @@ def _note_lost(final: corpus_pb2.FinalScore) -> None:
     if lost.documents:
         note(
             f"{lost.documents:,} documents ({lost.text_bytes:,} bytes) are in no figure above: the "
-            f"tokenizer does not reproduce them. First: {final.not_round_tripping_ids[0]}. With "
-            f"them, as lm-evaluation-harness counts: {_merged(final)['bits_per_byte'] or 0:.4f}"
+            "tokenizer does not reproduce them, or gives tokens that the model does not have. "
+            f"First: {final.not_round_tripping_ids[0]}"
         )
+    merged = _merged(final)["bits_per_byte"]
+    if lost.documents and merged is not None:
+        note(f"With those that can be scored, as lm-evaluation-harness counts: {merged:.4f}")
 
 
 def _merged(final: corpus_pb2.FinalScore) -> dict[str, float | None]:
@@ -197,12 +228,16 @@ def _merged(final: corpus_pb2.FinalScore) -> dict[str, float | None]:
     names = ("nats", "text_bytes", "tokens", "documents")
     merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
-    return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else None}
+    return merged | {
+        "bits_per_byte": bits / merged["text_bytes"]
+        if merged["tokens"] and merged["text_bytes"]
+        else None
+    }
 
 
 def _score_json(score: corpus_pb2.Score) -> dict[str, Any]:
     return {
-        "bits_per_byte": score.bits_per_byte if score.text_bytes else None,
+        "bits_per_byte": score.bits_per_byte if has_value(score) else None,
         "interval": plain(score.interval) if score.HasField("interval") else None,
         "nats": score.nats,
         "text_bytes": score.text_bytes,
@@ -215,7 +250,7 @@ def _score_json(score: corpus_pb2.Score) -> dict[str, Any]:
 
 def _difference_json(one: corpus_pb2.BPBDifference) -> dict[str, Any]:
     return {
-        "bits_per_byte": one.bits_per_byte,
+        "bits_per_byte": one.bits_per_byte if has_value(one.model) else None,
         "interval": plain(one.interval) if one.HasField("interval") else None,
         "model": _score_json(one.model),
         "against": _score_json(one.against),

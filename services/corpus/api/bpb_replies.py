@@ -13,7 +13,8 @@ from services.common.median import Interval
 from services.corpus.api.bpb_requests import PREFIXES, PRESETS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Difference
-from services.corpus.bpb.figures import Score
+from services.corpus.bpb.exclusion import Exclusion
+from services.corpus.bpb.figures import EXCLUDED_IDS, Figures, Score
 from services.corpus.bpb.jobs import Comparison, Final
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.language_model import ModelInfo
@@ -21,6 +22,8 @@ from services.corpus.bpb.published import published_for
 from services.corpus.bpb.scoring import Running
 from services.corpus.catalog import published
 
+# The contract has one place for both.
+_LEFT_OUT = (Exclusion.NOT_ROUND_TRIPPING, Exclusion.TOKEN_OUT_OF_RANGE)
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 
 _PRESET_OF = {value: key for key, value in PRESETS.items()}
@@ -83,6 +86,7 @@ def final(
 ) -> pb.FinalScore:
     """Final figures, as a message."""
     figures = value.figures
+    excluded = figures.excluded
     macro, weighted = figures.macro, figures.weighted(_PILE_WEIGHTS)
     printed = published_for(value.model)
     message = pb.FinalScore(
@@ -91,10 +95,12 @@ def final(
         definition=None if value.definition is None else definition(value.definition),
         overall=_score(figures.overall),
         subsets=_subsets(figures.subsets, printed.subsets if printed else {}),
-        macro_bits_per_byte=macro.bits_per_byte,
+        macro_bits_per_byte=_or_zero(macro.bits_per_byte),
         macro_interval=_interval(macro.interval),
-        not_round_tripping=_score(figures.not_round_tripping),
-        not_round_tripping_ids=figures.not_round_tripping_ids,
+        not_round_tripping=_left_out(figures),
+        not_round_tripping_ids=[
+            name for reason in _LEFT_OUT if reason in excluded for name in excluded[reason].ids
+        ][:EXCLUDED_IDS],
         environment=environment,
         engine=value.model.engine,
         cached=value.cached,
@@ -104,7 +110,7 @@ def final(
     if weighted.weight:
         message.pile_weighted.CopyFrom(
             pb.WeightedScore(
-                bits_per_byte=weighted.bits_per_byte,
+                bits_per_byte=_or_zero(weighted.bits_per_byte),
                 interval=_interval(weighted.interval),
                 weight=min(1.0, weighted.weight),
             )
@@ -142,11 +148,22 @@ def texts(value: Final, environment: common_pb2.Environment) -> pb.ScoreTextsRes
         texts=[
             pb.TextScore(
                 score=_score(Score(one.nats, one.text_bytes, one.tokens, 1)),
-                round_trips=one.round_trips,
+                round_trips=one.excluded not in _LEFT_OUT,
             )
             for one in value.scores
         ],
     )
+
+
+def _left_out(figures: Figures) -> pb.Score:
+    """Count every document that is left out; sums are those of the ones that have a likelihood."""
+    excluded = figures.excluded
+    lost = excluded.get(Exclusion.NOT_ROUND_TRIPPING)
+    message = _score(lost.score if lost else Score())
+    message.documents = sum(
+        excluded[reason].score.documents for reason in _LEFT_OUT if reason in excluded
+    )
+    return message
 
 
 def _compute_report(loaded: Loaded) -> pb.ComputeReport:
@@ -161,7 +178,7 @@ def _compute_report(loaded: Loaded) -> pb.ComputeReport:
 
 def _difference(value: Difference) -> pb.BPBDifference:
     return pb.BPBDifference(
-        bits_per_byte=value.bits_per_byte,
+        bits_per_byte=_or_zero(value.bits_per_byte),
         interval=_interval(value.interval),
         model=_score(value.model),
         against=_score(value.against),
@@ -174,11 +191,16 @@ def _score(value: Score) -> pb.Score:
         text_bytes=value.text_bytes,
         tokens=value.tokens,
         documents=value.documents,
-        bits_per_byte=value.bits_per_byte,
-        nats_per_token=value.nats_per_token,
-        bytes_per_token=value.bytes_per_token,
+        bits_per_byte=_or_zero(value.bits_per_byte),
+        nats_per_token=_or_zero(value.nats_per_token),
+        bytes_per_token=_or_zero(value.bytes_per_token),
         interval=_interval(value.interval),
     )
+
+
+def _or_zero(value: float | None) -> float:
+    """Spell out that there is no value: the contract has 0, and readers look at the counts."""
+    return 0.0 if value is None else value
 
 
 def _interval(value: Interval | None) -> common_pb2.Interval | None:

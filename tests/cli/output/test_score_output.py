@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from assay.common.v1.common_pb2 import Interval
@@ -8,6 +9,7 @@ from assay.corpus.v1 import corpus_pb2 as pb
 from rich.console import Console
 
 from services.cli.output import score_output
+from services.cli.output.console import ERR, OUT
 from services.cli.output.score_plot import Row, plot
 
 
@@ -76,3 +78,37 @@ def test_a_comparison_is_printed_with_signs(capsys: pytest.CaptureFixture[str]) 
     assert "-0.6000 .. -0.4000" in printed.out
     assert "3 documents are left out" in printed.err
     assert score_output.comparison_json(final)["overall"]["bits_per_byte"] == -0.5
+
+
+def printed(show: Callable[[], None]) -> str:
+    """What a function prints on both consoles, in columns wide enough for every table."""
+    with OUT.capture() as out, ERR.capture() as err:
+        show()
+    return out.get() + err.get()
+
+
+def test_nothing_scored_is_neither_drawn_nor_a_zero() -> None:
+    final = pb.FinalScore(not_round_tripping_ids=["test.jsonl.zst:0"])
+    final.not_round_tripping.CopyFrom(pb.Score(nats=9, text_bytes=10, tokens=4, documents=5))
+    shown = printed(lambda: score_output.show_score(final))
+    assert "nothing could be scored: the tokenizer reproduces none of the 5 documents" in " ".join(
+        shown.split()
+    )
+    assert "0.000" not in shown
+    assert "\u25cf" not in shown
+    assert not score_output.has_value(final.overall)
+
+
+def test_a_document_without_scored_tokens_is_no_zero() -> None:
+    final = pb.FinalScore(overall=pb.Score(text_bytes=10, documents=1))
+    assert "0.000" not in printed(lambda: score_output.show_score(final))
+    assert score_output.score_json(final)["overall"]["bits_per_byte"] is None
+
+
+def test_nothing_compared_is_neither_drawn_nor_a_zero() -> None:
+    final = pb.BPBComparison(documents_left_out=5)
+    shown = printed(lambda: score_output.show_comparison(final))
+    assert "nothing could be compared" in shown
+    assert "0.000" not in shown
+    assert "\u25cf" not in shown
+    assert score_output.comparison_json(final)["overall"]["bits_per_byte"] is None

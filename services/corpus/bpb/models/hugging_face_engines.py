@@ -74,11 +74,12 @@ def _openvino(
     from services.corpus.bpb.models import openvino_graphs, openvino_model  # noqa: PLC0415
 
     try:
+        vocabulary = int(module.get_input_embeddings().num_embeddings)
         graphs = openvino_graphs.convert(module, max_length)
     except Exception as error:  # whatever torch.export and OpenVINO raise
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise PreconditionFailed(f"OpenVINO cannot convert {name} ({problem})") from error
-    return openvino_model.OpenVinoModel(tokenizer, graphs, precision, threads)
+    return openvino_model.OpenVinoModel(tokenizer, vocabulary, graphs, precision, threads)
 
 
 def _has_gated_layers(module: Any) -> bool:

@@ -54,12 +54,13 @@ class OpenVinoModel:
     def __init__(
         self,
         tokenizer: HuggingFaceTokenizer,
+        vocabulary: int,
         graphs: tuple[openvino.Model, openvino.Model],
         precision: Precision,
         threads: int,
     ) -> None:
         """Compile. Raises PreconditionFailed when the processor has no such precision."""
-        self.prefix_token = tokenizer.prefix_token
+        self.prefix_token, self.vocabulary = tokenizer.prefix_token, vocabulary
         self.encode, self.decode = tokenizer.encode, tokenizer.decode
         self._body, self._head = (_compile(graph, precision, threads) for graph in graphs)
 

@@ -27,6 +27,7 @@ class TorchModel:
     def __init__(self, tokenizer: HuggingFaceTokenizer, module: Any) -> None:
         self.prefix_token = tokenizer.prefix_token
         self.encode, self.decode = tokenizer.encode, tokenizer.decode
+        self.vocabulary = int(module.get_input_embeddings().num_embeddings)
         self._model = module
         self._device = next(module.parameters()).device
 

@@ -128,7 +128,17 @@ class Definition:
         }[wanted]
         if token is None and wanted is not Prefix.NONE:
             raise InvalidArgument(
-                "definition.prefix", f"{model.name} has no such token as {wanted.value}"
+                "definition.prefix",
+                f"{model.name} has no such token as {wanted.value}, by its tokenizer_config.json, "
+                "config.json and generation_config.json; give a token's id or none (--prefix ID or "
+                "--prefix none)",
+            )
+        if token is not None and token >= model.vocabulary:
+            raise InvalidArgument(
+                "definition.prefix",
+                f"{wanted.value} of {model.name} is token {token}, and the model has "
+                f"{model.vocabulary}; give another token's id or none (--prefix ID or --prefix "
+                "none)",
             )
         if self.prefix_token not in {None, token}:
             raise InvalidArgument(

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import structlog
 
+from services.corpus.bpb.models.causality import causality_trial, require_causal
 from services.corpus.bpb.models.compute import (
     CUDA,
     ENGINES,
@@ -20,7 +21,7 @@ from services.corpus.bpb.models.compute import (
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.model_directory import ByteManifest, HuggingFaceModel
 from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model
-from services.corpus.bpb.models.parity import require_parity, trial_windows
+from services.corpus.bpb.models.parity import require_parity, trial_text, trial_windows
 from services.errors import InvalidArgument, PreconditionFailed
 
 _log = structlog.get_logger(__name__)
@@ -100,6 +101,9 @@ def _start(
 def _start_bytes(found: ByteManifest, engine: str, precision: Precision) -> Loaded:
     data = read_model(found)
     reference = OnnxByteModel(found, data)
+    tokens = reference.encode(trial_text())
+    trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
+    require_causal(found.model.name, Precision.FP32, reference, trial)
     if engine == ONNXRUNTIME:
         if precision is not Precision.FP32:
             raise PreconditionFailed(f"{engine} computes in fp32 only; leave the precision out")
@@ -108,6 +112,7 @@ def _start_bytes(found: ByteManifest, engine: str, precision: Precision) -> Load
     from services.corpus.bpb.models.openvino_model import OpenVinoByteModel  # noqa: PLC0415
 
     model: LanguageModel = OpenVinoByteModel(found, data, precision, 1)
+    require_causal(f"{found.model.name} on {engine}", precision, model, trial)
     windows = trial_windows(reference, found.max_length)
     shift = require_parity(engine, precision, model, reference, windows)
     return Loaded(model, engine, precision, shift)

@@ -120,17 +120,6 @@ def copied(directory: Path, to: Path) -> Path:
     return Path(shutil.copytree(directory, to / "copy", copy_function=shutil.copyfile))
 
 
-def test_a_tokenizer_of_another_model_is_refused(directory: Path, tmp_path: Path) -> None:
-    copy = copied(directory, tmp_path)
-    copy.chmod(0o755)
-    tokenizer = json.loads((copy / "tokenizer.json").read_text())
-    vocabulary = tokenizer["model"]["vocab"]
-    vocabulary.update({f"extra{i}": len(vocabulary) + i for i in range(5)})
-    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(InvalidArgument, match="tokenizer has 2053 tokens and the model 2048"):
-        Registry({"m": copy}).load("m")
-
-
 def test_a_tokenizer_that_is_none_is_refused(directory: Path, tmp_path: Path) -> None:
     copy = copied(directory, tmp_path)
     copy.chmod(0o755)

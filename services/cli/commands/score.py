@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from services.cli.output.score_output import (
 )
 from services.errors import InternalError, InvalidArgument
 
+_HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -138,6 +140,12 @@ def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
             flag,
             "ASSAY_CORPUS_ADDR names a running service, which scores models by name; give a "
             "registered name, or unset the variable",
+        )
+    if _HUB_ID.fullmatch(given) and not Path(given).exists():
+        raise FileNotFoundError(
+            f"{flag}: {given} is not a folder. If it is an id of the Hugging Face hub: nothing is "
+            f"downloaded here; get it with `hf download {given} --local-dir {Path(given).name}` "
+            "and give the folder"
         )
     folder = existing_folder(flag, given)
     if folders.setdefault(folder.name, folder) != folder:

@@ -37,6 +37,9 @@ class Definition:
     a window scores: each follows from the other, and 0 in both is the preset's. `prefix_token` is
     the id of a GIVEN prefix, and once resolved that of any.
 
+    `prefix_everywhere` begins every window with the prefix, and not the first one alone as
+    lm-evaluation-harness does: it takes the place of one token of context.
+
     `special_tokens` scores the special tokens that the tokenizer puts around a text by itself, as
     lm-eval does unless told `add_bos_token=False`: a Llama tokenizer's texts then begin with the
     likelihood of a second beginning of sequence, which belongs to no byte of the text.
@@ -49,6 +52,7 @@ class Definition:
     stride: int = 0
     prefix: Prefix = Prefix.PRESET
     prefix_token: int | None = None
+    prefix_everywhere: bool = False
 
     @property
     def follows_guide(self) -> bool:
@@ -70,6 +74,10 @@ class Definition:
         length = self.max_length or model.max_length
         context, stride = self._step(length)
         prefix, token = self._prefix(model)
+        if self.prefix_everywhere and token is None:
+            raise InvalidArgument(
+                "definition.prefix_everywhere", "windows that begin with a prefix need one"
+            )
         return replace(
             self,
             max_length=length,

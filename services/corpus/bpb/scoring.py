@@ -220,7 +220,11 @@ def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
     if definition.follows_guide:
         return guide_windows(tokens, definition.max_length, definition.stride)
     return rolling_windows(
-        tokens, definition.prefix_token, definition.max_length, definition.context_length
+        tokens,
+        definition.prefix_token,
+        definition.max_length,
+        definition.context_length,
+        prefix_everywhere=definition.prefix_everywhere,
     )
 
 

@@ -29,7 +29,12 @@ class Window:
 
 
 def rolling_windows(
-    tokens: Sequence[int], prefix: int | None, max_length: int, context_length: int = 1
+    tokens: Sequence[int],
+    prefix: int | None,
+    max_length: int,
+    context_length: int = 1,
+    *,
+    prefix_everywhere: bool = False,
 ) -> Iterator[Window]:
     """Cut `tokens` into windows that score each of them once; none when there are no tokens.
 
@@ -38,12 +43,16 @@ def rolling_windows(
     c = L / 2 the Pile paper's), 1 <= c <= L: the first window reads `prefix`, the id of the token
     before the first one, and scores the first min(L, n) tokens. Each later one scores the next
     w = min(L - c + 1, what is left) and reads the L tokens before the last of them, so the last
-    window is filled up from the back. Without a prefix the first token is not scored, and the first
+    window is filled up from the back. With `prefix_everywhere` the prefix takes the place of
+    the first token that each later window reads, as models want that were only trained on sequences
+    which begin with it (Gemma). Without a prefix the first token is not scored, and the first
     window reads the L tokens from it on.
     """
     if not 1 <= context_length <= max_length:
         raise ValueError(f"context_length is {context_length}, must be 1 to {max_length}")
     if prefix is None:
+        if prefix_everywhere:
+            raise ValueError("prefix_everywhere needs a prefix")
         tokens, prefix = tokens[1:], tokens[0] if tokens else 0
     if not tokens:
         return
@@ -53,7 +62,10 @@ def rolling_windows(
     while done < len(tokens):
         width = min(max_length - context_length + 1, len(tokens) - done)
         end = done + width
-        yield Window(tokens[end - max_length - 1 : end - 1], tokens[done:end])
+        inputs = tokens[end - max_length - 1 : end - 1]
+        if prefix_everywhere:
+            inputs = [prefix, *inputs[1:]]
+        yield Window(inputs, tokens[done:end])
         done = end
 
 

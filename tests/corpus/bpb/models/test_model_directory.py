@@ -130,6 +130,8 @@ def test_an_unknown_model_is_not_found_and_the_known_are_listed(directory: Path)
     for ask in (registry.describe, registry.load):
         with pytest.raises(NotFound, match="known: byte-reference, mine"):
             ask("other")
+    with pytest.raises(NotFound, match="`hf download openai-community/gpt2 --local-dir gpt2`"):
+        registry.describe("openai-community/gpt2")
 
 
 def test_a_bad_directory_is_found_by_the_check(directory: Path, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ class NotFound(AssayError):
         self.kind = kind
         self.name = name
         self.known = sorted(known or ())
+        self.hint = hint
         listed = ", ".join(self.known) if self.known else "none is registered"
         aside = f" ({hint})" if hint else ""
         listing = "" if known is None else f"; known: {listed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output.console import ERR, print_json
 from services.cli.output.score_output import (
     comparison_json,
+    has_value,
     running_table,
     score_json,
     show_comparison,
@@ -36,6 +38,7 @@ from services.cli.output.score_output import (
 )
 from services.errors import InternalError, InvalidArgument
 
+_HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -91,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Scores one model, or two and their difference."""
+    """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
     shards = shards_inventory(arguments.shards)
@@ -126,7 +129,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(score_json(final))
     else:
         show_score(final)
-    return Exit.DONE
+    scored = comparison.overall.model if against else final.overall
+    return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
 
 
 def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
@@ -138,6 +142,12 @@ def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
             flag,
             "ASSAY_CORPUS_ADDR names a running service, which scores models by name; give a "
             "registered name, or unset the variable",
+        )
+    if _HUB_ID.fullmatch(given) and not Path(given).exists():
+        raise FileNotFoundError(
+            f"{flag}: {given} is not a folder. If it is an id of the Hugging Face hub: nothing is "
+            f"downloaded here; get it with `hf download {given} --local-dir {Path(given).name}` "
+            "and give the folder"
         )
     folder = existing_folder(flag, given)
     if folders.setdefault(folder.name, folder) != folder:

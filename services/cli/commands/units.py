@@ -162,8 +162,7 @@ async def score_on_ray(arguments: argparse.Namespace) -> Exit:
         workers=arguments.workers,
         progress=lambda done, total: note(f"{done:,} of {total:,} units"),
     )
-    _show(await asyncio.to_thread(merge, out), as_json=arguments.json)
-    return Exit.DONE
+    return _show(await asyncio.to_thread(merge, out), as_json=arguments.json)
 
 
 async def merge_units(arguments: argparse.Namespace) -> Exit:
@@ -171,39 +170,48 @@ async def merge_units(arguments: argparse.Namespace) -> Exit:
     from services.corpus.bpb.cluster.unit_results import merge  # noqa: PLC0415
 
     folder = existing_folder("DIR", arguments.directory)
-    _show(await asyncio.to_thread(merge, folder), as_json=arguments.json)
-    return Exit.DONE
+    return _show(await asyncio.to_thread(merge, folder), as_json=arguments.json)
 
 
-def _show(merged: Merged, *, as_json: bool) -> None:
+def _show(merged: Merged, *, as_json: bool) -> Exit:
+    """Print the figures; BAD_INPUT when nothing could be scored."""
     figures = merged.figures
+    status = Exit.BAD_INPUT if figures.overall.bits_per_byte is None else Exit.DONE
     if as_json:
         print_json(
             {
                 "overall": _json(figures.overall),
                 "macro_bits_per_byte": figures.macro.bits_per_byte,
                 "subsets": {name: _json(score) for name, score in figures.subsets.items()},
-                "not_round_tripping": {
-                    **_json(figures.not_round_tripping),
-                    "ids": list(figures.not_round_tripping_ids),
+                "excluded": {
+                    reason.value: {**_json(left.score), "ids": list(left.ids)}
+                    for reason, left in figures.excluded.items()
                 },
                 "job": merged.job,
                 "engines": list(merged.engines),
             }
         )
-        return
+        return status
     table = Table(title=", ".join(merged.engines), title_justify="left")
     table.add_column("subset")
     for heading in ("bits per byte", "documents", "bytes", "tokens"):
         table.add_column(heading, justify="right")
     named = [*figures.subsets.items(), ("overall (micro)", figures.overall)]
-    for name, score in [*named, ("not round-tripping", figures.not_round_tripping)]:
+    named += [
+        (f"excluded: {reason.replace('_', ' ')}", left.score)
+        for reason, left in figures.excluded.items()
+    ]
+    for name, score in named:
         counts = (f"{value:,}" for value in (score.documents, score.text_bytes, score.tokens))
-        table.add_row(name, f"{score.bits_per_byte:.4f}", *counts)
+        bits = "-" if score.bits_per_byte is None else f"{score.bits_per_byte:.4f}"
+        table.add_row(name, bits, *counts)
     OUT.print(table)
+    if status is Exit.BAD_INPUT:
+        note(f"nothing could be scored: all {figures.documents:,} documents are excluded")
+    return status
 
 
-def _json(score: Score) -> dict[str, float]:
+def _json(score: Score) -> dict[str, float | None]:
     return {
         "bits_per_byte": score.bits_per_byte,
         "nats": score.nats,

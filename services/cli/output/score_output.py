@@ -13,7 +13,7 @@ from services.cli.output.console import OUT, note
 from services.cli.output.messages import enum_name, plain
 from services.cli.output.score_plot import Row, plot
 
-_NO_NAME = "(none named)"
+_NO_NAME, _NO_VALUE = "(none named)", "\u2014"
 _EXCLUDED = {
     scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING: "that the tokenizer cannot round-trip",
     scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: "with tokens that the model does not have",
@@ -48,6 +48,13 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     table.add_section()
     _add_row(table, "overall (micro)", final.overall)
+    for one in final.excluded:
+        counts = (one.score.documents, one.score.text_bytes, one.score.tokens)
+        table.add_row(
+            f"left out: {enum_name(one, 'reason').lower().replace('_', ' ')}",
+            *[""] * 4,
+            *(f"{value:,}" for value in counts),
+        )
     if final.macro.HasField("value"):
         macro = final.macro.interval if final.macro.HasField("interval") else None
         table.add_row("mean of subsets (macro)", f"{final.macro.value:.4f}", _interval(macro))
@@ -66,10 +73,15 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
             published=printed.by_subset.get(subset.subset) if printed else None,
         )
         for subset in final.subsets
-        if subset.score.text_bytes
+        if has_value(subset.score)
     ]
-    rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
-    OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
+    if not rows:
+        empty = scoring_pb2.EXCLUSION_REASON_EMPTY
+        lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
+        note(f"nothing could be scored: {_none_of(lost)}")
+    else:
+        rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
+        OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
     _note_lost(final)
 
 
@@ -88,9 +100,9 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     for name, one in [*rows, ("overall", final.overall)]:
         table.add_row(
             name,
-            f"{one.model.bits_per_byte:.4f}",
-            f"{one.against.bits_per_byte:.4f}",
-            f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else "",
+            _bits(one.model),
+            _bits(one.against),
+            f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else _NO_VALUE,
             _interval(one.interval if one.HasField("interval") else None, signed=True),
             f"{one.model.documents:,}",
         )
@@ -98,14 +110,22 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     drawn = [
         Row(name, one.model, against=one.against)
         for name, one in [*rows, ("overall", final.overall)]
-        if one.model.text_bytes
+        if has_value(one.model)
     ]
-    OUT.print(plot(drawn, names[0], against=names[1]))
+    if drawn:
+        OUT.print(plot(drawn, names[0], against=names[1]))
+    else:
+        note(f"nothing could be compared: {_none_of(final.documents_left_out)}")
     if final.documents_left_out:
         note(
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
-            "them"
+            "them, or gives tokens that its model does not have, or they are empty"
         )
+
+
+def has_value(score: scoring_pb2.BitsPerByte) -> bool:
+    """Whether anything was scored: without tokens there is no figure, and 0 is not one."""
+    return score.HasField("bits_per_byte")
 
 
 def score_json(final: scoring_pb2.FinalScore) -> dict[str, Any]:
@@ -160,13 +180,26 @@ def _table(title: str) -> Table:
 def _add_row(table: Table, name: str, score: scoring_pb2.BitsPerByte) -> None:
     table.add_row(
         name,
-        f"{score.bits_per_byte:.4f}" if score.text_bytes else "",
+        _bits(score),
         _interval(score.interval if score.HasField("interval") else None),
-        f"{score.nats_per_token:.3f}" if score.tokens else "",
-        f"{score.bytes_per_token:.2f}" if score.tokens else "",
+        f"{score.nats_per_token:.3f}" if score.HasField("nats_per_token") else "",
+        f"{score.bytes_per_token:.2f}" if score.HasField("bytes_per_token") else "",
         f"{score.documents:,}",
         f"{score.text_bytes:,}",
         f"{score.tokens:,}",
+    )
+
+
+def _bits(score: scoring_pb2.BitsPerByte) -> str:
+    return f"{score.bits_per_byte:.4f}" if has_value(score) else _NO_VALUE
+
+
+def _none_of(documents: int) -> str:
+    if not documents:
+        return "no document has a text"
+    return (
+        f"the tokenizer reproduces none of the {documents:,} documents, or gives tokens that the "
+        "model does not have; see whether tokenizer.json is this model's"
     )
 
 
@@ -184,29 +217,34 @@ def _note_lost(final: scoring_pb2.FinalScore) -> None:
             f"({one.score.text_bytes:,} bytes) {_EXCLUDED[one.reason]}. First: {one.ids[0]}"
         )
     merged = _merged(final)["bits_per_byte"]
-    if final.excluded and merged is not None:
-        note(f"with them, as lm-evaluation-harness counts: {merged:.4f}")
+    if merged is not None and any(one.score.tokens for one in final.excluded):
+        note(f"with those that can be scored, as lm-evaluation-harness counts: {merged:.4f}")
 
 
 def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:
-    """Over every document, also those that are excluded."""
-    parts = [final.overall, *(one.score for one in final.excluded)]
+    """Over every document that has a likelihood, also those that are excluded."""
+    none = scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE
+    parts = [final.overall, *(one.score for one in final.excluded if one.reason != none)]
     names = ("nats", "text_bytes", "tokens", "documents")
     merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
-    return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else None}
+    return merged | {
+        "bits_per_byte": bits / merged["text_bytes"]
+        if merged["tokens"] and merged["text_bytes"]
+        else None
+    }
 
 
 def _score_json(score: scoring_pb2.BitsPerByte) -> dict[str, Any]:
     return {
-        "bits_per_byte": score.bits_per_byte if score.text_bytes else None,
+        "bits_per_byte": score.bits_per_byte if has_value(score) else None,
         "interval": plain(score.interval) if score.HasField("interval") else None,
         "nats": score.nats,
         "text_bytes": score.text_bytes,
         "tokens": score.tokens,
         "documents": score.documents,
-        "nats_per_token": score.nats_per_token if score.tokens else None,
-        "bytes_per_token": score.bytes_per_token if score.tokens else None,
+        "nats_per_token": score.nats_per_token if score.HasField("nats_per_token") else None,
+        "bytes_per_token": score.bytes_per_token if score.HasField("bytes_per_token") else None,
     }
 
 

@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2
 from services.common.median import Interval
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.difference import Difference
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import Score
 from services.corpus.bpb.jobs import Comparison, Final
 from services.corpus.bpb.models.language_model import ModelInfo
@@ -19,6 +20,12 @@ from services.corpus.bpb.scoring import Running
 from services.corpus.catalog import published
 from services.rpc.messages import engine_message, interval_message, license_message
 
+_REASONS = {
+    None: scoring_pb2.EXCLUSION_REASON_UNSPECIFIED,
+    Exclusion.NOT_ROUND_TRIPPING: scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING,
+    Exclusion.TOKEN_OUT_OF_RANGE: scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE,
+    Exclusion.EMPTY: scoring_pb2.EXCLUSION_REASON_EMPTY,
+}
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 # The first name that a value has is the one that a reply has.
 PRESETS = {
@@ -100,20 +107,15 @@ def final(
         definition=None if value.definition is None else definition(value.definition),
         overall=_score(figures.overall),
         subsets=_subsets(figures.subsets),
-        macro=scoring_pb2.Average(
-            value=macro.bits_per_byte if macro.weight else None, interval=_interval(macro.interval)
-        ),
+        macro=scoring_pb2.Average(value=macro.bits_per_byte, interval=_interval(macro.interval)),
+        excluded=[
+            scoring_pb2.Excluded(reason=_REASONS[reason], score=_score(left.score), ids=left.ids)
+            for reason, left in figures.excluded.items()
+        ],
         environment=environment,
         compute=_compute_report(value),
         cached=value.cached,
     )
-    lost = figures.not_round_tripping
-    if lost.documents:
-        message.excluded.add(
-            reason=scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING,
-            score=_score(lost),
-            ids=figures.not_round_tripping_ids,
-        )
     if weighted.weight:
         message.weighted.add(
             bits_per_byte=weighted.bits_per_byte,
@@ -156,9 +158,7 @@ def texts(value: Final, environment: common_pb2.Environment) -> scoring_pb2.Scor
         texts=[
             scoring_pb2.TextScore(
                 score=_score(Score(one.nats, one.text_bytes, one.tokens, 1)),
-                excluded=scoring_pb2.EXCLUSION_REASON_UNSPECIFIED
-                if one.round_trips
-                else scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING,
+                excluded=_REASONS[one.excluded],
             )
             for one in value.scores
         ],
@@ -180,7 +180,7 @@ def _compute_report(value: Final) -> scoring_pb2.ComputeReport:
 
 def _difference(value: Difference) -> scoring_pb2.BPBDifference:
     return scoring_pb2.BPBDifference(
-        bits_per_byte=value.bits_per_byte if value.model.text_bytes else None,
+        bits_per_byte=value.bits_per_byte,
         interval=_interval(value.interval),
         model=_score(value.model),
         against=_score(value.against),
@@ -193,9 +193,9 @@ def _score(value: Score) -> scoring_pb2.BitsPerByte:
         text_bytes=value.text_bytes,
         tokens=value.tokens,
         documents=value.documents,
-        bits_per_byte=value.bits_per_byte if value.text_bytes else None,
-        nats_per_token=value.nats_per_token if value.tokens else None,
-        bytes_per_token=value.bytes_per_token if value.tokens else None,
+        bits_per_byte=value.bits_per_byte,
+        nats_per_token=value.nats_per_token,
+        bytes_per_token=value.bytes_per_token,
         interval=_interval(value.interval),
     )
 

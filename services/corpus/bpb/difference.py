@@ -1,8 +1,8 @@
 """How much two models differ on the same documents, in bits per byte, paired by document.
 
-A document that one of the tokenizers does not reproduce is in neither sum. The interval is that of
-the difference itself: both models' replicates count a document equally often, so the difficulty of
-a document cancels.
+A document that is excluded for either model is in neither sum. The interval is that of the
+difference itself: both models' replicates count a document equally often, so the difficulty of a
+document cancels.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ class Difference:
     interval: Interval | None
 
     @property
-    def bits_per_byte(self) -> float:
-        """Below 0 where `model` predicts better."""
-        return self.model.bits_per_byte - self.against.bits_per_byte
+    def bits_per_byte(self) -> float | None:
+        """Below 0 where `model` predicts better; None when no document is scored for both."""
+        model, against = self.model.bits_per_byte, self.against.bits_per_byte
+        return None if model is None or against is None else model - against
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Over all documents, by subset, and how many were left out as not round-tripping."""
+    """Over all documents, by subset, and how many were left out: excluded for either model."""
 
     overall: Difference
     subsets: dict[str, Difference]
@@ -63,7 +64,7 @@ def differences(model: Iterable[DocumentScore], against: Iterable[DocumentScore]
         other = others.pop(document.id, None)
         if other is None or other.text_bytes != document.text_bytes:
             raise ValueError(f"document {document.id} was scored for one model only")
-        if not (document.round_trips and other.round_trips):
+        if document.excluded or other.excluded:
             left_out += 1
             continue
         overall.add(document, other)

@@ -103,7 +103,7 @@ class Scorers:
         try:
             return self._registry.describe(name)
         except NotFound as error:
-            raise NotFound(error.kind, name, [*error.known, *COMPRESSORS]) from None
+            raise NotFound(error.kind, name, [*error.known, *COMPRESSORS], error.hint) from None
 
     def resolve(self, name: str, definition: Definition) -> Definition | None:
         """Spell a definition out for a model; None for a compressor, which has no windows.

@@ -17,13 +17,12 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple
 from pathlib import Path
 
 from services.corpus.bpb.figures import DocumentScore
 from services.errors import CheckpointMismatch, StorageFull
 
-_MAGIC = b"assay-score/1\n"
+_MAGIC = b"assay-score/2\n"
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = 32
 _FLUSH_INTERVAL_SECONDS = 1.0
@@ -76,7 +75,7 @@ class Journal:
         what could not be written is kept for the next try.
         """
         if self._buffer:
-            self._write({"documents": [astuple(score) for score in self._buffer]})
+            self._write({"documents": [score.row() for score in self._buffer]})
             self._buffer = []
         self._flushed = time.monotonic()
 
@@ -113,7 +112,7 @@ class Journal:
             if known is None:
                 known = content["facts"]
                 self._check(known, facts)
-            self.finished += [DocumentScore(*row) for row in content.get("documents", ())]
+            self.finished += [DocumentScore.of(row) for row in content.get("documents", ())]
             self.complete = content.get("complete", False)
         if known is None:
             os.ftruncate(self._file, 0)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.sampling import Chooser, Sample
@@ -181,14 +182,21 @@ def score_document(
     """Score one document by a resolved definition.
 
     Before every batch and at the end `progress` is called with the tokens scored since the last
-    call; what it raises ends the scoring.
+    call; what it raises ends the scoring. An excluded document is scored as far as that is
+    possible.
     """
     # A lone surrogate, three bytes in WTF-8, is one in the string too; models see to it themselves.
     text = document.text.decode("utf-8", "surrogatepass")
     tokens = model.encode(text)
-    round_trips = model.decode(tokens) == text
+    excluded = None if model.decode(tokens) == text else Exclusion.NOT_ROUND_TRIPPING
     if definition.special_tokens:
         tokens = model.encode(text, special_tokens=True)
+    size = len(document.text)
+    if not size:
+        excluded = Exclusion.EMPTY
+    elif max(tokens, default=0) >= model.vocabulary:
+        reason = Exclusion.TOKEN_OUT_OF_RANGE
+        return DocumentScore(document.id, document.subset, 0.0, size, 0, reason)
     sums: list[float] = []
     scored = counted = 0
     for batch in _batches(list(_windows(tokens, definition)), model.batch_size):
@@ -208,15 +216,18 @@ def score_document(
     progress(scored)
     # Subtracting from 0 makes the sum of nothing 0 and not -0.
     nats = 0.0 - math.fsum(sums)
-    size = len(document.text)
-    return DocumentScore(document.id, document.subset, nats, size, counted, round_trips)
+    return DocumentScore(document.id, document.subset, nats, size, counted, excluded)
 
 
 def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
     if definition.follows_guide:
         return guide_windows(tokens, definition.max_length, definition.stride)
     return rolling_windows(
-        tokens, definition.prefix_token, definition.max_length, definition.context_length
+        tokens,
+        definition.prefix_token,
+        definition.max_length,
+        definition.context_length,
+        prefix_everywhere=definition.prefix_everywhere,
     )
 
 

@@ -29,7 +29,12 @@ class Window:
 
 
 def rolling_windows(
-    tokens: Sequence[int], prefix: int | None, max_length: int, context_length: int = 1
+    tokens: Sequence[int],
+    prefix: int | None,
+    max_length: int,
+    context_length: int = 1,
+    *,
+    prefix_everywhere: bool = False,
 ) -> Iterator[Window]:
     """Cut `tokens` into windows that score each of them once; none when there are no tokens.
 
@@ -48,11 +53,18 @@ def rolling_windows(
     A window after the first scores L - c + 1 tokens, or those that are left, and reads the L tokens
     before the last of them. c = 1 is lm-evaluation-harness's `loglikelihood_rolling`, c = L / 2 the
     Pile paper's. Without a prefix the first token is not scored, and the first window reads the L
-    tokens from it on. Raises ValueError for another c.
+    tokens from it on.
+
+    With `prefix_everywhere` the prefix takes the place of the first token that each later window
+    reads, as models want that were only trained on sequences which begin with it (Gemma).
+
+    Raises ValueError for another c, and for `prefix_everywhere` without a prefix.
     """
     if not 1 <= context_length <= max_length:
         raise ValueError(f"context_length is {context_length}, must be 1 to {max_length}")
     if prefix is None:
+        if prefix_everywhere:
+            raise ValueError("prefix_everywhere needs a prefix")
         tokens, prefix = tokens[1:], tokens[0] if tokens else 0
     if not tokens:
         return
@@ -62,7 +74,10 @@ def rolling_windows(
     while done < len(tokens):
         width = min(max_length - context_length + 1, len(tokens) - done)
         end = done + width
-        yield Window(tokens[end - max_length - 1 : end - 1], tokens[done:end])
+        inputs = tokens[end - max_length - 1 : end - 1]
+        if prefix_everywhere:
+            inputs = [prefix, *inputs[1:]]
+        yield Window(inputs, tokens[done:end])
         done = end
 
 

@@ -35,6 +35,10 @@ class UniformModel:
     def prefix_token(self) -> int:
         return PREFIX
 
+    @property
+    def vocabulary(self) -> int:
+        return PREFIX + 1
+
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         return [PREFIX] * special_tokens + [min(ord(c), PREFIX) for c in text]
 
@@ -63,7 +67,7 @@ def document(text: str | bytes, subset: str = "a", name: str = "d") -> Document:
     return Document(f"test.jsonl.zst:{name}", subset, data, b"", "test.jsonl.zst", 0)
 
 
-def info(max_length: int, prefix_token: int = PREFIX) -> ModelInfo:
+def info(max_length: int, prefix_token: int | None = PREFIX) -> ModelInfo:
     """What a made-up model is."""
     return ModelInfo(
         name="m",
@@ -83,7 +87,7 @@ def info(max_length: int, prefix_token: int = PREFIX) -> ModelInfo:
 
 def resolved(
     max_length: int,
-    prefix_token: int = PREFIX,
+    prefix_token: int | None = PREFIX,
     *,
     special_tokens: bool = False,
     preset: Preset = Preset.LM_EVAL,

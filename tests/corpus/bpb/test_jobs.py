@@ -210,11 +210,13 @@ async def test_the_final_message_is_complete() -> None:
         stride=model.max_length,
         prefix_token=256,
     )
-    assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (2, 23, 23)
+    assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (1, 23, 23)
     assert final.overall.nats > 0
-    assert [s.subset for s in final.subsets] == ["a", "b"]
+    assert [s.subset for s in final.subsets] == ["a"]
     assert final.macro.value == final.subsets[0].score.bits_per_byte
-    assert not final.excluded
+    assert [(e.reason, e.score.documents) for e in final.excluded] == [
+        (scoring_pb2.EXCLUSION_REASON_EMPTY, 1)
+    ]
     assert final.compute.engine.id == model.engine.id
     assert final.compute.engine.precision == common_pb2.PRECISION_FP32
     assert final.environment.versions["onnxruntime"]

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Journal
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.errors import InvalidArgument, PreconditionFailed, StorageFull
 
 FACTS = {"model.digest": "sha256:1", "definition.max_length": "512"}
-SCORES = [DocumentScore(f"d\ud800:{i}", "a", i / 3, i, i, i % 7 > 0) for i in range(40)]
+REASONS = (None, *Exclusion)
+SCORES = [DocumentScore(f"d\ud800:{i}", "a", i / 3, i, i, REASONS[i % 4]) for i in range(40)]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from services.corpus.bpb.cluster.units import WorkUnit
 from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.errors import PreconditionFailed
 
-FORMAT = "assay-unit/1"
+FORMAT = "assay-unit/2"
 _MAX_NUMBERS_SHOWN = 5
 
 
@@ -58,7 +58,7 @@ def write_result(directory: Path, result: UnitResult) -> Path:
         "job": result.job,
         "unit": astuple(result.unit),
         "engine": result.engine,
-        "documents": [astuple(document) for document in result.documents],
+        "documents": [document.row() for document in result.documents],
     }
     # Of this process: two may write the same result at once.
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -78,17 +78,19 @@ def read_result(path: Path) -> UnitResult:
     """Read a result. Raises PreconditionFailed when the file is none, OSError."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        documents = tuple(DocumentScore(*row) for row in content["documents"])
+        if content.get("format") != FORMAT:
+            raise PreconditionFailed(
+                f"{path} is of format {content.get('format')!r}, not {FORMAT!r}"
+            )
+        documents = tuple(DocumentScore.of(row) for row in content["documents"])
         result = UnitResult(
             content["job"], WorkUnit(*content["unit"]), content["engine"], documents
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreconditionFailed(
             f"{path} is not a result of a unit ({type(error).__name__}: {error}); remove it and "
             "score its unit again"
         ) from error
-    if content.get("format") != FORMAT:
-        raise PreconditionFailed(f"{path} is of format {content.get('format')!r}, not {FORMAT!r}")
     return result
 
 

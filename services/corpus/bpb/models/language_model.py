@@ -41,8 +41,13 @@ class LanguageModel(Protocol):
     """A loaded causal language model. Used by one thread at a time."""
 
     @property
-    def prefix_token(self) -> int:
+    def prefix_token(self) -> int | None:
         """Id of the token that stands before a document: BOS where there is one, else EOS."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows: the ids below this. Its tokenizer may know more."""
         ...
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:

@@ -24,17 +24,22 @@ _ALLOWED = {
 }
 
 
+def trial_text() -> str:
+    """Return the text that every model is tried on."""
+    return files(__package__).joinpath(_TEXT).read_text(encoding="utf-8")
+
+
 def trial_windows(model: LanguageModel, max_length: int) -> list[Window]:
-    """Return the windows that every model is tried on, at most `max_length` long.
+    """Return the windows that an engine is compared on, at most `max_length` long.
 
     In the longest, only the last tenth is scored, as in a document's last window.
     """
-    text = files(__package__).joinpath(_TEXT).read_text(encoding="utf-8")
-    tokens = model.encode(text)
+    tokens = model.encode(trial_text())
+    prefix = tokens[0] if model.prefix_token is None else model.prefix_token
     windows = []
     for wanted in _LENGTHS:
         length = min(wanted, max_length, len(tokens))
-        windows.append(Window([model.prefix_token, *tokens[: length - 1]], tokens[:length]))
+        windows.append(Window([prefix, *tokens[: length - 1]], tokens[:length]))
     longest = windows[-1]
     windows[-1] = Window(longest.inputs, longest.targets[-max(1, len(longest.targets) // 10) :])
     windows.append(longest)

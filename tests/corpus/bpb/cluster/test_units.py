@@ -23,6 +23,7 @@ from services.corpus.bpb.cluster.unit_results import (
 from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
 from services.corpus.bpb.cluster.units import WorkUnit, cut_units, find_unit, share_of
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
@@ -68,7 +69,7 @@ SCORES = st.builds(
     st.floats(0, 1e9),
     st.integers(0, 10**9),
     st.integers(0, 10**9),
-    st.booleans(),
+    st.sampled_from([None, *Exclusion]),
 )
 
 
@@ -93,7 +94,9 @@ def test_however_documents_are_dealt_the_figures_are_the_same(
     merged = merge(directory).figures
     assert merged.overall == whole.overall
     assert merged.subsets == whole.subsets
-    assert merged.not_round_tripping == whole.not_round_tripping
+    for reason, left in whole.excluded.items():
+        assert merged.excluded[reason].score == left.score
+        assert sorted(merged.excluded[reason].ids) == sorted(left.ids)
 
 
 @pytest.fixture(scope="module")

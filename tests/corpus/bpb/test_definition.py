@@ -106,7 +106,7 @@ def test_every_window_can_begin_with_the_prefix() -> None:
     model = UniformModel()
     everywhere = replace(Definition(prefix_everywhere=True), max_length=4).resolve(info(16))
     score_document(model, everywhere, document("abcdefgh"))
-    begins = [list(window.inputs)[0] for batch in model.batches for window in batch]
+    begins = [window.inputs[0] for batch in model.batches for window in batch]
     assert begins == [PREFIX, PREFIX]
 
 

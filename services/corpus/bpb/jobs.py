@@ -156,9 +156,11 @@ class ScoringJobs:
 
         Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
         empty selection or a sample larger than it; DigestMismatch for another version or digest
-        than the model's, when what runs the model is not installed, or for a checkpoint that is in
-        use, damaged or of something else; InternalError for a likelihood that is not finite and a
-        checkpoint that cannot be written; and whatever reading the documents raises.
+        than the model's; EngineUnavailable when what runs the model is not installed or does not
+        agree with the reference; ModelUnusable for a model whose figures could not be trusted and a
+        likelihood that is not finite; CheckpointMismatch for a checkpoint that is in use, damaged
+        or of something else, StorageFull for one that cannot be written; and whatever reading the
+        documents raises.
         """
         return self._follow(lambda scoring: self._score(scoring, task, model))
 

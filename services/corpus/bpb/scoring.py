@@ -106,9 +106,9 @@ class Scoring:
         `journal` has are not scored again.
 
         Raises InvalidArgument when there are none, or fewer than the sample, ModelUnusable when the
-        model gives a likelihood that is not a finite number (no figure then counts) or a checkpoint
-        cannot be written, CheckpointMismatch when the journal is of other documents,
-        CancelledError after `cancel`, and whatever reading the documents raises.
+        model gives a likelihood that is not a finite number (no figure then counts), StorageFull
+        when a checkpoint cannot be written, CheckpointMismatch when the journal is of other
+        documents, CancelledError after `cancel`, and whatever reading the documents raises.
         """
         self._begin(model)
         journal = journal or NoJournal()

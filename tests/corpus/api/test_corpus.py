@@ -433,7 +433,16 @@ async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
     )
     reply = await client.scoring.ScoreTexts(request)
     assert [one.score.tokens for one in reply.texts] == [10, 0, 1]
-    assert not any(one.excluded for one in reply.texts)
+    reasons = [scoring_pb2.ExclusionReason.Name(one.excluded) for one in reply.texts]
+    assert [reason.removeprefix("EXCLUSION_REASON_") for reason in reasons] == [
+        "UNSPECIFIED",
+        "EMPTY",
+        "UNSPECIFIED",
+    ]
+    assert not reply.texts[1].score.HasField("bits_per_byte")
+    assert [(one.reason, one.ids) for one in reply.result.excluded] == [
+        (scoring_pb2.EXCLUSION_REASON_EMPTY, ["1"])
+    ]
     assert reply.result.overall.nats == sum(one.score.nats for one in reply.texts)
     assert [one.subset for one in reply.result.subsets] == ["", "code"]
     for texts, words in (

@@ -440,7 +440,7 @@ async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
         "UNSPECIFIED",
     ]
     assert not reply.texts[1].score.HasField("bits_per_byte")
-    assert [(one.reason, one.ids) for one in reply.result.excluded] == [
+    assert [(one.reason, list(one.ids)) for one in reply.result.excluded] == [
         (scoring_pb2.EXCLUSION_REASON_EMPTY, ["1"])
     ]
     assert reply.result.overall.nats == sum(one.score.nats for one in reply.texts)

@@ -10,4 +10,8 @@ An interval covers at the level that it states, or `TooFewError` says how much i
     means             of a mean, whatever the distribution
     medians           of a median, by order statistics
     shares            Clopper and Pearson's interval, and the beta posterior
+    spans             the pieces of a document that bits per byte is sampled by
+    sampling          a sample of a corpus by its bytes, in one pass
+    levels            bits per byte of these documents, and differences of two models
+    behind            the same of the corpus that the documents are a sample of
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -47,15 +47,6 @@ class Span:
     def key(self) -> Key:
         """What names it."""
         return self.document, self.number
-
-    @property
-    def rank(self) -> tuple[int, str, int]:
-        """Sorts spans by priority, the greatest first; equal ones by their keys.
-
-        Priorities are quotients of whole numbers, the divisors at most 2^64: two that differ do so
-        by 2^-128 at least, so their whole parts differ when they are taken 2^128 times.
-        """
-        return -((self.text_bytes << 128) // self.draw), self.document, self.number
 
 
 @dataclass(frozen=True)
@@ -111,8 +102,8 @@ class Sampler:
         A document without text has none. To sample whole documents, give each one span.
         """
         if sizes:
-            pool = self._pools.setdefault(subset, _Pool(self._spans))
-            pool.add([_span(self._seed, document, *one) for one in enumerate(sizes)])
+            pool = self._pools.get(subset) or self._pools.setdefault(subset, _Pool(self._spans))
+            pool.add(document, sizes, self._seed)
 
     def merge(self, other: Sampler) -> None:
         """Take everything into account that another one did.
@@ -176,28 +167,40 @@ def _claim(weight: int, share: int) -> int:
     return -((weight << 64) // (2 * share + 1))
 
 
-def _span(seed: int, document: str, number: int, text_bytes: int) -> Span:
-    if text_bytes < 1:
-        raise ValueError(f"span {number} of document {document} has {text_bytes} bytes")
-    key = f"span\0{seed}\0{number}\0{document}".encode("utf-8", "surrogatepass")
-    draw = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") + 1
-    return Span(document, number, text_bytes, draw)
+_Ranked: TypeAlias = tuple[int, str, int, int, int]
+"""A span as it sorts, the greatest priority first and equal ones by their keys: a number that falls
+with the priority, document, number, bytes, draw.
+
+Quotients of bytes and draws, which are at most 2^64, differ by 2^-128 at least where they differ.
+So the whole parts of 2^128 times them sort as they do.
+"""
 
 
-def _cut(spans: Sequence[Span], least: int) -> int:
-    """Return how many of spans, sorted by rank, to draw: `least`, or more for 2 by chance.
+def _ranked(document: str, sizes: Sequence[int], seed: int) -> Iterator[_Ranked]:
+    start = hashlib.blake2b(
+        f"span\0{seed}\0{document}\0".encode("utf-8", "surrogatepass"), digest_size=8
+    )
+    for number, text_bytes in enumerate(sizes):
+        if text_bytes < 1:
+            raise ValueError(f"span {number} of document {document} has {text_bytes} bytes")
+        state = start.copy()
+        state.update(b"%d" % number)
+        draw = int.from_bytes(state.digest(), "little") + 1
+        yield -((text_bytes << 128) // draw), document, number, text_bytes, draw
+
+
+def _cut(spans: Sequence[_Ranked], least: int) -> int:
+    """Return how many of spans, sorted, to draw: `least`, or more for 2 by chance.
 
     All of them where no threshold leaves two.
     """
-    sizes = sorted(span.text_bytes for span in spans[:least])
+    sizes = sorted(text_bytes for *_, text_bytes, _ in spans[:least])
     for count in range(least, len(spans)):
-        threshold = spans[count]
-        # By chance are those with fewer bytes than the threshold's priority.
-        bar = (threshold.text_bytes << 64) // threshold.draw
-        exact = bar * threshold.draw == threshold.text_bytes << 64
-        if bisect_left(sizes, bar if exact else bar + 1) >= _LEAST:
+        *_, text_bytes, draw = spans[count]
+        # By chance are those with fewer bytes than the threshold's priority, rounded up.
+        if bisect_left(sizes, -((-text_bytes << 64) // draw)) >= _LEAST:
             return count
-        sizes.insert(bisect_left(sizes, threshold.text_bytes), threshold.text_bytes)
+        sizes.insert(bisect_left(sizes, text_bytes), text_bytes)
     return len(spans)
 
 
@@ -209,14 +212,16 @@ class _Pool:
     seen: int = 0
     documents: int = 0
     powers: tuple[int, int, int, int] = (0, 0, 0, 0)
-    spans: list[Span] = field(default_factory=list)
-    last: tuple[int, str, int] | None = None
+    spans: list[_Ranked] = field(default_factory=list)
+    last: _Ranked | None = None
 
-    def add(self, spans: Sequence[Span]) -> None:
+    def add(self, document: str, sizes: Sequence[int], seed: int) -> None:
         """Take the spans of one document into account."""
-        size = sum(span.text_bytes for span in spans)
-        self._count(len(spans), 1, (size, size**2, size**3, size**4))
-        self._keep(spans)
+        found = list(_ranked(document, sizes, seed))
+        size = sum(sizes)
+        square = size * size
+        self._count(len(sizes), 1, (size, square, square * size, square * square))
+        self._keep(found)
 
     def merge(self, other: _Pool) -> None:
         """Take everything that another one saw into account."""
@@ -227,26 +232,31 @@ class _Pool:
         """Draw the best, `share` of them or more."""
         self._prune()
         count = _cut(self.spans, share)
-        threshold = self.spans[count] if count < len(self.spans) else None
-        drawn = tuple(self.spans[:count])
-        return Drawn(drawn, threshold, self.documents, self.seen, self.powers)
+        best = tuple(Span(*one[1:]) for one in self.spans[: count + 1])
+        threshold = best[count] if count < len(best) else None
+        return Drawn(best[:count], threshold, self.documents, self.seen, self.powers)
 
     def _count(self, spans: int, documents: int, powers: tuple[int, int, int, int]) -> None:
         self.seen += spans
         self.documents += documents
-        first, second, third, fourth = (a + b for a, b in zip(self.powers, powers, strict=True))
-        self.powers = (first, second, third, fourth)
+        mine = self.powers
+        self.powers = (
+            mine[0] + powers[0],
+            mine[1] + powers[1],
+            mine[2] + powers[2],
+            mine[3] + powers[3],
+        )
 
-    def _keep(self, spans: Sequence[Span]) -> None:
+    def _keep(self, spans: Sequence[_Ranked]) -> None:
         last = self.last
-        self.spans += spans if last is None else [span for span in spans if span.rank <= last]
+        self.spans += spans if last is None else [span for span in spans if span <= last]
         if len(self.spans) > 2 * self.least + 1000:
             self._prune()
 
     def _prune(self) -> None:
         # What comes after the threshold of the best seen so far comes after the last one too.
-        self.spans.sort(key=lambda span: span.rank)
+        self.spans.sort()
         count = _cut(self.spans, self.least)
         if count < len(self.spans):
             del self.spans[count + 1 :]
-            self.last = self.spans[count].rank
+            self.last = self.spans[count]

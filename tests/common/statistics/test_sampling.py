@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -94,8 +95,10 @@ def test_two_of_every_subset_are_by_chance_or_all_are_drawn(
         assert len(uncertain) >= 2
         assert all(0 < part.chance(span) < 1 for span in uncertain)
         # Priorities fall, and the threshold's is the next.
-        ranks = [span.rank for span in (*part.spans, part.threshold)]
-        assert ranks == sorted(ranks)
+        priorities = [
+            Fraction(span.text_bytes, span.draw) for span in (*part.spans, part.threshold)
+        ]
+        assert priorities == sorted(priorities, reverse=True)
 
 
 def test_chances_are_in_proportion_to_bytes() -> None:

@@ -76,6 +76,7 @@ def with_tokens(
         yield None, lambda i: pattern.covered(cuts[i].sizes)
     yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
     yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
+    yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
     yield Mistake.LEADING_SPACE_TWICE, lambda i: _total(cuts[i]) + cuts[i].spaces
     # The tokenizer's own space in front: counted as text, and then a second time, too.
     for own in (1, 2):
@@ -85,6 +86,7 @@ def with_tokens(
         )
     yield Mistake.OWN_SPACE_BYTES, lambda i: _total(cuts[i]) + cuts[i].own_space
     yield Mistake.DECODED_BYTES, lambda i: cuts[i].decoded
+    yield Mistake.DECODED_BYTES, lambda i: cuts[i].spelled
 
 
 def _total(cut: Cut) -> int:

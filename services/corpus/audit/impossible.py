@@ -11,6 +11,8 @@ from services.corpus.audit.record import Record, Sums
 _SHOWN = 10
 # A tokenizer may put a token before and one behind a text, and a space of its own.
 _AROUND = 3
+# Where the number of documents is unknown: there is none of fewer bytes a token around it.
+_LEAST_DOCUMENT = 10
 
 
 def impossible(evidence: Evidence) -> tuple[str, ...]:
@@ -41,8 +43,7 @@ def _all(evidence: Evidence) -> Iterator[str]:
         characters, text = document.sums.characters, evidence.texts[place]
         if characters is not None and text is not None and characters != len(text):
             yield (
-                f"{where} is said to have {characters:,} characters, and its text has "
-                f"{len(text):,}"
+                f"{where} is said to have {characters:,} characters, and its text has {len(text):,}"
             )
     yield from _additions(record)
 
@@ -58,7 +59,8 @@ def _sums(where: str, sums: Sums, tokenizer: str, documents: int) -> Iterator[st
             f"{where}: {size:,} bytes for {characters:,} characters; UTF-8 takes 1 to 4 bytes for "
             "each"
         )
-    if tokens and size is not None and documents and tokens > size + _AROUND * documents:
+    around = _AROUND * documents or (size or 0) // _LEAST_DOCUMENT
+    if tokens and size is not None and tokens > size + around:
         kind = " of a byte model" if tokenizer == "bytes" else ""
         yield (
             f"{where}: {tokens:,} tokens{kind} for {size:,} bytes; a token stands for one byte or "

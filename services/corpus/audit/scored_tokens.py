@@ -60,18 +60,23 @@ class Pattern:
 COMPLETE = Pattern(())
 
 
-def patterns(record: Record) -> Iterator[Pattern]:
-    """Every pattern that is looked for, sound ones first."""
+def patterns(record: Record, longest: int) -> Iterator[Pattern]:
+    """Every pattern that is looked for, sound ones first.
+
+    `longest` is the most tokens that were scored of a text: where texts were cut off, there.
+    """
     yield COMPLETE
     for extra in _AROUND:
         yield Pattern((), extra=extra)
     yield Pattern((Mistake.FIRST_TOKEN_MISSING,))
-    windows = (record.window, record.window + 1, record.window - 1) if record.window else _WINDOWS
-    for window in windows:
+    near = (record.window, record.window + 1, record.window - 1)
+    for window in (*near, longest, longest + 1) if record.window else (longest, longest + 1):
+        if window > 1:
+            yield Pattern((Mistake.TRUNCATED,), window)
+            yield Pattern((Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING), window)
+    for window in near if record.window else _WINDOWS:
         if window < 2:
             continue
-        yield Pattern((Mistake.TRUNCATED,), window)
-        yield Pattern((Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING), window)
         # The stride is here how many chunks' first tokens are scored all the same.
         yield Pattern((Mistake.BOUNDARY_UNSCORED,), window, 0)
         yield Pattern((Mistake.BOUNDARY_UNSCORED,), window, 1)
@@ -87,7 +92,7 @@ def recognise(record: Record, tokens: Counts, scored: Counts, *, added: bool) ->
     `scored` is one sum of all.
     """
     found: list[Pattern] = []
-    for pattern in patterns(record):
+    for pattern in patterns(record, 0 if added else int(scored.max(initial=0))):
         if pattern.window and not (tokens > pattern.window).any():
             continue
         counts = pattern.counts(tokens)

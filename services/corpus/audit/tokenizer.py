@@ -20,6 +20,9 @@ Counts = npt.NDArray[np.int64]
 class Cut:
     """One text's tokens: `sizes` are the bytes of each, `decoded` those that come back.
 
+    `spelled` are those that come back with special tokens, such as one for what is unknown, `alone`
+    those that come back when each token is decoded by itself.
+
     `replaced` are the bytes that decoding each token by itself gives, where a part of a character
     becomes U+FFFD; `spaces` are the tokens that begin with a space; the tokenizer's own space in
     front of the text is in none of them.
@@ -30,6 +33,8 @@ class Cut:
     spaces: int
     own_space: int
     decoded: int
+    spelled: int
+    alone: int
 
 
 class Cutter(Protocol):
@@ -67,7 +72,7 @@ class ByteCutter:
     def _one(self, data: bytes) -> Cut:
         sizes = np.ones(len(data), np.int64)
         replaced = sum(1 if byte < 0x80 else 3 for byte in data)
-        return Cut(sizes, replaced, data.count(b" "), 0, len(data))
+        return Cut(sizes, replaced, data.count(b" "), 0, len(data), len(data), replaced)
 
 
 class FileCutter:
@@ -100,6 +105,7 @@ class FileCutter:
             [len(data.decode("utf-8", "replace").encode()) for data in raw], np.int64
         )
         self._spaces = np.array([data.startswith(b" ") for data in raw], np.int64)
+        self._alone = np.full(len(raw), -1, np.int64)  # looked up when first seen
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
         """Cut texts. Lone surrogates, which the library refuses, are read as U+FFFD."""
@@ -112,15 +118,21 @@ class FileCutter:
         sizes = self._sizes[ids]
         total, source = int(sizes.sum()), len(text.encode())
         own = int(total == source + 1 and bool(self._spaces[ids[0]])) if len(ids) else 0
-        decoded = source
+        decoded = spelled = source
         if own:
             sizes[0] -= 1
         elif total != source:
             # Lossy: only decoding tells what comes back.
-            decoded = len(self._tokenizer.decode(ids.tolist()).encode())
+            tokens = ids.tolist()
+            decoded = len(self._tokenizer.decode(tokens).encode())
+            spelled = len(self._tokenizer.decode(tokens, skip_special_tokens=False).encode())
         replaced = int(self._replaced[ids].sum()) - own
         spaces = int(self._spaces[ids].sum()) - own
-        return Cut(sizes, replaced, spaces, own, decoded)
+        for token in np.unique(ids[self._alone[ids] < 0]).tolist():
+            text = self._tokenizer.decode([token], skip_special_tokens=False)
+            self._alone[token] = len(text.encode())
+        alone = int(self._alone[ids].sum())
+        return Cut(sizes, replaced, spaces, own, decoded, spelled, alone)
 
 
 def _raw_tokens(tokenizer: Any, content: dict[str, Any]) -> list[bytes]:

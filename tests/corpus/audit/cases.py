@@ -65,7 +65,7 @@ def sentence_piece(*, fallback: bool = True) -> Tokenizer:
     Without byte fallback, what it has no piece for is lost.
     """
     fallbacks = [f"<0x{byte:02X}>" for byte in range(256)] if fallback else []
-    tokenizer = Tokenizer(models.BPE(byte_fallback=fallback, unk_token="<unk>", fuse_unk=True))
+    tokenizer = Tokenizer(models.BPE(byte_fallback=fallback, unk_token="<unk>", fuse_unk=True))  # noqa: S106
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
     )
@@ -164,7 +164,8 @@ def lab(folder: Path, tokenizer: Tokenizer) -> Lab:
     (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": END, "eos_token": END}))
     found = read_directory("lab", folder)
     assert isinstance(found, HuggingFaceModel)
-    module = LlamaForCausalLM.from_pretrained(folder).eval()
+    module: Any = LlamaForCausalLM.from_pretrained(folder)
+    module.eval()
     return Lab(folder, TorchModel(HuggingFaceTokenizer("lab", found), module))
 
 
@@ -178,7 +179,8 @@ class Case:
 
 def figure(documents: Sequence[dict[str, Any]]) -> float:
     """All nats over all bytes, in bits."""
-    return sum(d["nats"] for d in documents) / math.log(2) / sum(d["bytes"] for d in documents)
+    nats, total = (sum(float(d[key]) for d in documents) for key in ("nats", "bytes"))
+    return nats / math.log(2) / total
 
 
 def size(text: str) -> int:
@@ -204,7 +206,7 @@ def _case(
 
 def _counted(lab: Lab, count: Callable[[str], int]) -> Case:
     """A record whose bytes are counted in some way; everything else is right."""
-    documents = [
+    documents: list[dict[str, Any]] = [
         {"text": t, "bytes": count(t), "tokens": len(lab.tokens(t)), "nats": sum(lab.nats(t))}
         for t in texts()
     ]
@@ -216,8 +218,13 @@ def sound(lab: Lab) -> Case:
     return _counted(lab, size)
 
 
+def decoded_alone(lab: Lab) -> Case:
+    """Each token decoded by itself, which also loses SentencePiece's spaces."""
+    return _counted(lab, lambda text: sum(size(lab.model.decode([t])) for t in lab.tokens(text)))
+
+
 def replacement_bytes(lab: Lab) -> Case:
-    """Each token decoded by itself, as from a list of the vocabulary's bytes."""
+    """A table of the vocabulary's bytes, with U+FFFD's three for parts of characters."""
     raw = {i: lab.model.decode([i]) for i in range(lab.model._model.config.vocab_size)}
 
     def one(token: int) -> int:
@@ -237,7 +244,7 @@ def leading_space_twice(lab: Lab) -> Case:
     marks = ("\u2581", "\u0120")
 
     def count(text: str) -> int:
-        pieces = [tokenizer.id_to_token(token) for token in lab.tokens(text)]
+        pieces = [tokenizer.id_to_token(token) or "" for token in lab.tokens(text)]
         spaces = sum(piece.startswith(marks) for piece in pieces)
         return size(text) + spaces - _own(lab, text)
 
@@ -261,7 +268,7 @@ def sentinels_as_text(lab: Lab) -> Case:
 
         return re.sub(r"[^\W\d_]+", mark, text)
 
-    documents = [
+    documents: list[dict[str, Any]] = [
         {
             "text": t,
             "bytes": size(marked(t)),
@@ -276,7 +283,7 @@ def sentinels_as_text(lab: Lab) -> Case:
 
 def case_folded(lab: Lab) -> Case:
     """The figure of the folded text; what the source's is cannot be known."""
-    documents = [
+    documents: list[dict[str, Any]] = [
         {
             "text": t,
             "bytes": size(t),

@@ -77,7 +77,7 @@ def test_a_figure_is_as_exact_as_it_is_printed() -> None:
     assert not claim.equals(1.107)
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda x: st.lists(x)))
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=4), st.lists))
 def test_any_value_is_refused_or_read(value: Any) -> None:
     with pytest.raises(InvalidArgument):
         _parse({"bits_per_byte": value if not isinstance(value, int) else "x"} | {"totals": 1})
@@ -125,5 +125,5 @@ def test_a_tokenizer_that_is_none_is_refused(tmp_path: Any) -> None:
     with pytest.raises(InvalidArgument, match="there is no file"):
         FileCutter(tmp_path / "t.json")
     (tmp_path / "t.json").write_text("{}")
-    with pytest.raises(InvalidArgument, match="cannot be read as a tokenizer.json"):
+    with pytest.raises(InvalidArgument, match=r"cannot be read as a tokenizer\.json"):
         FileCutter(tmp_path / "t.json")

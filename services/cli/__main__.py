@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from services.cli.commands import (
+    audit,
     backup,
     bench,
     claims,
@@ -20,6 +21,7 @@ from services.cli.commands import (
     export,
     jobs,
     models,
+    prove,
     rank,
     register,
     score,
@@ -34,6 +36,7 @@ from services.cli.output.console import ERR
 # In the order in which help lists them.
 COMMANDS = (
     *(up, segment, evaluate, models, bench, export, corpus, score, units),
+    *(prove, audit),
     *(claims, jobs, compare, rank, search, register, backup, demo),
 )
 

@@ -7,18 +7,12 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import grpc
-from assay.channel import connect
-from assay.ranker.v1 import (
-    admin_pb2,
+from assay_rpc.channel import connect_async
+from assay_rpc.ranker.v1 import (
     admin_pb2_grpc,
-    jobs_pb2,
-    jobs_pb2_grpc,
-    match_graph_pb2,
-    match_graph_pb2_grpc,
-    ranker_pb2,
+    outcome_pb2_grpc,
     ranker_pb2_grpc,
-    ranks_pb2,
-    ranks_pb2_grpc,
+    verification_pb2_grpc,
 )
 from prometheus_client import Counter
 
@@ -132,13 +126,13 @@ class _Ranker:
         ranker_pb2_grpc.add_RankerServiceServicer_to_server(
             RankerService(self._known, verifier, comparisons), server
         )
-        ranks_pb2_grpc.add_RankServiceServicer_to_server(
+        ranker_pb2_grpc.add_RankerServiceServicer_to_server(
             RankService(Ranks(self._known, records, self._methodology), self._discovery), server
         )
-        match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(
+        outcome_pb2_grpc.add_OutcomeServiceServicer_to_server(
             MatchGraphService(self._discovery), server
         )
-        jobs_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), server)
+        verification_pb2_grpc.add_VerificationServiceServicer_to_server(JobService(jobs), server)
         admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
             RankerAdminService(self._registration, comparisons), server
         )
@@ -152,7 +146,7 @@ class _Ranker:
             raise StartError(str(error)) from error
 
     def _channel(self, address: str) -> grpc.aio.Channel:
-        channel = connect(
+        channel = connect_async(
             address,
             tls_ca=self._settings.peer_tls_ca,
             tls_cert=self._settings.peer_tls_cert,

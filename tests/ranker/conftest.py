@@ -11,10 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
-from assay.corpus.v1 import corpus_pb2_grpc
-from assay.ranker.v1 import ranker_pb2_grpc
-from assay.segment.v1 import admin_pb2_grpc, segment_pb2_grpc
+from assay_rpc.channel import connect_async
+from assay_rpc.corpus.v1 import benchmark_pb2_grpc as corpus_benchmark_pb2_grpc
+from assay_rpc.corpus.v1 import corpus_pb2_grpc
+from assay_rpc.ranker.v1 import ranker_pb2_grpc
+from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
+from assay_rpc.segment.v1 import segment_pb2_grpc
 
 from services.ranker.__main__ import build_service
 from services.ranker.settings import RankerSettings
@@ -61,7 +63,7 @@ class Ranker:
         )
         self.server = build_server(chosen, build_service(chosen))
         await self.server.start()
-        return await self.opened.enter_async_context(connect(f"127.0.0.1:{self.server.port}"))
+        return await self.opened.enter_async_context(connect_async(f"127.0.0.1:{self.server.port}"))
 
 
 @pytest.fixture
@@ -79,9 +81,9 @@ async def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     segment, corpus = SegmentServer(), CorpusServer()
     server = grpc.aio.server()
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(segment, server)
-    admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(segment, server)
+    segment_benchmark_pb2_grpc.add_SegmentBenchmarkServiceServicer_to_server(segment, server)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(corpus, server)
-    corpus_pb2_grpc.add_CorpusAdminServiceServicer_to_server(corpus, server)
+    corpus_benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(corpus, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     async with AsyncExitStack() as opened:

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import admin_pb2 as pb
-from assay.ranker.v1 import admin_pb2_grpc as pb_grpc
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
 from services.errors import InvalidArgument
 from services.ranker.api import messages
@@ -19,7 +18,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _MAX_BYTES = 1 << 20
 
 
-class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
+class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
     """Registers artifacts, and drops cached comparisons."""
 
     def __init__(self, registration: Registration, comparisons: Comparisons) -> None:
@@ -28,12 +27,12 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
 
     async def ValidateManifest(  # noqa: N802  # the contract's name
         self,
-        request: pb.ValidateManifestRequest,
+        request: admin_pb2.ValidateManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ValidateManifestResponse:
+    ) -> admin_pb2.ValidateManifestResponse:
         """See `admin.proto`."""
         checked = self._registration.check(_manifest(request.manifest))
-        return pb.ValidateManifestResponse(
+        return admin_pb2.ValidateManifestResponse(
             valid=not checked.errors,
             errors=_findings(checked.errors),
             warnings=_findings(checked.warnings),
@@ -41,12 +40,12 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
 
     async def RegisterArtifact(  # noqa: N802  # the contract's name
         self,
-        request: pb.RegisterArtifactRequest,
+        request: admin_pb2.RegisterManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.RegisterArtifactResponse:
+    ) -> admin_pb2.RegisterManifestResponse:
         """See `admin.proto`."""
         artifact, time, warnings = await self._registration.register(_manifest(request.manifest))
-        return pb.RegisterArtifactResponse(
+        return admin_pb2.RegisterManifestResponse(
             artifact=messages.artifact(artifact),
             version=artifact.version,
             time=messages.timestamp(time),
@@ -55,11 +54,11 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
 
     async def InvalidateCache(  # noqa: N802  # the contract's name
         self,
-        request: pb.InvalidateCacheRequest,
+        request: admin_pb2.InvalidateCacheRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.InvalidateCacheResponse:
+    ) -> admin_pb2.InvalidateCacheResponse:
         """See `admin.proto`."""
-        return pb.InvalidateCacheResponse(
+        return admin_pb2.InvalidateCacheResponse(
             removed=await self._comparisons.invalidate(request.artifact)
         )
 
@@ -72,5 +71,5 @@ def _manifest(content: bytes) -> bytes:
     return content
 
 
-def _findings(found: Iterable[tuple[str, str]]) -> list[pb.ManifestFinding]:
-    return [pb.ManifestFinding(place=place, message=message) for place, message in found]
+def _findings(found: Iterable[tuple[str, str]]) -> list[admin_pb2.ManifestFinding]:
+    return [admin_pb2.ManifestFinding(place=place, message=message) for place, message in found]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import compare_pb2, score_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.ranker.api import messages
@@ -36,8 +36,8 @@ SCHEMA = 2
 """Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
 
 _EXCHANGED = {
-    ranker_pb2.SEPARATION_LEFT: ranker_pb2.SEPARATION_RIGHT,
-    ranker_pb2.SEPARATION_RIGHT: ranker_pb2.SEPARATION_LEFT,
+    compare_pb2.SEPARATION_LEFT: compare_pb2.SEPARATION_RIGHT,
+    compare_pb2.SEPARATION_RIGHT: compare_pb2.SEPARATION_LEFT,
 }
 
 _MAX_PREPARED_PAIRS = 1024
@@ -129,13 +129,13 @@ class Comparisons:
         return removed
 
 
-def to_message(comparison: Comparison) -> ranker_pb2.CompareResponse:
+def to_message(comparison: Comparison) -> compare_pb2.CompareResponse:
     """Return the reply, all but what the cache did."""
-    return ranker_pb2.CompareResponse(
+    return compare_pb2.CompareResponse(
         left=_side(comparison.left),
         right=_side(comparison.right),
         components=[
-            ranker_pb2.ComponentComparison(
+            compare_pb2.ComponentComparison(
                 component=row.component,
                 separation=_separation(row.separation),
                 what_would_separate=row.what_would_separate,
@@ -150,9 +150,9 @@ def to_message(comparison: Comparison) -> ranker_pb2.CompareResponse:
     )
 
 
-def exchange(message: ranker_pb2.CompareResponse) -> None:
+def exchange(message: compare_pb2.CompareResponse) -> None:
     """Exchange the sides of a reply, in place."""
-    left = ranker_pb2.ComparedArtifact()
+    left = compare_pb2.ComparedArtifact()
     left.CopyFrom(message.right)
     message.right.CopyFrom(message.left)
     message.left.CopyFrom(left)
@@ -161,14 +161,14 @@ def exchange(message: ranker_pb2.CompareResponse) -> None:
     message.overall = _EXCHANGED.get(message.overall, message.overall)
 
 
-def encode(message: ranker_pb2.CompareResponse) -> bytes:
+def encode(message: compare_pb2.CompareResponse) -> bytes:
     """Return the bytes that are kept; equal replies have equal bytes."""
     return message.SerializeToString(deterministic=True)
 
 
-def decode(content: bytes) -> ranker_pb2.CompareResponse:
+def decode(content: bytes) -> compare_pb2.CompareResponse:
     """Return the reply that `encode` made the bytes of; raise what protobuf does for others."""
-    return ranker_pb2.CompareResponse.FromString(content)
+    return compare_pb2.CompareResponse.FromString(content)
 
 
 def exchanged(content: bytes) -> bytes:
@@ -180,24 +180,24 @@ def exchanged(content: bytes) -> bytes:
 
 def cache_field(info: CacheInfo) -> bytes:
     """The bytes of the field `cache`: appended to a reply's bytes, they set it."""
-    return encode(ranker_pb2.CompareResponse(cache=cache_info(info)))
+    return encode(compare_pb2.CompareResponse(cache=cache_info(info)))
 
 
-def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
+def cache_info(info: CacheInfo) -> compare_pb2.CacheInfo:
     """Return what the cache did."""
     age = Duration()
     age.FromNanoseconds(round(info.age * 1e9))
-    status = ranker_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
-    return ranker_pb2.CacheInfo(status=status, age=age)
+    status = compare_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
+    return compare_pb2.CacheInfo(status=status, age=age)
 
 
-def _side(value: ComparedArtifact) -> ranker_pb2.ComparedArtifact:
-    return ranker_pb2.ComparedArtifact(
+def _side(value: ComparedArtifact) -> compare_pb2.ComparedArtifact:
+    return compare_pb2.ComparedArtifact(
         artifact=messages.artifact(value.record.artifact),
         score=messages.score(value.score),
         reliability=_reliability(value.reliability),
         claims=[messages.claim_verdict(one) for one in value.record.verdicts],
-        matches=ranker_pb2.MatchCounts(
+        matches=score_pb2.MatchCounts(
             matched=value.record.matched,
             reported=value.record.outcomes.reported,
             succeeded=value.record.outcomes.succeeded,
@@ -205,8 +205,8 @@ def _side(value: ComparedArtifact) -> ranker_pb2.ComparedArtifact:
     )
 
 
-def _reliability(value: PageReliability) -> ranker_pb2.PageReliability:
-    return ranker_pb2.PageReliability(
+def _reliability(value: PageReliability) -> compare_pb2.PageReliability:
+    return compare_pb2.PageReliability(
         mean=value.mean,
         interval=messages.interval(value.interval),
         confirmed=value.confirmed,
@@ -216,5 +216,5 @@ def _reliability(value: PageReliability) -> ranker_pb2.PageReliability:
     )
 
 
-def _separation(value: Separation) -> ranker_pb2.Separation.ValueType:
-    return ranker_pb2.Separation.Value(f"SEPARATION_{value.value}")
+def _separation(value: Separation) -> compare_pb2.Separation.ValueType:
+    return compare_pb2.Separation.Value(f"SEPARATION_{value.value}")

@@ -6,8 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import jobs_pb2 as pb
-from assay.ranker.v1 import jobs_pb2_grpc as pb_grpc
+from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
 
 from services.errors import InvalidArgument
 from services.ranker.api import messages
@@ -20,7 +19,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _MAX_REQUEST_ID = 100
 
 
-class JobService(pb_grpc.JobServiceServicer):
+class JobService(verification_pb2_grpc.VerificationServiceServicer):
     """Runs verifications as jobs."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -28,9 +27,9 @@ class JobService(pb_grpc.JobServiceServicer):
 
     async def SubmitVerification(  # noqa: N802  # the contract's name
         self,
-        request: pb.SubmitVerificationRequest,
+        request: verification_pb2.SubmitVerificationRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.SubmitVerificationResponse:
+    ) -> verification_pb2.SubmitVerificationResponse:
         """See `jobs.proto`."""
         if len(request.request_id) > _MAX_REQUEST_ID:
             raise InvalidArgument("request_id", f"has more than {_MAX_REQUEST_ID} characters")
@@ -40,22 +39,26 @@ class JobService(pb_grpc.JobServiceServicer):
             messages.parse_budget(request.budget),
         )
         if request.validate_only:
-            return pb.SubmitVerificationResponse(job=_planned(order, self._jobs.plan(order)))
-        return pb.SubmitVerificationResponse(job=_job(self._jobs.submit(order, request.request_id)))
+            return verification_pb2.SubmitVerificationResponse(
+                job=_planned(order, self._jobs.plan(order))
+            )
+        return verification_pb2.SubmitVerificationResponse(
+            job=_job(self._jobs.submit(order, request.request_id))
+        )
 
     async def GetJob(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetJobRequest,
+        request: verification_pb2.GetJobRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetJobResponse:
+    ) -> verification_pb2.GetJobResponse:
         """See `jobs.proto`."""
-        return pb.GetJobResponse(job=_job(self._jobs.get(request.id)))
+        return verification_pb2.GetJobResponse(job=_job(self._jobs.get(request.id)))
 
     async def ListJobs(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListJobsRequest,
+        request: verification_pb2.ListJobsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListJobsResponse:
+    ) -> verification_pb2.ListJobsResponse:
         """See `jobs.proto`."""
         # Keyed so that the newest come first, whatever is submitted between two pages.
         shown, token = page(
@@ -64,40 +67,42 @@ class JobService(pb_grpc.JobServiceServicer):
             request.page_token,
             lambda job: (f"{1e12 - job.created.timestamp():020.6f}", job.id),
         )
-        return pb.ListJobsResponse(jobs=[_job(one) for one in shown], next_page_token=token)
+        return verification_pb2.ListJobsResponse(
+            jobs=[_job(one) for one in shown], next_page_token=token
+        )
 
     async def WatchJob(  # type: ignore[override]  # noqa: N802
-        self, request: pb.WatchJobRequest, context: Context
+        self, request: verification_pb2.WatchJobRequest, context: Context
     ) -> None:
         """See `jobs.proto`."""
         updates = self._jobs.watch(request.id)
         async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Job):
-                    await context.write(pb.WatchJobResponse(job=_job(update)))
+                    await context.write(verification_pb2.WatchJobResponse(job=_job(update)))
                 else:
                     verdict = messages.claim_verdict(update)
-                    await context.write(pb.WatchJobResponse(verdict=verdict))
+                    await context.write(verification_pb2.WatchJobResponse(verdict=verdict))
 
     async def CancelJob(  # noqa: N802  # the contract's name
         self,
-        request: pb.CancelJobRequest,
+        request: verification_pb2.CancelJobRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.CancelJobResponse:
+    ) -> verification_pb2.CancelJobResponse:
         """See `jobs.proto`."""
-        return pb.CancelJobResponse(job=_job(await self._jobs.cancel(request.id)))
+        return verification_pb2.CancelJobResponse(job=_job(await self._jobs.cancel(request.id)))
 
 
-def _planned(order: Order, plan: Plan) -> pb.Job:
-    return pb.Job(
+def _planned(order: Order, plan: Plan) -> verification_pb2.Job:
+    return verification_pb2.Job(
         artifact=order.subject, budget=messages.budget(order.budget), plan=messages.plan(plan)
     )
 
 
-def _job(value: Job) -> pb.Job:
+def _job(value: Job) -> verification_pb2.Job:
     message = _planned(value.order, value.plan)
     message.id = value.id
-    message.state = pb.JobState.Value(f"JOB_STATE_{value.state.value}")
+    message.state = verification_pb2.JobState.Value(f"JOB_STATE_{value.state.value}")
     message.done = len(value.verdicts)
     message.error = value.error
     message.create_time.CopyFrom(messages.timestamp(value.created))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import match_graph_pb2 as pb
-from assay.ranker.v1 import match_graph_pb2_grpc as pb_grpc
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import outcome_pb2, outcome_pb2_grpc, score_pb2, search_pb2
 
 from services.errors import InvalidArgument
 from services.ranker.api import messages
@@ -17,10 +15,10 @@ from services.ranker.searching.search import MIN_CONFIDENCE, Provider, Term
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_OUTCOMES = {pb.OUTCOME_SUCCESS: True, pb.OUTCOME_FAILURE: False}
+_OUTCOMES = {outcome_pb2.OUTCOME_SUCCESS: True, outcome_pb2.OUTCOME_FAILURE: False}
 
 
-class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
+class MatchGraphService(outcome_pb2_grpc.OutcomeServiceServicer):
     """Finds capabilities and counts matches."""
 
     def __init__(self, discovery: Discovery) -> None:
@@ -28,40 +26,42 @@ class MatchGraphService(pb_grpc.MatchGraphServiceServicer):
 
     async def SearchCapabilities(  # noqa: N802  # the contract's name
         self,
-        request: pb.SearchCapabilitiesRequest,
+        request: search_pb2.SearchCapabilitiesRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.SearchCapabilitiesResponse:
+    ) -> search_pb2.SearchCapabilitiesResponse:
         """See `match_graph.proto`."""
         kind = messages.parse_type(request.type) if request.type else None
         found = await self._discovery.search(request.intent, kind, request.limit)
-        return pb.SearchCapabilitiesResponse(matches=_matches(found), floor=MIN_CONFIDENCE)
+        return search_pb2.SearchCapabilitiesResponse(matches=_matches(found), floor=MIN_CONFIDENCE)
 
     async def RecordMatch(  # noqa: N802  # the contract's name
         self,
-        request: pb.RecordMatchRequest,
+        request: outcome_pb2.RecordMatchRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.RecordMatchResponse:
+    ) -> outcome_pb2.RecordMatchResponse:
         """See `match_graph.proto`."""
         time, counts = await self._discovery.record(
             request.match_id, request.intent, request.capability_uri
         )
-        return pb.RecordMatchResponse(time=messages.timestamp(time), counts=_counts(counts))
+        return outcome_pb2.RecordMatchResponse(
+            time=messages.timestamp(time), counts=_counts(counts)
+        )
 
     async def ReportOutcome(  # noqa: N802  # the contract's name
         self,
-        request: pb.ReportOutcomeRequest,
+        request: outcome_pb2.ReportOutcomeRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ReportOutcomeResponse:
+    ) -> outcome_pb2.ReportOutcomeResponse:
         """See `match_graph.proto`."""
         if request.outcome not in _OUTCOMES:
             raise InvalidArgument("outcome", f"{request.outcome} is neither success nor failure")
         counts = await self._discovery.report(request.match_id, _OUTCOMES[request.outcome])
-        return pb.ReportOutcomeResponse(counts=_counts(counts))
+        return outcome_pb2.ReportOutcomeResponse(counts=_counts(counts))
 
 
-def _matches(found: Found) -> list[pb.CapabilityMatch]:
+def _matches(found: Found) -> list[search_pb2.CapabilityMatch]:
     return [
-        pb.CapabilityMatch(
+        search_pb2.CapabilityMatch(
             capability=match.capability,
             name=match.name,
             confidence=match.confidence,
@@ -72,9 +72,9 @@ def _matches(found: Found) -> list[pb.CapabilityMatch]:
     ]
 
 
-def _provider(value: Provider, found: Found) -> pb.Provider:
+def _provider(value: Provider, found: Found) -> search_pb2.Provider:
     counts = found.counts[value.artifact.id].get(value.capability.id, MatchCounts())
-    return pb.Provider(
+    return search_pb2.Provider(
         artifact=value.artifact.id,
         type=messages.artifact_type(value.artifact.type),
         capability=messages.capability(value.artifact.id, value.capability),
@@ -83,11 +83,11 @@ def _provider(value: Provider, found: Found) -> pb.Provider:
     )
 
 
-def _term(value: Term) -> pb.MatchedTerm:
-    return pb.MatchedTerm(term=value.word, weight=value.weight, fields=value.fields)
+def _term(value: Term) -> search_pb2.MatchedTerm:
+    return search_pb2.MatchedTerm(term=value.word, weight=value.weight, fields=value.fields)
 
 
-def _counts(value: MatchCounts) -> ranker_pb2.MatchCounts:
-    return ranker_pb2.MatchCounts(
+def _counts(value: MatchCounts) -> score_pb2.MatchCounts:
+    return score_pb2.MatchCounts(
         matched=value.matched, reported=value.reported, succeeded=value.succeeded
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from assay.common.v1 import common_pb2
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, evidence_pb2, score_pb2, verification_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,9 +22,9 @@ from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.score import Component, Score
 
 
-def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
+def artifact(value: model.Artifact) -> artifact_pb2.Artifact:
     """Return an artifact with its claims, and what its published score is worth."""
-    message = ranker_pb2.Artifact(
+    message = artifact_pb2.Artifact(
         id=value.id,
         name=value.name,
         type=artifact_type(value.type),
@@ -45,9 +45,9 @@ def artifact(value: model.Artifact) -> ranker_pb2.Artifact:
     return message
 
 
-def capability(artifact_id: str, value: model.Capability) -> ranker_pb2.Capability:
+def capability(artifact_id: str, value: model.Capability) -> artifact_pb2.Capability:
     """Return a capability of an artifact."""
-    return ranker_pb2.Capability(
+    return artifact_pb2.Capability(
         id=value.id,
         name=value.name,
         description=value.description,
@@ -63,20 +63,20 @@ def capability(artifact_id: str, value: model.Capability) -> ranker_pb2.Capabili
     )
 
 
-def artifact_type(value: model.ArtifactType) -> ranker_pb2.ArtifactType.ValueType:
+def artifact_type(value: model.ArtifactType) -> artifact_pb2.ArtifactType.ValueType:
     """Return the type of an artifact."""
-    return ranker_pb2.ArtifactType.Value(f"ARTIFACT_TYPE_{value.value}")
+    return artifact_pb2.ArtifactType.Value(f"ARTIFACT_TYPE_{value.value}")
 
 
-def budget(value: Budget) -> ranker_pb2.Budget.ValueType:
+def budget(value: Budget) -> verification_pb2.Effort.ValueType:
     """Return a budget."""
-    return ranker_pb2.Budget.Value(f"BUDGET_{value.name}")
+    return verification_pb2.Effort.Value(f"BUDGET_{value.name}")
 
 
-def _published(value: model.PublishedScore) -> ranker_pb2.PublishedScore:
+def _published(value: model.PublishedScore) -> artifact_pb2.PublishedScore:
     """A printed score beside the whole scores that its printed parts allow."""
     bounds = formula.feasible(value.printed_components)
-    return ranker_pb2.PublishedScore(
+    return artifact_pb2.PublishedScore(
         value=value.value,
         source=value.source,
         printed_components={name: float(bit) for name, bit in value.printed_components.items()},
@@ -85,9 +85,9 @@ def _published(value: model.PublishedScore) -> ranker_pb2.PublishedScore:
     )
 
 
-def claim(value: model.Claim) -> ranker_pb2.Claim:
+def claim(value: model.Claim) -> claim_pb2.Claim:
     """Return a claim; without a bound when it leaves open what would make it true."""
-    message = ranker_pb2.Claim(
+    message = claim_pb2.Claim(
         id=value.id,
         artifact=value.artifact,
         statement=value.statement,
@@ -102,32 +102,32 @@ def claim(value: model.Claim) -> ranker_pb2.Claim:
     return message
 
 
-def _bound(value: model.Bound) -> ranker_pb2.Bound:
+def _bound(value: model.Bound) -> claim_pb2.Bound:
     match value:
         case model.Equals():
-            equals = ranker_pb2.Equals(value=value.value, tolerance=value.tolerance)
-            return ranker_pb2.Bound(equals=equals, unit=value.unit)
+            equals = claim_pb2.Equals(value=value.value, tolerance=value.tolerance)
+            return claim_pb2.Bound(equals=equals, unit=value.unit)
         case model.Range():
-            return ranker_pb2.Bound(range=_range(value), unit=value.unit)
+            return claim_pb2.Bound(range=_range(value), unit=value.unit)
         case model.Ratio():
-            return ranker_pb2.Bound(ratio=_range(value), unit=value.unit)
+            return claim_pb2.Bound(ratio=_range(value), unit=value.unit)
         case model.Text():
-            return ranker_pb2.Bound(text=value.value)
+            return claim_pb2.Bound(text=value.value)
         case model.Boolean():
-            return ranker_pb2.Bound(boolean=value.value)
+            return claim_pb2.Bound(boolean=value.value)
 
 
-def _range(value: model.Range | model.Ratio) -> ranker_pb2.Range:
-    return ranker_pb2.Range(low=value.low, high=value.high)
+def _range(value: model.Range | model.Ratio) -> claim_pb2.Range:
+    return claim_pb2.Range(low=value.low, high=value.high)
 
 
-def evidence(value: model.Evidence) -> ranker_pb2.Evidence:
+def evidence(value: model.Evidence) -> evidence_pb2.Evidence:
     """Return one observation."""
-    message = ranker_pb2.Evidence(
+    message = evidence_pb2.Evidence(
         digest=value.digest,
         claim=value.claim,
         subject_digest=value.subject_digest,
-        relation=ranker_pb2.SubjectRelation.Value(f"SUBJECT_RELATION_{value.relation.value}"),
+        relation=evidence_pb2.SubjectRelation.Value(f"SUBJECT_RELATION_{value.relation.value}"),
         basis=_basis(value.basis),
         method=value.method,
         n=value.n,
@@ -148,11 +148,11 @@ def evidence(value: model.Evidence) -> ranker_pb2.Evidence:
     return message
 
 
-def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
+def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
     """Return a claim with its verdict and the evidence for it, if there is any."""
-    message = ranker_pb2.ClaimVerdict(
+    message = evidence_pb2.ClaimVerdict(
         claim=claim(value.claim),
-        verdict=ranker_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
+        verdict=evidence_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
         basis=_basis(value.basis),
         reason=value.reason,
         contradicts=value.contradicts,
@@ -167,9 +167,9 @@ def claim_verdict(value: model.ClaimVerdict) -> ranker_pb2.ClaimVerdict:
     return message
 
 
-def _change(value: model.Change) -> ranker_pb2.Change:
-    return ranker_pb2.Change(
-        verdict=ranker_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
+def _change(value: model.Change) -> evidence_pb2.Change:
+    return evidence_pb2.Change(
+        verdict=evidence_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
         evidence=evidence(value.evidence),
         differences=value.differences,
     )
@@ -180,14 +180,14 @@ def interval(value: model.Interval) -> common_pb2.Interval:
     return common_pb2.Interval(low=value.low, high=value.high, level=value.level)
 
 
-def methodology(value: Methodology) -> ranker_pb2.MethodologyRef:
+def methodology(value: Methodology) -> score_pb2.MethodologyRef:
     """Return which methodology."""
-    return ranker_pb2.MethodologyRef(version=value.version, digest=value.digest)
+    return score_pb2.MethodologyRef(version=value.version, digest=value.digest)
 
 
-def score(value: Score) -> ranker_pb2.Score:
+def score(value: Score) -> score_pb2.Score:
     """Return a score with its components."""
-    return ranker_pb2.Score(
+    return score_pb2.Score(
         low=value.low,
         point=value.point,
         high=value.high,
@@ -198,9 +198,9 @@ def score(value: Score) -> ranker_pb2.Score:
     )
 
 
-def component(value: Component) -> ranker_pb2.Component:
+def component(value: Component) -> score_pb2.Component:
     """Return one component."""
-    return ranker_pb2.Component(
+    return score_pb2.Component(
         name=value.name,
         weight=value.weight,
         low=value.low,
@@ -221,16 +221,16 @@ def update(value: Update) -> ranker_pb2.VerifyClaimsResponse:
     return ranker_pb2.VerifyClaimsResponse(verdict=claim_verdict(value))
 
 
-def plan(value: Plan) -> ranker_pb2.VerificationPlan:
+def plan(value: Plan) -> verification_pb2.VerificationPlan:
     """Return a plan with its cost."""
     time = Duration()
     time.FromNanoseconds(round(value.seconds * 1e9))
-    return ranker_pb2.VerificationPlan(claims=value.claims, estimated_time=time)
+    return verification_pb2.VerificationPlan(claims=value.claims, estimated_time=time)
 
 
-def progress(value: Progress) -> ranker_pb2.VerificationProgress:
+def progress(value: Progress) -> verification_pb2.VerificationProgress:
     """Return which claim is being observed."""
-    return ranker_pb2.VerificationProgress(
+    return verification_pb2.VerificationProgress(
         claim=value.claim, step=value.step, done=value.done, total=value.total
     )
 
@@ -244,9 +244,9 @@ def parse_type(number: int) -> model.ArtifactType:
 
 
 _BUDGETS = {
-    ranker_pb2.BUDGET_UNSPECIFIED: Budget.QUICK,
-    ranker_pb2.BUDGET_QUICK: Budget.QUICK,
-    ranker_pb2.BUDGET_FULL: Budget.FULL,
+    verification_pb2.EFFORT_UNSPECIFIED: Budget.QUICK,
+    verification_pb2.EFFORT_QUICK: Budget.QUICK,
+    verification_pb2.EFFORT_FULL: Budget.FULL,
 }
 
 
@@ -265,17 +265,17 @@ def required(field: str, value: str) -> str:
     return value
 
 
-def _basis(value: model.Basis | None) -> ranker_pb2.Basis.ValueType:
-    return ranker_pb2.Basis.Value(f"BASIS_{value.value if value else 'UNSPECIFIED'}")
+def _basis(value: model.Basis | None) -> evidence_pb2.Basis.ValueType:
+    return evidence_pb2.Basis.Value(f"BASIS_{value.value if value else 'UNSPECIFIED'}")
 
 
-def _value(value: model.Value) -> ranker_pb2.Value:
+def _value(value: model.Value) -> evidence_pb2.Value:
     content = value.content
     if isinstance(content, bool):
-        return ranker_pb2.Value(boolean=content)
+        return evidence_pb2.Value(boolean=content)
     if isinstance(content, str):
-        return ranker_pb2.Value(text=content)
-    return ranker_pb2.Value(number=content, unit=value.unit)
+        return evidence_pb2.Value(text=content)
+    return evidence_pb2.Value(number=content, unit=value.unit)
 
 
 def _environment(value: Mapping[str, object]) -> common_pb2.Environment:

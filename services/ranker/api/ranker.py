@@ -6,8 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import ranker_pb2 as pb
-from assay.ranker.v1 import ranker_pb2_grpc as pb_grpc
+from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, ranker_pb2_grpc
 
 from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
@@ -19,7 +18,7 @@ from services.rpc.pagination import page
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class RankerService(pb_grpc.RankerServiceServicer):
+class RankerService(ranker_pb2_grpc.RankerServiceServicer):
     """Verifies claims and compares artifacts.
 
     The stream is a coroutine that writes its messages, which gRPC takes as well as a generator and
@@ -33,25 +32,27 @@ class RankerService(pb_grpc.RankerServiceServicer):
 
     async def ListArtifacts(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListArtifactsRequest,
+        request: artifact_pb2.ListArtifactsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListArtifactsResponse:
+    ) -> artifact_pb2.ListArtifactsResponse:
         """See `ranker.proto`."""
         shown, token = page(
             self._registry.artifacts, request.page_size, request.page_token, lambda one: one.id
         )
-        return pb.ListArtifactsResponse(
+        return artifact_pb2.ListArtifactsResponse(
             artifacts=[_summary(one) for one in shown], next_page_token=token
         )
 
     async def GetArtifact(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetArtifactRequest,
+        request: artifact_pb2.GetArtifactRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetArtifactResponse:
+    ) -> artifact_pb2.GetArtifactResponse:
         """See `ranker.proto`."""
         name = messages.required("artifact", request.artifact)
-        return pb.GetArtifactResponse(artifact=messages.artifact(self._registry.artifact(name)))
+        return artifact_pb2.GetArtifactResponse(
+            artifact=messages.artifact(self._registry.artifact(name))
+        )
 
     async def VerifyClaims(  # type: ignore[override]  # noqa: N802
         self, request: pb.VerifyClaimsRequest, context: Context
@@ -66,7 +67,7 @@ class RankerService(pb_grpc.RankerServiceServicer):
 
     async def Compare(  # type: ignore[override]  # noqa: N802
         self,
-        request: pb.CompareRequest,
+        request: compare_pb2.CompareRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> bytes:
         """See `ranker.proto`. The reply comes serialised, as it is cached.
@@ -81,8 +82,8 @@ class RankerService(pb_grpc.RankerServiceServicer):
         )
 
 
-def _summary(artifact: Artifact) -> pb.ArtifactSummary:
-    return pb.ArtifactSummary(
+def _summary(artifact: Artifact) -> artifact_pb2.ArtifactSummary:
+    return artifact_pb2.ArtifactSummary(
         id=artifact.id,
         name=artifact.name,
         type=messages.artifact_type(artifact.type),

@@ -6,8 +6,7 @@ import hashlib
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import ranks_pb2 as pb
-from assay.ranker.v1 import ranks_pb2_grpc as pb_grpc
+from assay_rpc.ranker.v1 import rank_pb2, ranker_pb2_grpc, score_pb2
 
 from services.errors import InvalidArgument, NotFound
 from services.ranker.api import messages
@@ -22,7 +21,7 @@ from services.rpc.pagination import page
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class RankService(pb_grpc.RankServiceServicer):
+class RankService(ranker_pb2_grpc.RankerServiceServicer):
     """Ranks artifacts: of a type, or those that `discovery` finds for an intent."""
 
     def __init__(self, ranks: Ranks, discovery: Discovery) -> None:
@@ -31,9 +30,9 @@ class RankService(pb_grpc.RankServiceServicer):
 
     async def GetMethodology(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetMethodologyRequest,
+        request: score_pb2.GetMethodologyRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetMethodologyResponse:
+    ) -> score_pb2.GetMethodologyResponse:
         """See `ranks.proto`."""
         methodology = self._ranks.methodology
         for given, known in (
@@ -42,34 +41,34 @@ class RankService(pb_grpc.RankServiceServicer):
         ):
             if given and given != known:
                 raise NotFound("methodology", given, [known])
-        return pb.GetMethodologyResponse(
+        return score_pb2.GetMethodologyResponse(
             methodology=messages.methodology(methodology), content=V1.read_bytes()
         )
 
     async def GetRank(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetRankRequest,
+        request: rank_pb2.GetRankRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetRankResponse:
+    ) -> rank_pb2.GetRankResponse:
         """See `ranks.proto`."""
         rank, hardware = await self._ranks.of_artifact(
             messages.required("artifact", request.artifact), request.as_of, request.hardware
         )
-        return pb.GetRankResponse(
+        return rank_pb2.GetRankResponse(
             rank=_rank(rank, hardware),
             methodology=messages.methodology(self._ranks.methodology),
         )
 
     async def ExplainRank(  # noqa: N802  # the contract's name
         self,
-        request: pb.ExplainRankRequest,
+        request: rank_pb2.ExplainRankRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ExplainRankResponse:
+    ) -> rank_pb2.ExplainRankResponse:
         """See `ranks.proto`."""
         explained = await self._ranks.explain(
             messages.required("artifact", request.artifact), request.as_of, request.hardware
         )
-        return pb.ExplainRankResponse(
+        return rank_pb2.ExplainRankResponse(
             score=messages.score(explained.score),
             contributions=[_contribution(one) for one in explained.contributions],
             evidence=[messages.evidence(one) for one in explained.evidence],
@@ -78,9 +77,9 @@ class RankService(pb_grpc.RankServiceServicer):
 
     async def ListRanks(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListRanksRequest,
+        request: rank_pb2.ListRanksRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListRanksResponse:
+    ) -> rank_pb2.ListRanksResponse:
         """See `ranks.proto`."""
         rankings = await self._rankings(request)
         rows = [(one, ranking.hardware) for ranking in rankings for one in ranking.ranks]
@@ -91,14 +90,14 @@ class RankService(pb_grpc.RankServiceServicer):
             lambda row: (row[0].side.type, f"{row[0].tie_group:06}", row[0].side.id),
         )
         digests = "".join(one.evidence_digest for one in rankings)
-        return pb.ListRanksResponse(
+        return rank_pb2.ListRanksResponse(
             ranks=[_rank(one, hardware) for one, hardware in shown],
             next_page_token=token,
             methodology=messages.methodology(self._ranks.methodology),
             evidence_digest="sha256:" + hashlib.sha256(digests.encode()).hexdigest(),
         )
 
-    async def _rankings(self, request: pb.ListRanksRequest) -> list[Ranking]:
+    async def _rankings(self, request: rank_pb2.ListRanksRequest) -> list[Ranking]:
         """One ranking for each type that was asked for or that serves the intent."""
         which = request.WhichOneof("which")
         if which is None:
@@ -115,8 +114,8 @@ class RankService(pb_grpc.RankServiceServicer):
         ]
 
 
-def _rank(value: Rank, hardware: str) -> pb.Rank:
-    return pb.Rank(
+def _rank(value: Rank, hardware: str) -> rank_pb2.Rank:
+    return rank_pb2.Rank(
         artifact=value.side.id,
         type=messages.artifact_type(ArtifactType(value.side.type)),
         score=messages.score(value.side.score),
@@ -129,8 +128,8 @@ def _rank(value: Rank, hardware: str) -> pb.Rank:
     )
 
 
-def _contribution(value: Contribution) -> pb.Contribution:
-    return pb.Contribution(
+def _contribution(value: Contribution) -> score_pb2.Contribution:
+    return score_pb2.Contribution(
         component=value.component,
         metric=value.metric,
         max_points=value.max_points,

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from assay.common.v1.common_pb2 import Environment
-from assay.corpus.v1.corpus_pb2 import (
+from assay_rpc.common.v1.common_pb2 import Environment
+from assay_rpc.corpus.v1.corpus_pb2 import (
     CORPUS_KIND_COMPLETE,
     CORPUS_KIND_SAMPLE,
     CodecResult,
@@ -23,13 +23,13 @@ from assay.corpus.v1.corpus_pb2 import (
     FinalScore,
     StorageResult,
 )
-from assay.segment.v1.admin_pb2 import (
+from assay_rpc.segment.v1.admin_pb2 import (
     SCENARIO_OFFLINE,
     SCENARIO_SINGLE_STREAM,
     BenchmarkResult,
     Scenario,
 )
-from assay.segment.v1.models_pb2 import (
+from assay_rpc.segment.v1.models_pb2 import (
     WEIGHTS_KIND_PUBLISHED,
     WEIGHTS_KIND_RANDOM,
     Model,

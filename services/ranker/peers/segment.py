@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Sequence
 
 import grpc.aio
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import (
-    admin_pb2,
-    admin_pb2_grpc,
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import (
+    benchmark_pb2,
+    benchmark_pb2_grpc,
     images_pb2,
     models_pb2,
     segment_pb2,
@@ -35,7 +35,7 @@ class SegmentClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = segment_pb2_grpc.SegmentServiceStub(channel)
-        self._admin = admin_pb2_grpc.SegmentAdminServiceStub(channel)
+        self._admin = benchmark_pb2_grpc.SegmentBenchmarkServiceStub(channel)
 
     async def models(self) -> tuple[models_pb2.Model, ...]:
         """Every served model, described."""
@@ -56,9 +56,9 @@ class SegmentClient:
         reply = await self._stub.GetModel(request, **outgoing(LOOK_UP_SECONDS))
         return reply.model
 
-    async def time(self, model: models_pb2.Model, plan: SpeedPlan) -> admin_pb2.BenchmarkResult:
+    async def time(self, model: models_pb2.Model, plan: SpeedPlan) -> benchmark_pb2.BenchmarkResult:
         """Time a model in processes of its own. Cancelling ends the measurement."""
-        request = admin_pb2.BenchmarkModelRequest(
+        request = benchmark_pb2.BenchmarkModelRequest(
             model=model.ref,
             scenario=plan.scenario,
             batch_size=plan.batch_size,
@@ -69,7 +69,7 @@ class SegmentClient:
         limit = plan.seconds + plan.restarts * _START_SECONDS
         async with translated("segment", limit):
             call = self._admin.BenchmarkModel(request, **outgoing(limit))
-            result: admin_pb2.BenchmarkResult = await last(
+            result: benchmark_pb2.BenchmarkResult = await last(
                 call, "result", f"segment ended the benchmark of {model.ref.name}"
             )
         return result

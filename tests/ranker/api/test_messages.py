@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2
 
 from services.ranker.api import messages
 from services.ranker.api.comparisons import cache_info
@@ -30,12 +30,12 @@ from tests.ranker.records import NOON, artifact, claim, evidence, verdict
 @pytest.mark.parametrize(
     ("message", "prefix", "values"),
     [
-        (ranker_pb2.ArtifactType, "ARTIFACT_TYPE_", ArtifactType),
-        (ranker_pb2.Verdict, "VERDICT_", Verdict),
-        (ranker_pb2.Basis, "BASIS_", Basis),
-        (ranker_pb2.SubjectRelation, "SUBJECT_RELATION_", SubjectRelation),
-        (ranker_pb2.Separation, "SEPARATION_", Separation),
-        (ranker_pb2.CacheStatus, "CACHE_STATUS_", CacheStatus),
+        (artifact_pb2.ArtifactType, "ARTIFACT_TYPE_", ArtifactType),
+        (evidence_pb2.Verdict, "VERDICT_", Verdict),
+        (evidence_pb2.Basis, "BASIS_", Basis),
+        (evidence_pb2.SubjectRelation, "SUBJECT_RELATION_", SubjectRelation),
+        (compare_pb2.Separation, "SEPARATION_", Separation),
+        (compare_pb2.CacheStatus, "CACHE_STATUS_", CacheStatus),
     ],
 )
 def test_enums_are_the_contracts(message: object, prefix: str, values: object) -> None:
@@ -57,7 +57,7 @@ def test_enums_are_the_contracts(message: object, prefix: str, values: object) -
 )
 def test_bounds(bound: Bound, expected: dict[str, object]) -> None:
     message = messages.claim(replace(claim("c", "g"), bound=bound))
-    assert message.bound == ranker_pb2.Bound(**expected)  # type: ignore[arg-type]
+    assert message.bound == claim_pb2.Bound(**expected)  # type: ignore[arg-type]
 
 
 def test_a_claim_without_a_bound_has_none() -> None:
@@ -92,7 +92,7 @@ def test_evidence_keeps_machine_and_time() -> None:
 def test_a_verdict_without_evidence_has_none_and_no_basis() -> None:
     message = messages.claim_verdict(verdict(claim("c", "g"), Verdict.UNDERSPECIFIED))
     assert not message.HasField("evidence")
-    assert message.basis == ranker_pb2.BASIS_UNSPECIFIED
+    assert message.basis == evidence_pb2.BASIS_UNSPECIFIED
 
 
 def test_a_published_score_comes_with_its_bounds() -> None:
@@ -109,5 +109,5 @@ def test_a_published_score_comes_with_its_bounds() -> None:
 
 def test_cache_age_is_kept_to_the_nanosecond() -> None:
     message = cache_info(CacheInfo(CacheStatus.HIT, 1.25))
-    assert message.status == ranker_pb2.CACHE_STATUS_HIT
+    assert message.status == compare_pb2.CACHE_STATUS_HIT
     assert message.age.ToNanoseconds() == 1_250_000_000

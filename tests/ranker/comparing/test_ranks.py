@@ -8,8 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 import yaml
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc, ranks_pb2_grpc
-from assay.ranker.v1 import ranks_pb2 as pb
+from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,15 +110,15 @@ def _empty() -> ArtifactRecord:
 
 
 async def test_the_methodology_is_given_whole(ranker: Ranker) -> None:
-    stub = ranks_pb2_grpc.RankServiceStub(await ranker.connect())
-    reply = await stub.GetMethodology(pb.GetMethodologyRequest(version="v1"))
+    stub = ranker_pb2_grpc.RankerServiceStub(await ranker.connect())
+    reply = await stub.GetMethodology(score_pb2.GetMethodologyRequest(version="v1"))
     assert reply.methodology.digest == "sha256:" + hashlib.sha256(reply.content).hexdigest()
     assert yaml.safe_load(reply.content)["version"] == "v1"
     with pytest.raises(grpc.aio.AioRpcError, match="no methodology named 'v2'") as error:
-        await stub.GetMethodology(pb.GetMethodologyRequest(version="v2"))
+        await stub.GetMethodology(score_pb2.GetMethodologyRequest(version="v2"))
     assert error.value.code() is grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.aio.AioRpcError, match="no methodology named 'sha256:0'"):
-        await stub.GetMethodology(pb.GetMethodologyRequest(digest="sha256:0"))
+        await stub.GetMethodology(score_pb2.GetMethodologyRequest(digest="sha256:0"))
 
 
 async def test_a_rank_is_explained_by_stored_evidence(ranker: Ranker) -> None:
@@ -127,12 +126,12 @@ async def test_a_rank_is_explained_by_stored_evidence(ranker: Ranker) -> None:
     claims = ranker_pb2_grpc.RankerServiceStub(channel)
     async for _ in claims.VerifyClaims(ranker_pb2.VerifyClaimsRequest(artifact=B4), timeout=60):
         pass
-    stub = ranks_pb2_grpc.RankServiceStub(channel)
+    stub = ranker_pb2_grpc.RankerServiceStub(channel)
     day = "2026-01-15"
-    rank_ = (await stub.GetRank(pb.GetRankRequest(artifact=B4, as_of=day))).rank
+    rank_ = (await stub.GetRank(rank_pb2.GetRankRequest(artifact=B4, as_of=day))).rank
     assert (rank_.artifact, rank_.of) == (B4, 6)
     assert 1 <= rank_.best_place <= rank_.worst_place <= 6
-    explained = await stub.ExplainRank(pb.ExplainRankRequest(artifact=B4, as_of=day))
+    explained = await stub.ExplainRank(rank_pb2.ExplainRankRequest(artifact=B4, as_of=day))
     assert explained.score == rank_.score
     assert sum(one.point for one in explained.contributions) == pytest.approx(rank_.score.point)
     terms = {(one.component, one.metric): one for one in explained.contributions}
@@ -142,14 +141,16 @@ async def test_a_rank_is_explained_by_stored_evidence(ranker: Ranker) -> None:
     cited = {one.digest: one for one in explained.evidence}
     assert cited[accuracy.evidence[0]].claim == "B1.4"
     assert not terms["adoption", ""].known
-    compared = await claims.Compare(ranker_pb2.CompareRequest(left=B4, right="the-pile", as_of=day))
+    compared = await claims.Compare(
+        compare_pb2.CompareRequest(left=B4, right="the-pile", as_of=day)
+    )
     assert compared.left.score.point == pytest.approx(rank_.score.point)
 
 
 async def test_ranks_are_listed_by_type_and_by_intent_in_pages(ranker: Ranker) -> None:
-    stub = ranks_pb2_grpc.RankServiceStub(await ranker.connect())
-    request = pb.ListRanksRequest(
-        type=ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL, as_of="2026-01-15", page_size=4
+    stub = ranker_pb2_grpc.RankerServiceStub(await ranker.connect())
+    request = rank_pb2.ListRanksRequest(
+        type=artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL, as_of="2026-01-15", page_size=4
     )
     first = await stub.ListRanks(request)
     request.page_token = first.next_page_token
@@ -159,28 +160,30 @@ async def test_ranks_are_listed_by_type_and_by_intent_in_pages(ranker: Ranker) -
     assert first.evidence_digest == second.evidence_digest
     assert {one.tie_group for one in first.ranks} == {1}  # nothing is measured yet
     assert names == sorted(names)
-    found = await stub.ListRanks(pb.ListRanksRequest(intent="train a language model on books"))
+    found = await stub.ListRanks(
+        rank_pb2.ListRanksRequest(intent="train a language model on books")
+    )
     assert {one.artifact for one in found.ranks} <= {"cc-100-en", "the-pile", "gpt2"}
     assert "the-pile" in {one.artifact for one in found.ranks}
-    assert (await stub.ListRanks(pb.ListRanksRequest(intent="peel a banana"))).ranks == []
+    assert (await stub.ListRanks(rank_pb2.ListRanksRequest(intent="peel a banana"))).ranks == []
 
 
 @pytest.mark.parametrize(
     ("call", "request_", "message"),
     [
-        ("GetRank", pb.GetRankRequest(), "artifact: is empty"),
-        ("GetRank", pb.GetRankRequest(artifact="heap"), "no artifact named 'heap'"),
-        ("GetRank", pb.GetRankRequest(artifact=B4, as_of="today"), "as_of"),
-        ("ExplainRank", pb.ExplainRankRequest(artifact="heap"), "no artifact named 'heap'"),
-        ("ListRanks", pb.ListRanksRequest(), "say a type or an intent"),
-        ("ListRanks", pb.ListRanksRequest(type=77), "type: 77"),  # type: ignore[arg-type]
-        ("ListRanks", pb.ListRanksRequest(type=1, page_token="?"), "page_token"),  # type: ignore[arg-type]  # noqa: S106
-        ("ListRanks", pb.ListRanksRequest(intent=""), "intent: is empty"),
+        ("GetRank", rank_pb2.GetRankRequest(), "artifact: is empty"),
+        ("GetRank", rank_pb2.GetRankRequest(artifact="heap"), "no artifact named 'heap'"),
+        ("GetRank", rank_pb2.GetRankRequest(artifact=B4, as_of="today"), "as_of"),
+        ("ExplainRank", rank_pb2.ExplainRankRequest(artifact="heap"), "no artifact named 'heap'"),
+        ("ListRanks", rank_pb2.ListRanksRequest(), "say a type or an intent"),
+        ("ListRanks", rank_pb2.ListRanksRequest(type=77), "type: 77"),  # type: ignore[arg-type]
+        ("ListRanks", rank_pb2.ListRanksRequest(type=1, page_token="?"), "page_token"),  # type: ignore[arg-type]  # noqa: S106
+        ("ListRanks", rank_pb2.ListRanksRequest(intent=""), "intent: is empty"),
     ],
 )
 async def test_bad_requests_are_told_what_is_wrong(
     ranker: Ranker, call: str, request_: object, message: str
 ) -> None:
-    stub = ranks_pb2_grpc.RankServiceStub(await ranker.connect())
+    stub = ranker_pb2_grpc.RankerServiceStub(await ranker.connect())
     with pytest.raises(grpc.aio.AioRpcError, match=message):
         await getattr(stub, call)(request_)

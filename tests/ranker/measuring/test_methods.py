@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from assay.segment.v1 import models_pb2
+from assay_rpc.common.v1 import common_pb2
 
 from services.errors import Unavailable
 from services.ranker.claims import facts
@@ -123,7 +123,7 @@ async def test_how_near_a_model_is_decides_which_one_is_observed() -> None:
 
 async def test_other_weights_of_the_same_architecture_are_a_proxy() -> None:
     fine_tuned = changed(B4_PUBLISHED, ref=ref("segformer-b4-of-someone-else", "ab"))
-    reference = changed(B4_RANDOM, weights=models_pb2.WEIGHTS_KIND_REFERENCE)
+    reference = changed(B4_RANDOM, weights=common_pb2.WEIGHTS_KIND_REFERENCE)
     for model in (fine_tuned, reference):
         found = await observe("B4.1", measurements(FakeSegment((model,))))
         assert found.relation is SubjectRelation.PROXY

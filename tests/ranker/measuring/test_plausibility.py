@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from assay.corpus.v1.corpus_pb2 import CodecResult, PlainParse, Shard
+from assay_rpc.corpus.v1.corpus_pb2 import CodecResult, PlainParse, Shard
 
 from services.ranker.measuring import plausibility
 from services.ranker.measuring.plausibility import ImplausibleError

@@ -10,6 +10,7 @@ from assay_rpc.corpus.v1 import (
     corpus_pb2_grpc,
     describe_pb2,
     scoring_pb2,
+    scoring_pb2_grpc,
     selection_pb2,
 )
 
@@ -29,7 +30,8 @@ class CorpusClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = corpus_pb2_grpc.CorpusServiceStub(channel)
-        self._admin = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(channel)
+        self._scoring = scoring_pb2_grpc.ScoringServiceStub(channel)
+        self._benchmark = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(channel)
 
     async def corpora(self) -> tuple[describe_pb2.CorpusSummary, ...]:
         """Every registered corpus."""
@@ -38,19 +40,23 @@ class CorpusClient:
         async with translated("corpus", LOOK_UP_SECONDS):
             while True:
                 request = describe_pb2.ListCorporaRequest(page_size=100, page_token=token)
-                reply = await self._stub.ListCorpora(request, **outgoing(LOOK_UP_SECONDS))
+                reply = await self._stub.ListCorpora(
+                    request, **outgoing(LOOK_UP_SECONDS), wait_for_ready=False
+                )
                 found.extend(reply.corpora)
                 token = reply.next_page_token
                 if not token:
                     return tuple(found)
 
-    async def describe(
-        self, corpus: selection_pb2.CorpusRef
-    ) -> describe_pb2.DescribeCorpusResponse:
+    async def describe(self, corpus: selection_pb2.CorpusRef) -> describe_pb2.CorpusDescription:
         """What a corpus holds."""
         request = describe_pb2.DescribeCorpusRequest(corpus=corpus)
         async with translated("corpus", _DESCRIBE_SECONDS):
-            return await self._stub.DescribeCorpus(request, **outgoing(_DESCRIBE_SECONDS))
+            call = self._stub.DescribeCorpus(request, **outgoing(_DESCRIBE_SECONDS))
+            result: describe_pb2.CorpusDescription = await last(
+                call, "result", "corpus ended the description"
+            )
+        return result
 
     async def storage(
         self, corpus: selection_pb2.CorpusRef, split: str, sample_bytes: int, repetitions: int
@@ -60,7 +66,7 @@ class CorpusClient:
             corpus=corpus, split=split, sample_bytes=sample_bytes, repetitions=repetitions
         )
         async with translated("corpus", _STORAGE_SECONDS):
-            call = self._admin.BenchmarkStorage(request, **outgoing(_STORAGE_SECONDS))
+            call = self._benchmark.BenchmarkStorage(request, **outgoing(_STORAGE_SECONDS))
             result: benchmark_pb2.StorageResult = await last(
                 call, "result", "corpus ended the storage benchmark"
             )
@@ -70,7 +76,9 @@ class CorpusClient:
         """Names of the language models that can be scored, the reference model first."""
         async with translated("corpus", LOOK_UP_SECONDS):
             request = scoring_pb2.ListLanguageModelsRequest(page_size=1000)
-            reply = await self._stub.ListLanguageModels(request, **outgoing(LOOK_UP_SECONDS))
+            reply = await self._scoring.ListLanguageModels(
+                request, **outgoing(LOOK_UP_SECONDS), wait_for_ready=False
+            )
         names = [one.ref.name for one in reply.models]
         return tuple(sorted(names, key=lambda name: (name != _REFERENCE_MODEL, name)))
 
@@ -84,8 +92,8 @@ class CorpusClient:
             model=common_pb2.ModelRef(name=model),
         )
         async with translated("corpus", _SCORE_SECONDS):
-            call = self._stub.ScoreBPB(request, **outgoing(_SCORE_SECONDS))
+            call = self._scoring.ScoreBPB(request, **outgoing(_SCORE_SECONDS))
             final: scoring_pb2.FinalScore = await last(
-                call, "final", f"corpus ended the scoring of {model}"
+                call, "result", f"corpus ended the scoring of {model}"
             )
         return final

@@ -11,15 +11,16 @@ from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 from services.errors import InvalidArgument
 from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
+from services.ranker.claims.model import Artifact, Page
 from services.ranker.registration import Registration
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 64 << 10
 
 
 class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
-    """Registers artifacts, and drops cached comparisons."""
+    """Registers manifests, and drops cached comparisons."""
 
     def __init__(self, registration: Registration, comparisons: Comparisons) -> None:
         self._registration = registration
@@ -38,17 +39,18 @@ class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
             warnings=_findings(checked.warnings),
         )
 
-    async def RegisterArtifact(  # noqa: N802  # the contract's name
+    async def RegisterManifest(  # noqa: N802  # the contract's name
         self,
         request: admin_pb2.RegisterManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> admin_pb2.RegisterManifestResponse:
         """See `admin.proto`."""
-        artifact, time, warnings = await self._registration.register(_manifest(request.manifest))
+        entry, time, warnings = await self._registration.register(_manifest(request.manifest))
         return admin_pb2.RegisterManifestResponse(
-            artifact=messages.artifact(artifact),
-            version=artifact.version,
-            time=messages.timestamp(time),
+            artifact=messages.artifact(entry) if isinstance(entry, Artifact) else None,
+            page=messages.page(entry) if isinstance(entry, Page) else None,
+            version=entry.version,
+            register_time=messages.timestamp(time),
             warnings=_findings(warnings),
         )
 
@@ -59,8 +61,20 @@ class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
     ) -> admin_pb2.InvalidateCacheResponse:
         """See `admin.proto`."""
         return admin_pb2.InvalidateCacheResponse(
-            removed=await self._comparisons.invalidate(request.artifact)
+            removed=await self._comparisons.invalidate(_scope(request))
         )
+
+
+def _scope(request: admin_pb2.InvalidateCacheRequest) -> str:
+    """The artifact whose comparisons go; empty for all."""
+    match request.WhichOneof("scope"):
+        case "artifact":
+            return messages.required("artifact", request.artifact)
+        case "all" if request.all:
+            return ""
+        case "all":
+            raise InvalidArgument("all", "is false; set it, or name an artifact")
+    raise InvalidArgument("scope", "name an artifact, or set all")
 
 
 def _manifest(content: bytes) -> bytes:

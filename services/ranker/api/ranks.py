@@ -1,12 +1,10 @@
-"""RankService: parse, one call, build the reply."""
+"""The rpcs of RankerService that give ranks and the methodology."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
-import grpc
-from assay_rpc.ranker.v1 import rank_pb2, ranker_pb2_grpc, score_pb2
+from assay_rpc.ranker.v1 import rank_pb2, score_pb2
 
 from services.errors import InvalidArgument, NotFound
 from services.ranker.api import messages
@@ -18,76 +16,67 @@ from services.ranker.methodology.ranking import Rank
 from services.ranker.searching.discovery import Discovery
 from services.rpc.pagination import page
 
-Context = grpc.aio.ServicerContext[Any, Any]
+_LAST = 999_999
+"""Where those without a group are listed."""
 
 
-class RankService(ranker_pb2_grpc.RankerServiceServicer):
+class RankReplies:
     """Ranks artifacts: of a type, or those that `discovery` finds for an intent."""
 
     def __init__(self, ranks: Ranks, discovery: Discovery) -> None:
         self._ranks = ranks
         self._discovery = discovery
 
-    async def GetMethodology(  # noqa: N802  # the contract's name
-        self,
-        request: score_pb2.GetMethodologyRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
+    def methodology(
+        self, request: score_pb2.GetMethodologyRequest
     ) -> score_pb2.GetMethodologyResponse:
-        """See `ranks.proto`."""
+        """See `ranker.proto`."""
         methodology = self._ranks.methodology
-        for given, known in (
-            (request.version, methodology.version),
-            (request.digest, methodology.digest),
-        ):
-            if given and given != known:
-                raise NotFound("methodology", given, [known])
+        if request.version and request.version != methodology.version:
+            raise NotFound("methodology", request.version, [methodology.version])
+        messages.check_methodology(request.digest, methodology)
         return score_pb2.GetMethodologyResponse(
             methodology=messages.methodology(methodology), content=V1.read_bytes()
         )
 
-    async def GetRank(  # noqa: N802  # the contract's name
-        self,
-        request: rank_pb2.GetRankRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> rank_pb2.GetRankResponse:
-        """See `ranks.proto`."""
+    async def get(self, request: rank_pb2.GetRankRequest) -> rank_pb2.GetRankResponse:
+        """See `ranker.proto`."""
+        messages.check_methodology(request.methodology_digest, self._ranks.methodology)
         rank, hardware = await self._ranks.of_artifact(
-            messages.required("artifact", request.artifact), request.as_of, request.hardware
+            messages.required("artifact", request.artifact),
+            request.as_of,
+            messages.hardware(request.hardware),
         )
         return rank_pb2.GetRankResponse(
             rank=_rank(rank, hardware),
             methodology=messages.methodology(self._ranks.methodology),
         )
 
-    async def ExplainRank(  # noqa: N802  # the contract's name
-        self,
-        request: rank_pb2.ExplainRankRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> rank_pb2.ExplainRankResponse:
-        """See `ranks.proto`."""
+    async def explain(self, request: rank_pb2.ExplainRankRequest) -> rank_pb2.ExplainRankResponse:
+        """See `ranker.proto`."""
+        messages.check_methodology(request.methodology_digest, self._ranks.methodology)
         explained = await self._ranks.explain(
-            messages.required("artifact", request.artifact), request.as_of, request.hardware
+            messages.required("artifact", request.artifact),
+            request.as_of,
+            messages.hardware(request.hardware),
         )
         return rank_pb2.ExplainRankResponse(
             score=messages.score(explained.score),
             contributions=[_contribution(one) for one in explained.contributions],
-            evidence=[messages.evidence(one) for one in explained.evidence],
+            evidence=[messages.evidence(one, request.artifact) for one in explained.evidence],
             methodology=messages.methodology(self._ranks.methodology),
         )
 
-    async def ListRanks(  # noqa: N802  # the contract's name
-        self,
-        request: rank_pb2.ListRanksRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> rank_pb2.ListRanksResponse:
-        """See `ranks.proto`."""
+    async def list(self, request: rank_pb2.ListRanksRequest) -> rank_pb2.ListRanksResponse:
+        """See `ranker.proto`."""
+        messages.check_methodology(request.methodology_digest, self._ranks.methodology)
         rankings = await self._rankings(request)
         rows = [(one, ranking.hardware) for ranking in rankings for one in ranking.ranks]
         shown, token = page(
             rows,
             request.page_size,
             request.page_token,
-            lambda row: (row[0].side.type, f"{row[0].tie_group:06}", row[0].side.id),
+            lambda row: (row[0].side.type, f"{row[0].tie_group or _LAST:06}", row[0].side.id),
         )
         digests = "".join(one.evidence_digest for one in rankings)
         return rank_pb2.ListRanksResponse(
@@ -104,11 +93,15 @@ class RankService(ranker_pb2_grpc.RankerServiceServicer):
             raise InvalidArgument("which", "say a type or an intent")
         if which == "type":
             kind = messages.parse_type(request.type)
-            return [await self._ranks.of_type(kind, request.as_of, request.hardware)]
+            return [
+                await self._ranks.of_type(kind, request.as_of, messages.hardware(request.hardware))
+            ]
         serving = await self._discovery.serving(request.intent)
         by_type = {kind: [one for one in serving if one.type is kind] for kind in ArtifactType}
         return [
-            await self._ranks.of_these(artifacts, request.as_of, request.hardware)
+            await self._ranks.of_these(
+                artifacts, request.as_of, messages.hardware(request.hardware)
+            )
             for artifacts in by_type.values()
             if artifacts
         ]
@@ -122,7 +115,7 @@ def _rank(value: Rank, hardware: str) -> rank_pb2.Rank:
         tie_group=value.tie_group,
         best_place=value.best_place,
         worst_place=value.worst_place,
-        of=value.of,
+        ranked_count=value.of,
         not_separable_from=value.not_separable_from,
         hardware=hardware,
     )
@@ -134,7 +127,7 @@ def _contribution(value: Contribution) -> score_pb2.Contribution:
         metric=value.metric,
         max_points=value.max_points,
         low=value.low,
-        point=value.point,
+        point=value.point if value.known else None,
         high=value.high,
         known=value.known,
         explanation=value.explanation,

@@ -148,19 +148,6 @@ def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:
     return told
 
 
-def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:
-    """The violations, the first and as many more as fit into the trailers."""
-    told = error_details_pb2.BadRequest()
-    for field, problem in error.violations:
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_sendable(field), description=_sendable(problem)
-        )
-        if told.field_violations and told.ByteSize() + violation.ByteSize() > _MAX_MESSAGE_BYTES:
-            break
-        told.field_violations.append(violation)
-    return told
-
-
 def _retry_seconds(error: errors.Overloaded) -> float:
     # 0.0 comes first so that a NaN becomes 0.
     return min(max(0.0, error.retry_after), _MAX_RETRY_SECONDS)

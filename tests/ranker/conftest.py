@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,8 +14,13 @@ import grpc
 import pytest
 from assay_rpc.channel import connect_async
 from assay_rpc.corpus.v1 import benchmark_pb2_grpc as corpus_benchmark_pb2_grpc
-from assay_rpc.corpus.v1 import corpus_pb2_grpc
-from assay_rpc.ranker.v1 import ranker_pb2_grpc
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, scoring_pb2_grpc
+from assay_rpc.ranker.v1 import (
+    evidence_pb2,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
 from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
 from assay_rpc.segment.v1 import segment_pb2_grpc
 
@@ -35,10 +41,19 @@ class Ranker:
     folder: Path
     opened: AsyncExitStack
     server: Server | None = None
+    channel: grpc.aio.Channel | None = None
 
     async def start(self, **settings: Any) -> ranker_pb2_grpc.RankerServiceAsyncStub:
         """Start a ranker as `connect` does, and return its stub."""
-        return ranker_pb2_grpc.RankerServiceStub(await self.connect(**settings))
+        self.channel = await self.connect(**settings)
+        return ranker_pb2_grpc.RankerServiceStub(self.channel)
+
+    async def verify(
+        self, artifact: str, *claims: str, timeout: float = 60
+    ) -> dict[str, evidence_pb2.ClaimVerdict]:
+        """Verify as `verify` does, by the ranker that was started last."""
+        assert self.channel is not None
+        return await verify(self.channel, artifact, *claims, timeout=timeout)
 
     async def stop(self) -> None:
         """Stop the one that runs: the database is one ranker's at a time."""
@@ -66,6 +81,31 @@ class Ranker:
         return await self.opened.enter_async_context(connect_async(f"127.0.0.1:{self.server.port}"))
 
 
+async def verify(
+    channel: grpc.aio.Channel,
+    artifact: str,
+    *claims: str,
+    timeout: float = 60,
+    **more: Any,
+) -> dict[str, evidence_pb2.ClaimVerdict]:
+    """Verify claims (all without any) as a job, and return its verdicts by the claims' ids."""
+    stub = verification_pb2_grpc.VerificationServiceStub(channel)
+    request = verification_pb2.SubmitVerificationRequest(
+        artifact=artifact,
+        claims=[f"{artifact}/{one}" for one in claims],
+        request_id=uuid.uuid4().hex,
+        **more,
+    )
+    job = (await stub.SubmitVerification(request, timeout=timeout)).job
+    watched = stub.WatchJob(verification_pb2.WatchJobRequest(job=job.id), timeout=timeout)
+    updates = [update async for update in watched]
+    assert updates[0].HasField("progress")
+    assert updates[-1].progress.state == verification_pb2.JOB_STATE_SUCCEEDED, updates[-1]
+    results = [one.result for one in updates if one.HasField("result")]
+    assert [f"{artifact}/{one.claim.id}" for one in results] == list(job.plan.claims)
+    return {one.claim.id: one for one in results}
+
+
 @pytest.fixture
 def dead_address() -> Iterator[str]:
     """An address that nothing answers at: its port is taken, and nobody listens on it."""
@@ -83,6 +123,7 @@ async def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(segment, server)
     segment_benchmark_pb2_grpc.add_SegmentBenchmarkServiceServicer_to_server(segment, server)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(corpus, server)
+    scoring_pb2_grpc.add_ScoringServiceServicer_to_server(corpus, server)
     corpus_benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(corpus, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()

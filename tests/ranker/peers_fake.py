@@ -67,14 +67,14 @@ B4_RANDOM = models_pb2.Model(
     ref=ref("segformer-b4-random", "b4"),
     architecture="segformer-b4",
     weights=common_pb2.WEIGHTS_KIND_RANDOM,
-    engine="onnxruntime-cpu",
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
     classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
     preprocessing=models_pb2.Preprocessing(height=512, width=512),
     source_facts=B4_FACTS,
     parity=models_pb2.ExportParity(label_agreement=0.99999),
 )
 B4_PUBLISHED = changed(B4_RANDOM, ref=ref(B4, "ab"), weights=common_pb2.WEIGHTS_KIND_TRAINED)
-B4_CUDA = changed(B4_RANDOM, engine="onnxruntime-cuda")
+B4_CUDA = changed(B4_RANDOM, engine=common_pb2.Engine(id="onnxruntime-cuda"))
 B0 = changed(
     B4_RANDOM,
     ref=ref("segformer-b0-finetuned-ade-512-512", "b0"),
@@ -100,7 +100,10 @@ MACHINE: Mapping[str, object] = {
 }
 
 ENVIRONMENT = common_pb2.Environment()
-json_format.ParseDict(dict(MACHINE), ENVIRONMENT)
+json_format.ParseDict(
+    {("read_time" if name == "time" else name): value for name, value in MACHINE.items()},
+    ENVIRONMENT,
+)
 
 
 def times(*processes: Sequence[float]) -> list[segment_benchmark_pb2.RunTimes]:
@@ -112,7 +115,7 @@ QUIET = segment_benchmark_pb2.BenchmarkResult(
     samples=times((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00)),
     batch_size=1,
     noise=0.01,
-    engine="onnxruntime-cpu",
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
     environment=ENVIRONMENT,
 )
 
@@ -169,7 +172,7 @@ def corpus(
 ) -> describe_pb2.CorpusSummary:
     """A corpus of three splits whose digest repeats two digits."""
     return describe_pb2.CorpusSummary(
-        corpus=selection_pb2.CorpusRef(name=name, digest="sha256:" + digits * 32),
+        ref=selection_pb2.CorpusRef(name=name, digest="sha256:" + digits * 32),
         kind=kind,
         splits=["train", "val", "test"],
     )
@@ -188,13 +191,16 @@ SUBSETS = [
     )
     for number in range(22)
 ]
-DESCRIPTION = describe_pb2.DescribeCorpusResponse(
-    corpus=SAMPLE.corpus,
-    kind=SAMPLE.kind,
-    shards=[
-        describe_pb2.Shard(path="train/00.jsonl.zst", compressed_bytes=1000, jsonl_bytes=3000),
-        describe_pb2.Shard(path="test.jsonl.zst", compressed_bytes=1000, jsonl_bytes=3100),
-    ],
+DESCRIPTION = describe_pb2.CorpusDescription(
+    corpus=describe_pb2.Corpus(
+        ref=SAMPLE.ref,
+        kind=SAMPLE.kind,
+        splits=SAMPLE.splits,
+        shards=[
+            describe_pb2.Shard(path="train/00.jsonl.zst", stored_bytes=1000, content_bytes=3000),
+            describe_pb2.Shard(path="test.jsonl.zst", stored_bytes=1000, content_bytes=3100),
+        ],
+    ),
     subsets=SUBSETS,
     documents=2200,
     text_bytes=22000,
@@ -219,7 +225,9 @@ STORAGE = corpus_benchmark_pb2.StorageResult(
         codec("zstd-3", 2.8, 900),
         codec("zstd-19", 3.4, 700),
     ],
-    streaming=corpus_benchmark_pb2.StreamingMemory(jsonl_bytes=1 << 30, peak_growth_bytes=16 << 20),
+    streaming=corpus_benchmark_pb2.StreamingMemory(
+        content_bytes=1 << 30, peak_growth_bytes=16 << 20
+    ),
     plain_parse=corpus_benchmark_pb2.PlainParse(lines=2000, parsed=2000),
     environment=ENVIRONMENT,
 )
@@ -241,7 +249,7 @@ class FakeCorpus:
     """A corpus service that serves `served`, all of it like `description` and `figures`."""
 
     served: tuple[describe_pb2.CorpusSummary, ...] = (SAMPLE,)
-    description: describe_pb2.DescribeCorpusResponse = field(default_factory=lambda: DESCRIPTION)
+    description: describe_pb2.CorpusDescription = field(default_factory=lambda: DESCRIPTION)
     figures: corpus_benchmark_pb2.StorageResult = field(default_factory=lambda: STORAGE)
     scores: scoring_pb2.FinalScore = field(default_factory=lambda: BPB)
     error: AssayError | None = None
@@ -254,12 +262,12 @@ class FakeCorpus:
             raise self.error
         return self.served
 
-    async def describe(
-        self, corpus: selection_pb2.CorpusRef
-    ) -> describe_pb2.DescribeCorpusResponse:
+    async def describe(self, corpus: selection_pb2.CorpusRef) -> describe_pb2.CorpusDescription:
         self.described += 1
-        (kind,) = {one.kind for one in self.served if one.corpus == corpus}
-        return changed(self.description, corpus=corpus, kind=kind)
+        (kind,) = {one.kind for one in self.served if one.ref == corpus}
+        return changed(
+            self.description, corpus=changed(self.description.corpus, ref=corpus, kind=kind)
+        )
 
     async def storage(
         self, corpus: selection_pb2.CorpusRef, split: str, sample_bytes: int, repetitions: int

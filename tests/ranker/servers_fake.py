@@ -15,6 +15,7 @@ from assay_rpc.corpus.v1 import (
     corpus_pb2_grpc,
     describe_pb2,
     scoring_pb2,
+    scoring_pb2_grpc,
     selection_pb2,
     stream_pb2,
 )
@@ -36,8 +37,8 @@ MODEL = models_pb2.Model(
     classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
     preprocessing=models_pb2.Preprocessing(height=512, width=512),
     source_facts=B4_FACTS,
-    parity=models_pb2.ExportParity(label_agreement=1.0, precision="fp32", probes=5),
-    engine="onnxruntime-cpu",
+    parity=models_pb2.ExportParity(label_agreement=1.0, probes=5),
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
 )
 
 
@@ -54,6 +55,7 @@ class SegmentServer(
     fails: grpc.StatusCode | None = None
     evaluations: list[list[segment_pb2.EvaluateSegmentationRequest]] = field(default_factory=list)
     refuses_pictures: bool = False
+    pixels_are_ignored: bool = False
     benchmarks: list[segment_benchmark_pb2.BenchmarkModelRequest] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,14 +78,19 @@ class SegmentServer(
         self,
         request_iterator: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
         context: Context,
-    ) -> segment_pb2.EvaluateSegmentationResponse:
+    ) -> AsyncIterator[segment_pb2.EvaluateSegmentationResponse]:
         if self.refuses_pictures:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "pair 0: it is no picture")
-        self.evaluations.append([part async for part in request_iterator])
-        pairs = len(self.evaluations[-1]) - 1
-        return segment_pb2.EvaluateSegmentationResponse(
-            pairs=pairs, pixels=100, mean_iou=0.45, pixel_accuracy=0.8
-        )
+        self.evaluations.append([])
+        async for part in request_iterator:
+            self.evaluations[-1].append(part)
+            done = len(self.evaluations[-1]) - 1
+            progress = segment_pb2.EvaluationProgress(done=done)
+            yield segment_pb2.EvaluateSegmentationResponse(progress=progress)
+        result = segment_pb2.EvaluationResult(pairs=len(self.evaluations[-1]) - 1, pixels=100)
+        if not self.pixels_are_ignored:
+            result.mean_iou, result.pixel_accuracy = 0.45, 0.8
+        yield segment_pb2.EvaluateSegmentationResponse(result=result)
 
     async def ListModels(  # noqa: N802  # the contract's name
         self, request: segment_pb2.ListModelsRequest, context: Context
@@ -94,7 +101,7 @@ class SegmentServer(
         place = int(request.page_token or 0)
         more = str(place + 1) if place + 1 < len(self.models) else ""
         model = self.models[place]
-        summary = models_pb2.ModelSummary(model=model.ref, weights=model.weights)
+        summary = models_pb2.ModelSummary(ref=model.ref, weights=model.weights)
         return segment_pb2.ListModelsResponse(models=[summary], next_page_token=more)
 
     async def GetModel(  # noqa: N802  # the contract's name
@@ -124,14 +131,16 @@ class SegmentServer(
             restarts=3,
             samples=[segment_benchmark_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
             environment=ENVIRONMENT,
-            engine="onnxruntime-cpu",
+            engine=common_pb2.Engine(id="onnxruntime-cpu"),
         )
         yield segment_benchmark_pb2.BenchmarkModelResponse(result=result)
 
 
 @dataclass
 class CorpusServer(
-    corpus_pb2_grpc.CorpusServiceServicer, corpus_benchmark_pb2_grpc.CorpusBenchmarkServiceServicer
+    corpus_pb2_grpc.CorpusServiceServicer,
+    scoring_pb2_grpc.ScoringServiceServicer,
+    corpus_benchmark_pb2_grpc.CorpusBenchmarkServiceServicer,
 ):
     """A sample of the Pile with two subsets; `speed` is gzip's over zstd's."""
 
@@ -154,7 +163,7 @@ class CorpusServer(
         self, request: describe_pb2.ListCorporaRequest, context: Context
     ) -> describe_pb2.ListCorporaResponse:
         summary = describe_pb2.CorpusSummary(
-            corpus=selection_pb2.CorpusRef(name="the-pile", digest="sha256:5a"),
+            ref=selection_pb2.CorpusRef(name="the-pile", digest="sha256:5a"),
             kind=describe_pb2.CORPUS_KIND_SAMPLE,
             splits=["train", "test"],
         )
@@ -162,16 +171,22 @@ class CorpusServer(
 
     async def DescribeCorpus(  # noqa: N802  # the contract's name
         self, request: describe_pb2.DescribeCorpusRequest, context: Context
-    ) -> describe_pb2.DescribeCorpusResponse:
+    ) -> AsyncIterator[describe_pb2.DescribeCorpusResponse]:
         assert request.corpus.digest == "sha256:5a"
         published = describe_pb2.PublishedSubset(weight=0.5)
-        return describe_pb2.DescribeCorpusResponse(
-            corpus=request.corpus,
-            kind=describe_pb2.CORPUS_KIND_SAMPLE,
-            shards=[
-                describe_pb2.Shard(path=path, compressed_bytes=1000, jsonl_bytes=3000 + extra)
-                for extra, path in enumerate(("train/00.jsonl.zst", "test.jsonl.zst"))
-            ],
+        yield describe_pb2.DescribeCorpusResponse(
+            progress=describe_pb2.CountProgress(shards_done=1, shards_total=2)
+        )
+        result = describe_pb2.CorpusDescription(
+            corpus=describe_pb2.Corpus(
+                ref=request.corpus,
+                kind=describe_pb2.CORPUS_KIND_SAMPLE,
+                splits=["train", "test"],
+                shards=[
+                    describe_pb2.Shard(path=path, stored_bytes=1000, content_bytes=3000 + extra)
+                    for extra, path in enumerate(("train/00.jsonl.zst", "test.jsonl.zst"))
+                ],
+            ),
             subsets=[
                 describe_pb2.SubsetInfo(
                     name=name, documents=500, text_bytes=5000, published=published
@@ -181,6 +196,12 @@ class CorpusServer(
             documents=1000,
             text_bytes=10000,
         )
+        yield describe_pb2.DescribeCorpusResponse(result=result)
+
+    async def GetCorpus(  # noqa: N802  # the contract's name
+        self, request: describe_pb2.GetCorpusRequest, context: Context
+    ) -> describe_pb2.GetCorpusResponse:
+        raise NotImplementedError
 
     async def ListLanguageModels(  # noqa: N802  # the contract's name
         self, request: scoring_pb2.ListLanguageModelsRequest, context: Context
@@ -195,7 +216,7 @@ class CorpusServer(
     ) -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
         assert request.model.name == "byte-reference"
         assert request.selection.splits == ["test"]
-        yield scoring_pb2.ScoreBPBResponse(running=scoring_pb2.RunningScore())
+        yield scoring_pb2.ScoreBPBResponse(progress=scoring_pb2.RunningScore())
         final = changed(
             BPB,
             corpus=request.corpus,
@@ -203,7 +224,7 @@ class CorpusServer(
             model=common_pb2.ModelRef(name="byte-reference", digest="sha256:1a"),
             environment=ENVIRONMENT,
         )
-        yield scoring_pb2.ScoreBPBResponse(final=final)
+        yield scoring_pb2.ScoreBPBResponse(result=final)
 
     async def CompareBPB(  # noqa: N802  # the contract's name
         self, request: scoring_pb2.CompareBPBRequest, context: Context
@@ -232,7 +253,9 @@ class CorpusServer(
                 codec("gzip-6", 2.8, self.speed * self.seconds),
                 codec("zstd-3", 2.8, self.seconds),
             ],
-            streaming=corpus_benchmark_pb2.StreamingMemory(jsonl_bytes=1000, peak_growth_bytes=10),
+            streaming=corpus_benchmark_pb2.StreamingMemory(
+                content_bytes=1000, peak_growth_bytes=10
+            ),
             plain_parse=corpus_benchmark_pb2.PlainParse(lines=1000, parsed=1000),
             environment=ENVIRONMENT,
         )

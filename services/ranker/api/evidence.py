@@ -22,7 +22,7 @@ class EvidenceReplies:
         self._registry = registry
         self._records = records
 
-    async def get(
+    async def get_evidence(
         self, request: evidence_pb2.GetEvidenceRequest
     ) -> evidence_pb2.GetEvidenceResponse:
         """See `ranker.proto`."""
@@ -31,7 +31,7 @@ class EvidenceReplies:
         found, owner = await self._records.evidence(request.digest)
         return evidence_pb2.GetEvidenceResponse(evidence=messages.evidence(found, owner))
 
-    async def list(
+    async def list_evidence(
         self, request: evidence_pb2.ListEvidenceRequest
     ) -> evidence_pb2.ListEvidenceResponse:
         """See `ranker.proto`."""

@@ -90,7 +90,7 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> evidence_pb2.GetEvidenceResponse:
         """See `ranker.proto`."""
-        return await self._evidence.get(request)
+        return await self._evidence.get_evidence(request)
 
     async def ListEvidence(  # noqa: N802  # the contract's name
         self,
@@ -98,7 +98,7 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> evidence_pb2.ListEvidenceResponse:
         """See `ranker.proto`."""
-        return await self._evidence.list(request)
+        return await self._evidence.list_evidence(request)
 
     async def GetMethodology(  # noqa: N802  # the contract's name
         self,
@@ -114,7 +114,7 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> rank_pb2.GetRankResponse:
         """See `ranker.proto`."""
-        return await self._ranks.get(request)
+        return await self._ranks.get_rank(request)
 
     async def ExplainRank(  # noqa: N802  # the contract's name
         self,
@@ -122,7 +122,7 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> rank_pb2.ExplainRankResponse:
         """See `ranker.proto`."""
-        return await self._ranks.explain(request)
+        return await self._ranks.explain_rank(request)
 
     async def ListRanks(  # noqa: N802  # the contract's name
         self,
@@ -130,7 +130,7 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> rank_pb2.ListRanksResponse:
         """See `ranker.proto`."""
-        return await self._ranks.list(request)
+        return await self._ranks.list_ranks(request)
 
     async def SearchCapabilities(  # noqa: N802  # the contract's name
         self,

@@ -39,26 +39,30 @@ class RankReplies:
             methodology=messages.methodology(methodology), content=V1.read_bytes()
         )
 
-    async def get(self, request: rank_pb2.GetRankRequest) -> rank_pb2.GetRankResponse:
+    async def get_rank(self, request: rank_pb2.GetRankRequest) -> rank_pb2.GetRankResponse:
         """See `ranker.proto`."""
         messages.check_methodology(request.methodology_digest, self._ranks.methodology)
+        hardware = messages.hardware(request.hardware)
         rank, hardware = await self._ranks.of_artifact(
             messages.required("artifact", request.artifact),
             request.as_of,
-            messages.hardware(request.hardware),
+            hardware,
         )
         return rank_pb2.GetRankResponse(
             rank=_rank(rank, hardware),
             methodology=messages.methodology(self._ranks.methodology),
         )
 
-    async def explain(self, request: rank_pb2.ExplainRankRequest) -> rank_pb2.ExplainRankResponse:
+    async def explain_rank(
+        self, request: rank_pb2.ExplainRankRequest
+    ) -> rank_pb2.ExplainRankResponse:
         """See `ranker.proto`."""
         messages.check_methodology(request.methodology_digest, self._ranks.methodology)
+        hardware = messages.hardware(request.hardware)
         explained = await self._ranks.explain(
             messages.required("artifact", request.artifact),
             request.as_of,
-            messages.hardware(request.hardware),
+            hardware,
         )
         return rank_pb2.ExplainRankResponse(
             score=messages.score(explained.score),
@@ -67,7 +71,7 @@ class RankReplies:
             methodology=messages.methodology(self._ranks.methodology),
         )
 
-    async def list(self, request: rank_pb2.ListRanksRequest) -> rank_pb2.ListRanksResponse:
+    async def list_ranks(self, request: rank_pb2.ListRanksRequest) -> rank_pb2.ListRanksResponse:
         """See `ranker.proto`."""
         messages.check_methodology(request.methodology_digest, self._ranks.methodology)
         rankings = await self._rankings(request)
@@ -89,19 +93,16 @@ class RankReplies:
     async def _rankings(self, request: rank_pb2.ListRanksRequest) -> list[Ranking]:
         """One ranking for each type that was asked for or that serves the intent."""
         which = request.WhichOneof("which")
+        hardware = messages.hardware(request.hardware)
         if which is None:
             raise InvalidArgument("which", "say a type or an intent")
         if which == "type":
             kind = messages.parse_type(request.type)
-            return [
-                await self._ranks.of_type(kind, request.as_of, messages.hardware(request.hardware))
-            ]
+            return [await self._ranks.of_type(kind, request.as_of, hardware)]
         serving = await self._discovery.serving(request.intent)
         by_type = {kind: [one for one in serving if one.type is kind] for kind in ArtifactType}
         return [
-            await self._ranks.of_these(
-                artifacts, request.as_of, messages.hardware(request.hardware)
-            )
+            await self._ranks.of_these(artifacts, request.as_of, hardware)
             for artifacts in by_type.values()
             if artifacts
         ]

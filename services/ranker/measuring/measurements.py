@@ -21,8 +21,8 @@ from services.ranker.measuring.labelled_images import LabelledImage, UnreadableE
 from services.ranker.peers.protocol import (
     CORPUS_KIND_COMPLETE,
     CORPUS_KIND_SAMPLE,
-    WEIGHTS_KIND_PUBLISHED,
     WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_TRAINED,
     Accuracy,
     BenchmarkResult,
     CorpusDescription,
@@ -99,7 +99,7 @@ class Measurements:
             ((_model_relation(one, wanted.id, wanted.subject), one) for one in models),
             key=lambda pair: (
                 list(SubjectRelation).index(pair[0]),
-                pair[1].weights != WEIGHTS_KIND_PUBLISHED,
+                pair[1].weights != WEIGHTS_KIND_TRAINED,
                 pair[1].ref.name,
             ),
         )
@@ -226,7 +226,7 @@ class Measurements:
 def _model_relation(model: Model, artifact: str, architecture: str) -> SubjectRelation:
     if model.architecture != architecture:
         return SubjectRelation.PROXY
-    if model.weights == WEIGHTS_KIND_PUBLISHED and model.ref.name == artifact:
+    if model.weights == WEIGHTS_KIND_TRAINED and model.ref.name == artifact:
         return SubjectRelation.EXACT
     if model.weights == WEIGHTS_KIND_RANDOM:
         return SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS

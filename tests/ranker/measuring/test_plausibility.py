@@ -94,8 +94,8 @@ def test_more_lines_parsed_than_there_are() -> None:
         {"documents": 5},
         {"documents_without_subset": 10_000},
         {"duplicate_documents": 10_000},
-        {"shards": [Shard(path="a", jsonl_bytes=10)]},
-        {"shards": [Shard(path="a", compressed_bytes=10)]},
+        {"shards": [Shard(path="a", content_bytes=10)]},
+        {"shards": [Shard(path="a", stored_bytes=10)]},
     ],
 )
 def test_descriptions_that_contradict_themselves(change: dict[str, object]) -> None:

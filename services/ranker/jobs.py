@@ -7,6 +7,7 @@ about any more is forgotten after `_KEPT` others have ended.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -108,7 +109,11 @@ class Jobs:
         self._jobs[job.id] = job
         if request_id:
             self._by_request[request_id] = job.id
-        self._tasks[job.id] = asyncio.create_task(self._run(job), name=f"job {job.id}")
+        self._tasks[job.id] = asyncio.create_task(
+            self._run(job),
+            name=f"job {job.id}",
+            context=contextvars.Context(),  # so that it has not the deadline of this call
+        )
         self._forget()
         return job
 

@@ -63,12 +63,8 @@ def published() -> models_pb2.Model:
 
 async def verify(ranker: Ranker, folder: Path) -> evidence_pb2.ClaimVerdict:
     ranker.segment.models = [published()]
-    stub = await ranker.start(labelled_pictures=folder)
-    request = ranker_pb2.VerifyClaimsRequest(artifact=B4, claims=["B1.4"])
-    (verdict,) = [
-        update.verdict async for update in stub.VerifyClaims(request) if update.HasField("verdict")
-    ]
-    return verdict
+    await ranker.start(labelled_pictures=folder)
+    return (await ranker.verify(B4, "B1.4"))["B1.4"]
 
 
 async def test_pictures_and_masks_are_sent_as_they_are(ranker: Ranker, folder: Path) -> None:
@@ -103,13 +99,12 @@ async def test_a_picture_that_is_gone_leaves_the_published_figure(
     ranker: Ranker, folder: Path
 ) -> None:
     ranker.segment.models = [published()]
-    stub = await ranker.start(labelled_pictures=folder)
+    await ranker.start(labelled_pictures=folder)
     (folder / "images" / "ADE_val_1.jpg").unlink()
-    request = ranker_pb2.VerifyClaimsRequest(artifact=B4, claims=["B1.4"])
-    updates = [update async for update in stub.VerifyClaims(request)]
-    assert updates[-1].verdict.evidence.value.number == 50.3
-    assert not updates[-1].verdict.HasField("sample")
-    assert updates[-1].verdict.reason.endswith(
+    verdict = (await ranker.verify(B4, "B1.4"))["B1.4"]
+    assert verdict.evidence.value.number == 50.3
+    assert not verdict.HasField("sample")
+    assert verdict.reason.endswith(
         "(not measured: the ranker cannot read ADE_val_1.jpg or its mask: "
         "No such file or directory)"
     )
@@ -125,3 +120,12 @@ async def test_pictures_that_segment_refuses_leave_the_published_figure(
     # gRPC now and then puts its own words in the place of segment's: a picture that is on its way
     # when the refusal comes fails, and that overwrites the status.
     assert "(not measured: segment gave no answer: segment refused with I" in verdict.reason
+
+
+async def test_pictures_without_a_labelled_pixel_have_no_accuracy(
+    ranker: Ranker, folder: Path
+) -> None:
+    ranker.segment.pixels_are_ignored = True
+    verdict = await verify(ranker, folder)
+    assert not verdict.HasField("sample")
+    assert "segment found no labelled pixel in the pictures" in verdict.not_measured.message

@@ -382,7 +382,7 @@ async def test_other_text_is_a_proxy() -> None:
     for claim in ("P1.1", "P3.1", "P4.1", "P2.1"):
         observation = await observe(claim, measurements(corpus=peer))
         assert observation.relation is SubjectRelation.PROXY
-        assert observation.subject_digest == REFERENCE.corpus.digest
+        assert observation.subject_digest == REFERENCE.ref.digest
     stand_in = changed(SAMPLE, kind=REFERENCE.kind)
     observation = await observe("P3.1", measurements(corpus=FakeCorpus((stand_in,))))
     assert observation.relation is SubjectRelation.PROXY

@@ -48,12 +48,10 @@ class Ranker:
         self.channel = await self.connect(**settings)
         return ranker_pb2_grpc.RankerServiceStub(self.channel)
 
-    async def verify(
-        self, artifact: str, *claims: str, timeout: float = 60
-    ) -> dict[str, evidence_pb2.ClaimVerdict]:
+    async def verify(self, artifact: str, *claims: str) -> dict[str, evidence_pb2.ClaimVerdict]:
         """Verify as `verify` does, by the ranker that was started last."""
         assert self.channel is not None
-        return await verify(self.channel, artifact, *claims, timeout=timeout)
+        return await verify(self.channel, artifact, *claims)
 
     async def stop(self) -> None:
         """Stop the one that runs: the database is one ranker's at a time."""
@@ -82,11 +80,7 @@ class Ranker:
 
 
 async def verify(
-    channel: grpc.aio.Channel,
-    artifact: str,
-    *claims: str,
-    timeout: float = 60,
-    **more: Any,
+    channel: grpc.aio.Channel, artifact: str, *claims: str
 ) -> dict[str, evidence_pb2.ClaimVerdict]:
     """Verify claims (all without any) as a job, and return its verdicts by the claims' ids."""
     stub = verification_pb2_grpc.VerificationServiceStub(channel)
@@ -94,10 +88,9 @@ async def verify(
         artifact=artifact,
         claims=[f"{artifact}/{one}" for one in claims],
         request_id=uuid.uuid4().hex,
-        **more,
     )
-    job = (await stub.SubmitVerification(request, timeout=timeout)).job
-    watched = stub.WatchJob(verification_pb2.WatchJobRequest(job=job.id), timeout=timeout)
+    job = (await stub.SubmitVerification(request, timeout=60)).job
+    watched = stub.WatchJob(verification_pb2.WatchJobRequest(job=job.id), timeout=60)
     updates = [update async for update in watched]
     assert updates[0].HasField("progress")
     assert updates[-1].progress.state == verification_pb2.JOB_STATE_SUCCEEDED, updates[-1]

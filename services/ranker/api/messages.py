@@ -92,7 +92,7 @@ def artifact_type(value: model.ArtifactType) -> artifact_pb2.ArtifactType.ValueT
 
 def effort(value: Budget) -> verification_pb2.Effort.ValueType:
     """Return a budget."""
-    return verification_pb2.Effort.Value(f"BUDGET_{value.name}")
+    return verification_pb2.Effort.Value(f"EFFORT_{value.name}")
 
 
 def _published(value: model.PublishedScore) -> artifact_pb2.PublishedScore:

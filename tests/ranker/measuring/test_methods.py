@@ -57,6 +57,7 @@ from tests.ranker.peers_fake import (
 )
 
 REGISTRY = packaged(methods.known())
+CLAIMS = {claim.id: claim for claim in REGISTRY.claims.values()}
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 
@@ -72,7 +73,7 @@ def measurements(
 
 
 async def observe(claim: str, asked: Measurements | None = None) -> Observation:
-    found = REGISTRY.claims[claim]
+    found = CLAIMS[claim]
     return await method_named(found.method).observe(found, asked or measurements())
 
 
@@ -176,8 +177,8 @@ def test_a_cited_accuracy_spans_what_its_sources_print() -> None:
 
 
 def test_the_rivals_accuracy_is_another_fact() -> None:
-    claims = REGISTRY.artifact(REGISTRY.claims["B1.4"].artifact).claims
-    group = REGISTRY.claims["B1.4"].group
+    claims = REGISTRY.artifact(CLAIMS["B1.4"].artifact).claims
+    group = CLAIMS["B1.4"].group
     assert [one.id for one in claims if one.group == group] == ["B1.4"]
 
 
@@ -188,7 +189,7 @@ async def test_a_rate_in_batches_is_shown_where_none_is_claimed() -> None:
     assert observation.interval is not None
     assert observation.interval.low <= float(content(observation)) <= observation.interval.high  # type: ignore[arg-type]
     sealed = seal(observation, claim="S0.5", method="m.f@1", command="c", time=NOON)
-    assert judge(REGISTRY.claims["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
+    assert judge(CLAIMS["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
 
 
 @pytest.mark.parametrize(("engine", "size"), [("openvino-cpu", 2), ("onnxruntime-cuda", 32)])
@@ -280,7 +281,7 @@ async def test_every_part_of_the_claim_on_batches_counts(
     assert surely.level == 0.99
     assert surely.low <= holding <= surely.high
     verdict = judge(
-        REGISTRY.claims["B6.3"],
+        CLAIMS["B6.3"],
         seal(observation, claim="B6.3", method="m.f@1", command="c", time=NOON),
     ).verdict
     assert verdict is (Verdict.CONFIRMED if holding == 3 else Verdict.REFUTED)

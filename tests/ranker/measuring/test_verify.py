@@ -335,12 +335,14 @@ async def test_one_verification_at_a_time(store: Store) -> None:
     asked = verifier(store, segment)
     running = asked.verify(B4, ["B4.5"], Budget.QUICK)
     assert isinstance(await anext(running), Plan)
-    waiting = asyncio.create_task(verdicts(asked, "page"))
-    while not asked._busy._waiters:
-        await asyncio.sleep(0)
+    next_ = asked.verify("page", [], Budget.QUICK)
+    waiting = asyncio.create_task(anext(next_))
+    await asyncio.sleep(0)  # it would have its plan by now
     assert not waiting.done()
     await running.aclose()
-    assert await waiting
+    assert isinstance(await waiting, Plan)
+    await next_.aclose()
+    assert await verdicts(asked, "page")
 
 
 async def test_closing_ends_the_measurement(store: Store) -> None:

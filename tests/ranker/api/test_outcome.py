@@ -7,6 +7,8 @@ import uuid
 
 import grpc
 import pytest
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import (
     compare_pb2,
     outcome_pb2,
@@ -30,8 +32,9 @@ def counts(matched: int, reported: int, succeeded: int) -> score_pb2.MatchCounts
 async def test_from_an_intent_to_an_outcome(ranker: Ranker) -> None:
     channel = await ranker.connect()
     stub = outcome_pb2_grpc.OutcomeServiceStub(channel)
+    reads = ranker_pb2_grpc.RankerServiceStub(channel)
     wish = "find every pixel of the sky in a photo"
-    found = await stub.SearchCapabilities(search_pb2.SearchCapabilitiesRequest(intent=wish))
+    found = await reads.SearchCapabilities(search_pb2.SearchCapabilitiesRequest(intent=wish))
     first = found.matches[0]
     assert first.capability == "semantic-segmentation"
     assert first.confidence >= found.floor > 0
@@ -45,7 +48,7 @@ async def test_from_an_intent_to_an_outcome(ranker: Ranker) -> None:
     report = outcome_pb2.ReportOutcomeRequest(match_id="m1", outcome=WELL)
     for _ in range(2):
         assert (await stub.ReportOutcome(report)).counts == counts(1, 1, 1)
-    found = await stub.SearchCapabilities(search_pb2.SearchCapabilitiesRequest(intent=wish))
+    found = await reads.SearchCapabilities(search_pb2.SearchCapabilitiesRequest(intent=wish))
     shown = {one.artifact: one.counts for one in found.matches[0].providers}
     assert shown.pop(B4) == counts(1, 1, 1)
     assert set(map(str, shown.values())) == {str(counts(0, 0, 0))}
@@ -152,7 +155,10 @@ async def test_counts_are_true_under_retries_from_many_callers_and_a_restart(
 async def test_bad_requests_are_told_what_is_wrong(
     ranker: Ranker, call: str, request_: object, code: grpc.StatusCode, message: str
 ) -> None:
-    stub = outcome_pb2_grpc.OutcomeServiceStub(await ranker.connect())
+    channel = await ranker.connect()
+    stub: object = outcome_pb2_grpc.OutcomeServiceStub(channel)
+    if call == "SearchCapabilities":
+        stub = ranker_pb2_grpc.RankerServiceStub(channel)
     with pytest.raises(grpc.aio.AioRpcError, match=message) as error:
         await getattr(stub, call)(request_)
     assert error.value.code() is code
@@ -165,8 +171,8 @@ async def test_an_id_is_one_match_and_an_outcome_is_final(ranker: Ranker) -> Non
     match.intent = "y"
     with pytest.raises(grpc.aio.AioRpcError, match="used for another match") as error:
         await stub.RecordMatch(match)
-    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert AssayError.of(error.value).reason == common_pb2.ERROR_REASON_REQUEST_ID_REUSED
     await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=BADLY))
     with pytest.raises(grpc.aio.AioRpcError, match=r"gone badly.*an outcome is final") as error:
         await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=WELL))
-    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert AssayError.of(error.value).reason == common_pb2.ERROR_REASON_REQUEST_ID_REUSED

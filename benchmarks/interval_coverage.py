@@ -467,10 +467,11 @@ def rows(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
         yield report.row(
             f"{what}, n = {count}, stated {stated}, worst of {len(group)}: {worst.population}",
             "today's method, at its worst" if peers else "the stated level",
-            100 * (worst.share or 0.0),
-            100 * (min(peers) if peers else level),
-            "% covered",
+            100 - 100 * (worst.share or 0.0),
+            100 - 100 * (min(peers) if peers else level),
+            "% missed",
             target=None,
+            less_is_better=True,
         )
 
 

@@ -4,6 +4,11 @@ That is another question than what these documents give, and a harder one: docum
 by orders of magnitude, so a few of them decide, and others would have decided otherwise. How much
 can be said depends on how many documents of equal size these are worth (Kish), whatever their
 number.
+
+That worth is itself a function of the documents here. Where sizes spread so far that it would
+mostly be too little (lognormal by 2.3), the few selections without a giant pass, and cover worse:
+of 200 such documents one selection in seventeen passes, and a third of those miss. Of all
+selections, about 5 % at most get an interval at 95 % that misses.
 """
 
 from __future__ import annotations
@@ -77,7 +82,7 @@ def sample_level_interval(
     Raises TooFewError unless the selection is worth 25 documents of equal size.
     """
     worth = _worth(effective_documents(parts), LEAST_FOR_LEVEL)
-    return student(behind_sample(parts, nats, average), level, worth)
+    return skewed(behind_sample(parts, nats, average), level, worth)
 
 
 def sample_difference_interval(

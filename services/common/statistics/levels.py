@@ -17,7 +17,7 @@ from services.common.statistics.estimate import Estimate, weighted_sum
 from services.common.statistics.interval import Interval, TooFewError
 from services.common.statistics.sampling import Drawn, Key, Span
 from services.common.statistics.spans import NAT_UNITS
-from services.common.statistics.student import quantile, skewed, student
+from services.common.statistics.student import quantile, skewed
 
 LEAST_FOR_LEVEL = 10
 LEAST_FOR_DIFFERENCE = 20
@@ -156,12 +156,13 @@ def average(subsets: Mapping[str, SubsetLevel], weights: Mapping[str, float]) ->
 def level_interval(average: Average, level: float) -> Interval | None:
     """Return the interval of a level, which is not below 0; None where it is exact.
 
-    Raises TooFewError with fewer than 10 spans that chance drew.
+    It allows for skewness: rates have a longer tail above. Raises TooFewError with fewer than 10
+    spans that chance drew.
     """
     if average.exact:
         return None
     _require(average, LEAST_FOR_LEVEL)
-    found = student(average.estimate, level, average.uncertain)
+    found = skewed(average.estimate, level, average.uncertain)
     return replace(found, low=max(0.0, found.low or 0.0))
 
 

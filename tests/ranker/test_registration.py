@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 import yaml
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import (
     admin_pb2,
@@ -148,7 +147,7 @@ async def test_versions_only_grow_and_have_one_content(ranker: Ranker) -> None:
     await register()
     with pytest.raises(grpc.aio.AioRpcError, match="a version has one content") as error:
         await register(pricing="Dear")
-    assert AssayError.of(error.value).reason == common_pb2.ERROR_REASON_VERSION_CONFLICT
+    assert AssayError.of(error.value).reason == "VERSION_CONFLICT"
     assert (await register(version=3, pricing="Dear")).artifact.pricing == "Dear"
     with pytest.raises(grpc.aio.AioRpcError, match="registered in version 3"):
         await register(version=2)

@@ -7,7 +7,6 @@ import uuid
 
 import grpc
 import pytest
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import (
     compare_pb2,
@@ -171,8 +170,8 @@ async def test_an_id_is_one_match_and_an_outcome_is_final(ranker: Ranker) -> Non
     match.intent = "y"
     with pytest.raises(grpc.aio.AioRpcError, match="used for another match") as error:
         await stub.RecordMatch(match)
-    assert AssayError.of(error.value).reason == common_pb2.ERROR_REASON_REQUEST_ID_REUSED
+    assert AssayError.of(error.value).reason == "REQUEST_ID_REUSED"
     await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=BADLY))
     with pytest.raises(grpc.aio.AioRpcError, match=r"gone badly.*an outcome is final") as error:
         await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=WELL))
-    assert AssayError.of(error.value).reason == common_pb2.ERROR_REASON_REQUEST_ID_REUSED
+    assert AssayError.of(error.value).reason == "REQUEST_ID_REUSED"

@@ -448,11 +448,11 @@ async def test_evidence_is_given_by_digest_and_by_claim_the_newest_first(ranker:
     listed = [*first.evidence, *second.evidence]
     assert [one.digest for one in listed] == [new.evidence.digest, old[1].digest, old[0].digest]
     assert second.next_page_token == ""
-    for one in listed:
-        assert one.claim == f"{PILE}/P1.2"
-        assert "sha256:" + hashlib.sha256(one.content).hexdigest() == one.digest
-        got = await stub.GetEvidence(evidence_pb2.GetEvidenceRequest(digest=one.digest))
-        assert got.evidence == one
+    for piece in listed:
+        assert piece.claim == f"{PILE}/P1.2"
+        assert "sha256:" + hashlib.sha256(piece.content).hexdigest() == piece.digest
+        got = await stub.GetEvidence(evidence_pb2.GetEvidenceRequest(digest=piece.digest))
+        assert got.evidence == piece
 
 
 async def test_a_comparison_is_on_the_hardware_and_the_pages_that_were_asked_for(

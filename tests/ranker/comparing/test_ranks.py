@@ -8,7 +8,6 @@ from dataclasses import replace
 import grpc
 import pytest
 import yaml
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 from hypothesis import given
@@ -151,7 +150,7 @@ async def test_the_methodology_is_given_whole(ranker: Ranker) -> None:
     ):
         with pytest.raises(grpc.aio.AioRpcError, match="not sha256:0") as error:
             await call
-        assert AssayError.of(error.value).reason == common_pb2.ERROR_REASON_DIGEST_MISMATCH
+        assert AssayError.of(error.value).reason == "DIGEST_MISMATCH"
 
 
 async def test_a_rank_is_explained_by_stored_evidence(ranker: Ranker) -> None:

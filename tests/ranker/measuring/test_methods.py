@@ -194,7 +194,7 @@ async def test_a_rate_in_batches_is_shown_where_none_is_claimed() -> None:
 
 @pytest.mark.parametrize(("engine", "size"), [("openvino-cpu", 2), ("onnxruntime-cuda", 32)])
 async def test_a_rate_is_of_batches_that_the_hardware_gains_from(engine: str, size: int) -> None:
-    segment = FakeSegment((changed(B4_RANDOM, engine=engine),))
+    segment = FakeSegment((changed(B4_RANDOM, engine=common_pb2.Engine(id=engine)),))
     observation = await observe("S4.1", measurements(segment))
     assert [plan.batch_size for plan in segment.timed] == [size]
     assert observation.note.startswith(f"In batches of {size}.")

@@ -233,7 +233,9 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
     assert (found.basis, found.evidence.value) == (Basis.SOURCED, Value(50.3, "%"))
     assert (found.sample.basis, found.sample.value) == (Basis.MEASURED, Value(45.0, "%"))
     kept, _ = await store.about([f"{B4}/B1.4"])
-    assert set(map(repr, kept)) == {repr(found.evidence), repr(found.sample)}
+    assert {one.digest: one for one in kept} == {
+        one.digest: one for one in (found.evidence, found.sample)
+    }
     judged = await stored_verdicts(store)
     (stored,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stored.evidence, stored.sample) == (found.evidence, found.sample)

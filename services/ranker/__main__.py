@@ -7,28 +7,29 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import grpc
-from assay.channel import connect
-from assay.ranker.v1 import (
+from assay_rpc.channel import connect_async
+from assay_rpc.connection import Connection
+from assay_rpc.ranker.v1 import (
     admin_pb2,
     admin_pb2_grpc,
-    jobs_pb2,
-    jobs_pb2_grpc,
-    match_graph_pb2,
-    match_graph_pb2_grpc,
+    outcome_pb2,
+    outcome_pb2_grpc,
     ranker_pb2,
     ranker_pb2_grpc,
-    ranks_pb2,
-    ranks_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
 )
 from prometheus_client import Counter
 
 from services.errors import AssayError
 from services.ranker.api.admin import RankerAdminService
 from services.ranker.api.comparisons import SCHEMA, Comparisons
-from services.ranker.api.jobs import JobService
-from services.ranker.api.match_graph import MatchGraphService
+from services.ranker.api.evidence import EvidenceReplies
+from services.ranker.api.outcome import OutcomeService
 from services.ranker.api.ranker import RankerService
-from services.ranker.api.ranks import RankService
+from services.ranker.api.ranks import RankReplies
+from services.ranker.api.search import SearchReplies
+from services.ranker.api.verification import VerificationService
 from services.ranker.cache.cache import Cache
 from services.ranker.cache.redis import store_at
 from services.ranker.claims import facts, registry
@@ -51,7 +52,7 @@ from services.ranker.settings import RankerSettings
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
-_FILES = (ranker_pb2, ranks_pb2, match_graph_pb2, jobs_pb2, admin_pb2)
+_FILES = (ranker_pb2, verification_pb2, outcome_pb2, admin_pb2)
 
 
 def build_service(settings: RankerSettings) -> Service:
@@ -107,7 +108,7 @@ class _Ranker:
         cache = Cache(store_at(settings.redis), schema=SCHEMA)
         self.closing.push_async_callback(cache.close)
         store = Store(self._database)
-        records = Records(store, self._matches)
+        records = Records(self._known, store, self._matches)
         comparisons = Comparisons(
             self._known,
             records,
@@ -130,15 +131,21 @@ class _Ranker:
         jobs = Jobs(verifier, _now)
         self.closing.push_async_callback(jobs.close)
         ranker_pb2_grpc.add_RankerServiceServicer_to_server(
-            RankerService(self._known, verifier, comparisons), server
+            RankerService(
+                self._known,
+                comparisons,
+                RankReplies(Ranks(self._known, records, self._methodology), self._discovery),
+                SearchReplies(self._discovery),
+                EvidenceReplies(self._known, records),
+            ),
+            server,
         )
-        ranks_pb2_grpc.add_RankServiceServicer_to_server(
-            RankService(Ranks(self._known, records, self._methodology), self._discovery), server
+        verification_pb2_grpc.add_VerificationServiceServicer_to_server(
+            VerificationService(jobs), server
         )
-        match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(
-            MatchGraphService(self._discovery), server
+        outcome_pb2_grpc.add_OutcomeServiceServicer_to_server(
+            OutcomeService(self._discovery), server
         )
-        jobs_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), server)
         admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
             RankerAdminService(self._registration, comparisons), server
         )
@@ -152,11 +159,13 @@ class _Ranker:
             raise StartError(str(error)) from error
 
     def _channel(self, address: str) -> grpc.aio.Channel:
-        channel = connect(
-            address,
-            tls_ca=self._settings.peer_tls_ca,
-            tls_cert=self._settings.peer_tls_cert,
-            tls_key=self._settings.peer_tls_key,
+        channel = connect_async(
+            Connection(
+                address,
+                ca=self._settings.peer_tls_ca,
+                cert=self._settings.peer_tls_cert,
+                key=self._settings.peer_tls_key,
+            )
         )
         self.closing.push_async_callback(channel.close)
         return channel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.ranker.claims.model import Artifact, Claim, Equals, Range, Ratio, Verdict
+from services.ranker.claims.model import Artifact, Claim, Equals, Page, Range, Ratio, Verdict
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
 
@@ -13,11 +13,12 @@ _CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")
 _COUNTED = (Measurement.NONE, Measurement.MODEL_FACTS, Measurement.CORPUS_FACTS)
 
 
-def warnings(artifact: Artifact, methodology: Methodology) -> tuple[tuple[str, str], ...]:
+def warnings(entry: Artifact | Page, methodology: Methodology) -> tuple[tuple[str, str], ...]:
     """Each as its place in the manifest and what to do. The methods of its claims exist."""
-    return tuple(_of_artifact(artifact, methodology)) + tuple(
-        (f"{artifact.id}.claims[{claim.id}].{field}", advice)
-        for claim in artifact.claims
+    of_itself = _of_artifact(entry, methodology) if isinstance(entry, Artifact) else ()
+    return tuple(of_itself) + tuple(
+        (f"{entry.id}.claims[{claim.id}].{field}", advice)
+        for claim in entry.claims
         for field, advice in _of_claim(claim)
     )
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2
-from assay.segment.v1 import admin_pb2, models_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
+from assay_rpc.corpus.v1 import describe_pb2, scoring_pb2, selection_pb2
+from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
+from assay_rpc.segment.v1 import models_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
@@ -64,20 +66,20 @@ B4_FACTS = models_pb2.SourceFacts(
 B4_RANDOM = models_pb2.Model(
     ref=ref("segformer-b4-random", "b4"),
     architecture="segformer-b4",
-    weights=models_pb2.WEIGHTS_KIND_RANDOM,
-    engine="onnxruntime-cpu",
+    weights=common_pb2.WEIGHTS_KIND_RANDOM,
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
     classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
     preprocessing=models_pb2.Preprocessing(height=512, width=512),
     source_facts=B4_FACTS,
     parity=models_pb2.ExportParity(label_agreement=0.99999),
 )
-B4_PUBLISHED = changed(B4_RANDOM, ref=ref(B4, "ab"), weights=models_pb2.WEIGHTS_KIND_PUBLISHED)
-B4_CUDA = changed(B4_RANDOM, engine="onnxruntime-cuda")
+B4_PUBLISHED = changed(B4_RANDOM, ref=ref(B4, "ab"), weights=common_pb2.WEIGHTS_KIND_TRAINED)
+B4_CUDA = changed(B4_RANDOM, engine=common_pb2.Engine(id="onnxruntime-cuda"))
 B0 = changed(
     B4_RANDOM,
     ref=ref("segformer-b0-finetuned-ade-512-512", "b0"),
     architecture="segformer-b0",
-    weights=models_pb2.WEIGHTS_KIND_PUBLISHED,
+    weights=common_pb2.WEIGHTS_KIND_TRAINED,
     source_facts=changed(
         B4_FACTS,
         parameters=3_752_694,
@@ -98,19 +100,22 @@ MACHINE: Mapping[str, object] = {
 }
 
 ENVIRONMENT = common_pb2.Environment()
-json_format.ParseDict(dict(MACHINE), ENVIRONMENT)
+json_format.ParseDict(
+    {("read_time" if name == "time" else name): value for name, value in MACHINE.items()},
+    ENVIRONMENT,
+)
 
 
-def times(*processes: Sequence[float]) -> list[admin_pb2.RunTimes]:
+def times(*processes: Sequence[float]) -> list[segment_benchmark_pb2.RunTimes]:
     """The seconds of each process."""
-    return [admin_pb2.RunTimes(seconds=seconds) for seconds in processes]
+    return [segment_benchmark_pb2.RunTimes(seconds=seconds) for seconds in processes]
 
 
-QUIET = admin_pb2.BenchmarkResult(
+QUIET = segment_benchmark_pb2.BenchmarkResult(
     samples=times((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00)),
     batch_size=1,
     noise=0.01,
-    engine="onnxruntime-cpu",
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
     environment=ENVIRONMENT,
 )
 
@@ -125,8 +130,8 @@ class FakeSegment:
     """A segment that serves `served` and times batches as `by_batch` says, others by `figures`."""
 
     served: tuple[models_pb2.Model, ...] = (B4_RANDOM,)
-    figures: admin_pb2.BenchmarkResult = field(default_factory=lambda: QUIET)
-    by_batch: Mapping[int, admin_pb2.BenchmarkResult] = field(default_factory=dict)
+    figures: segment_benchmark_pb2.BenchmarkResult = field(default_factory=lambda: QUIET)
+    by_batch: Mapping[int, segment_benchmark_pb2.BenchmarkResult] = field(default_factory=dict)
     accuracy: Accuracy = ACCURACY
     evaluated: list[int] = field(default_factory=list)
     error: AssayError | None = None
@@ -148,7 +153,9 @@ class FakeSegment:
         self.evaluated.append(len(pictures))
         return replace(self.accuracy, pictures=self.accuracy.pictures or len(pictures))
 
-    async def time(self, model: models_pb2.Model, plan: SpeedPlan) -> admin_pb2.BenchmarkResult:
+    async def time(
+        self, model: models_pb2.Model, plan: SpeedPlan
+    ) -> segment_benchmark_pb2.BenchmarkResult:
         self.timed.append(plan)
         self.started.set()
         if self.hangs:
@@ -161,36 +168,39 @@ class FakeSegment:
 
 
 def corpus(
-    name: str, digits: str, kind: corpus_pb2.CorpusKind.ValueType
-) -> corpus_pb2.CorpusSummary:
+    name: str, digits: str, kind: describe_pb2.CorpusKind.ValueType
+) -> describe_pb2.CorpusSummary:
     """A corpus of three splits whose digest repeats two digits."""
-    return corpus_pb2.CorpusSummary(
-        corpus=corpus_pb2.CorpusRef(name=name, digest="sha256:" + digits * 32),
+    return describe_pb2.CorpusSummary(
+        ref=selection_pb2.CorpusRef(name=name, digest="sha256:" + digits * 32),
         kind=kind,
         splits=["train", "val", "test"],
     )
 
 
-SAMPLE = corpus(PILE, "5a", corpus_pb2.CORPUS_KIND_SAMPLE)
-COMPLETE = corpus(PILE, "c0", corpus_pb2.CORPUS_KIND_COMPLETE)
-REFERENCE = corpus("python-reference", "9e", corpus_pb2.CORPUS_KIND_REFERENCE)
+SAMPLE = corpus(PILE, "5a", describe_pb2.CORPUS_KIND_SAMPLE)
+COMPLETE = corpus(PILE, "c0", describe_pb2.CORPUS_KIND_COMPLETE)
+REFERENCE = corpus("python-reference", "9e", describe_pb2.CORPUS_KIND_REFERENCE)
 
 SUBSETS = [
-    corpus_pb2.SubsetInfo(
+    describe_pb2.SubsetInfo(
         name=f"subset {number}",
         documents=100,
         text_bytes=1000,
-        published=corpus_pb2.PublishedSubset(weight=1 / 22),
+        published=describe_pb2.PublishedSubset(weight=1 / 22),
     )
     for number in range(22)
 ]
-DESCRIPTION = corpus_pb2.DescribeCorpusResponse(
-    corpus=SAMPLE.corpus,
-    kind=SAMPLE.kind,
-    shards=[
-        corpus_pb2.Shard(path="train/00.jsonl.zst", compressed_bytes=1000, jsonl_bytes=3000),
-        corpus_pb2.Shard(path="test.jsonl.zst", compressed_bytes=1000, jsonl_bytes=3100),
-    ],
+DESCRIPTION = describe_pb2.CorpusDescription(
+    corpus=describe_pb2.Corpus(
+        ref=SAMPLE.ref,
+        kind=SAMPLE.kind,
+        splits=SAMPLE.splits,
+        shards=[
+            describe_pb2.Shard(path="train/00.jsonl.zst", stored_bytes=1000, content_bytes=3000),
+            describe_pb2.Shard(path="test.jsonl.zst", stored_bytes=1000, content_bytes=3100),
+        ],
+    ),
     subsets=SUBSETS,
     documents=2200,
     text_bytes=22000,
@@ -199,14 +209,14 @@ DESCRIPTION = corpus_pb2.DescribeCorpusResponse(
 )
 
 
-def codec(name: str, ratio: float, speed: float) -> corpus_pb2.CodecResult:
+def codec(name: str, ratio: float, speed: float) -> corpus_benchmark_pb2.CodecResult:
     """A codec that decompresses `speed` MB a second, give or take a hundredth."""
     seconds = (2 << 20) / 1e6 / speed
     runs = [seconds * (0.99 + 0.0025 * step) for step in range(9)]
-    return corpus_pb2.CodecResult(codec=name, ratio=ratio, seconds=runs)
+    return corpus_benchmark_pb2.CodecResult(codec=name, ratio=ratio, seconds=runs)
 
 
-STORAGE = corpus_pb2.StorageResult(
+STORAGE = corpus_benchmark_pb2.StorageResult(
     sample_bytes=2 << 20,
     codecs=[
         codec("stored", 3.4, 500),
@@ -215,17 +225,21 @@ STORAGE = corpus_pb2.StorageResult(
         codec("zstd-3", 2.8, 900),
         codec("zstd-19", 3.4, 700),
     ],
-    streaming=corpus_pb2.StreamingMemory(jsonl_bytes=1 << 30, peak_growth_bytes=16 << 20),
-    plain_parse=corpus_pb2.PlainParse(lines=2000, parsed=2000),
+    streaming=corpus_benchmark_pb2.StreamingMemory(
+        content_bytes=1 << 30, peak_growth_bytes=16 << 20
+    ),
+    plain_parse=corpus_benchmark_pb2.PlainParse(lines=2000, parsed=2000),
     environment=ENVIRONMENT,
 )
 
 _NATS = 1386.2943611198906  # 2,000 bits: 2 bits per byte of 1,000 bytes
-_OF_EACH = corpus_pb2.Score(nats=_NATS, text_bytes=1000, documents=10, bits_per_byte=2.0)
-BPB = corpus_pb2.FinalScore(
+_OF_EACH = scoring_pb2.BitsPerByte(nats=_NATS, text_bytes=1000, documents=10, bits_per_byte=2.0)
+BPB = scoring_pb2.FinalScore(
     model=ref("byte-reference", "1a"),
-    overall=corpus_pb2.Score(nats=2 * _NATS, text_bytes=2000, documents=20, bits_per_byte=2.0),
-    subsets=[corpus_pb2.SubsetScore(subset=name, score=_OF_EACH) for name in ("a", "b")],
+    overall=scoring_pb2.BitsPerByte(
+        nats=2 * _NATS, text_bytes=2000, documents=20, bits_per_byte=2.0
+    ),
+    subsets=[scoring_pb2.SubsetScore(subset=name, score=_OF_EACH) for name in ("a", "b")],
     environment=ENVIRONMENT,
 )
 
@@ -234,28 +248,30 @@ BPB = corpus_pb2.FinalScore(
 class FakeCorpus:
     """A corpus service that serves `served`, all of it like `description` and `figures`."""
 
-    served: tuple[corpus_pb2.CorpusSummary, ...] = (SAMPLE,)
-    description: corpus_pb2.DescribeCorpusResponse = field(default_factory=lambda: DESCRIPTION)
-    figures: corpus_pb2.StorageResult = field(default_factory=lambda: STORAGE)
-    scores: corpus_pb2.FinalScore = field(default_factory=lambda: BPB)
+    served: tuple[describe_pb2.CorpusSummary, ...] = (SAMPLE,)
+    description: describe_pb2.CorpusDescription = field(default_factory=lambda: DESCRIPTION)
+    figures: corpus_benchmark_pb2.StorageResult = field(default_factory=lambda: STORAGE)
+    scores: scoring_pb2.FinalScore = field(default_factory=lambda: BPB)
     error: AssayError | None = None
     measured: list[str] = field(default_factory=list)
     described: int = 0
     scored: int = 0
 
-    async def corpora(self) -> tuple[corpus_pb2.CorpusSummary, ...]:
+    async def corpora(self) -> tuple[describe_pb2.CorpusSummary, ...]:
         if self.error is not None:
             raise self.error
         return self.served
 
-    async def describe(self, corpus: corpus_pb2.CorpusRef) -> corpus_pb2.DescribeCorpusResponse:
+    async def describe(self, corpus: selection_pb2.CorpusRef) -> describe_pb2.CorpusDescription:
         self.described += 1
-        (kind,) = {one.kind for one in self.served if one.corpus == corpus}
-        return changed(self.description, corpus=corpus, kind=kind)
+        (kind,) = {one.kind for one in self.served if one.ref == corpus}
+        return changed(
+            self.description, corpus=changed(self.description.corpus, ref=corpus, kind=kind)
+        )
 
     async def storage(
-        self, corpus: corpus_pb2.CorpusRef, split: str, sample_bytes: int, repetitions: int
-    ) -> corpus_pb2.StorageResult:
+        self, corpus: selection_pb2.CorpusRef, split: str, sample_bytes: int, repetitions: int
+    ) -> corpus_benchmark_pb2.StorageResult:
         self.measured.append(split)
         # Ratios differ a little from split to split, as those of real texts do.
         shift = 1 + 0.001 * len(split)
@@ -269,7 +285,7 @@ class FakeCorpus:
         return ("byte-reference",)
 
     async def score(
-        self, corpus: corpus_pb2.CorpusRef, split: str, model: str, documents: int
-    ) -> corpus_pb2.FinalScore:
+        self, corpus: selection_pb2.CorpusRef, split: str, model: str, documents: int
+    ) -> scoring_pb2.FinalScore:
         self.scored += 1
         return self.scores

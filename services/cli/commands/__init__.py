@@ -87,6 +87,18 @@ def _units(parser: argparse.ArgumentParser) -> None:
     units.add_arguments(parser)
 
 
+def _prove(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import prove
+
+    prove.add_arguments(parser)
+
+
+def _audit(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import audit
+
+    audit.add_arguments(parser)
+
+
 def _claims(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import claims
 
@@ -154,6 +166,8 @@ COMMANDS: dict[str, tuple[str, AddArguments]] = {
         "bits per byte on several machines: score ranges of frames, merge the results",
         _units,
     ),
+    "prove": ("verify a proof of bits per byte that `assay score --prove` wrote", _prove),
+    "audit": ("say whether a published figure can be right", _audit),
     "claims": ("verify what is claimed of an artifact", _claims),
     "jobs": ("submit, list, follow and cancel verifications", _jobs),
     "compare": ("two artifacts side by side, from evidence", _compare),

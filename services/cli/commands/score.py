@@ -24,6 +24,7 @@ from services.cli.arguments import (
     selection,
     shards_inventory,
 )
+from services.cli.commands import prove
 from services.cli.connection import Connection, running_address
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
@@ -88,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kept by what they score, and one that was cut off goes on too",
     )
     parser.add_argument("--fresh", action="store_true", help="score everything again")
+    prove.add_options(parser)
     add_compute(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -97,6 +99,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
+    prove.check_options(arguments)
     shards = shards_inventory(arguments.shards)
     folders: dict[str, Path] = {}
     model = _registered("--model", arguments.model or "byte-reference", folders)
@@ -129,6 +132,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(score_json(final))
     else:
         show_score(final)
+    await prove.write(arguments)
     scored = comparison.overall.model if against else final.overall
     return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
 

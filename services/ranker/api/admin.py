@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import admin_pb2 as pb
-from assay.ranker.v1 import admin_pb2_grpc as pb_grpc
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
 from services.errors import InvalidArgument
 from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
+from services.ranker.claims.model import Artifact, Page
 from services.ranker.registration import Registration
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 64 << 10
 
 
-class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
-    """Registers artifacts, and drops cached comparisons."""
+class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
+    """Registers manifests, and drops cached comparisons."""
 
     def __init__(self, registration: Registration, comparisons: Comparisons) -> None:
         self._registration = registration
@@ -28,40 +28,53 @@ class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
 
     async def ValidateManifest(  # noqa: N802  # the contract's name
         self,
-        request: pb.ValidateManifestRequest,
+        request: admin_pb2.ValidateManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ValidateManifestResponse:
+    ) -> admin_pb2.ValidateManifestResponse:
         """See `admin.proto`."""
         checked = self._registration.check(_manifest(request.manifest))
-        return pb.ValidateManifestResponse(
+        return admin_pb2.ValidateManifestResponse(
             valid=not checked.errors,
             errors=_findings(checked.errors),
             warnings=_findings(checked.warnings),
         )
 
-    async def RegisterArtifact(  # noqa: N802  # the contract's name
+    async def RegisterManifest(  # noqa: N802  # the contract's name
         self,
-        request: pb.RegisterArtifactRequest,
+        request: admin_pb2.RegisterManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.RegisterArtifactResponse:
+    ) -> admin_pb2.RegisterManifestResponse:
         """See `admin.proto`."""
-        artifact, time, warnings = await self._registration.register(_manifest(request.manifest))
-        return pb.RegisterArtifactResponse(
-            artifact=messages.artifact(artifact),
-            version=artifact.version,
-            time=messages.timestamp(time),
+        entry, time, warnings = await self._registration.register(_manifest(request.manifest))
+        return admin_pb2.RegisterManifestResponse(
+            artifact=messages.artifact(entry) if isinstance(entry, Artifact) else None,
+            page=messages.page(entry) if isinstance(entry, Page) else None,
+            version=entry.version,
+            register_time=messages.timestamp(time),
             warnings=_findings(warnings),
         )
 
     async def InvalidateCache(  # noqa: N802  # the contract's name
         self,
-        request: pb.InvalidateCacheRequest,
+        request: admin_pb2.InvalidateCacheRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.InvalidateCacheResponse:
+    ) -> admin_pb2.InvalidateCacheResponse:
         """See `admin.proto`."""
-        return pb.InvalidateCacheResponse(
-            removed=await self._comparisons.invalidate(request.artifact)
+        return admin_pb2.InvalidateCacheResponse(
+            removed=await self._comparisons.invalidate(_scope(request))
         )
+
+
+def _scope(request: admin_pb2.InvalidateCacheRequest) -> str:
+    """The artifact whose comparisons go; empty for all."""
+    match request.WhichOneof("scope"):
+        case "artifact":
+            return messages.required("artifact", request.artifact)
+        case "all" if request.all:
+            return ""
+        case "all":
+            raise InvalidArgument("all", "is false; set it, or name an artifact")
+    raise InvalidArgument("scope", "name an artifact, or set all")
 
 
 def _manifest(content: bytes) -> bytes:
@@ -72,5 +85,5 @@ def _manifest(content: bytes) -> bytes:
     return content
 
 
-def _findings(found: Iterable[tuple[str, str]]) -> list[pb.ManifestFinding]:
-    return [pb.ManifestFinding(place=place, message=message) for place, message in found]
+def _findings(found: Iterable[tuple[str, str]]) -> list[admin_pb2.ManifestFinding]:
+    return [admin_pb2.ManifestFinding(place=place, message=message) for place, message in found]

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import compare_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from services.errors import InvalidArgument
 from services.ranker.api import messages
 from services.ranker.cache.cache import Cache, CacheInfo
+from services.ranker.claims.model import Page
 from services.ranker.claims.registry import Registry
 from services.ranker.comparing.compare import (
     PREFIX,
@@ -32,15 +35,26 @@ from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.reliability import PageReliability
 from services.ranker.methodology.separation import Separation
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
 
 _EXCHANGED = {
-    ranker_pb2.SEPARATION_LEFT: ranker_pb2.SEPARATION_RIGHT,
-    ranker_pb2.SEPARATION_RIGHT: ranker_pb2.SEPARATION_LEFT,
+    compare_pb2.SEPARATION_LEFT: compare_pb2.SEPARATION_RIGHT,
+    compare_pb2.SEPARATION_RIGHT: compare_pb2.SEPARATION_LEFT,
 }
 
 _MAX_PREPARED_PAIRS = 1024
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request asks for. No pages: all that compare the two. No hardware: the latest."""
+
+    left: str
+    right: str
+    day: date
+    hardware: str
+    pages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,15 +89,25 @@ class Comparisons:
         self._methodology = methodology
         self._version = version
         self._computed = computed
-        self._prepared: dict[tuple[str, str, date], _Prepared] = {}
+        self._prepared: dict[_Asked, _Prepared] = {}
 
-    async def compare(self, left: str, right: str, as_of: str) -> bytes:
+    async def compare(self, request: compare_pb2.CompareRequest) -> bytes:
         """Return the reply of the contract, serialised, in the caller's order.
 
-        Raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be read now.
+        Raises `NotFound`, `InvalidArgument`, `DigestMismatch`, and `Unavailable` when evidence
+        cannot be read now.
         """
-        day = parse_day(as_of, datetime.now(UTC).date())
-        prepared = await self._prepare(left, right, day)
+        messages.check_methodology(request.methodology_digest, self._methodology)
+        day = parse_day(request.as_of, datetime.now(UTC).date())
+        prepared = await self._prepare(
+            _Asked(
+                request.left,
+                request.right,
+                day,
+                messages.hardware(request.hardware),
+                tuple(sorted(set(request.pages))),
+            )
+        )
         first = replace(prepared.pair, swapped=False)
 
         async def compute() -> bytes:
@@ -95,22 +119,32 @@ class Comparisons:
             content = exchanged(content)
         return content + cache_field(info)
 
-    async def _prepare(self, left: str, right: str, day: date) -> _Prepared:
+    async def _prepare(self, asked: _Asked) -> _Prepared:
         """What is known of a pair and its key; read again only when something has changed."""
         version = self._version()
         state = None if version is None else (version, self._registry.revision)
-        known = self._prepared.get((left, right, day))
+        known = self._prepared.get(asked)
         if known is not None and state is not None and known.state == state:
             return known
-        artifacts = self._registry.artifact(left), self._registry.artifact(right)
-        page = self._registry.page_of(left, right)
-        (first, second), page_claims = await self._records.with_page(artifacts, page)
-        pair = canonical(first, second, page_claims)
-        prepared = _Prepared(state, pair, key(pair, self._methodology, day))
+        artifacts = self._registry.artifact(asked.left), self._registry.artifact(asked.right)
+        (first, second), pages = await self._records.with_pages(artifacts, self._pages(asked))
+        pair = canonical(first, second, pages, asked.hardware)
+        prepared = _Prepared(state, pair, key(pair, self._methodology, asked.day))
         if len(self._prepared) >= _MAX_PREPARED_PAIRS:
             self._prepared.clear()
-        self._prepared[left, right, day] = prepared
+        self._prepared[asked] = prepared
         return prepared
+
+    def _pages(self, asked: _Asked) -> tuple[Page, ...]:
+        about = self._registry.pages_of(asked.left, asked.right)
+        if not asked.pages:
+            return about
+        chosen = tuple(self._registry.page(name) for name in asked.pages)
+        for one in chosen:
+            if one not in about:
+                problem = f"{one.id!r} does not compare {asked.left} and {asked.right}"
+                raise InvalidArgument("pages", problem)
+        return chosen
 
     async def invalidate(self, name: str) -> int:
         """Let go of kept comparisons of an artifact as it is now, or of all when `name` is empty.
@@ -120,39 +154,40 @@ class Comparisons:
         """
         if not name:
             return await self._cache.invalidate(PREFIX)
-        artifact = self._registry.artifact(name)
-        removed = 0
-        for page in (None, *(one for one in self._registry.pages if name in one.compares)):
-            (record,), page_claims = await self._records.with_page([artifact], page)
-            digest = evidence_digest(record, page_claims)
-            removed += await self._cache.invalidate(PREFIX, digest)
-        return removed
+        (record,) = await self._records.of([self._registry.artifact(name)])
+        return await self._cache.invalidate(PREFIX, evidence_digest(record))
 
 
-def to_message(comparison: Comparison) -> ranker_pb2.CompareResponse:
+def to_message(comparison: Comparison) -> compare_pb2.CompareResponse:
     """Return the reply, all but what the cache did."""
-    return ranker_pb2.CompareResponse(
+    return compare_pb2.CompareResponse(
         left=_side(comparison.left),
         right=_side(comparison.right),
         components=[
-            ranker_pb2.ComponentComparison(
+            compare_pb2.ComponentComparison(
                 component=row.component,
                 separation=_separation(row.separation),
-                what_would_separate=row.what_would_separate,
+                missing=[
+                    compare_pb2.MissingEvidence(
+                        artifact=one.artifact, metric=one.metric, what=one.what
+                    )
+                    for one in row.missing
+                ],
             )
             for row in comparison.components
         ],
         overall=_separation(comparison.overall),
         summary=comparison.summary,
-        page_claims=[messages.claim_verdict(one) for one in comparison.page_claims],
+        pages=[messages.page_verdicts(one) for one in comparison.pages],
         methodology=messages.methodology(comparison.methodology),
         as_of=comparison.as_of.isoformat(),
+        hardware=comparison.hardware,
     )
 
 
-def exchange(message: ranker_pb2.CompareResponse) -> None:
+def exchange(message: compare_pb2.CompareResponse) -> None:
     """Exchange the sides of a reply, in place."""
-    left = ranker_pb2.ComparedArtifact()
+    left = compare_pb2.ComparedArtifact()
     left.CopyFrom(message.right)
     message.right.CopyFrom(message.left)
     message.left.CopyFrom(left)
@@ -161,14 +196,14 @@ def exchange(message: ranker_pb2.CompareResponse) -> None:
     message.overall = _EXCHANGED.get(message.overall, message.overall)
 
 
-def encode(message: ranker_pb2.CompareResponse) -> bytes:
+def encode(message: compare_pb2.CompareResponse) -> bytes:
     """Return the bytes that are kept; equal replies have equal bytes."""
     return message.SerializeToString(deterministic=True)
 
 
-def decode(content: bytes) -> ranker_pb2.CompareResponse:
+def decode(content: bytes) -> compare_pb2.CompareResponse:
     """Return the reply that `encode` made the bytes of; raise what protobuf does for others."""
-    return ranker_pb2.CompareResponse.FromString(content)
+    return compare_pb2.CompareResponse.FromString(content)
 
 
 def exchanged(content: bytes) -> bytes:
@@ -180,41 +215,43 @@ def exchanged(content: bytes) -> bytes:
 
 def cache_field(info: CacheInfo) -> bytes:
     """The bytes of the field `cache`: appended to a reply's bytes, they set it."""
-    return encode(ranker_pb2.CompareResponse(cache=cache_info(info)))
+    return encode(compare_pb2.CompareResponse(cache=cache_info(info)))
 
 
-def cache_info(info: CacheInfo) -> ranker_pb2.CacheInfo:
+def cache_info(info: CacheInfo) -> compare_pb2.CacheInfo:
     """Return what the cache did."""
     age = Duration()
     age.FromNanoseconds(round(info.age * 1e9))
-    status = ranker_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
-    return ranker_pb2.CacheInfo(status=status, age=age)
+    status = compare_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
+    return compare_pb2.CacheInfo(status=status, age=age)
 
 
-def _side(value: ComparedArtifact) -> ranker_pb2.ComparedArtifact:
-    return ranker_pb2.ComparedArtifact(
-        artifact=messages.artifact(value.record.artifact),
+def _side(value: ComparedArtifact) -> compare_pb2.ComparedArtifact:
+    return compare_pb2.ComparedArtifact(
+        artifact=messages.artifact(value.record.artifact, claims=False),
         score=messages.score(value.score),
-        reliability=_reliability(value.reliability),
+        reliability=[_reliability(value.reliability)],
         claims=[messages.claim_verdict(one) for one in value.record.verdicts],
-        matches=ranker_pb2.MatchCounts(
-            matched=value.record.matched,
-            reported=value.record.outcomes.reported,
-            succeeded=value.record.outcomes.succeeded,
+        matches=messages.match_counts(
+            value.record.matched,
+            value.record.outcomes.reported,
+            value.record.outcomes.succeeded,
         ),
     )
 
 
-def _reliability(value: PageReliability) -> ranker_pb2.PageReliability:
-    return ranker_pb2.PageReliability(
+def _reliability(value: PageReliability) -> compare_pb2.PageReliability:
+    return compare_pb2.PageReliability(
         mean=value.mean,
-        interval=messages.interval(value.interval),
+        interval=None
+        if value.interval is None
+        else messages.interval(value.interval, common_pb2.INTERVAL_KIND_CREDIBLE),
         confirmed=value.confirmed,
         refuted=value.refuted,
         undecided=value.undecided,
-        bounds=messages.interval(value.bounds),
+        bounds=messages.interval(value.bounds, common_pb2.INTERVAL_KIND_BOUNDS),
     )
 
 
-def _separation(value: Separation) -> ranker_pb2.Separation.ValueType:
-    return ranker_pb2.Separation.Value(f"SEPARATION_{value.value}")
+def _separation(value: Separation) -> compare_pb2.Separation.ValueType:
+    return compare_pb2.Separation.Value(f"SEPARATION_{value.value}")

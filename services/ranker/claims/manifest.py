@@ -192,7 +192,7 @@ class _Claim(_Part):
                 "a claim has a bound and a method, or says under `undecidable` why it cannot",
             )
 
-    def claim(self, artifact: str) -> model.Claim:
+    def claim(self, *, artifact: str = "", page: str = "") -> model.Claim:
         undecidable = self.undecidable
         changed = {
             "bound": self.bound.bound() if self.bound else None,
@@ -201,7 +201,7 @@ class _Claim(_Part):
             else None,
             "cost": model.Cost(**dict(self.cost)) if self.cost else model.Cost(),
         }
-        return model.Claim(**{**dict(self), **changed, "artifact": artifact})
+        return model.Claim(**{**dict(self), **changed, "artifact": artifact, "page": page})
 
 
 class _Capability(_Part):
@@ -260,7 +260,7 @@ class _Artifact(_Part):
             license=model.License(**dict(self.license)),
             pricing=self.pricing,
             capabilities=tuple(model.Capability(**dict(one)) for one in self.capabilities),
-            claims=tuple(one.claim(self.id) for one in self.claims),
+            claims=tuple(one.claim(artifact=self.id) for one in self.claims),
             published=self.published.score() if self.published else None,
             digest=digest,
             subject=self.subject,
@@ -278,6 +278,7 @@ class _Page(_Part):
     compares: _Strings = ()
     printed: Mapping[str, Mapping[str, _Number]]
     claims: tuple[_Claim, ...]
+    version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
 
     def entry(self, digest: str) -> model.Page:
         return model.Page(
@@ -286,6 +287,7 @@ class _Page(_Part):
             description=self.description,
             compares=self.compares,
             printed=self.printed,
-            claims=tuple(one.claim(self.id) for one in self.claims),
+            claims=tuple(one.claim(page=self.id) for one in self.claims),
             digest=digest,
+            version=self.version,
         )

@@ -93,7 +93,7 @@ def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str
             if claim.id in damaged
             else "it has not been verified yet"
         )
-        unobserved = f"{why}: assay claims {claim.artifact} --claim {claim.id}"
+        unobserved = f"{why}: assay claims {claim.owner} --claim {claim.id}"
     verdict = judge(claim, chosen, unobserved=unobserved)
     return replace(verdict, sample=sample_beside(evidence, chosen))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from services.errors import InvalidArgument
-from services.ranker.claims.model import ClaimVerdict
+from services.ranker.claims.model import ClaimVerdict, PageVerdicts
 from services.ranker.methodology import published, separation
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.readings import latest_hardware
@@ -21,7 +21,7 @@ from services.ranker.methodology.reliability import PageReliability, reliability
 from services.ranker.methodology.score import ArtifactRecord, Score, score
 from services.ranker.methodology.separation import ComponentComparison, Separation, Side
 
-SCHEMA = 2
+SCHEMA = 3
 """Of what `key` digests; raise it when the same evidence must give another answer."""
 
 PREFIX = f"cmp:v{SCHEMA}"
@@ -57,7 +57,7 @@ class Comparison:
     components: tuple[ComponentComparison, ...]
     overall: Separation
     summary: str
-    page_claims: tuple[ClaimVerdict, ...]
+    pages: tuple[PageVerdicts, ...]
     methodology: Methodology
     as_of: date
     hardware: str
@@ -81,19 +81,21 @@ class Pair:
 
     first: ArtifactRecord
     second: ArtifactRecord
-    page_claims: tuple[ClaimVerdict, ...]
+    pages: tuple[PageVerdicts, ...]
     swapped: bool
-
-    @property
-    def hardware(self) -> str:
-        """The hardware class that timings are taken from."""
-        return latest_hardware(self.first.evidence, self.second.evidence)
+    hardware: str
+    """Class that timings are taken from."""
 
 
 def canonical(
-    left: ArtifactRecord, right: ArtifactRecord, page_claims: Iterable[ClaimVerdict] = ()
+    left: ArtifactRecord,
+    right: ArtifactRecord,
+    pages: Iterable[PageVerdicts] = (),
+    hardware: str = "",
 ) -> Pair:
     """The pair in one order, whichever way it was asked for.
+
+    Without a class of hardware, the one that both were measured on last.
 
     Raises InvalidArgument when the two are one artifact.
     """
@@ -101,11 +103,14 @@ def canonical(
         raise InvalidArgument(
             "right", f"{right.artifact.id!r} is the left artifact too; name another one"
         )
-    claims = tuple(page_claims)
-    left, right = _own(left), _own(right)
-    if left.artifact.id < right.artifact.id:
-        return Pair(left, right, claims, swapped=False)
-    return Pair(right, left, claims, swapped=True)
+    first, second = sorted((_own(left), _own(right)), key=lambda one: one.artifact.id)
+    return Pair(
+        first,
+        second,
+        tuple(pages),
+        swapped=first.artifact.id != left.artifact.id,
+        hardware=hardware or latest_hardware(first.evidence, second.evidence),
+    )
 
 
 def _own(record: ArtifactRecord) -> ArtifactRecord:
@@ -133,10 +138,14 @@ def parse_day(text: str, today: date) -> date:
 
 def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
     """The cache key of a comparison: new evidence, methodology or day is a new key."""
-    sides = [evidence_digest(side, pair.page_claims) for side in (pair.first, pair.second)]
+    sides = [evidence_digest(side) for side in (pair.first, pair.second)]
+    pages = _digest(
+        [one.page.id, one.page.digest, [_verdict(verdict) for verdict in one.claims]]
+        for one in pair.pages
+    )
     hardware = hashlib.sha256(pair.hardware.encode()).hexdigest()[:16]
     rules = methodology.digest.removeprefix("sha256:")
-    return ":".join((PREFIX, *sides, rules, hardware, as_of.isoformat()))
+    return ":".join((PREFIX, *sides, pages, rules, hardware, as_of.isoformat()))
 
 
 def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
@@ -155,7 +164,7 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
         components=rows,
         overall=overall,
         summary=_summary(first, second, rows, overall),
-        page_claims=pair.page_claims,
+        pages=pair.pages,
         methodology=methodology,
         as_of=as_of,
         hardware=hardware,
@@ -204,6 +213,11 @@ def _summary(
 def _figures(side: Side) -> str:
     """A score as it may be quoted: never the point without its interval and coverage."""
     score_ = side.score
+    if not score_.coverage:
+        return (
+            f"nothing is known of {side.id} yet, so that it may score anything from "
+            f"{score_.low:.1f} to {score_.high:.1f} of 100"
+        )
     return (
         f"{side.id} scores {score_.point:.1f} of 100, between {score_.low:.1f} and "
         f"{score_.high:.1f}, with evidence for {100 * score_.coverage:.0f} % of the weight"
@@ -214,15 +228,14 @@ def _words(name: str) -> str:
     return name.replace("_", " ").lower()
 
 
-def evidence_digest(record: ArtifactRecord, page_claims: Iterable[ClaimVerdict]) -> str:
-    """SHA-256, in hex, of all that is known of one artifact and of the page about the pair."""
+def evidence_digest(record: ArtifactRecord) -> str:
+    """SHA-256, in hex, of all that is known of one artifact."""
     record = _own(record)
     artifact, outcomes = record.artifact, record.outcomes
     return _digest(
         [
             artifact.id,
             artifact.digest,
-            _digest(_verdict(verdict) for verdict in page_claims),
             [outcomes.reported, outcomes.succeeded, record.matched],
             sorted(item.digest for item in record.evidence),
             [_verdict(verdict) for verdict in record.verdicts],

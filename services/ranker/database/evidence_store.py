@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.ranker.claims.evidence import EvidenceError, canonical, digest_of, restore
-from services.ranker.claims.model import Evidence
+from services.ranker.claims.model import Evidence, reference
 from services.ranker.database.database import Database
 
 
@@ -37,7 +37,12 @@ class Store:
             raise EvidenceError(
                 f"evidence {evidence.digest}: its content gives {digest_of(content)}; it is refused"
             )
-        row = (evidence.digest, evidence.claim, evidence.time.isoformat(), content)
+        row = (
+            evidence.digest,
+            reference(evidence.owner, evidence.claim),
+            evidence.time.isoformat(),
+            content,
+        )
         await self._database.write(
             lambda connection: connection.execute(
                 "INSERT INTO evidence (digest, claim, time, content) VALUES (?, ?, ?, ?) "
@@ -50,6 +55,8 @@ class Store:
         self, claims: Iterable[str]
     ) -> tuple[tuple[Evidence, ...], tuple[Refusal, ...]]:
         """Return all evidence on the claims, as it came to be kept, and what was refused.
+
+        Claims are "OWNER/ID", or "ID" for what was kept when ids were unique over all owners.
 
         That is not the order of their times where a clock was set back. A piece whose content no
         longer gives its digest is refused and not returned. Raises `Unavailable` when the database
@@ -65,6 +72,19 @@ class Store:
             except EvidenceError as error:
                 refused.append(Refusal(claim, str(error)))
         return tuple(kept), tuple(refused)
+
+    async def get(self, digest: str) -> Evidence | None:
+        """Return the piece of that digest, or None.
+
+        Raises `EvidenceError` when it is damaged, `Unavailable` when the database cannot be read
+        now.
+        """
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT content FROM evidence WHERE digest = ?", (digest,)
+            ).fetchone()
+        )
+        return None if row is None else restore(row[0], digest)
 
 
 def _select(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.errors import NotFound, PreconditionFailed
+from services.errors import NotFound, RequestIdReused
 from services.ranker.database.database import Database
 
 
@@ -36,7 +36,7 @@ class MatchStore:
     ) -> datetime:
         """Keep a match; return when it was kept for the first time.
 
-        Raises `PreconditionFailed` when the id is that of another match, `Unavailable` when the
+        Raises `RequestIdReused` when the id is that of another match, `Unavailable` when the
         database cannot be written now.
         """
         wanted = (intent, artifact, capability)
@@ -51,7 +51,7 @@ class MatchStore:
                 "SELECT intent, artifact, capability, time FROM matched WHERE id = ?", (match_id,)
             ).fetchone()
             if tuple(kept) != wanted:
-                raise PreconditionFailed(
+                raise RequestIdReused(
                     f"match_id {match_id!r} was used for another match; make up a new one"
                 )
             return str(first)
@@ -61,7 +61,7 @@ class MatchStore:
     async def report(self, match_id: str, succeeded: bool, time: datetime) -> tuple[str, str]:
         """Keep how a match ended; return the artifact and the capability that it was with.
 
-        Raises `NotFound` for a match that was never recorded, `PreconditionFailed` when it was
+        Raises `NotFound` for a match that was never recorded, `RequestIdReused` when it was
         reported to have ended otherwise, `Unavailable` when the database cannot be written now.
         """
 
@@ -80,7 +80,7 @@ class MatchStore:
                 "SELECT succeeded FROM outcome WHERE matched = ?", (match_id,)
             ).fetchone()
             if bool(kept) is not succeeded:
-                raise PreconditionFailed(
+                raise RequestIdReused(
                     f"match {match_id!r} was reported to have gone {'well' if kept else 'badly'}; "
                     "an outcome is final"
                 )

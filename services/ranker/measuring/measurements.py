@@ -12,21 +12,22 @@ from enum import StrEnum
 from typing import TypeVar, cast
 
 from services.errors import AssayError
+from services.ranker.claims.evidence import Observation
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.model import SubjectRelation
+from services.ranker.claims.model import Artifact, Claim, SubjectRelation
 from services.ranker.claims.registry import Registry
 from services.ranker.measuring import plausibility
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
 from services.ranker.peers.protocol import (
     CORPUS_KIND_COMPLETE,
     CORPUS_KIND_SAMPLE,
-    WEIGHTS_KIND_PUBLISHED,
     WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_TRAINED,
     Accuracy,
     BenchmarkResult,
+    CorpusDescription,
     CorpusPeer,
     CorpusSummary,
-    DescribeCorpusResponse,
     FinalScore,
     Model,
     SegmentPeer,
@@ -78,18 +79,27 @@ class Measurements:
         self._pictures = pictures
         self._answers: dict[Hashable, object] = {}
 
+    def published(self, claim: Claim) -> Observation | None:
+        """What is published of a claim, or None: facts are of the claims that come with this."""
+        return self.facts.of(claim.id) if self.registry.is_packaged(claim) else None
+
+    def _artifact(self, name: str) -> Artifact:
+        if not name:
+            raise UnobservableError("the claim is about a page and names no artifact to measure")
+        return self.registry.artifact(name)
+
     async def model(self, artifact: str) -> tuple[Model, SubjectRelation]:
         """Return the served model nearest to an artifact, and how near it is.
 
         Raises `UnobservableError` when none is served or segment does not answer.
         """
-        wanted = self.registry.artifact(artifact)
+        wanted = self._artifact(artifact)
         models = await self._once("models", "segment", self._models)
         ranked = sorted(
             ((_model_relation(one, wanted.id, wanted.subject), one) for one in models),
             key=lambda pair: (
                 list(SubjectRelation).index(pair[0]),
-                pair[1].weights != WEIGHTS_KIND_PUBLISHED,
+                pair[1].weights != WEIGHTS_KIND_TRAINED,
                 pair[1].ref.name,
             ),
         )
@@ -136,26 +146,26 @@ class Measurements:
 
         Raises `UnobservableError` when none is served or corpus does not answer.
         """
-        wanted = self.registry.artifact(artifact).subject
+        wanted = self._artifact(artifact).subject
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
         for one in corpora:
-            if one.corpus.name == wanted and one.kind == CORPUS_KIND_COMPLETE:
+            if one.ref.name == wanted and one.kind == CORPUS_KIND_COMPLETE:
                 return one, SubjectRelation.EXACT
-            if one.corpus.name == wanted and one.kind == CORPUS_KIND_SAMPLE:
+            if one.ref.name == wanted and one.kind == CORPUS_KIND_SAMPLE:
                 return one, SubjectRelation.SAMPLE
         if not corpora:
             raise UnobservableError("corpus serves no corpus")
-        return min(corpora, key=lambda one: one.corpus.name), SubjectRelation.PROXY
+        return min(corpora, key=lambda one: one.ref.name), SubjectRelation.PROXY
 
-    async def description(self, corpus: CorpusSummary) -> DescribeCorpusResponse:
+    async def description(self, corpus: CorpusSummary) -> CorpusDescription:
         """Return what a corpus holds."""
 
-        async def ask() -> DescribeCorpusResponse:
-            description = await self._corpus.describe(corpus.corpus)
+        async def ask() -> CorpusDescription:
+            description = await self._corpus.describe(corpus.ref)
             plausibility.check_corpus(description)
             return description
 
-        return await self._once(("description", corpus.corpus.digest), "corpus", ask)
+        return await self._once(("description", corpus.ref.digest), "corpus", ask)
 
     async def storage(self, corpus: CorpusSummary) -> Mapping[str, StorageResult]:
         """Measure codecs and readers on every split of a corpus."""
@@ -165,29 +175,29 @@ class Measurements:
         async def ask() -> Mapping[str, StorageResult]:
             found = {}
             for split in corpus.splits:
-                result = await self._corpus.storage(corpus.corpus, split, size, repetitions)
+                result = await self._corpus.storage(corpus.ref, split, size, repetitions)
                 plausibility.check_storage(result)
                 found[split] = result
             return found
 
-        return await self._once(("storage", corpus.corpus.digest), "corpus", ask)
+        return await self._once(("storage", corpus.ref.digest), "corpus", ask)
 
     async def bits_per_byte(self, corpus: CorpusSummary) -> FinalScore:
         """Score a language model on held-out documents of a corpus."""
         split = next((one for one in _HELD_OUT_SPLITS if one in corpus.splits), None)
         if split is None:
-            raise UnobservableError(f"{corpus.corpus.name} has no held-out split here")
+            raise UnobservableError(f"{corpus.ref.name} has no held-out split here")
         documents = 60 if self.budget is Budget.FULL else 6
 
         async def ask() -> FinalScore:
             models = await self._corpus.language_models()
             if not models:
                 raise UnobservableError("corpus has no language model to score")
-            score = await self._corpus.score(corpus.corpus, split, models[0], documents)
+            score = await self._corpus.score(corpus.ref, split, models[0], documents)
             plausibility.check_score(score)
             return score
 
-        return await self._once(("bits_per_byte", corpus.corpus.digest), "corpus", ask)
+        return await self._once(("bits_per_byte", corpus.ref.digest), "corpus", ask)
 
     async def _models(self) -> tuple[Model, ...]:
         models = await self._segment.models()
@@ -216,7 +226,7 @@ class Measurements:
 def _model_relation(model: Model, artifact: str, architecture: str) -> SubjectRelation:
     if model.architecture != architecture:
         return SubjectRelation.PROXY
-    if model.weights == WEIGHTS_KIND_PUBLISHED and model.ref.name == artifact:
+    if model.weights == WEIGHTS_KIND_TRAINED and model.ref.name == artifact:
         return SubjectRelation.EXACT
     if model.weights == WEIGHTS_KIND_RANDOM:
         return SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS

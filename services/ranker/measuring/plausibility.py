@@ -10,7 +10,7 @@ import math
 from services.ranker.peers.protocol import (
     Accuracy,
     BenchmarkResult,
-    DescribeCorpusResponse,
+    CorpusDescription,
     FinalScore,
     Model,
     SourceFacts,
@@ -81,9 +81,9 @@ def check_speed(result: BenchmarkResult) -> None:
             raise ImplausibleError(f"segment says that a batch took {seconds} s")
 
 
-def check_corpus(description: DescribeCorpusResponse) -> None:
+def check_corpus(description: CorpusDescription) -> None:
     """Refuse counts that contradict each other. Raises `ImplausibleError`."""
-    name = description.corpus.name
+    name = description.corpus.ref.name
     if sum(one.documents for one in description.subsets if one.name) > description.documents:
         raise ImplausibleError(
             f"corpus says that the subsets of {name} have more documents than it has"
@@ -93,8 +93,8 @@ def check_corpus(description: DescribeCorpusResponse) -> None:
         > description.documents
     ):
         raise ImplausibleError(f"corpus counts more documents of one kind in {name} than it has")
-    for shard in description.shards:
-        _check_ratio(f"shard {shard.path}", _quotient(shard.jsonl_bytes, shard.compressed_bytes))
+    for shard in description.corpus.shards:
+        _check_ratio(f"shard {shard.path}", _quotient(shard.content_bytes, shard.stored_bytes))
 
 
 def check_storage(result: StorageResult) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.errors import InvalidArgument, NotFound, Unavailable
 from services.ranker.claims.evidence import EvidenceError, Observation, seal
 from services.ranker.claims.facts import Facts
 from services.ranker.claims.model import (
@@ -81,7 +81,6 @@ class Verifier:
         self._pictures = pictures
         self._now = now
         self._busy = asyncio.Lock()
-        self._seconds = 0.0
 
     def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> Plan:
         """What a verification would do and cost; nothing is done.
@@ -92,23 +91,17 @@ class Verifier:
         return Plan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
 
     async def verify(
-        self, subject: str, claims: Iterable[str], budget: Budget, *, wait: bool = False
+        self, subject: str, claims: Iterable[str], budget: Budget
     ) -> AsyncGenerator[Update, None]:
         """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
 
         Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
-        cannot be kept is given all the same, and says so. Raises `NotFound`, `InvalidArgument` and,
-        unless it may `wait` for its turn, `Overloaded`, before anything is measured.
+        cannot be kept is given all the same, and says so. It waits while another verification
+        runs. Raises `NotFound` and `InvalidArgument` before anything is measured.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = self._estimate(chosen, budget)
-        if self._busy.locked() and not wait:
-            raise Overloaded(
-                "another verification is running, and two would disturb each other's timings",
-                max(1.0, self._seconds),
-            )
         async with self._busy:
-            self._seconds = seconds
             yield Plan(tuple(claim.id for claim in chosen), seconds)
             measurements = Measurements(
                 self._registry,
@@ -142,7 +135,7 @@ class Verifier:
         until there is another.
         """
         try:
-            evidence, _ = await self._store.about([claim.id])
+            evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:
             return judge(claim, None)
         chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
@@ -168,7 +161,14 @@ class Verifier:
 
         def sealed(observed: Observation, method: str) -> Evidence:
             words = command(claim, observed, budget)
-            return seal(observed, claim=claim.id, method=method, command=words, time=now)
+            return seal(
+                observed,
+                claim=claim.id,
+                owner=claim.owner,
+                method=method,
+                command=words,
+                time=now,
+            )
 
         try:
             found = [sealed(observation, method)] if observation else []
@@ -199,7 +199,7 @@ async def _observe(
         problem = str(error)
     if observation is not None and decides(observation.relation, claim.aspect):
         return observation, claim.method, "", None
-    published = measurements.facts.of(claim.id)
+    published = measurements.published(claim)
     if published is not None and (observation is None or decides(published.relation, claim.aspect)):
         sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
         return published, _CITE, problem, observation if sampled else None
@@ -253,7 +253,7 @@ def _step(claim: Claim) -> str:
 
 def command(claim: Claim, observation: Observation, budget: Budget) -> str:
     """Return the shell command that makes this observation again."""
-    words = f"assay claims {claim.artifact} --claim {claim.id}"
+    words = f"assay claims {claim.owner} --claim {claim.id}"
     ran = observation.basis is Basis.MEASURED or observation.environment
     if budget is Budget.FULL and ran:
         words += " --budget full"

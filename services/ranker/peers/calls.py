@@ -50,7 +50,7 @@ async def last(call: Any, field: str, ended: str) -> Any:
 
 def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
     code, details = error.code(), error.details() or "it gave no reason"
-    # CANCELLED: it stopped before it looked at the call, see `assay.channel`.
+    # CANCELLED: it stopped before it looked at the call, see `assay_rpc.channel`.
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return Unavailable(f"{peer} cannot be reached")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

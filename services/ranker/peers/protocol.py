@@ -11,30 +11,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from assay.common.v1.common_pb2 import Environment
-from assay.corpus.v1.corpus_pb2 import (
+from assay_rpc.common.v1.common_pb2 import (
+    WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_TRAINED,
+    Engine,
+    Environment,
+    Precision,
+    WeightsKind,
+)
+from assay_rpc.corpus.v1.benchmark_pb2 import CodecResult, StorageResult
+from assay_rpc.corpus.v1.describe_pb2 import (
     CORPUS_KIND_COMPLETE,
     CORPUS_KIND_SAMPLE,
-    CodecResult,
+    Corpus,
+    CorpusDescription,
     CorpusKind,
-    CorpusRef,
     CorpusSummary,
-    DescribeCorpusResponse,
-    FinalScore,
-    StorageResult,
 )
-from assay.segment.v1.admin_pb2 import (
+from assay_rpc.corpus.v1.scoring_pb2 import FinalScore
+from assay_rpc.corpus.v1.selection_pb2 import CorpusRef
+from assay_rpc.segment.v1.benchmark_pb2 import (
     SCENARIO_OFFLINE,
     SCENARIO_SINGLE_STREAM,
     BenchmarkResult,
     Scenario,
 )
-from assay.segment.v1.models_pb2 import (
-    WEIGHTS_KIND_PUBLISHED,
-    WEIGHTS_KIND_RANDOM,
-    Model,
-    SourceFacts,
-)
+from assay_rpc.segment.v1.models_pb2 import RESIZE_MODE_PAD, Model, SourceFacts
 from google.protobuf import json_format
 
 from services.ranker.measuring.labelled_images import LabelledImage
@@ -42,16 +44,17 @@ from services.ranker.measuring.labelled_images import LabelledImage
 __all__ = [
     "CORPUS_KIND_COMPLETE",
     "CORPUS_KIND_SAMPLE",
+    "RESIZE_MODE_PAD",
     "SCENARIO_OFFLINE",
     "SCENARIO_SINGLE_STREAM",
-    "WEIGHTS_KIND_PUBLISHED",
     "WEIGHTS_KIND_RANDOM",
+    "WEIGHTS_KIND_TRAINED",
     "Accuracy",
     "BenchmarkResult",
     "CodecResult",
+    "CorpusDescription",
     "CorpusPeer",
     "CorpusSummary",
-    "DescribeCorpusResponse",
     "FinalScore",
     "Model",
     "SegmentPeer",
@@ -59,7 +62,10 @@ __all__ = [
     "SpeedPlan",
     "StorageResult",
     "corpus_label",
+    "corpus_subject",
+    "engine",
     "environment",
+    "model_subject",
 ]
 
 
@@ -116,7 +122,7 @@ class CorpusPeer(Protocol):
         """Every registered corpus."""
         ...
 
-    async def describe(self, corpus: CorpusRef) -> DescribeCorpusResponse:
+    async def describe(self, corpus: CorpusRef) -> CorpusDescription:
         """What a corpus holds."""
         ...
 
@@ -135,11 +141,42 @@ class CorpusPeer(Protocol):
         ...
 
 
-def corpus_label(ref: CorpusRef, kind: CorpusKind.ValueType) -> str:
+def corpus_label(corpus: CorpusSummary | Corpus) -> str:
     """A corpus's name, how much of it there is, and the start of its digest, for a reader."""
-    algorithm, _, digits = ref.digest.partition(":")
-    how_much = CorpusKind.Name(kind).removeprefix("CORPUS_KIND_").lower()
-    return f"{ref.name} ({how_much}, {algorithm}:{digits[:12]})"
+    algorithm, _, digits = corpus.ref.digest.partition(":")
+    how_much = CorpusKind.Name(corpus.kind).removeprefix("CORPUS_KIND_").lower()
+    return f"{corpus.ref.name} ({how_much}, {algorithm}:{digits[:12]})"
+
+
+def corpus_subject(corpus: CorpusSummary | Corpus) -> Mapping[str, object]:
+    """Return a corpus as the JSON-like mapping that evidence keeps of what was measured."""
+    return {"type": "DATASET", "name": corpus.ref.name, "splits": list(corpus.splits)}
+
+
+def model_subject(model: Model) -> Mapping[str, object]:
+    """Return a model as the JSON-like mapping that evidence keeps of what was measured."""
+    return {
+        "type": "SEGMENTATION_MODEL",
+        "name": model.ref.name,
+        "architecture": model.architecture,
+        "classes": len(model.classes),
+        "input_height": model.preprocessing.height,
+        "input_width": model.preprocessing.width,
+        "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
+    }
+
+
+def engine(message: Engine) -> Mapping[str, object]:
+    """Return an engine as the JSON-like mapping that evidence keeps; empty for none."""
+    if not message.id:
+        return {}
+    return {
+        "id": message.id,
+        "precision": Precision.Name(message.precision).removeprefix("PRECISION_"),
+        "threads": message.threads,
+        "version": message.version,
+        "instruction_set": message.instruction_set,
+    }
 
 
 def environment(message: Environment) -> Mapping[str, object]:
@@ -148,11 +185,21 @@ def environment(message: Environment) -> Mapping[str, object]:
         "cpu": message.cpu,
         "cpu_count": message.cpu_count,
         "memory_bytes": message.memory_bytes,
-        "accelerators": list(message.accelerators),
+        "accelerators": [one.name for one in message.accelerators],
         "os": message.os,
         "versions": dict(sorted(message.versions.items())),
-        "load": round(message.load, 3),
     }
-    if message.HasField("time"):
-        found["time"] = json_format.MessageToDict(message)["time"]
+    if message.HasField("load"):
+        found["load"] = round(message.load, 3)
+    if message.HasField("read_time"):
+        found["time"] = json_format.MessageToDict(message)["readTime"]
+    if message.HasField("cpu_quota"):
+        found["cpu_quota"] = message.cpu_quota
+    if message.instruction_set:
+        found["instruction_set"] = message.instruction_set
+    details = [one for one in message.accelerators if one.driver or one.memory_bytes]
+    if details:
+        found["accelerator_details"] = [
+            json_format.MessageToDict(one, preserving_proto_field_name=True) for one in details
+        ]
     return found

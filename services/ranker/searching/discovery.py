@@ -78,7 +78,7 @@ class Discovery:
     async def record(self, match_id: str, intent: str, uri: str) -> tuple[datetime, MatchCounts]:
         """Count a match once; return when it was first recorded, and the capability's counts.
 
-        Raises `InvalidArgument`, `NotFound`, `PreconditionFailed` and `Unavailable`.
+        Raises `InvalidArgument`, `NotFound`, `RequestIdReused` and `Unavailable`.
         """
         artifact, capability = self._capability(uri)
         time = await self._matches.record(
@@ -89,7 +89,7 @@ class Discovery:
     async def report(self, match_id: str, succeeded: bool) -> MatchCounts:
         """Count how a match ended once; return the capability's counts.
 
-        Raises `InvalidArgument`, `NotFound`, `PreconditionFailed` and `Unavailable`.
+        Raises `InvalidArgument`, `NotFound`, `RequestIdReused` and `Unavailable`.
         """
         artifact, capability = await self._matches.report(_id(match_id), succeeded, self._now())
         return await self._counts(artifact, capability)

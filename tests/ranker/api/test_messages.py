@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2
 
 from services.ranker.api import messages
 from services.ranker.api.comparisons import cache_info
@@ -16,6 +18,7 @@ from services.ranker.claims.model import (
     Boolean,
     Bound,
     Equals,
+    Interval,
     PublishedScore,
     Range,
     Ratio,
@@ -30,17 +33,17 @@ from tests.ranker.records import NOON, artifact, claim, evidence, verdict
 @pytest.mark.parametrize(
     ("message", "prefix", "values"),
     [
-        (ranker_pb2.ArtifactType, "ARTIFACT_TYPE_", ArtifactType),
-        (ranker_pb2.Verdict, "VERDICT_", Verdict),
-        (ranker_pb2.Basis, "BASIS_", Basis),
-        (ranker_pb2.SubjectRelation, "SUBJECT_RELATION_", SubjectRelation),
-        (ranker_pb2.Separation, "SEPARATION_", Separation),
-        (ranker_pb2.CacheStatus, "CACHE_STATUS_", CacheStatus),
+        (artifact_pb2.ArtifactType, "ARTIFACT_TYPE_", ArtifactType),
+        (evidence_pb2.Verdict, "VERDICT_", Verdict),
+        (evidence_pb2.Basis, "BASIS_", Basis),
+        (evidence_pb2.SubjectRelation, "SUBJECT_RELATION_", SubjectRelation),
+        (compare_pb2.Separation, "SEPARATION_", Separation),
+        (compare_pb2.CacheStatus, "CACHE_STATUS_", CacheStatus),
     ],
 )
 def test_enums_are_the_contracts(message: object, prefix: str, values: object) -> None:
     names = {f"{prefix}{one.value}" for one in values}  # type: ignore[attr-defined]
-    known = set(message.keys()) - {"CACHE_STATUS_STALE"}  # type: ignore[attr-defined]  # not made
+    known = set(message.keys())  # type: ignore[attr-defined]
     assert {*names, f"{prefix}UNSPECIFIED"} == known
 
 
@@ -57,7 +60,7 @@ def test_enums_are_the_contracts(message: object, prefix: str, values: object) -
 )
 def test_bounds(bound: Bound, expected: dict[str, object]) -> None:
     message = messages.claim(replace(claim("c", "g"), bound=bound))
-    assert message.bound == ranker_pb2.Bound(**expected)  # type: ignore[arg-type]
+    assert message.bound == claim_pb2.Bound(**expected)  # type: ignore[arg-type]
 
 
 def test_a_claim_without_a_bound_has_none() -> None:
@@ -66,7 +69,7 @@ def test_a_claim_without_a_bound_has_none() -> None:
 
 @pytest.mark.parametrize(("content", "kind"), [(0.0, "number"), ("", "text"), (False, "boolean")])
 def test_empty_values_keep_their_kind(content: float | str | bool, kind: str) -> None:
-    assert messages.evidence(evidence("c", content)).value.WhichOneof("kind") == kind
+    assert messages.evidence(evidence("c", content), "a").value.WhichOneof("kind") == kind
 
 
 def test_evidence_keeps_machine_and_time() -> None:
@@ -80,19 +83,71 @@ def test_evidence_keeps_machine_and_time() -> None:
         "time": "2026-01-15T12:00:00Z",
         "added-later": 1,
     }
-    message = messages.evidence(evidence("c", 1.0, "s", low=0.5, high=2, environment=machine))
+    message = messages.evidence(evidence("c", 1.0, "s", low=0.5, high=2, environment=machine), "a")
     assert message.environment.cpu_count == 2
     assert message.environment.memory_bytes == 8 << 30
-    assert list(message.environment.accelerators) == ["Test GPU"]
+    assert [one.name for one in message.environment.accelerators] == ["Test GPU"]
     assert dict(message.environment.versions) == {"onnxruntime": "1.22.0"}
-    assert message.environment.time.seconds == message.time.seconds == int(NOON.timestamp())
+    assert (
+        message.environment.read_time.seconds
+        == message.measure_time.seconds
+        == int(NOON.timestamp())
+    )
     assert (message.interval.low, message.interval.high, message.interval.level) == (0.5, 2, 0.99)
+
+
+def test_evidence_says_what_was_measured_and_by_what() -> None:
+    kept = replace(
+        evidence("c", 1.0, "s", low=0.5, high=2.0),
+        owner="a",
+        subject={
+            "type": "SEGMENTATION_MODEL",
+            "name": "m",
+            "classes": 150,
+            "input_height": 512,
+            "weights": "RANDOM",
+            "splits": ["test"],
+        },
+        engine={"id": "openvino-cpu", "precision": "FP32", "threads": 2},
+        sources=("a paper",),
+        inputs=("sha256:1",),
+        breakdown={"b": 2.0},
+        content=b"{}",
+    )
+    message = messages.evidence(kept, "")
+    assert message.claim == "a/c"
+    assert message.subject == evidence_pb2.Subject(
+        type=artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL,
+        name="m",
+        classes=150,
+        input_height=512,
+        weights=common_pb2.WEIGHTS_KIND_RANDOM,
+        digest="sha256:subject",
+        splits=["test"],
+    )
+    assert message.engine == common_pb2.Engine(
+        id="openvino-cpu", precision=common_pb2.PRECISION_FP32, threads=2
+    )
+    assert list(message.sources) == [claim_pb2.Source(title="a paper")]
+    assert list(message.inputs) == [evidence_pb2.Input(digest="sha256:1")]
+    assert list(message.parts) == [evidence_pb2.Part(name="b", value=2.0)]
+    assert message.interval.kind == common_pb2.INTERVAL_KIND_CONFIDENCE
+    assert message.content == b"{}"
+
+
+def test_older_evidence_has_the_owner_of_its_claim_and_an_open_end_is_absent() -> None:
+    old = replace(evidence("c", 1.0, "s"), interval=Interval(0.5, math.inf))
+    message = messages.evidence(old, "a")
+    assert message.claim == "a/c"
+    assert message.subject == evidence_pb2.Subject(digest="sha256:subject")
+    assert not message.HasField("engine")
+    assert message.interval == common_pb2.Interval(low=0.5, kind=common_pb2.INTERVAL_KIND_BOUNDS)
 
 
 def test_a_verdict_without_evidence_has_none_and_no_basis() -> None:
     message = messages.claim_verdict(verdict(claim("c", "g"), Verdict.UNDERSPECIFIED))
     assert not message.HasField("evidence")
-    assert message.basis == ranker_pb2.BASIS_UNSPECIFIED
+    assert message.basis == evidence_pb2.BASIS_UNSPECIFIED
 
 
 def test_a_published_score_comes_with_its_bounds() -> None:
@@ -101,13 +156,14 @@ def test_a_published_score_comes_with_its_bounds() -> None:
         artifact("a", ArtifactType.DATASET, ()), published=PublishedScore(59, "a page", bits)
     )
     message = messages.artifact(value)
-    assert (message.published.feasible.low, message.published.feasible.high) == (25, 82)
-    assert message.published.feasible.level == 0
-    assert dict(message.published.printed_components) == bits
-    assert not messages.artifact(replace(value, published=None)).HasField("published")
+    (published,) = message.published
+    assert (published.feasible.low, published.feasible.high) == (25, 82)
+    assert published.feasible.kind == common_pb2.INTERVAL_KIND_ALTERNATIVES
+    assert dict(published.printed_components) == bits
+    assert not messages.artifact(replace(value, published=None)).published
 
 
 def test_cache_age_is_kept_to_the_nanosecond() -> None:
     message = cache_info(CacheInfo(CacheStatus.HIT, 1.25))
-    assert message.status == ranker_pb2.CACHE_STATUS_HIT
+    assert message.status == compare_pb2.CACHE_STATUS_HIT
     assert message.age.ToNanoseconds() == 1_250_000_000

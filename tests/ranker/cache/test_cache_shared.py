@@ -8,14 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
 from services.errors import InternalError, InvalidArgument, NotFound, Unavailable
 from services.ranker.cache import redis as redis_store
-from services.ranker.cache.cache import CacheStatus
+from services.ranker.cache.cache import Answer, Cache, CacheStatus
 from services.ranker.cache.redis import RedisOptions, RedisStore
 from services.ranker.cache.store import CacheStore
 from tests.ports import free_port
@@ -24,7 +23,16 @@ from tests.ranker.cache.test_cache import Counter, cache_over
 HIT, MISS, BYPASS = CacheStatus.HIT, CacheStatus.MISS, CacheStatus.BYPASS
 
 
-async def test_callers_of_several_replicas_share_one_computation(store: CacheStore) -> None:
+async def test_callers_of_several_replicas_share_one_computation(
+    store: CacheStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, wait = asyncio.Semaphore(0), Cache._wait
+
+    async def noted(cache: Cache, key: str, lease: str) -> Answer | None:
+        waits.release()
+        return await wait(cache, key, lease)
+
+    monkeypatch.setattr(Cache, "_wait", noted)
     replicas, gate, compute = [cache_over(store) for _ in range(4)], asyncio.Event(), Counter()
 
     async def slow() -> bytes:

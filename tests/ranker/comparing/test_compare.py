@@ -16,7 +16,7 @@ from services.ranker.comparing.compare import Comparison, canonical, compare, ke
 from services.ranker.methodology.load import load
 from services.ranker.methodology.published import Feasible
 from services.ranker.methodology.score import ArtifactRecord, Outcomes
-from services.ranker.methodology.separation import Separation, least_lead
+from services.ranker.methodology.separation import Missing, Separation, least_lead
 from tests.ranker.records import DAY, artifact, claim, evidence, records
 
 METHODOLOGY = load()
@@ -107,7 +107,7 @@ def test_a_winner_wins_at_the_declared_weights_too(a: ArtifactRecord, b: Artifac
     ):
         disjoint = mine.low > other.high or other.low > mine.high
         assert (row.separation is Separation.NOT_SEPARABLE) == (not disjoint)
-        assert bool(row.what_would_separate) == (not disjoint)
+        assert not (row.missing and disjoint)
 
 
 @settings(max_examples=40)
@@ -148,9 +148,15 @@ def test_with_little_evidence_they_are_not_separable_and_it_says_what_is_needed(
     quality = result.components[0]
     assert quality.separation is Separation.LEFT
     match = next(row for row in result.components if row.component == "match_graph")
-    assert match.what_would_separate == (
-        "match_graph of a: outcomes of matches; match_graph of b: outcomes of matches"
+    assert match.missing == (
+        Missing("a", "", "outcomes of matches"),
+        Missing("b", "", "outcomes of matches"),
     )
+    ecosystem = next(row for row in result.components if row.component == "ecosystem")
+    assert {(one.artifact, one.metric) for one in ecosystem.missing} >= {
+        ("a", "frameworks"),
+        ("b", "frameworks"),
+    }
     assert "latency" in result.summary
     assert "a is ahead in quality" in result.summary
 
@@ -160,7 +166,7 @@ def test_equal_artifacts_have_no_winner() -> None:
     assert result.overall is Separation.NOT_SEPARABLE
     quality = result.components[0]
     assert quality.separation is Separation.NOT_SEPARABLE
-    assert quality.what_would_separate == "nothing: they are equal in it"
+    assert quality.missing == ()
 
 
 def test_artifacts_of_different_types_are_compared_on_common_scales_only() -> None:
@@ -226,7 +232,7 @@ def test_the_key_changes_with_everything_that_the_answer_depends_on() -> None:
         key(canonical(model("c", 50.0), b), METHODOLOGY, DAY),
     ]
     assert len(set(keys)) == len(keys)
-    assert all(one.startswith("cmp:v2:") and len(one.split(":")) == 7 for one in keys)
+    assert all(one.startswith("cmp:v3:") and len(one.split(":")) == 8 for one in keys)
     assert keys[0].endswith(":2026-01-15")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from assay.ranker.v1 import ranker_pb2
-from assay.segment.v1 import models_pb2, segment_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2
+from assay_rpc.segment.v1 import models_pb2, segment_pb2
 
 from services.errors import InvalidArgument
 from services.ranker.measuring.labelled_images import LabelledImage, labelled_images
@@ -56,18 +57,14 @@ def published() -> models_pb2.Model:
     model = models_pb2.Model()
     model.CopyFrom(MODEL)
     model.ref.name = B4
-    model.weights = models_pb2.WEIGHTS_KIND_PUBLISHED
+    model.weights = common_pb2.WEIGHTS_KIND_TRAINED
     return model
 
 
-async def verify(ranker: Ranker, folder: Path) -> ranker_pb2.ClaimVerdict:
+async def verify(ranker: Ranker, folder: Path) -> evidence_pb2.ClaimVerdict:
     ranker.segment.models = [published()]
-    stub = await ranker.start(labelled_pictures=folder)
-    request = ranker_pb2.VerifyClaimsRequest(artifact=B4, claims=["B1.4"])
-    (verdict,) = [
-        update.verdict async for update in stub.VerifyClaims(request) if update.HasField("verdict")
-    ]
-    return verdict
+    await ranker.start(labelled_pictures=folder)
+    return (await ranker.verify(B4, "B1.4"))["B1.4"]
 
 
 async def test_pictures_and_masks_are_sent_as_they_are(ranker: Ranker, folder: Path) -> None:
@@ -79,11 +76,11 @@ async def test_pictures_and_masks_are_sent_as_they_are(ranker: Ranker, folder: P
         (b"image ADE_val_1", b"mask ADE_val_1"),
         (b"image ADE_val_2", b"mask ADE_val_2"),
     ]
-    assert verdict.verdict == ranker_pb2.VERDICT_NOT_TESTABLE_HERE
+    assert verdict.verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
     assert verdict.evidence.value.number == 50.3
     assert verdict.sample.value.number == 45
     assert verdict.sample.n == 2
-    assert verdict.sample.relation == ranker_pb2.SUBJECT_RELATION_SAMPLE
+    assert verdict.sample.relation == evidence_pb2.SUBJECT_RELATION_SAMPLE
 
 
 async def test_the_comparison_has_what_was_measured_of_a_sample(
@@ -92,7 +89,7 @@ async def test_the_comparison_has_what_was_measured_of_a_sample(
     verdict = await verify(ranker, folder)
     assert ranker.server is not None
     stub = await ranker.start()
-    reply = await stub.Compare(ranker_pb2.CompareRequest(left=B4, right="the-pile"))
+    reply = await stub.Compare(compare_pb2.CompareRequest(left=B4, right="the-pile"))
     (compared,) = [one for one in reply.left.claims if one.claim.id == "B1.4"]
     assert compared.sample == verdict.sample
     assert not compared.HasField("change")
@@ -102,13 +99,12 @@ async def test_a_picture_that_is_gone_leaves_the_published_figure(
     ranker: Ranker, folder: Path
 ) -> None:
     ranker.segment.models = [published()]
-    stub = await ranker.start(labelled_pictures=folder)
+    await ranker.start(labelled_pictures=folder)
     (folder / "images" / "ADE_val_1.jpg").unlink()
-    request = ranker_pb2.VerifyClaimsRequest(artifact=B4, claims=["B1.4"])
-    updates = [update async for update in stub.VerifyClaims(request)]
-    assert updates[-1].verdict.evidence.value.number == 50.3
-    assert not updates[-1].verdict.HasField("sample")
-    assert updates[-1].verdict.reason.endswith(
+    verdict = (await ranker.verify(B4, "B1.4"))["B1.4"]
+    assert verdict.evidence.value.number == 50.3
+    assert not verdict.HasField("sample")
+    assert verdict.reason.endswith(
         "(not measured: the ranker cannot read ADE_val_1.jpg or its mask: "
         "No such file or directory)"
     )
@@ -124,3 +120,12 @@ async def test_pictures_that_segment_refuses_leave_the_published_figure(
     # gRPC now and then puts its own words in the place of segment's: a picture that is on its way
     # when the refusal comes fails, and that overwrites the status.
     assert "(not measured: segment gave no answer: segment refused with I" in verdict.reason
+
+
+async def test_pictures_without_a_labelled_pixel_have_no_accuracy(
+    ranker: Ranker, folder: Path
+) -> None:
+    ranker.segment.pixels_are_ignored = True
+    verdict = await verify(ranker, folder)
+    assert not verdict.HasField("sample")
+    assert "segment found no labelled pixel in the pictures" in verdict.not_measured.message

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from assay.segment.v1 import models_pb2
+from assay_rpc.common.v1 import common_pb2
 
 from services.errors import Unavailable
 from services.ranker.claims import facts
@@ -57,6 +57,7 @@ from tests.ranker.peers_fake import (
 )
 
 REGISTRY = packaged(methods.known())
+CLAIMS = {claim.id: claim for claim in REGISTRY.claims.values()}
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 
@@ -72,7 +73,7 @@ def measurements(
 
 
 async def observe(claim: str, asked: Measurements | None = None) -> Observation:
-    found = REGISTRY.claims[claim]
+    found = CLAIMS[claim]
     return await method_named(found.method).observe(found, asked or measurements())
 
 
@@ -123,7 +124,7 @@ async def test_how_near_a_model_is_decides_which_one_is_observed() -> None:
 
 async def test_other_weights_of_the_same_architecture_are_a_proxy() -> None:
     fine_tuned = changed(B4_PUBLISHED, ref=ref("segformer-b4-of-someone-else", "ab"))
-    reference = changed(B4_RANDOM, weights=models_pb2.WEIGHTS_KIND_REFERENCE)
+    reference = changed(B4_RANDOM, weights=common_pb2.WEIGHTS_KIND_REFERENCE)
     for model in (fine_tuned, reference):
         found = await observe("B4.1", measurements(FakeSegment((model,))))
         assert found.relation is SubjectRelation.PROXY
@@ -176,8 +177,8 @@ def test_a_cited_accuracy_spans_what_its_sources_print() -> None:
 
 
 def test_the_rivals_accuracy_is_another_fact() -> None:
-    claims = REGISTRY.artifact(REGISTRY.claims["B1.4"].artifact).claims
-    group = REGISTRY.claims["B1.4"].group
+    claims = REGISTRY.artifact(CLAIMS["B1.4"].artifact).claims
+    group = CLAIMS["B1.4"].group
     assert [one.id for one in claims if one.group == group] == ["B1.4"]
 
 
@@ -188,12 +189,12 @@ async def test_a_rate_in_batches_is_shown_where_none_is_claimed() -> None:
     assert observation.interval is not None
     assert observation.interval.low <= float(content(observation)) <= observation.interval.high  # type: ignore[arg-type]
     sealed = seal(observation, claim="S0.5", method="m.f@1", command="c", time=NOON)
-    assert judge(REGISTRY.claims["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
+    assert judge(CLAIMS["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
 
 
 @pytest.mark.parametrize(("engine", "size"), [("openvino-cpu", 2), ("onnxruntime-cuda", 32)])
 async def test_a_rate_is_of_batches_that_the_hardware_gains_from(engine: str, size: int) -> None:
-    segment = FakeSegment((changed(B4_RANDOM, engine=engine),))
+    segment = FakeSegment((changed(B4_RANDOM, engine=common_pb2.Engine(id=engine)),))
     observation = await observe("S4.1", measurements(segment))
     assert [plan.batch_size for plan in segment.timed] == [size]
     assert observation.note.startswith(f"In batches of {size}.")
@@ -280,7 +281,7 @@ async def test_every_part_of_the_claim_on_batches_counts(
     assert surely.level == 0.99
     assert surely.low <= holding <= surely.high
     verdict = judge(
-        REGISTRY.claims["B6.3"],
+        CLAIMS["B6.3"],
         seal(observation, claim="B6.3", method="m.f@1", command="c", time=NOON),
     ).verdict
     assert verdict is (Verdict.CONFIRMED if holding == 3 else Verdict.REFUTED)
@@ -382,7 +383,7 @@ async def test_other_text_is_a_proxy() -> None:
     for claim in ("P1.1", "P3.1", "P4.1", "P2.1"):
         observation = await observe(claim, measurements(corpus=peer))
         assert observation.relation is SubjectRelation.PROXY
-        assert observation.subject_digest == REFERENCE.corpus.digest
+        assert observation.subject_digest == REFERENCE.ref.digest
     stand_in = changed(SAMPLE, kind=REFERENCE.kind)
     observation = await observe("P3.1", measurements(corpus=FakeCorpus((stand_in,))))
     assert observation.relation is SubjectRelation.PROXY

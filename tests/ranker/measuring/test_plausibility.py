@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from assay.corpus.v1.corpus_pb2 import CodecResult, PlainParse, Shard
+from assay_rpc.corpus.v1.benchmark_pb2 import CodecResult, PlainParse
+from assay_rpc.corpus.v1.describe_pb2 import Corpus, Shard
 
 from services.ranker.measuring import plausibility
 from services.ranker.measuring.plausibility import ImplausibleError
@@ -94,8 +95,8 @@ def test_more_lines_parsed_than_there_are() -> None:
         {"documents": 5},
         {"documents_without_subset": 10_000},
         {"duplicate_documents": 10_000},
-        {"shards": [Shard(path="a", jsonl_bytes=10)]},
-        {"shards": [Shard(path="a", compressed_bytes=10)]},
+        {"corpus": Corpus(shards=[Shard(path="a", content_bytes=10)])},
+        {"corpus": Corpus(shards=[Shard(path="a", stored_bytes=10)])},
     ],
 )
 def test_descriptions_that_contradict_themselves(change: dict[str, object]) -> None:

@@ -143,9 +143,14 @@ def test_a_refutation_never_raises_page_reliability(
     before = reliability(verdicts, METHODOLOGY)
     verdicts[place] = replace(verdicts[place], verdict=Verdict.REFUTED)
     after = reliability(verdicts, METHODOLOGY)
-    assert after.mean <= before.mean
-    assert after.interval.low <= before.interval.low
-    assert after.interval.high <= before.interval.high
+    assert after.mean is not None
+    assert after.interval is not None
+    if before.mean is None or before.interval is None:  # nothing was decided
+        assert before.confirmed + before.refuted == 0
+    else:
+        assert after.mean <= before.mean
+        assert after.interval.low <= before.interval.low
+        assert after.interval.high <= before.interval.high
     assert after.bounds.low <= before.bounds.low
     assert after.bounds.high <= before.bounds.high
 
@@ -154,8 +159,11 @@ def test_a_refutation_never_raises_page_reliability(
 def test_reliability_lies_within_its_bounds(given_: list[tuple[str, Verdict]]) -> None:
     verdicts = [verdict(claim(f"c{i}", group), what) for i, (group, what) in enumerate(given_)]
     result = reliability(verdicts, METHODOLOGY)
-    assert result.bounds.low <= result.mean <= result.bounds.high
-    assert 0 <= result.interval.low <= result.interval.high <= 1
+    decided = result.confirmed + result.refuted > 0
+    assert (result.mean is not None, result.interval is not None) == (decided, decided)
+    if result.mean is not None and result.interval is not None:
+        assert result.bounds.low <= result.mean <= result.bounds.high
+        assert 0 <= result.interval.low <= result.interval.high <= 1
     assert result.confirmed + result.refuted + result.undecided == len({g for g, _ in given_})
 
 

@@ -315,8 +315,7 @@ async def test_a_client_that_sends_nothing_is_not_waited_for_without_end(
         yield pair()
         await asyncio.Event().wait()
 
-    call = client.segment.EvaluateSegmentation(silent(), timeout=SECONDS)
-    code, _, message = await refused(call)
+    code, _, message = await refused(evaluated(client, silent(), timeout=SECONDS))
     assert code is Code.DEADLINE_EXCEEDED
     assert "pairs[1]: nothing came for 1 s" in message
 

@@ -197,7 +197,7 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
         (
             request(model=model("tiny", digest="sha256:00")),
             Code.FAILED_PRECONDITION,
-            "PRECONDITION",
+            "DIGEST_MISMATCH",
             "has the digest",
         ),
         (segment_pb2.SegmentImageRequest(), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "encoded"),
@@ -239,7 +239,7 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
             "set `output_size`",
         ),
         (request(classes=[2, 7]), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "7 is no class"),
-        (request(classes=[0] * 65_537), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "at most 65536"),
+        (request(classes=[0] * 65_537), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "65,536 are"),
         (request(top_k=8), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "top_k: 8; at most 7"),
         (overlaid(opacity=0), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity: 0;"),
         (overlaid(opacity=1.5), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity"),

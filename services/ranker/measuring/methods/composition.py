@@ -7,25 +7,25 @@ from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation
 from services.ranker.measuring.intervals import share
 from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.peers.protocol import DescribeCorpusResponse, corpus_label
+from services.ranker.peers.protocol import CorpusDescription, corpus_label, corpus_subject
 
 
 async def _described(
     claim: Claim, measurements: Measurements
-) -> tuple[DescribeCorpusResponse, SubjectRelation]:
+) -> tuple[CorpusDescription, SubjectRelation]:
     corpus, relation = await measurements.corpus(claim.artifact)
     description = await measurements.description(corpus)
     if not description.documents:
-        raise UnobservableError(f"{corpus.corpus.name} holds no documents here")
+        raise UnobservableError(f"{corpus.ref.name} holds no documents here")
     return description, relation
 
 
-def about(description: DescribeCorpusResponse, note: str) -> str:
+def about(description: CorpusDescription, note: str) -> str:
     """Return a note that says first what it was observed on."""
     present = sum(1 for one in description.subsets if one.documents)
     return (
         f"Observed on {description.documents:,} documents from {present} subsets of "
-        f"{corpus_label(description.corpus, description.kind)}. {note}"
+        f"{corpus_label(description.corpus)}. {note}"
     ).rstrip()
 
 
@@ -38,7 +38,8 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
         value=Value(float(count), "subsets"),
         relation=relation,
         basis=Basis.MEASURED,
-        subject_digest=description.corpus.digest,
+        subject_digest=description.corpus.ref.digest,
+        subject=corpus_subject(description.corpus),
         n=description.documents,
         note=about(description, ""),
     )
@@ -53,7 +54,8 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
         value=Value(named / description.documents, "share"),
         relation=relation,
         basis=Basis.MEASURED,
-        subject_digest=description.corpus.digest,
+        subject_digest=description.corpus.ref.digest,
+        subject=corpus_subject(description.corpus),
         interval=share(named, description.documents),
         n=description.documents,
         note=about(description, f"{named:,} of {description.documents:,} name their subset."),
@@ -69,7 +71,9 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
     }
     total = sum(published.values())
     if not published or not description.text_bytes:
-        raise UnobservableError(f"nothing is published of the shares in {description.corpus.name}")
+        raise UnobservableError(
+            f"nothing is published of the shares in {description.corpus.ref.name}"
+        )
     here = {one.name: one.text_bytes / description.text_bytes for one in description.subsets}
     names = set(here) | set(published)
     distance = 0.5 * sum(abs(here.get(one, 0) - published.get(one, 0) / total) for one in names)
@@ -77,7 +81,8 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
         value=Value(distance, "total variation distance"),
         relation=relation,
         basis=Basis.MEASURED,
-        subject_digest=description.corpus.digest,
+        subject_digest=description.corpus.ref.digest,
+        subject=corpus_subject(description.corpus),
         # Of the whole corpus the distance is known; a sample that was not drawn bounds nothing.
         interval=Interval(distance, distance)
         if relation is SubjectRelation.EXACT

@@ -7,6 +7,7 @@ from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
 from services.ranker.measuring.labelled_images import VALIDATION_PICTURES
 from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.peers.protocol import engine, model_subject
 
 
 @method(1, Measurement.ACCURACY)
@@ -27,11 +28,13 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
         relation=SubjectRelation.SAMPLE,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
+        subject=model_subject(model),
         n=accuracy.pictures,
         note=(
-            f"Measured with {model.engine} on {accuracy.pictures:,} of the "
+            f"Measured with {model.engine.id} on {accuracy.pictures:,} of the "
             f"{VALIDATION_PICTURES:,} validation pictures, each resized to the model's square; "
             f"{accuracy.pixel_accuracy:.1%} of the pixels are right."
         ),
+        engine=engine(model.engine),
         inputs=(accuracy.pictures_digest,),
     )

@@ -11,7 +11,7 @@ from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
 from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.peers.protocol import Model, SourceFacts
+from services.ranker.peers.protocol import RESIZE_MODE_PAD, Model, SourceFacts, model_subject
 
 _LEARNED_LAYERS = ("Linear", "Conv2d")
 
@@ -40,6 +40,7 @@ def _observed(
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
+        subject=model_subject(model),
         sources=sources,
         note=_about(model, note),
         recipe=recipe(model, relation),
@@ -156,9 +157,10 @@ async def pads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether pictures are padded to the input's size."""
     model, relation = await measurements.model(claim.artifact)
     wanted = model.preprocessing
-    how = "padded" if wanted.pads else "resized"
+    padded = wanted.resize_mode == RESIZE_MODE_PAD
+    how = "padded" if padded else "resized"
     note = f"Pictures are {how} to {wanted.height}x{wanted.width}."
-    return _observed(Value(wanted.pads), model, relation, note)
+    return _observed(Value(padded), model, relation, note)
 
 
 @method(2, Measurement.MODEL_FACTS)

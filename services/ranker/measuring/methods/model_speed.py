@@ -23,7 +23,9 @@ from services.ranker.peers.protocol import (
     BenchmarkResult,
     Model,
     SpeedPlan,
+    engine,
     environment,
+    model_subject,
 )
 
 _ACCELERATED = ("cuda", "tensorrt", "rocm", "gpu")
@@ -38,7 +40,7 @@ _LARGE_BATCH_OVER_SINGLE = (8.0, 12.0)
 
 
 def _on_accelerator(model: Model) -> bool:
-    return any(word in model.engine.lower() for word in _ACCELERATED)
+    return any(word in model.engine.id.lower() for word in _ACCELERATED)
 
 
 async def _subject(claim: Claim, measurements: Measurements) -> tuple[Model, SubjectRelation]:
@@ -56,7 +58,7 @@ async def cpu_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on a CPU."""
     model, relation = await _subject(claim, measurements)
     if _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on an accelerator ({model.engine})")
+        raise UnobservableError(f"{model.ref.name} is served on an accelerator ({model.engine.id})")
     return await _latency(model, relation, measurements)
 
 
@@ -65,7 +67,7 @@ async def accelerator_latency(claim: Claim, measurements: Measurements) -> Obser
     """Seconds a picture, one after the other, on an accelerator."""
     model, relation = await _subject(claim, measurements)
     if not _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on a CPU ({model.engine})")
+        raise UnobservableError(f"{model.ref.name} is served on a CPU ({model.engine.id})")
     return await _latency(model, relation, measurements)
 
 
@@ -88,9 +90,11 @@ async def _latency(
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
+        subject=model_subject(model),
         interval=interval,
         n=_runs(result),
         environment=environment(result.environment),
+        engine=engine(result.engine),
         note=_note(model, result),
         recipe=recipe(model, relation),
     )
@@ -119,7 +123,7 @@ def _batch_seconds(result: BenchmarkResult, level: float = LEVEL) -> Interval:
 
 def _note(model: Model, result: BenchmarkResult) -> str:
     text = (
-        f"On {result.environment.cpu} with {model.engine}, {_runs(result)} runs in "
+        f"On {result.environment.cpu} with {model.engine.id}, {_runs(result)} runs in "
         f"{len(_seconds(result))} processes; it holds for this hardware and engine."
     )
     if result.noisy:
@@ -146,9 +150,11 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
+        subject=model_subject(model),
         interval=interval,
         n=_runs(result),
         environment=environment(result.environment),
+        engine=engine(result.engine),
         note=f"In batches of {size}. {_note(model, result)}",
         recipe=recipe(model, relation),
     )
@@ -188,9 +194,11 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
         relation=relation if accelerated else SubjectRelation.PROXY,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
+        subject=model_subject(model),
         interval=Interval(low, high, LEVEL),
         n=sum(map(_runs, timed)),
         environment=environment(timed[-1].environment),
+        engine=engine(timed[-1].engine),
         note=(
             f"{single:.3g}, {middle:.3g} and {large:.3g} pictures a second in batches of "
             f"{sizes[0]}, {sizes[1]} and {sizes[2]}: {large / single:.3g} times in the largest, "

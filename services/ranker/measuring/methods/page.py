@@ -80,9 +80,9 @@ async def component_leads(claim: Claim, measurements: Measurements) -> Observati
 
 
 def _compared(claim: Claim, measurements: Measurements) -> tuple[Page, tuple[Artifact, ...]]:
-    page = measurements.registry.subject(claim.artifact)
+    page = measurements.registry.subject(claim.owner)
     if not isinstance(page, Page):
-        raise UnobservableError(f"{claim.artifact} is no page")
+        raise UnobservableError(f"{claim.owner} is no page")
     return page, tuple(measurements.registry.artifact(name) for name in page.compares)
 
 

@@ -6,7 +6,7 @@ from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, Value
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.peers.protocol import corpus_label, environment
+from services.ranker.peers.protocol import corpus_label, corpus_subject, engine, environment
 
 _BITS_OF_A_BYTE = 8.0
 """What a model that knows nothing needs; one that knows something needs less."""
@@ -22,7 +22,7 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
     """
     corpus, relation = await measurements.corpus(claim.artifact)
     result = await measurements.bits_per_byte(corpus)
-    published = measurements.facts.of(claim.id)
+    published = measurements.published(claim)
     scored = {one.subset: one.score for one in result.subsets if one.score.text_bytes}
     defined = bool(scored) and 0 < result.overall.bits_per_byte < _BITS_OF_A_BYTE
     listed = ", ".join(f"{name} {one.bits_per_byte:.3f}" for name, one in sorted(scored.items()))
@@ -30,9 +30,11 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
         value=Value(defined),
         relation=relation,
         basis=Basis.DERIVED,
-        subject_digest=corpus.corpus.digest,
+        subject_digest=corpus.ref.digest,
+        subject=corpus_subject(corpus),
         n=result.overall.documents,
         environment=environment(result.environment),
+        engine=engine(result.compute.engine),
         sources=published.sources if published else (),
         inputs=(result.model.digest,),
         breakdown={name: one.bits_per_byte for name, one in sorted(scored.items())},
@@ -41,7 +43,7 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
             "Less is better by construction, for it is the length of the text as the model would "
             "encode it; that it is defined over all subsets is cited. Computed here on "
             f"{result.overall.documents} held-out documents of {len(scored)} subsets of "
-            f"{corpus_label(corpus.corpus, corpus.kind)}: {result.model.name} needs "
+            f"{corpus_label(corpus)}: {result.model.name} needs "
             f"{result.overall.bits_per_byte:.3f} bits per byte; by subset: {listed}."
         ),
     )

@@ -11,7 +11,7 @@ from services.ranker.measuring.methods.registration import Measurement, method
 @method(1, Measurement.NONE)
 async def cite(claim: Claim, measurements: Measurements) -> Observation:
     """What the cited publications say of the claim, or what follows from their figures."""
-    observation = measurements.facts.of(claim.id)
+    observation = measurements.published(claim)
     if observation is None:
         raise UnobservableError("no publication that settles it is known here")
     return observation

@@ -25,10 +25,11 @@ from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.peers.protocol import (
     CodecResult,
+    CorpusDescription,
     CorpusSummary,
-    DescribeCorpusResponse,
     StorageResult,
     corpus_label,
+    corpus_subject,
     environment,
 )
 
@@ -48,7 +49,7 @@ class _Measured:
 
     @property
     def name(self) -> str:
-        return self.corpus.corpus.name
+        return self.corpus.ref.name
 
     def observed(self, *, value: Value, interval: Interval, n: int, note: str) -> Observation:
         results = list(self.splits.values())
@@ -57,13 +58,14 @@ class _Measured:
             value=value,
             relation=self.relation,
             basis=Basis.MEASURED,
-            subject_digest=self.corpus.corpus.digest,
+            subject_digest=self.corpus.ref.digest,
+            subject={**corpus_subject(self.corpus), "splits": list(self.splits)},
             interval=interval,
             n=n,
             environment=environment(results[0].environment),
             note=(
                 f"Measured on {size / 1e6:,.3g} MB of "
-                f"{corpus_label(self.corpus.corpus, self.corpus.kind)}, splits "
+                f"{corpus_label(self.corpus)}, splits "
                 f"{', '.join(self.splits)}. {note}"
             ),
         )
@@ -73,7 +75,7 @@ async def _measured(claim: Claim, measurements: Measurements) -> _Measured:
     corpus, relation = await measurements.corpus(claim.artifact)
     splits = await measurements.storage(corpus)
     if not splits:
-        raise UnobservableError(f"{corpus.corpus.name} has no split here")
+        raise UnobservableError(f"{corpus.ref.name} has no split here")
     # A stretch of a whole corpus is a sample of it.
     if relation is SubjectRelation.EXACT:
         relation = SubjectRelation.SAMPLE
@@ -126,14 +128,15 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
     corpus, relation = await measurements.corpus(claim.artifact)
     description = await measurements.description(corpus)
     if relation is SubjectRelation.EXACT:
-        packed = sum(one.compressed_bytes for one in description.shards)
-        ratio = sum(one.jsonl_bytes for one in description.shards) / packed
+        packed = sum(one.stored_bytes for one in description.corpus.shards)
+        ratio = sum(one.content_bytes for one in description.corpus.shards) / packed
         return Observation(
             value=Value(ratio, "1"),
             relation=relation,
             basis=Basis.MEASURED,
-            subject_digest=corpus.corpus.digest,
-            n=len(description.shards),
+            subject_digest=corpus.ref.digest,
+            subject=corpus_subject(corpus),
+            n=len(description.corpus.shards),
             note=about(description, f"{packed / 1e9:,.4g} GB packed."),
         )
     measured = await _measured(claim, measurements)
@@ -155,13 +158,13 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
     return measured.observed(value=value, interval=bounds, n=len(ratios), note=note)
 
 
-def _missing_share(description: DescribeCorpusResponse) -> float:
+def _missing_share(description: CorpusDescription) -> float:
     """Return the published share of the text whose subsets have no document here."""
     published = [one for one in description.subsets if one.HasField("published")]
     total = sum(one.published.weight for one in published)
     missing = sum(one.published.weight for one in published if not one.documents)
     if not total or missing >= total:
-        raise UnobservableError(f"no published subset is in {description.corpus.name} here")
+        raise UnobservableError(f"no published subset is in {description.corpus.ref.name} here")
     return missing / total
 
 
@@ -211,13 +214,13 @@ async def streaming_memory(claim: Claim, measurements: Measurements) -> Observat
     """
     measured = await _measured(claim, measurements)
     streams = [one.streaming for one in measured.splits.values()]
-    largest = max(streams, key=lambda one: one.jsonl_bytes)
-    if not largest.jsonl_bytes:
+    largest = max(streams, key=lambda one: one.content_bytes)
+    if not largest.content_bytes:
         raise UnobservableError(f"{measured.name} has no shard with documents here")
-    ratio = largest.peak_growth_bytes / largest.jsonl_bytes
+    ratio = largest.peak_growth_bytes / largest.content_bytes
     note = (
         f"{largest.peak_growth_bytes / 1e6:.3g} MB of growth while "
-        f"{largest.jsonl_bytes / 1e6:.3g} MB went by; buffers of fixed size included, so an "
+        f"{largest.content_bytes / 1e6:.3g} MB went by; buffers of fixed size included, so an "
         "upper bound."
     )
     bounds = Interval(0.0, ratio)

@@ -385,8 +385,7 @@ def special_token_bytes(lab: Lab) -> Case:
     return _counted(
         lab,
         lambda text: (
-            size(lab.model.decode([prefix, *lab.tokens(text)]))
-            - (0 if _own(lab, text) == 0 else 1)
+            size(lab.model.decode([prefix, *lab.tokens(text)])) - (0 if _own(lab, text) == 0 else 1)
         ),
     )
 

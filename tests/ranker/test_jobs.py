@@ -201,7 +201,7 @@ async def test_what_was_decided_before_a_job_was_cancelled_stays(ranker: Ranker)
     waiting = (await stub.SubmitVerification(order("R3", artifact="page"))).job
     await ranker.segment.started.wait()
     watched = stub.WatchJob(verification_pb2.WatchJobRequest(job=waiting.id), timeout=60)
-    states = []
+    states: list[verification_pb2.JobState.ValueType] = []
     async for one in watched:
         if not states:  # it waits, until the one before is cancelled
             await stub.CancelJob(verification_pb2.CancelJobRequest(job=job.id))

@@ -95,7 +95,7 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
             digest=model.digest,
             engine=choice.engine,
             precision=choice.precision,
-            gpu=settings.places[0],
+            gpu=settings.devices[0],
             threads=settings.cpu_threads,
             kind="server" if order.server else "batches",
             batch_sizes=order.batch_sizes,

@@ -31,7 +31,6 @@ from dataclasses import dataclass
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
 from services.segment.batching.admission import LearnedAdmission
-from services.segment.batching.cost import Cost
 from services.segment.batching.deadlines import DeadlineQueue
 from services.segment.batching.fair_queue import FairQueue
 from services.segment.batching.interfaces import AdmissionPolicy, Queue
@@ -73,6 +72,8 @@ class Batcher:
         """Make an empty batcher; `queue` makes a queue of that many priorities."""
         self.limits = limits
         self._policy = policy or LearnedAdmission(limits)
+        self.cost = self._policy.cost
+        """What batches cost, as learned."""
         self._quota = Quota(limits.max_items, limits.max_bytes)
         self._open: set[Ticket] = set()
         self._line = queue(len(Priority))  # WAITING
@@ -87,11 +88,6 @@ class Batcher:
     def __len__(self) -> int:
         """Items that are admitted and not closed."""
         return len(self._open)
-
-    @property
-    def cost(self) -> Cost:
-        """What batches cost, as learned."""
-        return self._policy.cost
 
     @property
     def waiting(self) -> int:
@@ -149,7 +145,7 @@ class Batcher:
         self._queue.add(ticket, bucket)
         if ticket.trial:
             self._start_by.add(ticket, deadline)
-        else:
+        elif deadline < math.inf:
             due = self._compute_by.setdefault(bucket, DeadlineQueue())
             due.add(ticket, deadline - reserve)
 
@@ -169,7 +165,6 @@ class Batcher:
         prepare: list[Ticket] = []
         while self._line and len(self._preparing) < self.limits.workers:
             (ticket,) = self._line.take(self._line.buckets, 1)
-            self._policy.moved(ticket, State.PREPARING)
             ticket.state = State.PREPARING
             self._preparing.add(ticket)
             prepare.append(ticket)
@@ -191,9 +186,11 @@ class Batcher:
                 self._move(ticket, State.COMPUTED)
 
     def _form_batch(self, now: float) -> Batch | None:
-        if self._running is not None:
+        if self._running is not None or not self._queue:
             return None
-        buckets = [bucket for bucket in self._queue.buckets if now >= self._start_batch_at(bucket)]
+        buckets = self._queue.buckets
+        if self.limits.batch_wait:
+            buckets = [bucket for bucket in buckets if now >= self._start_batch_at(bucket)]
         if not buckets:
             return None
         tickets = self._next_batch(now, buckets)
@@ -206,13 +203,15 @@ class Batcher:
     def _next_batch(self, now: float, buckets: list[Hashable]) -> list[Ticket]:
         """Take whose turn it is; if another would be late for that, what is due first."""
         most = self.limits.max_batch_size
+        if self._queue.size(buckets[0]) == len(self._queue) <= most:
+            return self._queue.take(buckets, most)  # all that there is
         turn = self._queue.preview(buckets, most)
         due = min(
             (self._compute_by[bucket] for bucket in buckets if bucket in self._compute_by),
             key=lambda due: due.first,
             default=None,
         )
-        if not due or self._policy.keeps_deadlines(now, turn):
+        if due is None or self._policy.keeps_deadlines(now, turn):
             return self._queue.take(buckets, most)
         tickets = [due.pop() for _ in range(min(most, len(due)))]
         bucket = tickets[0].admission.bucket
@@ -234,18 +233,22 @@ class Batcher:
 
     def _move(self, ticket: Ticket, state: State) -> None:
         """Take the item out of where it is, and note where it goes."""
-        if ticket.state in {State.WAITING, State.PREPARING}:
+        if ticket.state is State.WAITING:
             self._line.remove(ticket)
-            self._preparing.discard(ticket)
+            self._start_by.remove(ticket)
+        elif ticket.state is State.PREPARING:
+            self._preparing.remove(ticket)
             self._start_by.remove(ticket)
         elif ticket.state is State.QUEUED:
             bucket = ticket.admission.bucket
             self._queue.remove(ticket, bucket)
-            self._start_by.remove(ticket)
-            if bucket in self._compute_by:
-                self._compute_by[bucket].remove(ticket)
-            if not self._queue.size(bucket):
-                self._compute_by.pop(bucket, None)
+            due = self._compute_by.get(bucket)
+            if ticket.trial:
+                self._start_by.remove(ticket)
+            elif due is not None:
+                due.remove(ticket)
+                if not due:
+                    del self._compute_by[bucket]
         self._policy.moved(ticket, state)
         ticket.state = state
 
@@ -266,7 +269,7 @@ class Batcher:
         times = [self._start_by.first]
         for bucket, due in self._compute_by.items():
             times.append(due.first - self.cost.typical(1, bucket))
-        if self._running is None:
+        if self._running is None and self._queue:
             times += [self._start_batch_at(bucket) for bucket in self._queue.buckets]
         wake = min(times)
         return None if wake == math.inf else wake

@@ -33,17 +33,17 @@ import torch
 from benchmarks import random_models, report
 from benchmarks.corpus_bpb_lm_eval import Peer, make_venv
 from services.cli import testdata
-from services.corpus import reader
-from services.corpus.bpb.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.hugging_face import HuggingFaceTokenizer, load_module
-from services.corpus.bpb.model_directory import HuggingFaceModel, read_directory
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
+from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer, load_module
+from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scoring import score_document
 from services.corpus.bpb.windows import rolling_windows
-from services.corpus.documents import Document
-from services.corpus.layout import find_shards
-from services.corpus.selection import Selection
+from services.corpus.shards.documents import Document
+from services.corpus.shards.layout import find_shards
+from services.corpus.stream import reader
+from services.corpus.stream.selection import Selection
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-7

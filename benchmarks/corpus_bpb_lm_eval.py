@@ -28,14 +28,14 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from services.cli import testdata
-from services.corpus import reader
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.figures import DocumentScore
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scoring import score_document
-from services.corpus.documents import Document
-from services.corpus.layout import find_shards
-from services.corpus.selection import Selection
+from services.corpus.shards.documents import Document
+from services.corpus.shards.layout import find_shards
+from services.corpus.stream import reader
+from services.corpus.stream.selection import Selection
 from services.rpc.environment import environment
 
 HERE = Path(__file__).resolve().parent

@@ -26,12 +26,12 @@ from benchmarks import report
 from benchmarks.bpb_setting import Setting, main
 from services.cli.connection import Connection
 from services.cli.inventory import Inventory
-from services.corpus.bpb.compute import OPENVINO, Compute
+from services.corpus.bpb.cluster.ray_job import run_on_ray
+from services.corpus.bpb.cluster.unit_scoring import UnitJob
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.ray_job import run_on_ray
-from services.corpus.bpb.unit_scoring import UnitJob
-from services.corpus.index.writer import write_index
-from services.corpus.layout import find_shards
+from services.corpus.bpb.models.compute import OPENVINO, Compute
+from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.layout import find_shards
 
 SHARD = "val.jsonl.zst"
 

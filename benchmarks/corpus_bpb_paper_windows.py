@@ -24,14 +24,14 @@ from typing import Any, TypeAlias
 
 from benchmarks import random_models, report
 from services.cli import testdata
-from services.corpus import reader
 from services.corpus.bpb.definition import Definition, Preset
-from services.corpus.bpb.hugging_face import HuggingFaceTokenizer
-from services.corpus.bpb.model_directory import HuggingFaceModel, read_directory
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer
+from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.windows import rolling_windows
-from services.corpus.layout import find_shards
-from services.corpus.selection import Selection
+from services.corpus.shards.layout import find_shards
+from services.corpus.stream import reader
+from services.corpus.stream.selection import Selection
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = "https://github.com/EleutherAI/lm_perplexity"

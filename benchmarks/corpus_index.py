@@ -22,7 +22,7 @@ import zstandard
 
 from benchmarks import report
 from benchmarks.corpus_local_read import NAME, make_shard
-from services.corpus.index.writer import LEVEL, write_index
+from services.corpus.shards.index.writer import LEVEL, write_index
 
 _PIECE_BYTES = 1 << 20
 

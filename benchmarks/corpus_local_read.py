@@ -25,10 +25,10 @@ import zstandard
 
 from benchmarks import report
 from services.cli import testdata
-from services.corpus.frames import FrameReader
-from services.corpus.index.format import Index, open_index
-from services.corpus.index.writer import write_index
-from services.corpus.layout import find_shards
+from services.corpus.shards.frames import FrameReader
+from services.corpus.shards.index.format import Index, open_index
+from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.layout import find_shards
 
 NAME = "train/00.jsonl.zst"
 # Where a peer is slow, less of the shard tells as much.

@@ -31,8 +31,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from benchmarks import report
 from benchmarks.corpus_local_read import NAME, make_shard
 from benchmarks.serving import CorpusServer
-from services.corpus.frames import FrameReader
-from services.corpus.index.format import index_path, open_index, text_path
+from services.corpus.shards.frames import FrameReader
+from services.corpus.shards.index.format import index_path, open_index, text_path
 
 _BATCH_BYTES = 512 << 10
 _FIELD = descriptor_pb2.FieldDescriptorProto

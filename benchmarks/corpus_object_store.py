@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks import report
 from benchmarks.corpus_local_read import peer_python
 from services.cli import testdata
-from services.corpus.index.writer import write_index
-from services.corpus.layout import find_shards
+from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.layout import find_shards
 
 
 def read_from_s3(python: str | Path, folder: Path) -> dict[str, Any]:

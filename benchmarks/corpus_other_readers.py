@@ -22,9 +22,9 @@ from typing import Any
 from benchmarks import report
 from benchmarks.corpus_local_read import Peer
 from services.cli import testdata
-from services.corpus.index.verify import verify
-from services.corpus.index.writer import write_index
-from services.corpus.layout import find_shards
+from services.corpus.shards.index.verify import verify
+from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.layout import find_shards
 
 READERS = ("lm_dataformat", "datasets", "zstandard + orjson")
 

@@ -3,7 +3,7 @@
     python -m benchmarks.corpus_plans [--plans N]
 
 Each plan is a selection, a mixture, a seed and worlds of ranks that stop and go on as others,
-through a real server; see tests/corpus/test_indexed.py.
+through a real server; see tests/corpus/stream/test_indexed.py.
 
 Writes benchmarks/results/corpus-plans.json.
 """
@@ -19,7 +19,9 @@ import time
 
 from benchmarks import report
 
-_TEST = "tests/corpus/test_indexed.py::test_any_plan_with_restarts_and_changed_worlds_is_exact"
+_TEST = (
+    "tests/corpus/stream/test_indexed.py::test_any_plan_with_restarts_and_changed_worlds_is_exact"
+)
 
 
 def main() -> None:

@@ -29,8 +29,15 @@ from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
 from benchmarks import report
 from benchmarks.corpus_local_read import NAME, make_shard
 from benchmarks.serving import CorpusServer
-from services.corpus.frames import FrameReader
-from services.corpus.index.format import FileFact, Index, encode, index_path, open_index, text_path
+from services.corpus.shards.frames import FrameReader
+from services.corpus.shards.index.format import (
+    FileFact,
+    Index,
+    encode,
+    index_path,
+    open_index,
+    text_path,
+)
 
 _POSITIONS = (0.0, 0.1, 0.5, 0.9, 0.999)
 

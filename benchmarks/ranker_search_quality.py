@@ -24,9 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 
-from services.ranker import methods
-from services.ranker.registry import packaged
-from services.ranker.search import FLOOR, SearchIndex
+from services.ranker.claims.registry import packaged
+from services.ranker.measuring import methods
+from services.ranker.searching.search import FLOOR, SearchIndex
 from services.rpc.environment import environment
 
 HERE = Path(__file__).resolve().parent

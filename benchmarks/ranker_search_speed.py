@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 
-from services.ranker.model import Artifact, ArtifactType, Capability, License
-from services.ranker.search import SearchIndex
+from services.ranker.claims.model import Artifact, ArtifactType, Capability, License
+from services.ranker.searching.search import SearchIndex
 from services.rpc.environment import environment
 
 HERE = Path(__file__).resolve().parent

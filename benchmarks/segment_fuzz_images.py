@@ -40,7 +40,7 @@ from PIL import Image
 
 from benchmarks import report
 from services.errors import BadImage, ImageTooLarge
-from services.segment.image import decode
+from services.segment.images.decode import decode
 
 _CHUNK = 2_000
 _MAX_PIXELS = 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 import warnings
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from services.segment.export.folding import FoldedSegformer
 from services.segment.export.pipeline import random_source
-from services.segment.manifest import MODEL_FILE, read_manifest
+from services.segment.manifest import MODEL_FILE, Precision, read_manifest
 
 SIDE = 512
 _SQUARE = 2048
@@ -35,7 +34,12 @@ class Engine(Protocol):
 
 
 def open_engine(
-    directory: Path, precision: str, *, device: str = "cpu", threads: int = 2, max_batch: int = 1
+    directory: Path,
+    precision: Precision,
+    *,
+    device: str = "cpu",
+    threads: int = 2,
+    max_batch: int = 1,
 ) -> Engine:
     """Open a model with the service's own engine, whether or not its labels are exact enough.
 
@@ -44,12 +48,12 @@ def open_engine(
     manifest = read_manifest(directory)
     # Each module imports a library that need not be here.
     if device == "cuda":
-        module = importlib.import_module("services.segment.engines.cuda")
-        engine: Engine = module.CudaEngine(directory, manifest, max_batch=max_batch)
-    else:
-        module = importlib.import_module("services.segment.engines.openvino")
-        engine = module.OpenVinoEngine(directory, manifest, precision=precision, threads=threads)
-    return engine
+        from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
+
+        return CudaEngine(directory, manifest, max_batch=max_batch)
+    from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+
+    return OpenVinoEngine(directory, manifest, precision=precision, threads=threads)
 
 
 def unmodified(architecture: str, folder: Path, *, batch: bool = False) -> Path:

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from benchmarks import report
 from benchmarks.segment_setting import finish, parse
-from services.segment import upsample
 from services.segment.engines import argmax
 from services.segment.engines.engine import Output
 from services.segment.engines.onnxruntime import OnnxEngine
-from services.segment.image import PILLOW_LIMIT, decode
+from services.segment.images import upsample
+from services.segment.images.decode import PILLOW_LIMIT, decode
+from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import read_manifest
-from services.segment.preprocess import Preprocessor
 
 _THEIR_THREADS = 2
 # Height, width and the ratio to reach with real logits.

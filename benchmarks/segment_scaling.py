@@ -32,6 +32,7 @@ from benchmarks.segment_graphs import SIDE, open_engine, unmodified
 from benchmarks.segment_peers import ours
 from benchmarks.segment_setting import Row, Setting, finish, parse
 from services.rpc.environment import environment
+from services.segment.manifest import Precision
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -169,7 +170,7 @@ def exact(setting: Setting, options: Namespace, facts: Facts) -> list[Row]:
     ]
 
 
-def _precision(options: Namespace) -> str:
+def _precision(options: Namespace) -> Precision:
     return "fp16" if options.device == "cuda" else "fp32"
 
 

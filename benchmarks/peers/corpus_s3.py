@@ -22,11 +22,11 @@ from pathlib import Path
 import boto3
 from moto.server import ThreadedMotoServer
 
-from services.corpus.catalog import Catalog, Registration
-from services.corpus.corpus import Corpus, CorpusRef, Kind, License
-from services.corpus.selection import Selection
-from services.corpus.storage.locate import Location
+from services.corpus.catalog.catalog import Catalog, Registration
+from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.locate import Location
 from services.corpus.storage.objects import Retries
+from services.corpus.stream.selection import Selection
 from services.errors import AssayError
 
 BUCKET = "corpora"

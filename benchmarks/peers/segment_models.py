@@ -48,9 +48,10 @@ class Graph:
 
     def __init__(self, model: str, precision: str) -> None:
         from benchmarks.segment_openvino import Static
-        from services.segment import image, upsample
+        from services.segment.images import decode as image
+        from services.segment.images import upsample
+        from services.segment.images.preprocess import Preprocessor
         from services.segment.manifest import MODEL_FILE, read_manifest
-        from services.segment.preprocess import Preprocessor
 
         how = read_manifest(Path(model)).preprocessing
         self._decode, self._upsample = image.decode, upsample.upsample_argmax

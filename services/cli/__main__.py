@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from services.cli import (
+from services.cli.commands import (
     backup,
     bench,
     claims,
@@ -28,8 +28,8 @@ from services.cli import (
     units,
     up,
 )
-from services.cli.console import ERR
 from services.cli.exits import MEANINGS, Exit, explain
+from services.cli.output.console import ERR
 
 # In the order in which help lists them.
 COMMANDS = (

@@ -11,14 +11,14 @@ from assay.corpus import select
 from assay.corpus.v1 import corpus_pb2
 
 from services.cli.connection import running_address
-from services.cli.console import note
 from services.cli.inventory import (
     Inventory,
     existing_folder,
     licenses_of,
     names_a_folder,
 )
-from services.corpus.layout import SUFFIX, find_shards
+from services.cli.output.console import note
+from services.corpus.shards.layout import SUFFIX, find_shards
 from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 

@@ -7,7 +7,7 @@ import enum
 import grpc
 
 from services import errors
-from services.corpus.layout import LayoutError
+from services.corpus.shards.layout import LayoutError
 
 
 class Exit(enum.IntEnum):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.cli.console import note
+from services.cli.output.console import note
 
 
 def home() -> Path:

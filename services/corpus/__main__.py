@@ -9,16 +9,16 @@ import grpc
 import structlog
 from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
 
-from services.corpus.admin import CorpusAdminService
 from services.corpus.allocator import keep_freed_memory
-from services.corpus.bpb.service import BpbScorer
+from services.corpus.api.admin import CorpusAdminService
+from services.corpus.api.bpb import BpbScorer
+from services.corpus.api.corpus import CorpusService
 from services.corpus.bpb.store import ScoreStore
-from services.corpus.catalog import Catalog, Registration
-from services.corpus.corpus import Kind, License
-from services.corpus.layout import LayoutError
+from services.corpus.catalog.catalog import Catalog, Registration
+from services.corpus.catalog.corpus import Kind, License
 from services.corpus.reference import build
-from services.corpus.servicer import CorpusService
 from services.corpus.settings import CorpusSettings
+from services.corpus.shards.layout import LayoutError
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings

@@ -26,10 +26,10 @@ from typing import Any
 
 import zstandard
 
-from services.corpus.shards import decode_shard, read_blocks
+from services.common.median import median_interval
+from services.corpus.shards.decoder import decode_shard, read_blocks
 from services.errors import DataLoss
 from services.rpc.orphans import end_with_parent
-from services.statistics import median_interval
 
 # Decoders are fed pieces of this size, as when reading from a disk.
 _PIECE_BYTES = 128 << 10

@@ -22,30 +22,32 @@ from assay.ranker.v1 import (
 from prometheus_client import Counter
 
 from services.errors import AssayError
-from services.ranker import compare_reply, facts, methods, registry, serve_bytes
-from services.ranker.admin import RankerAdminService
-from services.ranker.cache import Cache
-from services.ranker.comparisons import Comparisons
-from services.ranker.corpus_client import CorpusClient
-from services.ranker.database import Database, StoreError
-from services.ranker.discovery import Discovery
-from services.ranker.dossiers import Dossiers
+from services.ranker.api import compare_reply, serve_bytes
+from services.ranker.api.admin import RankerAdminService
+from services.ranker.api.comparisons import Comparisons
+from services.ranker.api.jobs import JobService
+from services.ranker.api.match_graph import MatchGraphService
+from services.ranker.api.ranker import RankerService
+from services.ranker.api.ranks import RankService
+from services.ranker.cache.cache import Cache
+from services.ranker.cache.redis import store_at
+from services.ranker.claims import facts, registry
+from services.ranker.claims.labelled import labelled_pictures
+from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.comparing.ranks import Ranks
+from services.ranker.database.database import Database, StoreError
+from services.ranker.database.evidence_store import Store
+from services.ranker.database.manifest_store import ManifestStore
+from services.ranker.database.match_store import MatchStore
 from services.ranker.jobs import Jobs
-from services.ranker.jobs_servicer import JobService
-from services.ranker.labelled import labelled_pictures
-from services.ranker.manifest_store import ManifestStore
-from services.ranker.match_servicer import MatchGraphService
-from services.ranker.match_store import MatchStore
+from services.ranker.measuring import methods
+from services.ranker.measuring.verify import Verifier
 from services.ranker.methodology.load import load
-from services.ranker.ranks import Ranks
-from services.ranker.ranks_servicer import RankService
-from services.ranker.redis_store import store_at
+from services.ranker.peers.corpus import CorpusClient
+from services.ranker.peers.segment import SegmentClient
 from services.ranker.registration import Registration
-from services.ranker.segment_client import SegmentClient
-from services.ranker.servicer import RankerService
+from services.ranker.searching.discovery import Discovery
 from services.ranker.settings import RankerSettings
-from services.ranker.store import Store
-from services.ranker.verify import Verifier
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.ranker.claims.model import Artifact, Claim, Equals, Range, Ratio, Verdict
+from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
-from services.ranker.methods import Measurement, method_named
-from services.ranker.model import Artifact, Claim, Equals, Range, Ratio, Verdict
 
 _WIDE = 0.5
 _CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")

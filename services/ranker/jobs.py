@@ -17,9 +17,9 @@ from enum import StrEnum
 import structlog
 
 from services.errors import AssayError, NotFound, Overloaded, PreconditionFailed
-from services.ranker.model import ClaimVerdict
-from services.ranker.probes import Budget
-from services.ranker.verify import Plan, Progress, Verifier
+from services.ranker.claims.model import ClaimVerdict
+from services.ranker.measuring.probes import Budget
+from services.ranker.measuring.verify import Plan, Progress, Verifier
 
 _KEPT = 200
 _QUEUE = 16

@@ -11,12 +11,12 @@ import structlog
 
 from services.errors import InvalidArgument
 from services.ranker import advice
-from services.ranker.discovery import Discovery
-from services.ranker.fields import ManifestError
-from services.ranker.manifest_store import KeptManifest, ManifestStore
+from services.ranker.claims.fields import ManifestError
+from services.ranker.claims.model import Artifact
+from services.ranker.claims.registry import Registry, parse_text
+from services.ranker.database.manifest_store import KeptManifest, ManifestStore
 from services.ranker.methodology.definition import Methodology
-from services.ranker.model import Artifact
-from services.ranker.registry import Registry, parse_text
+from services.ranker.searching.discovery import Discovery
 
 _log = structlog.get_logger(__name__)
 _NAME = "manifest"

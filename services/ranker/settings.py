@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from services.ranker.redis_store import RedisOptions
+from services.ranker.cache.redis import RedisOptions
 from services.rpc.settings import ServerSettings, port_field
 
 _HOME = Path("~/.local/share/assay")

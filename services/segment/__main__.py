@@ -17,12 +17,12 @@ from assay.segment.v1 import (
 
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
-from services.segment.admin import SegmentAdminService
-from services.segment.models import Models
-from services.segment.open_inference import PROBES, OpenInferenceService
-from services.segment.reconciler import Reconciler
-from services.segment.repository_servicer import SegmentRepositoryService
-from services.segment.servicer import SegmentService
+from services.segment.api.benchmark import SegmentAdminService
+from services.segment.api.open_inference import PROBES, OpenInferenceService
+from services.segment.api.repository import SegmentRepositoryService
+from services.segment.api.segment import SegmentService
+from services.segment.serving.models import Models
+from services.segment.serving.reconciler import Reconciler
 from services.segment.settings import SegmentSettings
 
 

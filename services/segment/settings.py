@@ -11,11 +11,11 @@ from pydantic_settings import SettingsConfigDict
 
 from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
+from services.segment.batching.ticket import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
-from services.segment.image import PILLOW_LIMIT
+from services.segment.images.decode import PILLOW_LIMIT
+from services.segment.images.sizes import MAX_SIDE
 from services.segment.manifest import Precision
-from services.segment.sizes import MAX_SIDE
-from services.segment.tickets import Limits
 
 # Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
 _REPLY_OVERHEAD = 64 * 1024
@@ -95,6 +95,14 @@ class SegmentSettings(ServerSettings):
     )
     queue_bytes: int = Field(
         Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
+    )
+
+    max_request_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1 << 16,
+        le=2**31 - 1,
+        description="Largest request, if less than the largest message: pictures and tensors are "
+        "that large. A compressed request counts as what it becomes.",
     )
 
     @field_validator("gpus")

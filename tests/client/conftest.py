@@ -14,7 +14,7 @@ import grpc
 import pytest
 from assay.channel import connect_blocking
 
-from tests.corpus.test_indexed import make_corpus
+from tests.corpus.stream.test_indexed import make_corpus
 from tests.ports import free_port
 
 

@@ -15,9 +15,9 @@ import pytest
 from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
-from services.corpus.index.format import Index, open_index
+from services.corpus.shards.index.format import Index, open_index
 from tests.client.conftest import Server
-from tests.corpus.test_indexed import make_corpus
+from tests.corpus.stream.test_indexed import make_corpus
 
 
 def ids(stream: CorpusStream, count: int | None = None) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import zstandard
 
-from services.corpus.catalog import Catalog, Registration
-from services.corpus.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.catalog import Catalog, Registration
+from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
 
 NAME = "small"
 

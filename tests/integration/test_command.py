@@ -18,7 +18,7 @@ import zstandard
 from PIL import Image
 
 from services.cli.exits import Exit
-from services.segment.reference.scenes import draw_scene
+from services.segment.probes.scenes import draw_scene
 
 ASSAY = (sys.executable, "-m", "services.cli")
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"

@@ -16,10 +16,10 @@ from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.corpus.test_indexed import make_corpus
+from tests.corpus.stream.test_indexed import make_corpus
 from tests.ports import free_port
 from tests.segment import tiny_model
-from tests.segment.test_service import png
+from tests.segment.api.test_segment import png
 
 # A channel finds a server that hangs by its pings, within 20 s.
 SECONDS = 120

@@ -8,9 +8,7 @@ from datetime import UTC, date, datetime
 
 from hypothesis import strategies as st
 
-from services.ranker.methodology.components import NO_OUTCOMES, Outcomes
-from services.ranker.methodology.score import Dossier
-from services.ranker.model import (
+from services.ranker.claims.model import (
     Artifact,
     ArtifactType,
     Aspect,
@@ -26,6 +24,8 @@ from services.ranker.model import (
     Value,
     Verdict,
 )
+from services.ranker.methodology.components import NO_OUTCOMES, Outcomes
+from services.ranker.methodology.score import Dossier
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 DAY = date(2026, 1, 15)

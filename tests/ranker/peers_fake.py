@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from services.errors import AssayError
-from services.ranker.labelled import LabelledPicture
-from services.ranker.peers import (
+from services.ranker.claims.labelled import LabelledPicture
+from services.ranker.peers.protocol import (
     AccuracyFigures,
     BpbFigures,
     Codec,

@@ -17,12 +17,12 @@ from assay.ranker.v1 import (
     ranker_pb2_grpc,
 )
 
-from services.ranker import methods
 from services.ranker.advice import warnings
+from services.ranker.claims.registry import packaged
+from services.ranker.measuring import methods
 from services.ranker.methodology.load import load
-from services.ranker.registry import packaged
+from tests.ranker.claims.test_manifest import ARTIFACT
 from tests.ranker.conftest import Ranker
-from tests.ranker.test_manifest import ARTIFACT
 
 GOOD: dict[str, Any] = {
     **copy.deepcopy(ARTIFACT),

@@ -223,7 +223,7 @@ async def test_two_servers_live_in_one_process() -> None:
 
 async def test_a_message_over_the_limit_is_resource_exhausted() -> None:
     limit = 1 << 20
-    server = build_server(ServerSettings(max_message_bytes=limit), echo_service(Echo()))
+    server = build_server(ServerSettings(max_request_bytes=limit), echo_service(Echo()))
     await server.start()
     async with connect(f"127.0.0.1:{server.port}") as channel:
         call = method(channel, "UnaryUnary")

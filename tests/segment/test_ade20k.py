@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.segment.ade20k import ADE20K_CLASSES, palette
-from services.segment.reference import labels
+from services.segment.probes import labels
 
 
 def test_there_are_150_distinct_names() -> None:

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.segment.api.test_segment import request
 from tests.segment.conftest import Client, Start
-from tests.segment.test_service import request
 
 SECONDS = 60
 

@@ -13,7 +13,7 @@ from assay.segment.v1 import images_pb2, models_pb2, segment_pb2_grpc
 from assay.segment.v1 import segment_pb2 as pb
 
 from tests.segment import tiny_model
-from tests.segment.test_service import PIXELS, png
+from tests.segment.api.test_segment import PIXELS, png
 
 SECONDS = 60
 

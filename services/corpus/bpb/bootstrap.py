@@ -15,7 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from services.statistics import Interval
+from services.common.median import Interval
 
 REPLICATES = 1000
 LEVEL = 0.95

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import zstandard
 
 from services.corpus.bpb.figures import DocumentScore
-from services.corpus.bpb.language_model import License, ModelInfo
-from services.corpus.documents import Document
+from services.corpus.bpb.models.language_model import License, ModelInfo
+from services.corpus.shards.documents import Document
 
 _NATS_A_BYTE = 8 * math.log(2)
 

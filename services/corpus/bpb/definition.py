@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from services.corpus.bpb.language_model import ModelInfo
+from services.corpus.bpb.models.language_model import ModelInfo
 from services.errors import InvalidArgument
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from services.common.median import Interval
 from services.corpus.bpb.bootstrap import Replicates, counts, interval
 from services.corpus.bpb.figures import DocumentScore, ExactSum, Score
-from services.statistics import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.common.median import Interval
 from services.corpus.bpb.bootstrap import Replicates, counts, interval
-from services.statistics import Interval
 
 NOT_ROUND_TRIPPING_IDS = 1000
 

@@ -10,18 +10,18 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, TypeVar
 
-from services.corpus.bpb.compute import FASTEST, Compute
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences, differences
-from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.figures import DocumentScore, Figures
-from services.corpus.bpb.language_model import ModelInfo
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.choice import Loaded
+from services.corpus.bpb.models.compute import FASTEST, Compute
+from services.corpus.bpb.models.language_model import ModelInfo
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.sampling import Sample
 from services.corpus.bpb.scorers import Scorers
 from services.corpus.bpb.scoring import Running, Scoring
 from services.corpus.bpb.store import Keeping, ScoreStore
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 from services.errors import Overloaded, PreconditionFailed
 
 _INTERVAL_SECONDS = 1.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from services.corpus.bpb.language_model import ModelInfo
+from services.corpus.bpb.models.language_model import ModelInfo
 
 SOURCE = "Gao et al. 2020, The Pile, Table 2"
 _ARCHITECTURE = "gpt2"

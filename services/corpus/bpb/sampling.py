@@ -13,7 +13,7 @@ import heapq
 from dataclasses import dataclass
 from enum import Enum
 
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 
 

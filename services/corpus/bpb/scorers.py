@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 from services.corpus.bpb.compressors import COMPRESSORS
-from services.corpus.bpb.compute import Compute
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.figures import DocumentScore
-from services.corpus.bpb.language_model import ModelInfo
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.choice import Loaded
+from services.corpus.bpb.models.compute import Compute
+from services.corpus.bpb.models.language_model import ModelInfo
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scoring import score_document
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument, NotFound
 
 ScoreOne = Callable[[Document, Callable[[int], None]], DocumentScore]

@@ -18,11 +18,11 @@ import numpy as np
 
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.figures import DocumentScore, Figures, Score
-from services.corpus.bpb.language_model import LanguageModel
+from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.bpb.store import Kept
 from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 from services.errors import AssayError, InternalError, InvalidArgument, PreconditionFailed
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from scipy.special import betaincinv
 
+from services.ranker.claims.model import Interval
 from services.ranker.methodology.definition import Prior
-from services.ranker.model import Interval
 
 _DIGITS = 9
 """Decimals kept, so that replicas with another SciPy give the same bytes."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from services.ranker.claims.model import Artifact
 from services.ranker.methodology import beta
 from services.ranker.methodology.definition import Methodology, Metric
 from services.ranker.methodology.readings import Reading
-from services.ranker.model import Artifact
 
 NEUTRAL = 0.5
 """Where the point of what is not known lies: the middle of [0, 1]."""

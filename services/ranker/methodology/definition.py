@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from services.errors import InvalidArgument
-from services.ranker.model import ArtifactType, SubjectRelation
+from services.ranker.claims.model import ArtifactType, SubjectRelation
 
 COMPONENTS = ("quality", "ecosystem", "match_graph", "freshness", "adoption")
 """The components of a score, in the order in which they are shown."""

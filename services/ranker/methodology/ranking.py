@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.ranker.claims.model import ArtifactType
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.separation import Separation, Side, overall
-from services.ranker.model import ArtifactType
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.ranker.claims.model import STRENGTH, Basis, Claim, Evidence
 from services.ranker.methodology.definition import Input, Metric, Truth
-from services.ranker.model import STRENGTH, Basis, Claim, Evidence
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from services.ranker.claims.model import ClaimVerdict, Interval, Verdict
 from services.ranker.methodology import beta
 from services.ranker.methodology.definition import Methodology
-from services.ranker.model import ClaimVerdict, Interval, Verdict
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from services.ranker.claims.model import Artifact, ClaimVerdict, Evidence
 from services.ranker.methodology import components as parts
 from services.ranker.methodology.components import NO_OUTCOMES, Component, Outcomes
 from services.ranker.methodology.definition import Methodology, Metric
 from services.ranker.methodology.readings import Reading, facts_of, read
-from services.ranker.model import Artifact, ClaimVerdict, Evidence
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from services.segment.engines.engine import Floats
-from services.segment.upsample import Labels
+from services.segment.images.upsample import Labels
 
 
 def arg_max(logits: Floats, labels: Labels) -> None:

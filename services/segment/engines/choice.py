@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +33,9 @@ class Choice:
                 "openvino) and ask for the engine openvino, or ask for fp32",
             )
         elif self.engine == CUDA:
-            importlib.import_module("services.segment.engines.cuda").require_provider()
+            from services.segment.engines import cuda  # noqa: PLC0415
+
+            cuda.require_provider()
 
     def record(self, manifest: Manifest) -> ModelParity | None:
         """Return what the export measured of the model this way; None if it measured nothing."""
@@ -82,17 +83,16 @@ class Choice:
         self.require_trusted(manifest)
         # Each module imports a library that need not be installed where another engine runs.
         if self.engine == OPENVINO:
-            module = importlib.import_module("services.segment.engines.openvino")
-            engine: Engine = module.OpenVinoEngine(
-                directory, manifest, precision=self.precision, threads=threads
-            )
-        elif self.engine == CUDA:
-            module = importlib.import_module("services.segment.engines.cuda")
-            engine = module.CudaEngine(directory, manifest, gpu=gpu, max_batch=max_batch)
-        else:
-            module = importlib.import_module("services.segment.engines.onnxruntime")
-            engine = module.OnnxEngine(directory, manifest, threads=threads)
-        return engine
+            from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+
+            return OpenVinoEngine(directory, manifest, precision=self.precision, threads=threads)
+        if self.engine == CUDA:
+            from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
+
+            return CudaEngine(directory, manifest, gpu=gpu, max_batch=max_batch)
+        from services.segment.engines.onnxruntime import OnnxEngine  # noqa: PLC0415
+
+        return OnnxEngine(directory, manifest, threads=threads)
 
     def _require_openvino(self) -> None:
         if not find_spec("openvino"):
@@ -101,8 +101,9 @@ class Choice:
                 "openvino was asked for, but it is not installed: pip install 'assay[openvino]', "
                 "or ask for onnxruntime",
             )
-        module = importlib.import_module("services.segment.engines.openvino")
-        if self.precision.upper() not in module.capabilities():
+        from services.segment.engines.openvino import capabilities  # noqa: PLC0415
+
+        if self.precision.upper() not in capabilities():
             raise InvalidArgument(
                 "precision",
                 f"OpenVINO does not compute in {self.precision} on this processor; ask for fp32",

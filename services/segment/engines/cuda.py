@@ -22,8 +22,8 @@ from services.segment.engines.onnxruntime import (
     session_options,
 )
 from services.segment.engines.pinned import PageLocked, cuda_allocator
+from services.segment.images.upsample import Labels
 from services.segment.manifest import Manifest
-from services.segment.upsample import Labels
 
 _PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.segment.images.upsample import Labels
 from services.segment.manifest import Precision
-from services.segment.upsample import Labels
 
 OPENVINO = "openvino-cpu"
 ONNXRUNTIME = "onnxruntime-cpu"

@@ -15,7 +15,7 @@ from services.segment.engines.engine import Engine, Floats
 from services.segment.engines.gates import Gate
 from services.segment.engines.instructions import decisive_instructions
 from services.segment.manifest import ModelParity, ModelPreprocessing
-from services.segment.reference.scenes import KINDS, draw_scene
+from services.segment.probes.scenes import KINDS, draw_scene
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ compared the two. Seconds for the largest SegFormer, and none where the record i
 
 from __future__ import annotations
 
-import importlib
 import time
 from pathlib import Path
 
@@ -61,11 +60,12 @@ def _measured(
     choice: Choice, directory: Path, manifest: Manifest, needed: Gate, threads: int
 ) -> ModelParity:
     """Compare two engines, of which one at a time is in memory."""
-    # In an extra of its own.
-    open_engine = importlib.import_module("services.segment.engines.openvino").OpenVinoEngine
+    # OpenVINO is in an extra.
+    from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+
     inputs = probe_inputs(manifest.preprocessing, any_size=manifest.graph.dynamic_size)
-    probes = engine_probes(open_engine(directory, manifest, threads=threads), inputs)
-    narrow = open_engine(directory, manifest, precision=choice.precision, threads=threads)
+    probes = engine_probes(OpenVinoEngine(directory, manifest, threads=threads), inputs)
+    narrow = OpenVinoEngine(directory, manifest, precision=choice.precision, threads=threads)
     return measure_parity(narrow, probes, needed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -54,9 +53,10 @@ def _engines(directory: Path, manifest: Manifest) -> Iterator[Engine]:
         yield OnnxEngine(directory, manifest, threads=threads)
     if not find_spec("openvino"):
         return
-    # In an extra of its own.
-    module = importlib.import_module("services.segment.engines.openvino")
+    # OpenVINO is in an extra.
+    from services.segment.engines.openvino import OpenVinoEngine, capabilities  # noqa: PLC0415
+
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if own == "fp32" else (own,)
     for precision in precisions:
-        if own == "bf16" or precision.upper() in module.capabilities():
-            yield module.OpenVinoEngine(directory, manifest, precision=precision, threads=threads)
+        if own == "bf16" or precision.upper() in capabilities():
+            yield OpenVinoEngine(directory, manifest, precision=precision, threads=threads)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from services.segment.ade20k import ADE20K_CLASSES
 from services.segment.manifest import MODEL_FILE, Manifest, ModelParity, read_manifest
+from services.segment.probes.labels import DRAWN
 from services.segment.reference.evaluate import (
     HELD_OUT_SCENES,
     HELD_OUT_SEED,
     HELD_OUT_SIZE,
     Accuracy,
 )
-from services.segment.reference.labels import DRAWN
 
 CARD_FILE = "MODEL_CARD.md"
 
@@ -73,7 +73,7 @@ take any figure of it for a figure of a published SegFormer.
   decode head {facts.decoder_width} wide, input {preprocessing.height} x {preprocessing.width};
   {size:,} bytes as ONNX, fp32.
 * **Classes**: ADE20K's 150 ids, of which {len(DRAWN)} are drawn; the others never win.
-* **Training data**: {plan.scenes:,} scenes drawn by `services/segment/reference/scenes.py`, from
+* **Training data**: {plan.scenes:,} scenes drawn by `services/segment/probes/scenes.py`, from
   seed 0 up. No photograph, and no weight of another model, took part.
 * **Training**: from random weights, seed {plan.seed}, {plan.steps:,} steps of {plan.batch}
   pictures, AdamW, peak learning rate {plan.peak_rate:g}; {minutes:.0f} minutes on one core of a

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.segment.manifest import MODEL_FILE, Manifest, ModelPreprocessing, read_manifest
-from services.segment.reference.canvas import Floats
-from services.segment.reference.labels import DRAWN
-from services.segment.reference.scenes import draw_scene
+from services.segment.probes.canvas import Floats
+from services.segment.probes.labels import DRAWN
+from services.segment.probes.scenes import draw_scene
 
 # Scenes that no training sees: training draws seeds from 0 up.
 HELD_OUT_SEED = 1_000_000

@@ -27,10 +27,10 @@ from services.segment.export.licenses import APACHE
 from services.segment.export.output import check_output
 from services.segment.export.pipeline import Source, export
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
+from services.segment.probes.labels import DRAWN
+from services.segment.probes.scenes import draw_scene
 from services.segment.reference.card import CARD_FILE, Plan, model_card
 from services.segment.reference.evaluate import HELD_OUT_SCENES, HELD_OUT_SEED, evaluate
-from services.segment.reference.labels import DRAWN
-from services.segment.reference.scenes import draw_scene
 
 SIDE = 256
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from services.corpus.bpb.definition import Definition, Preset
-from services.corpus.bpb.language_model import License, ModelInfo
+from services.corpus.bpb.models.language_model import License, ModelInfo
 from services.corpus.bpb.windows import Window
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 
 PREFIX = 1000
 

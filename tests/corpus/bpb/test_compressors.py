@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scorers import Scorers
 from services.errors import InvalidArgument, NotFound
 from tests.corpus.bpb.fakes import document

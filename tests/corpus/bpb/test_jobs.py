@@ -11,15 +11,15 @@ import pytest
 from assay.common.v1 import common_pb2
 from assay.corpus.v1 import corpus_pb2 as pb
 
+from services.corpus.api.bpb import BpbScorer, Source
 from services.corpus.bpb import jobs
-from services.corpus.bpb.compute import FASTEST, Compute, Shift
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.engines import Loaded
 from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.choice import Loaded
+from services.corpus.bpb.models.compute import FASTEST, Compute, Shift
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scoring import Running
-from services.corpus.bpb.service import BpbScorer, Source
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 from services.errors import (
     DataLoss,
     InternalError,

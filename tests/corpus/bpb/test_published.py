@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.corpus import published as pile
 from services.corpus.bpb.published import published_for
+from services.corpus.catalog import published as pile
 from tests.corpus.bpb.fakes import info
 
 MODEL = info(1024)

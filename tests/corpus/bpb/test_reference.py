@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.corpus.bpb.language_model import LanguageModel
-from services.corpus.bpb.registry import Registry
+from services.corpus.bpb.models.language_model import LanguageModel
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scoring import score_document
 from services.corpus.bpb.windows import Window
 from services.errors import PreconditionFailed

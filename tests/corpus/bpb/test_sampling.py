@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.sampling import Allocation, Chooser, Sample, allocate
-from services.corpus.documents import Document
+from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 from tests.corpus.bpb.fakes import document
 

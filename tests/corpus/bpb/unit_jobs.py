@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.corpus.bpb.cluster.unit_scoring import UnitJob
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.unit_scoring import UnitJob
-from services.corpus.index.writer import write_index
+from services.corpus.shards.index.writer import write_index
 from tests.corpus.shard_files import line, write_corpus
 
 SUBSETS = ("Github", "Pile-CC", "ArXiv")

@@ -20,20 +20,20 @@ import zstandard
 from assay.corpus import CorpusStream
 from assay.corpus.v1 import corpus_pb2 as pb
 
-from services.corpus.catalog import Catalog, Registration
-from services.corpus.corpus import Corpus, CorpusRef, Kind, License
-from services.corpus.documents import Document
-from services.corpus.index.format import FileFact, encode, open_index
-from services.corpus.layout import LayoutError
-from services.corpus.lookup import find_documents
-from services.corpus.selection import Selection
-from services.corpus.storage.locate import Location
+from services.corpus.catalog.catalog import Catalog, Registration
+from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.locate import Location
+from services.corpus.catalog.lookup import find_documents
+from services.corpus.shards.documents import Document
+from services.corpus.shards.index.format import FileFact, encode, open_index
+from services.corpus.shards.layout import LayoutError
 from services.corpus.storage.objects import ObjectNotFound, Retries
+from services.corpus.stream.selection import Selection
 from services.errors import AssayError, PreconditionFailed, Unavailable
 from tests.corpus.conftest import Start
 from tests.corpus.http_store import Store, serve_store
 from tests.corpus.shard_files import line, write_corpus
-from tests.corpus.test_indexed import SHARDS, make_corpus, read
+from tests.corpus.stream.test_indexed import SHARDS, make_corpus, read
 
 FAST = Retries(tries=3, first_wait=0.001)
 LIMIT = 1 << 20

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.corpus_object_store import read_from_s3
-from tests.corpus.test_indexed import SHARDS, make_corpus
+from tests.corpus.stream.test_indexed import SHARDS, make_corpus
 
 # Of 330 MB, with its store: not for every run of the tests.
 PYTHON = Path(__file__).parents[3] / ".venv-peers" / "s3" / "bin" / "python"

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
+from services.ranker.claims.model import ArtifactType, SubjectRelation
 from services.ranker.methodology.definition import COMPONENTS, Number, Reference, Scale, parse
 from services.ranker.methodology.load import V1, load, loads
-from services.ranker.model import ArtifactType, SubjectRelation
 
 PACKAGED: dict[str, Any] = yaml.safe_load(V1.read_bytes())
 

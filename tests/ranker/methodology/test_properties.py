@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from services.ranker.claims.model import ArtifactType, Basis, Interval, Value, Verdict
 from services.ranker.methodology.components import Outcomes, match_graph
 from services.ranker.methodology.definition import COMPONENTS, Number
 from services.ranker.methodology.load import load
 from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.reliability import reliability
 from services.ranker.methodology.score import Dossier, Score, score
-from services.ranker.model import ArtifactType, Basis, Interval, Value, Verdict
 from tests.ranker.dossiers import CPU, DAY, FACTS, artifact, claim, dossiers, evidence, verdict
 
 METHODOLOGY = load()

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.ranker.claims.model import ArtifactType, Basis, SubjectRelation
 from services.ranker.methodology.definition import Metric
 from services.ranker.methodology.load import load
 from services.ranker.methodology.readings import (
@@ -14,7 +15,6 @@ from services.ranker.methodology.readings import (
     latest_hardware,
     read,
 )
-from services.ranker.model import ArtifactType, Basis, SubjectRelation
 from tests.ranker.dossiers import CPU, NOON, claim, evidence
 
 METRICS = {m.name: m for m in load().rules(ArtifactType.SEGMENTATION_MODEL).quality}

@@ -17,11 +17,11 @@ from services.segment.engines.choice import Choice
 from services.segment.engines.engine import Floats
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.engines.recheck import rechecked
+from services.segment.images.preprocess import Preprocessor
+from services.segment.images.upsample import upsample_argmax
 from services.segment.manifest import MODEL_FILE, Precision, read_manifest
-from services.segment.preprocess import Preprocessor
+from services.segment.probes.scenes import draw_scene
 from services.segment.reference import MODEL_DIRECTORY
-from services.segment.reference.scenes import draw_scene
-from services.segment.upsample import upsample_argmax
 from tests.segment.conftest import Start
 from tests.segment.tiny_model import Tiny, write
 

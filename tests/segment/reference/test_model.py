@@ -7,6 +7,8 @@ import pytest
 
 from services.segment.ade20k import ADE20K_CLASSES
 from services.segment.manifest import MODEL_FILE, read_manifest, verify_files
+from services.segment.probes.labels import DRAWN
+from services.segment.probes.scenes import draw_scene
 from services.segment.reference import MODEL_DIRECTORY
 from services.segment.reference.card import CARD_FILE, checked_on
 from services.segment.reference.evaluate import (
@@ -17,8 +19,6 @@ from services.segment.reference.evaluate import (
     model_input,
     upsample,
 )
-from services.segment.reference.labels import DRAWN
-from services.segment.reference.scenes import draw_scene
 
 LIMIT = 4 << 20
 # Of the figure over all held-out scenes: the test takes a few of them only.

@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from services.segment.probes.labels import DRAWN  # noqa: E402
 from services.segment.reference.card import Plan  # noqa: E402
-from services.segment.reference.labels import DRAWN  # noqa: E402
 from services.segment.reference.train import main, train, widen  # noqa: E402
 
 pytestmark = pytest.mark.torch

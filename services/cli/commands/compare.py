@@ -1,0 +1,163 @@
+"""`assay compare`: two artifacts side by side, from evidence."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+
+from services.cli.arguments import add_json, output_file
+from services.cli.commands.claims import BUDGETS, add_budget, verify
+from services.cli.connection import Connection
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory
+from services.cli.output import comparison, verdicts
+from services.cli.output.console import note, print_json
+from services.cli.output.messages import enum_name, plain
+from services.cli.output.report.page import render
+from services.cli.output.report.picture import look
+from services.errors import InvalidArgument
+
+TIMEOUT_SECONDS = 60.0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "compare",
+        help="two artifacts side by side, from evidence",
+        description=(
+            "Compares two artifacts from the evidence that is stored. An artifact that has none "
+            "is verified first, on the quick budget; --no-verify leaves that out, and --verify "
+            "measures both again."
+        ),
+        epilog="example: assay compare segformer-b4-finetuned-ade-512-512 the-pile",
+    )
+    parser.add_argument("left", metavar="A")
+    parser.add_argument("right", metavar="B")
+    measuring = parser.add_mutually_exclusive_group()
+    measuring.add_argument("--verify", action="store_true", help="measure both first")
+    measuring.add_argument("--no-verify", action="store_true", help="never measure")
+    add_budget(parser)
+    parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the comparison")
+    parser.add_argument("--html", metavar="FILE", help="write it as one page that needs no other")
+    parser.add_argument(
+        "--picture", metavar="FILE", help="show in the page what a compared model sees in it"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Compares two artifacts."""
+    html = output_file("--html", arguments.html) if arguments.html else None
+    picture = Path(arguments.picture) if arguments.picture else None
+    if picture and not html:
+        raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
+    async with Connection(Inventory()) as connection:
+        channel = await connection.channel("ranker")
+        stub = ranker_pb2_grpc.RankerServiceStub(channel)
+        request = ranker_pb2.CompareRequest(
+            left=arguments.left, right=arguments.right, as_of=arguments.as_of
+        )
+        # The first answer also tells a wrong name before anything is measured.
+        reply: ranker_pb2.CompareResponse = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
+        stale = [
+            subject
+            for subject, claims in _claims_by_subject(reply).items()
+            if arguments.verify or not (arguments.no_verify or _has_evidence(subject, claims))
+        ]
+        verified = [
+            verdict
+            for subject in stale
+            for verdict in await verify(channel, subject, [], BUDGETS[arguments.budget])
+        ]
+        if stale:
+            reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
+            _tell_changes(reply, verified)
+        if html:
+            artifacts = [reply.left.artifact, reply.right.artifact]
+            seen = await look(await connection.channel("segment"), artifacts, picture)
+            if picture and not seen:
+                note(
+                    f"{picture} is not shown: no model is compared, or none is served with weights"
+                )
+            html.write_text(render(reply, seen), encoding="utf-8")
+            note(f"written to {html}")
+    if arguments.json:
+        print_json(as_json(reply))
+    else:
+        comparison.show(reply)
+    return Exit.DONE
+
+
+def _claims_by_subject(
+    reply: ranker_pb2.CompareResponse,
+) -> dict[str, Sequence[ranker_pb2.ClaimVerdict]]:
+    """The claims about both artifacts, and about the page that compares them if there is one."""
+    claims: dict[str, Sequence[ranker_pb2.ClaimVerdict]] = {
+        side.artifact.id: side.claims for side in (reply.left, reply.right)
+    }
+    if reply.page_claims:
+        claims[reply.page_claims[0].claim.artifact] = reply.page_claims
+    return claims
+
+
+def _has_evidence(subject: str, claims: Sequence[ranker_pb2.ClaimVerdict]) -> bool:
+    if any(verdict.HasField("evidence") for verdict in claims):
+        return True
+    note(f"{subject}: no evidence yet, verifying its claims first")
+    return False
+
+
+def _tell_changes(
+    reply: ranker_pb2.CompareResponse, verified: Sequence[ranker_pb2.ClaimVerdict]
+) -> None:
+    """Put into a comparison what a verification has just told of changes."""
+    changes = {one.claim.id: one.change for one in verified if one.HasField("change")}
+    for verdict in (*reply.left.claims, *reply.right.claims, *reply.page_claims):
+        if verdict.claim.id in changes:
+            verdict.change.CopyFrom(changes[verdict.claim.id])
+
+
+def as_json(reply: ranker_pb2.CompareResponse) -> dict[str, Any]:
+    """The comparison as the JSON that `--json` prints."""
+    every = [*reply.left.claims, *reply.right.claims, *reply.page_claims]
+    return {
+        "left": _side(reply.left),
+        "right": _side(reply.right),
+        "components": [
+            {
+                "component": each.component,
+                "separation": enum_name(each, "separation"),
+                "what_would_separate": each.what_would_separate or None,
+            }
+            for each in reply.components
+        ],
+        "overall": enum_name(reply, "overall"),
+        "summary": reply.summary,
+        "claims": [verdicts.as_json(verdict) for verdict in every],
+        "methodology": plain(reply.methodology),
+        "as_of": reply.as_of,
+        "cache": {"status": enum_name(reply.cache, "status"), "age": plain(reply.cache.age)},
+    }
+
+
+def _side(side: ranker_pb2.ComparedArtifact) -> dict[str, Any]:
+    artifact = side.artifact
+    return {
+        "id": artifact.id,
+        "name": artifact.name,
+        "type": enum_name(artifact, "type"),
+        "license": plain(artifact.license),
+        "pricing": artifact.pricing,
+        "capabilities": [plain(capability) for capability in artifact.capabilities],
+        "matches": plain(side.matches),
+        "score": plain(side.score),
+        "reliability": plain(side.reliability),
+        "published": plain(artifact.published) if artifact.HasField("published") else None,
+        "digest": artifact.digest,
+    }

@@ -1,0 +1,169 @@
+"""`assay demo`: the main job, end to end.
+
+Three services start, one picture is segmented, a language model is scored, and the ranker calls
+both services to measure what a comparison page claims. With the real data at hand (see
+`testdata`) it is real weights and real documents; elsewhere the reference models and a corpus
+built from Python's own sources, which decide no claim about the real thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from assay.common.v1 import common_pb2
+from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+
+from services.cli.commands import score
+from services.cli.commands.claims import verify
+from services.cli.connection import Connection
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory, home, licenses_of
+from services.cli.output import comparison, score_output
+from services.cli.output.console import OUT, note
+from services.cli.testdata import data_dir
+from services.segment.export.command import export_checkpoint, export_random
+
+LEFT, RIGHT = "segformer-b4-finetuned-ade-512-512", "the-pile"
+PAGE = "page"  # that compares the two
+REAL_MODEL, RANDOM_MODEL = "segformer-b0-finetuned-ade-512-512", "segformer-b4-random"
+REAL_LANGUAGE_MODEL = "tinystories-656k"
+_SCORED_BYTES = 60_000
+# The real language model's tokenizer loses tabs, accents and other scripts; in these subsets some
+# documents have none.
+_PLAIN_SUBSETS = ("NIH ExPorter", "PubMed Abstracts", "USPTO Backgrounds")
+_PICTURE_SEED = 1
+_PICTURE_SIZE = (480, 640)
+_TIMEOUT_SECONDS = 300.0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "demo",
+        help="the main job, end to end, on this machine",
+        description=(
+            "Starts the three services, segments a picture, scores a language model, measures "
+            f"what is claimed of {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
+            "a folder with real weights and documents to use; without one it uses the reference "
+            "models."
+        ),
+    )
+    parser.set_defaults(run=run)
+
+
+async def run(_: argparse.Namespace) -> Exit:
+    """Runs the demo."""
+    began = time.monotonic()
+    data = data_dir()
+    subsets: Sequence[str] = ()
+    if data and not find_spec("torch"):
+        note(f"real data found in {data}, but torch is not installed: make setup-torch")
+        data = None
+    if data:
+        note(f"real data found: {data}")
+        inventory = _real_inventory(data)
+        inventory.keep()
+        model, language_model, corpus = REAL_MODEL, REAL_LANGUAGE_MODEL, RIGHT
+        subsets = _PLAIN_SUBSETS
+    else:
+        note(
+            "no real data here to work with (ASSAY_TEST_DATA can name some): using the small "
+            "reference models and a corpus made of Python's own sources and documentation. They "
+            "show that everything works; they decide no claim about the real thing."
+        )
+        inventory = Inventory()
+        model, language_model, corpus = "segformer-reference", "byte-reference", "python-reference"
+    async with Connection(inventory) as connection:
+        note("starting segment, corpus and ranker")
+        await connection.channel("ranker")
+        await _segment(connection, model)
+        await _score(connection, language_model, corpus, subsets)
+        await _compare(connection)
+    note(
+        f"done in {time.monotonic() - began:.0f} s; evidence and pictures are in {home()}\n"
+        f"to repeat a measurement: ASSAY_HOME={home()} assay claims {RIGHT} --claim P4.2"
+    )
+    return Exit.DONE
+
+
+def _real_inventory(data: Path) -> Inventory:
+    """The real models and documents, exported on the first run."""
+    models = home() / "models"
+    if not (models / REAL_MODEL).is_dir() or not (models / RANDOM_MODEL).is_dir():
+        note("exporting the models to ONNX; this happens once")
+        if not (models / REAL_MODEL).is_dir():
+            checkpoint = data / "segformer" / "b0-ade"
+            export_checkpoint(checkpoint, models / REAL_MODEL, name=REAL_MODEL, progress=note)
+        if not (models / RANDOM_MODEL).is_dir():
+            export_random("b4", 0, models / RANDOM_MODEL, progress=note)
+    folders = [models / REAL_MODEL, models / RANDOM_MODEL]
+    return Inventory(
+        models=folders,
+        corpora={
+            RIGHT: {
+                "path": str(data / "pile"),
+                "kind": "sample",
+                "source": "documents of The Pile's test split, 17 of its 22 subsets",
+            }
+        },
+        language_models={REAL_LANGUAGE_MODEL: data / "lm" / REAL_LANGUAGE_MODEL},
+        accepted_licenses=licenses_of(folders),
+    )
+
+
+async def _segment(connection: Connection, model: str) -> None:
+    from PIL import Image  # noqa: PLC0415 - of the segment extra
+
+    from services.cli.output.picture import terminal_picture  # noqa: PLC0415
+    from services.segment.probes.scenes import draw_scene  # noqa: PLC0415
+
+    rgb, _ = draw_scene(_PICTURE_SEED, *_PICTURE_SIZE)
+    scene = io.BytesIO()
+    Image.fromarray(rgb).save(scene, "PNG")
+    stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
+    reply = await stub.SegmentImage(
+        segment_pb2.SegmentImageRequest(
+            model=common_pb2.ModelRef(name=model),
+            image=images_pb2.Image(encoded=scene.getvalue()),
+            encoding=images_pb2.LABEL_ENCODING_NONE,
+            overlay=images_pb2.OverlayOptions(format=images_pb2.PICTURE_FORMAT_PNG),
+        ),
+        timeout=_TIMEOUT_SECONDS,
+    )
+    seen = Image.open(io.BytesIO(reply.overlay.data))
+    beside = Image.new("RGB", (2 * seen.width, seen.height))
+    beside.paste(Image.fromarray(rgb), (0, 0))
+    beside.paste(seen, (seen.width, 0))
+    path = home() / "demo-segmented.png"
+    beside.save(path)
+    shares = ", ".join(f"{c.name} {c.share:.0%}" for c in reply.classes[:6])
+    if OUT.is_terminal:
+        OUT.print(terminal_picture(beside, min(OUT.width, 100)))
+    OUT.print(f"{model} sees {shares}\na scene that the project drew, segmented: {path}\n")
+
+
+async def _score(connection: Connection, model: str, corpus: str, subsets: Sequence[str]) -> None:
+    stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+    request = corpus_pb2.ScoreBPBRequest(
+        corpus=corpus_pb2.CorpusRef(name=corpus),
+        selection=corpus_pb2.Selection(splits=["test"], subsets=subsets, max_bytes=_SCORED_BYTES),
+        model=common_pb2.ModelRef(name=model),
+    )
+    score_output.show_score(await score.follow(stub.ScoreBPB(request, timeout=_TIMEOUT_SECONDS)))
+
+
+async def _compare(connection: Connection) -> None:
+    channel = await connection.channel("ranker")
+    for subject in (LEFT, RIGHT, PAGE):
+        await verify(channel, subject, [], ranker_pb2.BUDGET_QUICK)
+    stub = ranker_pb2_grpc.RankerServiceStub(channel)
+    request = ranker_pb2.CompareRequest(left=LEFT, right=RIGHT)
+    comparison.show(await stub.Compare(request, timeout=_TIMEOUT_SECONDS))

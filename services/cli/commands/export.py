@@ -1,0 +1,96 @@
+"""`assay export`: write a SegFormer as an ONNX model directory that the segment service serves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from services.cli.exits import Exit
+from services.cli.output.console import OUT, note
+from services.errors import InvalidArgument
+from services.segment.export.command import export
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "export",
+        help="write a SegFormer as ONNX, checked against its source",
+        description=(
+            "Writes a model directory (model.onnx and manifest.json). The graph is compared with "
+            "the source model first, and a graph that differs is not written. Needs torch and "
+            "transformers: make setup-torch."
+        ),
+        epilog=(
+            "examples: assay export --checkpoint segformer-b0 --out models/b0 | "
+            "assay export --architecture b4 --random-weights 0 --out models/b4-random"
+        ),
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--checkpoint", metavar="DIR|HUB_ID", help="a Hugging Face folder, or an id on its hub"
+    )
+    source.add_argument(
+        "--architecture",
+        choices=["b0", "b1", "b2", "b3", "b4", "b5"],
+        help="an architecture, for random weights",
+    )
+    parser.add_argument(
+        "--random-weights",
+        type=int,
+        metavar="SEED",
+        help="with --architecture: draw the weights with this seed; shapes, size and speed are "
+        "real, labels mean nothing",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
+    parser.add_argument("--name", help="name to register; from the checkpoint without it")
+    parser.add_argument(
+        "--version",
+        default="1",
+        help="version of that name; without one in a request the last is served, 10 after 9",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "fp16", "bf16"],
+        default="fp32",
+        help="number type that the graph multiplies in: fp16 and bf16 are for GPUs; OpenVINO "
+        "computes the fp32 graph in bf16 itself where the processor can",
+    )
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Exports one model."""
+    if arguments.architecture and arguments.random_weights is None:
+        raise InvalidArgument("--architecture", "needs --random-weights SEED beside it")
+    if arguments.checkpoint and arguments.random_weights is not None:
+        raise InvalidArgument("--random-weights", "goes with --architecture, not --checkpoint")
+    exported = export(
+        Path(arguments.out),
+        checkpoint=arguments.checkpoint,
+        architecture=arguments.architecture,
+        random_weights=arguments.random_weights,
+        name=arguments.name,
+        precision=arguments.precision,
+        version=arguments.version,
+        progress=note,
+    )
+    manifest = exported.manifest
+    OUT.print(
+        f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes, "
+        f"{exported.model_bytes / 1e6:.1f} MB in {exported.seconds:.0f} s -> {exported.directory}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for parity in manifest.parities:
+        way = f"{parity.engine} in {parity.precision}"
+        if parity.instruction_set:
+            way += f" with {parity.instruction_set}"
+        OUT.print(
+            f"{way} against its source: logits within "
+            f"{parity.max_abs_difference:.2g}, labels agree in {parity.label_agreement:.4%} "
+            f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
+            soft_wrap=True,
+        )
+    return Exit.DONE

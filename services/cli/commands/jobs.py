@@ -1,0 +1,145 @@
+"""`assay jobs`: verifications that go on when the command has ended."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from assay.ranker.v1 import jobs_pb2 as pb
+from assay.ranker.v1 import jobs_pb2_grpc, ranker_pb2
+from rich.table import Table
+
+from services.cli.arguments import add_json
+from services.cli.commands.claims import BUDGETS, add_budget
+from services.cli.connection import Connection, running_address
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory
+from services.cli.output import verdicts
+from services.cli.output.console import ERR, OUT, note, print_json
+from services.cli.output.messages import enum_name, plain
+from services.errors import PreconditionFailed
+
+TIMEOUT_SECONDS = 60.0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "jobs",
+        help="submit, list, follow and cancel verifications",
+        description=(
+            "Verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
+            "shows what it would cost, and needs none."
+        ),
+        epilog="example: assay jobs submit the-pile --dry-run",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    submit = actions.add_parser("submit", help="put a verification into the queue")
+    submit.add_argument("artifact", metavar="ARTIFACT")
+    submit.add_argument("--claim", action="append", default=[], metavar="ID", help="repeatable")
+    submit.add_argument("--dry-run", action="store_true", help="only say what it would cost")
+    submit.add_argument(
+        "--request-id", default="", metavar="ID", help="submit again with the same id: one job"
+    )
+    add_budget(submit)
+    for name, text in (
+        ("list", "the jobs that the ranker knows of, the newest first"),
+        ("watch", "follow a job to its end"),
+        ("cancel", "end a job; what it has measured stays"),
+    ):
+        action = actions.add_parser(name, help=text)
+        if name != "list":
+            action.add_argument("job", metavar="JOB")
+    for action in actions.choices.values():
+        add_json(action)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Does one of the four."""
+    dry = arguments.action == "submit" and arguments.dry_run
+    if not dry and running_address("ranker") is None:
+        raise PreconditionFailed(
+            "a job lives in a running ranker, and none is named: start one (`assay up`) and set "
+            "ASSAY_RANKER_ADDR, or verify at once with `assay claims`"
+        )
+    async with Connection(Inventory()) as connection:
+        stub = jobs_pb2_grpc.JobServiceStub(await connection.channel("ranker"))
+        if arguments.action == "submit":
+            await _submit(stub, arguments)
+        elif arguments.action == "watch":
+            await _watch(stub, arguments)
+        elif arguments.action == "cancel":
+            cancelled = await stub.CancelJob(pb.CancelJobRequest(id=arguments.job))
+            _show([cancelled.job], as_json=arguments.json)
+        else:
+            _show(await _all(stub), as_json=arguments.json)
+    return Exit.DONE
+
+
+async def _submit(stub: jobs_pb2_grpc.JobServiceAsyncStub, arguments: argparse.Namespace) -> None:
+    reply = await stub.SubmitVerification(
+        pb.SubmitVerificationRequest(
+            artifact=arguments.artifact,
+            claims=arguments.claim,
+            budget=BUDGETS[arguments.budget],
+            request_id=arguments.request_id or str(uuid.uuid4()),
+            validate_only=arguments.dry_run,
+        ),
+        timeout=TIMEOUT_SECONDS,
+    )
+    if arguments.json:
+        print_json(plain(reply.job))
+        return
+    seconds = reply.job.plan.estimated_time.ToTimedelta().total_seconds()
+    what = f"{len(reply.job.plan.claims)} claims, about {seconds:.0f} s"
+    OUT.print(what if arguments.dry_run else f"{reply.job.id}: {what}", markup=False)
+
+
+async def _watch(stub: jobs_pb2_grpc.JobServiceAsyncStub, arguments: argparse.Namespace) -> None:
+    found: list[ranker_pb2.ClaimVerdict] = []
+    job = pb.Job()
+    with ERR.status(f"{arguments.job}: asking") as status:
+        async for update in stub.WatchJob(pb.WatchJobRequest(id=arguments.job)):
+            if update.HasField("verdict"):
+                found.append(update.verdict)
+                continue
+            job = update.job
+            step = f"{job.progress.claim} {job.progress.step}" if job.HasField("progress") else ""
+            status.update(f"{_state(job)} {job.done}/{len(job.plan.claims)} {step}")
+    if arguments.json:
+        print_json({"job": plain(job), "claims": [verdicts.as_json(one) for one in found]})
+        return
+    verdicts.show(f"Claims about {job.artifact}", found)
+    note(f"{_state(job)} {job.error}".strip())
+
+
+async def _all(stub: jobs_pb2_grpc.JobServiceAsyncStub) -> list[pb.Job]:
+    """Every page of the list."""
+    request = pb.ListJobsRequest()
+    jobs: list[pb.Job] = []
+    while True:
+        reply = await stub.ListJobs(request, timeout=TIMEOUT_SECONDS)
+        jobs += reply.jobs
+        request.page_token = reply.next_page_token
+        if not request.page_token:
+            return jobs
+
+
+def _show(jobs: Iterable[pb.Job], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"jobs": [plain(one) for one in jobs]})
+        return
+    table = Table()
+    for heading in ("job", "artifact", "state", "claims decided", "submitted"):
+        table.add_column(heading)
+    for one in jobs:
+        done = f"{one.done} of {len(one.plan.claims)}"
+        table.add_row(one.id, one.artifact, _state(one), done, one.create_time.ToJsonString())
+    OUT.print(table)
+
+
+def _state(job: pb.Job) -> str:
+    return enum_name(job, "state").lower()

@@ -1,0 +1,100 @@
+"""`assay models`: which models a running segment service has, and which it shall serve."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from assay.segment.v1 import repository_pb2 as pb
+from assay.segment.v1 import repository_pb2_grpc
+from rich.table import Table
+
+from services.cli.arguments import add_json
+from services.cli.connection import Connection, running_address
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory
+from services.cli.output.console import OUT, note, print_json
+from services.cli.output.messages import enum_name, plain
+from services.errors import PreconditionFailed
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "models",
+        help="list the models of a running service, and change what it serves",
+        description=(
+            "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
+            "asks for is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
+            "follows it: successors are loaded before their predecessors go."
+        ),
+        epilog="example: assay models serve segformer-b0:2 segformer-b4",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="every model that is there or wanted, and how far it is")
+    serve = actions.add_parser("serve", help="say what is to be served, by all replicas")
+    serve.add_argument(
+        "models",
+        nargs="*",
+        metavar="NAME[:VERSION]",
+        help="without a version the last one, whichever that is by then",
+    )
+    serve.add_argument("--all", action="store_true", help="every model that is there")
+    serve.add_argument(
+        "--revision",
+        default="",
+        metavar="DIGEST",
+        help="refuse if another revision than this, which `list` showed, is wanted by now",
+    )
+    for action in actions.choices.values():
+        add_json(action)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Lists, or says what is wanted and then lists."""
+    if running_address("segment") is None:
+        raise PreconditionFailed(
+            "a model repository belongs to a running service, and none is named: set "
+            "ASSAY_SEGMENT_ADDR"
+        )
+    async with Connection(Inventory()) as connection:
+        channel = await connection.channel("segment")
+        stub = repository_pb2_grpc.SegmentRepositoryServiceStub(channel)
+        if arguments.action == "serve":
+            await stub.SetDesiredModels(_wishes(arguments))
+            note("written; each replica follows in a moment")
+        reply = await stub.GetRepository(pb.GetRepositoryRequest())
+    if arguments.json:
+        print_json(plain(reply))
+    else:
+        _print_table(reply)
+    return Exit.DONE
+
+
+def _wishes(arguments: argparse.Namespace) -> pb.SetDesiredModelsRequest:
+    if arguments.all == bool(arguments.models):
+        raise PreconditionFailed("name the models to serve, or give --all, and not both")
+    models = []
+    for given in arguments.models:
+        name, _, version = given.partition(":")
+        models.append(pb.DesiredModel(name=name, version=version))
+    return pb.SetDesiredModelsRequest(models=models, expected_revision=arguments.revision)
+
+
+def _print_table(reply: pb.GetRepositoryResponse) -> None:
+    wanted = "every model that is there" if reply.everything else "what is marked"
+    OUT.print(f"revision {reply.revision}; wanted is {wanted}", markup=False)
+    table = Table()
+    for name in ("model", "version", "state", "wanted", "default", "why"):
+        table.add_column(name)
+    for item in reply.models:
+        table.add_row(
+            item.model.name,
+            item.model.version,
+            enum_name(item, "state").lower().replace("_", " "),
+            "yes" if item.desired else "",
+            "yes" if item.default_version else "",
+            item.problem,
+        )
+    OUT.print(table)

@@ -1,0 +1,163 @@
+"""`assay score`: bits per byte of a language model, by subset."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from assay.common.v1 import common_pb2
+from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from rich.live import Live
+
+from services.cli.arguments import (
+    add_json,
+    add_selection,
+    add_shards,
+    corpus_ref,
+    count,
+    selection,
+    shards_inventory,
+)
+from services.cli.compute import add_compute, compute
+from services.cli.connection import Connection, running_address
+from services.cli.definition import add_definition, definition
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory, existing_folder, names_a_folder
+from services.cli.output.console import ERR, print_json
+from services.cli.output.score_output import (
+    comparison_json,
+    running_table,
+    score_json,
+    show_comparison,
+    show_score,
+)
+from services.errors import InternalError, InvalidArgument
+
+TIMEOUT_SECONDS = 24 * 3600.0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "score",
+        help="bits per byte of a language model, by subset",
+        description=(
+            "Computes a causal language model's bits per byte over a selection of documents, with "
+            "95 % intervals, by lm-evaluation-harness's definition or another. Lower is better. "
+            "Documents that the tokenizer does not reproduce are reported apart. A run that was "
+            "cut off goes on where it was."
+        ),
+        epilog="example: assay score --model gpt2 --shards pile --split test --max-documents 100",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="DIR|NAME",
+        help="a Hugging Face causal language model's folder, a registered name, or zstd-19 or xz; "
+        "the reference model without it",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="DIR|NAME",
+        help="a second model, scored on the same documents: the difference is paired by document",
+    )
+    add_shards(parser)
+    add_selection(parser)
+    parser.add_argument(
+        "--sample",
+        type=count,
+        default=0,
+        metavar="N",
+        help="score a random sample of this many documents, stratified by subset",
+    )
+    parser.add_argument("--sample-seed", type=count, default=0, metavar="N")
+    parser.add_argument(
+        "--sample-equally",
+        action="store_true",
+        help="as many documents of every subset, not in proportion to them",
+    )
+    add_definition(parser)
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME",
+        default="",
+        help="keep finished documents under this name; without it, the last few hundred runs are "
+        "kept by what they score, and one that was cut off goes on too",
+    )
+    parser.add_argument("--fresh", action="store_true", help="score everything again")
+    add_compute(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Scores one model, or two and their difference."""
+    if arguments.against and arguments.checkpoint:
+        raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
+    shards = shards_inventory(arguments.shards)
+    folders: dict[str, Path] = {}
+    model = _registered("--model", arguments.model or "byte-reference", folders)
+    common: dict[str, Any] = {
+        "corpus": corpus_ref(arguments),
+        "selection": _selection(arguments),
+        "model": common_pb2.ModelRef(name=model),
+        "definition": definition(arguments),
+        "compute": compute(arguments),
+        "fresh": arguments.fresh,
+    }
+    against = ""
+    if arguments.against:
+        against = _registered("--against", arguments.against, folders)
+    async with Connection(Inventory(corpora=shards.corpora, language_models=folders)) as connection:
+        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        if against:
+            both = corpus_pb2.CompareBPBRequest(**common, against=common_pb2.ModelRef(name=against))
+            comparison = await follow(stub.CompareBPB(both, timeout=TIMEOUT_SECONDS))
+        else:
+            one = corpus_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
+            final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS))
+    if against and arguments.json:
+        print_json(comparison_json(comparison))
+    elif against:
+        show_comparison(comparison)
+    elif arguments.json:
+        print_json(score_json(final))
+    else:
+        show_score(final)
+    return Exit.DONE
+
+
+def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
+    """The name of a model; a folder is registered under its own name, among `folders`."""
+    if not names_a_folder(given):
+        return given
+    if running_address("corpus"):
+        raise InvalidArgument(
+            flag,
+            "ASSAY_CORPUS_ADDR names a running service, which scores models by name; give a "
+            "registered name, or unset the variable",
+        )
+    folder = existing_folder(flag, given)
+    if folders.setdefault(folder.name, folder) != folder:
+        raise InvalidArgument(flag, f"two folders are named {folder.name}; rename one")
+    return folder.name
+
+
+def _selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+    chosen = selection(arguments)
+    if arguments.sample:
+        chosen.sample.documents, chosen.sample.seed = arguments.sample, arguments.sample_seed
+        if arguments.sample_equally:
+            chosen.sample.allocation = corpus_pb2.SAMPLE_ALLOCATION_EQUAL
+    return chosen
+
+
+async def follow(updates: Any) -> Any:
+    """Shows running figures until the final ones come, and returns those."""
+    with Live(console=ERR, transient=True, refresh_per_second=4) as live:
+        async for update in updates:
+            if update.HasField("final"):
+                return update.final
+            if ERR.is_terminal:
+                live.update(running_table(update.running))
+    raise InternalError("the scoring ended without final figures; see the corpus service's log")

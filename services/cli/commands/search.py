@@ -1,0 +1,124 @@
+"""`assay search`: what serves a wish, and telling how it went."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from typing import Any
+
+from assay.ranker.v1 import match_graph_pb2 as pb
+from assay.ranker.v1 import match_graph_pb2_grpc
+from rich.table import Table
+
+from services.cli.arguments import add_json, count
+from services.cli.connection import Connection
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory
+from services.cli.output.console import OUT, print_json
+from services.cli.output.messages import plain
+
+TIMEOUT_SECONDS = 60.0
+OUTCOMES = {"success": pb.OUTCOME_SUCCESS, "failure": pb.OUTCOME_FAILURE}
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "search",
+        help="capabilities that serve a wish, and why they match",
+        description=(
+            "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
+            "and the words that they match by. Nothing is shown where nothing serves it. --chose "
+            "records a match, --outcome how a recorded one ended: those are what the match graph "
+            "counts."
+        ),
+        epilog='example: assay search "label every pixel of a photo"',
+    )
+    parser.add_argument("intent", metavar="INTENT", nargs="?", help="what is wanted, in words")
+    parser.add_argument("--limit", type=count, default=0, metavar="N", help="10 unless told")
+    telling = parser.add_mutually_exclusive_group()
+    telling.add_argument(
+        "--chose", metavar="URI", help="record that this capability was chosen for INTENT"
+    )
+    telling.add_argument("--outcome", choices=sorted(OUTCOMES), help="how --match ended")
+    parser.add_argument(
+        "--match", default="", metavar="ID", help="id of a match; made up if absent"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Searches, records or reports."""
+    if arguments.outcome and not arguments.match:
+        arguments.parser.error("--outcome needs --match ID")
+    if not arguments.outcome and not arguments.intent:
+        arguments.parser.error("say what is wanted: INTENT")
+    async with Connection(Inventory()) as connection:
+        stub = match_graph_pb2_grpc.MatchGraphServiceStub(await connection.channel("ranker"))
+        if arguments.outcome:
+            reported = await stub.ReportOutcome(
+                pb.ReportOutcomeRequest(
+                    match_id=arguments.match, outcome=OUTCOMES[arguments.outcome]
+                ),
+                timeout=TIMEOUT_SECONDS,
+            )
+            _told(arguments.match, plain(reported), as_json=arguments.json)
+        elif arguments.chose:
+            name = arguments.match or str(uuid.uuid4())
+            recorded = await stub.RecordMatch(
+                pb.RecordMatchRequest(
+                    match_id=name, intent=arguments.intent, capability_uri=arguments.chose
+                ),
+                timeout=TIMEOUT_SECONDS,
+            )
+            _told(name, plain(recorded), as_json=arguments.json)
+        else:
+            found = await stub.SearchCapabilities(
+                pb.SearchCapabilitiesRequest(intent=arguments.intent, limit=arguments.limit),
+                timeout=TIMEOUT_SECONDS,
+            )
+            _show(found, as_json=arguments.json)
+    return Exit.DONE
+
+
+def _told(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"match_id": name, **reply})
+        return
+    counts = reply["counts"]
+    OUT.print(
+        f"match {name}: {counts['matched']} recorded with this capability, "
+        f"{counts['reported']} reported, {counts['succeeded']} went well",
+        markup=False,
+    )
+
+
+def _show(reply: pb.SearchCapabilitiesResponse, *, as_json: bool) -> None:
+    if as_json:
+        print_json(plain(reply))
+        return
+    if not reply.matches:
+        OUT.print(f"nothing that is registered serves that (confidence below {reply.floor:.2f})")
+        return
+    table = Table(show_lines=True)
+    for heading in (
+        "capability",
+        "confidence",
+        "matched by",
+        "artifacts",
+        "matches, reported well",
+    ):
+        table.add_column(heading, overflow="fold")
+    for match in reply.matches:
+        table.add_row(
+            f"{match.name}\n{match.providers[0].capability.description}",
+            f"{match.confidence:.2f}",
+            "\n".join(f"{one.term} ({', '.join(one.fields)})" for one in match.terms),
+            "\n".join(one.capability.uri for one in match.providers),
+            "\n".join(
+                f"{one.counts.matched}, {one.counts.succeeded} of {one.counts.reported}"
+                for one in match.providers
+            ),
+        )
+    OUT.print(table)

@@ -1,0 +1,231 @@
+"""`assay segment`: label every pixel of an image."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from rich.table import Table
+
+from services.cli.arguments import add_json, output_file, segment_model
+from services.cli.connection import Connection
+from services.cli.exits import Exit
+from services.cli.output.console import OUT, print_json
+from services.errors import InvalidArgument
+
+TIMEOUT_SECONDS = 120.0
+_PICTURES = {
+    ".jpg": images_pb2.PICTURE_FORMAT_JPEG,
+    ".jpeg": images_pb2.PICTURE_FORMAT_JPEG,
+    ".png": images_pb2.PICTURE_FORMAT_PNG,
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "segment",
+        help="label every pixel of an image",
+        description=(
+            "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
+            "are those of Hugging Face's processor, model and post-processing."
+        ),
+        epilog="example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
+    parser.add_argument(
+        "--model",
+        metavar="DIR|NAME",
+        help="a folder that `assay export` wrote, or a registered name; the reference model "
+        "without it",
+    )
+    given_as = parser.add_mutually_exclusive_group()
+    given_as.add_argument(
+        "-o", "--output", metavar="FILE", help="greyscale PNG whose pixel values are class ids"
+    )
+    given_as.add_argument(
+        "--masks", metavar="FILE", help="JSON list of a mask for each class, in COCO's form"
+    )
+    parser.add_argument(
+        "--overlay", metavar="FILE", help="the picture with its classes coloured, .jpg or .png"
+    )
+    parser.add_argument(
+        "--opacity",
+        type=float,
+        metavar="SHARE",
+        help="how much of the overlay is the class's colour, over 0 to 1; 0.55 without it",
+    )
+    parser.add_argument(
+        "--confidence",
+        metavar="FILE",
+        help="16-bit greyscale PNG of the labels' probabilities, 65535 for 1",
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="of the outputs; the picture's own without it"
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="NAME|ID",
+        help="only this class is labelled, counted and coloured; repeatable",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Segments one image."""
+    encoded = Path(arguments.image).read_bytes()
+    files = {
+        option: output_file(flag, getattr(arguments, option))
+        for option, flag in (
+            ("output", "-o"),
+            ("masks", "--masks"),
+            ("overlay", "--overlay"),
+            ("confidence", "--confidence"),
+        )
+        if getattr(arguments, option)
+    }
+    request = _request(arguments, encoded)
+    inventory, model = segment_model(arguments.model)
+    request.model.CopyFrom(model)
+    async with Connection(inventory) as connection:
+        stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
+        if arguments.classes:
+            described = await stub.GetModel(
+                segment_pb2.GetModelRequest(model=request.model), timeout=TIMEOUT_SECONDS
+            )
+            request.classes.extend(_class_ids(described, arguments.classes))
+        reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
+            request, timeout=TIMEOUT_SECONDS
+        )
+    _write(reply, files)
+    if arguments.json:
+        print_json(_as_json(reply))
+    else:
+        _print_table(reply)
+    return Exit.DONE
+
+
+def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:
+    """What the options ask for, without the model and the classes."""
+    encoding = images_pb2.LABEL_ENCODING_NONE
+    if arguments.output:
+        encoding = images_pb2.LABEL_ENCODING_PNG
+    elif arguments.masks:
+        encoding = images_pb2.LABEL_ENCODING_COCO_RLE
+    request = segment_pb2.SegmentImageRequest(
+        image=images_pb2.Image(encoded=encoded),
+        output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
+        encoding=encoding,
+        top_k=1 if arguments.confidence else 0,
+    )
+    if arguments.size:
+        request.output_size = images_pb2.OUTPUT_SIZE_GIVEN
+        request.size.width, request.size.height = arguments.size
+    if arguments.overlay:
+        suffix = Path(arguments.overlay).suffix.lower()
+        if suffix not in _PICTURES:
+            raise InvalidArgument("--overlay", f"{arguments.overlay} is neither .jpg nor .png")
+        request.overlay.format = _PICTURES[suffix]
+        if arguments.opacity is not None:
+            request.overlay.opacity = arguments.opacity
+    elif arguments.opacity is not None:
+        raise InvalidArgument("--opacity", "it is the overlay's: give --overlay FILE as well")
+    return request
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height of WxH."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
+
+
+def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:
+    """The ids of classes that are named, or given as ids."""
+    ids = {item.name: item.id for item in described.model.classes}
+    ids |= {str(item.id): item.id for item in described.model.classes}
+    for name in wanted:
+        if name not in ids:
+            known = ", ".join(item.name for item in described.model.classes[:10])
+            raise InvalidArgument("--class", f"{name} is no class of the model: {known}, ...")
+    return [ids[name] for name in wanted]
+
+
+def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
+    """Writes the files that were asked for."""
+    if "output" in files:
+        files["output"].write_bytes(reply.labels.data)
+    if "masks" in files:
+        files["masks"].write_text(json.dumps(_masks(reply), indent=1) + "\n", encoding="utf-8")
+    if "overlay" in files:
+        files["overlay"].write_bytes(reply.overlay.data)
+    if "confidence" in files:
+        files["confidence"].write_bytes(_confidence(reply.top_classes))
+
+
+def _masks(reply: segment_pb2.SegmentImageResponse) -> list[dict[str, Any]]:
+    """Each class's mask as pycocotools reads it from JSON."""
+    names = {item.class_id: item.name for item in reply.classes}
+    size = [reply.labels.height, reply.labels.width]
+    return [
+        {
+            "category_id": mask.class_id,
+            "category": names[mask.class_id],
+            "area": mask.area,
+            "segmentation": {"size": size, "counts": mask.counts.decode("ascii")},
+        }
+        for mask in reply.labels.masks
+    ]
+
+
+def _confidence(top: images_pb2.TopClasses) -> bytes:
+    """The first plane of probabilities as a PNG."""
+    import numpy as np  # noqa: PLC0415 - only this option needs them
+    import zstandard  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    nbytes = 2 * math.prod((top.k, top.height, top.width))
+    raw = zstandard.ZstdDecompressor().decompress(top.probabilities, max_output_size=nbytes)
+    plane = np.frombuffer(raw, "<u2").reshape(top.k, top.height, top.width)[0]
+    file = io.BytesIO()
+    Image.fromarray(plane.astype(np.uint16)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:
+    timings = {
+        name: getattr(reply.timings, name).ToTimedelta().total_seconds()
+        for name in ("decode", "queue", "compute", "post")
+    }
+    return {
+        "model": {"name": reply.model.name, "digest": reply.model.digest},
+        "height": reply.labels.height,
+        "width": reply.labels.width,
+        "classes": [
+            {"id": c.class_id, "name": c.name, "pixels": c.pixels, "share": c.share}
+            for c in reply.classes
+        ],
+        "seconds": timings,
+    }
+
+
+def _print_table(reply: segment_pb2.SegmentImageResponse) -> None:
+    OUT.print(f"{reply.labels.width} x {reply.labels.height} pixels, {reply.model.name}")
+    table = Table()
+    table.add_column("class")
+    table.add_column("id", justify="right")
+    table.add_column("share", justify="right")
+    for c in reply.classes:
+        table.add_row(c.name, str(c.class_id), f"{c.share:.2%}")
+    OUT.print(table)

@@ -1,0 +1,218 @@
+"""`assay units`: score a corpus on several machines, by ranges of frames, and add it up."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from services.cli.arguments import add_json, count
+from services.cli.compute import add_compute
+from services.cli.exits import Exit
+from services.cli.inventory import existing_folder
+from services.cli.output.console import OUT, note, print_json
+
+# What needs the corpus extra is imported where it is used: other commands do without.
+if TYPE_CHECKING:
+    from services.corpus.bpb.cluster.unit_results import Merged
+    from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
+    from services.corpus.bpb.cluster.units import Unit
+    from services.corpus.bpb.figures import Score
+
+_UNIT_FRAMES = 16
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "units",
+        help="bits per byte on several machines: score ranges of frames, merge the results",
+        description=(
+            "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
+            "sums of each document; scoring it again changes nothing. Merging a job's files gives "
+            "its figures, the same bits whoever scored what."
+        ),
+        epilog="example: assay units score --shards pile-indexed --share 0/8 --out results",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="name the units of a job")
+    _add_job(listing)
+    listing.set_defaults(run=list_units)
+    score = actions.add_parser("score", help="score some units, and write their results to --out")
+    _add_job(score)
+    which = score.add_mutually_exclusive_group()
+    which.add_argument("--unit", metavar="SHARD:FIRST-END", help="this one, as `list` names it")
+    which.add_argument(
+        "--share", default="0/1", metavar="I/N", help="every N-th from I on; all without it"
+    )
+    score.add_argument("--out", required=True, metavar="DIR", help="folder of results")
+    score.set_defaults(run=score_units)
+    ray = actions.add_parser("ray", help="score all units on a Ray cluster, and merge them")
+    _add_job(ray)
+    ray.add_argument("--out", required=True, metavar="DIR", help="folder of results, here")
+    ray.add_argument("--address", metavar="ADDRESS", help="of a cluster; one is started without it")
+    ray.add_argument(
+        "--workers", type=count, default=0, metavar="N", help="as many as fit without it"
+    )
+    add_json(ray)
+    ray.set_defaults(run=score_on_ray)
+    merging = actions.add_parser("merge", help="add the results of all units up")
+    merging.add_argument("directory", metavar="DIR", help="the --out of `score`")
+    add_json(merging)
+    merging.set_defaults(run=merge_units)
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shards", required=True, metavar="DIR|URL", help="an indexed corpus")
+    parser.add_argument("--model", metavar="DIR", help="a language model's folder")
+    for flag, text in (
+        ("--split", "train, val or test; repeatable"),
+        ("--subset", "only this subset; repeatable"),
+        ("--exclude-subset", "not this subset; repeatable"),
+    ):
+        parser.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
+    parser.add_argument("--max-length", type=count, default=0, metavar="TOKENS", help="window")
+    parser.add_argument(
+        "--special-tokens", action="store_true", help="as `assay score --special-tokens`"
+    )
+    parser.add_argument(
+        "--unit-frames",
+        type=count,
+        default=_UNIT_FRAMES,
+        metavar="N",
+        help=f"frames of a unit; {_UNIT_FRAMES} without it",
+    )
+    add_compute(parser)
+
+
+def _job(arguments: argparse.Namespace) -> UnitJob:
+    from services.corpus.bpb.cluster.unit_scoring import UnitJob  # noqa: PLC0415
+    from services.corpus.bpb.definition import Definition  # noqa: PLC0415
+    from services.corpus.bpb.models.compute import Compute, Precision  # noqa: PLC0415
+    from services.corpus.storage.urls import is_url  # noqa: PLC0415
+    from services.corpus.stream.selection import Selection  # noqa: PLC0415
+
+    shards = arguments.shards
+    home = Path(os.environ.get("ASSAY_HOME", "~/.local/share/assay")).expanduser()
+    return UnitJob(
+        shards=shards if is_url(shards) else existing_folder("--shards", shards),
+        cache=home / "cache" / "corpus",
+        model=existing_folder("--model", arguments.model) if arguments.model else None,
+        selection=Selection(
+            splits=tuple(arguments.split),
+            subsets=frozenset(arguments.subset),
+            exclude_subsets=frozenset(arguments.exclude_subset),
+        ),
+        definition=Definition(arguments.max_length, arguments.special_tokens),
+        compute=Compute(arguments.engine, Precision(arguments.precision)),
+        unit_frames=max(1, arguments.unit_frames),
+    )
+
+
+async def list_units(arguments: argparse.Namespace) -> Exit:
+    """Names the units of a job, one a line."""
+    from services.corpus.bpb.cluster.unit_scoring import UnitScorer  # noqa: PLC0415
+
+    scorer = await asyncio.to_thread(UnitScorer, _job(arguments))
+    for unit in scorer.units:
+        OUT.print(str(unit), markup=False, soft_wrap=True, highlight=False)
+    return Exit.DONE
+
+
+async def score_units(arguments: argparse.Namespace) -> Exit:
+    """Scores units whose results are not there."""
+    from services.corpus.bpb.cluster.unit_scoring import UnitScorer  # noqa: PLC0415
+    from services.corpus.bpb.cluster.units import find_unit, share_of  # noqa: PLC0415
+
+    scorer = await asyncio.to_thread(UnitScorer, _job(arguments))
+    if arguments.unit:
+        units: tuple[Unit, ...] = (find_unit(scorer.units, arguments.unit),)
+    else:
+        units = share_of(scorer.units, arguments.share)
+    for unit in units:
+        await asyncio.to_thread(_score, scorer, unit, Path(arguments.out))
+    return Exit.DONE
+
+
+def _score(scorer: UnitScorer, unit: Unit, out: Path) -> None:
+    from services.corpus.bpb.cluster.unit_results import is_done, write_result  # noqa: PLC0415
+
+    if is_done(out, unit, scorer.facts()):
+        note(f"{unit}: was there")
+        return
+    result = scorer.score(unit)
+    path = write_result(out, result)
+    note(f"{unit}: {len(result.documents):,} documents, {result.engine} -> {path}")
+
+
+async def score_on_ray(arguments: argparse.Namespace) -> Exit:
+    """Scores all units on a Ray cluster and merges them."""
+    from services.corpus.bpb.cluster.unit_results import merge  # noqa: PLC0415
+    from services.errors import PreconditionFailed  # noqa: PLC0415
+
+    try:
+        from services.corpus.bpb.cluster.ray_job import run_on_ray  # noqa: PLC0415
+    except ImportError as error:
+        raise PreconditionFailed(f"{error.name} is missing: pip install 'assay[ray]'") from error
+    out = Path(arguments.out)
+    await asyncio.to_thread(
+        run_on_ray,
+        _job(arguments),
+        out,
+        address=arguments.address,
+        workers=arguments.workers,
+        progress=lambda done, total: note(f"{done:,} of {total:,} units"),
+    )
+    _show(await asyncio.to_thread(merge, out), as_json=arguments.json)
+    return Exit.DONE
+
+
+async def merge_units(arguments: argparse.Namespace) -> Exit:
+    """Adds results up."""
+    from services.corpus.bpb.cluster.unit_results import merge  # noqa: PLC0415
+
+    folder = existing_folder("DIR", arguments.directory)
+    _show(await asyncio.to_thread(merge, folder), as_json=arguments.json)
+    return Exit.DONE
+
+
+def _show(merged: Merged, *, as_json: bool) -> None:
+    figures = merged.figures
+    if as_json:
+        print_json(
+            {
+                "overall": _json(figures.overall),
+                "macro_bits_per_byte": figures.macro.bits_per_byte,
+                "subsets": {name: _json(score) for name, score in figures.subsets.items()},
+                "not_round_tripping": {
+                    **_json(figures.not_round_tripping),
+                    "ids": list(figures.not_round_tripping_ids),
+                },
+                "job": merged.job,
+                "engines": list(merged.engines),
+            }
+        )
+        return
+    table = Table(title=", ".join(merged.engines), title_justify="left")
+    table.add_column("subset")
+    for heading in ("bits per byte", "documents", "bytes", "tokens"):
+        table.add_column(heading, justify="right")
+    named = [*figures.subsets.items(), ("overall (micro)", figures.overall)]
+    for name, score in [*named, ("not round-tripping", figures.not_round_tripping)]:
+        counts = (f"{value:,}" for value in (score.documents, score.text_bytes, score.tokens))
+        table.add_row(name, f"{score.bits_per_byte:.4f}", *counts)
+    OUT.print(table)
+
+
+def _json(score: Score) -> dict[str, float]:
+    return {
+        "bits_per_byte": score.bits_per_byte,
+        "nats": score.nats,
+        "text_bytes": score.text_bytes,
+        "tokens": score.tokens,
+        "documents": score.documents,
+    }

@@ -1,0 +1,95 @@
+"""`assay up`: all three services on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from typing import Any
+
+from services.cli import processes
+from services.cli.arguments import LOCAL_CORPUS, shards_inventory
+from services.cli.exits import Exit
+from services.cli.inventory import Inventory, existing_folder, licenses_of, logs
+from services.cli.output.console import OUT, note
+from services.errors import Unavailable
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "up",
+        help="run all three services on loopback until Ctrl-C",
+        description=(
+            "Starts segment, corpus and ranker on their ports (50051, 50052, 50053, or what "
+            "ASSAY_SEGMENT_PORT, ASSAY_CORPUS_PORT and ASSAY_RANKER_PORT say), and drains them on "
+            "Ctrl-C: calls in flight are finished."
+        ),
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="serve this exported SegFormer; repeatable; the reference model without it",
+    )
+    parser.add_argument(
+        "--shards",
+        action="append",
+        metavar="DIR|URL",
+        help=f'serve this corpus as "{LOCAL_CORPUS}"; repeatable for URLs of single shards; the '
+        "reference corpus without it",
+    )
+    parser.add_argument(
+        "--language-model",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="score this model, registered by its folder's name; repeatable",
+    )
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Runs the services until a signal comes or one of them ends."""
+    models = [existing_folder("--model", model) for model in arguments.model]
+    language_models = [existing_folder("--language-model", m) for m in arguments.language_model]
+    inventory = Inventory(
+        models=models,
+        corpora=shards_inventory(arguments.shards).corpora,
+        language_models={folder.name: folder for folder in language_models},
+        accepted_licenses=licenses_of(models),
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    variables = inventory.environment()
+    async with AsyncExitStack() as stack:
+        running = []
+        for name in processes.SERVICES:
+            started = await processes.start(name, variables, logs(), ports_from_environment=True)
+            stack.push_async_callback(started.stop)
+            running.append(started)
+            OUT.print(f"{name:8} {started.address}   log {started.log}", markup=False)
+            variables[f"ASSAY_RANKER_{name.upper()}_ADDR"] = started.address
+            OUT.print(f"         export ASSAY_{name.upper()}_ADDR={started.address}", style="dim")
+        note("ready; Ctrl-C drains and stops")
+        ended = await _first_of(stop, running)
+        if ended:
+            raise Unavailable(f"the {ended.name} service ended by itself; see {ended.log}")
+        note("draining")
+    return Exit.DONE
+
+
+async def _first_of(
+    stop: asyncio.Event, running: list[processes.ServiceProcess]
+) -> processes.ServiceProcess | None:
+    """Waits for the signal (None) or for a service that ends before it (that service)."""
+    waits = {asyncio.create_task(each.process.wait()): each for each in running}
+    stopping = asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait([stopping, *waits], return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return None if stopping in done else waits[done.pop()]

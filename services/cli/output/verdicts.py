@@ -1,0 +1,186 @@
+"""Claims and verdicts as tables and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from assay.ranker.v1 import ranker_pb2
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.output.console import OUT
+from services.cli.output.messages import enum_name, plain
+
+_DIGITS = 8
+_STYLES = {
+    "CONFIRMED": "green",
+    "REFUTED": "red",
+    "INCONCLUSIVE": "yellow",
+    "NOT_TESTABLE_HERE": "dim",
+    "UNDERSPECIFIED": "magenta",
+}
+
+
+def table(title: str, verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> Table:
+    """Claims with verdict, basis and value, a row each."""
+    rows = Table(title=title, title_justify="left", show_lines=False, expand=True)
+    rows.add_column("claim", no_wrap=True)
+    rows.add_column("what is claimed", ratio=3)
+    rows.add_column("verdict", no_wrap=True)
+    rows.add_column("value", ratio=2)
+    rows.add_column("why", ratio=4)
+    for verdict in verdicts:
+        rows.add_row(
+            verdict.claim.id,
+            Text(verdict.claim.statement),
+            styled(verdict),
+            _value(verdict),
+            Text(verdict.reason),
+        )
+    return rows
+
+
+def changes(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
+    """What changed since the claims were verified last, a line a claim; empty the first time."""
+    again = [verdict for verdict in verdicts if verdict.HasField("change")]
+    lines = [
+        f"{verdict.claim.id}: {'; '.join(verdict.change.differences)}"
+        for verdict in again
+        if verdict.change.differences
+    ]
+    if len(lines) < len(again):
+        lines.append(f"{len(again) - len(lines)} of {len(again)} claims: nothing changed")
+    return lines
+
+
+def commands(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
+    """The command that repeats it of each claim that is refuted."""
+    return [
+        verdict.evidence.command
+        for verdict in verdicts
+        if verdict.verdict == ranker_pb2.VERDICT_REFUTED
+    ]
+
+
+def show(title: str, verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> None:
+    """Prints the claims; under them how to see again what is refuted, and what changed.
+
+    The commands are lines of their own, not cells: a cell that is broken cannot be pasted.
+    """
+    OUT.print(table(title, verdicts))
+    _lines("To see again what is refuted:", commands(verdicts))
+    _lines("Since they were verified last:", changes(verdicts))
+
+
+def _lines(heading: str, lines: Iterable[str]) -> None:
+    for number, line in enumerate(lines):
+        if not number:
+            OUT.print(heading, style="dim")
+        OUT.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
+    """The verdict in its colour, its basis under it."""
+    name = enum_name(verdict, "verdict")
+    basis = enum_name(verdict, "basis")
+    words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
+    if basis != "UNSPECIFIED":
+        words.append(f"\n{basis.lower()}", style="dim")
+    return words
+
+
+def _value(verdict: ranker_pb2.ClaimVerdict) -> Text:
+    """The value, and under it the start of the digest of the evidence that it is from."""
+    words = Text(value_text(verdict.evidence))
+    words.append(_digits(verdict.evidence).lstrip("" if words else "\n"), style="dim")
+    if verdict.HasField("sample"):
+        words.append(f"\n{measured_text(verdict.sample)}")
+        words.append(_digits(verdict.sample), style="dim")
+    return words
+
+
+def measured_text(evidence: ranker_pb2.Evidence) -> str:
+    """A measured value, and what it is of where that is not the thing itself."""
+    of = {
+        ranker_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
+        ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
+    }
+    return value_text(evidence) + of.get(evidence.relation, "")
+
+
+def _digits(evidence: ranker_pb2.Evidence) -> str:
+    digits = evidence.digest.removeprefix("sha256:")[:_DIGITS]
+    return f"\nevidence {digits}" if digits else ""
+
+
+def value_text(evidence: ranker_pb2.Evidence) -> str:
+    """The evidence's value with unit and interval, "" when it has none."""
+    kind = evidence.value.WhichOneof("kind")
+    if kind is None:
+        return ""
+    if kind == "boolean":
+        return "yes" if evidence.value.boolean else "no"
+    if kind == "text":
+        return evidence.value.text
+    unit = "" if evidence.value.unit in {"", "1"} else f" {evidence.value.unit}"
+    text = f"{number(evidence.value.number)}{unit}"
+    interval = evidence.interval
+    if evidence.HasField("interval") and interval.high > interval.low:
+        text += f"\n[{number(interval.low)} .. {number(interval.high)}]"
+    return text
+
+
+def number(value: float) -> str:
+    """Four significant digits, thousands separated, no exponent where none is needed."""
+    if math.isinf(value):  # the end of an interval that is open
+        return "∞" if value > 0 else "-∞"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def as_json(verdict: ranker_pb2.ClaimVerdict) -> dict[str, Any]:
+    """One verdict as the JSON that `--json` prints."""
+    evidence = verdict.evidence
+    kind = evidence.value.WhichOneof("kind")
+    found = verdict.HasField("evidence")
+    return {
+        "id": verdict.claim.id,
+        "artifact": verdict.claim.artifact,
+        "statement": verdict.claim.statement,
+        "verdict": enum_name(verdict, "verdict"),
+        "basis": enum_name(verdict, "basis") if verdict.basis else None,
+        "relation": enum_name(evidence, "relation") if found else None,
+        "value": getattr(evidence.value, kind) if kind else None,
+        "unit": evidence.value.unit or None,
+        "interval": plain(evidence.interval) if evidence.HasField("interval") else None,
+        "n": evidence.n if found else None,
+        "reason": verdict.reason,
+        "contradicts": list(verdict.contradicts),
+        "bound": plain(verdict.claim.bound) if verdict.claim.HasField("bound") else None,
+        "scope": verdict.claim.scope or None,
+        "comparator": verdict.claim.comparator or None,
+        "method": evidence.method or verdict.claim.method or None,
+        "sources": list(evidence.sources),
+        "note": evidence.note or None,
+        "command": evidence.command or None,
+        "environment": plain(evidence.environment) if evidence.HasField("environment") else None,
+        "time": evidence.time.ToJsonString() if evidence.HasField("time") else None,
+        "evidence": evidence.digest or None,
+        "not_measured": verdict.not_measured or None,
+        "sample": _sample(verdict.sample) if verdict.HasField("sample") else None,
+        "changed": list(verdict.change.differences) if verdict.HasField("change") else None,
+    }
+
+
+def _sample(evidence: ranker_pb2.Evidence) -> dict[str, Any]:
+    return {
+        "value": evidence.value.number,
+        "unit": evidence.value.unit,
+        "n": evidence.n,
+        "method": evidence.method,
+        "note": evidence.note,
+        "evidence": evidence.digest,
+    }

@@ -1,0 +1,1 @@
+"""Cores that all services share."""

@@ -1,0 +1,1 @@
+"""Scoring on many machines: units of work, their results, Ray."""

@@ -1,0 +1,142 @@
+"""Results of units as files, and all of a job's as figures.
+
+A file is JSON: what the whole job has in common, the unit, and a row for each document. It names no
+time and no machine, so the same unit gives the same bytes; floats are spelled so that they are read
+back exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from services.corpus.bpb.cluster.units import Unit
+from services.corpus.bpb.figures import DocumentScore, Figures
+from services.errors import PreconditionFailed
+
+FORMAT = "assay-unit/1"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """Scores of a unit's documents, in their order, by what `engine` says."""
+
+    job: dict[str, object]
+    unit: Unit
+    engine: str
+    documents: tuple[DocumentScore, ...]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The figures of a whole job. More than one of `engines`: their last digits may differ."""
+
+    job: dict[str, object]
+    engines: tuple[str, ...]
+    figures: Figures
+
+
+def result_path(directory: Path, unit: Unit) -> Path:
+    """Name the file of a unit's result."""
+    return directory / f"unit-{unit.number:06d}.json"
+
+
+def write_result(directory: Path, result: UnitResult) -> Path:
+    """Write a result and return its file, which is there whole or not at all.
+
+    Raises OSError, for example on a full disk.
+    """
+    path = result_path(directory, result.unit)
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {
+        "format": FORMAT,
+        "job": result.job,
+        "unit": astuple(result.unit),
+        "engine": result.engine,
+        "documents": [astuple(document) for document in result.documents],
+    }
+    # Of this process: two may write the same result at once.
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(content, file, separators=(",", ":"), allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def read_result(path: Path) -> UnitResult:
+    """Read a result. Raises PreconditionFailed when the file is none, OSError."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        documents = tuple(DocumentScore(*row) for row in content["documents"])
+        result = UnitResult(content["job"], Unit(*content["unit"]), content["engine"], documents)
+    except (ValueError, KeyError, TypeError) as error:
+        raise PreconditionFailed(
+            f"{path} is not a result of a unit ({type(error).__name__}: {error}); remove it and "
+            "score its unit again"
+        ) from error
+    if content.get("format") != FORMAT:
+        raise PreconditionFailed(f"{path} is of format {content.get('format')!r}, not {FORMAT!r}")
+    return result
+
+
+def is_done(directory: Path, unit: Unit, job: dict[str, object]) -> bool:
+    """Whether the unit's result is there.
+
+    Raises PreconditionFailed when it is that of another job.
+    """
+    path = result_path(directory, unit)
+    if not path.exists():
+        return False
+    _require_same(path, read_result(path).job, job)
+    return True
+
+
+def merge(directory: Path) -> Merged:
+    """Add the results of a job up.
+
+    The sum is exact, so it is the same bits whoever scored which unit, in whatever order. Raises
+    PreconditionFailed when there is no result, one is of another job, or one is missing.
+    """
+    paths = sorted(directory.glob("unit-*.json"))
+    if not paths:
+        raise PreconditionFailed(f"{directory} holds no result of a unit")
+    figures, engines, numbers = Figures(), set(), set()
+    job = read_result(paths[0]).job
+    for path in paths:
+        result = read_result(path)
+        _require_same(path, result.job, job)
+        numbers.add(result.unit.number)
+        engines.add(result.engine)
+        for document in result.documents:
+            figures.add(document)
+    missing = sorted(set(range(int(str(job["units"])))) - numbers)
+    if missing:
+        raise PreconditionFailed(
+            f"{directory} lacks {len(missing)} of {job['units']} units: {_some(missing)}; score "
+            "them, with the same command"
+        )
+    return Merged(job, tuple(sorted(engines)), figures)
+
+
+def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object]) -> None:
+    differs = [name for name in wanted if json.dumps(found.get(name)) != json.dumps(wanted[name])]
+    if differs:
+        raise PreconditionFailed(
+            f"{path} is of another job: it differs in {', '.join(differs)}; give another directory"
+        )
+
+
+def _some(numbers: Sequence[int]) -> str:
+    more = "..." if len(numbers) > _SHOWN else ""
+    return ", ".join(map(str, numbers[:_SHOWN])) + more

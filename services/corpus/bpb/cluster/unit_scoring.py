@@ -1,0 +1,124 @@
+"""Scores units of work: needs the shards, the model's directory and nothing else."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+
+from services.corpus.bpb.cluster.unit_results import UnitResult
+from services.corpus.bpb.cluster.units import Unit, cut_units
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.models.compute import Compute
+from services.corpus.bpb.models.registry import REFERENCE, Registry
+from services.corpus.bpb.models.threads import threads_for
+from services.corpus.bpb.scoring import score_document
+from services.corpus.catalog.catalog import Catalog, Registration
+from services.corpus.catalog.corpus import CorpusRef, Kind, License, Shard
+from services.corpus.catalog.locate import Location
+from services.corpus.stream.selection import Selection
+from services.errors import InvalidArgument, PreconditionFailed
+
+_CORPUS = "corpus"
+_ENGINE_PACKAGES = {"openvino-cpu": "openvino", "onnxruntime-cpu": "onnxruntime"}
+
+
+@dataclass(frozen=True)
+class UnitJob:
+    """What is scored with what. Paths must be the same on every machine.
+
+    `cache` is a folder for what is kept of a corpus in object storage, `model` a language model's
+    directory, None the packaged reference model.
+    """
+
+    shards: Location
+    cache: Path
+    model: Path | None = None
+    selection: Selection = field(default_factory=Selection)
+    definition: Definition = field(default_factory=Definition)
+    compute: Compute = field(default_factory=Compute)
+    unit_frames: int = 16
+
+
+class UnitScorer:
+    """A job's units. The model is loaded when the first unit is scored, and kept."""
+
+    def __init__(self, job: UnitJob) -> None:
+        """Open the indexes of the corpus.
+
+        Raises PreconditionFailed for a shard without an index, InvalidArgument for a selection by
+        anything but splits, subsets and sizes, or a model's directory that is none, and NotFound,
+        LayoutError and OSError for what is not there.
+        """
+        selection = job.selection
+        if selection.ordered or selection.max_documents or selection.max_bytes:
+            raise InvalidArgument(
+                "selection",
+                "has a limit or an order, and units know nothing of each other; select by split, "
+                "subset and size",
+            )
+        catalog = Catalog(job.cache)
+        catalog.load({_CORPUS: Registration(job.shards, Kind.SAMPLE, "", License(""))})
+        self._job = job
+        self._corpus = catalog.open(CorpusRef(_CORPUS))
+        self._selection = self._corpus.resolve(selection)
+        missing = self._corpus.unindexed(self._selection)
+        if missing:
+            raise PreconditionFailed(
+                f"{missing} has no index, which units of work need; make one with `assay corpus "
+                "index` and score what it writes"
+            )
+        self._shards = {shard.path: shard for shard in self._corpus.shards_of(self._selection)}
+        counts = {path: _frames(shard) for path, shard in self._shards.items()}
+        self.units: tuple[Unit, ...] = cut_units(counts, job.unit_frames)
+        self._name = REFERENCE if job.model is None else job.model.name
+        self._registry = Registry({} if job.model is None else {self._name: job.model})
+        self._info = self._registry.describe(self._name)
+        self._definition = job.definition.resolve(self._info)
+
+    @property
+    def threads(self) -> int:
+        """Threads that the model takes."""
+        return threads_for(self._info.parameters)
+
+    def facts(self) -> dict[str, object]:
+        """Return what all results of a job have in common, as JSON: a merge compares it."""
+        return {
+            "corpus": self._corpus.ref.digest,
+            "selection": self._selection.digests(),
+            "model": {"name": self._name, "digest": self._info.digest},
+            "definition": {
+                name: value.value if isinstance(value, Enum) else value
+                for name, value in asdict(self._definition).items()
+            },
+            "precision": self._job.compute.precision.value,
+            "unit_frames": self._job.unit_frames,
+            "units": len(self.units),
+        }
+
+    def score(self, unit: Unit) -> UnitResult:
+        """Score the documents of a unit. The same unit gives the same result, bit by bit.
+
+        Raises as `score_document`, reading frames and loading the model do; nothing is written.
+        """
+        loaded = self._registry.start(self._name, self._job.compute)
+        scores = []
+        with closing(self._shards[unit.shard].open_frames()) as frames:
+            index = frames.index
+            wants = [self._selection.wants(name) for name in index.header.subsets]
+            for number in range(unit.first, unit.end):
+                if wants[int(index.frames["subset"][number])]:
+                    scores += [
+                        score_document(loaded.model, self._definition, document)
+                        for document in frames.documents(number)
+                        if self._selection.wants_text(len(document.text))
+                    ]
+        package = _ENGINE_PACKAGES.get(loaded.engine, "torch")
+        engine = f"{loaded.engine} {metadata.version(package)}, {self.threads} threads"
+        return UnitResult(self.facts(), unit, engine, tuple(scores))
+
+
+def _frames(shard: Shard) -> int:
+    return len(shard.index.frames) if shard.index else 0

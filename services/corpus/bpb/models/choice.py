@@ -1,0 +1,113 @@
+"""Chooses what runs a model: the engine asked for, or the fastest that is here and agrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import structlog
+
+from services.corpus.bpb.models.compute import (
+    CUDA,
+    ENGINES,
+    ONNXRUNTIME,
+    OPENVINO,
+    TORCH,
+    Compute,
+    Precision,
+    Shift,
+)
+from services.corpus.bpb.models.language_model import LanguageModel
+from services.corpus.bpb.models.model_directory import ByteManifest, HuggingFaceModel
+from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model
+from services.corpus.bpb.models.parity import require_parity, trial_windows
+from services.errors import InvalidArgument, PreconditionFailed
+
+_log = structlog.get_logger(__name__)
+# For each kind of model the engines that can run it, the fastest first. A GPU is asked for by name.
+_CHOICES: dict[type, tuple[str, ...]] = {
+    HuggingFaceModel: (OPENVINO, TORCH),
+    ByteManifest: (OPENVINO, ONNXRUNTIME),
+}
+_BY_NAME: dict[type, tuple[str, ...]] = {HuggingFaceModel: (CUDA,), ByteManifest: ()}
+_EXTRAS = {"openvino": "openvino"}  # what is not here comes with the extra "score"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready, what runs it, and how far that is from the reference."""
+
+    model: LanguageModel
+    engine: str
+    precision: Precision
+    shift: Shift
+
+
+def usual_engine(found: ByteManifest | HuggingFaceModel) -> str:
+    """Say what would run a model, without loading it."""
+    fastest, other = _CHOICES[type(found)]
+    return fastest if find_spec("openvino") else other
+
+
+def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -> Loaded:
+    """Load a model as asked. Blocks, for seconds: an engine is first compared with the reference.
+
+    Without an engine's name, one that is not installed, can't run the model or does not agree with
+    the reference is passed over for the next. Raises InvalidArgument for an engine that is none, or
+    is not for this kind of model, and for a model that can't be loaded; PreconditionFailed when
+    what was asked for is not installed or not to be trusted, naming what is missing or both values.
+    """
+    choices = _CHOICES[type(found)]
+    if compute.engine:
+        allowed = (*choices, *_BY_NAME[type(found)])
+        if compute.engine not in allowed:
+            problem = "does not run it" if compute.engine in ENGINES else "is not an engine"
+            raise InvalidArgument(
+                "compute.engine",
+                f"{compute.engine!r} {problem}: {name} runs on {' or '.join(allowed)}",
+            )
+        choices = (compute.engine,)
+    elif not find_spec("openvino"):
+        choices = tuple(engine for engine in choices if engine != OPENVINO)
+    for engine in choices[:-1]:
+        try:
+            return _start(name, found, engine, compute.precision)
+        except PreconditionFailed as error:
+            _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
+    return _start(name, found, choices[-1], compute.precision)
+
+
+def _start(
+    name: str, found: ByteManifest | HuggingFaceModel, engine: str, precision: Precision
+) -> Loaded:
+    try:
+        if isinstance(found, ByteManifest):
+            return _start_bytes(found, engine, precision)
+        # Torch is in an extra.
+        from services.corpus.bpb.models import hugging_face_engines  # noqa: PLC0415
+
+        model, shift = hugging_face_engines.start(name, found, engine, precision)
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        extra = _EXTRAS.get(missing, "score")
+        raise PreconditionFailed(
+            f"scoring {name} on {engine} needs {missing}, which is not installed on the server: "
+            f"pip install 'assay[{extra}]'"
+        ) from error
+    return Loaded(model, engine, precision, shift)
+
+
+def _start_bytes(found: ByteManifest, engine: str, precision: Precision) -> Loaded:
+    data = read_model(found)
+    reference = OnnxByteModel(found, data)
+    if engine == ONNXRUNTIME:
+        if precision is not Precision.FP32:
+            raise PreconditionFailed(f"{engine} computes in fp32 only; leave the precision out")
+        return Loaded(reference, engine, precision, Shift())
+    # OpenVINO is in an extra.
+    from services.corpus.bpb.models.openvino_model import OpenVinoByteModel  # noqa: PLC0415
+
+    model: LanguageModel = OpenVinoByteModel(found, data, precision, 1)
+    windows = trial_windows(reference, found.max_length)
+    shift = require_parity(engine, precision, model, reference, windows)
+    return Loaded(model, engine, precision, shift)

@@ -1,0 +1,126 @@
+"""Language models by registered name. Callers never give a path."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.corpus.bpb.compressors import COMPRESSORS
+from services.corpus.bpb.models import choice
+from services.corpus.bpb.models.choice import Loaded
+from services.corpus.bpb.models.compute import FASTEST, Compute
+from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
+from services.corpus.bpb.models.model_directory import (
+    ByteManifest,
+    HuggingFaceModel,
+    digest,
+    read_directory,
+)
+from services.errors import InvalidArgument, NotFound
+
+REFERENCE = "byte-reference"
+_REFERENCE_DIRECTORY = Path(__file__).parents[1] / "reference"
+_SHORT_DIGEST = 12
+
+
+class Registry:
+    """Finds and loads models. The packaged reference model is always among them.
+
+    A directory is read when it is first needed, and `check` reads all of them; digests are taken
+    when first asked for, and a model is loaded when it is first scored. The last one stays loaded.
+    """
+
+    def __init__(self, directories: Mapping[str, Path]) -> None:
+        """Register directories by name."""
+        self._directories = {REFERENCE: _REFERENCE_DIRECTORY, **directories}
+        self._found: dict[str, ByteManifest | HuggingFaceModel] = {}
+        self._infos: dict[str, ModelInfo] = {}
+        self._loaded: tuple[tuple[str, Compute], Loaded] | None = None
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Read what every directory says about itself.
+
+        Raises InvalidArgument, naming what is missing, for one that is not a model's, and for one
+        that has the name of a compressor.
+        """
+        with self._lock:
+            for name in self._directories:
+                if name in COMPRESSORS:
+                    raise InvalidArgument(
+                        f"language_models[{name!r}]", "is a compressor's name; choose another"
+                    )
+                self._find(name)
+
+    def list(self) -> list[ModelInfo]:
+        """Describe every model, by name. The first call reads all of their files."""
+        return [self.describe(name) for name in sorted(self._directories)]
+
+    def describe(self, name: str) -> ModelInfo:
+        """Describe a model. The first call on it reads all of its files.
+
+        Raises NotFound, listing those that are registered.
+        """
+        with self._lock:
+            found = self._find(name)
+            if name not in self._infos:
+                self._infos[name] = _info(name, found)
+            return self._infos[name]
+
+    def load(self, name: str, compute: Compute = FASTEST) -> LanguageModel:
+        """Load a model, or return it when it was the last one loaded. Blocks.
+
+        Raises as `start` does.
+        """
+        return self.start(name, compute).model
+
+    def start(self, name: str, compute: Compute = FASTEST) -> Loaded:
+        """Load a model, or return it when it was the last one loaded, with what runs it. Blocks.
+
+        Raises NotFound; PreconditionFailed when what runs the model is not installed or does not
+        agree with the reference, or its file is not the one that its manifest describes;
+        InvalidArgument for an engine that can't run it, or when it can't be loaded.
+        """
+        with self._lock:
+            found = self._find(name)
+            if self._loaded is None or self._loaded[0] != (name, compute):
+                self._loaded = None  # two models need not fit into memory
+                self._loaded = ((name, compute), choice.start(name, found, compute))
+            return self._loaded[1]
+
+    def _find(self, name: str) -> ByteManifest | HuggingFaceModel:
+        if name not in self._directories:
+            raise NotFound("language model", name, self._directories)
+        if name not in self._found:
+            self._found[name] = read_directory(name, self._directories[name])
+        return self._found[name]
+
+
+def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
+    content = digest(found.files)
+    eos: int | None
+    bos: int | None
+    if isinstance(found, ByteManifest):
+        version, reference = found.version, found.reference
+        # Bytes, and the token that stands before them.
+        vocabulary, bos, eos = max(256, found.prefix_token + 1), found.prefix_token, None
+    else:
+        # Their directories carry no version: the content is the version.
+        version = content.removeprefix("sha256:")[:_SHORT_DIGEST]
+        reference = False
+        vocabulary, bos, eos = found.vocabulary, found.bos_token, found.eos_token
+    return ModelInfo(
+        name=name,
+        version=version,
+        digest=content,
+        architecture=found.architecture,
+        max_length=found.max_length,
+        parameters=found.parameters,
+        license=found.license,
+        reference=reference,
+        engine=choice.usual_engine(found),
+        vocabulary=vocabulary,
+        bos_token=bos,
+        eos_token=eos,
+    )

@@ -1,0 +1,1 @@
+"""What corpora hold: registration, counts, licences, and where documents are found."""

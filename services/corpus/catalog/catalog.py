@@ -1,0 +1,206 @@
+"""The registered corpora: opened once at the start, then found by name."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+
+from services.corpus.catalog.census import Census, Count, ShardCount, census_of, take_census
+from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License, Shard
+from services.corpus.catalog.fact_cache import FactCache
+from services.corpus.catalog.locate import Location, ShardFiles, locate
+from services.corpus.shards.index.format import Index, IndexFormatError, open_index
+from services.corpus.shards.layout import LayoutError
+from services.corpus.storage.files import StoredFile, open_stream, size_and_version
+from services.corpus.storage.frame_cache import FrameCache
+from services.corpus.storage.local_copy import local_copy
+from services.corpus.storage.objects import RETRIES, Objects, Retries
+from services.corpus.storage.remote import Store
+from services.corpus.stream.selection import Selection
+from services.errors import NotFound, PreconditionFailed, Unavailable
+
+# Counted up whenever the same bytes would give another census.
+_CENSUS_VERSION = 2
+_DIGEST_READ_BYTES = 1 << 20
+FRAME_CACHE_BYTES = 10 << 30
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A corpus as it was registered: where it is and what is known about it."""
+
+    location: Location
+    kind: Kind
+    source: str
+    license: License
+
+
+class Catalog:
+    """Corpora by registered name; `cache` is a folder for what takes long to find out about them.
+
+    Below it are kept, of corpora in object storage, indexes, and at most `frame_cache_bytes` of
+    frames. Empty until `load`. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        frame_cache_bytes: int = FRAME_CACHE_BYTES,
+        retries: Retries = RETRIES,
+    ) -> None:
+        self._cache = FactCache(cache)
+        self._indexes = cache / "indexes"
+        self._store = Store(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
+        self._corpora: dict[str, Corpus] = {}
+        self._closed = threading.Event()
+
+    def load(self, registrations: Mapping[str, Registration]) -> None:
+        """Find and digest the shards of these corpora. Blocks; digests are kept in the cache.
+
+        Raises LayoutError when a directory is not a corpus; of object storage, what
+        `storage.objects` raises.
+        """
+        for name, registration in sorted(registrations.items()):
+            files = locate(registration.location, self._store)
+            shards = tuple(self._shard(file) for file in files)
+            self._corpora[name] = Corpus(
+                CorpusRef(name, corpus_digest(shards)),
+                kind=registration.kind,
+                source=registration.source,
+                license=registration.license,
+                shards=shards,
+                take_census=self._take_census,
+            )
+
+    def close(self) -> None:
+        """End a census that is being taken, and every wait for object storage."""
+        self._closed.set()
+        self._store.objects.stop()
+
+    def open(self, ref: CorpusRef) -> Corpus:
+        """Find a corpus. A digest in `ref` is a precondition.
+
+        Raises NotFound, naming the known ones, and PreconditionFailed.
+        """
+        corpus = self._corpora.get(ref.name)
+        if corpus is None:
+            raise NotFound("corpus", ref.name, self._corpora)
+        if ref.digest and ref.digest != corpus.ref.digest:
+            raise PreconditionFailed(
+                f"corpus.digest: {ref.name!r} has digest {corpus.ref.digest} here, and the "
+                f"request wants {ref.digest}"
+            )
+        return corpus
+
+    def list(self) -> list[Corpus]:
+        """All corpora, by name."""
+        return [self._corpora[name] for name in sorted(self._corpora)]
+
+    def _shard(self, files: ShardFiles) -> Shard:
+        size, version = _registered(files.file)
+        index = self._index(files)
+        digest = index.header.shard.digest if index else self._digest(files.file)
+        return Shard(
+            *(files.split, files.path, files.file, size, digest, version), index, files.text
+        )
+
+    def _digest(self, file: StoredFile) -> str:
+        size, version = _registered(file)
+        local = isinstance(file, Path)
+        key: dict[str, object] = {"fact": "file digest", "size": size, "version": version}
+        # Not the URL itself: it may have a password, and the cache is a file.
+        key["path"] = (
+            str(file.resolve())
+            if isinstance(file, Path)
+            else hashlib.sha256(file.url.encode()).hexdigest()
+        )
+        # An object without a version may be any object of its size.
+        cached = self._cache.get(key) if local or version else None
+        digest = cached.get("digest") if cached else None
+        if not isinstance(digest, str):
+            digest = self._file_digest(file)
+            self._cache.put(key, {"digest": digest})
+        return digest
+
+    def _index(self, files: ShardFiles) -> Index | None:
+        """Open the index of a shard, None when it has none.
+
+        Raises LayoutError for one that is damaged or of another shard.
+        """
+        if files.index is None:
+            return None
+        advice = "make it again with `assay corpus index`, or remove it to stream without"
+        try:
+            index = open_index(local_copy(files.index, self._indexes))
+        except IndexFormatError as error:
+            raise LayoutError(f"the index {files.index} {error}; {advice}") from None
+        size, _ = _registered(files.file)
+        stale = size != index.header.shard.bytes
+        # A copy of both may have been written in any order: only the content tells. That of an
+        # object is not read for it: every frame is checked against its digest when it is.
+        if isinstance(files.file, Path) and isinstance(files.index, Path) and not stale:
+            newer = files.file.stat().st_mtime_ns > files.index.stat().st_mtime_ns
+            stale = newer and self._digest(files.file) != index.header.shard.digest
+        text = index.header.text
+        if text and not (files.text and _registered(files.text)[0] == text.bytes):
+            missing = files.text or f"the file of texts of {files.file}"
+            raise LayoutError(f"{missing} is missing or not what its index says; {advice}")
+        if stale:
+            raise LayoutError(f"{files.file} is not what its index {files.index} is of; {advice}")
+        return index
+
+    def _file_digest(self, file: StoredFile) -> str:
+        digest = hashlib.sha256()
+        with open_stream(file, 0 if isinstance(file, Path) else _DIGEST_READ_BYTES) as source:
+            while data := source.read(_DIGEST_READ_BYTES):
+                if self._closed.is_set():
+                    raise Unavailable("the server is shutting down")
+                digest.update(data)
+        return f"sha256:{digest.hexdigest()}"
+
+    def _take_census(self, corpus: Corpus) -> Census:
+        key = {"fact": "census", "version": _CENSUS_VERSION, "corpus": corpus.ref.digest}
+        cached = self._cache.get(key)
+        if cached is not None:
+            census = _census_from_json(cached)
+            if census is not None:
+                return census
+        corpus.check_unchanged(Selection(corpus.splits))
+        if not corpus.unindexed(Selection(corpus.splits)):
+            return census_of([shard.index for shard in corpus.shards if shard.index is not None])
+        census = take_census(corpus.shards, self._closed.is_set)
+        if census.damage is None:
+            self._cache.put(key, asdict(census))
+        return census
+
+
+def _registered(file: StoredFile) -> tuple[int, str]:
+    """Return size and version; of an object those that it had when it was found."""
+    return size_and_version(file) if isinstance(file, Path) else astuple(file.state)
+
+
+def corpus_digest(shards: tuple[Shard, ...]) -> str:
+    """Digest a corpus: SHA-256 over a line "<path> <size> <digest>" for each shard, in order."""
+    digest = hashlib.sha256()
+    for shard in shards:
+        digest.update(f"{shard.path} {shard.compressed_bytes} {shard.digest}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _census_from_json(value: Mapping[str, object]) -> Census | None:
+    shards, subsets = value.get("shards"), value.get("subsets")
+    duplicates = value.get("duplicate_documents")
+    if not (isinstance(shards, list) and isinstance(subsets, dict) and isinstance(duplicates, int)):
+        return None
+    try:
+        return Census(
+            tuple(ShardCount(**shard) for shard in shards),
+            {name: Count(**count) for name, count in subsets.items()},
+            duplicates,
+        )
+    except TypeError:
+        return None

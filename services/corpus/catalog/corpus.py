@@ -1,0 +1,193 @@
+"""A registered corpus: what it is, where its shards are, and its documents."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from services.corpus.catalog import published
+from services.corpus.catalog.census import Census
+from services.corpus.shards.documents import Document
+from services.corpus.shards.frames import FrameReader
+from services.corpus.shards.index.format import Index
+from services.corpus.storage.files import StoredFile, size_and_version
+from services.corpus.storage.remote import changed
+from services.corpus.stream import reader, unit_reader
+from services.corpus.stream.plan import Plan
+from services.corpus.stream.selection import Selection, resolve
+from services.errors import PreconditionFailed
+
+# A plan of all of the Pile takes about a hundred megabytes.
+_KEPT_PLANS = 8
+
+
+class Kind(Enum):
+    """How a corpus relates to the one that it is named after."""
+
+    COMPLETE = "complete"
+    SAMPLE = "sample"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class CorpusRef:
+    """A corpus by registered name. `digest` is "sha256:<hex>" over names, sizes and contents."""
+
+    name: str
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class License:
+    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
+
+    id: str
+    name: str = ""
+    url: str = ""
+    research_only: bool = False
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
+
+    `version` tells the file, when it was digested, from what replaces it.
+    """
+
+    split: str
+    path: str
+    file: StoredFile
+    compressed_bytes: int
+    digest: str
+    version: str
+    index: Index | None = None
+    text_file: StoredFile | None = None
+
+    def open_frames(self) -> FrameReader:
+        """Open the frames of an indexed shard."""
+        if self.index is None:
+            raise LookupError(f"{self.path} has no index")
+        return FrameReader(self.path, self.file, self.text_file, self.index)
+
+
+class Corpus:
+    """A corpus whose shards have been found and digested. Safe to share between threads."""
+
+    def __init__(
+        self,
+        ref: CorpusRef,
+        *,
+        kind: Kind,
+        source: str,
+        license: License,  # noqa: A002  the field's name
+        shards: tuple[Shard, ...],
+        take_census: Callable[[Corpus], Census],
+    ) -> None:
+        self.ref = ref
+        self.kind = kind
+        self.source = source
+        self.license = license
+        self.shards = shards
+        self._take_census = take_census
+        self._census: Census | None = None
+        self._lock = threading.Lock()
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plan_lock = threading.Lock()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have a shard, in their canonical order."""
+        return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    @property
+    def compressed_bytes(self) -> int:
+        """Size of the shards in bytes."""
+        return sum(shard.compressed_bytes for shard in self.shards)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the census has been taken, so that `census` returns at once."""
+        return self._census is not None
+
+    def census(self) -> Census:
+        """Count what the shards hold. The first call reads every shard; it blocks."""
+        with self._lock:
+            if self._census is None:
+                self._census = self._take_census(self)
+            return self._census
+
+    def resolve(self, selection: Selection) -> Selection:
+        """Check a selection against this corpus and spell out its splits.
+
+        Takes the census, and may so block, when the selection names a subset. Raises NotFound and
+        InvalidArgument as `selection.resolve` does.
+        """
+        return resolve(selection, self.splits, self._subsets, published.NAMES)
+
+    def _subsets(self) -> Collection[str]:
+        return self.census().subsets.keys()
+
+    def unindexed(self, selection: Selection) -> str:
+        """Name a shard of a resolved selection that has no index; empty when every one has."""
+        shards = self.shards_of(selection)
+        return next((shard.path for shard in shards if shard.index is None), "")
+
+    def shards_of(self, selection: Selection) -> tuple[Shard, ...]:
+        """Return the shards of a resolved selection, in its order."""
+        return tuple(s for split in selection.splits for s in self.shards if s.split == split)
+
+    def plan(self, selection: Selection) -> Plan:
+        """Order the documents of a resolved selection; blocks for milliseconds the first time.
+
+        Raises PreconditionFailed when a shard has no index.
+        """
+        missing = self.unindexed(selection)
+        if missing:
+            raise PreconditionFailed(
+                f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
+                "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
+            )
+        key = json.dumps(selection.digests())
+        with self._plan_lock:
+            plan = self._plans.pop(key, None)
+            if plan is None:
+                indexes = [s.index for s in self.shards_of(selection) if s.index is not None]
+                plan = Plan(indexes, selection)
+            self._plans[key] = plan
+            while len(self._plans) > _KEPT_PLANS:
+                self._plans.popitem(last=False)
+            return plan
+
+    def documents(self, selection: Selection) -> Iterator[Document]:
+        """Read the documents of a resolved selection, in streaming order. Blocks on the disk.
+
+        Closing the iterator closes the shard. Raises DataLoss at a damaged shard and at a line
+        that is not a document, after every document before it; PreconditionFailed as
+        `check_unchanged` does.
+        """
+        self.check_unchanged(selection)
+        if self.unindexed(selection) and not selection.ordered:
+            return reader.documents(self.shards, selection)
+        return unit_reader.documents(self.shards_of(selection), self.plan(selection))
+
+    def check_unchanged(self, selection: Selection) -> None:
+        """Look whether the shards of a resolved selection are still those that were digested.
+
+        Raises PreconditionFailed when one is not: it would be other data under the same digest.
+        """
+        for shard in self.shards:
+            # Objects are looked at whenever what was read of one is in doubt: asking the store
+            # about each before every stream would take longer than the first document.
+            if shard.split not in selection.splits or not isinstance(shard.file, Path):
+                continue
+            try:
+                now = size_and_version(shard.file)
+            except OSError:
+                continue  # reading it will say what is wrong
+            if now != (shard.compressed_bytes, shard.version):
+                raise changed(shard.path)

@@ -1,0 +1,1 @@
+"""The files of a corpus: decoding shards, frames, documents, and their index."""

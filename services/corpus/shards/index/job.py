@@ -1,0 +1,214 @@
+"""Indexes all shards of a corpus, several at a time, once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from services.corpus.shards.index.format import (
+    FileFact,
+    Index,
+    IndexFormatError,
+    index_path,
+    open_index,
+    text_path,
+)
+from services.corpus.shards.index.writer import LEVEL, write_index
+from services.corpus.shards.layout import ShardFile, find_shards
+from services.errors import PreconditionFailed, Unavailable
+
+_LOCK = ".index.lock"
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A shard that has its index: documents, frames, and bytes of jsonl, before and after."""
+
+    path: str
+    documents: int
+    frames: int
+    jsonl_bytes: int
+    source_bytes: int
+    shard_bytes: int
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """How shards are re-framed."""
+
+    level: int = LEVEL
+    with_text: bool = True
+
+
+def index_corpus(
+    source: Path,
+    out: Path,
+    options: Options,
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Indexed]:
+    """Index every shard below `source` into `out`; those that are done already are left alone.
+
+    `progress` is called ten times a second with the compressed bytes that were read and of all;
+    `stopped` is asked as often. Raises Unavailable once it says so, LayoutError,
+    PreconditionFailed when another indexer works on `out`, DataLoss and OSError; what was finished
+    stays, and a further call goes on.
+    """
+    shards = find_shards(source)
+    sizes = [shard.file.stat().st_size for shard in shards]
+    out.mkdir(parents=True, exist_ok=True)
+    if out.resolve() == source.resolve():
+        raise PreconditionFailed("--out: is the corpus itself; name another directory")
+    # A fresh interpreter a process: no lock or thread of this one is carried over.
+    spawn = multiprocessing.get_context("spawn")
+    read = spawn.RawArray("Q", len(shards))
+    watched, alive = spawn.Pipe(duplex=False)
+    with (
+        _locked(out),
+        closing(watched),
+        closing(alive),
+        ProcessPoolExecutor(min(jobs, len(shards)), spawn, _begin_worker, (watched, read)) as pool,
+    ):
+        # Ctrl-C comes to all processes of a terminal: this one ends the others.
+        with _without_interrupts():
+            running = [
+                pool.submit(_index_and_count, number, shard, out, options)
+                for number, shard in enumerate(shards)
+            ]
+        try:
+            while not _all_done(running):
+                progress(sum(read), sum(sizes))
+                if stopped():
+                    raise Unavailable("indexing was stopped; the same command goes on")
+            progress(sum(read), sum(sizes))
+            for failed in (future for future in running if future.done()):
+                failed.result()  # the first that failed ends the others
+            return [future.result() for future in running]
+        except BrokenProcessPool:
+            raise Unavailable(
+                "a process of the indexer was killed, as a machine short of memory does; the "
+                "same command goes on"
+            ) from None
+        finally:
+            if not all(future.done() for future in running):
+                alive.close()
+            pool.shutdown(cancel_futures=True)
+
+
+def _all_done(running: Sequence[Future[Indexed]]) -> bool:
+    """Wait a moment; say whether nothing is left to wait for."""
+    done, left = wait(running, timeout=_POLL_SECONDS)
+    return not left or any(future.exception() for future in done)
+
+
+# The bytes that were read of each shard, in a worker.
+_read: Any = None
+
+
+def _begin_worker(watched: Connection, read: Any) -> None:
+    """Make a process of its own of a worker: it ends with the one that has the other end."""
+    global _read  # noqa: PLW0603  a pool has no other way to hand something to its workers
+    _read = read
+
+    def watch() -> None:
+        watched.poll(None)
+        # At once, as any kill: that is what the journal is for.
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _index_and_count(number: int, shard: ShardFile, out: Path, options: Options) -> Indexed:
+    def count(read: int) -> None:
+        _read[number] = read
+
+    return index_shard(shard, out, options, count)
+
+
+def index_shard(
+    shard: ShardFile, out: Path, options: Options, progress: Callable[[int], None]
+) -> Indexed:
+    """Index one shard, unless that was done already with the same options.
+
+    `progress` is called with the compressed bytes that were read.
+    """
+    try:
+        index = open_index(out / index_path(shard.path))
+    except (OSError, IndexFormatError):
+        index = None
+    fresh = index is None or not _is_done(index, shard, out, options)
+    if fresh or index is None:
+        index = write_index(
+            shard.file,
+            shard.path,
+            out,
+            level=options.level,
+            with_text=options.with_text,
+            progress=lambda read, _: progress(read),
+        )
+    progress(index.header.source.bytes)
+    return Indexed(
+        path=shard.path,
+        documents=index.documents,
+        frames=len(index.frames),
+        jsonl_bytes=int(index.frames["jsonl_bytes"].sum(dtype="int64")),
+        source_bytes=index.header.source.bytes,
+        shard_bytes=index.header.shard.bytes,
+        fresh=fresh,
+    )
+
+
+def _is_done(index: Index, shard: ShardFile, out: Path, options: Options) -> bool:
+    """Whether an index is of this shard, made so, and has its files beside it."""
+    header = index.header
+    if header.level != options.level or (header.text is not None) != options.with_text:
+        return False
+    files: list[tuple[str, FileFact | None]] = [
+        (shard.path, header.shard),
+        (text_path(shard.path), header.text),
+    ]
+    for name, fact in files:
+        file = out / name
+        if fact and not (file.is_file() and file.stat().st_size == fact.bytes):
+            return False
+    with shard.file.open("rb") as source:
+        digest = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
+    return header.source.digest == digest
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep SIGINT from the processes that this thread starts, from their beginning to their end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    with (out / _LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PreconditionFailed(
+                f"--out: another indexer is at work in {out}; wait for it, or name another"
+            ) from None
+        yield

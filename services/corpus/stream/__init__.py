@@ -1,0 +1,1 @@
+"""Streaming in an exact order: selection, plan, position, cursor, reading."""

@@ -1,0 +1,203 @@
+"""Reads the documents or lines of a selection, in order, from any position.
+
+Everything here blocks on the disk and is pulled: nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.corpus.shards.decoder import BLOCK_BYTES, read_blocks
+from services.corpus.shards.documents import BadLineError, Document, parse_line, subset_of
+from services.corpus.shards.frames import PassedOver
+from services.corpus.storage.files import StoredFile
+from services.corpus.stream.cursor import Position
+from services.corpus.stream.place import Place
+from services.corpus.stream.selection import WITHDRAWN, Selection
+from services.errors import DataLoss, InvalidArgument
+
+# What lines of withdrawn subsets have in them, so that a block without needs no closer look: the
+# name, or a character of it spelled as JSON's escape.
+_WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
+_ESCAPED = re.compile(rb"\\u00[2-7]")
+# Around a document's fields in a message.
+_FRAMING_BYTES = 32
+
+
+class ShardLike(Protocol):
+    """What reading needs to know of a shard."""
+
+    @property
+    def split(self) -> str: ...  # noqa: D102
+
+    @property
+    def path(self) -> str: ...  # noqa: D102
+
+    @property
+    def file(self) -> StoredFile: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Item:
+    """One document, one line, or whole lines that are delivered as they stand.
+
+    `damaged` frames were passed over before it; at the end of a stream nothing else may be left.
+    """
+
+    document: Document | None
+    lines: bytes
+    after: Position | Place
+    damaged: tuple[PassedOver, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in a message."""
+        document = self.document
+        if document is None:
+            return len(self.lines)
+        around = len(document.id) + len(document.subset) + len(document.shard) + _FRAMING_BYTES
+        return len(document.text) + len(document.meta) + around
+
+
+def documents(shards: Sequence[ShardLike], selection: Selection) -> Iterator[Document]:
+    """Read the documents of a resolved selection. Raises as `Reader.items` does."""
+    for item in Reader(shards, selection, None, parse=True).items():
+        if item is not None and item.document is not None:
+            yield item.document
+
+
+class Reader:
+    """Walks the shards of a resolved selection from a position, and charges its limits.
+
+    With `parse` it finds documents, else lines, which it parses only where the selection's filter
+    or limit needs to know what is in them. Shards are read in blocks of about `block_bytes`;
+    unparsed lines come together in pieces of at most `piece_bytes`, or one longer line.
+    Raises InvalidArgument when `position` is not in the selection.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[ShardLike],
+        selection: Selection,
+        position: Position | None,
+        *,
+        parse: bool,
+        block_bytes: int = BLOCK_BYTES,
+        piece_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        self._shards = [s for split in selection.splits for s in shards if s.split == split]
+        self._selection = selection
+        self._parse = parse
+        self._block_bytes = block_bytes
+        self._piece_bytes = piece_bytes
+        self._documents = position.documents if position else 0
+        self._text_bytes = position.text_bytes if position else 0
+        self._first_line = position.line if position else 0
+        self._full = False  # the next document would pass the limit in bytes
+        if position:
+            paths = [shard.path for shard in self._shards]
+            if position.shard not in paths:
+                raise InvalidArgument("cursor", "names a shard that is not in the selection")
+            self._shards = self._shards[paths.index(position.shard) :]
+
+    def items(self) -> Iterator[Item | None]:
+        """Yield what is wanted, and None now and then, so that a fruitless search can be left.
+
+        Raises, after everything before it, DataLoss at a damaged shard, and at a line that had to
+        be parsed and is not a document.
+        """
+        limit = self._selection.max_documents
+        selection = self._selection
+        filters = selection.filters or selection.uncopyrighted
+        by_line = self._parse or filters or selection.filters_text or selection.max_bytes
+        for shard in self._shards:
+            if limit and self._documents >= limit:
+                return
+            for first, data, offset in self._blocks(shard):
+                if not data:
+                    yield None
+                elif by_line or _may_be_withdrawn(data):
+                    yield from self._lines(shard.path, first, data, offset)
+                    yield None
+                else:
+                    yield from self._pieces(shard.path, first, data)
+                if self._done(limit):
+                    return
+
+    def _done(self, limit: int) -> bool:
+        return bool(self._full or (limit and self._documents >= limit))
+
+    def _blocks(self, shard: ShardLike) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (line, lines, compressed offset) from the position on; no lines while skipping."""
+        start, self._first_line = self._first_line, 0
+        end = 0
+        for block in read_blocks(shard.file, shard.path, block_bytes=self._block_bytes):
+            end = block.first_line + block.lines
+            if end <= start:
+                yield end, b"", block.offset
+            elif block.first_line < start:
+                cut = _after_lines(block.data, start - block.first_line)
+                yield start, block.data[cut:], block.offset
+            else:
+                yield block.first_line, block.data, block.offset
+        if start > end:
+            raise InvalidArgument("cursor", f"names line {start} of {shard.path}, which has {end}")
+
+    def _pieces(self, path: str, line: int, data: bytes) -> Iterator[Item]:
+        """Deliver a block as it stands, in pieces of whole lines."""
+        limit = self._selection.max_documents
+        if limit:
+            data = data[: _after_lines(data, limit - self._documents)]
+        start = 0
+        while start < len(data):
+            end = min(start + self._piece_bytes, len(data))
+            if end < len(data):
+                end = data.rfind(b"\n", start, end) + 1 or data.index(b"\n", end) + 1
+            piece = data if end - start == len(data) else data[start:end]
+            lines = piece.count(b"\n")
+            line += lines
+            self._documents += lines
+            yield Item(None, piece, Position(path, line, self._documents, 0))
+            start = end
+
+    def _lines(self, path: str, line: int, data: bytes, offset: int) -> Iterator[Item]:
+        """Deliver those lines of a block that are wanted."""
+        selection = self._selection
+        limit, max_bytes = selection.max_documents, selection.max_bytes
+        parse = self._parse or max_bytes or selection.filters_text
+        lines = data.split(b"\n")
+        lines.pop()
+        for number, raw in enumerate(lines, line):
+            try:
+                if not selection.wants(subset_of(raw)):
+                    continue
+                document = parse_line(raw, path, number) if parse else None
+                if document and not selection.wants_text(len(document.text)):
+                    continue
+            except BadLineError as error:
+                raise DataLoss(path, offset, f"line {number} {error},") from None
+            if document and max_bytes:
+                if self._text_bytes + len(document.text) > max_bytes:
+                    self._full = True
+                    return
+                self._text_bytes += len(document.text)
+            self._documents += 1
+            after = Position(path, number + 1, self._documents, self._text_bytes)
+            if not self._parse:
+                yield Item(None, raw + b"\n", after)
+            else:
+                yield Item(document, b"", after)
+            if limit and self._documents >= limit:
+                return
+
+
+def _may_be_withdrawn(data: bytes) -> bool:
+    return any(name in data for name in _WITHDRAWN) or _ESCAPED.search(data) is not None
+
+
+def _after_lines(data: bytes, count: int) -> int:
+    """Return where the first `count` lines of whole lines end."""
+    return len(data) - len(data.split(b"\n", count)[-1]) if count < len(data) else len(data)

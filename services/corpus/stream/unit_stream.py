@@ -1,0 +1,157 @@
+"""The units of a plan cut into chunks from whose cursors a stream goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from services.corpus.shards.frames import FrameReader, PassedOver
+from services.corpus.stream import place as places
+from services.corpus.stream.chunks import Chunk, Limits, cut_items
+from services.corpus.stream.cursor import CursorCodec
+from services.corpus.stream.place import Place
+from services.corpus.stream.plan import Plan
+from services.corpus.stream.reader import Item
+from services.corpus.stream.unit_reader import StoredUnit, UnitReader
+
+
+@dataclass(frozen=True, slots=True)
+class FramePart:
+    """A frame as it is stored, or a part of it; `first` says that its data begins here."""
+
+    shard: FrameReader
+    frame: int
+    data: bytes
+    first: bool
+    continues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FrameChunk:
+    """Frames of some units; the last chunk of a batch of them has `cursor` and `order`."""
+
+    cursor: bytes
+    parts: tuple[FramePart, ...]
+    order: Sequence[int]
+    damaged: tuple[PassedOver, ...] = ()
+
+
+def frame_chunks(
+    units: UnitReader, plan: Plan, codec: CursorCodec, place: Place, limits: Limits
+) -> Generator[FrameChunk | None, None, None]:
+    """Pass the stored frames of a rank's units on, in batches of about `chunk_bytes`.
+
+    No chunk has more than `fragment_bytes` of them. Raises DamagedFrame as `units` does.
+    """
+    batch = _Batch()
+    while (next_unit := places.head(place, plan.units)) is not None:
+        number, taken = next_unit
+        stored = units.stored(number, taken)
+        if stored.damage is not None:
+            place = places.after(place, plan.counts, stored.documents)
+        else:
+            place = places.through(place)
+        batch.add(stored)
+        if batch.bytes >= limits.chunk_bytes or stored.damage is not None:
+            yield from _batch_chunks(batch, codec.encode(place), limits.fragment_bytes)
+            batch = _Batch()
+        else:
+            yield None
+        if stored.damage is not None:
+            raise stored.damage
+    yield from _batch_chunks(batch, codec.encode(place), limits.fragment_bytes)
+
+
+class _Batch:
+    """Stored units put together: their frames, and which of the documents to take."""
+
+    def __init__(self) -> None:
+        self._units: list[StoredUnit] = []
+        self.frames: list[tuple[FrameReader, int, bytes]] = []
+        self.passed_over: list[PassedOver] = []
+        self.bytes = self.documents = 0
+
+    def add(self, stored: StoredUnit) -> None:
+        self._units.append(stored)
+        for one in stored.passed_over:
+            places = tuple(place + self.documents for place in one.places)
+            self.passed_over.append(replace(one, places=places))
+        self.frames += stored.frames
+        self.documents += stored.documents
+        self.bytes += sum(len(data) for _, _, data in stored.frames)
+
+    def order(self) -> list[int]:
+        """Indices into the documents of the frames; empty for all as they stand."""
+        if not any(unit.order for unit in self._units):
+            return []
+        order: list[int] = []
+        first = 0
+        for unit in self._units:
+            held = sum(int(shard.index.frames["documents"][n]) for shard, n, _ in unit.frames)
+            order += [place + first for place in unit.order or range(held)]
+            first += held
+        return order
+
+
+def _batch_chunks(batch: _Batch, cursor: bytes, fragment_bytes: int) -> Iterator[FrameChunk]:
+    if not batch.documents:
+        return
+    parts = _parts(batch.frames, fragment_bytes)
+    group = next(parts, ())
+    for following in parts:
+        yield FrameChunk(b"", group, ())
+        group = following
+    yield FrameChunk(cursor, group, batch.order(), tuple(batch.passed_over))
+
+
+def document_chunks(
+    units: UnitReader,
+    plan: Plan,
+    codec: CursorCodec,
+    place: Place,
+    *,
+    jsonl: bool,
+    limits: Limits,
+) -> Generator[Chunk | None, None, None]:
+    """Deliver the documents, or with `jsonl` the lines, of a rank's units.
+
+    Raises DamagedFrame as `units` does, and as `stream.cut_items` does, after everything before.
+    """
+    yield from cut_items(_items(units, plan, place, jsonl=jsonl), codec, limits)
+
+
+def _items(units: UnitReader, plan: Plan, place: Place, *, jsonl: bool) -> Iterator[Item | None]:
+    while (next_unit := places.head(place, plan.units)) is not None:
+        number, taken = next_unit
+        for after, line, shard, position, frame in units.lines(number, taken):
+            here = places.after(place, plan.counts, after - taken)
+            document = None if jsonl else shard.parse(line[:-1], position, frame)
+            yield Item(document, line if jsonl else b"", here, units.take_damaged())
+        place = places.through(place)
+        yield None
+    damaged = units.take_damaged()
+    if damaged:  # a cursor after it, so that a further call does not tell it again
+        yield Item(None, b"", place, damaged)
+
+
+def _parts(
+    found: Sequence[tuple[FrameReader, int, bytes]], limit: int
+) -> Iterator[tuple[FramePart, ...]]:
+    """Group frames so that none of the groups has more than `limit` bytes of data."""
+    group: list[FramePart] = []
+    room = limit
+    for shard, frame, data in found:
+        start = 0
+        while True:
+            piece = data[start : start + room]
+            end = start + len(piece)
+            if piece or not data:
+                group.append(FramePart(shard, frame, piece, start == 0, end < len(data)))
+            room -= len(piece)
+            start = end
+            if start >= len(data):
+                break
+            yield tuple(group)
+            group, room = [], limit
+    if group:
+        yield tuple(group)

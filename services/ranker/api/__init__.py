@@ -1,0 +1,1 @@
+"""The ranker's rpcs: each file parses, calls and replies for one family."""

@@ -1,0 +1,1 @@
+"""Comparisons kept in Redis or in memory."""

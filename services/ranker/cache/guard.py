@@ -1,0 +1,97 @@
+"""Keeps a cache's store from hurting those who ask: left alone while it does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from services.ranker.cache.store import Store, StoreRefusedError, StoreUnavailableError
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("services.ranker.cache.cache")
+
+_SLOTS = 64
+"""Questions to the store at a time; more would wait in its connections instead."""
+
+
+class Guard:
+    """Asks a store, and stops asking while it does not answer. The log says so once.
+
+    Give it calls of the store that have not been awaited: they are closed when they are not made.
+    """
+
+    def __init__(self, store: Store, retry_seconds: float) -> None:
+        self._store = store
+        self._retry_seconds = retry_seconds
+        self._slots = asyncio.Semaphore(_SLOTS)
+        self._recovery: asyncio.Task[None] | None = None
+        self._refused = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the store is asked at present."""
+        return self._recovery is None
+
+    async def ask(self, call: Coroutine[Any, Any, T]) -> T | None:
+        """The answer of a call, or None when there was none."""
+        async with self._slots:
+            if not self.open:
+                call.close()
+                return None
+            try:
+                return await call
+            except StoreUnavailableError as error:
+                self._leave_alone(error)
+            except StoreRefusedError as error:
+                self._note_refusal(error)
+        return None
+
+    async def do(self, call: Coroutine[Any, Any, None]) -> bool:
+        """Whether a call that writes was done."""
+
+        async def done() -> bool:
+            await call
+            return True
+
+        wrapped = done()
+        answer = await self.ask(wrapped)
+        call.close()  # if it was never awaited
+        if answer and self._refused:
+            self._refused = False
+            _log.info("cache.accepts_again")
+        return answer is True
+
+    async def close(self) -> None:
+        """Stop asking whether the store answers again."""
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
+            self._recovery = None
+
+    def _leave_alone(self, error: StoreUnavailableError) -> None:
+        if self._recovery is None:
+            _log.warning("cache.unavailable", problem=str(error), instead="computing")
+            self._recovery = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Asks the store now and then, in nobody's way, until it answers."""
+        while True:
+            await asyncio.sleep(self._retry_seconds)
+            try:
+                await self._store.ping()
+            except StoreUnavailableError:
+                continue
+            except StoreRefusedError as error:
+                self._note_refusal(error)
+            break
+        self._recovery = None
+        _log.info("cache.available_again")
+
+    def _note_refusal(self, error: StoreRefusedError) -> None:
+        if not self._refused:
+            self._refused = True
+            _log.warning("cache.refused", problem=str(error), instead="computing")

@@ -1,0 +1,166 @@
+"""The cache's values in Redis, shared by every replica: one server, or Sentinels that know which.
+
+Nothing here waits for long: a server that is gone, hung or loading is StoreUnavailableError within
+`TIMEOUT`; one that is full, read-only or forbids a command is StoreRefusedError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+from services.errors import InvalidArgument
+from services.ranker.cache.store import (
+    MemoryStore,
+    Store,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+
+TIMEOUT = 0.1
+"""Seconds that one question to Redis may take."""
+_SCAN = 1000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RedisOptions:
+    """Where Redis is and how to get in.
+
+    `url` is redis://, rediss:// or unix://; with `sentinels` ("host:port") it says nothing of the
+    server but its database and scheme, and `service` names the master that they watch. `username`
+    and `password` are those of an ACL user; files are PEM.
+    """
+
+    url: str
+    sentinels: tuple[str, ...] = ()
+    service: str = "mymaster"
+    username: str = ""
+    password: str = ""
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+class RedisStore:
+    """A `Store` in Redis. Connects when first asked.
+
+    Raises InvalidArgument when the options do not fit together.
+    """
+
+    def __init__(self, options: RedisOptions) -> None:
+        try:
+            self._redis, self._sentinel = _clients(options)
+        except ValueError as error:
+            raise InvalidArgument("REDIS_URL", str(error)) from error
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when there is none."""
+        value = await _answer(self._redis.get(key))
+        return value if isinstance(value, bytes) else None
+
+    async def set(self, key: str, value: bytes, seconds: float) -> None:
+        """Keep a value, for `seconds` at most."""
+        await _answer(self._redis.set(key, value, px=_milliseconds(seconds)))
+
+    async def add(self, key: str, value: bytes, seconds: float) -> bool:
+        """Keep a value unless there is one; return whether it was kept."""
+        return bool(await _answer(self._redis.set(key, value, px=_milliseconds(seconds), nx=True)))
+
+    async def remove(self, key: str) -> None:
+        """Let go of a value, if there is one."""
+        await _answer(self._redis.delete(key))
+
+    async def remove_all(self, prefix: str, containing: str) -> int:
+        """Let go of the values whose key starts so and then contains; return how many."""
+        removed, cursor = 0, 0
+        while True:
+            cursor, keys = await _answer(
+                self._redis.scan(cursor, match=f"{prefix}*{containing}*", count=_SCAN)
+            )
+            if keys:
+                removed += await _answer(self._redis.unlink(*keys))
+            if cursor == 0:
+                return removed
+
+    async def ping(self) -> None:
+        """Return when Redis answers."""
+        await _answer(self._redis.ping())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+        for one in self._sentinel.sentinels if self._sentinel else ():
+            await one.aclose()
+
+
+def store_at(options: RedisOptions) -> Store:
+    """The store that the options name, or one in this process when they name none."""
+    return RedisStore(options) if options.url or options.sentinels else MemoryStore()
+
+
+def _clients(options: RedisOptions) -> tuple[Redis, Sentinel | None]:
+    # One retry, for a pooled connection that the server has closed since; none after a time-out,
+    # which would double the wait for a hung server.
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    common: dict[str, Any] = {
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": retry,
+        "decode_responses": False,
+    }
+    if options.username:
+        common["username"] = options.username
+    if options.password:
+        common["password"] = options.password
+    files = {
+        "ssl_ca_certs": options.tls_ca,
+        "ssl_certfile": options.tls_cert,
+        "ssl_keyfile": options.tls_key,
+    }
+    tls: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
+    if options.sentinels:
+        if tls or options.url.startswith("rediss://"):
+            common |= {"ssl": True, **tls}
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            [_address(one) for one in options.sentinels],
+            sentinel_kwargs={**common, "username": None, "password": None},
+            **common,
+        )
+        return sentinel.master_for(options.service), sentinel
+    if tls and not options.url.startswith("rediss://"):
+        raise ValueError("TLS files are given, and the URL is not rediss://")
+    return Redis.from_url(options.url, **common, **tls), None
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit():
+        raise ValueError(f"{text!r} is not the host:port of a Sentinel")
+    return host, int(port)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+async def _answer(command: Awaitable[T]) -> T:
+    """The reply to a command; whatever goes wrong is one of the store's two errors."""
+    try:
+        async with asyncio.timeout(1.5 * TIMEOUT):  # name look-up has no time-out of its own
+            return await command
+    except (ResponseError, ReadOnlyError) as error:
+        raise StoreRefusedError(str(error)) from error
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        raise StoreUnavailableError(str(error) or type(error).__name__) from error

@@ -1,0 +1,1 @@
+"""Claims: manifests, facts, evidence and verdicts."""

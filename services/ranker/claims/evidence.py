@@ -1,0 +1,191 @@
+"""Evidence by content: its canonical form, its digest, and back.
+
+Pure. Two pieces of evidence with equal content have equal bytes and so one digest; a stored one
+whose bytes do not give its digest has been damaged or changed, and is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from services.ranker.claims.model import Basis, Evidence, Interval, SubjectRelation, Value
+
+
+class EvidenceError(ValueError):
+    """Evidence that cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a method found: evidence without the claim, the method, the time and the command.
+
+    `recipe` is a shell command that makes the subject, where one has to be made before the
+    observation can be repeated; empty when what is served by default is enough.
+    """
+
+    value: Value | None
+    relation: SubjectRelation
+    basis: Basis
+    subject_digest: str = ""
+    interval: Interval | None = None
+    n: int = 1
+    environment: Mapping[str, object] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    note: str = ""
+    inputs: tuple[str, ...] = ()
+    recipe: str = ""
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    breakdown_unit: str = ""
+
+
+def seal(
+    observation: Observation, *, claim: str, method: str, command: str, time: datetime
+) -> Evidence:
+    """Make evidence of an observation and give it its digest.
+
+    Raises `EvidenceError` for numbers that cannot be evidence: not finite, or with an interval
+    that is reversed or does not hold the value.
+    """
+    _check(observation, claim)
+    evidence = Evidence(
+        digest="",
+        claim=claim,
+        subject_digest=observation.subject_digest,
+        relation=observation.relation,
+        basis=observation.basis,
+        method=method,
+        value=observation.value,
+        interval=observation.interval,
+        n=observation.n,
+        environment=dict(observation.environment),
+        sources=tuple(observation.sources),
+        command=command,
+        time=time.astimezone(UTC).replace(microsecond=0),
+        note=observation.note,
+        inputs=tuple(observation.inputs),
+        breakdown=dict(observation.breakdown),
+        breakdown_unit=observation.breakdown_unit,
+    )
+    return replace(evidence, digest=digest_of(canonical(evidence)))
+
+
+def _check(observation: Observation, claim: str) -> None:
+    number = observation.value.number if observation.value else None
+    if number is not None and not math.isfinite(number):
+        raise EvidenceError(f"{claim}: {number} is no measurement")
+    interval = observation.interval
+    if interval is None:
+        return
+    # NaN fails every comparison, so this refuses it too. An end may be open, but only outwards.
+    if not (
+        interval.low <= interval.high and interval.low < math.inf and interval.high > -math.inf
+    ):
+        raise EvidenceError(f"{claim}: from {interval.low} to {interval.high} is no interval")
+    if number is not None and not interval.low <= number <= interval.high:
+        raise EvidenceError(
+            f"{claim}: {number} is outside its own interval, {interval.low} to {interval.high}"
+        )
+
+
+def canonical(evidence: Evidence) -> bytes:
+    """Everything but the digest as JSON with sorted keys: the bytes that the digest is of."""
+    document: dict[str, object] = {
+        "claim": evidence.claim,
+        "subject_digest": evidence.subject_digest,
+        "relation": evidence.relation.value,
+        "basis": evidence.basis.value,
+        "method": evidence.method,
+        "value": None
+        if evidence.value is None
+        else {"content": evidence.value.content, "unit": evidence.value.unit},
+        "interval": None
+        if evidence.interval is None
+        else [_open(evidence.interval.low), _open(evidence.interval.high), evidence.interval.level],
+        "n": evidence.n,
+        "environment": dict(evidence.environment),
+        "sources": list(evidence.sources),
+        "command": evidence.command,
+        "time": evidence.time.astimezone(UTC).isoformat(),
+        "note": evidence.note,
+        "inputs": list(evidence.inputs),
+    }
+    if evidence.breakdown:  # only then, so that older evidence keeps its digest
+        document["breakdown"] = dict(evidence.breakdown)
+        document["breakdown_unit"] = evidence.breakdown_unit
+    return json.dumps(
+        document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    ).encode()
+
+
+def digest_of(content: bytes) -> str:
+    """Return the "sha256:<hex>" of canonical bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def restore(content: bytes, digest: str) -> Evidence:
+    """Read evidence back. Raises `EvidenceError` unless the bytes give the digest."""
+    actual = digest_of(content)
+    if actual != digest:
+        raise EvidenceError(
+            f"evidence {digest}: its content gives {actual}; it was changed after it was stored, "
+            "so it is refused; verify the claim again to replace it"
+        )
+    try:
+        return _from_document(json.loads(content), digest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvidenceError(f"evidence {digest}: cannot be read: {error!r}") from error
+
+
+def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
+    value, interval = document["value"], document["interval"]
+    environment = document["environment"]
+    if not isinstance(environment, dict):
+        raise TypeError("environment is no mapping")
+    return Evidence(
+        digest=digest,
+        claim=str(document["claim"]),
+        subject_digest=str(document["subject_digest"]),
+        relation=SubjectRelation(str(document["relation"])),
+        basis=Basis(str(document["basis"])),
+        method=str(document["method"]),
+        value=Value(value["content"], value["unit"]) if isinstance(value, dict) else None,
+        interval=_interval(interval) if isinstance(interval, list) else None,
+        n=int(str(document["n"])),
+        environment=environment,
+        sources=_texts(document["sources"]),
+        command=str(document["command"]),
+        time=datetime.fromisoformat(str(document["time"])),
+        note=str(document["note"]),
+        inputs=_texts(document["inputs"]),
+        breakdown=_numbers(document.get("breakdown", {})),
+        breakdown_unit=str(document.get("breakdown_unit", "")),
+    )
+
+
+def _numbers(value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no mapping")
+    return {str(name): float(number) for name, number in value.items()}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(str(one) for one in value)
+
+
+def _open(end: float) -> float | None:
+    """JSON has no infinity: an open end is null."""
+    return None if math.isinf(end) else end
+
+
+def _interval(ends: list[float | None]) -> Interval:
+    low, high, level = ends
+    return Interval(
+        -math.inf if low is None else low, math.inf if high is None else high, level or 0.0
+    )

@@ -1,0 +1,206 @@
+"""The registered artifacts and the pages about them, read once from manifests.
+
+The registry checks what one manifest alone cannot: ids that are unique over all of them, methods
+that exist, contradictions that name known claims, pages that compare known artifacts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from services.errors import NotFound
+from services.ranker.claims.fields import ManifestError, gather
+from services.ranker.claims.manifest import parse
+from services.ranker.claims.model import Artifact, Claim, Page
+
+
+class Registry:
+    """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
+
+    def __init__(self, entries: Iterable[Artifact | Page], methods: Iterable[str]) -> None:
+        """Raise `ManifestError` when the manifests do not fit together.
+
+        `methods` are the "name@version" of the methods that exist.
+        """
+        self._methods = frozenset(methods)
+        self.revision = 0
+        """Changes with every change of the registry."""
+        self._load(tuple(entries))
+
+    def register(self, artifact: Artifact) -> None:
+        """Add an artifact, or put a new version in its place.
+
+        Raises `ManifestError`, and changes nothing, when it does not fit with the others.
+        """
+        self.accepts(artifact)
+        self._load((*self._without(artifact.id), artifact))
+
+    def accepts(self, artifact: Artifact) -> None:
+        """Raise `ManifestError` when an artifact does not fit with the others."""
+        Registry([*self._without(artifact.id), artifact], self._methods)
+
+    def _without(self, name: str) -> tuple[Artifact | Page, ...]:
+        return tuple(entry for entry in self._entries if entry.id != name)
+
+    def _load(self, given: tuple[Artifact | Page, ...]) -> None:
+        entries = _with_mutual_contradictions(given)
+        _check_ids(entries)
+        self._entries = given
+        self.revision += 1
+        self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
+        self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
+        self._claims = {claim.id: claim for entry in entries for claim in entry.claims}
+        self._check_claims(self._methods)
+        self._check_pages()
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Every artifact, by id."""
+        return tuple(self._artifacts[name] for name in sorted(self._artifacts))
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """Every page, by id."""
+        return tuple(self._pages[name] for name in sorted(self._pages))
+
+    @property
+    def claims(self) -> Mapping[str, Claim]:
+        """Every claim of every artifact and page, by id."""
+        return dict(self._claims)
+
+    def artifact(self, name: str) -> Artifact:
+        """Return the artifact; raise `NotFound` that names the known ones."""
+        if name not in self._artifacts:
+            raise NotFound("artifact", name, self._artifacts)
+        return self._artifacts[name]
+
+    def subject(self, name: str) -> Artifact | Page:
+        """Return the artifact or page whose claims are filed under `name`, or raise `NotFound`."""
+        if name in self._pages:
+            return self._pages[name]
+        if name not in self._artifacts:
+            raise NotFound("artifact", name, [*self._artifacts, *self._pages])
+        return self._artifacts[name]
+
+    def page_of(self, left: str, right: str) -> Page | None:
+        """Return the page that compares the two artifacts, in either order, or None."""
+        for page in self.pages:
+            if {left, right} == set(page.compares):
+                return page
+        return None
+
+    def page_about(self, artifact: str) -> Page | None:
+        """Return the first page that compares the artifact with another, or None."""
+        return next((page for page in self.pages if artifact in page.compares), None)
+
+    def _check_claims(self, methods: frozenset[str]) -> None:
+        problems = []
+        for claim in self._claims.values():
+            where = f"{claim.artifact}.claims[{claim.id}]"
+            if claim.method and claim.method not in methods:
+                known = ", ".join(sorted(methods))
+                problem = f"no method {claim.method!r}; known: {known}"
+                problems.append(ManifestError((f"{where}.method", problem)))
+            for other in claim.contradicts:
+                if other == claim.id or other not in self._claims:
+                    problem = f"{other!r} is not the id of another claim"
+                    problems.append(ManifestError((f"{where}.contradicts", problem)))
+        if problems:
+            raise gather(*problems)
+
+    def _check_pages(self) -> None:
+        for page in self._pages.values():
+            for name in (*page.compares, *page.printed):
+                if name not in self._artifacts:
+                    known = ", ".join(sorted(self._artifacts))
+                    raise ManifestError(
+                        (f"{page.id}.compares", f"no artifact {name!r}; known: {known}")
+                    )
+
+
+def _check_ids(entries: Iterable[Artifact | Page]) -> None:
+    owners: dict[str, str] = {}
+    claims: dict[str, str] = {}
+    for entry in entries:
+        if entry.id in owners:
+            raise ManifestError((entry.id, "two manifests have this id; ids are unique"))
+        owners[entry.id] = entry.id
+        for claim in entry.claims:
+            if claim.id in claims:
+                problem = (
+                    f"{claims[claim.id]} has a claim of this id too; claim ids are unique over all "
+                    "manifests"
+                )
+                raise ManifestError((f"{entry.id}.claims[{claim.id}]", problem))
+            claims[claim.id] = entry.id
+
+
+def _with_mutual_contradictions(
+    entries: tuple[Artifact | Page, ...],
+) -> tuple[Artifact | Page, ...]:
+    """Contradiction goes both ways: saying it once in a manifest is enough."""
+    against: dict[str, set[str]] = {}
+    for entry in entries:
+        for claim in entry.claims:
+            for other in claim.contradicts:
+                against.setdefault(claim.id, set()).add(other)
+                against.setdefault(other, set()).add(claim.id)
+
+    def mutual(claim: Claim) -> Claim:
+        return replace(claim, contradicts=tuple(sorted(against.get(claim.id, ()))))
+
+    return tuple(
+        replace(entry, claims=tuple(mutual(claim) for claim in entry.claims)) for entry in entries
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without the two features that make a manifest mean other than what it shows."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases: they can make a small file an endless document."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "write values out; no aliases", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """Refuse a key that is there twice, of which YAML would keep the last."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return dict(super().construct_mapping(node, deep))
+
+
+def read_manifest(path: Path) -> Artifact | Page:
+    """Read one manifest file. Raises `ManifestError`, for broken YAML too."""
+    return parse_text(path.read_bytes(), path.name)
+
+
+def parse_text(text: bytes, name: str) -> Artifact | Page:
+    """Parse one manifest from its bytes. Raises `ManifestError`."""
+    try:
+        document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())
+        raise ManifestError((name, f"not YAML: {problem}")) from error
+    return parse(document, name)
+
+
+def packaged(methods: Iterable[str]) -> Registry:
+    """The registry of the manifests that come with the ranker."""
+    folder = files("services.ranker") / "manifests"
+    manifests = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".yaml")),
+        key=lambda entry: entry.name,
+    )
+    return Registry([parse_text(one.read_bytes(), one.name) for one in manifests], methods)

@@ -1,0 +1,246 @@
+"""A claim and its evidence -> a verdict.
+
+Pure, and a function of nothing else, so that a stored piece of evidence gives the same verdict
+whenever it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+
+from services.ranker.claims.model import (
+    STRENGTH,
+    Aspect,
+    Basis,
+    Boolean,
+    Bound,
+    Claim,
+    ClaimVerdict,
+    Equals,
+    Evidence,
+    Interval,
+    SubjectRelation,
+    Text,
+    Value,
+    Verdict,
+)
+
+DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
+    SubjectRelation.EXACT: frozenset(Aspect),
+    SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: frozenset(
+        {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
+    ),
+    SubjectRelation.SAMPLE: frozenset({Aspect.STORAGE, Aspect.METRIC}),
+    SubjectRelation.PROXY: frozenset(),
+}
+"""Which aspects of a thing each kind of stand-in can decide."""
+
+LEAST_LEVEL = 0.99
+"""Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
+
+_STAND_IN = {
+    SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
+    SubjectRelation.SAMPLE: "a sample, not drawn at random,",
+    SubjectRelation.PROXY: "a stand-in",
+}
+
+
+def decides(relation: SubjectRelation, aspect: Aspect) -> bool:
+    """Whether an observation of that relation may decide a claim about that aspect."""
+    return aspect in DECIDES[relation]
+
+
+def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> ClaimVerdict:
+    """Return the verdict on `claim` that `evidence` allows.
+
+    `unobserved` says why nothing was measured, or nothing that decides, when that is known.
+    """
+    verdict, reason = _judge(claim, evidence, unobserved)
+    return ClaimVerdict(
+        claim=claim,
+        verdict=verdict,
+        basis=evidence.basis if evidence is not None and evidence.value is not None else None,
+        evidence=evidence,
+        reason=reason,
+        contradicts=claim.contradicts,
+        not_measured=_not_measured(evidence, unobserved),
+    )
+
+
+def _not_measured(evidence: Evidence | None, unobserved: str) -> str:
+    if evidence is None:  # it was never verified
+        return ""
+    return unobserved or (evidence.note if evidence.value is None else "")
+
+
+def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
+    """Return the piece of evidence that a verdict rests on.
+
+    Of those that can decide the measured ones count first, then the derived, then the cited, as in
+    a score: what was cited while a service was down does not displace what was measured. Of one
+    kind the latest. When none can decide, the latest that is there, for orientation. Of several as
+    late as each other one with a value, then the one with the greatest digest, so that their order
+    does not matter.
+    """
+
+    def preference(item: Evidence) -> tuple[bool, int, datetime, bool, str]:
+        able = decides(item.relation, claim.aspect)
+        strength = STRENGTH[item.basis] if able else 0
+        return able, strength, item.time, item.value is not None, item.digest
+
+    return max(evidence, key=preference, default=None)
+
+
+def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
+    """Return the latest measurement of a sample, where a verdict rests on another kind."""
+    if chosen is None or chosen.relation is SubjectRelation.SAMPLE:
+        return None
+    samples = (
+        one
+        for one in evidence
+        if (one.relation, one.basis) == (SubjectRelation.SAMPLE, Basis.MEASURED)
+    )
+    return max(samples, key=lambda one: (one.time, one.digest), default=None)
+
+
+def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> str:
+    """Return why nothing was measured when `chosen` was looked up; empty when that is not known.
+
+    What was measured of the claim before, or of a sample, makes it moot.
+    """
+    if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
+        return ""
+    items = tuple(evidence)
+    if sample_beside(items, chosen) is not None:
+        return ""
+    tried = (one for one in items if one.value is None and one.time >= chosen.time)
+    latest = max(tried, key=lambda one: (one.time, one.digest), default=None)
+    return latest.note if latest is not None else ""
+
+
+def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
+    if claim.undecidable is not None:
+        reason = claim.undecidable.reason
+        note = evidence.note if evidence is not None and evidence.value is None else ""
+        why = evidence is not None and (unobserved or note)
+        if why:
+            reason += f" (not measured: {why})"
+        return claim.undecidable.verdict, reason
+    if evidence is None:
+        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
+    if evidence.value is None:
+        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or evidence.note, claim)
+    if not decides(evidence.relation, claim.aspect):
+        return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
+    assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
+    verdict = _compare(claim.bound, evidence.value, evidence.interval)
+    reason = _explain(verdict, claim.bound, evidence)
+    return verdict, f"{reason} (not measured: {unobserved})" if unobserved else reason
+
+
+def _seen(claim: Claim, evidence: Evidence) -> str:
+    """What is shown of something else, where nothing that decides is known."""
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    if evidence.basis is Basis.MEASURED:
+        return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
+    thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
+    return f"only a published figure for {thing} is known: {show(evidence.value)}"
+
+
+def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
+    """Wholly inside is CONFIRMED, wholly outside REFUTED, else INCONCLUSIVE."""
+    if isinstance(bound, Text | Boolean):
+        same = type(bound.value) is type(value.content) and bound.value == value.content
+        return Verdict.CONFIRMED if same else Verdict.REFUTED
+    number = value.number
+    if number is None or value.unit != bound.unit:
+        # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
+        return Verdict.INCONCLUSIVE
+    if interval is not None and 0 < interval.level < LEAST_LEVEL:
+        return Verdict.INCONCLUSIVE
+    low, high = ends(bound)
+    least, most = (number, number) if interval is None else (interval.low, interval.high)
+    if low <= least and most <= high:
+        return Verdict.CONFIRMED
+    if most < low or least > high:
+        return Verdict.REFUTED
+    return Verdict.INCONCLUSIVE
+
+
+def ends(bound: Bound) -> tuple[float, float]:
+    """Return the ends of what a numeric bound allows, tolerance included."""
+    if isinstance(bound, Equals):
+        return bound.value - bound.tolerance, bound.value + bound.tolerance
+    if isinstance(bound, Text | Boolean):
+        raise TypeError(f"{bound!r} has no ends")
+    return (
+        -math.inf if bound.low is None else bound.low,
+        math.inf if bound.high is None else bound.high,
+    )
+
+
+def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    how = {Basis.MEASURED: "measured", Basis.SOURCED: "published", Basis.DERIVED: "computed"}
+    if isinstance(bound, Boolean):
+        return f"{how[evidence.basis]}: {'' if verdict is Verdict.CONFIRMED else 'not '}as claimed"
+    found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
+    relation = {
+        Verdict.CONFIRMED: "which is",
+        Verdict.REFUTED: "which is not",
+        Verdict.INCONCLUSIVE: "which may or may not be",
+    }[verdict]
+    return f"{found}, {relation} {allowed(bound)}"
+
+
+def allowed(bound: Bound) -> str:
+    """What a bound allows, in words."""
+    if isinstance(bound, Text):
+        return f'"{bound.value}"'
+    if isinstance(bound, Boolean):
+        return "as claimed" if bound.value else "not as claimed"
+    unit = _unit(bound.unit)
+    if isinstance(bound, Equals):
+        give = f" give or take {_number(bound.tolerance)}" if bound.tolerance else ""
+        return f"{_number(bound.value)}{give}{unit}"
+    low, high = ends(bound)
+    if math.isinf(low):
+        return f"at most {_number(high)}{unit}"
+    if math.isinf(high):
+        return f"at least {_number(low)}{unit}"
+    return f"{_number(low)} to {_number(high)}{unit}"
+
+
+def show(value: Value, interval: Interval | None = None) -> str:
+    """Show a value to a reader, with its interval when it has one that is wider than a point."""
+    content = value.content
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    if isinstance(content, str):
+        return f'"{content}"'
+    text = _number(content)
+    if interval is not None and interval.low < interval.high:
+        text += f" (from {_number(interval.low)} to {_number(interval.high)})"
+    return text + _unit(value.unit)
+
+
+def _number(number: float) -> str:
+    """A number as it is read: whole ones in full, others to four figures that count."""
+    if math.isinf(number):
+        return "any"
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.4g}"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit in ("", "1") else f" {unit}"
+
+
+def _joined(reason: str, claim: Claim) -> str:
+    """Return the reason, and what would make the claim testable."""
+    return f"{reason}; testable with {claim.needs}" if claim.needs else reason
+
+
+def _and(first: str, second: str) -> str:
+    return f"{first}; {second}" if first else second

@@ -1,0 +1,1 @@
+"""Comparisons and ranks, computed from stored evidence."""

@@ -1,0 +1,1 @@
+"""What the ranker keeps: evidence, manifests, outcomes, backups."""

@@ -1,0 +1,84 @@
+"""Manifests that were registered while serving, each version once."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from services.errors import PreconditionFailed
+from services.ranker.database.database import Database
+
+
+@dataclass(frozen=True)
+class KeptManifest:
+    """A version of an artifact's manifest as it was sent. `digest` is of its meaning."""
+
+    artifact: str
+    version: int
+    digest: str
+    time: datetime
+    content: bytes
+
+
+class ManifestStore:
+    """Manifests by artifact and version, in an open database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, manifest: KeptManifest) -> KeptManifest:
+        """Keep a version; return it as it was kept for the first time.
+
+        Raises `PreconditionFailed` when a later version is kept, or this one with another content;
+        `Unavailable` when the database cannot be written now.
+        """
+
+        def work(connection: sqlite3.Connection) -> KeptManifest:
+            rows = connection.execute(
+                "SELECT artifact, version, digest, time, content FROM manifest "
+                "WHERE artifact = ? ORDER BY version DESC LIMIT 1",
+                (manifest.artifact,),
+            ).fetchall()
+            last = _read(rows[0]) if rows else None
+            if last is not None and last.version > manifest.version:
+                raise PreconditionFailed(
+                    f"{manifest.artifact} is registered in version {last.version}; a manifest "
+                    f"of version {manifest.version} is older: raise its `version`"
+                )
+            if last is not None and last.version == manifest.version:
+                if last.digest == manifest.digest:
+                    return last
+                raise PreconditionFailed(
+                    f"version {last.version} of {manifest.artifact} is registered with another "
+                    "content; a version has one content: raise its `version`"
+                )
+            connection.execute(
+                "INSERT INTO manifest (artifact, version, digest, time, content) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (
+                    manifest.artifact,
+                    manifest.version,
+                    manifest.digest,
+                    manifest.time.astimezone(UTC).isoformat(timespec="seconds"),
+                    manifest.content,
+                ),
+            )
+            return manifest
+
+        return await self._database.write(work)
+
+    async def latest(self) -> tuple[KeptManifest, ...]:
+        """The latest version of every artifact, by id. Raises `Unavailable`."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT artifact, max(version), digest, time, content FROM manifest "
+                "GROUP BY artifact ORDER BY artifact"
+            ).fetchall()
+        )
+        return tuple(map(_read, rows))
+
+
+def _read(row: tuple[str, int, str, str, bytes]) -> KeptManifest:
+    artifact, version, digest, time, content = row
+    return KeptManifest(artifact, version, digest, datetime.fromisoformat(time), content)

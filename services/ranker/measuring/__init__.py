@@ -1,0 +1,1 @@
+"""Verification: from a claim to evidence, by registered methods."""

@@ -1,0 +1,44 @@
+"""The methods by which claims are observed, one module a subject.
+
+A method is a small async function from a claim and the `Probes` of one verification to an
+`Observation`. It is registered under "module.function@version": a change that can move a value is
+a new version, so that evidence always says which rule it was made by.
+
+    model_accuracy  how right labels are, from segment's EvaluateSegmentation
+    model_facts     counts and shapes of the source model, from segment's GetModel
+    model_speed     latency and throughput, from segment's BenchmarkModel
+    composition     documents and subsets, from corpus's DescribeCorpus
+    storage         compression and reading, from corpus's BenchmarkStorage
+    scoring         bits per byte, from corpus's ScoreBPB
+    sources         what publications say, from facts.yaml
+    page            what follows from the figures that a page prints
+"""
+
+from __future__ import annotations
+
+from services.ranker.measuring.methods import (
+    composition,
+    model_accuracy,
+    model_facts,
+    model_speed,
+    page,
+    scoring,
+    sources,
+    storage,
+)
+from services.ranker.measuring.methods.registration import Measurement, Method, known, method_named
+
+__all__ = [
+    "Measurement",
+    "Method",
+    "composition",
+    "known",
+    "method_named",
+    "model_accuracy",
+    "model_facts",
+    "model_speed",
+    "page",
+    "scoring",
+    "sources",
+    "storage",
+]

@@ -1,0 +1,96 @@
+"""What follows from the figures that a comparison page prints."""
+
+from __future__ import annotations
+
+from services.ranker.claims.evidence import Observation
+from services.ranker.claims.model import (
+    Artifact,
+    Basis,
+    Claim,
+    Interval,
+    Page,
+    SubjectRelation,
+    Value,
+)
+from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.probes import Probes, UnobservableError
+from services.ranker.methodology.published import feasible
+
+
+@method(1, Measurement.NONE)
+async def feasible_score(claim: Claim, probes: Probes) -> Observation:
+    """The printed score, with the scores that the published formula allows beside it."""
+    artifact = probes.registry.artifact(claim.artifact)
+    if artifact.published is None:
+        raise UnobservableError("no page printed a score for it")
+    bounds = feasible(artifact.published.printed_components)
+    printed = artifact.published.value
+    inside = bounds.low <= printed <= bounds.high
+    return Observation(
+        value=Value(printed, "points"),
+        relation=SubjectRelation.EXACT,
+        basis=Basis.DERIVED,
+        interval=Interval(bounds.low, bounds.high) if inside else None,
+        sources=(artifact.published.source,),
+        inputs=(artifact.digest,),
+        note=(
+            f"With the components as printed, the published formula allows {bounds.low} to "
+            f"{bounds.high}; {printed:g} is {'one of those' if inside else 'none of those'}."
+        ),
+    )
+
+
+@method(1, Measurement.NONE)
+async def match_graph_evidence(claim: Claim, probes: Probes) -> Observation:
+    """Whether any match is printed for any of the compared artifacts."""
+    page, artifacts = _compared(claim, probes)
+    matched = {one.id: page.printed[one.id]["times_matched"] for one in artifacts}
+    parts = {one.id: _printed(one)["match_graph"] for one in artifacts}
+    return Observation(
+        value=Value(any(matched.values()) or any(parts.values())),
+        relation=SubjectRelation.EXACT,
+        basis=Basis.DERIVED,
+        sources=(page.name,),
+        inputs=(page.digest,),
+        note=(
+            f"Times matched are printed as {_listed(matched)}, the match graph's component as "
+            f"{_listed(parts)}."
+        ),
+    )
+
+
+@method(1, Measurement.NONE)
+async def component_leads(claim: Claim, probes: Probes) -> Observation:
+    """Whether the first artifact leads in ecosystem alone, the second in adoption and quality."""
+    page, (first, second) = _compared(claim, probes)
+    left, right = _printed(first), _printed(second)
+    ahead = {name for name in left if left[name] > right[name]}
+    behind = {name for name in left if left[name] < right[name]}
+    return Observation(
+        value=Value(ahead == {"ecosystem"} and behind == {"adoption", "quality"}),
+        relation=SubjectRelation.EXACT,
+        basis=Basis.DERIVED,
+        sources=(page.name,),
+        inputs=(page.digest,),
+        note=(
+            f"As printed, {first.id} is ahead in {', '.join(sorted(ahead)) or 'nothing'} and "
+            f"{second.id} in {', '.join(sorted(behind)) or 'nothing'}."
+        ),
+    )
+
+
+def _compared(claim: Claim, probes: Probes) -> tuple[Page, tuple[Artifact, ...]]:
+    page = probes.registry.subject(claim.artifact)
+    if not isinstance(page, Page):
+        raise UnobservableError(f"{claim.artifact} is no page")
+    return page, tuple(probes.registry.artifact(name) for name in page.compares)
+
+
+def _printed(artifact: Artifact) -> dict[str, int]:
+    if artifact.published is None:
+        raise UnobservableError(f"no components are printed for {artifact.id}")
+    return dict(artifact.published.printed_components)
+
+
+def _listed(values: dict[str, float] | dict[str, int]) -> str:
+    return " and ".join(f"{value:g}" for value in values.values())

@@ -1,0 +1,46 @@
+"""Bits per byte as a yardstick, from scoring a language model on held-out documents."""
+
+from __future__ import annotations
+
+from services.ranker.claims.evidence import Observation
+from services.ranker.claims.model import Basis, Claim, Value
+from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.probes import Probes
+
+_BITS_OF_A_BYTE = 8.0
+"""What a model that knows nothing needs; one that knows something needs less."""
+
+
+@method(2, Measurement.BITS_PER_BYTE)
+async def bits_per_byte_defined(claim: Claim, probes: Probes) -> Observation:
+    """Whether held-out documents give one figure overall and one by subset, less being better.
+
+    That less is better is so by construction: it is the length of the text as the model would
+    encode it. Over which subsets the metric is defined is cited; the run shows that it can be
+    computed. That the subsets add up to the whole has been checked when the figures came in.
+    """
+    corpus, relation = await probes.corpus(claim.artifact)
+    figures = await probes.bits_per_byte(corpus)
+    published = probes.facts.of(claim.id)
+    scored = {name: one for name, one in figures.subsets.items() if one.text_bytes}
+    defined = bool(scored) and 0 < figures.overall.bits_per_byte < _BITS_OF_A_BYTE
+    listed = ", ".join(f"{name} {one.bits_per_byte:.3f}" for name, one in sorted(scored.items()))
+    return Observation(
+        value=Value(defined),
+        relation=relation,
+        basis=Basis.DERIVED,
+        subject_digest=corpus.digest,
+        n=figures.overall.documents,
+        environment=figures.environment,
+        sources=published.sources if published else (),
+        inputs=(figures.model_digest,),
+        breakdown={name: one.bits_per_byte for name, one in sorted(scored.items())},
+        breakdown_unit="bits per byte",
+        note=(
+            "Less is better by construction, for it is the length of the text as the model would "
+            "encode it; that it is defined over all subsets is cited. Computed here on "
+            f"{figures.overall.documents} held-out documents of {len(scored)} subsets of "
+            f"{corpus.label}: {figures.model} needs {figures.overall.bits_per_byte:.3f} bits per "
+            f"byte; by subset: {listed}."
+        ),
+    )

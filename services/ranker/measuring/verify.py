@@ -1,0 +1,260 @@
+"""Verifies claims: says what it will cost, then observes, keeps and judges, a claim at a time.
+
+One verification runs at a time, for two would disturb each other's timings. What needs no
+measuring comes first; methods that need the same measurement share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.ranker.claims.evidence import EvidenceError, Observation, seal
+from services.ranker.claims.facts import Facts
+from services.ranker.claims.labelled import LabelledPicture
+from services.ranker.claims.model import (
+    Artifact,
+    Basis,
+    Claim,
+    ClaimVerdict,
+    Evidence,
+    Page,
+    SubjectRelation,
+)
+from services.ranker.claims.registry import Registry
+from services.ranker.claims.verdict import choose, decides, judge, sample_beside
+from services.ranker.database.evidence_store import Store
+from services.ranker.measuring.changes import change
+from services.ranker.measuring.methods import Measurement, Method, method_named
+from services.ranker.measuring.probes import Budget, Probes, UnobservableError
+from services.ranker.peers.protocol import CorpusPeer, SegmentPeer
+
+_CITE = "sources.cite@1"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a verification will do: claims in order, and the seconds that it may take."""
+
+    claims: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A claim is being observed; `done` of `total` are decided."""
+
+    claim: str
+    step: str
+    done: int
+    total: int
+
+
+Update = Plan | Progress | ClaimVerdict
+
+
+class Verifier:
+    """Runs verifications, one at a time."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        facts: Facts,
+        store: Store,
+        *,
+        segment: SegmentPeer,
+        corpus: CorpusPeer,
+        pictures: Sequence[LabelledPicture] = (),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._registry = registry
+        self._facts = facts
+        self._store = store
+        self._segment = segment
+        self._corpus = corpus
+        self._pictures = pictures
+        self._now = now
+        self._busy = asyncio.Lock()
+        self._seconds = 0.0
+
+    def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> Plan:
+        """What a verification would do and cost; nothing is done.
+
+        Raises `NotFound` and `InvalidArgument`.
+        """
+        chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
+        return Plan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
+
+    async def verify(
+        self, subject: str, claims: Iterable[str], budget: Budget, *, wait: bool = False
+    ) -> AsyncGenerator[Update, None]:
+        """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
+
+        Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
+        cannot be kept is given all the same, and says so. Raises `NotFound`, `InvalidArgument` and,
+        unless it may `wait` for its turn, `Overloaded`, before anything is measured.
+        """
+        chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
+        seconds = self._estimate(chosen, budget)
+        if self._busy.locked() and not wait:
+            raise Overloaded(
+                "another verification is running, and two would disturb each other's timings",
+                max(1.0, self._seconds),
+            )
+        async with self._busy:
+            self._seconds = seconds
+            yield Plan(tuple(claim.id for claim in chosen), seconds)
+            probes = Probes(
+                self._registry,
+                self._facts,
+                self._segment,
+                self._corpus,
+                budget,
+                pictures=self._pictures,
+            )
+            told = False
+            for done, claim in enumerate(chosen):
+                yield Progress(claim.id, _step(claim), done, len(chosen))
+                before = await self._before(claim)
+                verdict, found = await self._verify_one(claim, probes, budget)
+                verdict = replace(verdict, change=change(before, verdict))
+                problem = await self._keep(found)
+                if problem:
+                    verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
+                    if not told:
+                        _log.error("evidence not kept", claim=claim.id, problem=problem)
+                        told = True
+                yield verdict
+
+    def _estimate(self, claims: Iterable[Claim], budget: Budget) -> float:
+        return estimate(claims, budget, pictures=bool(self._pictures))
+
+    async def _before(self, claim: Claim) -> ClaimVerdict:
+        """The verdict of the verification before, if it is known and can be read.
+
+        Beside it is the latest measurement of a sample, also of an earlier verification: it stands
+        until there is another.
+        """
+        try:
+            evidence, _ = await self._store.about([claim.id])
+        except Unavailable:
+            return judge(claim, None)
+        chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
+        return replace(judge(claim, chosen), sample=sample_beside(evidence, chosen))
+
+    async def _keep(self, found: Iterable[Evidence]) -> str:
+        """Keep the evidence; return why it could not be kept, or nothing."""
+        try:
+            for evidence in found:
+                await self._store.append(evidence)
+        except Unavailable as error:
+            return str(error)
+        return ""
+
+    async def _verify_one(
+        self, claim: Claim, probes: Probes, budget: Budget
+    ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
+        """Return the verdict, and all evidence to keep."""
+        if not claim.method:
+            return judge(claim, None), ()
+        observation, method, unobserved, sample = await _observe(claim, probes)
+        now = self._now()
+
+        def sealed(observed: Observation, method: str) -> Evidence:
+            words = command(claim, observed, budget)
+            return seal(observed, claim=claim.id, method=method, command=words, time=now)
+
+        try:
+            found = [sealed(observation, method)] if observation else []
+            beside = sealed(sample, claim.method) if sample else None
+            if beside:
+                found.append(beside)
+            if observation is None or unobserved:
+                # That nothing was measured, and why, is what a later comparison has to tell.
+                nothing = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=unobserved)
+                found.append(sealed(nothing, claim.method))
+        except EvidenceError as error:
+            return judge(claim, None, f"what was observed is refused: {error}"), ()
+        return replace(judge(claim, found[0], unobserved), sample=beside), tuple(found)
+
+
+async def _observe(
+    claim: Claim, probes: Probes
+) -> tuple[Observation | None, str, str, Observation | None]:
+    """Observe a claim by its method or, where that cannot decide it, by what is published.
+
+    Returns the observation, the name of the method that made it, why the claim's own method
+    decided nothing, and what it found on a sample where the publication decides.
+    """
+    observation, problem = None, ""
+    try:
+        observation = await method_named(claim.method).observe(claim, probes)
+    except UnobservableError as error:
+        problem = str(error)
+    if observation is not None and decides(observation.relation, claim.aspect):
+        return observation, claim.method, "", None
+    published = probes.facts.of(claim.id)
+    if published is not None and (observation is None or decides(published.relation, claim.aspect)):
+        sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
+        return published, _CITE, problem, observation if sampled else None
+    return observation, claim.method, problem, None
+
+
+def _chosen(subject: Artifact | Page, claims: tuple[str, ...]) -> tuple[Claim, ...]:
+    by_id = {claim.id: claim for claim in subject.claims}
+    for name in claims:
+        if name not in by_id:
+            raise NotFound(f"claim of {subject.id}", name, by_id)
+    if len(set(claims)) < len(claims):
+        raise InvalidArgument("claims", "a claim is named twice; name each once")
+    return tuple(by_id[name] for name in claims) if claims else subject.claims
+
+
+def _method(claim: Claim) -> Method | None:
+    return method_named(claim.method) if claim.method else None
+
+
+def _measurement(claim: Claim) -> Measurement:
+    method = _method(claim)
+    return method.measurement if method else Measurement.NONE
+
+
+def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """What costs nothing first, claims of one measurement side by side; else as registered."""
+    order = list(Measurement)
+    return tuple(sorted(claims, key=lambda claim: order.index(_measurement(claim))))
+
+
+def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> float:
+    """Seconds that observing the claims may take: a measurement that several share counts once.
+
+    Without labelled `pictures` no accuracy is measured, and so none is counted.
+    """
+    costs: dict[Measurement, float] = {}
+    for claim in claims:
+        kind = _measurement(claim)
+        if kind is Measurement.ACCURACY and not pictures:
+            continue
+        cost = claim.cost.full if budget is Budget.FULL else claim.cost.quick
+        costs[kind] = max(costs.get(kind, 0.0), cost)
+    return sum(costs.values())
+
+
+def _step(claim: Claim) -> str:
+    kind = _measurement(claim)
+    return "looking up" if kind is Measurement.NONE else f"observing {kind.value}"
+
+
+def command(claim: Claim, observation: Observation, budget: Budget) -> str:
+    """Return the shell command that makes this observation again."""
+    words = f"assay claims {claim.artifact} --claim {claim.id}"
+    ran = observation.basis is Basis.MEASURED or observation.environment
+    if budget is Budget.FULL and ran:
+        words += " --budget full"
+    return observation.recipe + words

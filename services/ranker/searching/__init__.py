@@ -1,0 +1,1 @@
+"""Search over what artifacts can do, and the match graph."""

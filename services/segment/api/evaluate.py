@@ -1,0 +1,274 @@
+"""EvaluateSegmentation: pairs as they come, a few at a time, into one sum of counts.
+
+A pair waits for its place in the queue, behind other requests. What bounds an evaluation is its
+call's deadline and, as it holds its model meanwhile, how long a client may send nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+from assay.segment.v1 import images_pb2, segment_pb2
+from PIL import Image
+
+from services.errors import DeadlineExceeded, InvalidArgument
+from services.rpc.callers import caller
+from services.rpc.sizes import require_fits
+from services.segment.api import segment_replies, segment_requests
+from services.segment.batching.ticket import Priority
+from services.segment.images import mask_files
+from services.segment.images.accuracy import (
+    Figures,
+    Mask,
+    MaskMeaning,
+    Tally,
+    count,
+    figures,
+    nothing,
+)
+from services.segment.images.label_map import Encoding
+from services.segment.images.outputs import OriginalSize, Wanted
+from services.segment.serving.models import Loaded, Models
+from services.segment.serving.repository import RegisteredModel
+
+Context = grpc.aio.ServicerContext[Any, Any]
+# Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
+# over 2 Mbit/s. A client that sends nothing would keep its model loaded for ever.
+_LONGEST_SILENCE = 300.0
+# The most that an element of the confusion matrix takes in a reply.
+_ELEMENT_BYTES = 10
+_MAX_IGNORE = 65_535
+_WANTED = Wanted(OriginalSize(), Encoding.RAW)
+_ZERO_IS_NONE = {
+    segment_pb2.MASK_VALUES_UNSPECIFIED: False,
+    segment_pb2.MASK_VALUES_CLASS_IDS: False,
+    segment_pb2.MASK_VALUES_ZERO_IS_NONE: True,
+}
+_TYPES = {images_pb2.LABEL_TYPE_UINT8: "<u1", images_pb2.LABEL_TYPE_UINT16: "<u2"}
+_COMPRESSED = {images_pb2.LABEL_ENCODING_RAW: False, images_pb2.LABEL_ENCODING_ZSTD: True}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Pairs that are worked on at once, pixels of a picture, bytes of a request and of a reply."""
+
+    pairs: int
+    max_pixels: int
+    max_request_bytes: int
+    max_reply_bytes: int
+
+
+async def evaluate(
+    models: Models,
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    context: Context,
+    bounds: Bounds,
+) -> segment_pb2.EvaluateSegmentationResponse:
+    """Answer the call. Raises what its contract says, of the first pair that is wrong."""
+    settings = await _settings(messages)
+    ref = settings.model
+    model = models.repository.resolve(ref.name, ref.version, ref.digest)
+    meaning = _meaning(settings, model)
+    classes = len(model.manifest.classes)
+    if settings.confusion_matrix and classes**2 * _ELEMENT_BYTES > bounds.max_reply_bytes:
+        raise InvalidArgument(
+            "settings.confusion_matrix", f"that of {classes} classes does not fit a reply"
+        )
+    total, pairs = nothing(classes, confusion=settings.confusion_matrix), 0
+    running: deque[asyncio.Task[Tally]] = deque()
+    # One model from the first pair to the last, whatever is served meanwhile.
+    with models.lease(model) as loaded:
+        judge = _Judge(
+            loaded, caller(context), meaning, bounds.max_pixels, settings.confusion_matrix
+        )
+        try:
+            while (request := await _next(messages, place := f"pairs[{pairs}]")) is not None:
+                if request.WhichOneof("part") != "pair":
+                    raise InvalidArgument(place, "settings come once, and then pairs")
+                require_fits(place, request, bounds.max_request_bytes)
+                running.append(asyncio.create_task(judge(pairs, request.pair)))
+                pairs += 1
+                while running and (len(running) >= bounds.pairs or running[0].done()):
+                    total += await running.popleft()
+            while running:
+                total += await running.popleft()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+    if not total.pixels:
+        what = "no pair was sent" if not pairs else "their masks leave every pixel out"
+        raise InvalidArgument("pairs", f"{what}: there is nothing to compare")
+    return _reply(model, pairs, total, figures(total))
+
+
+async def _settings(
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+) -> segment_pb2.EvaluationSettings:
+    first = await _next(messages, "settings")
+    if first is None or first.WhichOneof("part") != "settings":
+        raise InvalidArgument("settings", "the first message must be the settings")
+    return first.settings
+
+
+async def _next(
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest], place: str
+) -> segment_pb2.EvaluateSegmentationRequest | None:
+    """Return the next message, which should be `place`; None after the last one."""
+    try:
+        async with asyncio.timeout(_LONGEST_SILENCE):
+            return await anext(messages, None)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"{place}: nothing came for {_LONGEST_SILENCE:g} s; send the next message sooner, or "
+            "end the stream after the last pair"
+        ) from None
+
+
+def _meaning(settings: segment_pb2.EvaluationSettings, model: RegisteredModel) -> MaskMeaning:
+    if settings.mask_values not in _ZERO_IS_NONE:
+        raise InvalidArgument("settings.mask_values", f"{settings.mask_values} is not a meaning")
+    ignore = settings.ignore if settings.HasField("ignore") else None
+    if ignore is not None and ignore > _MAX_IGNORE:
+        raise InvalidArgument("settings.ignore", f"{ignore}; a mask's values end at {_MAX_IGNORE}")
+    return MaskMeaning(len(model.manifest.classes), _ZERO_IS_NONE[settings.mask_values], ignore)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Labels one picture and counts how it agrees with its mask."""
+
+    loaded: Loaded
+    client: str
+    meaning: MaskMeaning
+    max_pixels: int
+    confusion: bool
+
+    async def __call__(self, index: int, message: segment_pb2.EvaluationPair) -> Tally:
+        pair = _Pair(index, message, self.meaning, self.max_pixels)
+        result, _ = await self.loaded.pipeline.segment(
+            pair.picture,
+            nbytes=message.ByteSize(),
+            wanted=_WANTED,
+            max_bytes=sys.maxsize,  # it never leaves the process
+            timeout=None,  # the deadline is that of all pairs, and ends the call
+            priority=Priority.LOW,
+            client=self.client,
+            placed=asyncio.Event(),  # a full queue is waited for
+        )
+        labels = np.frombuffer(result.data, f"<u{result.item_bytes}")
+        labels = labels.reshape(result.height, result.width)
+        return await asyncio.to_thread(
+            lambda: count(pair.mask(), labels, self.meaning, confusion=self.confusion)
+        )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    index: int
+    message: segment_pb2.EvaluationPair
+    meaning: MaskMeaning
+    max_pixels: int
+
+    def picture(self) -> Image.Image:
+        """Decode both and check that they fit.
+
+        The mask is decoded again where it counts: decoded ones would wait beside the pictures, and
+        the queue does not know how large they are.
+        """
+        place = f"pairs[{self.index}]"
+        mask = self.mask()
+        decode, _ = segment_requests.picture(self.message.image, self.max_pixels, f"{place}.image")
+        picture = decode()
+        if mask.shape != (picture.height, picture.width):
+            raise InvalidArgument(
+                f"{place}.mask",
+                f"{mask.shape[1]} x {mask.shape[0]} pixels, and the upright picture has "
+                f"{picture.width} x {picture.height}",
+            )
+        stranger = self.meaning.stranger(mask)
+        if stranger is not None:
+            raise InvalidArgument(f"{place}.mask", self._why(stranger))
+        return picture
+
+    def mask(self) -> Mask:
+        """Decode the mask."""
+        place = f"pairs[{self.index}].mask"
+        kind = self.message.WhichOneof("mask")
+        if kind == "encoded":
+            return mask_files.decode_png(self.message.encoded, self.max_pixels, f"{place}.encoded")
+        if kind is None:
+            raise InvalidArgument(place, "give either `encoded` or `values`")
+        values, place = self.message.values, f"{place}.values"
+        shape = (values.height, values.width)
+        if values.encoding == images_pb2.LABEL_ENCODING_PNG:
+            mask = mask_files.decode_png(values.data, self.max_pixels, f"{place}.data")
+            if mask.shape != shape:
+                raise InvalidArgument(place, f"says {shape}, and its PNG is {mask.shape}")
+            return mask
+        if values.encoding not in _COMPRESSED:
+            raise InvalidArgument(f"{place}.encoding", "raw, zstd or PNG is needed")
+        if values.type not in _TYPES:
+            raise InvalidArgument(f"{place}.type", f"{values.type} is not a type")
+        return mask_files.from_values(
+            values.data,
+            shape,
+            _TYPES[values.type],
+            compressed=_COMPRESSED[values.encoding],
+            limit=self.max_pixels,
+            field=place,
+        )
+
+    def _why(self, value: int) -> str:
+        classes = self.meaning.classes
+        if self.meaning.zero_is_none:
+            advice = "name it in `ignore` if it is to be left out, or ask for CLASS_IDS"
+            return f"the value {value} is class {value - 1}, of {classes} classes: {advice}"
+        advice = (
+            "ask for MASK_VALUES_ZERO_IS_NONE if 0 is no class, or name it in `ignore` if it is "
+            "to be left out"
+        )
+        return f"the value {value} is no class, of {classes} classes: {advice}"
+
+
+def _reply(
+    model: RegisteredModel, pairs: int, total: Tally, result: Figures
+) -> segment_pb2.EvaluateSegmentationResponse:
+    rows = zip(
+        model.manifest.classes,
+        total.mask.tolist(),
+        total.predicted.tolist(),
+        total.common.tolist(),
+        result.iou,
+        result.accuracy,
+        strict=True,
+    )
+    return segment_pb2.EvaluateSegmentationResponse(
+        model=segment_replies.model_ref(model),
+        pairs=pairs,
+        pixels=total.pixels,
+        ignored_pixels=total.ignored,
+        pixel_accuracy=result.pixel_accuracy,
+        mean_iou=result.mean_iou,
+        mean_accuracy=result.mean_accuracy,
+        classes=[
+            segment_pb2.ClassFigures(
+                class_id=index,
+                name=item.name,
+                mask_pixels=mask,
+                predicted_pixels=predicted,
+                common_pixels=common,
+                iou=iou,
+                accuracy=accuracy,
+            )
+            for index, (item, mask, predicted, common, iou, accuracy) in enumerate(rows)
+        ],
+        confusion=None if total.confusion is None else total.confusion.reshape(-1).tolist(),
+    )

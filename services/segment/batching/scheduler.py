@@ -1,0 +1,399 @@
+"""Drives the batcher on asyncio: prepare in a pool, compute in a thread, finish in the pool.
+
+Nothing here waits by polling: an event (an item is ready, a batch is done, a time is reached)
+advances the batcher. An error of one item is that item's alone: a batch that fails is computed
+again item by item.
+
+The batcher says when an item is prepared and in which batch it is. While a batch runs, the pool
+prepares what comes next; which of it the next batch takes is decided when the engine is idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future as Job
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from services.errors import AssayError, DeadlineExceeded
+from services.segment.batching.batcher import Batcher
+from services.segment.batching.cost import SizedCost
+from services.segment.batching.fair_queue import PATIENCE, FairQueue
+from services.segment.batching.ticket import Batch, Priority, Ticket
+
+I = TypeVar("I")  # noqa: E741  # an item's input
+O = TypeVar("O")  # noqa: E741  # an item's output
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Seconds that one item spent, and how many items shared its batch.
+
+    `prepare`, `compute` and `finish` are work; all waiting, for a thread and for a batch, is
+    `queue`.
+    """
+
+    prepare: float
+    queue: float
+    compute: float
+    finish: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Timed(Generic[R]):
+    value: R
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Computed(Generic[O]):
+    output: O
+    started_at: float
+    seconds: float
+    batch_size: int
+
+
+@dataclass
+class _Item(Generic[I]):
+    """What is known of an open ticket.
+
+    `awaited` is what its caller waits for now: its turn, a thread's work or its batch. An error
+    that is set there is the caller's answer.
+    """
+
+    awaited: asyncio.Future[Any]
+    units: int = 0
+    inputs: list[I] = field(default_factory=list)  # one, once it is prepared
+    error: AssayError | None = None
+
+    def fail(self, error: AssayError) -> None:
+        """Answer with an error, at once or when the caller is about to wait for something else."""
+        self.error = error
+        if not self.awaited.done():
+            self.awaited.set_exception(error)
+
+    def wait(self, awaited: asyncio.Future[R]) -> asyncio.Future[R]:
+        """Return what the caller waits for next. Raises the error that came before it did."""
+        if self.error is not None:
+            raise self.error
+        self.awaited = awaited
+        return awaited
+
+
+@dataclass(eq=False)
+class _Wanting:
+    """A caller who waits for a place; `admitted` gives the ticket."""
+
+    priority: Priority
+    client: str
+    size: int
+    admit: Callable[[], Ticket]
+    admitted: asyncio.Future[Ticket]
+    # How often it was its turn and its item did not fit.
+    passed_over: int = 0
+
+
+class Scheduler(Generic[I, O]):
+    """Runs items of one engine in batches.
+
+    `run` computes a batch: a list of inputs to as many outputs, in order; it is called in a thread
+    of the scheduler's own. `pool` does the items' own work and is shared and closed by the owner.
+    `units` is the size, at least 1, of what is left to do for an item after its batch, and
+    `finish_cost` what such work costs.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        run: Callable[[list[I]], Sequence[O]],
+        pool: Executor,
+        *,
+        units: Callable[[I], int],
+        finish_cost: SizedCost,
+    ) -> None:
+        self._batcher = batcher
+        self._run = run
+        self._pool = pool
+        self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._items: dict[Ticket, _Item[I]] = {}
+        # Who waits for a place, each client in a bucket of its own.
+        self._wanting: FairQueue[_Wanting] = FairQueue(len(Priority))
+        self._batches: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._units = units
+        self._prepare_cost = SizedCost()
+        self._finish_cost = finish_cost
+
+    @property
+    def load(self) -> int:
+        """Items that were admitted and are not answered yet."""
+        return len(self._batcher)
+
+    async def submit(
+        self,
+        prepare: Callable[[], I],
+        finish: Callable[[O], R],
+        *,
+        size: int,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+        bucket: Hashable = None,
+        placed: asyncio.Event | None = None,
+    ) -> tuple[R, Trace]:
+        """Prepare, compute and finish one item of `size` bytes within `timeout` seconds.
+
+        Items of one `bucket` may share a batch. Where items wait, priorities come first, and
+        within a priority clients take turns. With `placed` a full queue is waited for, and the
+        event is set once the item has its place; without, a full queue refuses the item.
+
+        `prepare` and `finish` run in the pool. Cancelling the call gives the item's place back;
+        what has not begun by then, preparing it or its batch, is not done.
+        Raises what `Batcher.admit` raises, DeadlineExceeded if it could not be computed in time,
+        and what `prepare`, `run` and `finish` raise for this item.
+        """
+        loop = asyncio.get_running_loop()
+        arrived = loop.time()
+        deadline = math.inf if timeout is None else arrived + timeout
+        item = _Item[I](loop.create_future())
+
+        def admit() -> Ticket:
+            ticket = self._batcher.admit(
+                loop.time(),
+                deadline,
+                size,
+                priority=priority,
+                client=client,
+                bucket=bucket,
+                prepare=self._prepare_cost.typical(size),
+            )
+            self._items[ticket] = item
+            return ticket
+
+        if placed is None:
+            ticket = admit()
+        else:
+            wanting = _Wanting(priority, client, size, admit, loop.create_future())
+            try:
+                async with asyncio.timeout_at(None if timeout is None else deadline):
+                    ticket = await self._place(wanting)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    "the request waited for a place in the queue until it was too late"
+                ) from None
+            placed.set()
+        try:
+            self._advance()
+            await item.awaited  # until it is its turn
+            prepared = await self._in_pool(item, prepare)
+            self._prepare_cost.observe(size, prepared.seconds)
+            item.inputs.append(prepared.value)
+            item.units = self._units(prepared.value)
+            prepare_seconds = prepared.seconds
+            del prepared
+            batch = item.wait(loop.create_future())
+            self._batcher.ready(ticket, loop.time(), self._finish_cost.typical(item.units))
+            self._advance()
+            done: _Computed[O] = await batch
+            item.inputs.clear()
+            finished = await self._in_pool(item, partial(finish, done.output))
+        finally:
+            self._close(ticket)
+        self._finish_cost.observe(item.units, finished.seconds)
+        working = prepare_seconds + done.seconds + finished.seconds
+        return finished.value, Trace(
+            prepare=prepare_seconds,
+            queue=max(0.0, loop.time() - arrived - working),
+            compute=done.seconds,
+            finish=finished.seconds,
+            batch_size=done.batch_size,
+        )
+
+    async def close(self) -> None:
+        """Wait for the running batch and end the engine's thread. No item may be open."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._batches)
+        await asyncio.get_running_loop().run_in_executor(None, self._engine.shutdown)
+
+    async def _place(self, wanting: _Wanting) -> Ticket:
+        """Return the ticket of a caller who waits while the queue is full."""
+        self._batcher.require_fits(wanting.size)
+        self._wanting.add(wanting, wanting.client)
+        self._admit_waiting()
+        try:
+            return await wanting.admitted
+        except asyncio.CancelledError:
+            if wanting.admitted.cancelled():
+                self._wanting.remove(wanting, wanting.client)
+                self._admit_waiting()  # who came after it may want less
+            elif wanting.admitted.exception() is None:
+                self._close(wanting.admitted.result())  # given in this very turn
+            raise
+
+    def _close(self, ticket: Ticket) -> None:
+        """Give the place of an item back, to those who wait for one."""
+        del self._items[ticket]
+        self._batcher.close(ticket)
+        self._admit_waiting()
+        self._advance()
+
+    def _admit_waiting(self) -> None:
+        """Give free places to those who wait for one, whoever's turn it is of those who may."""
+        while (wanting := self._next_wanting()) is not None:
+            if wanting.admitted.done():
+                continue  # its caller has gone
+            try:
+                wanting.admitted.set_result(wanting.admit())
+            except AssayError as error:
+                wanting.admitted.set_exception(error)
+
+    def _next_wanting(self) -> _Wanting | None:
+        """Take out who gets the next place, if there is one for anybody.
+
+        That is whose turn it is of those whose item fits. One that was often too large when it was
+        its turn has what is given back from then on kept for it.
+        """
+        self._batcher.keep_free(0)
+        line = self._wanting
+        if not line:
+            return None
+        (first,) = line.preview(line.buckets, 1)
+        if self._has_place(first):
+            return line.take(line.buckets, 1)[0]
+        first.passed_over += 1
+        if first.passed_over > PATIENCE:
+            self._batcher.keep_free(first.size)
+        able = [client for client in line.buckets if self._has_place(line.next(client))]
+        while able:
+            (wanting,) = line.preview(able, 1)
+            if self._has_place(wanting):
+                return line.take(able, 1)[0]
+            # A lower priority whose turn it is has the larger item: it waits, with its client.
+            able.remove(wanting.client)
+        return None
+
+    def _has_place(self, wanting: _Wanting) -> bool:
+        return self._batcher.has_place(wanting.client, wanting.size)
+
+    async def _in_pool(self, item: _Item[I], work: Callable[[], R]) -> _Timed[R]:
+        """Do work in the pool, unless the caller leaves or the item expires before it begins."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Timed[R]] = item.wait(loop.create_future())
+        job = self._pool.submit(_timed, work)
+        job.add_done_callback(lambda done: loop.call_soon_threadsafe(_settle, future, done))
+        try:
+            return await future
+        finally:
+            job.cancel()
+
+    def _advance(self) -> None:
+        """Do what the batcher says, and come back when it says."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        poll = self._batcher.poll(now)
+        for ticket in poll.expired:
+            self._expire(ticket, now)
+        for ticket in poll.prepare:
+            turn = self._items[ticket].awaited
+            if not turn.done():
+                turn.set_result(None)
+        if poll.batch is not None:
+            # Looked up now: a caller may leave before the task's first step.
+            items = [self._items[ticket] for ticket in poll.batch.tickets]
+            task = loop.create_task(self._run_batch(poll.batch, items))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+        if self._timer is not None and self._timer.when() != poll.wake:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and poll.wake is not None:
+            self._timer = loop.call_at(poll.wake, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._advance()
+
+    def _expire(self, ticket: Ticket, now: float) -> None:
+        """Answer an item that can no longer be in time."""
+        item = self._items[ticket]
+        left = ticket.deadline - now
+        compute = self._batcher.cost.typical(1, ticket.bucket)
+        problem = "the request waited in the queue until it was too late"
+        if compute < left <= compute + ticket.reserve:
+            problem = (
+                f"computing and encoding the answer takes about {compute + ticket.reserve:.3g} s "
+                f"and the deadline leaves {left:.3g} s: allow more time or ask for a smaller answer"
+            )
+            if ticket.deadline - ticket.queued_at <= compute + ticket.reserve:
+                self._finish_cost.doubt(item.units)
+        item.fail(DeadlineExceeded(problem))
+
+    async def _run_batch(self, batch: Batch, items: list[_Item[I]]) -> None:
+        """Compute what callers still wait for. The batch is completed whatever happens."""
+        loop = asyncio.get_running_loop()
+        wanted = [item for item in items if not item.awaited.done()]
+        awaited = [item.awaited for item in wanted]
+        outcomes: Sequence[O | Exception] = []
+        whole = False
+        try:
+            if wanted:
+                inputs = [item.inputs[0] for item in wanted]
+                outcomes, whole = await loop.run_in_executor(
+                    self._engine, partial(_each, self._run, inputs)
+                )
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the callers' answer
+            outcomes = [error] * len(wanted)
+        finally:
+            now = loop.time()
+            self._batcher.complete(batch, now, learn=whole and len(wanted) == len(items))
+            self._advance()
+        for future, outcome in zip(awaited, outcomes, strict=True):
+            if future.done():
+                continue  # its caller has gone
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(
+                    _Computed(outcome, batch.started_at, now - batch.started_at, len(wanted))
+                )
+
+
+def _settle(future: asyncio.Future[R], job: Job[R]) -> None:
+    """Hand over what a thread has done, unless no one waits for it."""
+    if future.done() or job.cancelled():
+        return
+    error = job.exception()
+    if error is None:
+        future.set_result(job.result())
+    else:
+        future.set_exception(error)
+
+
+def _timed(work: Callable[..., R], *args: object) -> _Timed[R]:
+    """Return what the work returns, and its seconds without the wait for a thread."""
+    start = time.monotonic()
+    value = work(*args)
+    return _Timed(value, time.monotonic() - start)
+
+
+def _each(
+    run: Callable[[list[I]], Sequence[O]], values: list[I]
+) -> tuple[Sequence[O | Exception], bool]:
+    """Return an output or an error for each value, and whether they were computed as a whole."""
+    try:
+        outputs = run(values)
+        if len(outputs) != len(values):
+            raise ValueError(f"{len(outputs)} outputs for {len(values)} inputs")  # noqa: TRY301
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's answer
+        if len(values) == 1:
+            return [error], False
+        return [_each(run, [value])[0][0] for value in values], False
+    return outputs, True

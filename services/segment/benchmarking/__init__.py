@@ -1,0 +1,1 @@
+"""MLPerf's scenarios and the profile of a model, in worker processes."""

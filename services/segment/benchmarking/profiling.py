@@ -1,0 +1,71 @@
+"""What each node of a graph costs, by the engines' own profilers. Adapters of theirs.
+
+Profiling slows a run down: its times are compared with one another, never with those of others.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from services.segment.benchmarking.parts import Events
+from services.segment.engines.onnxruntime import session_options
+
+_KERNEL = "_kernel_time"
+# Before the profiled runs: memory is allocated, kernels are chosen.
+_WARM_UP = 1
+
+
+def profile_onnxruntime(
+    model: Path, tensor: NDArray[np.float32], *, threads: int, runs: int
+) -> list[Events]:
+    """Compute a batch (N, 3, H, W) `runs` times on the CPU; return the kernels of each run.
+
+    On other devices ONNX Runtime times what it asks for, not what is computed.
+    """
+    options = session_options(threads)
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        for _ in range(_WARM_UP + runs):
+            session.run(None, {session.get_inputs()[0].name: tensor})
+        events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
+    return _runs(events)[_WARM_UP:]
+
+
+def profile_openvino(compiled: Any, tensor: NDArray[np.float32], *, runs: int) -> list[Events]:
+    """Do the same with a compiled model that has one input and was compiled with PERF_COUNT."""
+    request = compiled.create_infer_request()
+    found: list[Events] = []
+    for _ in range(_WARM_UP + runs):
+        request.infer({0: tensor})
+        found.append(
+            [
+                (info.node_name, info.real_time.total_seconds())
+                for info in request.profiling_info
+                if info.status == info.Status.EXECUTED
+            ]
+        )
+    return found[_WARM_UP:]
+
+
+def _runs(events: Sequence[dict[str, Any]]) -> list[Events]:
+    """Cut a profile into runs: a run is noted behind its kernels."""
+    runs: list[Events] = []
+    kernels: list[tuple[str, float]] = []
+    for event in events:
+        name = event["name"]
+        if event["cat"] == "Node" and name.endswith(_KERNEL):
+            kernels.append((name.removesuffix(_KERNEL), event["dur"] / 1e6))
+        elif name == "model_run":
+            runs.append(kernels)
+            kernels = []
+    return runs

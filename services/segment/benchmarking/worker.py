@@ -1,0 +1,203 @@
+"""Measures one model in a process of its own: `python -m services.segment.benchmarking.worker`.
+
+Reads one JSON object on stdin, the fields of `Plan`. Writes JSON lines, by the plan's `kind`:
+
+    batches   {"batch_size": n, "seconds": x} a timed run
+    server    {"seconds": x, "at": y} a request, x being null if it was refused, y the seconds
+              since the load began
+    modules   {"modules": [[part, seconds, share], ...]}
+    any       {"changed": true}, and no more, if the directory no longer holds the model
+
+What is timed is what MLPerf times: from prepared input tensors to label maps of the input's size;
+decoding and resizing are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.errors import InvalidArgument, PreconditionFailed
+from services.rpc.orphans import end_with_parent
+from services.segment.batching.ticket import Limits
+from services.segment.benchmarking.parts import Events, part_times, parts_by_name
+from services.segment.benchmarking.profiling import profile_onnxruntime, profile_openvino
+from services.segment.benchmarking.server_load import arrivals, offer
+from services.segment.engines.choice import Choice
+from services.segment.engines.engine import OPENVINO, Engine
+from services.segment.images import upsample
+from services.segment.images.preprocess import Preprocessor
+from services.segment.manifest import (
+    MODEL_FILE,
+    Manifest,
+    Precision,
+    manifest_digest,
+    read_manifest,
+    verify_files,
+)
+from services.segment.metrics import QueueMetrics
+from services.segment.serving.pipeline import Pipeline
+
+# Runs of each batch size before the timed ones: memory is allocated, caches and clock rates settle.
+_WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one process measures: the model with the manifest's `digest`, in `directory`.
+
+    `runs` is of each batch size, or requests, which arrive at `rate` a second by `seed` and go
+    through a scheduler with those `limits` and `workers` threads for the rest of the work.
+    """
+
+    directory: str
+    digest: str
+    engine: str
+    precision: Precision
+    gpu: int
+    threads: int
+    kind: Literal["batches", "server", "modules"]
+    batch_sizes: tuple[int, ...]
+    runs: int
+    limits: Limits
+    workers: int
+    rate: float = 0.0
+    seed: int = 0
+
+    @property
+    def max_batch(self) -> int:
+        """Most pictures a run of the engine: the scheduler's, where there is one."""
+        return self.limits.max_batch if self.kind == "server" else max(self.batch_sizes)
+
+
+def plan_of(request: dict[str, Any]) -> Plan:
+    """Return the plan that was sent as JSON."""
+    return Plan(**(request | {"limits": Limits(**request["limits"])}))
+
+
+def measure(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a plan of batches or modules.
+
+    Raises PreconditionFailed if the directory holds another model than the plan's, InvalidArgument
+    if it can't be opened.
+    """
+    manifest, engine, tensor = _opened(plan)
+    if plan.kind == "modules":
+        path = Path(plan.directory) / MODEL_FILE
+        times = part_times(
+            _profiled(plan, path, manifest, tensor), parts_by_name(path.read_bytes())
+        )
+        yield {"modules": [astuple(part) for part in times]}
+        return
+    upsample.warm()
+    how = manifest.preprocessing
+    # Sizes in turn: what changes on the machine meanwhile touches all of them alike.
+    for run in range(_WARM_UP + plan.runs):
+        for size in plan.batch_sizes:
+            start = time.perf_counter()
+            for output in engine.run([tensor] * size):
+                upsample.upsample_argmax(output.logits, output.labels, how.height, how.width)
+            seconds = time.perf_counter() - start
+            if run >= _WARM_UP:
+                yield {"batch_size": size, "seconds": seconds}
+
+
+def _profiled(
+    plan: Plan, path: Path, manifest: Manifest, tensor: NDArray[np.float32]
+) -> list[Events]:
+    """Return what the engine's own profiler sees of each run."""
+    if plan.engine != OPENVINO:
+        batch = np.stack([tensor] * plan.batch_sizes[0])
+        return profile_onnxruntime(path, batch, threads=plan.threads, runs=plan.runs)
+    # OpenVINO is in an extra.
+    from services.segment.engines.openvino import compile_profiled  # noqa: PLC0415
+
+    compiled = compile_profiled(path, manifest, precision=plan.precision, threads=plan.threads)
+    return profile_openvino(compiled, tensor[None], runs=plan.runs)
+
+
+async def serve(plan: Plan) -> None:
+    """Print the lines of a plan of the server scenario; raises what `measure` does."""
+    manifest, engine, tensor = _opened(plan)
+    with ThreadPoolExecutor(plan.workers) as pool:
+        metrics = QueueMetrics().of(manifest.name, manifest.version)
+        pipeline = Pipeline(manifest, engine, plan.limits, pool, metrics)
+        pipeline.warm()
+        times = arrivals(plan.rate, plan.runs, plan.seed)
+        async with aclosing(offer(pipeline, tensor, times)) as answers:
+            async for answer in answers:
+                _print({"seconds": answer.seconds, "at": answer.at})
+        await pipeline.close()
+
+
+def _opened(plan: Plan) -> tuple[Manifest, Engine, NDArray[np.float32]]:
+    """Return the checked manifest, the engine, and one input."""
+    directory = Path(plan.directory)
+    manifest = _manifest(directory, plan.digest)
+    engine = Choice(plan.engine, plan.precision).open(
+        directory,
+        manifest,
+        threads=plan.threads,
+        gpu=plan.gpu,
+        max_batch=plan.max_batch,
+    )
+    how = manifest.preprocessing
+    return manifest, engine, Preprocessor(how)(_picture(how.width, how.height))
+
+
+def _manifest(directory: Path, digest: str) -> Manifest:
+    """Return the manifest if it and the files are still those that the server loaded."""
+    try:
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+    except InvalidArgument as error:
+        raise PreconditionFailed(f"the model's files have changed: {error}") from error
+    found = manifest_digest(manifest)
+    if found != digest:
+        raise PreconditionFailed(
+            f"the model's files have changed: their digest is {found}, the server loaded {digest}"
+        )
+    return manifest
+
+
+def _picture(width: int, height: int) -> Image.Image:
+    """Return a picture with both smooth and busy parts: a gradient under coarse noise."""
+    noise = np.random.default_rng(0).integers(0, 128, (16, 16, 3), dtype=np.uint8)
+    coarse = np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR))
+    ramp = np.linspace(0, 127, height, dtype=np.uint8)[:, None, None]
+    return Image.fromarray(coarse + ramp)
+
+
+def _print(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def main() -> int:
+    """Measure what stdin asks for."""
+    end_with_parent()
+    plan = plan_of(json.load(sys.stdin))
+    try:
+        if plan.kind == "server":
+            asyncio.run(serve(plan))
+        else:
+            for line in measure(plan):
+                _print(line)
+    except PreconditionFailed:
+        _print({"changed": True})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

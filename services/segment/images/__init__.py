@@ -1,0 +1,1 @@
+"""Pictures in and label maps out: decode, preprocess, upsample, draw."""

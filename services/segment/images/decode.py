@@ -1,0 +1,126 @@
+"""Encoded bytes or a pixel tensor to one RGB picture.
+
+Adapter of Pillow. The number of pixels is checked from the file's header, before any pixel is
+decoded, and so is what else would make decoding long (services.segment.images.limits). Conversion
+to RGB is Pillow's `convert("RGB")`, as Hugging Face's examples do it: alpha is dropped, palettes
+are looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as Pillow does for 16-bit
+colour. EXIF orientation is applied. Of a file with several frames or pages the first counts.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import cast
+
+import numpy as np
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
+from services.segment.images.limits import check_pieces, check_run_lengths, check_tile
+from services.segment.images.sizes import check_size
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# Pillow itself warns above this and refuses above twice this; settings stay below.
+PILLOW_LIMIT = 89_478_485
+_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_RETRY = "send a whole " + ", ".join(FORMATS) + " file"
+
+
+def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.Image:
+    """Decode a whole image file to an RGB picture, upright.
+
+    Raises BadImage if the bytes are no image of a known format, are cut off or damaged, or would
+    take their decoder far longer than honest files of the size do; ImageTooLarge, before pixels are
+    decoded, if it has more than `max_pixels` pixels or too long a side.
+    """
+    if not data:
+        raise BadImage(field, f"empty; {_RETRY}")
+    try:
+        check_pieces(data, field)
+        # Nothing is left to close: what is opened is memory. Closed, it would have to be copied.
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_size(image.height, image.width, max_pixels, field)
+        _check_work(image, max_pixels, field)
+        image.load()
+        return _upright(_rgb(image, field), _orientation(image))
+    except AssayError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(field, f"more than {max_pixels} pixels; send a smaller one") from error
+    except UnidentifiedImageError as error:
+        raise BadImage(field, f"{len(data)} bytes that are not an image; {_RETRY}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's decoders raise a dozen classes on hostile bytes (SyntaxError, struct.error,
+        # IndexError, zlib.error, ...); for the caller all mean the same.
+        raise BadImage(field, f"damaged or cut off ({error}); {_RETRY}") from error
+
+
+def from_pixels(
+    rgb: bytes, height: int, width: int, max_pixels: int, field: str = "image.pixels"
+) -> Image.Image:
+    """Return the picture of height * width * 3 bytes, rows first, each pixel as R, G, B.
+
+    Raises InvalidArgument if the size is not positive or the bytes don't fit it, ImageTooLarge
+    above `max_pixels` pixels or too long a side.
+    """
+    check_size(height, width, max_pixels, field, empty=InvalidArgument)
+    if len(rgb) != height * width * 3:
+        raise InvalidArgument(
+            f"{field}.rgb",
+            f"{len(rgb)} bytes; {height} x {width} x 3 = {height * width * 3} are needed",
+        )
+    return Image.frombuffer("RGB", (width, height), rgb, "raw", "RGB", 0, 1)
+
+
+def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:
+    """Check what the size in pixels doesn't say of the time and memory of decoding."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        check_tile(tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH), max_pixels, field)
+    elif any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):
+        check_run_lengths(image.width * image.height, field)
+
+
+def _rgb(image: Image.Image, field: str) -> Image.Image:
+    """Convert a loaded picture of any mode to RGB."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion clips at 255; the high byte is what it keeps of 16-bit colour.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in {"I", "F"}:
+        raise BadImage(
+            field, "32-bit greyscale has no fixed range; convert it to 8 or 16 bits a channel"
+        )
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # Pillow warns about the direct way; the colours are equal
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none that can be read.
+
+    Read after the pixels: a PNG may hold it behind them.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 1  # Pillow has turned it while loading
+    try:
+        return cast("int", image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  # broken metadata, of whatever kind, is no broken picture
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)

@@ -1,0 +1,1 @@
+"""Drawn scenes: training data of the reference model, and parity probes."""

@@ -1,0 +1,223 @@
+"""One model at work: picture to tensor, tensor to logits in batches, logits to a label map."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.errors import AssayError, InvalidArgument
+from services.segment.batching.batcher import Batcher
+from services.segment.batching.cost import SizedCost
+from services.segment.batching.scheduler import Scheduler, Trace
+from services.segment.batching.ticket import Limits, Priority
+from services.segment.engines.engine import Engine, Output
+from services.segment.images import outputs, upsample
+from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
+from services.segment.images.preprocess import Preprocessor
+from services.segment.manifest import Manifest
+from services.segment.metrics import Depth, ModelMetrics
+
+# Timed runs at start, after one that is not: what the first deadlines are judged by.
+_WARM_RUNS = 2
+# Sides in pixels of the square maps that are made at start, to learn what making them costs.
+_WARM_SIDES = (64, 512, 2048)
+_BLANK = Image.new("RGB", (1, 1))
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What was asked for of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
+
+    labels: upsample.Labels | None
+    logits: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    tensor: NDArray[np.float32]
+    map_size: tuple[int, int]
+    units: int  # of work behind the model, in pixels of a plain label map
+
+
+class Pipeline:
+    """Serves one model. The pool is shared with other models and closed by its owner."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        engine: Engine,
+        limits: Limits,
+        pool: Executor,
+        metrics: ModelMetrics,
+    ) -> None:
+        if manifest.preprocessing.pads:
+            raise InvalidArgument(
+                manifest.name, "its preprocessing pads pictures, which this release can't serve"
+            )
+        if engine.max_batch is not None:
+            limits = replace(limits, max_batch=min(limits.max_batch, engine.max_batch))
+        self._manifest = manifest
+        self._engine = engine
+        self._preprocessor = Preprocessor(manifest.preprocessing)
+        self._outputs = Outputs(manifest)
+        self._batcher = Batcher(limits)
+        self._finish_cost = SizedCost()
+        self._scheduler: Scheduler[_Prepared, tuple[Output, _Prepared]] = Scheduler(
+            self._batcher,
+            self._run,
+            pool,
+            units=lambda item: item.units,
+            finish_cost=self._finish_cost,
+        )
+        self._metrics = metrics
+
+    @property
+    def load(self) -> int:
+        """Requests that were admitted and are not answered yet."""
+        return len(self._batcher)
+
+    @property
+    def depth(self) -> Depth:
+        """What the queue holds now."""
+        batcher = self._batcher
+        return Depth(len(batcher), batcher.waiting, batcher.held_bytes)
+
+    def warm(self) -> None:
+        """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
+        outputs.warm()
+        how = self._manifest.preprocessing
+        blank = self._preprocessor(Image.new("RGB", (how.width, how.height)))
+        for size in sorted({1, self._batcher.limits.max_batch}):
+            self._engine.run([blank] * size)
+            for _ in range(_WARM_RUNS):
+                start = time.monotonic()
+                self._engine.run([blank] * size)
+                self._batcher.cost.observe(size, time.monotonic() - start)
+        (output,) = self._engine.run([blank])
+        for side in _WARM_SIDES:
+            wanted = Wanted(GivenSize(side, side))
+            start = time.monotonic()
+            self._outputs.make(wanted, output, (side, side), lambda: _BLANK, sys.maxsize)
+            self._finish_cost.observe(side * side * wanted.work, time.monotonic() - start)
+
+    async def segment(
+        self,
+        decode: Callable[[], Image.Image],
+        *,
+        nbytes: int,
+        wanted: Wanted,
+        max_bytes: int,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+        placed: asyncio.Event | None = None,
+    ) -> tuple[Segmentation, Trace]:
+        """Segment the picture that `decode` returns from `nbytes` of input.
+
+        For an overlay it is decoded again rather than held while it waits: a queue of pictures
+        would take gigabytes. With `placed` a full queue is waited for, as `Scheduler.submit` says.
+        Raises what `decode` raises, what `Scheduler.submit` raises, InvalidArgument if the model
+        can't give what is wanted, and TooLarge if the outputs are over `max_bytes`.
+        """
+        wanted.check(len(self._manifest.classes))
+
+        def prepare() -> _Prepared:
+            picture = decode()
+            size = self._outputs.size(wanted, picture.height, picture.width)
+            self._outputs.require_fits(wanted, size, max_bytes)
+            return _Prepared(self._preprocessor(picture), size, math.prod(size) * wanted.work)
+
+        def finish(computed: tuple[Output, _Prepared]) -> Segmentation:
+            output, prepared = computed
+            return self._outputs.make(wanted, output, prepared.map_size, decode, max_bytes)
+
+        size = nbytes + self._preprocessor.nbytes
+        try:
+            return await self._scheduler.submit(
+                prepare,
+                finish,
+                size=size,
+                timeout=timeout,
+                priority=priority,
+                client=client,
+                placed=placed,
+            )
+        except AssayError as error:
+            self._metrics.failed(error)
+            raise
+
+    async def infer(
+        self,
+        source: Callable[[], Image.Image | NDArray[np.float32]],
+        *,
+        nbytes: int,
+        labels: bool,
+        logits: bool,
+        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
+        bucket: Hashable = None,
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+        placed: asyncio.Event | None = None,
+    ) -> Inference:
+        """Compute a picture, or a prepared (3, H, W), that `source` returns from `nbytes` of input.
+
+        The labels have the picture's own size, or H and W. Those of another size than the
+        manifest's need a `bucket` of their own. With `placed` a full queue is waited for, as
+        `Scheduler.submit` says. Raises what `source` and `Scheduler.submit` raise.
+        """
+
+        def prepare() -> _Prepared:
+            given = source()
+            if isinstance(given, Image.Image):
+                height, width = given.height, given.width
+                tensor = self._preprocessor(given)
+            else:
+                height, width = given.shape[1:]
+                tensor = given
+            units = height * width
+            if not labels:  # nothing is left to do but to hand the logits on
+                units = math.prod(self._manifest.graph.logits_size(height, width))
+            return _Prepared(tensor, (height, width), units)
+
+        def finish(computed: tuple[Output, _Prepared]) -> Inference:
+            output, prepared = computed
+            found = None
+            if labels:
+                found = upsample.upsample_argmax(output.logits, output.labels, *prepared.map_size)
+            return Inference(found, output.logits if logits else None)
+
+        try:
+            result, _ = await self._scheduler.submit(
+                prepare,
+                finish,
+                size=nbytes,
+                timeout=timeout,
+                bucket=bucket,
+                priority=priority,
+                client=client,
+                placed=placed,
+            )
+        except AssayError as error:
+            self._metrics.failed(error)
+            raise
+        return result
+
+    async def close(self) -> None:
+        """Wait for the running batch and free the graph. No request may be open."""
+        await self._scheduler.close()
+        # Now, and not when the garbage of the scheduler's and its own references is collected.
+        del self._engine
+
+    def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
+        self._metrics.computed(len(items))
+        outputs = self._engine.run([item.tensor for item in items])
+        return list(zip(outputs, items, strict=True))

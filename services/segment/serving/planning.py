@@ -1,0 +1,102 @@
+"""From what is wanted, what is there and what is loaded to what is to be done. Pure.
+
+A replica that does what a plan says, and plans again, comes to rest with what is wanted: one model
+is loaded at a time, and what it replaces takes requests until then. No plan takes the last model
+away: what nobody wants serves until something that is wanted can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.segment.serving.desired import Desired, DesiredModel
+from services.segment.serving.repository import Identity
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do.
+
+    `everything` says that every model that is there is wanted. `wanted` are those that are there
+    and to be served; `absent` what is wanted and not there. `serving` are those of the loaded ones
+    that take requests; every other loaded one is to be retired. `load` is the next one to load,
+    None when there is nothing to do.
+    """
+
+    everything: bool
+    wanted: frozenset[Identity]
+    absent: tuple[DesiredModel, ...]
+    serving: frozenset[Identity]
+    load: Identity | None
+
+
+def plan(
+    desired: Desired,
+    present: Sequence[Identity],
+    loaded: Collection[Identity],
+    failed: Mapping[Identity, bool],
+) -> Plan:
+    """Plan the next step.
+
+    `present` are the models that are there and may be served, by name and version, the last
+    version last, at most one of a name and version. `failed` are those that could not be loaded,
+    and whether it is time to try again.
+
+    * A wanted model that is loaded takes requests.
+    * While a name's wanted models are not all loaded, whatever else is loaded of it stays.
+    * While nothing is loaded of any wanted name, everything that is loaded stays.
+    * Where the last version is wanted and cannot be loaded, and nothing of its name is loaded, the
+      last one that can is loaded in its place.
+    """
+    wanted, absent = _wanted(desired, present)
+    missing, ready = wanted - set(loaded), wanted & set(loaded)
+    waiting = {identity.name for identity in missing} | {model.name for model in absent}
+    if not any(x in ready or x.name in waiting for x in loaded):
+        waiting = {identity.name for identity in loaded}
+    replaced = {(identity.name, identity.version) for identity in ready}
+    # Of one name and version the first that was loaded, where its directory was replaced twice.
+    kept = {(x.name, x.version): x for x in reversed([*loaded]) if x.name in waiting}
+    stays = {x for key, x in kept.items() if key not in replaced}
+    queue = [
+        *(x for x in present if x in missing and x not in failed),
+        *_substitutes(desired, present, loaded, failed),
+        *(x for x in present if x in missing and x in failed),  # these have had a turn
+    ]
+    load = next((identity for identity in queue if failed.get(identity, True)), None)
+    return Plan(not desired.models, frozenset(wanted), absent, frozenset(ready | stays), load)
+
+
+def _wanted(
+    desired: Desired, present: Sequence[Identity]
+) -> tuple[set[Identity], tuple[DesiredModel, ...]]:
+    if not desired.models:
+        return set(present), ()
+    wanted, absent = set[Identity](), list[DesiredModel]()
+    for model in desired.models:
+        versions = [identity for identity in present if identity.name == model.name]
+        if model.version:
+            versions = [identity for identity in versions if identity.version == model.version]
+        if versions:
+            wanted.add(versions[-1])
+        else:
+            absent.append(model)
+    return wanted, tuple(absent)
+
+
+def _substitutes(
+    desired: Desired,
+    present: Sequence[Identity],
+    loaded: Collection[Identity],
+    failed: Mapping[Identity, bool],
+) -> list[Identity]:
+    """Return what to load where the last version failed and its name has nothing loaded."""
+    names = {identity.name for identity in loaded}
+    found = []
+    for model in desired.models:
+        if model.version or model.name in names:
+            continue
+        versions = [identity for identity in present if identity.name == model.name]
+        if versions and versions[-1] in failed:
+            found += [identity for identity in reversed(versions) if identity not in failed][:1]
+    return found

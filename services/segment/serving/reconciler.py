@@ -1,0 +1,303 @@
+"""Brings a replica to what is wanted: looks, plans, loads one model, swaps, and looks again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from services.errors import (
+    AssayError,
+    InvalidArgument,
+    PreconditionFailed,
+    TooLarge,
+    Unavailable,
+)
+from services.segment.serving.desired import Desired, DesiredFile, DesiredModel
+from services.segment.serving.models import Models
+from services.segment.serving.planning import Plan, plan
+from services.segment.serving.repository import Identity, RegisteredModel, Survey, discover, survey
+from services.segment.serving.states import ModelStatus, statuses
+from services.segment.settings import SegmentSettings
+
+# A model whose files stay as they are is tried again after pauses that double up to this.
+_LONGEST_PAUSE = 300.0
+_log = structlog.get_logger(__name__)
+_Signature = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a model could not be loaded, from which files, and when to try again.
+
+    With other files that is `soonest`: one that is being copied has others at every look.
+    """
+
+    problem: str
+    files: _Signature
+    again_at: float
+    soonest: float
+    pause: float
+
+
+class Reconciler:
+    """Follows the file of `settings.desired`; without one, serves what is there at the start."""
+
+    def __init__(self, settings: SegmentSettings, models: Models) -> None:
+        self._settings = settings
+        self._models = models
+        self._file = None if settings.desired is None else DesiredFile(settings.desired)
+        self._desired = Desired()
+        self._seen = False
+        self._survey = Survey()
+        self._failures: dict[Identity, _Failure] = {}
+        self._loading: Identity | None = None
+        self._told: dict[str, str] = {}
+        self._asked = asyncio.Event()
+        self._closing = False
+        self._follower: asyncio.Task[None] | None = None
+        self.reconciled_at: datetime | None = None
+        """When what is served was last compared with what is wanted."""
+
+    async def start(self) -> None:
+        """Load what is wanted, and go on following it.
+
+        Raises InvalidArgument naming the file that is wrong, or what is missing that the settings
+        ask for. Where a file says what is wanted,
+        a model that cannot be loaded is no reason, as long as another one is served.
+        """
+        settings = self._settings
+        await asyncio.to_thread(self._models.choice.require_available)
+        if self._file is None:
+            found = await asyncio.to_thread(discover, settings.models, settings.accepted_licenses)
+            self._survey = Survey(tuple(found))
+            while await self._step(strict=True):
+                pass
+            return
+        await asyncio.to_thread(self._file.read)  # what is wrong with it keeps us from starting
+        while await self._look():
+            pass
+        if not self._models.loaded:
+            self._require_some(self._file)
+        self._follower = asyncio.create_task(self._follow(), context=Context())
+
+    async def close(self) -> None:
+        """End following; a model that is being loaded is waited for."""
+        self._closing = True
+        self._asked.set()
+        if self._follower is not None:
+            await self._follower
+
+    async def wanted(self) -> Desired:
+        """Return what is wanted now."""
+        return await asyncio.to_thread(self._read)
+
+    async def want(self, state: Desired, expected_revision: str) -> None:
+        """Write what is wanted, for all replicas, and begin at once on this one.
+
+        Raises InvalidArgument for a model that is not there, and what `DesiredFile.replace` does.
+        """
+        if self._file is None:
+            raise PreconditionFailed(
+                "no repository is configured: start the service with "
+                f"{self._settings.variable('desired')} naming a file on shared storage"
+            )
+        found = await asyncio.to_thread(self._look_around)
+        known = {identity[:2] for identity in self._models.loaded}
+        known |= {model.key for model in found.models}
+        for index, model in enumerate(state.models):
+            _require_known(f"models[{index}]", model, known)
+        try:
+            await asyncio.to_thread(self._file.replace, state, expected_revision)
+        except (TooLarge, Unavailable) as error:  # callers are not told where the file is
+            file, cause = str(self._file.path), str(error.__cause__)
+            _log.warning("cannot write which models are wanted", file=file, error=cause)
+            raise
+        self._survey = found
+        self._asked.set()
+
+    def statuses(self, state: Desired) -> list[ModelStatus]:
+        """Return how far each model is, where `state` is wanted."""
+        return statuses(
+            self._plan(state, self._survey, dict.fromkeys(self._failures, False)),
+            self._survey.models,
+            serving=self._models.serving,
+            draining=self._models.draining,
+            loading=self._loading,
+            problems={identity: item.problem for identity, item in self._failures.items()},
+        )
+
+    async def _follow(self) -> None:
+        while not self._closing:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.reconcile_seconds):
+                    await self._asked.wait()
+            self._asked.clear()
+            try:
+                while not self._closing and await self._look():
+                    pass
+            except Exception:  # noqa: BLE001  # logged, with its trace
+                # Whatever it is, what is served goes on being served, and we look again.
+                _log.exception("cannot reconcile the models")
+
+    async def _look(self) -> bool:
+        """Read what is wanted and what is there, and take a step; say whether there is more."""
+        self._desired = await asyncio.to_thread(self._read)
+        self._survey = await asyncio.to_thread(self._look_around)
+        for item in self._survey.troubles:
+            place, error = str(item.place), str(item.error)
+            self._tell(place, error, "cannot read a model", place=place, error=error)
+        return await self._step()
+
+    async def _step(self, *, strict: bool = False) -> bool:
+        """Let requests find what they may, and load the next model; say whether there was one."""
+        found = self._survey
+        there = {model.identity: model for model in found.models}
+        self._failures = {key: item for key, item in self._failures.items() if key in there}
+        due = await asyncio.to_thread(self._due, there)
+        todo = self._plan(self._desired, found, due)
+        self._models.publish(found.models, todo.serving)
+        self._warn_of_licences()
+        self.reconciled_at = datetime.now(UTC)
+        if todo.load is None:
+            return False
+        await self._load(there[todo.load], strict=strict)
+        return True
+
+    async def _load(self, model: RegisteredModel, *, strict: bool) -> None:
+        identity = model.identity
+        files = _signature(model.directory)
+        self._loading = identity
+        try:
+            await self._models.open(model)
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            # Whatever it is, it is this model's and keeps no other from being served. The error
+            # itself is not kept: its trace would keep the memory that the attempt took.
+            if strict:
+                raise
+            before = self._failures.get(identity)
+            again = before is not None and before.files == files
+            pause = 2 * before.pause if before and again else self._settings.reconcile_seconds
+            pause = min(pause, _LONGEST_PAUSE)
+            said = str(error) if isinstance(error, AssayError) else repr(error)
+            problem = _without_paths(error, model.directory)
+            now = time.monotonic()
+            soonest = now + self._settings.reconcile_seconds
+            self._failures[identity] = _Failure(problem, files, now + pause, soonest, pause)
+            self._tell(str(identity), said, "cannot load a model", problem=said)
+        else:
+            self._failures.pop(identity, None)
+            self._told.pop(str(identity), None)
+        finally:
+            self._loading = None
+
+    def _due(self, there: Mapping[Identity, RegisteredModel]) -> dict[Identity, bool]:
+        """Return the models that could not be loaded, and whether to try again; reads the disk."""
+        now = time.monotonic()
+        return {
+            identity: now >= item.again_at
+            or (now >= item.soonest and item.files != _signature(there[identity].directory))
+            for identity, item in self._failures.items()
+        }
+
+    def _plan(self, state: Desired, found: Survey, failed: Mapping[Identity, bool]) -> Plan:
+        models = {model.identity: model for model in found.models if model.accepted}
+        keys = {model.key for model in found.models}
+        hidden = [
+            identity
+            for identity, model in self._models.loaded.items()
+            if model.key not in keys and found.hides(model.directory)
+        ]
+        present = sorted([*models, *hidden], key=lambda x: self._order(x, models))
+        return plan(state, present, self._models.loaded, failed)
+
+    def _order(
+        self, identity: Identity, models: dict[Identity, RegisteredModel]
+    ) -> tuple[str, str, str]:
+        return (models.get(identity) or self._models.loaded[identity]).order
+
+    def _read(self) -> Desired:
+        """Return what the file says; if it can't be read, what it said last."""
+        if self._file is None:
+            return self._desired
+        try:
+            state = self._file.read()
+        except AssayError as error:
+            return self._as_before(str(error))
+        if state is None and self._seen:
+            return self._as_before(f"{self._file.path}: was there and is gone")
+        self._seen = self._seen or state is not None
+        self._told.pop("desired", None)
+        return state or Desired()
+
+    def _as_before(self, error: str) -> Desired:
+        self._tell("desired", error, "cannot read which models are wanted", error=error)
+        return self._desired
+
+    def _look_around(self) -> Survey:
+        return survey(self._settings.models, self._settings.accepted_licenses)
+
+    def _tell(self, about: str, problem: str, event: str, /, **fields: str) -> None:
+        """Log a problem of something the first time, and again when it is another one."""
+        if self._told.get(about) != problem:
+            self._told[about] = problem
+            _log.warning(event, **fields)
+
+    def _warn_of_licences(self) -> None:
+        for model in self._survey.models:
+            if not model.accepted:
+                self._tell(
+                    str(model.identity),
+                    "licence",
+                    "listed but not served: its licence is not accepted",
+                    model=model.manifest.name,
+                    license=model.manifest.license.id,
+                    setting=self._settings.variable("accepted_licenses"),
+                )
+
+    def _require_some(self, file: DesiredFile) -> None:
+        """Refuse to start with nothing, unless a licence is all that is lacking."""
+        for identity, item in self._failures.items():
+            raise InvalidArgument(f"model {identity.name} {identity.version}", item.problem)
+        for trouble in self._survey.troubles:
+            raise trouble.error
+        if self._desired.models and all(model.accepted for model in self._survey.models):
+            raise InvalidArgument(str(file.path), "none of the models that it names is there")
+
+
+def _without_paths(error: Exception, directory: Path) -> str:
+    """Return what callers may be told: where a server keeps its files is its operator's to know."""
+    if isinstance(error, AssayError):
+        return str(error).replace(f"{directory}/", "")
+    return f"{type(error).__name__}; the server's log says why"
+
+
+def _require_known(place: str, model: DesiredModel, known: set[tuple[str, str]]) -> None:
+    versions = sorted(version for name, version in known if name == model.name)
+    if not versions:
+        names = ", ".join(sorted({name for name, _ in known})) or "none"
+        raise InvalidArgument(
+            f"{place}.name", f"the repository has no model {model.name!r}; it has: {names}"
+        )
+    if model.version and model.version not in versions:
+        raise InvalidArgument(
+            f"{place}.version",
+            f"the repository has no version {model.version!r} of {model.name}; it has: "
+            + ", ".join(versions),
+        )
+
+
+def _signature(directory: Path) -> _Signature:
+    """Return what changes when a file of the directory does; empty if it can't be read."""
+    try:
+        stats = [(path.name, path.stat()) for path in sorted(directory.iterdir())]
+    except OSError:
+        return ()
+    return tuple((name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in stats)

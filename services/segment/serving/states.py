@@ -1,0 +1,94 @@
+"""How far each model of a repository is on this replica. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from services.errors import LicenseNotAccepted
+from services.segment.serving.planning import Plan
+from services.segment.serving.repository import Identity, RegisteredModel, version_key
+
+
+class State(Enum):
+    """How far a model is."""
+
+    AVAILABLE = "available"
+    LOADING = "loading"
+    SERVING = "serving"
+    DRAINING = "draining"
+    FAILED = "failed"
+    NOT_ACCEPTED = "not accepted"
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """A model; its digest is empty where it is not there."""
+
+    identity: Identity
+    state: State
+    problem: str
+    desired: bool
+
+
+def statuses(
+    plan: Plan,
+    present: Collection[RegisteredModel],
+    *,
+    serving: Collection[Identity],
+    draining: Collection[Identity],
+    loading: Identity | None,
+    problems: Mapping[Identity, str],
+) -> list[ModelStatus]:
+    """Return every model that is there, at work or wanted, by name and version.
+
+    `problems` says why models could not be loaded. Wanted and not serving yet is LOADING.
+    """
+    found: dict[Identity, ModelStatus] = {}
+
+    def note(identity: Identity, state: State, problem: str = "", *, desired: bool = False) -> None:
+        found[identity] = ModelStatus(identity, state, problem, desired or identity in plan.wanted)
+
+    absent = {(model.name, model.version) for model in plan.absent}
+
+    def is_absent(identity: Identity) -> bool:
+        """Whether it is what a wish asks for and no model folder holds."""
+        return identity[:2] in absent or (identity.name, "") in absent
+
+    for model in present:
+        identity = model.identity
+        if not model.accepted:
+            asked = plan.everything or is_absent(identity)
+            note(identity, State.NOT_ACCEPTED, _terms(model), desired=asked)
+        elif identity == loading:
+            note(identity, State.LOADING)
+        elif identity in plan.wanted and identity in problems:
+            note(identity, State.FAILED, problems[identity])
+        else:
+            note(identity, State.LOADING if identity in plan.wanted else State.AVAILABLE)
+    for identity in draining:
+        note(identity, State.DRAINING)
+    for identity in serving:  # also where its folder is gone
+        note(identity, State.SERVING, desired=is_absent(identity))
+    known = {status.identity[:2] for status in found.values() if status.state != State.DRAINING}
+    for wish in plan.absent:
+        if wish.version and (wish.name, wish.version) not in known:
+            missing = Identity(wish.name, wish.version, "")
+            note(missing, State.FAILED, "no model folder holds it", desired=True)
+        elif not wish.version and all(name != wish.name for name, _ in known):
+            missing = Identity(wish.name, "", "")
+            note(missing, State.FAILED, "no model folder holds one of that name", desired=True)
+    return sorted(found.values(), key=lambda status: _order(status.identity))
+
+
+def _order(identity: Identity) -> tuple[str, str, str, str]:
+    return identity.name, version_key(identity.version), identity.version, identity.digest
+
+
+def _terms(model: RegisteredModel) -> str:
+    try:
+        model.require_accepted()
+    except LicenseNotAccepted as error:
+        return str(error)
+    return ""

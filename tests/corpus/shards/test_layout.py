@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.corpus.shards.layout import LayoutError, find_shards
+
+
+def _touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"")
+
+
+def test_shards_come_by_split_then_in_natural_order(tmp_path: Path) -> None:
+    _touch(
+        tmp_path,
+        "test.jsonl.zst",
+        "val/1.jsonl.zst",
+        "val.jsonl.zst",
+        "train/10.jsonl.zst",
+        "train/2.jsonl.zst",
+        "train/00.jsonl.zst",
+    )
+    found = find_shards(tmp_path)
+    assert [(shard.split, shard.path) for shard in found] == [
+        ("train", "train/00.jsonl.zst"),
+        ("train", "train/2.jsonl.zst"),
+        ("train", "train/10.jsonl.zst"),
+        ("val", "val.jsonl.zst"),
+        ("val", "val/1.jsonl.zst"),
+        ("test", "test.jsonl.zst"),
+    ]
+    assert all(shard.file == tmp_path / shard.path for shard in found)
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    _touch(
+        tmp_path,
+        "test.jsonl.zst",
+        "notes.txt",
+        "extra.jsonl.zst",
+        "train/.00.jsonl.zst.part",
+        "train/.01.jsonl.zst",
+        "train/index.json",
+    )
+    (tmp_path / "train" / "folder.jsonl.zst").mkdir()
+    assert [shard.path for shard in find_shards(tmp_path)] == ["test.jsonl.zst"]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_shards_says_what_was_expected(tmp_path: Path, exists: bool) -> None:
+    root = tmp_path if exists else tmp_path / "nowhere"
+    problem = "holds no shard" if exists else "is not a directory"
+    with pytest.raises(LayoutError, match=f"{problem}.*train/NN.jsonl.zst, val.jsonl.zst or test"):
+        find_shards(root)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ranker.claims.evidence import (
+    EvidenceError,
+    Observation,
+    canonical,
+    digest_of,
+    restore,
+    seal,
+)
+from services.ranker.claims.model import Basis, Evidence, Interval, SubjectRelation, Value
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+intervals = (
+    st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False))
+    .map(lambda ends: Interval(min(ends), max(ends), 0.99))
+    .filter(lambda interval: interval.low < math.inf and interval.high > -math.inf)
+)
+observations = st.builds(
+    Observation,
+    value=st.none() | st.builds(Value, st.booleans() | texts, st.just("")),
+    relation=st.sampled_from(SubjectRelation),
+    basis=st.sampled_from(Basis),
+    subject_digest=texts,
+    interval=st.none() | intervals,
+    n=st.integers(0, 2**63),
+    environment=st.dictionaries(texts, texts | numbers | st.lists(texts, max_size=2), max_size=3),
+    sources=st.lists(texts, max_size=3).map(tuple),
+    note=texts,
+    inputs=st.lists(texts, max_size=3).map(tuple),
+)
+
+
+def sealed(observation: Observation, time: datetime = NOON) -> Evidence:
+    return seal(observation, claim="B4.1", method="m.f@1", command="assay claims x", time=time)
+
+
+def observed(number: float, interval: Interval | None = None) -> Observation:
+    return Observation(Value(number, "s"), SubjectRelation.EXACT, Basis.MEASURED, interval=interval)
+
+
+@given(observations)
+def test_evidence_comes_back_as_it_was(observation: Observation) -> None:
+    evidence = sealed(observation)
+    assert restore(canonical(evidence), evidence.digest) == evidence
+
+
+@given(observations, observations)
+def test_equal_content_is_equal_digests(one: Observation, other: Observation) -> None:
+    assert (sealed(one).digest == sealed(other).digest) == (
+        canonical(sealed(one)) == canonical(sealed(other))
+    )
+
+
+@given(st.binary(max_size=300))
+def test_bytes_that_are_no_evidence_are_refused(content: bytes) -> None:
+    with pytest.raises(EvidenceError):
+        restore(content, digest_of(content))
+
+
+@given(observations, st.data())
+def test_a_changed_byte_is_found(observation: Observation, data: st.DataObject) -> None:
+    evidence = sealed(observation)
+    content = bytearray(canonical(evidence))
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(EvidenceError, match="was changed after it was stored"):
+        restore(bytes(content), evidence.digest)
+
+
+def test_the_time_is_kept_in_utc() -> None:
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=5)))
+    assert sealed(observed(1.0), elsewhere) == sealed(observed(1.0))
+
+
+def test_an_open_interval_is_kept() -> None:
+    evidence = sealed(observed(1.0, Interval(0.0, math.inf)))
+    assert restore(canonical(evidence), evidence.digest).interval == Interval(0.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        observed(math.nan),
+        observed(math.inf),
+        observed(1.0, Interval(2.0, 3.0, 0.99)),
+        observed(1.0, Interval(3.0, 0.0, 0.99)),
+        observed(1.0, Interval(math.nan, 2.0, 0.99)),
+        replace(observed(1.0, Interval(math.inf, math.inf, 0.99)), value=None),
+        replace(observed(1.0, Interval(-math.inf, -math.inf, 0.99)), value=None),
+    ],
+)
+def test_what_is_no_measurement_is_no_evidence(observation: Observation) -> None:
+    with pytest.raises(EvidenceError, match=r"B4\.1"):
+        sealed(observation)
+
+
+def test_the_digest_is_of_everything_else() -> None:
+    evidence = sealed(observed(1.0))
+    assert digest_of(canonical(replace(evidence, digest="other"))) == evidence.digest
+    assert digest_of(canonical(replace(evidence, command="other"))) != evidence.digest

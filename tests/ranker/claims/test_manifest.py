@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import copy
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ranker.claims.fields import ManifestError
+from services.ranker.claims.manifest import parse
+from services.ranker.claims.model import Artifact, Equals, Page, Range, Ratio, Text, Verdict
+from services.ranker.claims.registry import parse_text
+
+CLAIM: dict[str, Any] = {
+    "id": "C1",
+    "statement": "It is small.",
+    "aspect": "size",
+    "group": "size",
+    "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "MB"},
+    "method": "model_facts.parameter_count@1",
+}
+ARTIFACT: dict[str, Any] = {
+    "kind": "artifact",
+    "schema": 1,
+    "id": "thing",
+    "name": "A thing",
+    "type": "DATASET",
+    "description": "What it is.",
+    "license": {"id": "MIT", "name": "MIT"},
+    "pricing": "Free",
+    "capabilities": [{"id": "a", "name": "A", "description": "Does a."}],
+    "claims": [CLAIM],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The manifest with the value at `path` ("claims.0.bound") set."""
+    manifest = copy.deepcopy(ARTIFACT)
+    place: Any = manifest
+    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    for key in way:
+        place = place[key]
+    place[last] = value
+    return manifest
+
+
+def test_a_manifest_becomes_an_artifact() -> None:
+    artifact = parse(ARTIFACT, "thing.yaml")
+    assert isinstance(artifact, Artifact)
+    assert artifact.claims[0].artifact == "thing"
+    assert artifact.claims[0].bound == Equals(3, 1, "MB")
+    assert artifact.digest.startswith("sha256:")
+
+
+def test_the_digest_is_of_the_content() -> None:
+    again = dict(reversed(list(ARTIFACT.items())))
+    assert parse(again, "other name").digest == parse(ARTIFACT, "thing.yaml").digest
+    assert parse(changed("pricing", "Dear"), "x").digest != parse(ARTIFACT, "x").digest
+
+
+@pytest.mark.parametrize(
+    ("bound", "expected"),
+    [
+        ({"range": {"low": 1, "high": 2}, "unit": "s"}, Range(1, 2, "s")),
+        ({"range": {"low": 1}, "unit": "s"}, Range(1, None, "s")),
+        ({"ratio": {"high": 0.1}, "unit": "1"}, Ratio(None, 0.1, "1")),
+        ({"text": "3-8-27-3"}, Text("3-8-27-3")),
+    ],
+)
+def test_bounds(bound: dict[str, Any], expected: object) -> None:
+    artifact = parse(changed("claims.0.bound", bound), "x")
+    assert artifact.claims[0].bound == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place", "advice"),
+    [
+        ("claims.0.tolerence", 1, "claims[C1].tolerence", "unknown field"),
+        ("claims.0.bound", {"equals": {"value": 3, "tolerance": 1}}, "bound.unit", "need a unit"),
+        ("claims.0.bound", {"equals": {"value": 3}, "unit": "s"}, "equals.tolerance", "missing"),
+        (
+            "claims.0.bound",
+            {"equals": {"value": 3, "tolerance": -1}, "unit": "s"},
+            "equals.tolerance",
+            "0 or more",
+        ),
+        ("claims.0.bound", {"range": {"low": 2, "high": 1}, "unit": "s"}, "range.low", "above"),
+        ("claims.0.bound", {"range": {}, "unit": "s"}, "range.low", "both"),
+        ("claims.0.bound", {"text": "a", "boolean": True}, "bound", "exactly one"),
+        ("claims.0.bound", {}, "bound", "exactly one"),
+        ("claims.0.bound", {"text": "a", "unit": "s"}, "bound.unit", "no unit"),
+        ("claims.0.aspect", "speeed", "claims[C1].aspect", "not one of"),
+        ("claims.0.statement", " ", "claims[C1].statement", "not empty"),
+        ("claims.0.cost", {"quick": 9, "full": 1}, "cost.quick", "not below"),
+        ("claims.0.undecidable", {"verdict": "REFUTED", "reason": "r"}, "verdict", "not one of"),
+        ("claims", [CLAIM, CLAIM], "claims[1].id", "twice"),
+        ("claims", {}, "claims", "expected a list"),
+        ("type", "AGENT", "x.type", "not one of"),
+        ("schema", 2, "x.schema", "schema 1"),
+        ("released", "soon", "x.released", ""),
+        ("license", "MIT", "x.license", "expected a mapping"),
+        ("capabilities.0.id", 3, "capabilities[0].id", "text"),
+        ("published", {"value": 1, "source": "s", "components": {"quality": 2}}, "quality", "0 or"),
+        ("published", {"value": 1, "source": "s", "components": {"fun": 1}}, "fun", "unknown"),
+    ],
+)
+def test_what_is_wrong_is_named(path: str, value: Any, place: str, advice: str) -> None:
+    with pytest.raises(ManifestError) as error:
+        parse(changed(path, value), "x")
+    assert place in str(error.value)
+    assert advice in str(error.value)
+
+
+def test_a_claim_has_a_bound_and_a_method_or_a_reason() -> None:
+    for missing in ("bound", "method"):
+        manifest = copy.deepcopy(ARTIFACT)
+        del manifest["claims"][0][missing]
+        with pytest.raises(ManifestError, match="undecidable"):
+            parse(manifest, "x")
+    manifest = copy.deepcopy(ARTIFACT)
+    del manifest["claims"][0]["bound"]
+    manifest["claims"][0]["undecidable"] = {"verdict": "UNDERSPECIFIED", "reason": "of what?"}
+    undecidable = parse(manifest, "x").claims[0].undecidable
+    assert undecidable is not None
+    assert undecidable.verdict is Verdict.UNDERSPECIFIED
+
+
+def test_a_page() -> None:
+    page = parse(
+        {
+            "kind": "page",
+            "schema": 1,
+            "id": "page",
+            "name": "P",
+            "description": "D",
+            "compares": ["a", "b"],
+            "printed": {"a": {"times_matched": 0}},
+            "claims": [CLAIM],
+        },
+        "page.yaml",
+    )
+    assert isinstance(page, Page)
+    assert page.printed == {"a": {"times_matched": 0}}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"a: [", "not YAML"),
+        (b"\xff\xfe", "not YAML"),
+        (b"kind: artifact\nkind: page\n", "there twice"),
+        (b"a: &x [1]\nb: *x\n", "no aliases"),
+        (b"- 1\n", "expected a mapping"),
+        (b"", "expected a mapping"),
+        (b"1: 2\n", "quotes"),
+        (b"? [1, 2]\n: 3\n", "not YAML"),
+        (b"kind: !!python/object/apply:os.system [ls]\n", "not YAML"),
+    ],
+)
+def test_text_that_is_no_manifest(text: bytes, problem: str) -> None:
+    with pytest.raises(ManifestError, match=r"^x\.yaml") as error:
+        parse_text(text, "x.yaml")
+    assert problem in str(error.value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(text: bytes) -> None:
+    with pytest.raises(ManifestError):
+        parse_text(text, "x.yaml")
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from([*ARTIFACT, *(f"claims.0.{key}" for key in CLAIM), "claims.0.bound.equals"]),
+    _json,
+)
+def test_any_value_anywhere_is_read_or_refused(path: str, value: object) -> None:
+    with suppress(ManifestError):
+        parse(changed(path, value), "x")

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.errors import NotFound
+from services.ranker.claims import facts
+from services.ranker.claims.fields import ManifestError
+from services.ranker.claims.model import Artifact, ArtifactType, Equals, Page, Range, Ratio
+from services.ranker.claims.registry import Registry, packaged, read_manifest
+from services.ranker.measuring import methods
+
+METHODS = methods.known()
+REGISTRY = packaged(METHODS)
+B4 = "segformer-b4-finetuned-ade-512-512"
+
+
+def test_the_packaged_manifests_hold_every_claim_of_the_page() -> None:
+    (page,) = REGISTRY.pages
+    compared = [REGISTRY.artifact(name) for name in page.compares]
+    assert [artifact.id for artifact in compared] == [B4, "the-pile"]
+    claims = [*page.claims, *(claim for artifact in compared for claim in artifact.claims)]
+    ids = [claim.id for claim in claims]
+    # All but what is measured of B4 as of the other sizes.
+    assert len(ids) - ids.count("S4.1") == 55
+    assert all(len(artifact.capabilities) == 8 for artifact in compared)
+
+
+def test_beside_them_are_others_of_their_types() -> None:
+    by_type: dict[ArtifactType, list[str]] = {}
+    for artifact in REGISTRY.artifacts:
+        by_type.setdefault(artifact.type, []).append(artifact.id)
+    assert [name.split("-")[1] for name in by_type[ArtifactType.SEGMENTATION_MODEL]] == [
+        "b0", "b1", "b2", "b3", "b4", "b5",
+    ]  # fmt: skip
+    assert by_type[ArtifactType.DATASET] == ["cc-100-en", "the-pile"]
+    assert by_type[ArtifactType.LANGUAGE_MODEL] == ["gpt2"]
+
+
+def test_no_published_figure_confirms_the_claim_that_repeats_it() -> None:
+    """A claim taken from a publication and decided by the same one would always hold."""
+    published = facts.packaged()
+    (page,) = REGISTRY.pages
+    for artifact in REGISTRY.artifacts:
+        if artifact.id not in page.compares:
+            for claim in artifact.claims:
+                assert claim.undecidable or published.of(claim.id) is None, claim.id
+
+
+def test_each_size_is_timed_and_counted_so_that_any_two_stand_side_by_side() -> None:
+    sizes = [one for one in REGISTRY.artifacts if one.type is ArtifactType.SEGMENTATION_MODEL]
+    assert len(sizes) == 6
+    for artifact in sizes:
+        methods_by_fact = {
+            (claim.group, claim.method) for claim in artifact.claims if not claim.comparator
+        }
+        assert {
+            ("parameters", "model_facts.parameter_count@1"),
+            ("ade20k-miou", "model_accuracy.mean_iou@1"),
+            ("gpu-latency", "model_speed.accelerator_latency@1"),
+            ("cpu-latency", "model_speed.cpu_latency@1"),
+            ("batch-throughput", "model_speed.batch_rate@2"),
+        } <= methods_by_fact, artifact.id
+
+
+def test_every_capability_says_which_wishes_it_serves() -> None:
+    for artifact in REGISTRY.artifacts:
+        for capability in artifact.capabilities:
+            assert capability.intents, (artifact.id, capability.id)
+
+
+def test_every_claim_is_observed_or_says_why_not() -> None:
+    for claim in REGISTRY.claims.values():
+        assert claim.method or (claim.undecidable and claim.undecidable.reason), claim.id
+
+
+def test_an_accuracy_says_why_pictures_at_hand_do_not_decide_it() -> None:
+    """It holds with and without them."""
+    named = "model_accuracy.mean_iou@1"
+    accuracies = [claim for claim in REGISTRY.claims.values() if claim.method == named]
+    assert len(accuracies) == 6
+    for claim in accuracies:
+        assert claim.undecidable is not None
+        assert "keeps a picture's proportions" in claim.undecidable.reason
+        assert "at hand;" not in claim.undecidable.reason
+        assert "keeps a picture's proportions" in claim.needs
+
+
+def test_tolerances_have_units_and_groups_are_named() -> None:
+    for claim in REGISTRY.claims.values():
+        assert claim.group
+        if isinstance(claim.bound, Equals | Range | Ratio):
+            assert claim.bound.unit
+
+
+def test_published_facts_speak_of_known_claims_in_the_units_of_their_bounds() -> None:
+    published = facts.packaged()
+    assert published.claims <= set(REGISTRY.claims)
+    for name in published.claims:
+        observation, claim = published.of(name), REGISTRY.claims[name]
+        assert observation is not None
+        assert observation.sources
+        if isinstance(claim.bound, Equals | Range | Ratio):
+            assert observation.value is not None
+            assert observation.value.unit == claim.bound.unit, name
+
+
+def test_claims_that_cite_have_something_to_cite() -> None:
+    published = facts.packaged()
+    for claim in REGISTRY.claims.values():
+        if claim.method == "sources.cite@1":
+            assert published.of(claim.id) is not None, claim.id
+
+
+def test_contradiction_is_mutual() -> None:
+    found = {
+        tuple(sorted((claim.id, other)))
+        for claim in REGISTRY.claims.values()
+        for other in claim.contradicts
+    }
+    assert found == {("B1.7", "B4.7"), ("B6.1", "B7.1"), ("P1.3", "P8.2")}
+    for claim in REGISTRY.claims.values():
+        for other in claim.contradicts:
+            assert claim.id in REGISTRY.claims[other].contradicts
+
+
+def test_a_page_is_found_by_what_it_compares() -> None:
+    page = REGISTRY.page_of("the-pile", B4)
+    assert page is not None
+    assert page is REGISTRY.page_of(B4, "the-pile")
+    assert REGISTRY.page_of(B4, B4) is None
+    assert REGISTRY.page_about("the-pile") is page
+    assert isinstance(REGISTRY.subject("page"), Page)
+
+
+def test_an_unknown_artifact_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match=r"segformer-b4.*the-pile"):
+        REGISTRY.artifact("the-heap")
+    with pytest.raises(NotFound, match="page"):
+        REGISTRY.subject("the-heap")
+    with pytest.raises(NotFound):
+        REGISTRY.artifact("page")
+
+
+def _artifact() -> Artifact:
+    return REGISTRY.artifact("the-pile")
+
+
+def test_a_method_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(
+        ManifestError, match=r"no method 'composition\.subset_count@1'; known: nothing\.x@1"
+    ):
+        Registry([_artifact()], ["nothing.x@1"])
+
+
+def test_a_contradiction_of_nothing_is_refused() -> None:
+    claim = replace(_artifact().claims[0], contradicts=("P99",))
+    with pytest.raises(ManifestError, match="'P99' is not the id of another claim"):
+        Registry([replace(_artifact(), claims=(claim,))], METHODS)
+
+
+def test_ids_are_unique_over_all_manifests() -> None:
+    with pytest.raises(ManifestError, match="two manifests"):
+        Registry([_artifact(), _artifact()], METHODS)
+    with pytest.raises(ManifestError, match="unique over all manifests"):
+        Registry([_artifact(), replace(_artifact(), id="other")], METHODS)
+
+
+def test_a_page_compares_known_artifacts() -> None:
+    (page,) = REGISTRY.pages
+    with pytest.raises(ManifestError, match="no artifact 'segformer-b4"):
+        Registry([_artifact(), page], METHODS)
+
+
+def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("kind: nothing\n")
+    with pytest.raises(ManifestError, match=r"x\.yaml\.kind"):
+        read_manifest(path)

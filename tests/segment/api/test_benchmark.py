@@ -1,0 +1,292 @@
+"""BenchmarkModel: real processes, and as few of them as show it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from assay.common.v1 import common_pb2
+from assay.segment.v1 import admin_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from services.segment.benchmarking.server_load import arrivals
+from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
+from services.segment.settings import REFERENCE_MODELS
+from tests.segment import tiny_model
+from tests.segment.api.test_segment import detailed
+from tests.segment.conftest import Client, Start
+from tests.segment.tiny_model import RESEARCH, Tiny
+
+SECONDS = 120
+OFFLINE, SERVER = admin_pb2.SCENARIO_OFFLINE, admin_pb2.SCENARIO_SERVER
+
+
+async def updates(client: Client, **fields: Any) -> list[admin_pb2.BenchmarkModelResponse]:
+    call = client.admin.BenchmarkModel(admin_pb2.BenchmarkModelRequest(**fields), timeout=SECONDS)
+    return [update async for update in call]
+
+
+@pytest.mark.process
+async def test_every_run_of_every_process_is_reported(start: Start) -> None:
+    client = await start()
+    *progress, last = await updates(client, runs=4, restarts=2)
+    assert [update.progress.done for update in progress] == list(range(1, 9))
+    assert {update.progress.total for update in progress} == {8}
+    result = last.result
+    assert (result.runs, result.restarts, result.batch_size) == (8, 2, 1)
+    assert result.scenario == admin_pb2.SCENARIO_SINGLE_STREAM
+    assert [len(sample.seconds) for sample in result.samples] == [4, 4]
+    p50 = result.latency_p50.ToTimedelta().total_seconds()
+    low, high = result.latency_interval.low, result.latency_interval.high
+    assert low <= p50 * (1 + 1e-6)
+    assert p50 <= high * (1 + 1e-6)
+    assert result.latency_interval.level == 0.95
+    total = sum(sum(sample.seconds) for sample in result.samples)
+    assert result.images_per_second == pytest.approx(8 / total)
+    assert result.model.digest.startswith("sha256:")
+    assert (result.engine, result.precision) == ("onnxruntime-cpu", "fp32")
+    assert result.environment.cpu_count >= 1
+    assert "onnxruntime" in result.environment.versions
+
+
+@pytest.mark.process
+async def test_offline_counts_images_and_a_small_budget_ends_it_after_three_runs(
+    start: Start,
+) -> None:
+    client = await start()
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_OFFLINE,
+        batch_size=3,
+        runs=10_000,
+        restarts=1,
+        budget=Duration(nanos=1),
+    )
+    result = last.result
+    assert result.runs == 3
+    assert result.latency_interval.level == 0  # one process: bounds
+    assert result.images_per_second == pytest.approx(9 / sum(result.samples[0].seconds))
+
+
+@pytest.mark.process
+async def test_a_sweep_has_the_figures_of_every_size(start: Start) -> None:
+    client = await start()
+    *progress, last = await updates(
+        client, scenario=admin_pb2.SCENARIO_OFFLINE, batch_sizes=[4, 1, 2], runs=3, restarts=2
+    )
+    assert {update.progress.total for update in progress} == {18}
+    result = last.result
+    assert [item.batch_size for item in result.sweep] == [4, 1, 2]
+    for item in result.sweep:
+        assert item.runs == 6
+        low, high = item.images_per_second_interval.low, item.images_per_second_interval.high
+        assert 0 < low <= item.images_per_second * (1 + 1e-6) <= high * (1 + 2e-6)
+        assert item.images_per_second_interval.level == 0.95
+    assert result.batch_size == 4
+    assert result.latency_p50 == result.sweep[0].latency_p50
+    assert result.images_per_second == result.sweep[0].images_per_second
+    assert [len(sample.seconds) for sample in result.samples] == [3, 3]
+
+
+@pytest.mark.process
+async def test_a_sweep_that_runs_out_of_time_has_three_runs_of_every_size(start: Start) -> None:
+    client = await start()
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_OFFLINE,
+        batch_sizes=[1, 2],
+        runs=10_000,
+        restarts=1,
+        budget=Duration(nanos=1),
+    )
+    assert [item.runs for item in last.result.sweep] == [3, 3]
+
+
+@pytest.mark.process
+async def test_the_server_scenario_offers_what_it_is_told_to(start: Start) -> None:
+    client = await start()
+    *progress, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_SERVER,
+        target_rate=200,
+        latency_bound=Duration(seconds=60),
+        runs=40,
+        restarts=2,
+    )
+    assert progress[-1].progress.done == 80
+    result = last.result
+    assert (result.runs, result.restarts) == (80, 2)
+    assert result.server.target_rate == 200
+    assert result.server.within_bound == 1
+    assert result.server.met
+    # The last answer of a process is later than its last arrival.
+    arrived = [arrivals(200, 40, seed)[-1] for seed in (0, 1)]
+    assert 0 < result.server.achieved_rate < 80 / sum(arrived)
+    assert result.images_per_second == result.server.achieved_rate
+    assert result.latency_p50.ToTimedelta() <= result.latency_p99.ToTimedelta()
+
+
+@pytest.mark.process
+async def test_a_bound_that_nothing_can_meet_is_not_met(start: Start) -> None:
+    client = await start()
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_SERVER,
+        target_rate=500,
+        latency_bound=Duration(nanos=1000),
+        runs=10,
+        restarts=1,
+    )
+    assert last.result.server.within_bound == 0
+    assert not last.result.server.met
+    assert last.result.images_per_second_interval.level == 0
+
+
+@pytest.mark.process
+async def test_requests_beyond_the_queue_are_refused_and_miss_the_bound(start: Start) -> None:
+    client = await start(queue_items=1)
+    *_, last = await updates(
+        client,
+        scenario=admin_pb2.SCENARIO_SERVER,
+        target_rate=100_000,
+        latency_bound=Duration(seconds=60),
+        runs=100,
+        restarts=1,
+    )
+    result = last.result
+    assert 1 <= result.runs < 100
+    assert result.server.within_bound == pytest.approx(result.runs / 100)
+    assert not result.server.met
+
+
+@pytest.mark.process
+async def test_the_default_rate_is_half_of_a_single_streams(start: Start) -> None:
+    client = await start()
+    *_, last = await updates(client, scenario=admin_pb2.SCENARIO_SERVER, runs=3, restarts=1)
+    assert last.result.server.target_rate > 0
+    assert last.result.server.within_bound == 1
+
+
+@pytest.mark.process
+async def test_module_timings_come_with_any_scenario_and_add_no_runs(start: Start) -> None:
+    client = await start(models=[REFERENCE_MODELS])
+    *_, last = await updates(client, runs=3, restarts=1, module_timings=True)
+    result = last.result
+    assert result.runs == 3
+    names = [part.name for part in result.modules]
+    assert set(names) - {"other"} == {f"encoder stage {i}" for i in range(1, 5)} | {"decode head"}
+    shares = [part.share for part in result.modules]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    assert all(part.time.ToTimedelta().total_seconds() > 0 for part in result.modules)
+    assert dict(zip(names, shares, strict=True)).get("other", 0) < 0.5
+    assert result.precision == "fp32"
+
+
+@pytest.mark.process
+async def test_one_at_a_time_and_cancelling_makes_room(start: Start) -> None:
+    client = await start()
+    call = client.admin.BenchmarkModel(
+        admin_pb2.BenchmarkModelRequest(runs=10_000), timeout=SECONDS
+    )
+    async for update in call:
+        assert update.progress.done == 1
+        break
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await updates(client, runs=3)
+    assert detailed(caught.value)[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    call.cancel()
+    while True:  # the server needs a moment to kill the process
+        try:
+            *_, last = await updates(client, runs=3, restarts=1)
+        except grpc.aio.AioRpcError as error:
+            assert detailed(error)[1] == "OVERLOADED"  # noqa: PT017  # the loop goes on
+        else:
+            break
+    assert last.result.runs == 3
+    assert not [task for task in asyncio.all_tasks() if "worker" in repr(task.get_coro())]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", [MANIFEST_FILE, MODEL_FILE])
+async def test_a_model_whose_files_were_replaced_is_not_measured(
+    start: Start, tmp_path: Path, name: str
+) -> None:
+    served = tiny_model.write(tmp_path / "served")
+    other = tiny_model.write(tmp_path / "other", Tiny(seed=1))
+    client = await start(models=[served])
+    (served / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await updates(client, runs=3, restarts=1)
+    code, _, says = detailed(caught.value)
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "restart" in says
+    assert str(tmp_path) not in says
+
+
+@pytest.mark.process
+async def test_a_model_replaced_as_a_whole_is_not_measured(start: Start, tmp_path: Path) -> None:
+    served = tiny_model.write(tmp_path / "served")
+    client = await start(models=[served])
+    tiny_model.write(served, Tiny(seed=1))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await updates(client, runs=3, restarts=1)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"scenario": 9}, "scenario"),
+        ({"scenario": admin_pb2.SCENARIO_OFFLINE, "batch_size": 65}, "batch_size"),
+        ({"batch_size": 2}, "batch_size"),
+        ({"batch_sizes": [1, 2]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [1, 65]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [0]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [2, 2]}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": range(1, 18)}, "batch_sizes"),
+        ({"scenario": OFFLINE, "batch_sizes": [1], "batch_size": 1}, "batch_sizes"),
+        ({"scenario": SERVER, "batch_size": 2}, "batch_size"),
+        ({"scenario": SERVER, "target_rate": -1.0}, "target_rate"),
+        ({"scenario": SERVER, "target_rate": float("nan")}, "target_rate"),
+        ({"scenario": SERVER, "target_rate": 1e9}, "target_rate"),
+        ({"scenario": SERVER, "latency_bound": Duration()}, "latency_bound"),
+        ({"target_rate": 1.0}, "target_rate"),
+        ({"latency_bound": Duration(seconds=1)}, "latency_bound"),
+        ({"runs": 2}, "runs"),
+        ({"runs": 10_001}, "runs"),
+        ({"restarts": 21}, "restarts"),
+        ({"budget": Duration(seconds=1801)}, "budget"),
+        ({"budget": Duration(seconds=-1)}, "budget"),
+        ({"budget": Duration()}, "budget"),
+    ],
+)
+async def test_orders_without_sense_are_refused(
+    start: Start, fields: dict[str, Any], field: str
+) -> None:
+    client = await start()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await updates(client, **fields)
+    code, _, says = detailed(caught.value)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert says.startswith(field)
+
+
+async def test_models_that_cannot_be_measured(start: Start, tmp_path: Path) -> None:
+    tiny_model.write(tmp_path / "r", Tiny(name="r", license=RESEARCH))
+    tiny_model.write(tmp_path / "one", Tiny(name="one", batch=1))
+    client = await start(models=[tmp_path])
+    offline = admin_pb2.SCENARIO_OFFLINE
+    for name, code in [
+        ("absent", grpc.StatusCode.NOT_FOUND),
+        ("r", grpc.StatusCode.PERMISSION_DENIED),
+        ("one", grpc.StatusCode.INVALID_ARGUMENT),
+    ]:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await updates(
+                client, model=common_pb2.ModelRef(name=name), scenario=offline, batch_size=2
+            )
+        assert caught.value.code() is code

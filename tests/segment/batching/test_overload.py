@@ -1,0 +1,220 @@
+"""The batcher under three times the load that its engine can bear, on simulated time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.errors import AssayError
+from services.segment.batching.batcher import Batcher
+from services.segment.batching.ticket import Batch, Limits, Priority, Ticket
+
+SERVICE = 0.1  # seconds of a batch, whatever its size
+DEADLINE = 4 * SERVICE
+ITEMS = 6000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Someone who sends `load` times what the engine can bear, at random times."""
+
+    load: float
+    client: str = ""
+    priority: Priority = Priority.NORMAL
+    bucket: str = "one"
+    prepare: float = 0.0  # seconds that a thread needs for an item
+    patience: float = DEADLINE  # seconds until an item's deadline
+
+
+@dataclass
+class Outcome:
+    """Items by what became of them; `late` ones were computed after their deadline."""
+
+    refused: int = 0
+    expired: int = 0
+    late: int = 0
+    in_time: int = 0
+    most_held: int = 0
+    seconds: float = 0.0
+    served: Counter[Source] = field(default_factory=Counter)
+    # Seconds from the queue to the answer, of the item that took longest.
+    longest: dict[Source, float] = field(default_factory=dict)
+
+    @property
+    def admitted(self) -> int:
+        return self.expired + self.late + self.in_time
+
+
+class Simulation:
+    """Events in the order of their times: an item comes, a thread or the engine is done."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        sources: Sequence[Source],
+        *,
+        spread: float = 0.0,
+        bad: tuple[float, float] = (0.0, 1.0),
+        seed: int = 1,
+    ) -> None:
+        """Batches vary by `spread`; `bad` is how often one takes far longer, and how many times."""
+        self.rng = random.Random(seed)
+        self.limits, self.spread, self.bad = limits, spread, bad
+        self.batcher, self.outcome = Batcher(limits), Outcome()
+        self.sources: dict[Ticket, Source] = {}
+        self.now = 0.0
+        self.order = itertools.count()
+        self.events: list[tuple[float, int, Source | Ticket | Batch]] = []
+        rates = [source.load * limits.max_batch / SERVICE for source in sources]
+        for source in self.rng.choices(sources, rates, k=ITEMS):
+            self.now += self.rng.expovariate(sum(rates))
+            self.after(0, source)
+
+    def after(self, seconds: float, event: Source | Ticket | Batch) -> None:
+        heapq.heappush(self.events, (self.now + seconds, next(self.order), event))
+
+    def run(self) -> Outcome:
+        batcher, outcome = self.batcher, self.outcome
+        while self.events:
+            self.now, _, event = heapq.heappop(self.events)
+            if isinstance(event, Source):
+                self.offer(event)
+            elif isinstance(event, Ticket):
+                batcher.ready(event, self.now)
+            else:
+                self.finish(event)
+            poll = batcher.poll(self.now)
+            for ticket in poll.expired:
+                outcome.expired += 1
+                batcher.close(ticket)
+            for ticket in poll.prepare:
+                self.after(self.sources[ticket].prepare, ticket)
+            if poll.batch is not None:
+                seconds = SERVICE * self.rng.uniform(1 - self.spread, 1 + self.spread)
+                often, factor = self.bad
+                self.after(seconds * (factor if self.rng.random() < often else 1), poll.batch)
+            outcome.most_held = max(outcome.most_held, len(batcher))
+        assert len(batcher) == 0
+        assert outcome.refused + outcome.admitted == ITEMS  # each answered once
+        outcome.seconds = self.now
+        return outcome
+
+    def offer(self, source: Source) -> None:
+        try:
+            ticket = self.batcher.admit(
+                self.now,
+                self.now + source.patience,
+                size=1,
+                priority=source.priority,
+                client=source.client,
+                bucket=source.bucket,
+                prepare=source.prepare,
+            )
+        except AssayError:
+            self.outcome.refused += 1
+        else:
+            self.sources[ticket] = source
+
+    def finish(self, batch: Batch) -> None:
+        self.batcher.complete(batch, self.now)
+        for ticket in batch.tickets:
+            in_time = self.now <= ticket.deadline
+            self.outcome.in_time += in_time
+            self.outcome.late += not in_time
+            source = self.sources[ticket]
+            self.outcome.served[source] += in_time
+            took = self.now - ticket.queued_at
+            self.outcome.longest[source] = max(took, self.outcome.longest.get(source, 0.0))
+            self.batcher.close(ticket)
+
+
+MIXES = {
+    "one client": [Source(3)],
+    "ten clients": [Source(0.3, f"client {i}") for i in range(10)],
+    "one floods": [Source(2.7, "flood"), *(Source(0.1, f"client {i}") for i in range(3))],
+    "priorities": [Source(1, priority.name, priority) for priority in Priority],
+    "mostly low": [
+        Source(0.2, "someone", Priority.HIGH),
+        Source(0.4, "others", Priority.NORMAL),
+        Source(2.4, "bulk", Priority.LOW),
+    ],
+    "clients and priorities": [
+        Source(0.25, f"client {i}", priority) for i in range(4) for priority in Priority
+    ],
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("max_batch", [1, 8])
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_goodput_stays_at_capacity_and_admitted_work_is_in_time(
+    mix: str, max_batch: int, spread: float
+) -> None:
+    limits = Limits(max_batch=max_batch, max_items=1000)
+    outcome = Simulation(limits, MIXES[mix], spread=spread).run()
+    capacity = outcome.seconds * max_batch / SERVICE
+    assert outcome.in_time >= 0.95 * capacity
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
+    assert outcome.most_held <= 6 * max_batch  # a deadline of four batches leaves no room for more
+
+
+def test_bad_moments_do_not_make_large_batches_too_dear_for_ever() -> None:
+    """What is let in decides how large batches get, and so which sizes are observed again."""
+    limits = Limits(max_batch=8, max_items=1000)
+    often, factor = bad = 0.05, 3.0
+    capacity = limits.max_batch / (SERVICE * (1 + often * (factor - 1)))
+    rates = []
+    for seed in range(1, 6):
+        outcome = Simulation(limits, MIXES["priorities"], spread=0.15, bad=bad, seed=seed).run()
+        rates.append(outcome.in_time / outcome.seconds)
+    assert statistics.mean(rates) >= 0.85 * capacity
+
+
+def test_below_capacity_hardly_anything_is_refused() -> None:
+    outcome = Simulation(Limits(max_batch=1), [Source(0.3)], spread=0.2).run()
+    assert outcome.in_time >= 0.99 * ITEMS
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+def test_higher_priorities_get_more(max_batch: int) -> None:
+    outcome = Simulation(Limits(max_batch=max_batch, max_items=1000), MIXES["priorities"]).run()
+    high, normal, low = (outcome.served[source] for source in MIXES["priorities"])
+    assert high > 1.3 * normal > 1.3**2 * low > 0
+
+
+def test_a_client_that_floods_takes_nothing_from_the_others() -> None:
+    flood = Source(2.7, "flood")
+    modest = [Source(0.1, f"client {i}") for i in range(3)]
+    limits = Limits(max_batch=8, max_items=1000)
+    outcome = Simulation(limits, [flood, *modest]).run()
+    offered = ITEMS * 0.1 / 3
+    assert all(outcome.served[source] >= 0.7 * offered for source in modest)
+    assert outcome.served[flood] < 0.5 * ITEMS * 2.7 / 3
+
+
+def test_a_slow_pool_refuses_as_a_slow_engine_does() -> None:
+    """Two threads that take half a batch's time for an item bear a quarter of this load."""
+    source = Source(1, prepare=SERVICE / 2)
+    outcome = Simulation(Limits(max_batch=16, max_items=1000, workers=2), [source]).run()
+    capacity = outcome.seconds * 2 / source.prepare
+    assert outcome.in_time >= 0.95 * capacity
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+def test_bulk_work_without_a_deadline_does_not_starve(max_batch: int) -> None:
+    """Others could promise all of the time away, and leave a batch in every twenty or so."""
+    urgent = [Source(0.3, f"client {i}", Priority.HIGH) for i in range(10)]
+    bulk = Source(0.02 / max_batch, "bulk", Priority.LOW, patience=math.inf)
+    limits = Limits(max_batch=max_batch, max_items=1000)
+    outcome = Simulation(limits, [*urgent, bulk]).run()
+    assert outcome.longest[bulk] <= 100 * SERVICE
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted

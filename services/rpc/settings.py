@@ -62,10 +62,11 @@ class ServerSettings(BaseSettings):
         "counts as what it becomes.",
     )
     max_streams: int = Field(
-        default=256,
+        default=1024,
         ge=1,
         le=100_000,
-        description="Most calls at once on one connection; further ones wait at the client.",
+        description="Most calls at once on one connection; further ones wait at the client, or are "
+        "refused as UNAVAILABLE while the connection is new.",
     )
     max_connection_seconds: float = Field(
         default=300,

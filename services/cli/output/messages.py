@@ -1,7 +1,8 @@
 """Protobuf messages as plain JSON values.
 
 Unlike protobuf's own JSON mapping, 64-bit integers stay numbers, durations are seconds, enums lose
-their prefix, one that says nothing is null, and zeros are shown. Left out are only messages and optional fields that are not set.
+their prefix, one that says nothing is null, and zeros are shown. Left out are only messages and
+optional fields that are not set.
 """
 
 from __future__ import annotations

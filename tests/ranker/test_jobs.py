@@ -153,6 +153,7 @@ async def test_a_full_queue_says_when_to_try_again(ranker: Ranker) -> None:
             ),
             f"it is a claim of {B4}",
         ),
+        ("SubmitVerification", order(*["P1.2"] * 1001), "claims: has 1,001 elements"),
         ("GetJob", verification_pb2.GetJobRequest(job="never"), "no job named 'never'"),
         ("CancelJob", verification_pb2.CancelJobRequest(job="never"), "no job named 'never'"),
         ("ListJobs", verification_pb2.ListJobsRequest(page_token="!"), "page_token"),  # noqa: S106

@@ -4,8 +4,9 @@
 
 Two models: the reference byte model over the first documents of val, test and train with at most
 4,096 bytes (1,000 of them, unless told otherwise), and tinystories-656k over every document of the
-data that its tokenizer gives back, which is one in eleven. Documents are whole. Each proof is written here and decoded by a process of
-its own, which has nothing of this one but the file, the model's folder and the documents' digests.
+data that its tokenizer gives back, which is one in eleven. Documents are whole. Each proof is
+written here and decoded by a process of its own, which has nothing of this one but the file, the
+model's folder and the documents' digests.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-proof.json.
 """

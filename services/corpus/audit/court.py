@@ -44,6 +44,9 @@ def judge(
     """
     trial = Trial(Evidence(record, cutter, known_texts or {}))
     never = list(impossible(trial.evidence))
+    missing = len(trial.evidence.texts) - len(trial.evidence.with_text)
+    if missing:
+        trial.unchecked.append(f"{missing:,} documents, whose texts are not known")
     which_text(trial)
     which_tokens(trial)
     if not which_bytes(trial):

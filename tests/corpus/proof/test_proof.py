@@ -348,6 +348,35 @@ def test_a_claim_that_is_too_good_is_found(
     assert "bytes, and the proof says" in failure.reason
 
 
+@pytest.mark.parametrize(
+    ("rows", "tokens", "problem"),
+    [
+        (0, None, "0 documents were coded"),
+        (10**9, None, "1000000000 documents"),
+        (3, 10**15, "tok"),
+    ],
+)
+def test_sizes_that_would_take_for_ever_are_refused(
+    made: tuple[Path, Proof], llama: ProvingModel, rows: int, tokens: int | None, problem: str
+) -> None:
+    proof = made[1]
+    records = list(proof.records)
+    if tokens is not None:
+        records[-1] = replace(records[-1], tokens=tokens)
+    header = replace(proof.header, rows=rows)
+    with pytest.raises(InvalidArgument, match=problem):
+        verify(replace(proof, header=header, records=tuple(records)), llama)
+
+
+def test_a_definition_without_a_code_is_refused_in_a_file_too(
+    made: tuple[Path, Proof], llama: ProvingModel
+) -> None:
+    definition = replace(made[1].header.definition, prefix=Prefix.NONE, prefix_token=None)
+    forged = replace(made[1], header=replace(made[1].header, definition=definition))
+    with pytest.raises(InvalidArgument, match="unscored"):
+        verify(forged, llama)
+
+
 def test_totals_that_do_not_add_up_are_refused(made: tuple[Path, Proof], tmp_path: Path) -> None:
     def change(data: bytearray, parts: dict[str, range]) -> None:
         data[parts["trailer"].start + 8] ^= 1  # bytes

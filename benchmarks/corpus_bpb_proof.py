@@ -1,11 +1,12 @@
 """Proves bits per byte over real documents and decodes the proofs in another process.
 
-    python -m benchmarks.corpus_bpb_proof [--documents N] [--rows N]
+    python -m benchmarks.corpus_bpb_proof [--documents N] [--most-bytes N] [--rows N]
 
-Two models: the reference byte model over the first N documents of val and test (1,000 unless told
-otherwise), and tinystories-656k over every document of the data that its tokenizer gives back,
-which is one in eleven. Documents are whole. Each proof is written here and decoded by a process of
-its own, which has nothing of this one but the file, the model's folder and the documents' digests.
+Two models: the reference byte model over the first documents of val, test and train with at most
+4,096 bytes (1,000 of them, unless told otherwise), and tinystories-656k over every document of the
+data that its tokenizer gives back, which is one in eleven. Documents are whole. Each proof is
+written here and decoded by a process of its own, which has nothing of this one but the file, the
+model's folder and the documents' digests.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-proof.json.
 """
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,23 @@ BYTES = "byte-reference"
 STORIES = "tinystories-656k"
 
 
-def documents(data: Path, name: str, count: int) -> list[Document]:
+@dataclass(frozen=True)
+class Limits:
+    """How many documents the byte model is tried on, and of what size at most."""
+
+    documents: int
+    most_bytes: int
+
+
+def documents(data: Path, name: str, limits: Limits) -> list[Document]:
     """Return the documents that a model is tried on."""
-    splits = ("val", "test") if name == BYTES else ("val", "test", "train")
-    every = reader.documents(find_shards(data / "pile"), Selection(splits))
-    return list(islice(every, count if name == BYTES else None))
+    splits = ("val", "test", "train")
+    selection = Selection(splits)
+    if name == BYTES:
+        selection = Selection(
+            splits, max_documents=limits.documents, max_text_bytes=limits.most_bytes
+        )
+    return list(reader.documents(find_shards(data / "pile"), selection))
 
 
 def folder(data: Path, name: str) -> Path | None:
@@ -57,10 +70,10 @@ def folder(data: Path, name: str) -> Path | None:
     return None if name == BYTES else data / "lm" / name
 
 
-def decode(data: Path, name: str, path: Path, count: int) -> None:
+def decode(data: Path, name: str, path: Path, limits: Limits) -> None:
     """What the other process does: decode, compare, and print what came of it as JSON."""
     model = open_model(name, folder(data, name))
-    digests = {d.id: hashlib.sha256(d.text).digest() for d in documents(data, name, count)}
+    digests = {d.id: hashlib.sha256(d.text).digest() for d in documents(data, name, limits)}
     began = time.monotonic()
     found = verify(file_format.read(path), model, expected=digests)
     seconds = time.monotonic() - began
@@ -68,10 +81,10 @@ def decode(data: Path, name: str, path: Path, count: int) -> None:
     print(json.dumps({"documents": found.documents, "failures": failures, "seconds": seconds}))
 
 
-def measure(data: Path, name: str, count: int, rows: int) -> tuple[list[Any], dict[str, Any]]:
+def measure(data: Path, name: str, limits: Limits, rows: int) -> tuple[list[Any], dict[str, Any]]:
     """Prove, have it decoded, and return rows and facts."""
     model = open_model(name, folder(data, name))
-    wanted = documents(data, name, count)
+    wanted = documents(data, name, limits)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "proof"
         began = time.monotonic()
@@ -79,7 +92,10 @@ def measure(data: Path, name: str, count: int, rows: int) -> tuple[list[Any], di
         seconds = time.monotonic() - began
         command = [sys.executable, "-m", "benchmarks.corpus_bpb_proof", "--decode", str(path)]
         done = subprocess.run(
-            [*command, "--model", name, "--documents", str(count)],
+            [
+                *(*command, "--model", name, "--documents", str(limits.documents)),
+                *("--most-bytes", str(limits.most_bytes)),
+            ],
             capture_output=True,
             text=True,
             check=True,
@@ -92,6 +108,7 @@ def measure(data: Path, name: str, count: int, rows: int) -> tuple[list[Any], di
     )
     facts = {
         "documents": totals.documents,
+        "longest, bytes": max(record.text_bytes for record in proof.records),
         "left out, lossy": len(proof.header.left_out),
         "bytes": totals.text_bytes,
         "tokens": totals.tokens,
@@ -126,16 +143,17 @@ def measure(data: Path, name: str, count: int, rows: int) -> tuple[list[Any], di
     return [row, most], facts
 
 
-def both(data: Path, count: int, rows: int) -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
+def both(data: Path, limits: Limits, rows: int) -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
     """Measure both models."""
     for name in (STORIES, BYTES):
-        yield name, *measure(data, name, count, rows)
+        yield name, *measure(data, name, limits, rows)
 
 
 def main() -> int:
     """Measure, report and write the result; 1 when a document does not come back."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1000)
+    parser.add_argument("--most-bytes", type=int, default=4096)
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--decode", type=Path, help="decode this proof (the other process)")
     parser.add_argument("--model", choices=(BYTES, STORIES), default=BYTES)
@@ -143,14 +161,16 @@ def main() -> int:
     data = testdata.data_dir()
     if data is None:
         parser.error("no real data: set ASSAY_TEST_DATA")
+    limits = Limits(options.documents, options.most_bytes)
     if options.decode:
-        decode(data, options.model, options.decode, options.documents)
+        decode(data, options.model, options.decode, limits)
         return 0
-    found = list(both(data, options.documents, options.rows))
+    found = list(both(data, limits, options.rows))
     report.write(
         "corpus-bpb-proof",
         [row for _, rows, _ in found for row in rows],
         packages=("numpy", "tokenizers", "torch", "transformers"),
+        most_bytes=options.most_bytes,
         proofs={name: facts for name, _, facts in found},
     )
     return 1 if any(facts["failures"] for _, _, facts in found) else 0

@@ -50,7 +50,7 @@ def open_engine(
     if device == "cuda":
         from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
 
-        return CudaEngine(directory, manifest, max_batch=max_batch)
+        return CudaEngine(directory, manifest, max_batch_size=max_batch)
     from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
     return OpenVinoEngine(directory, manifest, precision=precision, threads=threads)

@@ -98,7 +98,7 @@ def _names(code: CodeType) -> Iterator[str]:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Forget what earlier tests started."""
     _started.clear()
-    item.stash[_had_torch] = "torch" in sys.modules
+    item.stash[_had_torch] = sys.modules.get("torch") is not None
     yield
 
 
@@ -110,5 +110,5 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         return
     if _started:
         pytest.fail(f"a quick test started a process: mark it `process` ({_started[0]})", False)
-    if "torch" in sys.modules and not item.stash[_had_torch]:
+    if sys.modules.get("torch") is not None and not item.stash[_had_torch]:
         pytest.fail("a quick test imported torch: mark it `torch`", False)

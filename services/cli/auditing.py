@@ -64,7 +64,8 @@ def _texts(record: Record, shards: str | None) -> dict[str, bytes]:
     wanted = {one.sha256 for one in record.documents if one.sha256 and one.text is None}
     found: dict[str, bytes] = {}
     layout = find_shards(existing_folder("--shards", shards))
-    for document in reader.documents(layout, Selection()):
+    splits = tuple(dict.fromkeys(shard.split for shard in layout))
+    for document in reader.documents(layout, Selection(splits)):
         digest = hashlib.sha256(document.text).hexdigest()
         if digest in wanted:
             found[digest] = document.text

@@ -126,7 +126,7 @@ class SegmentSettings(ServerSettings):
         return choose(self.engine, self.device, self.precision)
 
     @property
-    def places(self) -> tuple[int, ...]:
+    def devices(self) -> tuple[int, ...]:
         """Numbers of the GPUs that an engine is opened on; of one engine, on a processor."""
         return self.gpus if self.device == "cuda" else (0,)
 
@@ -147,23 +147,23 @@ class SegmentSettings(ServerSettings):
 
     @property
     def stream_items(self) -> int:
-        """Items that one call of SegmentImages holds: two batches a place, and one a thread."""
-        return 2 * self.max_batch * len(self.places) + self.pool_threads
+        """Items that one call of SegmentImages holds: two batches a device, and one a thread."""
+        return 2 * self.max_batch * len(self.devices) + self.pool_threads
 
     @property
     def evaluation_pairs(self) -> int:
-        """Pairs that one evaluation works on: a batch a place, and one a thread; no full queue."""
+        """Pairs that one evaluation works on: a batch a device, and one a thread; no full queue."""
         return min(
-            self.max_batch * len(self.places) + self.pool_threads,
-            self.queue_items * len(self.places),
+            self.max_batch * len(self.devices) + self.pool_threads,
+            self.queue_items * len(self.devices),
         )
 
     @property
     def limits(self) -> Limits:
         """Bounds of each model's batcher."""
         return Limits(
-            max_batch=self.max_batch,
-            window=self.batch_window_seconds,
+            max_batch_size=self.max_batch,
+            batch_wait=self.batch_window_seconds,
             max_items=self.queue_items,
             max_bytes=self.queue_bytes,
             workers=self.pool_threads,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 
 import pytest
 from assay_rpc.channel import connect
-from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import (
+    compare_pb2,
+    evidence_pb2,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
 
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"
 DECIDED = {evidence_pb2.VERDICT_CONFIRMED, evidence_pb2.VERDICT_REFUTED}
@@ -21,15 +28,20 @@ class Services:
     """Three running services; `corpus` can be killed."""
 
     ranker: ranker_pb2_grpc.RankerServiceStub
+    verification: verification_pb2_grpc.VerificationServiceStub
     corpus: Any
 
     def verify(self, artifact: str, *claims: str) -> dict[str, evidence_pb2.ClaimVerdict]:
-        request = pb.VerifyClaimsRequest(artifact=artifact, claims=claims)
-        return {
-            update.verdict.claim.id: update.verdict
-            for update in self.ranker.VerifyClaims(request, timeout=300)
-            if update.WhichOneof("update") == "verdict"
-        }
+        request = verification_pb2.SubmitVerificationRequest(
+            artifact=artifact,
+            claims=[f"{artifact}/{one}" for one in claims],
+            request_id=uuid.uuid4().hex,
+        )
+        job = self.verification.SubmitVerification(request, timeout=30).job
+        watched = self.verification.WatchJob(
+            verification_pb2.WatchJobRequest(job=job.id), timeout=300
+        )
+        return {one.result.claim.id: one.result for one in watched if one.HasField("result")}
 
 
 def started(
@@ -46,7 +58,11 @@ def started(
         },
     )
     with segment, corpus, ranker, connect(ranker.address) as channel:
-        yield Services(ranker_pb2_grpc.RankerServiceStub(channel), corpus)
+        yield Services(
+            ranker_pb2_grpc.RankerServiceStub(channel),
+            verification_pb2_grpc.VerificationServiceStub(channel),
+            corpus,
+        )
 
 
 @pytest.fixture
@@ -79,7 +95,7 @@ def test_stand_ins_decide_nothing_and_sources_still_stand(services: Services) ->
     first = services.ranker.Compare(request, timeout=30)
     assert first.cache.status == compare_pb2.CACHE_STATUS_MISS
     assert services.ranker.Compare(request, timeout=30).cache.status == compare_pb2.CACHE_STATUS_HIT
-    assert len(first.left.claims) + len(first.right.claims) + len(first.page_claims) == 56
+    assert len(first.left.claims) + len(first.right.claims) + len(first.pages[0].claims) == 56
 
     services.corpus.kill()
     left = services.verify(PILE, "P1.1", "P3.1")

@@ -153,6 +153,7 @@ async def test_a_full_queue_says_when_to_try_again(ranker: Ranker) -> None:
             ),
             f"it is a claim of {B4}",
         ),
+        ("SubmitVerification", order(*["P1.2"] * 1001), "claims: has 1,001 elements"),
         ("GetJob", verification_pb2.GetJobRequest(job="never"), "no job named 'never'"),
         ("CancelJob", verification_pb2.CancelJobRequest(job="never"), "no job named 'never'"),
         ("ListJobs", verification_pb2.ListJobsRequest(page_token="!"), "page_token"),  # noqa: S106
@@ -201,7 +202,7 @@ async def test_what_was_decided_before_a_job_was_cancelled_stays(ranker: Ranker)
     waiting = (await stub.SubmitVerification(order("R3", artifact="page"))).job
     await ranker.segment.started.wait()
     watched = stub.WatchJob(verification_pb2.WatchJobRequest(job=waiting.id), timeout=60)
-    states = []
+    states: list[verification_pb2.JobState.ValueType] = []
     async for one in watched:
         if not states:  # it waits, until the one before is cancelled
             await stub.CancelJob(verification_pb2.CancelJobRequest(job=job.id))

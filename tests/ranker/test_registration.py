@@ -76,6 +76,8 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
             "no method 'm.none@1'; known",
         ),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
+        ({"claims": [claim(id="a/b")]}, "claims[a/b].id", "is no id: it must match [A-Za-z0-9]"),
+        ({"id": "Thing"}, "id", "is no id: it must match [a-z0-9]"),
         ({"version": 0}, "version", "greater than or equal to 1"),
         ({"kind": "page"}, "capabilities", "is not a known key"),
     ],

@@ -18,14 +18,14 @@ def test_defaults_serve_the_reference_model() -> None:
     assert (settings.port, settings.health_port, settings.metrics_port) == (50051, 50061, 50071)
     assert settings.cpu_threads >= 1
     assert settings.pool_threads >= 1
-    assert settings.limits.max_batch == 1
+    assert settings.limits.max_batch_size == 1
 
 
 def test_models_run_on_every_gpu_or_once_on_a_processor() -> None:
     on_a_processor = SegmentSettings.model_validate({"gpus": [0, 2]})
-    assert on_a_processor.places == (0,)
+    assert on_a_processor.devices == (0,)
     on_gpus = SegmentSettings.model_validate({"device": "cuda", "gpus": [0, 2]})
-    assert on_gpus.places == (0, 2)
+    assert on_gpus.devices == (0, 2)
     assert on_gpus.choice == Choice("onnxruntime-cuda", "fp32")
 
 
@@ -54,7 +54,7 @@ def test_lists_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(SegmentSettings)
     assert settings.models == (Path("/a"), Path("/b"))
     assert settings.accepted_licenses == {"LicenseRef-X"}
-    assert settings.limits.max_batch == 8
+    assert settings.limits.max_batch_size == 8
 
 
 @pytest.mark.parametrize(

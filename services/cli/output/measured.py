@@ -50,7 +50,7 @@ def _by_fact(
     """Claims about an artifact alone, by fact; a ratio to another artifact is about two."""
     found: dict[str, list[evidence_pb2.ClaimVerdict]] = {}
     for one in claims:
-        if not one.claim.comparator:
+        if not one.claim.HasField("comparator"):
             found.setdefault(one.claim.group, []).append(one)
     return found
 

@@ -1,7 +1,8 @@
 """Protobuf messages as plain JSON values.
 
 Unlike protobuf's own JSON mapping, 64-bit integers stay numbers, durations are seconds, enums lose
-their prefix, and zeros are shown. Left out are only messages and optional fields that are not set.
+their prefix, one that says nothing is null, and zeros are shown. Left out are only messages and
+optional fields that are not set.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _single(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
         return plain(value)
     if field.enum_type is not None:
-        return _enum(field, value)
+        return _enum(field, value) if value else None
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value

@@ -74,8 +74,9 @@ def with_tokens(
     """Ways to count that go by tokens. The bytes of the scored tokens alone are a sound one."""
     if pattern is not None:
         yield None, lambda i: pattern.covered(cuts[i].sizes)
-    yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
-    yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
+    if any(cut.replaced != _total(cut) for cut in cuts.values()):
+        yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
+        yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
     yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
     yield Mistake.LEADING_SPACE_TWICE, lambda i: _total(cuts[i]) + cuts[i].spaces
     # The tokenizer's own space in front: counted as text, and then a second time, too.

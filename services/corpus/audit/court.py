@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from services.corpus.audit.averages import LN2, document_nats, figures, nats_of
 from services.corpus.audit.byte_counts import size
 from services.corpus.audit.evidence import Evidence
-from services.corpus.audit.impossible import impossible
+from services.corpus.audit.impossible import impossible, impossible_bytes
 from services.corpus.audit.record import Record
 from services.corpus.audit.scored_tokens import Pattern, scored_in, scored_of
 from services.corpus.audit.tokenizer import Cutter
@@ -29,6 +29,7 @@ from services.corpus.audit.verdict import Mistake, Status, Verdict
 from services.corpus.audit.which_bytes import which_bytes
 from services.corpus.audit.which_tokens import which_text, which_tokens
 
+_SHOWN = 10
 _SOURCE = "the texts"
 _FOLDED = "the texts in small letters: no figure of the source, which was never scored"
 
@@ -42,10 +43,14 @@ def judge(
     for documents that are published by digest.
     """
     trial = Trial(Evidence(record, cutter, known_texts or {}))
-    never = impossible(trial.evidence)
+    never = list(impossible(trial.evidence))
+    missing = len(trial.evidence.texts) - len(trial.evidence.with_text)
+    if missing:
+        trial.unchecked.append(f"{missing:,} documents, whose texts are not known")
     which_text(trial)
     which_tokens(trial)
-    which_bytes(trial)
+    if not which_bytes(trial):
+        never += impossible_bytes(trial.evidence)
     recomputed = _which_average(trial)
     # Numbers that cannot be are not corrected.
     corrected = None if never or not trial.correctable else _corrected(trial)
@@ -63,11 +68,16 @@ def judge(
         recomputed=recomputed,
         corrected=corrected,
         corrected_of="" if corrected is None else _FOLDED if trial.folded else _SOURCE,
-        impossible=never,
+        impossible=_listed(never),
         findings=tuple(trial.findings),
         checked=tuple(trial.checked),
         unchecked=tuple(trial.unchecked),
     )
+
+
+def _listed(problems: list[str]) -> tuple[str, ...]:
+    more = len(problems) - _SHOWN
+    return (*problems[:_SHOWN], *([f"and {more:,} more like these"] if more > 0 else []))
 
 
 def _which_average(trial: Trial) -> float | None:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.corpus.audit.record import PublishedDocument, Record
 from services.corpus.audit.tokenizer import Cut, Cutter
 
-# Text that is cut into tokens to recognise a mistake, in bytes: about two seconds' work. What a
+# Text that is cut into tokens to recognise a mistake, in bytes: a second or two of work. What a
 # mistake is worth is then computed over all documents.
-_SAMPLE_BYTES = 3_000_000
+_SAMPLE_BYTES = 2_000_000
 
 
 class Evidence:
@@ -61,7 +61,7 @@ class Evidence:
         return {place: self._cuts[place] for place in wanted}
 
     def sample(self, first: Iterable[int]) -> list[int]:
-        """Choose documents with text, those in `first` before others, up to 3 MB of text."""
+        """Choose documents with text, those in `first` before others, up to 2 MB of text."""
         chosen: dict[int, None] = {}
         room = _SAMPLE_BYTES
         for group in (first, self.with_text):

@@ -8,26 +8,19 @@ from collections.abc import Iterator
 from services.corpus.audit.evidence import Evidence, wrong_digest
 from services.corpus.audit.record import Record, Sums
 
-_SHOWN = 10
 # A tokenizer may put a token before and one behind a text, and a space of its own.
 _AROUND = 3
 # Where the number of documents is unknown: there is none of fewer bytes a token around it.
 _LEAST_DOCUMENT = 10
+_ROUNDING = 1e-4  # nats by which a certain token can seem more than certain
 
 
-def impossible(evidence: Evidence) -> tuple[str, ...]:
-    """Name them, at most 10 and a count of the others."""
-    found = list(_all(evidence))
-    more = len(found) - _SHOWN
-    return (*found[:_SHOWN], *([f"and {more:,} more like these"] if more > 0 else []))
-
-
-def _all(evidence: Evidence) -> Iterator[str]:
+def impossible(evidence: Evidence) -> Iterator[str]:
+    """Find numbers that cannot be, but for those that a wrong count of bytes can explain."""
     record = evidence.record
     if record.claim.value < 0:
         yield f"the claim is {record.claim.value} bits per byte; information is never negative"
-    count = len(record.documents) or record.known_documents or 0
-    yield from _sums("totals", record.totals, record.tokenizer, count)
+    yield from _sums("totals", record.totals)
     if record.perplexity is not None:
         if record.perplexity.value < 1:
             yield f"the perplexity is {record.perplexity.value}; it is never below 1"
@@ -35,8 +28,8 @@ def _all(evidence: Evidence) -> Iterator[str]:
             yield from _perplexity(record)
     for place, document in enumerate(record.documents):
         where = f"document {document.id}"
-        yield from _sums(where, document.sums, record.tokenizer, 1)
-        if document.token_nats and min(n for n in (*document.token_nats, 0.0) if n is not None) < 0:
+        yield from _sums(where, document.sums)
+        if any(nats is not None and nats < -_ROUNDING for nats in document.token_nats or ()):
             yield f"{where} has a token of negative -log p; no probability is above 1"
         if wrong_digest(document):
             yield f"{where} has a text that its SHA-256 is not of"
@@ -48,30 +41,45 @@ def _all(evidence: Evidence) -> Iterator[str]:
     yield from _additions(record)
 
 
-def _sums(where: str, sums: Sums, tokenizer: str, documents: int) -> Iterator[str]:
-    for name, number in (("nats", sums.nats), ("loss", sums.loss), ("figure", sums.bits_per_byte)):
-        if number is not None and number.value < 0:
-            sign = "; is it a log-likelihood with its sign?" if name != "figure" else ""
-            yield f"{where}: the {name} is {number.value}, and never negative{sign}"
+def impossible_bytes(evidence: Evidence) -> Iterator[str]:
+    """Find numbers of bytes that cannot be, given those of characters and tokens."""
+    record = evidence.record
+    count = len(record.documents) or record.known_documents or 0
+    yield from _bytes("totals", record.totals, record.tokenizer, count)
+    for document in record.documents:
+        yield from _bytes(f"document {document.id}", document.sums, record.tokenizer, 1)
+
+
+def _bytes(where: str, sums: Sums, tokenizer: str, documents: int) -> Iterator[str]:
     tokens, size, characters = sums.tokens, sums.bytes, sums.characters
-    if size is not None and characters is not None and not characters <= size <= 4 * characters:
+    if size is None:
+        return
+    if characters is not None and not characters <= size <= 4 * characters:
         yield (
             f"{where}: {size:,} bytes for {characters:,} characters; UTF-8 takes 1 to 4 bytes for "
             "each"
         )
-    around = _AROUND * documents or (size or 0) // _LEAST_DOCUMENT
-    if tokens and size is not None and tokens > size + around:
+    around = _AROUND * documents or size // _LEAST_DOCUMENT
+    if tokens is not None and tokens > size + around:
         kind = " of a byte model" if tokenizer == "bytes" else ""
         yield (
             f"{where}: {tokens:,} tokens{kind} for {size:,} bytes; a token stands for one byte or "
             "more"
         )
+    if size == 0 and sums.bits_per_byte is not None and sums.bits_per_byte.value > 0:
+        yield f"{where}: {sums.bits_per_byte.value} bits per byte of no bytes"
+
+
+def _sums(where: str, sums: Sums) -> Iterator[str]:
+    for name, number in (("nats", sums.nats), ("loss", sums.loss), ("figure", sums.bits_per_byte)):
+        if number is not None and number.value < 0:
+            sign = "; is it a log-likelihood with its sign?" if name != "figure" else ""
+            yield f"{where}: the {name} is {number.value}, and never negative{sign}"
+    tokens = sums.tokens
     if tokens is not None and sums.scored_tokens is not None and sums.scored_tokens > tokens:
         yield f"{where}: {sums.scored_tokens:,} tokens scored of {tokens:,}"
     if tokens == 0 and sums.nats is not None and sums.nats.value > 0:
         yield f"{where}: {sums.nats.value} nats for no tokens"
-    if size == 0 and sums.bits_per_byte is not None and sums.bits_per_byte.value > 0:
-        yield f"{where}: {sums.bits_per_byte.value} bits per byte of no bytes"
 
 
 def _perplexity(record: Record) -> Iterator[str]:

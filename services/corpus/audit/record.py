@@ -7,6 +7,7 @@ more can be told.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,7 @@ from services.errors import InvalidArgument
 
 FORMAT = "assay-bpb-record/1"
 _MOST_PROBLEMS = 20
+_MOST = 1 << 53
 _COUNTS = ("tokens", "scored_tokens", "bytes", "characters")
 _NUMBERS = ("nats", "loss", "bits_per_byte")
 
@@ -211,8 +213,8 @@ class _Reader:
     def _count(self, place: str, value: Any) -> int | None:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            self._say(place, f"is {_shown(value)}; must be a whole number, 0 or more")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+            self._say(place, f"is {_shown(value)}; must be a whole number, 0 to {_MOST}")
             return None
         return value
 
@@ -223,6 +225,9 @@ class _Reader:
             self._say(place, f"is {_shown(value)}; must be a number")
             return None
         exact = Decimal(value)
+        if not math.isfinite(float(exact)):
+            self._say(place, f"is {_shown(value)}; must be a number that is not as large")
+            return None
         exponent = exact.as_tuple().exponent
         half = 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else 0.0
         return Number(float(exact), half)
@@ -237,7 +242,12 @@ class _Reader:
         if value is None:
             return None
         right: Callable[[Any], bool] = lambda one: (  # noqa: E731
-            one is None or (isinstance(one, int | Decimal) and not isinstance(one, bool))
+            one is None
+            or (
+                isinstance(one, int | Decimal)
+                and not isinstance(one, bool)
+                and math.isfinite(float(Decimal(one)))
+            )
         )
         if not isinstance(value, list) or not all(map(right, value)):
             self._say(place, "must be a list of numbers, null for a token that was not scored")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.errors import InvalidArgument, PreconditionFailed
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Counts = npt.NDArray[np.int64]
 
@@ -109,7 +112,7 @@ class FileCutter:
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
         """Cut texts. Lone surrogates, which the library refuses, are read as U+FFFD."""
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        readable = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
         encodings = self._tokenizer.encode_batch_fast(readable, add_special_tokens=False)
         every = [np.array(one.ids, np.int64) for one in encodings]
         return [self._one(text, ids) for text, ids in zip(readable, every, strict=True)]

@@ -37,8 +37,11 @@ class _Count:
         return _equal(self.total, sum(map(predict, places)))
 
 
-def which_bytes(trial: Trial) -> None:
-    """Compare published bytes with those of the texts, counted in every known way."""
+def which_bytes(trial: Trial) -> bool:
+    """Compare published bytes with those of the texts, counted in every known way.
+
+    Returns whether a mistake explains a count that is not the texts'.
+    """
     evidence = trial.evidence
     total = _total_bytes(trial.record)
     published = {
@@ -50,8 +53,8 @@ def which_bytes(trial: Trial) -> None:
         off = [i for i, size in published.items() if size != evidence.sources[i]]
         if not off:
             trial.checked.append(f"bytes of {len(published):,} documents are those of their texts")
-            return
-        _explain(
+            return False
+        return _explain(
             trial,
             _Count(
                 published,
@@ -60,19 +63,19 @@ def which_bytes(trial: Trial) -> None:
                 f"the bytes of {len(off):,} of {len(published):,} documents",
             ),
         )
-        return
     sources = [size for size in evidence.sources if size is not None]
     if total is None or not sources or len(sources) < len(evidence.sources):
         _without_texts(trial, total)
-    elif _equal(total, sum(sources)):
+        return False
+    if _equal(total, sum(sources)):
         trial.checked.append("the total of bytes is that of the texts")
-    else:
-        every = list(range(len(sources)))
-        detail = f"the total of bytes, {total.value:,.0f} where the texts have {sum(sources):,}"
-        _explain(trial, _Count(dict.fromkeys(every, 0), total, every, detail))
+        return False
+    every = list(range(len(sources)))
+    detail = f"the total of bytes, {total.value:,.0f} where the texts have {sum(sources):,}"
+    return _explain(trial, _Count(dict.fromkeys(every, 0), total, every, detail))
 
 
-def _explain(trial: Trial, count: _Count) -> None:
+def _explain(trial: Trial, count: _Count) -> bool:
     evidence = trial.evidence
     found: list[Mistake] = []
     for mistake, predict, places in _ways(trial, evidence, count):
@@ -82,12 +85,17 @@ def _explain(trial: Trial, count: _Count) -> None:
             # Only what was scored is counted: neither is then wrong.
             trial.checked.append("the bytes are those of the scored tokens")
             unscored = trial.pattern.mistakes if trial.pattern else ()
-            trial.findings = [one for one in trial.findings if set(one.mistakes) - set(unscored)]
-            return
+            trial.findings = [
+                one
+                for one in trial.findings
+                if not one.mistakes or set(one.mistakes) - set(unscored)
+            ]
+            return False
         found.append(mistake)
     if found == [Mistake.CASE_FOLDED]:
         trial.folded = True
     trial.accuse(found, count.detail)
+    return bool(found)
 
 
 def _ways(

@@ -155,8 +155,8 @@ def _likelihoods(trial: Trial) -> None:
         trial.checked.append(f"nats of {len(tested):,} documents are the sums of their tokens'")
         return
     window = trial.record.window
-    strides = {trial.record.stride, window // 2, window // 4} - {0, window}
-    for stride in sorted(strides, reverse=True) if window > 1 else ():
+    strides = {trial.record.stride, window // 2, window // 4}
+    for stride in sorted((one for one in strides if 0 < one < window), reverse=True):
         if all(_near(nats, by_guide(tokens, window, stride)) for _, tokens, nats in tested):
             trial.nats = plain
             trial.pattern = Pattern((Mistake.GUIDE_WEIGHTS,), window, stride)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.definition import Definition, Prefix
 from services.corpus.proof import file_format
 from services.corpus.proof.batches import code_batch
 from services.corpus.proof.engines.proving_model import ProvingModel
@@ -19,6 +19,7 @@ from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument, PreconditionFailed
 
 ROWS = 32
+MOST_ROWS = 1024
 # Batches are of documents of like length, sorted among this many batches' documents at a time.
 _POOL_BATCHES = 64
 _NAMED = 5
@@ -51,12 +52,8 @@ def prove(
     none.
     """
     resolved = provable(definition).resolve(model.info)
-    if resolved.prefix_token is None:
-        raise InvalidArgument(
-            "definition.prefix",
-            "none leaves a document's first token unscored, and what is not scored cannot be "
-            "decoded; choose a prefix token",
-        )
+    if not 1 <= rows <= MOST_ROWS:
+        raise InvalidArgument("rows", f"is {rows}; 1 to {MOST_ROWS} documents are coded in step")
     kept, lossy = _tokenize(model, documents)
     if lossy and not leave_out_lossy:
         named = ", ".join(lossy[:_NAMED]) + (", ..." if len(lossy) > _NAMED else "")
@@ -107,6 +104,12 @@ def provable(definition: Definition) -> Definition:
     if definition.prefix_everywhere:
         raise InvalidArgument(
             "definition.prefix_everywhere", "is in no proof's format; leave it out for a proof"
+        )
+    if definition.prefix is Prefix.NONE:
+        raise InvalidArgument(
+            "definition.prefix",
+            "none leaves a document's first token unscored, and what is not scored cannot be "
+            "decoded; choose a prefix token",
         )
     return definition
 

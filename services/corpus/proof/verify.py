@@ -11,9 +11,12 @@ from services.corpus.proof.batches import code_batch
 from services.corpus.proof.engines.proving_model import ProvingModel
 from services.corpus.proof.file_format import Header, Proof, Record
 from services.corpus.proof.frequencies import largest_excess_bits
-from services.corpus.proof.prove import provable
+from services.corpus.proof.prove import MOST_ROWS, provable
 from services.corpus.proof.rows import DecodedRow
 from services.errors import InvalidArgument, PreconditionFailed
+
+# A tokenizer that writes a character byte by byte may write a space with three.
+_MOST_TOKENS_A_BYTE = 4
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,16 @@ def verify(
     require_same(header, model, elsewhere=elsewhere)
     if provable(header.definition).resolve(model.info) != header.definition:
         raise InvalidArgument("proof", "has a definition that is not spelled out for its model")
-    if header.rows < 1:
+    if not 1 <= header.rows <= MOST_ROWS:
         raise InvalidArgument("proof", f"says that {header.rows} documents were coded in step")
+    for record in proof.records:
+        # Decoding takes as long as it says, and a proof may come from anybody.
+        if record.tokens > _MOST_TOKENS_A_BYTE * record.text_bytes + _MOST_TOKENS_A_BYTE:
+            raise InvalidArgument(
+                "proof",
+                f"says that document {record.id} has {record.tokens:,} tokens and "
+                f"{record.text_bytes:,} bytes",
+            )
     failures = list(_against(proof, expected)) if expected is not None else []
     for start in range(0, len(proof.records), header.rows):
         batch = proof.records[start : start + header.rows]

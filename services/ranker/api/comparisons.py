@@ -105,7 +105,7 @@ class Comparisons:
                 request.right,
                 day,
                 messages.hardware(request.hardware),
-                tuple(sorted(set(request.pages))),
+                tuple(sorted(set(messages.limited("pages", request.pages)))),
             )
         )
         first = replace(prepared.pair, swapped=False)

@@ -6,7 +6,7 @@ What the messages of several rpcs have in common; what one alone has is beside t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ from services.ranker.methodology.score import Component, Score
 from services.rpc.messages import license_message
 
 _MAX_HARDWARE = 500
+_MAX_ELEMENTS = 1000
 
 
 def artifact(value: model.Artifact, *, claims: bool = True) -> artifact_pb2.Artifact:
@@ -379,6 +380,13 @@ def parse_claim(field: str, text: str) -> tuple[str, str]:
     if not owner or not claim or "/" in claim:
         raise InvalidArgument(field, f"{text!r:.200} is not of the form OWNER/ID")
     return owner, claim
+
+
+def limited(field: str, values: Sequence[str]) -> Sequence[str]:
+    """Return a request's list; raise `InvalidArgument` when it is longer than any may be."""
+    if len(values) > _MAX_ELEMENTS:
+        raise InvalidArgument(field, f"has {len(values):,} elements; at most {_MAX_ELEMENTS:,}")
+    return values
 
 
 def required(field: str, value: str) -> str:

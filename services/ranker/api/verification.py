@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -96,10 +96,10 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
         return verification_pb2.CancelJobResponse(job=_job(await self._jobs.cancel(request.job)))
 
 
-def _claims(subject: str, references: Iterable[str]) -> tuple[str, ...]:
+def _claims(subject: str, references: Sequence[str]) -> tuple[str, ...]:
     """Ids of the claims of `subject` that a request names."""
     found = []
-    for index, one in enumerate(references):
+    for index, one in enumerate(messages.limited("claims", references)):
         owner, claim = messages.parse_claim(f"claims[{index}]", one)
         if owner != subject:
             raise NotFound(f"claim of {subject}", one, None, hint=f"it is a claim of {owner}")

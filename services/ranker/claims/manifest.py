@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainValidator, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, field_validator
 
 from services.common.documents import Document, validate
 from services.errors import InvalidArgument, Violation
@@ -96,6 +96,21 @@ _String = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Strings = tuple[str, ...]
 
 
+def _of(pattern: str) -> AfterValidator:
+    """Hold a string to the pattern that the contract gives for ids."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r:.60} is no id: it must match {pattern}")
+        return value
+
+    return AfterValidator(check)
+
+
+_Id = Annotated[_String, _of("[a-z0-9][a-z0-9._-]{0,99}")]
+_ClaimId = Annotated[_String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
+
+
 class _Part(Document):
     """A part of a manifest; a key that is there has a value."""
 
@@ -172,7 +187,7 @@ class _Cost(_Part):
 
 
 class _Claim(_Part):
-    id: _String
+    id: _ClaimId
     statement: _String
     aspect: Annotated[model.Aspect, Field(strict=False)]
     group: _String
@@ -205,7 +220,7 @@ class _Claim(_Part):
 
 
 class _Capability(_Part):
-    id: _String
+    id: _Id
     name: _String
     description: _String
     intents: _Strings = ()
@@ -238,7 +253,7 @@ class _PublishedScore(_Part):
 class _Artifact(_Part):
     kind: Literal["artifact"]
     schema_: Literal[1] = Field(alias="schema")
-    id: _String
+    id: _Id
     name: _String
     type: Annotated[model.ArtifactType, Field(strict=False)]
     description: _String
@@ -272,7 +287,7 @@ class _Artifact(_Part):
 class _Page(_Part):
     kind: Literal["page"]
     schema_: Literal[1] = Field(alias="schema")
-    id: _String
+    id: _Id
     name: _String
     description: _String
     compares: _Strings = ()

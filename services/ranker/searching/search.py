@@ -159,13 +159,15 @@ class SearchIndex:
     def _stems(self, intent: str) -> dict[str, str]:
         """Stem -> the word of the intent, in its order; words that say nothing are left out."""
         meant = [word for word in split_words(intent) if word not in _STOP_WORDS][:_MAX_TERMS]
-        run = self._database.execute
-        run("INSERT INTO intent (rowid, text) VALUES (1, ?)", (" ".join(meant),))
-        rows = run("SELECT offset, term FROM stem ORDER BY offset").fetchall()
-        run("DELETE FROM intent")
+        # A row a word: FTS5's Unicode is older than Python's, and may cut one of our words in two.
+        self._database.executemany(
+            "INSERT INTO intent (rowid, text) VALUES (?, ?)", enumerate(meant)
+        )
+        rows = self._database.execute("SELECT doc, term FROM stem ORDER BY doc, offset").fetchall()
+        self._database.execute("DELETE FROM intent")
         stems: dict[str, str] = {}
-        for offset, stem in rows:
-            stems.setdefault(stem, meant[offset])
+        for number, stem in rows:
+            stems.setdefault(stem, meant[number])
         return stems
 
     def _candidates(self, meant: Iterable[str]) -> list[int]:

@@ -95,7 +95,7 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
             digest=model.digest,
             engine=choice.engine,
             precision=choice.precision,
-            gpu=settings.places[0],
+            gpu=settings.devices[0],
             threads=settings.cpu_threads,
             kind="server" if order.server else "batches",
             batch_sizes=order.batch_sizes,

@@ -1,6 +1,6 @@
 """EvaluateSegmentation: pairs as they come, a few at a time, into one sum of counts.
 
-A pair waits for its place in the queue, behind other requests. What bounds an evaluation is its
+A pair waits while the queue is full, behind other requests. What bounds an evaluation is its
 call's deadline and, as it holds its model meanwhile, how long a client may send nothing.
 """
 
@@ -22,7 +22,7 @@ from PIL import Image
 from services.errors import DeadlineExceeded, InvalidArgument
 from services.rpc.call import caller, require_fits
 from services.segment.api import segment_replies, segment_requests
-from services.segment.batching.ticket import Priority
+from services.segment.batching.ticket import Admission, Priority
 from services.segment.images import mask_files
 from services.segment.images.accuracy import (
     Figures,
@@ -94,10 +94,10 @@ async def evaluate(
             loaded, caller(context), meaning, bounds.max_pixels, settings.confusion_matrix
         )
         try:
-            while (request := await _next(messages, place := f"pairs[{pairs}]")) is not None:
+            while (request := await _next(messages, field := f"pairs[{pairs}]")) is not None:
                 if request.WhichOneof("part") != "pair":
-                    raise InvalidArgument(place, "settings come once, and then pairs")
-                require_fits(place, request, bounds.max_request_bytes)
+                    raise InvalidArgument(field, "settings come once, and then pairs")
+                require_fits(field, request, bounds.max_request_bytes)
                 running.append(asyncio.create_task(judge(pairs, request.pair)))
                 pairs += 1
                 while running and (len(running) >= bounds.pairs or running[0].done()):
@@ -159,15 +159,15 @@ async def _settings(
 
 
 async def _next(
-    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest], place: str
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest], field: str
 ) -> segment_pb2.EvaluateSegmentationRequest | None:
-    """Return the next message, which should be `place`; None after the last one."""
+    """Return the next message, which should be `field`; None after the last one."""
     try:
         async with asyncio.timeout(_LONGEST_SILENCE):
             return await anext(messages, None)
     except TimeoutError:
         raise DeadlineExceeded(
-            f"{place}: nothing came for {_LONGEST_SILENCE:g} s; send the next message sooner, or "
+            f"{field}: nothing came for {_LONGEST_SILENCE:g} s; send the next message sooner, or "
             "end the stream after the last pair"
         ) from None
 
@@ -193,15 +193,14 @@ class _Judge:
 
     async def __call__(self, index: int, message: segment_pb2.EvaluationPair) -> Tally:
         pair = _Pair(index, message, self.meaning, self.max_pixels)
+        # No deadline: it is that of all pairs, and ends the call.
+        admission = Admission(message.ByteSize(), priority=Priority.LOW, client=self.client)
         result, _ = await self.loaded.pipeline.segment(
             pair.picture,
-            nbytes=message.ByteSize(),
-            wanted=_WANTED,
+            _WANTED,
+            admission,
             max_bytes=sys.maxsize,  # it never leaves the process
-            timeout=None,  # the deadline is that of all pairs, and ends the call
-            priority=Priority.LOW,
-            client=self.client,
-            placed=asyncio.Event(),  # a full queue is waited for
+            admitted=asyncio.Event(),  # a full queue is waited for
         )
         labels = np.frombuffer(result.data, f"<u{result.item_bytes}")
         labels = labels.reshape(result.height, result.width)
@@ -223,47 +222,47 @@ class _Pair:
         The mask is decoded again where it counts: decoded ones would wait beside the pictures, and
         the queue does not know how large they are.
         """
-        place = f"pairs[{self.index}]"
+        field = f"pairs[{self.index}]"
         mask = self.mask()
-        decode, _ = segment_requests.picture(self.message.image, self.max_pixels, f"{place}.image")
+        decode, _ = segment_requests.picture(self.message.image, self.max_pixels, f"{field}.image")
         picture = decode()
         if mask.shape != (picture.height, picture.width):
             raise InvalidArgument(
-                f"{place}.mask",
+                f"{field}.mask",
                 f"{mask.shape[1]} x {mask.shape[0]} pixels, and the upright picture has "
                 f"{picture.width} x {picture.height}",
             )
         stranger = self.meaning.stranger(mask)
         if stranger is not None:
-            raise InvalidArgument(f"{place}.mask", self._why(stranger))
+            raise InvalidArgument(f"{field}.mask", self._why(stranger))
         return picture
 
     def mask(self) -> Mask:
         """Decode the mask."""
-        place = f"pairs[{self.index}].mask"
+        field = f"pairs[{self.index}].mask"
         kind = self.message.WhichOneof("mask")
         if kind == "encoded":
-            return mask_files.decode_png(self.message.encoded, self.max_pixels, f"{place}.encoded")
+            return mask_files.decode_png(self.message.encoded, self.max_pixels, f"{field}.encoded")
         if kind is None:
-            raise InvalidArgument(place, "give either `encoded` or `values`")
-        values, place = self.message.values, f"{place}.values"
+            raise InvalidArgument(field, "give either `encoded` or `values`")
+        values, field = self.message.values, f"{field}.values"
         shape = (values.height, values.width)
         if values.encoding == images_pb2.LABEL_ENCODING_PNG:
-            mask = mask_files.decode_png(values.data, self.max_pixels, f"{place}.data")
+            mask = mask_files.decode_png(values.data, self.max_pixels, f"{field}.data")
             if mask.shape != shape:
-                raise InvalidArgument(place, f"says {shape}, and its PNG is {mask.shape}")
+                raise InvalidArgument(field, f"says {shape}, and its PNG is {mask.shape}")
             return mask
         if values.encoding not in _COMPRESSED:
-            raise InvalidArgument(f"{place}.encoding", "raw, zstd or PNG is needed")
+            raise InvalidArgument(f"{field}.encoding", "raw, zstd or PNG is needed")
         if values.type not in _TYPES:
-            raise InvalidArgument(f"{place}.type", f"{values.type} is not a type")
+            raise InvalidArgument(f"{field}.type", f"{values.type} is not a type")
         return mask_files.from_values(
             values.data,
             shape,
             _TYPES[values.type],
             compressed=_COMPRESSED[values.encoding],
             limit=self.max_pixels,
-            field=place,
+            field=field,
         )
 
     def _why(self, value: int) -> str:

@@ -3,7 +3,7 @@
 `answered` is the flow of it and knows no message; `answer_item` turns one item into its answer.
 
 A slot is taken before an item is read and given back once its answer was taken by the transport,
-and the next item is read once the one before has its place in the queue. So a call holds `limit`
+and the next item is read once the one before is admitted to the queue. So a call holds `limit`
 items or answers and never more, whether the queue is full, the client reads nothing, or it sends
 without end.
 """
@@ -54,11 +54,11 @@ async def answered(
     # Finished work, then None.
     finished: asyncio.Queue[asyncio.Task[A] | None] = asyncio.Queue()
 
-    async def work(request: Q, placed: asyncio.Event) -> A:
+    async def work(request: Q, admitted: asyncio.Event) -> A:
         try:
-            return await answer(request, placed)
+            return await answer(request, admitted)
         finally:
-            placed.set()
+            admitted.set()
 
     async def read() -> None:
         while True:
@@ -66,11 +66,11 @@ async def answered(
             request = await anext(requests, None)
             if request is None:
                 return
-            placed = asyncio.Event()
-            task = asyncio.create_task(work(request, placed))
+            admitted = asyncio.Event()
+            task = asyncio.create_task(work(request, admitted))
             working.add(task)
             task.add_done_callback(done)
-            await placed.wait()
+            await admitted.wait()
 
     async def stop() -> None:
         await draining.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from typing import Any, cast
@@ -17,6 +18,8 @@ from services.inference.v2 import open_inference_pb2 as pb
 from services.inference.v2 import open_inference_pb2_grpc
 from services.rpc.call import caller, remaining
 from services.segment.api.open_requests import Order, Requests, parse_parameters, wanted_outputs
+from services.segment.batching.scheduler import deadline_in
+from services.segment.batching.ticket import Admission
 from services.segment.images.upsample import Labels
 from services.segment.manifest import Manifest
 from services.segment.serving.models import Models
@@ -105,14 +108,13 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 loaded.pipeline.infer,
                 labels="labels" in wanted,
                 logits="logits" in wanted,
-                timeout=timeout,
-                bucket=order.bucket,
-                priority=priority,
-                client=caller(context),
+            )
+            admission = Admission(
+                0, deadline_in(timeout), priority, caller(context), bucket=order.bucket
             )
             try:
                 async with asyncio.timeout(timeout):
-                    found = await _all(submit, order)
+                    found = await _all(submit, order, admission)
             except TimeoutError:
                 raise DeadlineExceeded(
                     "the request's time was over before its answer was made"
@@ -128,18 +130,22 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
 
 async def _all(
-    submit: Callable[..., Coroutine[Any, Any, Inference]], order: Order
+    submit: Callable[..., Coroutine[Any, Any, Inference]], order: Order, admission: Admission
 ) -> list[Inference]:
     """Compute every picture; the first that fails ends the others and the request.
 
-    A full queue refuses the first picture only. The others wait for their places: one request may
-    have more pictures than its client may hold, and trying again would not change that.
+    A full queue refuses the first picture only. The others wait until there is room: one request
+    may have more pictures than its client may hold, and trying again would not change that.
     """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(
-                    submit(source, nbytes=nbytes, placed=asyncio.Event() if index else None)
+                    submit(
+                        source,
+                        replace(admission, size=nbytes),
+                        admitted=asyncio.Event() if index else None,
+                    )
                 )
                 for index, (source, nbytes) in enumerate(
                     zip(order.sources, order.nbytes, strict=True)

@@ -15,6 +15,8 @@ from services.rpc.pagination import page
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.evaluate import Bounds, evaluate
 from services.segment.api.image_stream import answer_item, answered, with_own_ids
+from services.segment.batching.scheduler import deadline_in
+from services.segment.batching.ticket import Admission
 from services.segment.serving.models import Models
 from services.segment.settings import SegmentSettings
 
@@ -49,23 +51,19 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         request: segment_pb2.SegmentImageRequest,
         client: str,
         timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
-        placed: asyncio.Event | None = None,
+        admitted: asyncio.Event | None = None,
     ) -> segment_pb2.SegmentImageResponse:
-        """Segment one image of a call; with `placed` wait for a place in the queue."""
+        """Segment one image of a call; with `admitted` wait while the queue is full."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         wanted = segment_requests.wanted(request, self._max_pixels)
         picture, nbytes = segment_requests.picture(request.image, self._max_pixels)
         with self._models.lease(model) as loaded:
+            admission = Admission(
+                nbytes, deadline_in(timeout), segment_requests.priority(request), client
+            )
             result, trace = await loaded.pipeline.segment(
-                picture,
-                nbytes=nbytes,
-                wanted=wanted,
-                max_bytes=self._max_output_bytes,
-                timeout=timeout,
-                priority=segment_requests.priority(request),
-                client=client,
-                placed=placed,
+                picture, wanted, admission, max_bytes=self._max_output_bytes, admitted=admitted
             )
         return segment_replies.segmentation(model, result, trace)
 
@@ -76,11 +74,11 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         client = caller(context)
 
         async def answer(
-            request: segment_pb2.SegmentImagesRequest, placed: asyncio.Event
+            request: segment_pb2.SegmentImagesRequest, admitted: asyncio.Event
         ) -> segment_pb2.SegmentImagesResponse:
             return await answer_item(
                 request,
-                lambda seconds: self._segment(request.item, client, seconds, placed),
+                lambda seconds: self._segment(request.item, client, seconds, admitted),
                 self._max_message_bytes,
             )
 

@@ -72,8 +72,7 @@ def picture(
     if kind == "pixels":
         given = image.pixels
         size = given.height, given.width
-        place = f"{field}.pixels"
-        return partial(from_pixels, given.rgb, *size, max_pixels, place), len(given.rgb)
+        return partial(from_pixels, given.rgb, *size, max_pixels, f"{field}.pixels"), len(given.rgb)
     raise InvalidArgument(field, "give either `encoded` or `pixels`")
 
 

@@ -1,7 +1,7 @@
 """When a batch is formed, of which items, and which work is refused: a pure state machine.
 
 It holds no thread, no task and no clock: every method is given the time, in seconds on any
-monotonic clock. `services.segment.batching.scheduler` drives it.
+monotonic clock. `scheduler` drives it.
 
     admit -> WAITING --poll--> PREPARING --ready--> QUEUED --poll--> RUNNING --complete--> COMPUTED
                 |                  |                  |                 |                     |
@@ -10,44 +10,37 @@ monotonic clock. `services.segment.batching.scheduler` drives it.
                                                v
                                             CLOSED
 
-* An item holds one of a bounded number of places, and its bytes of a bounded number, from `admit`
-  until `close`: what waits, is decoded, computed and encoded together is bounded, and no client can
-  have all of it (`services.segment.batching.quota`).
-* Items are prepared a few at a time, and put into batches, in the order of
-  `services.segment.batching.fair_queue`: by priority, and in turns of the clients.
+* `quota`: an item counts towards a bounded number of items and bytes from `admit` until `close`.
+  What waits, is decoded, computed and encoded together is bounded, and no client has all of it.
+* `admission`: work that is not expected to be finished by its deadline is refused at `admit`.
+* `fair_queue`: items are prepared a few at a time, and put into batches, by priority and in turns
+  of the clients.
 * Items of a batch are of one bucket. A batch is formed when the engine is idle and, for some
-  bucket, either `max_batch` items are queued, or `window` seconds have passed since the first of
-  them was queued, or waiting longer would make one of them late. With a window of 0 an idle engine
-  takes what is there. What the next batch will be is not decided before the engine is idle.
-* Work that is not expected to be finished by its deadline is refused at `admit`, by the learned
-  cost of preparing and of batches. Items that are closed, expired or hopeless are dropped before
-  they are prepared, and again before a batch is formed.
-* A cost that was learned in a bad moment must not refuse work for ever: an idle engine that has
-  computed nothing for a while takes one item as a probe, whatever the estimate.
+  bucket, either `max_batch_size` items are queued, or `batch_wait` seconds have passed since the
+  first of them was queued, or waiting longer would make one of them late. With a `batch_wait` of 0
+  an idle engine takes what is there. What the next batch will be is not decided earlier.
+* Items that are closed, expired or hopeless are dropped before they are prepared, and again before
+  a batch is formed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from services.errors import DeadlineExceeded, Overloaded, TooLarge
-from services.segment.batching.cost import Cost
-from services.segment.batching.deadlines import Promises
-from services.segment.batching.earliest import Earliest
+from services.segment.batching.admission import LearnedAdmission
+from services.segment.batching.deadlines import DeadlineQueue
 from services.segment.batching.fair_queue import FairQueue
-from services.segment.batching.forecast import Forecast
-from services.segment.batching.quota import Places
-from services.segment.batching.ticket import Batch, Limits, Priority, State, Ticket
+from services.segment.batching.interfaces import AdmissionPolicy, Queue
+from services.segment.batching.quota import Quota
+from services.segment.batching.ticket import Admission, Batch, Limits, Priority, State, Ticket
 
-# A probe is taken after this many seconds, or this many expected batches, without a batch.
-_PROBE_SECONDS = 1.0
-_PROBE_BATCHES = 10
-# A window that is cut short for a deadline leaves this many times a batch's expected seconds:
-# less, and a timer that fires late makes the item hopeless.
-_SLACK = 1.25
-# What a caller is told to wait at least: a shorter pause is not worth a round trip.
+# A wait that is cut short for a deadline leaves this many times a batch's expected seconds: less,
+# and a timer that fires late makes the item hopeless.
+_START_MARGIN = 1.25
+# Seconds that a caller is told to wait at least: a shorter pause is not worth a round trip.
 _MIN_RETRY = 0.01
 
 
@@ -58,31 +51,39 @@ class Poll:
     `ready` and `complete` say that it is done; both want another poll after them.
     """
 
-    expired: tuple[Ticket, ...]
-    prepare: tuple[Ticket, ...]
-    batch: Batch | None
-    wake: float | None
+    expired: tuple[Ticket, ...] = ()
+    prepare: tuple[Ticket, ...] = ()
+    batch: Batch | None = None
+    wake: float | None = None
+
+
+_NOTHING = Poll()
 
 
 class Batcher:
     """Forms batches for one engine that computes one batch at a time."""
 
-    def __init__(self, limits: Limits, cost: Cost | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        policy: AdmissionPolicy | None = None,
+        queue: Callable[[int], Queue[Ticket]] = FairQueue,
+    ) -> None:
+        """Make an empty batcher; `queue` makes a queue of that many priorities."""
         self.limits = limits
-        self.cost = cost or Cost()
-        self._places = Places(limits.max_items, limits.max_bytes)
+        self._policy = policy or LearnedAdmission(limits)
+        self.cost = self._policy.cost
+        """What batches cost, as learned."""
+        self._quota = Quota(limits.max_items, limits.max_bytes)
         self._open: set[Ticket] = set()
-        self._forecast = Forecast(limits, self.cost)
-        self._line: FairQueue[Ticket] = FairQueue(len(Priority))  # WAITING
+        self._line = queue(len(Priority))  # WAITING
         self._preparing: set[Ticket] = set()
-        self._queue: FairQueue[Ticket] = FairQueue(len(Priority))  # QUEUED, by bucket
-        # Until when to start: of what is prepared, by bucket, when its batch must be done; of
-        # everything else the last moment itself, as it was judged when the item came.
-        self._batch_due: dict[Hashable, Earliest[Ticket]] = {}
-        self._due: Earliest[Ticket] = Earliest()
-        self._promises: Promises[Ticket] = Promises()  # of what is not in a batch yet
-        self._refused = False  # something, for want of time, since a batch was done
-        self._last_batch = -math.inf
+        self._queue = queue(len(Priority))  # QUEUED, by bucket
+        # When it is too late: for what is QUEUED, by bucket, to be computed; for everything else to
+        # begin, as it was judged when the item came.
+        self._compute_by: dict[Hashable, DeadlineQueue[Ticket]] = {}
+        self._start_by: DeadlineQueue[Ticket] = DeadlineQueue()
+        self._running: Batch | None = None
 
     def __len__(self) -> int:
         """Items that are admitted and not closed."""
@@ -96,72 +97,37 @@ class Batcher:
     @property
     def held_bytes(self) -> int:
         """Bytes of the items that are admitted and not closed."""
-        return self._places.held_bytes
+        return self._quota.held_bytes
 
-    @property
-    def _busy(self) -> bool:
-        return bool(self._open) or self._forecast.running is not None
-
-    def has_place(self, client: str, size: int) -> bool:
-        """Whether a client's item of `size` bytes would get a place now."""
-        return self._places.refusal(client, size) is None
+    def has_room(self, admission: Admission) -> bool:
+        """Whether the quota would let an item in now."""
+        return self._quota.refusal(admission.client, admission.size) is None
 
     def keep_free(self, size: int) -> None:
         """Admit nothing that leaves fewer bytes than an item of `size` needs; 0 ends it."""
-        self._places.keep_free(size)
+        self._quota.keep_free(size)
 
-    def admit(
-        self,
-        now: float,
-        deadline: float,
-        size: int,
-        *,
-        priority: Priority = Priority.NORMAL,
-        client: str = "",
-        bucket: Hashable = None,
-        prepare: float = 0.0,
-    ) -> Ticket:
-        """Take a place for an item of `size` bytes that is wanted by `deadline` (may be inf).
+    def admit(self, now: float, admission: Admission, prepare: float = 0.0) -> Ticket:
+        """Admit an item, whose preparation should take `prepare` seconds.
 
-        `prepare` is how many seconds preparing it should take. Raises DeadlineExceeded if the
-        deadline has passed, TooLarge if the item would never fit, Overloaded if there is no place
-        now or the item is not expected to be done in time.
+        Raises DeadlineExceeded if the deadline has passed, TooLarge if the item would never fit,
+        Overloaded if there is no room now or the item is not expected to be done in time.
         """
-        if deadline <= now:
+        if admission.deadline <= now:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
-        self.require_fits(size)
-        refusal = self._places.refusal(client, size)
+        self.require_fits(admission.size)
+        refusal = self._quota.refusal(admission.client, admission.size)
         if refusal is not None:
-            raise Overloaded(refusal, max(_MIN_RETRY, self._forecast.until_idle(now)))
-        own = self._forecast.own(bucket, prepare)
-        needed = self._forecast.needed(now, priority, client, bucket, prepare)
-        late = now + needed > deadline or not self._can_promise(now, deadline, bucket)
-        if late and not self._may_probe(now):
-            self._refused = True
-            left = deadline - now
-            if needed <= left:
-                raise Overloaded(
-                    f"the time until the deadline, {left:.3g} s, is promised to others",
-                    max(_MIN_RETRY, self._forecast.until_idle(now)),
-                )
-            raise Overloaded(
-                f"this would take about {needed:.3g} s and the deadline leaves {left:.3g} s",
-                max(_MIN_RETRY, self._until_possible(now, needed, left, own)),
-            )
-        if late:
-            self._last_batch = now  # one probe at a time
-        ticket = Ticket(deadline, size, priority, client, bucket, prepare, probe=late)
+            raise Overloaded(refusal, max(_MIN_RETRY, self._policy.until_idle(now)))
+        ticket = self._policy.admit(now, admission, prepare, overdue=self._queue.overdue)
+        self._quota.take(admission.client, admission.size)
         self._open.add(ticket)
-        self._places.take(client, size)
-        self._forecast.came(ticket)
         self._line.add(ticket)
-        self._due.add(ticket, deadline if late else deadline - own)
-        if not late:
-            self._promises.add(ticket, deadline, self._forecast.share(bucket))
+        self._start_by.add(ticket, ticket.start_by)
         return ticket
 
     def require_fits(self, size: int) -> None:
-        """Raise TooLarge if an item of `size` bytes would never get a place."""
+        """Raise TooLarge if an item of `size` bytes would never be admitted."""
         if size > self.limits.max_bytes:
             raise TooLarge(f"an item of {size} bytes; the queue holds {self.limits.max_bytes}")
 
@@ -172,36 +138,29 @@ class Batcher:
         """
         if ticket.state not in {State.WAITING, State.PREPARING}:
             return
-        self._leave_preparation(ticket)
-        ticket.state = State.QUEUED
         ticket.queued_at = now
         ticket.reserve = reserve
-        self._queue.add(ticket, ticket.bucket)
-        if ticket.probe:
-            self._due.add(ticket, ticket.deadline)
-        else:
-            due = self._batch_due.setdefault(ticket.bucket, Earliest())
-            due.add(ticket, ticket.deadline - reserve)
-            self._promises.remove(ticket)
-            self._promises.add(
-                ticket, ticket.deadline - reserve, self._forecast.share(ticket.bucket)
-            )
+        self._move(ticket, State.QUEUED)
+        bucket, deadline = ticket.admission.bucket, ticket.admission.deadline
+        self._queue.add(ticket, bucket)
+        if ticket.trial:
+            self._start_by.add(ticket, deadline)
+        elif deadline < math.inf:
+            due = self._compute_by.setdefault(bucket, DeadlineQueue())
+            due.add(ticket, deadline - reserve)
 
     def close(self, ticket: Ticket) -> None:
-        """Give the item's place back: answered, failed or abandoned. May be called twice."""
+        """Count the item no longer: answered, failed or abandoned. May be called twice."""
         if ticket.state is State.CLOSED:
             return
-        self._leave(ticket)
-        if ticket.state is State.COMPUTED:
-            self._forecast.finished(ticket)
-        ticket.state = State.CLOSED
+        self._move(ticket, State.CLOSED)
         self._open.remove(ticket)
-        self._places.give_back(ticket.client, ticket.size)
-        if not self._open:
-            self._forecast.nothing_is_held()
+        self._quota.give_back(ticket.admission.client, ticket.admission.size)
 
     def poll(self, now: float) -> Poll:
         """Advance to `now`. The caller fails and closes what is expired, and does the rest."""
+        if not (self._line or self._preparing or self._queue):
+            return _NOTHING
         expired = self._drop_expired(now)
         prepare: list[Ticket] = []
         while self._line and len(self._preparing) < self.limits.workers:
@@ -209,154 +168,108 @@ class Batcher:
             ticket.state = State.PREPARING
             self._preparing.add(ticket)
             prepare.append(ticket)
-            if not ticket.probe:  # preparing it is no longer ahead of it, and may take its time
-                self._due.remove(ticket)
-                self._due.add(ticket, ticket.deadline - self.cost.typical(1, ticket.bucket))
+            if not ticket.trial:  # preparing it is no longer ahead of it, and may take its time
+                admission = ticket.admission
+                self._start_by.remove(ticket)
+                batch = self.cost.typical(1, admission.bucket)
+                self._start_by.add(ticket, admission.deadline - batch)
         return Poll(tuple(expired), tuple(prepare), self._form_batch(now), self._wake())
 
     def complete(self, batch: Batch, now: float, *, learn: bool = True) -> None:
         """The engine is idle again. `learn` says whether the time taken is a batch's usual one."""
-        if batch is not self._forecast.running:
+        if batch is not self._running:
             raise ValueError("that batch is not the running one")
-        self._forecast.running = None
-        self._last_batch = now
-        if learn:
-            self.cost.observe(len(batch.tickets), now - batch.started_at, batch.bucket)
-            if self._refused:
-                self.cost.doubt(len(batch.tickets), batch.bucket)
-        self._refused = False
+        self._running = None
+        self._policy.batch_done(batch, now, learn=learn)
         for ticket in batch.tickets:
             if ticket.state is State.RUNNING:
-                ticket.state = State.COMPUTED
-                self._forecast.computed(ticket)
+                self._move(ticket, State.COMPUTED)
 
     def _form_batch(self, now: float) -> Batch | None:
-        if self._forecast.running is not None:
+        if self._running is not None or not self._queue:
             return None
-        buckets = [bucket for bucket in self._queue.buckets if now >= self._start_by(bucket)]
+        buckets = self._queue.buckets
+        if self.limits.batch_wait:
+            buckets = [bucket for bucket in buckets if now >= self._start_batch_at(bucket)]
         if not buckets:
             return None
         tickets = self._next_batch(now, buckets)
         for ticket in tickets:
-            self._leave(ticket)
-            ticket.state = State.RUNNING
-        self._forecast.running = Batch(tuple(tickets), tickets[0].bucket, now)
-        return self._forecast.running
+            self._move(ticket, State.RUNNING)
+        self._running = Batch(tuple(tickets), tickets[0].admission.bucket, now)
+        self._policy.batch_started(self._running)
+        return self._running
 
     def _next_batch(self, now: float, buckets: list[Hashable]) -> list[Ticket]:
-        """Take whose turn it is; if a promise would be broken for that, what is due first."""
-        most = self.limits.max_batch
+        """Take whose turn it is; if another would be late for that, what is due first."""
+        most = self.limits.max_batch_size
+        if self._queue.size(buckets[0]) == len(self._queue) <= most:
+            return self._queue.take(buckets, most)  # all that there is
         turn = self._queue.preview(buckets, most)
         due = min(
-            (self._batch_due[bucket] for bucket in buckets if bucket in self._batch_due),
-            key=lambda due: due.time,
+            (self._compute_by[bucket] for bucket in buckets if bucket in self._compute_by),
+            key=lambda due: due.first,
             default=None,
         )
-        if not due or self._keeps(now, turn):
+        if due is None or self._policy.keeps_deadlines(now, turn):
             return self._queue.take(buckets, most)
         tickets = [due.pop() for _ in range(min(most, len(due)))]
-        bucket = tickets[0].bucket
+        bucket = tickets[0].admission.bucket
         rest = [each for each in self._queue.preview([bucket], most) if each not in tickets]
         filled = [*tickets, *rest][:most]
-        if self._keeps(now, filled):
+        if self._policy.keeps_deadlines(now, filled):
             tickets = filled
         self._queue.take_these(tickets, bucket)
         return tickets
 
-    def _keeps(self, now: float, tickets: list[Ticket]) -> bool:
-        """Whether no other promise is broken if these are the next batch."""
-        bucket = tickets[0].bucket
-        end = now + self.cost.upper(len(tickets), bucket)
-        return self._promises.keep(end, tickets, self._forecast.full_batch(bucket))
-
-    def _can_promise(self, now: float, deadline: float, bucket: Hashable) -> bool:
-        """Whether an item can be promised beside the others, and a batch of who waits too long.
-
-        One that comes alone needs no full batch, which several are rounded up to.
-        """
-        if not self._busy:
-            return True
-        full = self._forecast.full_batch(bucket)
-        start = now + (0.0 if self._forecast.running is None else self._forecast.until_idle(now))
-        if self._queue.impatient:
-            start += self.cost.upper(self.limits.max_batch, bucket)
-        return self._promises.allow(start, deadline, self._forecast.share(bucket), full)
-
     def _drop_expired(self, now: float) -> list[Ticket]:
         """Take out what can't be answered in time, wherever it waits."""
-        late: list[Ticket] = []
-        while self._due.time <= now:
-            late.append(self._due.pop())
-        for bucket, due in self._batch_due.items():
-            batch = self.cost.typical(1, bucket)
-            while due.time - batch <= now:
-                late.append(due.pop())
+        late = self._start_by.pop_due(now)
+        for bucket, due in self._compute_by.items():
+            late += due.pop_due(now, self.cost.typical(1, bucket))
         for ticket in late:
-            self._leave(ticket)
-            ticket.state = State.EXPIRED
+            self._move(ticket, State.EXPIRED)
         return late
 
-    def _leave(self, ticket: Ticket) -> None:
-        """Take the item out of all that is not in a batch yet, if it is there."""
-        if ticket.state in {State.WAITING, State.PREPARING}:
-            self._leave_preparation(ticket)
+    def _move(self, ticket: Ticket, state: State) -> None:
+        """Take the item out of where it is, and note where it goes."""
+        if ticket.state is State.WAITING:
+            self._line.remove(ticket)
+            self._start_by.remove(ticket)
+        elif ticket.state is State.PREPARING:
+            self._preparing.remove(ticket)
+            self._start_by.remove(ticket)
         elif ticket.state is State.QUEUED:
-            self._queue.remove(ticket, ticket.bucket)
-            self._due.remove(ticket)
-            due = self._batch_due.get(ticket.bucket)
-            if due is not None:
+            bucket = ticket.admission.bucket
+            self._queue.remove(ticket, bucket)
+            due = self._compute_by.get(bucket)
+            if ticket.trial:
+                self._start_by.remove(ticket)
+            elif due is not None:
                 due.remove(ticket)
-            if not self._queue.size(ticket.bucket):
-                self._batch_due.pop(ticket.bucket, None)
-        else:
-            return
-        self._forecast.left(ticket)
-        self._promises.remove(ticket)
+                if not due:
+                    del self._compute_by[bucket]
+        self._policy.moved(ticket, state)
+        ticket.state = state
 
-    def _leave_preparation(self, ticket: Ticket) -> None:
-        self._line.remove(ticket)
-        self._preparing.discard(ticket)
-        self._due.remove(ticket)
-        self._forecast.prepared(ticket)
-
-    def _start_by(self, bucket: Hashable) -> float:
+    def _start_batch_at(self, bucket: Hashable) -> float:
         """Return when a queued bucket's next batch must start, -inf if at once."""
         limits, count = self.limits, self._queue.size(bucket)
         oldest = self._queue.oldest(bucket)
-        if limits.window == 0 or count >= limits.max_batch or oldest.probe:
-            return -math.inf  # a probe that expires in the window teaches nothing
-        closes = oldest.queued_at + limits.window
-        due = self._batch_due.get(bucket)
+        if limits.batch_wait == 0 or count >= limits.max_batch_size or oldest.trial:
+            return -math.inf  # a trial that expires while it waits teaches nothing
+        full_wait = oldest.queued_at + limits.batch_wait
+        due = self._compute_by.get(bucket)
         if due is None:
-            return closes
-        return min(closes, due.time - _SLACK * self.cost.upper(count, bucket))
+            return full_wait
+        return min(full_wait, due.first - _START_MARGIN * self.cost.upper(count, bucket))
 
     def _wake(self) -> float | None:
         """Return when something happens by time alone."""
-        times = [self._due.time]
-        for bucket, due in self._batch_due.items():
-            times.append(due.time - self.cost.typical(1, bucket))
-        if self._forecast.running is None:
-            times += [self._start_by(bucket) for bucket in self._queue.buckets]
+        times = [self._start_by.first]
+        for bucket, due in self._compute_by.items():
+            times.append(due.first - self.cost.typical(1, bucket))
+        if self._running is None and self._queue:
+            times += [self._start_batch_at(bucket) for bucket in self._queue.buckets]
         wake = min(times)
         return None if wake == math.inf else wake
-
-    def _until_possible(self, now: float, needed: float, left: float, own: float) -> float:
-        """Return when an item that needs `needed` seconds with `left` to go may be taken.
-
-        That is when enough of what is ahead of it is done; or, where an idle engine would be too
-        slow as well, when a probe may be taken.
-        """
-        if left >= own:
-            return needed - left
-        idle_at = now + needed - own if self._open else self._last_batch
-        return idle_at + self._pause() - now
-
-    def _may_probe(self, now: float) -> bool:
-        if self._busy:
-            return False
-        return now - self._last_batch > self._pause()
-
-    def _pause(self) -> float:
-        """Return how long an engine computes nothing before it takes a probe."""
-        return max(_PROBE_SECONDS, _PROBE_BATCHES * self.cost.upper(1))

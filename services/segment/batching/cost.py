@@ -8,20 +8,21 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 # Weight of the newest observation. A change of speed is half learned after three batches.
-_WEIGHT = 0.2
+_NEWEST_WEIGHT = 0.2
 # A batch that lasts longer than expected is believed to take at most so many times as much more.
 # One that took four times as long was a moment of the machine's, mostly; a slower engine is learned
 # all the same.
-_SURPRISE = 1.0
-# What is left, each time that larger batches are doubted, of how much dearer than at its best a
+_MAX_OVERRUN = 1.0
+# What is left, each time that larger batches are relaxed, of how much dearer than at its best a
 # size is thought to be.
-_FADE = 0.99
-# Weight of the newest observation in what a size costs at its best, where it is worse.
-_AGE = 0.02
+_EXCESS_LEFT = 0.99
+# Weight of the newest observation in what a size costs at its best, where it is worse: an engine
+# that stays slower has a new best after some fifty batches.
+_BEST_WEIGHT = 0.02
 # Deviations above the mean that an estimate allows for, when being wrong makes an answer late.
-_MARGIN = 2.0
+_UPPER_DEVIATIONS = 2.0
 # What is left of an estimate each time that it alone refuses work.
-_TRUST = 0.9
+_ESTIMATE_LEFT = 0.9
 # Buckets beside the default one, None, that are remembered.
 _MAX_BUCKETS = 64
 
@@ -30,17 +31,17 @@ _MAX_BUCKETS = 64
 class _Estimate:
     mean: float
     deviation: float  # mean absolute
-    best: float  # the least that was seen, of late
+    best: float  # the least that was seen of late
 
     def observe(self, seconds: float) -> None:
-        error = min(seconds - self.mean, _SURPRISE * self.mean)
-        self.mean += _WEIGHT * error
-        self.deviation += _WEIGHT * (abs(error) - self.deviation)
-        self.best = min(seconds, self.best + _AGE * (seconds - self.best))
+        error = min(seconds - self.mean, _MAX_OVERRUN * self.mean)
+        self.mean += _NEWEST_WEIGHT * error
+        self.deviation += _NEWEST_WEIGHT * (abs(error) - self.deviation)
+        self.best = min(seconds, self.best + _BEST_WEIGHT * (seconds - self.best))
 
-    def fade(self) -> None:
-        self.mean = self.best + _FADE * (self.mean - self.best)
-        self.deviation *= _FADE
+    def relax(self) -> None:
+        self.mean = self.best + _EXCESS_LEFT * (self.mean - self.best)
+        self.deviation *= _EXCESS_LEFT
 
 
 @dataclass
@@ -55,16 +56,16 @@ class _Sizes:
 
         That is the next smaller one in proportion, and no more than the next larger one.
         """
-        place = bisect.bisect_left(self.known, size)
+        index = bisect.bisect_left(self.known, size)
         larger = math.inf
-        if place < len(self.known):
-            larger = self._seconds(place, margin)
-            if place == 0 or self.known[place] == size:
+        if index < len(self.known):
+            larger = self._seconds(index, margin)
+            if index == 0 or self.known[index] == size:
                 return larger
-        return min(larger, self._seconds(place - 1, margin) * (size / self.known[place - 1]))
+        return min(larger, self._seconds(index - 1, margin) * (size / self.known[index - 1]))
 
-    def _seconds(self, place: int, margin: float) -> float:
-        estimate = self.estimates[place]
+    def _seconds(self, index: int, margin: float) -> float:
+        estimate = self.estimates[index]
         return estimate.mean + margin * estimate.deviation
 
 
@@ -74,7 +75,7 @@ class Cost:
     A bucket of which nothing is known is taken to cost what the dearest of the known ones does, so
     never less than the default bucket, None: callers choose their sizes, and were a new one taken
     for cheap, work would be let in that makes others late. Its first batch says what it does cost;
-    where the estimate alone keeps it out, the batcher takes it as a probe on an idle engine.
+    where the estimate alone keeps it out, an idle engine takes it as a trial.
 
     The default bucket and the 64 others that were observed last are remembered.
     """
@@ -86,23 +87,23 @@ class Cost:
         """Learn that a batch of `size` items of a bucket took `seconds`."""
         sizes = self._buckets[bucket] = self._buckets.pop(bucket, _Sizes())  # now the last one
         self._forget()
-        place = bisect.bisect_left(sizes.known, size)
-        if place == len(sizes.known) or sizes.known[place] != size:
-            sizes.known.insert(place, size)
-            sizes.estimates.insert(place, _Estimate(seconds, 0.0, seconds))
+        index = bisect.bisect_left(sizes.known, size)
+        if index == len(sizes.known) or sizes.known[index] != size:
+            sizes.known.insert(index, size)
+            sizes.estimates.insert(index, _Estimate(seconds, 0.0, seconds))
         else:
-            sizes.estimates[place].observe(seconds)
+            sizes.estimates[index].observe(seconds)
 
-    def doubt(self, size: int, bucket: Hashable = None) -> None:
-        """Think of batches of more than `size` items, which was observed, as nearer to their best.
+    def relax_larger(self, size: int, bucket: Hashable = None) -> None:
+        """Move the estimates of batches larger than `size`, which was observed, to their best.
 
         Work was refused while no larger batch was computed. If that is because a few bad moments
         made larger ones too dear, nothing else would ever correct it.
         """
         sizes = self._buckets[bucket]
-        place = bisect.bisect_left(sizes.known, size)
-        for larger in sizes.estimates[place + 1 :]:
-            larger.fade()
+        index = bisect.bisect_left(sizes.known, size)
+        for larger in sizes.estimates[index + 1 :]:
+            larger.relax()
 
     def typical(self, size: int, bucket: Hashable = None) -> float:
         """Return the expected seconds of a batch; 0 before anything was observed."""
@@ -110,7 +111,7 @@ class Cost:
 
     def upper(self, size: int, bucket: Hashable = None) -> float:
         """Return seconds that a batch seldom exceeds; 0 before anything was observed."""
-        return self._scaled(size, bucket, _MARGIN)
+        return self._scaled(size, bucket, _UPPER_DEVIATIONS)
 
     def _scaled(self, size: int, bucket: Hashable, margin: float) -> float:
         sizes = self._buckets.get(bucket)
@@ -139,7 +140,7 @@ class SizedCost:
         """Learn that work of `size` units, at least 1, took `seconds`."""
         rate, key = seconds / size, size.bit_length()
         known = self._rates.get(key, rate)
-        self._rates[key] = known + _WEIGHT * (rate - known)
+        self._rates[key] = known + _NEWEST_WEIGHT * (rate - known)
 
     def typical(self, size: int) -> float:
         """Return the expected seconds; 0 before anything was observed.
@@ -149,11 +150,11 @@ class SizedCost:
         key = self._key(size)
         return 0.0 if key is None else self._rates[key] * size
 
-    def doubt(self, size: int) -> None:
-        """Trust the estimate less: work was refused for it, so nothing new can be learned."""
+    def relax(self, size: int) -> None:
+        """Lower the estimate: work was refused for it, so nothing new can be learned."""
         key = self._key(size)
         if key is not None:
-            self._rates[size.bit_length()] = self._rates[key] * _TRUST
+            self._rates[size.bit_length()] = self._rates[key] * _ESTIMATE_LEFT
 
     def _key(self, size: int) -> int | None:
         wanted = size.bit_length()

@@ -1,14 +1,15 @@
-"""Whether everything that was promised by a deadline can still be done by it. Needs numpy alone.
+"""Deadlines: which comes next, and whether all of them can still be met. Needs numpy alone.
 
 By Jackson's rule work meets its deadlines in some order if it does in the order of the deadlines:
-nothing is late as long as, up to each deadline, no more is promised than there is time for.
-`Promises` answers what that leaves. It looks at all promises at once, in numpy: a fraction of a
-millisecond for 10,000 of them.
+nothing is late as long as, up to each deadline, there is no more work than time. `Commitments`
+answers what that leaves. It looks at all deadlines at once, in numpy: a fraction of a millisecond
+for 10,000 of them. `DeadlineQueue` has the first of many deadlines at hand.
 """
 
 from __future__ import annotations
 
 import bisect
+import heapq
 import itertools
 import math
 from collections.abc import Hashable, Iterable
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 
 T = TypeVar("T", bound=Hashable)
 
-# Of a batch: sums of floats are not exact.
-_LITTLE = 1e-6
+# Of a batch, in which work may exceed a whole number of batches: sums of floats are not exact.
+_ROUNDING = 1e-6
+# Entries of items that are gone are removed once they outnumber the others by this many.
+_MAX_STALE_ENTRIES = 16
 
 
-class Promises(Generic[T]):
+class Commitments(Generic[T]):
     """Items with deadlines and the seconds of one engine's time that each takes."""
 
     def __init__(self) -> None:
@@ -35,11 +38,11 @@ class Promises(Generic[T]):
         self._seconds = np.zeros(16)
 
     def __len__(self) -> int:
-        """Promises that stand."""
+        """Items that are committed to."""
         return len(self._sorted)
 
     def add(self, item: T, deadline: float, seconds: float) -> None:
-        """Promise an item, which is not there; one without a deadline (inf) is no promise."""
+        """Commit to an item, which is not there; one without a deadline (inf) is never late."""
         if deadline == math.inf:
             return
         count = len(self._sorted)
@@ -47,37 +50,37 @@ class Promises(Generic[T]):
             self._deadlines = np.concatenate([self._deadlines, np.zeros(count)])
             self._seconds = np.concatenate([self._seconds, np.zeros(count)])
         key = self._keys[item] = deadline, next(self._order)
-        place = bisect.bisect(self._sorted, key)
-        self._sorted.insert(place, key)
+        index = bisect.bisect(self._sorted, key)
+        self._sorted.insert(index, key)
         for array, value in ((self._deadlines, deadline), (self._seconds, seconds)):
-            array[place + 1 : count + 1] = array[place:count]
-            array[place] = value
+            array[index + 1 : count + 1] = array[index:count]
+            array[index] = value
 
     def remove(self, item: T) -> None:
-        """Promise an item no longer; does nothing if it isn't there."""
+        """Commit to an item no longer; does nothing if it isn't there."""
         key = self._keys.pop(item, None)
         if key is None:
             return
-        place, count = bisect.bisect_left(self._sorted, key), len(self._sorted)
-        del self._sorted[place]
+        index, count = bisect.bisect_left(self._sorted, key), len(self._sorted)
+        del self._sorted[index]
         for array in (self._deadlines, self._seconds):
-            array[place : count - 1] = array[place + 1 : count]
+            array[index : count - 1] = array[index + 1 : count]
 
     def allow(self, start: float, deadline: float, seconds: float, batch: float) -> bool:
-        """Whether one more can be promised, to an engine that is free at `start`.
+        """Whether an engine that is free at `start` can meet one more deadline, and all others.
 
         `batch` is how long a full batch takes; what comes before a deadline is rounded up to whole
         batches.
         """
         count = len(self)
-        place = bisect.bisect(self._sorted, (deadline, math.inf))
+        index = bisect.bisect(self._sorted, (deadline, math.inf))
         work = np.cumsum(self._seconds[:count])
-        mine = (work[place - 1] if place else 0.0) + seconds
-        done = start + _whole(np.append(work[place:] + seconds, mine), batch)
-        return bool((done <= np.append(self._deadlines[place:count], deadline)).all())
+        mine = (work[index - 1] if index else 0.0) + seconds
+        done = start + _whole(np.append(work[index:] + seconds, mine), batch)
+        return bool((done <= np.append(self._deadlines[index:count], deadline)).all())
 
     def keep(self, end: float, first: Iterable[T], batch: float) -> bool:
-        """Whether all others can be kept if the items of `first` are done, which lasts till `end`.
+        """Whether all other deadlines can be met if the items of `first` are done until `end`.
 
         `batch` is as for `allow`.
         """
@@ -86,12 +89,63 @@ class Promises(Generic[T]):
         for item in first:
             key = self._keys.get(item)
             if key is not None:
-                place = bisect.bisect_left(self._sorted, key)
-                seconds[place], left[place] = 0.0, False
+                index = bisect.bisect_left(self._sorted, key)
+                seconds[index], left[index] = 0.0, False
         done = end + _whole(np.cumsum(seconds), batch)
         return bool((done <= self._deadlines[:count])[left].all())
 
 
+class DeadlineQueue(Generic[T]):
+    """Items by deadline: a heap from which any item may be removed. Each step is O(log items)."""
+
+    def __init__(self) -> None:
+        self._times: dict[T, float] = {}
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        """Items with a deadline."""
+        return len(self._times)
+
+    def add(self, item: T, time: float) -> None:
+        """Add an item that is not there; one with an infinite deadline is left out."""
+        if time < math.inf:
+            self._times[item] = time
+            heapq.heappush(self._heap, (time, next(self._order), item))
+
+    def remove(self, item: T) -> None:
+        """Take an item out; does nothing if it isn't there."""
+        self._times.pop(item, None)
+        if len(self._heap) > 2 * len(self._times) + _MAX_STALE_ENTRIES:
+            self._heap = [entry for entry in self._heap if self._is_current(entry)]
+            heapq.heapify(self._heap)
+
+    @property
+    def first(self) -> float:
+        """The first deadline; infinite when there is none."""
+        heap = self._heap
+        while heap and not self._is_current(heap[0]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else math.inf
+
+    def pop(self) -> T:
+        """Take the first item out. There must be one."""
+        assert self.first < math.inf  # noqa: S101  # and nothing that is gone is at the top
+        item = self._heap[0][2]
+        self.remove(item)
+        return item
+
+    def pop_due(self, now: float, lead: float = 0.0) -> list[T]:
+        """Take out what has `lead` seconds or less until its deadline."""
+        due = []
+        while self.first - lead <= now:
+            due.append(self.pop())
+        return due
+
+    def _is_current(self, entry: tuple[float, int, T]) -> bool:
+        return self._times.get(entry[2]) == entry[0]
+
+
 def _whole(seconds: NDArray[np.float64], batch: float) -> NDArray[np.float64]:
     """Round up to multiples of `batch`, if that is positive; a little more is none."""
-    return np.ceil(seconds / batch - _LITTLE) * batch if batch > 0 else seconds
+    return np.ceil(seconds / batch - _ROUNDING) * batch if batch > 0 else seconds

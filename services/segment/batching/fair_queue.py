@@ -1,8 +1,6 @@
-"""Whose turn it is: priorities first, and within one the clients in turn. Pure; knows no time.
+"""Who is served next: priorities first, and within one the clients in turn. Pure; knows no time.
 
-`FairQueue` holds what waits, `Census` only counts it: how many items come before a new one. Nothing
-here looks at every item: each step is O(1), or grows with the buckets (`FairQueue`) or with the
-logarithm of the items (`Census`).
+No step looks at every item: each is O(1), or grows with the number of buckets.
 """
 
 from __future__ import annotations
@@ -10,32 +8,21 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
+
+from services.segment.batching.interfaces import Member
 
 # A priority that was passed over so many times in a row leads the next time.
-PATIENCE = 16
-
-
-class Member(Protocol):
-    """What a queue asks of its items, besides being hashable; neither may change."""
-
-    @property
-    def priority(self) -> int:
-        """0 comes first."""
-
-    @property
-    def client(self) -> str:
-        """Whose it is."""
-
+MAX_TURNS_PASSED = 16
 
 T = TypeVar("T", bound=Member)
 
 
 class FairQueue(Generic[T]):
-    """Items in buckets, taken from one bucket at a time.
+    """Items in buckets, taken from one bucket at a time; an `interfaces.Queue`.
 
-    * The smallest priority comes first, except that one which was passed over PATIENCE times in a
-      row, though it could have been taken from, comes before the others once.
+    * The smallest priority comes first, except that one which was passed over MAX_TURNS_PASSED
+      times in a row, though it could have been taken from, comes before the others once.
     * Within a priority clients take turns: who was served, from whatever bucket, goes to the end of
       the line of every bucket. A client that comes anew begins there.
     * Items of one client, priority and bucket are first in, first out; its buckets take turns.
@@ -79,14 +66,15 @@ class FairQueue(Generic[T]):
 
     def add(self, item: T, bucket: Hashable = None) -> None:
         """Put an item, that is not in the queue, into a bucket."""
+        priority, client = item.admission.priority, item.admission.client
         if bucket not in self._arrivals:
             self._arrivals[bucket] = OrderedDict()
             self._lines[bucket] = [OrderedDict() for _ in self._items]
         self._arrivals[bucket][item] = None
-        mine = self._items[item.priority].setdefault(item.client, OrderedDict())
+        mine = self._items[priority].setdefault(client, OrderedDict())
         if bucket not in mine:
             mine[bucket] = OrderedDict()
-            self._lines[bucket][item.priority][item.client] = next(self._numbers)
+            self._lines[bucket][priority][client] = next(self._numbers)
         mine[bucket][item] = None
         self._count += 1
 
@@ -94,17 +82,18 @@ class FairQueue(Generic[T]):
         """Take an item out of its bucket; does nothing if it isn't there."""
         if item not in self._arrivals.get(bucket, ()):
             return
+        priority, client = item.admission.priority, item.admission.client
         self._count -= 1
-        clients = self._items[item.priority]
-        mine = clients[item.client]
+        clients = self._items[priority]
+        mine = clients[client]
         del mine[bucket][item]
         if not mine[bucket]:
             del mine[bucket]
-            del self._lines[bucket][item.priority][item.client]
+            del self._lines[bucket][priority][client]
         if not mine:
-            del clients[item.client]
+            del clients[client]
         if not clients:
-            self._passed[item.priority] = 0
+            self._passed[priority] = 0
         del self._arrivals[bucket][item]
         if not self._arrivals[bucket]:
             del self._arrivals[bucket], self._lines[bucket]
@@ -126,16 +115,16 @@ class FairQueue(Generic[T]):
 
         The first of them leads: whoever waits with a lower priority was passed over.
         """
-        lead = items[0].priority
+        lead = items[0].admission.priority
         waiting = [priority for priority, clients in enumerate(self._items) if clients]
         self._pass_over(lead, [priority for priority in waiting if priority > lead])
         for item in items:
             self._serve(item, bucket)
 
     @property
-    def impatient(self) -> bool:
+    def overdue(self) -> bool:
         """Whether a priority was passed over so often that it comes before the others."""
-        return max(self._passed) >= PATIENCE
+        return max(self._passed) >= MAX_TURNS_PASSED
 
     def preview(self, buckets: Iterable[Hashable], most: int) -> list[T]:
         """Return what `take` would take."""
@@ -168,8 +157,8 @@ class FairQueue(Generic[T]):
                     number = next(iter(line.values()))
                     if priority not in first or number < first[priority][0]:
                         first[priority] = number, bucket
-        impatient = [priority for priority in first if self._passed[priority] >= PATIENCE]
-        leads = min(impatient or first)
+        overdue = [priority for priority in first if self._passed[priority] >= MAX_TURNS_PASSED]
+        leads = min(overdue or first)
         return first[leads][1], leads, [priority for priority in first if priority > leads]
 
     def _pass_over(self, lead: int, others: Iterable[int]) -> None:
@@ -180,14 +169,15 @@ class FairQueue(Generic[T]):
     def _serve(self, item: T, bucket: Hashable) -> T:
         """Take an item, and put its client at the end of all its lines."""
         self.remove(item, bucket)
-        mine = self._items[item.priority].get(item.client)
+        priority, client = item.admission.priority, item.admission.client
+        mine = self._items[priority].get(client)
         if mine is not None:
             if bucket in mine:
                 mine.move_to_end(bucket)
             for other in mine:  # in this order, so that the bucket served last comes last
-                line = self._lines[other][item.priority]
-                line[item.client] = next(self._numbers)
-                line.move_to_end(item.client)
+                line = self._lines[other][priority]
+                line[client] = next(self._numbers)
+                line.move_to_end(client)
         return item
 
     def _first(self, priority: int, bucket: Hashable) -> T:
@@ -197,59 +187,3 @@ class FairQueue(Generic[T]):
     @staticmethod
     def _first_priority(lines: list[OrderedDict[str, int]]) -> int:
         return next(priority for priority, line in enumerate(lines) if line)
-
-
-class Census:
-    """How many items of which priority and client wait."""
-
-    def __init__(self, priorities: int, most: int) -> None:
-        """Count up to `most` items of the priorities from 0 to `priorities` - 1."""
-        self._totals = [0] * priorities
-        self._counts: list[dict[str, int]] = [{} for _ in range(priorities)]
-        # By priority, a Fenwick tree over n >= 1 of how many clients have n items or more.
-        self._trees = [[0] * (most + 1) for _ in range(priorities)]
-
-    def __len__(self) -> int:
-        """Items that wait."""
-        return sum(self._totals)
-
-    def count(self, priority: int, client: str) -> int:
-        """Items of a priority and client."""
-        return self._counts[priority].get(client, 0)
-
-    def add(self, item: Member) -> None:
-        """Count an item."""
-        counts = self._counts[item.priority]
-        count = counts[item.client] = counts.get(item.client, 0) + 1
-        self._totals[item.priority] += 1
-        self._shift(item.priority, count, 1)
-
-    def remove(self, item: Member) -> None:
-        """Count an item no longer."""
-        counts = self._counts[item.priority]
-        count = counts[item.client]
-        self._shift(item.priority, count, -1)
-        self._totals[item.priority] -= 1
-        counts[item.client] = count - 1
-        if count == 1:
-            del counts[item.client]
-
-    def ahead(self, priority: int, client: str) -> int:
-        """Return how many items are taken, at most, before one that this client adds now.
-
-        That is if nothing else is added: all of smaller priorities, all of the client's own, and of
-        each other client no more than the client has then.
-        """
-        tree = self._trees[priority]
-        number = min(self.count(priority, client) + 1, len(tree) - 1)
-        count = sum(self._totals[:priority])
-        while number > 0:
-            count += tree[number]
-            number &= number - 1
-        return count
-
-    def _shift(self, priority: int, number: int, change: int) -> None:
-        tree = self._trees[priority]
-        while number < len(tree):
-            tree[number] += change
-            number += number & -number

@@ -1,52 +1,52 @@
-"""The places of a queue, counted in items and bytes, and who may take the next one. Pure."""
+"""How many items and bytes are held at once, and which client may add one. Pure."""
 
 from __future__ import annotations
 
 # A client may hold this many times as much as is left over for others.
-_SHARE = 4
+_MAX_HELD_PER_LEFT = 4
 
 
-class Places:
+class Quota:
     """Bounded items and bytes, shared fairly.
 
     What a client holds before it takes one more may be four times what is then left, and no more:
     one client alone gets four fifths of a large queue, two get four ninths each, and what is left
     is for those who come next. Whoever holds nothing may take whatever is left. So no client has
-    all places, unless there is only one.
+    everything, unless there is room for one item only.
 
-    What is large would never find room where small things take each byte that is given back: bytes
-    can be kept free for it.
+    A large item would never find room where small ones take each byte that is given back: bytes can
+    be kept free for it.
     """
 
     def __init__(self, items: int, size: int) -> None:
-        """Make `items` places for `size` bytes in all."""
+        """Allow `items` items of `size` bytes in all."""
         self._items_left = items
         self._bytes_left = size
         self._kept_free = 0
         self._held: dict[str, tuple[int, int]] = {}  # by client: items, bytes
         self.held_bytes = 0
-        """Bytes of all places that are taken."""
+        """Bytes of all items that are held."""
 
     def keep_free(self, size: int) -> None:
         """Refuse what would leave fewer bytes; 0 ends it."""
         self._kept_free = size
 
     def refusal(self, client: str, size: int) -> str | None:
-        """Return why the client can't have a place for `size` bytes now; None if it can."""
+        """Return why the client can't add an item of `size` bytes now; None if it can."""
         items_left, bytes_left = self._items_left - 1, self._bytes_left - size
         if items_left < 0 or bytes_left < self._kept_free:
             return "the queue is full"
         items, held = self._held.get(client, (0, 0))
-        if items > _SHARE * items_left or held > _SHARE * bytes_left:
+        if items > _MAX_HELD_PER_LEFT * items_left or held > _MAX_HELD_PER_LEFT * bytes_left:
             return "the queue is full for this client: what is left is for others"
         return None
 
     def take(self, client: str, size: int) -> None:
-        """Take a place that is not refused."""
+        """Count an item that is not refused."""
         self._change(client, 1, size)
 
     def give_back(self, client: str, size: int) -> None:
-        """Give a place back that was taken with the same arguments."""
+        """Count an item no longer that was taken with the same arguments."""
         self._change(client, -1, -size)
 
     def _change(self, client: str, items: int, size: int) -> None:

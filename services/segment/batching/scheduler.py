@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures import Future as Job
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ from typing import Any, Generic, TypeVar
 from services.errors import AssayError, DeadlineExceeded
 from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
-from services.segment.batching.fair_queue import PATIENCE, FairQueue
-from services.segment.batching.ticket import Batch, Priority, Ticket
+from services.segment.batching.fair_queue import MAX_TURNS_PASSED, FairQueue
+from services.segment.batching.ticket import Admission, Batch, Priority, Ticket
 
 I = TypeVar("I")  # noqa: E741  # an item's input
 O = TypeVar("O")  # noqa: E741  # an item's output
@@ -88,16 +88,19 @@ class _Item(Generic[I]):
 
 
 @dataclass(eq=False)
-class _Wanting:
-    """A caller who waits for a place; `admitted` gives the ticket."""
+class _Waiting:
+    """A caller who waits until the queue has room; `ticket` is given then."""
 
-    priority: Priority
-    client: str
-    size: int
+    admission: Admission
     admit: Callable[[], Ticket]
-    admitted: asyncio.Future[Ticket]
+    ticket: asyncio.Future[Ticket]
     # How often it was its turn and its item did not fit.
-    passed_over: int = 0
+    turns_passed: int = 0
+
+
+def deadline_in(seconds: float | None) -> float:
+    """Return the time, on the running loop's clock, in so many seconds; None is never."""
+    return math.inf if seconds is None else asyncio.get_running_loop().time() + seconds
 
 
 class Scheduler(Generic[I, O]):
@@ -123,8 +126,8 @@ class Scheduler(Generic[I, O]):
         self._pool = pool
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._items: dict[Ticket, _Item[I]] = {}
-        # Who waits for a place, each client in a bucket of its own.
-        self._wanting: FairQueue[_Wanting] = FairQueue(len(Priority))
+        # Callers that wait until there is room, each client in a bucket of its own.
+        self._waiting: FairQueue[_Waiting] = FairQueue(len(Priority))
         self._batches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._units = units
@@ -140,55 +143,36 @@ class Scheduler(Generic[I, O]):
         self,
         prepare: Callable[[], I],
         finish: Callable[[O], R],
+        admission: Admission,
         *,
-        size: int,
-        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
-        priority: Priority = Priority.NORMAL,
-        client: str = "",
-        bucket: Hashable = None,
-        placed: asyncio.Event | None = None,
+        admitted: asyncio.Event | None = None,
     ) -> tuple[R, Trace]:
-        """Prepare, compute and finish one item of `size` bytes within `timeout` seconds.
+        """Prepare, compute and finish one item by its deadline, on the loop's clock.
 
-        Items of one `bucket` may share a batch. Where items wait, priorities come first, and
-        within a priority clients take turns. With `placed` a full queue is waited for, and the
-        event is set once the item has its place; without, a full queue refuses the item.
+        With `admitted` a full queue is waited for, and the event is set once the item is admitted;
+        without, a full queue refuses the item.
 
-        `prepare` and `finish` run in the pool. Cancelling the call gives the item's place back;
-        what has not begun by then, preparing it or its batch, is not done.
+        `prepare` and `finish` run in the pool. Cancelling the call gives the item's room back; what
+        has not begun by then, preparing it or its batch, is not done.
         Raises what `Batcher.admit` raises, DeadlineExceeded if it could not be computed in time,
         and what `prepare`, `run` and `finish` raise for this item.
         """
         loop = asyncio.get_running_loop()
         arrived = loop.time()
-        deadline = math.inf if timeout is None else arrived + timeout
+        size = admission.size
         item = _Item[I](loop.create_future())
 
         def admit() -> Ticket:
-            ticket = self._batcher.admit(
-                loop.time(),
-                deadline,
-                size,
-                priority=priority,
-                client=client,
-                bucket=bucket,
-                prepare=self._prepare_cost.typical(size),
-            )
+            prepare_seconds = self._prepare_cost.typical(size)
+            ticket = self._batcher.admit(loop.time(), admission, prepare_seconds)
             self._items[ticket] = item
             return ticket
 
-        if placed is None:
+        if admitted is None:
             ticket = admit()
         else:
-            wanting = _Wanting(priority, client, size, admit, loop.create_future())
-            try:
-                async with asyncio.timeout_at(None if timeout is None else deadline):
-                    ticket = await self._place(wanting)
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    "the request waited for a place in the queue until it was too late"
-                ) from None
-            placed.set()
+            ticket = await self._wait_for_room(_Waiting(admission, admit, loop.create_future()))
+            admitted.set()
         try:
             self._advance()
             await item.awaited  # until it is its turn
@@ -223,65 +207,70 @@ class Scheduler(Generic[I, O]):
         await asyncio.gather(*self._batches)
         await asyncio.get_running_loop().run_in_executor(None, self._engine.shutdown)
 
-    async def _place(self, wanting: _Wanting) -> Ticket:
+    async def _wait_for_room(self, waiting: _Waiting) -> Ticket:
         """Return the ticket of a caller who waits while the queue is full."""
-        self._batcher.require_fits(wanting.size)
-        self._wanting.add(wanting, wanting.client)
+        self._batcher.require_fits(waiting.admission.size)
+        self._waiting.add(waiting, waiting.admission.client)
         self._admit_waiting()
+        deadline = waiting.admission.deadline
         try:
-            return await wanting.admitted
-        except asyncio.CancelledError:
-            if wanting.admitted.cancelled():
-                self._wanting.remove(wanting, wanting.client)
+            async with asyncio.timeout_at(None if deadline == math.inf else deadline):
+                return await waiting.ticket
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if waiting.ticket.cancelled():
+                self._waiting.remove(waiting, waiting.admission.client)
                 self._admit_waiting()  # who came after it may want less
-            elif wanting.admitted.exception() is None:
-                self._close(wanting.admitted.result())  # given in this very turn
+            elif waiting.ticket.exception() is None:
+                self._close(waiting.ticket.result())  # given in this very turn
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(
+                    "the request waited for a place in the queue until it was too late"
+                ) from None
             raise
 
     def _close(self, ticket: Ticket) -> None:
-        """Give the place of an item back, to those who wait for one."""
+        """Give the room of an item back, to those who wait for it."""
         del self._items[ticket]
         self._batcher.close(ticket)
-        self._admit_waiting()
+        if self._waiting:
+            self._admit_waiting()
         self._advance()
 
     def _admit_waiting(self) -> None:
-        """Give free places to those who wait for one, whoever's turn it is of those who may."""
-        while (wanting := self._next_wanting()) is not None:
-            if wanting.admitted.done():
+        """Admit callers that wait, in their turns, while there is room for any of them."""
+        while (waiting := self._next_waiting()) is not None:
+            if waiting.ticket.done():
                 continue  # its caller has gone
             try:
-                wanting.admitted.set_result(wanting.admit())
+                waiting.ticket.set_result(waiting.admit())
             except AssayError as error:
-                wanting.admitted.set_exception(error)
+                waiting.ticket.set_exception(error)
 
-    def _next_wanting(self) -> _Wanting | None:
-        """Take out who gets the next place, if there is one for anybody.
+    def _next_waiting(self) -> _Waiting | None:
+        """Take out who is admitted next, if there is room for anybody.
 
         That is whose turn it is of those whose item fits. One that was often too large when it was
         its turn has what is given back from then on kept for it.
         """
         self._batcher.keep_free(0)
-        line = self._wanting
-        if not line:
+        queue = self._waiting
+        if not queue:
             return None
-        (first,) = line.preview(line.buckets, 1)
-        if self._has_place(first):
-            return line.take(line.buckets, 1)[0]
-        first.passed_over += 1
-        if first.passed_over > PATIENCE:
-            self._batcher.keep_free(first.size)
-        able = [client for client in line.buckets if self._has_place(line.next(client))]
+        (first,) = queue.preview(queue.buckets, 1)
+        if self._batcher.has_room(first.admission):
+            return queue.take(queue.buckets, 1)[0]
+        first.turns_passed += 1
+        if first.turns_passed > MAX_TURNS_PASSED:
+            self._batcher.keep_free(first.admission.size)
+        has_room = self._batcher.has_room
+        able = [client for client in queue.buckets if has_room(queue.next(client).admission)]
         while able:
-            (wanting,) = line.preview(able, 1)
-            if self._has_place(wanting):
-                return line.take(able, 1)[0]
+            (waiting,) = queue.preview(able, 1)
+            if self._batcher.has_room(waiting.admission):
+                return queue.take(able, 1)[0]
             # A lower priority whose turn it is has the larger item: it waits, with its client.
-            able.remove(wanting.client)
+            able.remove(waiting.admission.client)
         return None
-
-    def _has_place(self, wanting: _Wanting) -> bool:
-        return self._batcher.has_place(wanting.client, wanting.size)
 
     async def _in_pool(self, item: _Item[I], work: Callable[[], R]) -> _Timed[R]:
         """Do work in the pool, unless the caller leaves or the item expires before it begins."""
@@ -324,16 +313,16 @@ class Scheduler(Generic[I, O]):
     def _expire(self, ticket: Ticket, now: float) -> None:
         """Answer an item that can no longer be in time."""
         item = self._items[ticket]
-        left = ticket.deadline - now
-        compute = self._batcher.cost.typical(1, ticket.bucket)
+        left = ticket.admission.deadline - now
+        compute = self._batcher.cost.typical(1, ticket.admission.bucket)
         problem = "the request waited in the queue until it was too late"
         if compute < left <= compute + ticket.reserve:
             problem = (
                 f"computing and encoding the answer takes about {compute + ticket.reserve:.3g} s "
                 f"and the deadline leaves {left:.3g} s: allow more time or ask for a smaller answer"
             )
-            if ticket.deadline - ticket.queued_at <= compute + ticket.reserve:
-                self._finish_cost.doubt(item.units)
+            if ticket.admission.deadline - ticket.queued_at <= compute + ticket.reserve:
+                self._finish_cost.relax(item.units)
         item.fail(DeadlineExceeded(problem))
 
     async def _run_batch(self, batch: Batch, items: list[_Item[I]]) -> None:

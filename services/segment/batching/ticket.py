@@ -9,7 +9,7 @@ from enum import Enum, IntEnum
 
 
 class Priority(IntEnum):
-    """Whose turn it is when items wait: the smaller comes first."""
+    """Which items come first when several wait: the smaller ones."""
 
     HIGH = 0
     NORMAL = 1
@@ -28,18 +28,33 @@ class State(Enum):
     CLOSED = "closed"
 
 
+@dataclass(frozen=True)
+class Admission:
+    """What one item asks of the queue.
+
+    `size` is in bytes and counts until the item is answered. `deadline` is a time in seconds on the
+    clock of the batcher's caller, infinite for none. Items of one `bucket` may share a batch.
+    """
+
+    size: int
+    deadline: float = math.inf
+    priority: Priority = Priority.NORMAL
+    client: str = ""
+    bucket: Hashable = None
+
+
 @dataclass(eq=False)
 class Ticket:
-    """An admitted item. `deadline` is a time on the caller's clock, `size` is in bytes."""
+    """An admitted item.
 
-    deadline: float
-    size: int
-    priority: Priority
-    client: str
-    bucket: Hashable
-    # Seconds that preparing it is expected to take.
+    `prepare` is how many seconds preparing it is expected to take, `start_by` until when that must
+    begin. A `trial` is not expected to be in time: it is computed to learn what it costs.
+    """
+
+    admission: Admission
     prepare: float
-    probe: bool
+    start_by: float
+    trial: bool = False
     # Seconds that the item is expected to need after its batch; known once it is prepared.
     reserve: float = 0.0
     queued_at: float = math.nan
@@ -57,19 +72,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a batcher: items a batch, seconds of the window, items and bytes held at once.
+    """Bounds of a batcher.
 
-    `workers` items are prepared at once.
+    A batch has up to `max_batch_size` items; its first one waits up to `batch_wait` seconds for
+    others. `max_items` and `max_bytes` are held at once, `workers` items are prepared at once.
     """
 
-    max_batch: int = 1
-    window: float = 0.0
+    max_batch_size: int = 1
+    batch_wait: float = 0.0
     max_items: int = 64
     max_bytes: int = 256 << 20
     workers: int = 2
 
     def __post_init__(self) -> None:
-        if min(self.max_batch, self.max_items, self.max_bytes, self.workers) < 1:
-            raise ValueError("max_batch, max_items, max_bytes and workers must be at least 1")
-        if not 0 <= self.window < math.inf:
-            raise ValueError("window must be finite and not negative")
+        if min(self.max_batch_size, self.max_items, self.max_bytes, self.workers) < 1:
+            raise ValueError("max_batch_size, max_items, max_bytes and workers must be at least 1")
+        if not 0 <= self.batch_wait < math.inf:
+            raise ValueError("batch_wait must be finite and not negative")

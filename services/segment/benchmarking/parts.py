@@ -90,9 +90,9 @@ def _nodes(model: memoryview) -> Iterator[dict[int, list[str]]]:
             for kind, node in _fields(graph):
                 if kind == _NODE:
                     names: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _NAME: []}
-                    for place, text in _fields(node):
-                        if place in names:
-                            names[place].append(str(text, "utf-8"))
+                    for name, text in _fields(node):
+                        if name in names:
+                            names[name].append(str(text, "utf-8"))
                     yield names
 
 
@@ -117,7 +117,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Return the number at a place, and the place behind it."""
+    """Return the number at an offset, and the offset behind it."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import Overloaded
+from services.segment.batching.ticket import Admission
 from services.segment.serving.pipeline import Pipeline
 
 
@@ -46,7 +47,7 @@ async def offer(
         seconds: float | None = None
         try:
             await pipeline.infer(
-                _given(tensor), nbytes=tensor.nbytes, labels=True, logits=False, timeout=None
+                lambda: tensor, Admission(tensor.nbytes), labels=True, logits=False
             )
             seconds = loop.time() - start - time
         except Overloaded:
@@ -58,7 +59,3 @@ async def offer(
             group.create_task(send(time))
         for _ in times:
             yield await answers.get()
-
-
-def _given(tensor: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
-    return lambda: tensor

@@ -77,9 +77,9 @@ class Plan:
     seed: int = 0
 
     @property
-    def max_batch(self) -> int:
+    def max_batch_size(self) -> int:
         """Most pictures a run of the engine: the scheduler's, where there is one."""
-        return self.limits.max_batch if self.kind == "server" else max(self.batch_sizes)
+        return self.limits.max_batch_size if self.kind == "server" else max(self.batch_sizes)
 
 
 def plan_of(request: dict[str, Any]) -> Plan:
@@ -151,7 +151,7 @@ def _opened(plan: Plan) -> tuple[Manifest, Engine, NDArray[np.float32]]:
         manifest,
         threads=plan.threads,
         gpu=plan.gpu,
-        max_batch=plan.max_batch,
+        max_batch_size=plan.max_batch_size,
     )
     how = manifest.preprocessing
     return manifest, engine, Preprocessor(how)(_picture(how.width, how.height))

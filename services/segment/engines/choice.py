@@ -72,7 +72,13 @@ class Choice:
         )
 
     def open(
-        self, directory: Path, manifest: Manifest, *, threads: int, gpu: int = 0, max_batch: int = 1
+        self,
+        directory: Path,
+        manifest: Manifest,
+        *,
+        threads: int,
+        gpu: int = 0,
+        max_batch_size: int = 1,
     ) -> Engine:
         """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
 
@@ -89,7 +95,7 @@ class Choice:
         if self.engine == CUDA:
             from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
 
-            return CudaEngine(directory, manifest, gpu=gpu, max_batch=max_batch)
+            return CudaEngine(directory, manifest, gpu=gpu, max_batch_size=max_batch_size)
         from services.segment.engines.onnxruntime import OnnxEngine  # noqa: PLC0415
 
         return OnnxEngine(directory, manifest, threads=threads)

@@ -43,9 +43,9 @@ class CudaEngine:
     name = CUDA
 
     def __init__(
-        self, directory: Path, manifest: Manifest, *, gpu: int = 0, max_batch: int = 1
+        self, directory: Path, manifest: Manifest, *, gpu: int = 0, max_batch_size: int = 1
     ) -> None:
-        """Open the graph on GPU number `gpu`, and compute a batch of each size up to `max_batch`.
+        """Open the graph on GPU number `gpu`, and compute batches of up to `max_batch_size`.
 
         Raises InvalidArgument naming the device or the file, and what is wrong with it.
         """
@@ -57,7 +57,7 @@ class CudaEngine:
         how = manifest.preprocessing
         self._shape = (3, how.height, how.width)
         self._check = GraphCheck(directory, manifest)
-        self._sizes = bucket_sizes(max_batch if manifest.graph.dynamic_batch else 1)
+        self._sizes = bucket_sizes(max_batch_size if manifest.graph.dynamic_batch else 1)
         # The libraries of the nvidia packages are not on the loader's path.
         ort.preload_dlls()
         options = {
@@ -85,14 +85,14 @@ class CudaEngine:
             self.run([blank] * size)
 
     @property
-    def max_batch(self) -> int | None:
+    def max_batch_size(self) -> int | None:
         """Most pictures a run."""
         return self._sizes[-1]
 
     def run(self, batch: list[Floats]) -> list[Output]:
         """Compute pictures of (3, H, W) float32, all of one size.
 
-        A batch between two sizes is filled up with what the pictures' places held before. Pictures
+        A batch between two sizes is filled up with what was there before. Pictures
         of another size than the manifest's are computed without page-locked memory, which would
         otherwise grow with every size that comes.
         """
@@ -101,8 +101,8 @@ class CudaEngine:
             return run_plainly(self._session, self._graph, batch)
         shape = (bucket(len(batch), self._sizes), *batch[0].shape)
         source = self._input(shape)
-        for place, tensor in zip(source.host, batch, strict=False):
-            place[:] = tensor
+        for slot, tensor in zip(source.host, batch, strict=False):
+            slot[:] = tensor
         source.device.update_inplace(source.host)
         # Outputs of their own for each run: they are still read when the next run writes.
         h, w = self._graph.logits_size(*shape[2:])
@@ -145,12 +145,12 @@ def require_provider() -> None:
         )
 
 
-def bucket_sizes(max_batch: int) -> tuple[int, ...]:
-    """Return the powers of two below `max_batch`, and `max_batch` itself, ascending."""
-    if max_batch < 1:
-        raise ValueError(f"a batch of {max_batch} pictures is none")
-    powers = (1 << power for power in range(max_batch.bit_length()))
-    return (*(size for size in powers if size < max_batch), max_batch)
+def bucket_sizes(max_batch_size: int) -> tuple[int, ...]:
+    """Return the powers of two below `max_batch_size`, and `max_batch_size` itself, ascending."""
+    if max_batch_size < 1:
+        raise ValueError(f"a batch of {max_batch_size} pictures is none")
+    powers = (1 << power for power in range(max_batch_size.bit_length()))
+    return (*(size for size in powers if size < max_batch_size), max_batch_size)
 
 
 def bucket(count: int, sizes: Sequence[int]) -> int:

@@ -36,7 +36,7 @@ class Engine(Protocol):
     precision: Precision
 
     @property
-    def max_batch(self) -> int | None:
+    def max_batch_size(self) -> int | None:
         """Most pictures a run, None if it takes any number."""
 
     def run(self, batch: list[Floats]) -> list[Output]:

@@ -35,7 +35,7 @@ class OnnxEngine:
         self._check.output(self)
 
     @property
-    def max_batch(self) -> int | None:
+    def max_batch_size(self) -> int | None:
         """Most pictures a run, None if the graph takes any number."""
         return None if self._graph.dynamic_batch else 1
 

@@ -66,7 +66,7 @@ class OpenVinoEngine:
         self._check.output(self)
 
     @property
-    def max_batch(self) -> int | None:
+    def max_batch_size(self) -> int | None:
         """Return 1: batches gain nothing on a processor."""
         return 1
 

@@ -148,8 +148,8 @@ def _tally(
 ) -> Tally:
     matrix = None
     if confusion:
-        places = wanted.astype(np.int64) * classes + found
-        matrix = np.bincount(places, minlength=classes * classes).reshape(classes, classes)
+        cells = wanted.astype(np.int64) * classes + found
+        matrix = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return Tally(
         np.bincount(wanted, minlength=classes),
         np.bincount(found, minlength=classes),

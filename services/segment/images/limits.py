@@ -89,35 +89,35 @@ def check_run_lengths(pixels: int, field: str) -> None:
 
 
 def _check_chunks(data: bytes, field: str) -> None:
-    place = len(_PNG)
+    offset = len(_PNG)
     for _ in range(MAX_PIECES):
-        if place + 12 > len(data):
+        if offset + 12 > len(data):
             return
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
     raise BadImage(field, f"more than {MAX_PIECES} chunks; save it again with larger ones")
 
 
 def _first_scan(data: bytes, field: str) -> int | None:
     """Walk the segments before a JPEG's first scan; return where it starts, if there is one."""
-    place, pieces = 2, 0
+    offset, pieces = 2, 0
     while pieces <= MAX_PIECES:
-        found = _TO_MARKER.match(data, place)
+        found = _TO_MARKER.match(data, offset)
         if found is None or found.end() >= len(data):
-            stray = len(data) - place
-            place = len(data)
+            stray = len(data) - offset
+            offset = len(data)
         else:
-            stray = found.end() - place - 1
-            place = found.end() + 1
+            stray = found.end() - offset - 1
+            offset = found.end() + 1
         pieces += 1 + stray  # bytes between segments are read one by one
-        if place >= len(data):
+        if offset >= len(data):
             if pieces <= MAX_PIECES:
                 return None
             break
-        marker = data[place - 1]
+        marker = data[offset - 1]
         if marker == _SCAN:
-            return place - 2
+            return offset - 2
         if marker not in _BARE:
-            place += int.from_bytes(data[place : place + 2], "big")
+            offset += int.from_bytes(data[offset : offset + 2], "big")
     raise BadImage(
         field, f"more than {MAX_PIECES} segments and stray bytes; save it again without metadata"
     )
@@ -132,16 +132,16 @@ def _scan_markers(data: bytes, first: int) -> int:
 
 def _check_scans(data: bytes, first: int, field: str) -> None:
     """Count the scans of a JPEG's first image, which starts at `first`."""
-    place, scans = first, 0
-    while (found := _MARKER.search(data, place)) is not None:
-        marker, place = data[found.start() + 1], found.end()
+    offset, scans = first, 0
+    while (found := _MARKER.search(data, offset)) is not None:
+        marker, offset = data[found.start() + 1], found.end()
         if marker == _END:
             return
         scans += marker == _SCAN
         if scans > MAX_SCANS:
             raise BadImage(field, f"more than {MAX_SCANS} scans; save it again with fewer")
         if marker not in _BARE:
-            place += int.from_bytes(data[place : place + 2], "big")
+            offset += int.from_bytes(data[offset : offset + 2], "big")
 
 
 def _check_blocks(data: bytes, field: str) -> None:
@@ -149,18 +149,18 @@ def _check_blocks(data: bytes, field: str) -> None:
     if len(data) < 13:
         return
     flags = data[10]
-    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    offset = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     inside = False  # an extension, whose blocks each begin with their size, the last with 0
     for _ in range(MAX_PIECES):
-        if place >= len(data):
+        if offset >= len(data):
             return
-        first = data[place]
+        first = data[offset]
         if inside:
             inside = first > 0
-            place += 1 + first
+            offset += 1 + first
         elif first in {_FRAME, _TRAILER}:
             return
         else:
             inside = first == _EXTENSION
-            place += 2 if inside else 1
+            offset += 2 if inside else 1
     raise BadImage(field, f"more than {MAX_PIECES} blocks; save it again without metadata")

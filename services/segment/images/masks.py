@@ -50,7 +50,7 @@ def warm() -> None:
 
 @njit(cache=True, nogil=True)
 def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
-    """Write each class's characters from its start on, if `text` is not empty; count them.
+    """Write each class's characters from its begin on, if `text` is not empty; count them.
 
     Returns the characters and the pixels of each class.
     """
@@ -62,15 +62,15 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
     zeros = np.zeros(classes, dtype=np.int64)
     ones = np.zeros(classes, dtype=np.int64)
     runs = np.zeros(classes, dtype=np.int64)
-    place = 0
-    while place < labels.size:
-        label = labels[place]
-        end = place + 1
+    begin = 0
+    while begin < labels.size:
+        label = labels[begin]
+        end = begin + 1
         while end < labels.size and labels[end] == label:
             end += 1
         index = np.int64(label)
         if index < classes:
-            gap, length = place - ends[index], end - place
+            gap, length = begin - ends[index], end - begin
             before = runs[index]
             at = starts[index] + sizes[index]
             # The first gap and the first two runs are written as they are.
@@ -81,7 +81,7 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
             ends[index] = end
             zeros[index], ones[index] = gap, length
             runs[index] += 1
-        place = end
+        begin = end
     for k in range(classes):
         if runs[k] > 0 and ends[k] < labels.size:
             gap = labels.size - ends[k]
@@ -93,7 +93,7 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _write(value, text, at):  # type: ignore[no-untyped-def]
-    """Write one number at `at`, if `text` is not empty; return the place behind it."""
+    """Write one number at `at`, if `text` is not empty; return the index behind it."""
     more = True
     while more:
         bits = value & 0x1F

@@ -110,11 +110,11 @@ def _rank(values, label, best):  # type: ignore[no-untyped-def]
             held += 1
         elif not value > values[best[held - 1]]:
             continue
-        place = held - 1
-        while place > 1 and value > values[best[place - 1]]:
-            best[place] = best[place - 1]
-            place -= 1
-        best[place] = c
+        slot = held - 1
+        while slot > 1 and value > values[best[slot - 1]]:
+            best[slot] = best[slot - 1]
+            slot -= 1
+        best[slot] = c
 
 
 @njit(cache=True, nogil=True, fastmath=True)

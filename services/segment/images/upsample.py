@@ -81,8 +81,8 @@ def axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]
 def _fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-def]
     """Fill `out`, one row of low-resolution cells after the other.
 
-    Arrays are handed on whole, with places in them: each view of one would be counted, atomically,
-    for each cell.
+    Arrays are handed on whole, with indices into them: each view of one would be counted,
+    atomically, for each cell.
     """
     height, width, classes = logits.shape
     (downs, rows), (afters, columns) = vertical, horizontal

@@ -46,10 +46,12 @@ def upsample(logits: Floats, height: int, width: int) -> Floats:
     """Return (h, w, C) logits at (height, width) by bilinear interpolation of pixel centres."""
     for axis, size in ((0, height), (1, width)):
         length = logits.shape[axis]
-        place = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
-        low = np.floor(place).astype(np.int64)
+        position = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+        low = np.floor(position).astype(np.int64)
         high = np.minimum(low + 1, length - 1)
-        weight = (place - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        weight = (
+            (position - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        )
         logits = logits.take(low, axis) * (1 - weight) + logits.take(high, axis) * weight
     return logits
 

@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Loaded:
-    """A model's pipelines, one for each place that it runs at, and how many use them.
+    """A model's pipelines, one for each device that it runs on, and how many use them.
 
     `measured_here` is how exact it is on this processor, where that had to be measured.
     """
@@ -169,7 +169,7 @@ class Models:
         _log.info("model closed", **_names(loaded.model))
 
     def _open(self, model: RegisteredModel) -> Loaded:
-        """Return a model with a pipeline for each place that models run at."""
+        """Return a model with a pipeline for each device that models run on."""
         settings = self._settings
         verify_files(model.directory, model.manifest)
         self.choice.require_available()
@@ -179,13 +179,13 @@ class Models:
         )
         metrics = self.metrics.of(*model.key)
         pipelines = []
-        for place in settings.places:
+        for device in settings.devices:
             engine = self.choice.open(
                 model.directory,
                 model.manifest,
                 threads=settings.cpu_threads,
-                gpu=place,
-                max_batch=settings.max_batch,
+                gpu=device,
+                max_batch_size=settings.max_batch,
             )
             pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool, metrics)
             pipeline.warm()

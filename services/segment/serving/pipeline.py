@@ -6,9 +6,10 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from services.errors import AssayError, InvalidArgument
 from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.scheduler import Scheduler, Trace
-from services.segment.batching.ticket import Limits, Priority
+from services.segment.batching.ticket import Admission, Limits
 from services.segment.engines.engine import Engine, Output
 from services.segment.images import outputs, upsample
 from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
@@ -31,6 +32,9 @@ _WARM_RUNS = 2
 # Sides in pixels of the square maps that are made at start, to learn what making them costs.
 _WARM_SIDES = (64, 512, 2048)
 _BLANK = Image.new("RGB", (1, 1))
+
+R = TypeVar("R")
+_Plan = tuple[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ class Pipeline:
             raise InvalidArgument(
                 manifest.name, "its preprocessing pads pictures, which this release can't serve"
             )
-        if engine.max_batch is not None:
-            limits = replace(limits, max_batch=min(limits.max_batch, engine.max_batch))
+        if engine.max_batch_size is not None:
+            most = min(limits.max_batch_size, engine.max_batch_size)
+            limits = replace(limits, max_batch_size=most)
         self._manifest = manifest
         self._engine = engine
         self._preprocessor = Preprocessor(manifest.preprocessing)
@@ -96,7 +101,7 @@ class Pipeline:
         outputs.warm()
         how = self._manifest.preprocessing
         blank = self._preprocessor(Image.new("RGB", (how.width, how.height)))
-        for size in sorted({1, self._batcher.limits.max_batch}):
+        for size in sorted({1, self._batcher.limits.max_batch_size}):
             self._engine.run([blank] * size)
             for _ in range(_WARM_RUNS):
                 start = time.monotonic()
@@ -112,104 +117,95 @@ class Pipeline:
     async def segment(
         self,
         decode: Callable[[], Image.Image],
-        *,
-        nbytes: int,
         wanted: Wanted,
+        admission: Admission,
+        *,
         max_bytes: int,
-        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
-        priority: Priority = Priority.NORMAL,
-        client: str = "",
-        placed: asyncio.Event | None = None,
+        admitted: asyncio.Event | None = None,
     ) -> tuple[Segmentation, Trace]:
-        """Segment the picture that `decode` returns from `nbytes` of input.
+        """Segment the picture that `decode` returns; `admission` has the size of its input.
 
         For an overlay it is decoded again rather than held while it waits: a queue of pictures
-        would take gigabytes. With `placed` a full queue is waited for, as `Scheduler.submit` says.
-        Raises what `decode` raises, what `Scheduler.submit` raises, InvalidArgument if the model
-        can't give what is wanted, and TooLarge if the outputs are over `max_bytes`.
+        would take gigabytes. With `admitted` a full queue is waited for, as `Scheduler.submit`
+        says. Raises what `decode` raises, what `Scheduler.submit` raises, InvalidArgument if the
+        model can't give what is wanted, and TooLarge if the outputs are over `max_bytes`.
         """
         wanted.check(len(self._manifest.classes))
 
-        def prepare() -> _Prepared:
-            picture = decode()
-            size = self._outputs.size(wanted, picture.height, picture.width)
+        def plan(height: int, width: int) -> _Plan:
+            size = self._outputs.size(wanted, height, width)
             self._outputs.require_fits(wanted, size, max_bytes)
-            return _Prepared(self._preprocessor(picture), size, math.prod(size) * wanted.work)
+            return size, math.prod(size) * wanted.work
 
-        def finish(computed: tuple[Output, _Prepared]) -> Segmentation:
-            output, prepared = computed
-            return self._outputs.make(wanted, output, prepared.map_size, decode, max_bytes)
+        def finish(output: Output, size: tuple[int, int]) -> Segmentation:
+            return self._outputs.make(wanted, output, size, decode, max_bytes)
 
-        size = nbytes + self._preprocessor.nbytes
-        try:
-            return await self._scheduler.submit(
-                prepare,
-                finish,
-                size=size,
-                timeout=timeout,
-                priority=priority,
-                client=client,
-                placed=placed,
-            )
-        except AssayError as error:
-            self._metrics.failed(error)
-            raise
+        held = replace(admission, size=admission.size + self._preprocessor.nbytes)
+        return await self._answer(decode, plan, finish, held, admitted)
 
     async def infer(
         self,
         source: Callable[[], Image.Image | NDArray[np.float32]],
+        admission: Admission,
         *,
-        nbytes: int,
         labels: bool,
         logits: bool,
-        timeout: float | None,  # noqa: ASYNC109  # it decides admission, it is no cancellation
-        bucket: Hashable = None,
-        priority: Priority = Priority.NORMAL,
-        client: str = "",
-        placed: asyncio.Event | None = None,
+        admitted: asyncio.Event | None = None,
     ) -> Inference:
-        """Compute a picture, or a prepared (3, H, W), that `source` returns from `nbytes` of input.
+        """Compute a picture, or a prepared (3, H, W), that `source` returns.
 
-        The labels have the picture's own size, or H and W. Those of another size than the
-        manifest's need a `bucket` of their own. With `placed` a full queue is waited for, as
-        `Scheduler.submit` says. Raises what `source` and `Scheduler.submit` raise.
+        `admission` has the size of the input, the tensor and the answer. The labels have the
+        picture's own size, or H and W. Those of another size than the manifest's need a bucket of
+        their own. With `admitted` a full queue is waited for, as `Scheduler.submit` says. Raises
+        what `source` and `Scheduler.submit` raise.
+        """
+
+        def plan(height: int, width: int) -> _Plan:
+            if labels:
+                return (height, width), height * width
+            # Nothing is left to do but to hand the logits on.
+            return (height, width), math.prod(self._manifest.graph.logits_size(height, width))
+
+        def finish(output: Output, size: tuple[int, int]) -> Inference:
+            found = None
+            if labels:
+                found = upsample.upsample_argmax(output.logits, output.labels, *size)
+            return Inference(found, output.logits if logits else None)
+
+        result, _ = await self._answer(source, plan, finish, admission, admitted)
+        return result
+
+    async def _answer(
+        self,
+        source: Callable[[], Image.Image | NDArray[np.float32]],
+        plan: Callable[[int, int], _Plan],
+        finish: Callable[[Output, tuple[int, int]], R],
+        admission: Admission,
+        admitted: asyncio.Event | None,
+    ) -> tuple[R, Trace]:
+        """Have one item prepared, computed and finished.
+
+        `plan` gives the size of the map that is made of an input of that height and width, and the
+        units of work that this takes; `finish` makes the answer.
         """
 
         def prepare() -> _Prepared:
             given = source()
             if isinstance(given, Image.Image):
-                height, width = given.height, given.width
-                tensor = self._preprocessor(given)
-            else:
-                height, width = given.shape[1:]
-                tensor = given
-            units = height * width
-            if not labels:  # nothing is left to do but to hand the logits on
-                units = math.prod(self._manifest.graph.logits_size(height, width))
-            return _Prepared(tensor, (height, width), units)
-
-        def finish(computed: tuple[Output, _Prepared]) -> Inference:
-            output, prepared = computed
-            found = None
-            if labels:
-                found = upsample.upsample_argmax(output.logits, output.labels, *prepared.map_size)
-            return Inference(found, output.logits if logits else None)
+                size, units = plan(given.height, given.width)
+                return _Prepared(self._preprocessor(given), size, units)
+            return _Prepared(given, *plan(*given.shape[1:]))
 
         try:
-            result, _ = await self._scheduler.submit(
+            return await self._scheduler.submit(
                 prepare,
-                finish,
-                size=nbytes,
-                timeout=timeout,
-                bucket=bucket,
-                priority=priority,
-                client=client,
-                placed=placed,
+                lambda computed: finish(computed[0], computed[1].map_size),
+                admission,
+                admitted=admitted,
             )
         except AssayError as error:
             self._metrics.failed(error)
             raise
-        return result
 
     async def close(self) -> None:
         """Wait for the running batch and free the graph. No request may be open."""

@@ -152,8 +152,8 @@ class Reconciler:
         self._desired = await asyncio.to_thread(self._read)
         self._survey = await asyncio.to_thread(self._look_around)
         for item in self._survey.troubles:
-            place, error = str(item.place), str(item.error)
-            self._tell(place, error, "cannot read a model", place=place, error=error)
+            path, error = str(item.path), str(item.error)
+            self._tell(path, error, "cannot read a model", path=path, error=error)
         return await self._step()
 
     async def _step(self, *, strict: bool = False) -> bool:
@@ -279,16 +279,16 @@ def _without_paths(error: Exception, directory: Path) -> str:
     return f"{type(error).__name__}; the server's log says why"
 
 
-def _require_known(place: str, model: DesiredModel, known: set[tuple[str, str]]) -> None:
+def _require_known(field: str, model: DesiredModel, known: set[tuple[str, str]]) -> None:
     versions = sorted(version for name, version in known if name == model.name)
     if not versions:
         names = ", ".join(sorted({name for name, _ in known})) or "none"
         raise InvalidArgument(
-            f"{place}.name", f"the repository has no model {model.name!r}; it has: {names}"
+            f"{field}.name", f"the repository has no model {model.name!r}; it has: {names}"
         )
     if model.version and model.version not in versions:
         raise InvalidArgument(
-            f"{place}.version",
+            f"{field}.version",
             f"the repository has no version {model.version!r} of {model.name}; it has: "
             + ", ".join(versions),
         )

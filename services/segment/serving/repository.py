@@ -134,7 +134,7 @@ def discover(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Re
 class Trouble:
     """A folder or model directory that cannot be read now, and why."""
 
-    place: Path
+    path: Path
     error: Exception
 
 
@@ -146,9 +146,9 @@ class Survey:
     troubles: tuple[Trouble, ...] = ()
 
     def hides(self, directory: Path) -> bool:
-        """Return whether `directory` is, or lies in, a place that cannot be read now."""
-        places = [trouble.place for trouble in self.troubles]
-        return any(place in {directory, *directory.parents} for place in places)
+        """Return whether `directory` is, or lies in, a folder that cannot be read now."""
+        paths = [trouble.path for trouble in self.troubles]
+        return any(path in {directory, *directory.parents} for path in paths)
 
 
 def survey(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Survey:

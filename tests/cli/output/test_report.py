@@ -68,7 +68,9 @@ def reply(text: str = "text") -> compare_pb2.CompareResponse:
 
     def claim(name: str, other: str) -> evidence_pb2.ClaimVerdict:
         return evidence_pb2.ClaimVerdict(
-            claim=claim_pb2.Claim(id=name, artifact="a", statement=text, contradicts=[other]),
+            claim=claim_pb2.Claim(
+                id=name, artifact="a", statement=text, contradicts=[f"a/{other}"]
+            ),
             verdict=evidence_pb2.VERDICT_REFUTED,
             basis=evidence_pb2.BASIS_MEASURED,
             evidence=evidence,
@@ -79,7 +81,7 @@ def reply(text: str = "text") -> compare_pb2.CompareResponse:
                 note=text,
             ),
             reason=text,
-            contradicts=[other],
+            contradicts=[f"a/{other}"],
         )
 
     component = score_pb2.Component(

@@ -96,7 +96,12 @@ def test_json_has_what_a_script_needs() -> None:
     assert document["basis"] == "MEASURED"
     assert document["relation"] == "SAME_ARCHITECTURE_RANDOM_WEIGHTS"
     assert (document["value"], document["unit"]) == (1.25, "s")
-    assert document["interval"] == {"low": 1.2, "high": 1.3, "level": 0.99}
+    assert {key: document["interval"][key] for key in ("low", "high", "level", "kind")} == {
+        "low": 1.2,
+        "high": 1.3,
+        "level": 0.99,
+        "kind": None,
+    }
     bare = verdicts.as_json(evidence_pb2.ClaimVerdict(claim=claim_pb2.Claim(id="x")))
     assert bare["value"] is None
     assert bare["basis"] is None

@@ -198,6 +198,48 @@ def test_right_sums_of_any_texts_are_sound(parts: list[tuple[str, float]], digit
     assert verdict.status is Status.SOUND, verdict
 
 
+_counts = st.none() | st.integers(0, 300)
+_numbers = st.none() | st.floats(0, 900, allow_nan=False) | st.integers(-3, 900)
+_sums = {
+    **dict.fromkeys(("tokens", "scored_tokens", "bytes", "characters"), _counts),
+    **dict.fromkeys(("nats", "loss", "bits_per_byte"), _numbers),
+}
+_documents = st.fixed_dictionaries(
+    {},
+    optional={
+        **_sums,
+        "text": st.text(st.characters(), max_size=30),
+        "scored_text": st.text(max_size=30),
+        "source_bytes": _counts,
+        "token_nats": st.lists(st.none() | st.floats(0, 9), max_size=40),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(
+    record=st.fixed_dictionaries(
+        {"bits_per_byte": st.floats(0, 20)},
+        optional={
+            "totals": st.fixed_dictionaries({}, optional={**_sums, "perplexity": _numbers}),
+            "evaluation_set": st.fixed_dictionaries(
+                {}, optional={"bytes": _counts, "tokens": _counts, "documents": _counts}
+            ),
+            "window": st.integers(0, 40),
+            "stride": st.integers(0, 60),
+            "documents": st.lists(_documents, max_size=4),
+        },
+    ),
+    cutter=st.sampled_from([None, ByteCutter()]),
+)
+def test_any_record_gets_a_verdict(record: dict[str, Any], cutter: ByteCutter | None) -> None:
+    verdict = judge(parse(json.dumps(record).encode()), cutter)
+    assert verdict.corrected is None or math.isfinite(verdict.corrected)
+    if verdict.status is Status.SOUND:
+        assert not verdict.findings
+        assert not verdict.unchecked
+
+
 # Public records: numbers that were published, and how they were corrected.
 
 

@@ -30,7 +30,7 @@ def test_all_problems_are_told_at_once() -> None:
     message = str(caught.value)
     for part in (
         "bits_per_byte: is missing",
-        "totals.tokens: is -1",
+        "totals.tokens: is -1; must be a whole number",
         "totals.loss: is '2'; must be a number",
         "totals.speed: is not a field; the fields are tokens",
         "window: is 1.5; must be a whole number",
@@ -50,7 +50,16 @@ def test_many_problems_are_counted() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[1]\n[2", b"\xff", b'{"bits_per_byte": NaN}', b"3", b'{"format": "other"}'],
+    [
+        b"",
+        b"{",
+        b"[1]\n[2",
+        b"\xff",
+        b'{"bits_per_byte": NaN}',
+        b"3",
+        b'{"format": "other"}',
+        b'{"bits_per_byte": 1e999}',
+    ],
 )
 def test_what_is_no_record_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidArgument, match=r"^record: "):

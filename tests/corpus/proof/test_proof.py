@@ -27,6 +27,9 @@ from services.corpus.proof.file_format import FIXED_BYTES, RECORD_BYTES, Proof
 from services.corpus.proof.frequencies import largest_excess_bits
 from services.corpus.proof.prove import prove
 from services.corpus.proof.verify import verify
+from services.corpus.shards.layout import find_shards
+from services.corpus.stream import reader
+from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 from tests.corpus.bpb import tiny_models
 from tests.corpus.bpb.fakes import document
@@ -159,6 +162,19 @@ def _verify_elsewhere(
         text=True,
         check=False,
     )
+
+
+@pytest.mark.data
+def test_real_documents_come_back(data_dir: Path, tmp_path: Path) -> None:
+    """A trained model's tokenizer gives back some of them; the benchmark takes all."""
+    model = open_model("stories", data_dir / "lm" / "tinystories-656k")
+    selection = Selection(("val",), max_documents=60, max_text_bytes=2000)
+    documents = list(reader.documents(find_shards(data_dir / "pile"), selection))
+    proof = prove(model, Definition(), documents, tmp_path / "p", leave_out_lossy=True)
+    _sizes_add_up(proof)
+    assert 0 < len(proof.records) < len(documents)
+    digests = {d.id: hashlib.sha256(d.text).digest() for d in documents}
+    assert verify(file_format.read(tmp_path / "p"), model, expected=digests).holds
 
 
 def test_lossy_documents_are_refused_or_listed(llama: ProvingModel, tmp_path: Path) -> None:
@@ -330,6 +346,35 @@ def test_a_claim_that_is_too_good_is_found(
     claimed = file_format.write(tmp_path / "p", proof.header, records)
     (failure,) = verify(claimed, llama).failures
     assert "bytes, and the proof says" in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("rows", "tokens", "problem"),
+    [
+        (0, None, "0 documents were coded"),
+        (10**9, None, "1000000000 documents"),
+        (3, 10**15, "tok"),
+    ],
+)
+def test_sizes_that_would_take_for_ever_are_refused(
+    made: tuple[Path, Proof], llama: ProvingModel, rows: int, tokens: int | None, problem: str
+) -> None:
+    proof = made[1]
+    records = list(proof.records)
+    if tokens is not None:
+        records[-1] = replace(records[-1], tokens=tokens)
+    header = replace(proof.header, rows=rows)
+    with pytest.raises(InvalidArgument, match=problem):
+        verify(replace(proof, header=header, records=tuple(records)), llama)
+
+
+def test_a_definition_without_a_code_is_refused_in_a_file_too(
+    made: tuple[Path, Proof], llama: ProvingModel
+) -> None:
+    definition = replace(made[1].header.definition, prefix=Prefix.NONE, prefix_token=None)
+    forged = replace(made[1], header=replace(made[1].header, definition=definition))
+    with pytest.raises(InvalidArgument, match="unscored"):
+        verify(forged, llama)
 
 
 def test_totals_that_do_not_add_up_are_refused(made: tuple[Path, Proof], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks import ranker_search_quality as quality
@@ -72,6 +72,7 @@ def test_an_index_of_nothing_finds_nothing() -> None:
 
 
 @given(st.text(max_size=200))
+@example("0\u19b00")  # one word to Python, two to FTS5
 def test_no_text_is_an_error(intent: str) -> None:
     for match in REGISTERED.search(intent):
         assert MIN_CONFIDENCE <= match.confidence <= 1 + 1e-9

@@ -249,7 +249,7 @@ class Gate:
     def pipeline(self) -> Gate:
         return self
 
-    async def segment(self, decode: Callable[[], Image.Image], **_: Any) -> Any:
+    async def segment(self, decode: Callable[[], Image.Image], *_: Any, **__: Any) -> Any:
         self.inside += 1
         self.most = max(self.most, self.inside)
         if self.inside == 3:

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from services.errors import AssayError, BadImage, Overloaded
+from services.segment.batching.admission import LearnedAdmission
 from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
-from services.segment.batching.scheduler import Scheduler
-from services.segment.batching.ticket import Limits, Priority
+from services.segment.batching.scheduler import Scheduler, deadline_in
+from services.segment.batching.ticket import Admission, Limits, Priority
 
 CALLERS = 250
 BROKEN, POISON = -1, -2  # can't be prepared; fails its batch
@@ -90,15 +91,16 @@ class Trial:
     async def run(self) -> None:
         loop, rng = asyncio.get_running_loop(), self.rng
         limits = Limits(
-            max_batch=rng.choice([1, 2, 4, 8]),
-            window=rng.choice([0.0, 0.0, 0.3, 2.0]),
+            max_batch_size=rng.choice([1, 2, 4, 8]),
+            batch_wait=rng.choice([0.0, 0.0, 0.3, 2.0]),
             max_items=rng.choice([2, 5, 20]),
             max_bytes=rng.choice([10, 40, 1000]),
             workers=rng.choice([1, 2, 4]),
         )
+        policy = LearnedAdmission(limits)
         pool = Threads(loop, limits.workers, lambda: rng.choice([0.0, 0.001, 0.01, 0.1, 0.5]))
         self.scheduler: Scheduler[int, int] = Scheduler(
-            Batcher(limits),
+            Batcher(limits, policy),
             self.compute,
             pool,
             units=lambda _: rng.choice([1, 100, 1_000_000]),
@@ -116,8 +118,8 @@ class Trial:
         batcher = self.scheduler._batcher
         assert self.scheduler.load == batcher.held_bytes == batcher.waiting == 0
         assert not self.scheduler._items
-        assert not self.scheduler._wanting
-        assert len(batcher._promises) == len(batcher._due) == len(batcher._forecast._census) == 0
+        assert not self.scheduler._waiting
+        assert len(batcher._start_by) == len(policy._commitments) == len(policy._pending) == 0
         assert engine.free == 1
 
     def compute(self, values: list[int]) -> list[int]:
@@ -139,12 +141,14 @@ class Trial:
             answer, _ = await self.scheduler.submit(
                 prepare,
                 str,
-                size=rng.choice([1, 2, 8]),
-                timeout=rng.choice([None, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0]),
-                priority=rng.choice(list(Priority)),
-                client=rng.choice("abc"),
-                bucket=rng.choice([None, "x"]),
-                placed=rng.choice([None, asyncio.Event()]),
+                Admission(
+                    rng.choice([1, 2, 8]),
+                    deadline_in(rng.choice([None, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])),
+                    rng.choice(list(Priority)),
+                    rng.choice("abc"),
+                    rng.choice([None, "x"]),
+                ),
+                admitted=rng.choice([None, asyncio.Event()]),
             )
         except (AssayError, ArithmeticError) as error:
             self.outcomes[type(error).__name__] += 1
@@ -167,7 +171,7 @@ def test_nothing_hangs_or_is_left_behind(seed: int) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_large_item_gets_its_place_among_small_ones(waits: bool) -> None:
+def test_a_large_item_gets_room_among_small_ones(waits: bool) -> None:
     """Others take each byte that is given back, whether they wait for it or come again."""
     loop, done = JumpingLoop(), asyncio.Event()
     computed: list[int] = []
@@ -186,9 +190,9 @@ def test_a_large_item_gets_its_place_among_small_ones(waits: bool) -> None:
         scheduler._engine = engine
 
         async def send(size: int, client: str, *, wait: bool) -> None:
-            placed = asyncio.Event() if wait else None
+            admitted = asyncio.Event() if wait else None
             await scheduler.submit(
-                lambda: size, str, size=size, timeout=None, client=client, placed=placed
+                lambda: size, str, Admission(size, client=client), admitted=admitted
             )
 
         async def keep_sending(client: str) -> None:

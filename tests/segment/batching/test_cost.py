@@ -27,17 +27,17 @@ def test_one_bad_moment_is_not_a_change_of_speed() -> None:
     assert cost.typical(1) <= 1.2
 
 
-def test_doubted_sizes_come_back_to_their_best_and_no_further() -> None:
+def test_relaxed_sizes_come_back_to_their_best_and_no_further() -> None:
     cost = Cost()
     cost.observe(2, 1.0)
     cost.observe(8, 3.0)
     for _ in range(5):
         cost.observe(8, 6.0)
     dear = cost.upper(8)
-    cost.doubt(8)
+    cost.relax_larger(8)
     assert cost.upper(8) == dear  # only what is larger than what was computed
     for _ in range(1000):
-        cost.doubt(2)
+        cost.relax_larger(2)
     assert cost.upper(8) == pytest.approx(
         cost.typical(8), rel=1e-3
     )  # nothing is left of the spread
@@ -75,12 +75,12 @@ def test_sized_work_is_judged_by_work_of_its_own_size() -> None:
     assert cost.typical(48_000_000) == pytest.approx(6.0)  # none is larger
 
 
-def test_doubt_makes_an_estimate_smaller_for_its_size_alone() -> None:
+def test_relaxing_makes_an_estimate_smaller_for_its_size_alone() -> None:
     cost = SizedCost()
-    cost.doubt(8)
+    cost.relax(8)
     cost.observe(8, 8.0)
     cost.observe(64, 8.0)
-    cost.doubt(8)
+    cost.relax(8)
     assert cost.typical(8) < 8
     assert cost.typical(64) == 8
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segment.batching.fair_queue import PATIENCE, Census, FairQueue
+from services.segment.batching.admission import Pending
+from services.segment.batching.fair_queue import MAX_TURNS_PASSED, FairQueue
+from services.segment.batching.ticket import Admission, Priority
 
 
 @dataclass(eq=False)
@@ -16,6 +18,10 @@ class Item:
     client: str
     priority: int = 0
     bucket: str = ""
+
+    @property
+    def admission(self) -> Admission:
+        return Admission(1, priority=Priority(self.priority), client=self.client)
 
 
 ITEMS = st.builds(Item, st.sampled_from("abc"), st.integers(0, 2), st.sampled_from("xy"))
@@ -58,10 +64,10 @@ def test_priorities_come_first() -> None:
 def test_no_priority_waits_for_ever() -> None:
     queue = filled([Item("low", 2), Item("normal", 1)])
     led: list[str] = []
-    for _ in range(PATIENCE + 2):
+    for _ in range(MAX_TURNS_PASSED + 2):
         queue.add(Item("high", 0), "")
         led += [item.client for item in queue.take([""], 1)]
-    assert led == ["high"] * PATIENCE + ["normal", "low"]
+    assert led == ["high"] * MAX_TURNS_PASSED + ["normal", "low"]
 
 
 def test_who_is_served_out_of_turn_has_had_a_turn() -> None:
@@ -73,15 +79,15 @@ def test_who_is_served_out_of_turn_has_had_a_turn() -> None:
 
 def test_a_priority_is_passed_over_out_of_turn_as_well() -> None:
     queue = filled([Item("low", 2)])
-    for _ in range(PATIENCE):
-        assert not queue.impatient
+    for _ in range(MAX_TURNS_PASSED):
+        assert not queue.overdue
         high = Item("high", 0)
         queue.add(high, "")
         queue.take_these([high], "")
-    assert queue.impatient
+    assert queue.overdue
     queue.add(Item("high", 0), "")
     assert [item.client for item in queue.take([""], 1)] == ["low"]
-    assert not queue.impatient
+    assert not queue.overdue
 
 
 def test_buckets_of_one_client_take_turns() -> None:
@@ -161,33 +167,35 @@ def clients(queue: FairQueue[Item], bucket: object) -> set[str]:
 
 
 @given(st.lists(ITEMS, max_size=40), ITEMS, st.data())
-def test_the_census_foretells_the_queue(items: list[Item], new: Item, data: st.DataObject) -> None:
+def test_the_count_ahead_foretells_the_queue(
+    items: list[Item], new: Item, data: st.DataObject
+) -> None:
     """No more come before a new item than was said, whatever was taken before."""
     queue: FairQueue[Item] = FairQueue(3)
-    census = Census(3, 50)
+    pending = Pending(3, 50)
     waiting: list[Item] = []
     for item in items:
         item.bucket = ""
         queue.add(item)
-        census.add(item)
+        pending.add(item.admission)
         waiting.append(item)
         if data.draw(st.integers(0, 3)) == 0:
             gone = data.draw(st.sampled_from(waiting))
             waiting.remove(gone)
             queue.remove(gone)
-            census.remove(gone)
-    assert len(census) == len(waiting)
-    ahead = census.ahead(new.priority, new.client)
+            pending.remove(gone.admission)
+    assert len(pending) == len(waiting)
+    ahead = pending.ahead(new.priority, new.client)
     above = sum(item.priority < new.priority for item in waiting)
     counts = Counter(item.client for item in waiting if item.priority == new.priority)
     mine = counts.pop(new.client, 0)
-    assert census.count(new.priority, new.client) == mine
+    assert pending.count(new.priority, new.client) == mine
     assert ahead == above + mine + sum(min(count, mine + 1) for count in counts.values())
     queue.add(new)
     order: list[Item] = []
-    while queue and len(order) < PATIENCE:
+    while queue and len(order) < MAX_TURNS_PASSED:
         order += queue.take(queue.buckets, 1)
     if new in order:
         assert order.index(new) <= ahead
     else:
-        assert ahead >= PATIENCE
+        assert ahead >= MAX_TURNS_PASSED

@@ -15,7 +15,7 @@ import pytest
 
 from services.errors import AssayError
 from services.segment.batching.batcher import Batcher
-from services.segment.batching.ticket import Batch, Limits, Priority, Ticket
+from services.segment.batching.ticket import Admission, Batch, Limits, Priority, Ticket
 
 SERVICE = 0.1  # seconds of a batch, whatever its size
 DEADLINE = 4 * SERVICE
@@ -73,7 +73,7 @@ class Simulation:
         self.now = 0.0
         self.order = itertools.count()
         self.events: list[tuple[float, int, Source | Ticket | Batch]] = []
-        rates = [source.load * limits.max_batch / SERVICE for source in sources]
+        rates = [source.load * limits.max_batch_size / SERVICE for source in sources]
         for source in self.rng.choices(sources, rates, k=ITEMS):
             self.now += self.rng.expovariate(sum(rates))
             self.after(0, source)
@@ -111,12 +111,14 @@ class Simulation:
         try:
             ticket = self.batcher.admit(
                 self.now,
-                self.now + source.patience,
-                size=1,
-                priority=source.priority,
-                client=source.client,
-                bucket=source.bucket,
-                prepare=source.prepare,
+                Admission(
+                    1,
+                    self.now + source.patience,
+                    source.priority,
+                    source.client,
+                    source.bucket,
+                ),
+                source.prepare,
             )
         except AssayError:
             self.outcome.refused += 1
@@ -126,7 +128,7 @@ class Simulation:
     def finish(self, batch: Batch) -> None:
         self.batcher.complete(batch, self.now)
         for ticket in batch.tickets:
-            in_time = self.now <= ticket.deadline
+            in_time = self.now <= ticket.admission.deadline
             self.outcome.in_time += in_time
             self.outcome.late += not in_time
             source = self.sources[ticket]
@@ -158,7 +160,7 @@ MIXES = {
 def test_goodput_stays_at_capacity_and_admitted_work_is_in_time(
     mix: str, max_batch: int, spread: float
 ) -> None:
-    limits = Limits(max_batch=max_batch, max_items=1000)
+    limits = Limits(max_batch_size=max_batch, max_items=1000)
     outcome = Simulation(limits, MIXES[mix], spread=spread).run()
     capacity = outcome.seconds * max_batch / SERVICE
     assert outcome.in_time >= 0.95 * capacity
@@ -168,9 +170,9 @@ def test_goodput_stays_at_capacity_and_admitted_work_is_in_time(
 
 def test_bad_moments_do_not_make_large_batches_too_dear_for_ever() -> None:
     """What is let in decides how large batches get, and so which sizes are observed again."""
-    limits = Limits(max_batch=8, max_items=1000)
+    limits = Limits(max_batch_size=8, max_items=1000)
     often, factor = bad = 0.05, 3.0
-    capacity = limits.max_batch / (SERVICE * (1 + often * (factor - 1)))
+    capacity = limits.max_batch_size / (SERVICE * (1 + often * (factor - 1)))
     rates = []
     for seed in range(1, 6):
         outcome = Simulation(limits, MIXES["priorities"], spread=0.15, bad=bad, seed=seed).run()
@@ -179,13 +181,15 @@ def test_bad_moments_do_not_make_large_batches_too_dear_for_ever() -> None:
 
 
 def test_below_capacity_hardly_anything_is_refused() -> None:
-    outcome = Simulation(Limits(max_batch=1), [Source(0.3)], spread=0.2).run()
+    outcome = Simulation(Limits(max_batch_size=1), [Source(0.3)], spread=0.2).run()
     assert outcome.in_time >= 0.99 * ITEMS
 
 
 @pytest.mark.parametrize("max_batch", [1, 8])
 def test_higher_priorities_get_more(max_batch: int) -> None:
-    outcome = Simulation(Limits(max_batch=max_batch, max_items=1000), MIXES["priorities"]).run()
+    outcome = Simulation(
+        Limits(max_batch_size=max_batch, max_items=1000), MIXES["priorities"]
+    ).run()
     high, normal, low = (outcome.served[source] for source in MIXES["priorities"])
     assert high > 1.3 * normal > 1.3**2 * low > 0
 
@@ -193,7 +197,7 @@ def test_higher_priorities_get_more(max_batch: int) -> None:
 def test_a_client_that_floods_takes_nothing_from_the_others() -> None:
     flood = Source(2.7, "flood")
     modest = [Source(0.1, f"client {i}") for i in range(3)]
-    limits = Limits(max_batch=8, max_items=1000)
+    limits = Limits(max_batch_size=8, max_items=1000)
     outcome = Simulation(limits, [flood, *modest]).run()
     offered = ITEMS * 0.1 / 3
     assert all(outcome.served[source] >= 0.7 * offered for source in modest)
@@ -203,7 +207,7 @@ def test_a_client_that_floods_takes_nothing_from_the_others() -> None:
 def test_a_slow_pool_refuses_as_a_slow_engine_does() -> None:
     """Two threads that take half a batch's time for an item bear a quarter of this load."""
     source = Source(1, prepare=SERVICE / 2)
-    outcome = Simulation(Limits(max_batch=16, max_items=1000, workers=2), [source]).run()
+    outcome = Simulation(Limits(max_batch_size=16, max_items=1000, workers=2), [source]).run()
     capacity = outcome.seconds * 2 / source.prepare
     assert outcome.in_time >= 0.95 * capacity
     assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
@@ -214,7 +218,7 @@ def test_bulk_work_without_a_deadline_does_not_starve(max_batch: int) -> None:
     """Others could promise all of the time away, and leave a batch in every twenty or so."""
     urgent = [Source(0.3, f"client {i}", Priority.HIGH) for i in range(10)]
     bulk = Source(0.02 / max_batch, "bulk", Priority.LOW, patience=math.inf)
-    limits = Limits(max_batch=max_batch, max_items=1000)
+    limits = Limits(max_batch_size=max_batch, max_items=1000)
     outcome = Simulation(limits, [*urgent, bulk]).run()
     assert outcome.longest[bulk] <= 100 * SERVICE
     assert outcome.late + outcome.expired <= 0.01 * outcome.admitted

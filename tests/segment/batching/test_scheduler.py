@@ -14,9 +14,9 @@ import pytest
 from services.errors import BadImage, DeadlineExceeded, Overloaded
 from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
-from services.segment.batching.fair_queue import PATIENCE
-from services.segment.batching.scheduler import Scheduler, Trace
-from services.segment.batching.ticket import Batch, Limits, Priority
+from services.segment.batching.fair_queue import MAX_TURNS_PASSED
+from services.segment.batching.scheduler import Scheduler, Trace, deadline_in
+from services.segment.batching.ticket import Admission, Batch, Limits, Priority
 
 
 class Numbers(Scheduler[int, int]):
@@ -59,7 +59,7 @@ def engine() -> Engine:
 @pytest.fixture
 async def scheduler(engine: Engine) -> AsyncIterator[Numbers]:
     with ThreadPoolExecutor(2) as pool:
-        made = Numbers(Batcher(Limits(max_batch=4, max_items=6)), engine.run, pool)
+        made = Numbers(Batcher(Limits(max_batch_size=4, max_items=6)), engine.run, pool)
         yield made
         engine.go.set()
         await made.close()
@@ -68,7 +68,7 @@ async def scheduler(engine: Engine) -> AsyncIterator[Numbers]:
 
 async def submit(scheduler: Numbers, value: int, seconds: float | None = None) -> tuple[str, Trace]:
     return await scheduler.submit(
-        lambda: value, lambda output: f"<{output}>", size=1, timeout=seconds
+        lambda: value, lambda output: f"<{output}>", Admission(1, deadline_in(seconds))
     )
 
 
@@ -116,7 +116,7 @@ async def test_an_item_that_cannot_be_prepared_is_never_queued(
         raise BadImage("image", "not one")
 
     with pytest.raises(BadImage):
-        await scheduler.submit(prepare, str, size=1, timeout=None)
+        await scheduler.submit(prepare, str, Admission(1))
     assert engine.batches == []
 
 
@@ -125,7 +125,7 @@ async def test_a_result_that_cannot_be_finished_fails_alone(
 ) -> None:
     engine.go.set()
     with pytest.raises(ZeroDivisionError):
-        await scheduler.submit(lambda: 0, lambda output: 1 / output, size=1, timeout=None)
+        await scheduler.submit(lambda: 0, lambda output: 1 / output, Admission(1))
     assert (await submit(scheduler, 1))[0] == "<2>"
 
 
@@ -263,21 +263,19 @@ async def test_a_full_queue_is_waited_for_by_who_asks_to(
     scheduler: Numbers, engine: Engine
 ) -> None:
     first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
-    placed = [asyncio.Event() for _ in range(3)]
+    admitted = [asyncio.Event() for _ in range(3)]
     patient = [
-        asyncio.create_task(
-            scheduler.submit(lambda: 7, str, size=1, timeout=None, placed=event, client="")
-        )
-        for event in placed
+        asyncio.create_task(scheduler.submit(lambda: 7, str, Admission(1), admitted=event))
+        for event in admitted
     ]
     await asyncio.sleep(0)
-    assert not any(event.is_set() for event in placed)
+    assert not any(event.is_set() for event in admitted)
     patient[0].cancel()
     engine.go.set()
     await asyncio.gather(first, *rest)
     assert [result for result, _ in await asyncio.gather(*patient[1:])] == ["14", "14"]
-    assert [event.is_set() for event in placed] == [False, True, True]
-    assert not scheduler._wanting
+    assert [event.is_set() for event in admitted] == [False, True, True]
+    assert not scheduler._waiting
 
 
 async def test_a_large_item_of_a_low_priority_is_not_refused_when_its_turn_comes(
@@ -288,14 +286,13 @@ async def test_a_large_item_of_a_low_priority_is_not_refused_when_its_turn_comes
         scheduler = Numbers(Batcher(Limits(max_items=99, max_bytes=30)), engine.run, pool)
 
         def send(size: int, priority: Priority) -> asyncio.Task[tuple[str, Trace]]:
-            place = asyncio.Event()
             call = scheduler.submit(
-                lambda: 1, str, size=size, timeout=None, priority=priority, placed=place
+                lambda: 1, str, Admission(size, priority=priority), admitted=asyncio.Event()
             )
             return asyncio.create_task(call)
 
         first, large = send(2, Priority.HIGH), send(29, Priority.LOW)
-        small = [send(1, Priority.HIGH) for _ in range(PATIENCE + 2)]
+        small = [send(1, Priority.HIGH) for _ in range(MAX_TURNS_PASSED + 2)]
         results = await asyncio.gather(first, large, *small)
         await scheduler.close()
     assert {result for result, _ in results} == {"2"}
@@ -305,47 +302,47 @@ async def test_who_stops_waiting_for_much_lets_the_next_one_in(engine: Engine) -
     with ThreadPoolExecutor(1) as pool:
         scheduler = Numbers(Batcher(Limits(max_items=99, max_bytes=30)), engine.run, pool)
 
-        def send(size: int, placed: asyncio.Event) -> asyncio.Task[tuple[str, Trace]]:
-            call = scheduler.submit(lambda: 1, str, size=size, timeout=None, placed=placed)
+        def send(size: int, admitted: asyncio.Event) -> asyncio.Task[tuple[str, Trace]]:
+            call = scheduler.submit(lambda: 1, str, Admission(size), admitted=admitted)
             return asyncio.create_task(call)
 
         first = send(5, asyncio.Event())
         await engine.until_started()
-        place = asyncio.Event()
-        large, small = send(29, asyncio.Event()), send(1, place)
+        room = asyncio.Event()
+        large, small = send(29, asyncio.Event()), send(1, room)
         await asyncio.sleep(0)
-        assert not place.is_set()
+        assert not room.is_set()
         large.cancel()
         async with asyncio.timeout(10):
-            await place.wait()
+            await room.wait()
         engine.go.set()
         await asyncio.gather(first, small)
         await scheduler.close()
 
 
-async def test_the_wait_for_a_place_ends_with_the_deadline(
-    scheduler: Numbers, engine: Engine
-) -> None:
+async def test_the_wait_for_room_ends_with_the_deadline(scheduler: Numbers, engine: Engine) -> None:
     first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
     with pytest.raises(DeadlineExceeded, match="waited for a place"):
-        await scheduler.submit(lambda: 7, str, size=1, timeout=0.001, placed=asyncio.Event())
+        await scheduler.submit(
+            lambda: 7, str, Admission(1, deadline_in(0.001)), admitted=asyncio.Event()
+        )
     assert scheduler.load == 5  # the queue is as full as it was
-    assert not scheduler._wanting
+    assert not scheduler._waiting
     engine.go.set()
     await asyncio.gather(first, *rest)
 
 
-async def test_a_place_given_to_who_has_just_gone_is_given_back(
+async def test_room_given_to_who_has_just_gone_is_given_back(
     scheduler: Numbers, engine: Engine
 ) -> None:
     first, rest = await queue_behind(scheduler, engine, [1, 2, 3, 4])
     patient = asyncio.create_task(
-        scheduler.submit(lambda: 7, str, size=1, timeout=None, placed=asyncio.Event())
+        scheduler.submit(lambda: 7, str, Admission(1), admitted=asyncio.Event())
     )
     await asyncio.sleep(0)
     rest[0].cancel()
     with pytest.raises(asyncio.CancelledError):
-        await rest[0]  # its place is the other's now
+        await rest[0]  # its room is the other's now
     patient.cancel()
     with pytest.raises(asyncio.CancelledError):
         await patient
@@ -371,7 +368,7 @@ async def test_what_is_cancelled_or_expired_before_its_turn_is_not_prepared(
         scheduler = Numbers(Batcher(Limits(workers=1)), engine.run, pool)
         tasks = [
             asyncio.create_task(
-                scheduler.submit(lambda v=v: prepare(v), str, size=1, timeout=seconds)  # type: ignore[misc]
+                scheduler.submit(lambda v=v: prepare(v), str, Admission(1, deadline_in(seconds)))  # type: ignore[misc]
             )
             for v, seconds in enumerate((None, None, 0.02, None))
         ]

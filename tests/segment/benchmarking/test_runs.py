@@ -24,7 +24,7 @@ PLAN = Plan(
     kind="server",
     batch_sizes=(1,),
     runs=9,
-    limits=Limits(max_batch=8),
+    limits=Limits(max_batch_size=8),
     workers=1,
     rate=50.0,
 )
@@ -64,5 +64,5 @@ async def test_a_load_of_which_nothing_is_answered_is_the_callers_to_lower(
 
 
 def test_the_engine_is_opened_for_the_batches_that_it_will_get() -> None:
-    assert PLAN.max_batch == 8
-    assert replace(PLAN, kind="batches", batch_sizes=(2, 4)).max_batch == 4
+    assert PLAN.max_batch_size == 8
+    assert replace(PLAN, kind="batches", batch_sizes=(2, 4)).max_batch_size == 4

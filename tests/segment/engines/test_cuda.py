@@ -56,8 +56,8 @@ def pictures(tiny: Tiny, count: int, seed: int = 5) -> list[Floats]:
 @pytest.mark.usefixtures("on_the_processor")
 def test_a_batch_of_any_size_gives_each_pictures_labels(tmp_path: Path, classes: int) -> None:
     tiny = Tiny(classes=classes)
-    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=6)
-    assert (engine.name, engine.precision, engine.max_batch) == ("onnxruntime-cuda", "fp32", 6)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=6)
+    assert (engine.name, engine.precision, engine.max_batch_size) == ("onnxruntime-cuda", "fp32", 6)
     for count in (1, 3, 6, 2, 5):
         batch = pictures(tiny, count, seed=count)
         outputs = engine.run(batch)
@@ -73,7 +73,7 @@ def test_a_batch_of_any_size_gives_each_pictures_labels(tmp_path: Path, classes:
 @pytest.mark.usefixtures("on_the_processor")
 def test_results_outlive_the_next_runs(tmp_path: Path) -> None:
     tiny = Tiny()
-    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=2)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=2)
     first, second = engine.run(pictures(tiny, 2))
     kept = first.logits.copy(), first.labels.copy()
     del second
@@ -88,7 +88,7 @@ def test_its_memory_goes_with_it_and_with_its_last_result(
     tmp_path: Path, on_the_processor: OrdinaryMemory
 ) -> None:
     tiny = Tiny()
-    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=2)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=2)
     outputs = engine.run(pictures(tiny, 2))
     kept = outputs[0].logits.copy()
     assert on_the_processor.blocks
@@ -103,7 +103,7 @@ def test_its_memory_goes_with_it_and_with_its_last_result(
 @pytest.mark.usefixtures("on_the_processor")
 def test_pictures_of_another_size() -> None:
     manifest = read_manifest(MODEL_DIRECTORY)
-    engine = CudaEngine(MODEL_DIRECTORY, manifest, max_batch=2)
+    engine = CudaEngine(MODEL_DIRECTORY, manifest, max_batch_size=2)
     batch = list(np.random.default_rng(0).normal(size=(3, 3, 64, 96)).astype(np.float32))
     wanted = OnnxEngine(MODEL_DIRECTORY, manifest).run(batch)
     for found, one in zip(engine.run(batch), wanted, strict=True):
@@ -113,7 +113,7 @@ def test_pictures_of_another_size() -> None:
 @pytest.mark.usefixtures("on_the_processor")
 def test_a_graph_of_fixed_batch_runs_one_at_a_time(tmp_path: Path) -> None:
     tiny = Tiny(batch=1)
-    assert CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=8).max_batch == 1
+    assert CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=8).max_batch_size == 1
 
 
 def test_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(not HAS_CUDA, reason="no CUDA here")
 def test_on_a_gpu(tmp_path: Path) -> None:
     tiny = Tiny()
-    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch=4)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=4)
     batch = pictures(tiny, 3)
     for tensor, output in zip(batch, engine.run(batch), strict=True):
         np.testing.assert_allclose(output.logits, tiny.logits(tensor), atol=1e-3)

@@ -23,7 +23,7 @@ def test_a_batch_gives_each_pictures_logits_and_labels(tmp_path: Path, classes: 
     tiny = Tiny(classes=classes)
     engine = OnnxEngine(write(tmp_path, tiny), tiny.manifest())
     assert (engine.name, engine.precision) == ("onnxruntime-cpu", "fp32")
-    assert engine.max_batch is None
+    assert engine.max_batch_size is None
     batch = inputs(tiny, 3)
     for tensor, output in zip(batch, engine.run(batch), strict=True):
         np.testing.assert_allclose(output.logits, tiny.logits(tensor), atol=1e-5)
@@ -33,7 +33,7 @@ def test_a_batch_gives_each_pictures_logits_and_labels(tmp_path: Path, classes: 
 
 def test_a_graph_of_fixed_batch_runs_one_at_a_time(tmp_path: Path) -> None:
     tiny = Tiny(batch=1)
-    assert OnnxEngine(write(tmp_path, tiny), tiny.manifest()).max_batch == 1
+    assert OnnxEngine(write(tmp_path, tiny), tiny.manifest()).max_batch_size == 1
 
 
 @pytest.mark.parametrize(

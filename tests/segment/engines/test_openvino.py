@@ -37,7 +37,7 @@ def picture(*shape: int, seed: int = 5) -> Floats:
 def test_logits_and_labels(tmp_path: Path, classes: int) -> None:
     tiny = Tiny(classes=classes)
     engine = OpenVinoEngine(write(tmp_path, tiny), tiny.manifest())
-    assert (engine.name, engine.precision, engine.max_batch) == ("openvino-cpu", "fp32", 1)
+    assert (engine.name, engine.precision, engine.max_batch_size) == ("openvino-cpu", "fp32", 1)
     tensor = picture(tiny.height, tiny.width)
     (output,) = engine.run([tensor])
     np.testing.assert_allclose(output.logits, tiny.logits(tensor), atol=1e-5)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from services.errors import InvalidArgument
 from services.segment.batching.scheduler import Scheduler
-from services.segment.batching.ticket import Priority
+from services.segment.batching.ticket import Admission, Priority
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.images.label_map import Encoding
 from services.segment.images.outputs import Wanted
@@ -217,9 +217,11 @@ async def test_priority_and_client_are_passed_on(
     seen: list[tuple[Priority, str]] = []
     submit = Scheduler.submit
 
-    async def watched(self: Any, *steps: Any, **options: Any) -> Any:
-        seen.append((options["priority"], options["client"]))
-        return await submit(self, *steps, **options)
+    async def watched(
+        self: Any, prepare: Any, finish: Any, admission: Admission, **options: Any
+    ) -> Any:
+        seen.append((admission.priority, admission.client))
+        return await submit(self, prepare, finish, admission, **options)
 
     monkeypatch.setattr(Scheduler, "submit", watched)
     for priority in (

@@ -25,18 +25,20 @@ def changed(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> str:
 
 def contradictions(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> str:
     """Pairs of claims that cannot both hold; empty when there is none."""
-    every = {one.claim.id: one.claim for one in verdicts}
+    every = {
+        f"{one.claim.page or one.claim.artifact}/{one.claim.id}": one.claim for one in verdicts
+    }
     pairs = sorted(
         {
-            tuple(sorted((claim.id, other)))
-            for claim in every.values()
+            tuple(sorted((name, other)))
+            for name, claim in every.items()
             for other in claim.contradicts
             if other in every
         }
     )
     rows = "".join(
-        f"<li>{escape(a)}: {escape(every[a].statement)}<br>"
-        f"{escape(b)}: {escape(every[b].statement)}</li>"
+        f"<li>{escape(every[a].id)}: {escape(every[a].statement)}<br>"
+        f"{escape(every[b].id)}: {escape(every[b].statement)}</li>"
         for a, b in pairs
     )
     return f"<h2>What the page contradicts itself in</h2><ul>{rows}</ul>" if rows else ""

@@ -9,7 +9,8 @@ Two kinds of records:
   recognised, alarms on sound records, and how far corrected figures are from the right ones.
 * Of 10,000 texts of real documents, by the GPT-2 tokenizer: a sound record, one with the bytes of
   U+FFFD and one with a mean weighted by tokens. Likelihoods are made up there, which costs the
-  court the same. Reported: seconds from the record's bytes to the verdict.
+  court the same. Reported: processor seconds of all threads from the record's bytes to the verdict,
+  which another load on the machine does not change; and those of the clock beside them.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-audit.json.
 """
@@ -296,13 +297,17 @@ def speed(data: Path) -> tuple[list[Any], dict[str, Any]]:
         (Mistake.TOKEN_WEIGHTED_MEAN, record(plain, tokenizer, mean)),
     ):
         content = b"".join(lines(value))
-        began = time.monotonic()
+        began, processor = time.monotonic(), time.process_time()
         verdict = judge(parse(content), FileCutter(tokenizer))
-        took = time.monotonic() - began
-        seconds[str(name)] = {"seconds": round(took, 2), "mistakes": list(verdict.mistakes)}
-    slowest = max(one["seconds"] for one in seconds.values())
+        seconds[str(name)] = {
+            "processor seconds": round(time.process_time() - processor, 2),
+            "seconds": round(time.monotonic() - began, 2),
+            "mistakes": list(verdict.mistakes),
+        }
+    slowest = max(one["processor seconds"] for one in seconds.values())
     row = report.row(
-        f"seconds from a record of {len(texts):,} documents to the verdict, the slowest of three",
+        f"processor seconds from a record of {len(texts):,} documents to the verdict, the slowest of "
+        "three",
         "the limit",
         slowest,
         LIMIT_SECONDS,

@@ -68,7 +68,8 @@ class Evidence:
             left = room if group is not first else room // 2
             for place in group:
                 size = self.sources[place] or 0
-                if place in chosen or (size > left and chosen):
+                known = self.texts[place] is not None
+                if not known or place in chosen or (size > left and chosen):
                     continue
                 chosen[place] = None
                 left -= size

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cached_property
 
 
 class ArtifactType(StrEnum):
@@ -207,12 +208,12 @@ class Claim:
     cost: Cost = field(default_factory=Cost)
     page: str = ""
 
-    @property
+    @cached_property
     def owner(self) -> str:
         """Who states it: the page, or else the artifact."""
         return self.page or self.artifact
 
-    @property
+    @cached_property
     def reference(self) -> str:
         """The claim as "OWNER/ID", which is unique among all."""
         return reference(self.owner, self.id)

@@ -306,8 +306,8 @@ def speed(data: Path) -> tuple[list[Any], dict[str, Any]]:
         }
     slowest = max(one["processor seconds"] for one in seconds.values())
     row = report.row(
-        f"processor seconds from a record of {len(texts):,} documents to the verdict, the slowest of "
-        "three",
+        f"processor seconds from a record of {len(texts):,} documents to the verdict, the slowest "
+        "of three",
         "the limit",
         slowest,
         LIMIT_SECONDS,

@@ -36,7 +36,7 @@ from services.ranker.claims import facts, registry
 from services.ranker.comparing.ranks import Ranks
 from services.ranker.comparing.records import Records
 from services.ranker.database.database import Database, StoreError
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
 from services.ranker.jobs import Jobs
@@ -107,7 +107,7 @@ class _Ranker:
         self.closing.push_async_callback(self._database.close)
         cache = Cache(store_at(settings.redis), schema=SCHEMA)
         self.closing.push_async_callback(cache.close)
-        store = Store(self._database)
+        store = EvidenceStore(self._database)
         records = Records(self._known, store, self._matches)
         comparisons = Comparisons(
             self._known,

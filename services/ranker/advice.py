@@ -8,7 +8,7 @@ from services.ranker.claims.model import Artifact, Claim, Equals, Page, Range, R
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
 
-_WIDE = 0.5
+_MAX_RELATIVE_TOLERANCE = 0.5
 _CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")
 _COUNTED = (Measurement.NONE, Measurement.MODEL_FACTS, Measurement.CORPUS_FACTS)
 
@@ -60,7 +60,7 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
                 "bound",
                 "a tolerance of 0 on what is measured is never met; say how far off is equal",
             )
-        elif bound.value and bound.tolerance > _WIDE * abs(bound.value):
+        elif bound.value and bound.tolerance > _MAX_RELATIVE_TOLERANCE * abs(bound.value):
             yield (
                 "bound",
                 f"{bound.tolerance / abs(bound.value):.0%} of the value confirms nearly anything",

@@ -1,7 +1,7 @@
 """Verifications as jobs: one after the other, followed and cancelled by whoever knows the id.
 
 Jobs live in this process and end with it; the evidence that they made stays. A job that nobody asks
-about any more is forgotten after `_KEPT` others have ended.
+about any more is forgotten after `_MAX_ENDED_JOBS` others have ended.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import structlog
 from services.errors import AssayError, InternalError, NotFound, Overloaded, RequestIdReused
 from services.ranker.claims.model import ClaimVerdict
 from services.ranker.measuring.measurements import Budget
-from services.ranker.measuring.verify import Plan, Progress, Verifier
+from services.ranker.measuring.verify import VerificationPlan, VerificationProgress, Verifier
 
-_KEPT = 200
-_QUEUE = 16
+_MAX_ENDED_JOBS = 200
+_MAX_WAITING_JOBS = 16
 _log = structlog.get_logger(__name__)
 
 
@@ -41,7 +41,7 @@ _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Order:
+class VerificationRequest:
     """What a job is to verify; empty claims mean all of the subject's."""
 
     subject: str
@@ -54,11 +54,11 @@ class Job:
     """A verification as it stands. `verdicts` grows; the times are aware, None before they came."""
 
     id: str
-    order: Order
-    plan: Plan
+    order: VerificationRequest
+    plan: VerificationPlan
     created: datetime
     state: JobState = JobState.QUEUED
-    progress: Progress | None = None
+    progress: VerificationProgress | None = None
     verdicts: list[ClaimVerdict] = field(default_factory=list)
     error: AssayError | None = None
     request_id: str = ""
@@ -82,11 +82,11 @@ class Jobs:
         self._by_request: dict[str, str] = {}
         self._changed = asyncio.Condition()
 
-    def plan(self, order: Order) -> Plan:
+    def plan(self, order: VerificationRequest) -> VerificationPlan:
         """What an order would do and cost. Raises `NotFound` and `InvalidArgument`."""
         return self._verifier.plan(order.subject, order.claims, order.budget)
 
-    def submit(self, order: Order, request_id: str = "") -> Job:
+    def submit(self, order: VerificationRequest, request_id: str = "") -> Job:
         """Put an order into the queue; a request id that was used gives its job.
 
         Raises as `plan`, `RequestIdReused` when the id was used for another order, and
@@ -101,7 +101,7 @@ class Jobs:
             return job
         plan = self.plan(order)
         waiting = [job for job in self._jobs.values() if not job.over]
-        if len(waiting) >= _QUEUE:
+        if len(waiting) >= _MAX_WAITING_JOBS:
             raise Overloaded(
                 f"{len(waiting)} verifications are waiting", max(1.0, waiting[0].plan.seconds)
             )
@@ -138,7 +138,7 @@ class Jobs:
         job = self.get(name)
         yield job
         told = after
-        state: tuple[JobState, Progress | None] = job.state, job.progress
+        state: tuple[JobState, VerificationProgress | None] = job.state, job.progress
         while True:
             while told < len(job.verdicts):
                 yield job.verdicts[told]
@@ -179,9 +179,9 @@ class Jobs:
             updates = self._verifier.verify(order.subject, order.claims, order.budget)
             async with aclosing(updates):
                 async for update in updates:
-                    if isinstance(update, Plan):
+                    if isinstance(update, VerificationPlan):
                         job.state, job.started = JobState.RUNNING, self._now()
-                    elif isinstance(update, Progress):
+                    elif isinstance(update, VerificationProgress):
                         job.progress = update
                     else:
                         job.verdicts.append(update)
@@ -208,7 +208,7 @@ class Jobs:
 
     def _forget(self) -> None:
         over = [name for name, job in self._jobs.items() if job.over]
-        gone = set(over[: max(0, len(over) - _KEPT)])
+        gone = set(over[: max(0, len(over) - _MAX_ENDED_JOBS)])
         for name in gone:
             del self._jobs[name]
         self._by_request = {

@@ -16,7 +16,7 @@ from services.ranker.registration import Registration
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_MAX_BYTES = 64 << 10
+_MAX_MANIFEST_BYTES = 64 << 10
 
 
 class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
@@ -80,8 +80,10 @@ def _scope(request: admin_pb2.InvalidateCacheRequest) -> str:
 def _manifest(content: bytes) -> bytes:
     if not content:
         raise InvalidArgument("manifest", "is empty; give the bytes of a YAML file")
-    if len(content) > _MAX_BYTES:
-        raise InvalidArgument("manifest", f"has {len(content):,} bytes; at most {_MAX_BYTES:,}")
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise InvalidArgument(
+            "manifest", f"has {len(content):,} bytes; at most {_MAX_MANIFEST_BYTES:,}"
+        )
     return content
 
 

@@ -28,7 +28,7 @@ from services.common.license import License
 from services.errors import DigestMismatch, InvalidArgument
 from services.ranker.claims import model
 from services.ranker.measuring.measurements import Budget
-from services.ranker.measuring.verify import Plan, Progress
+from services.ranker.measuring.verify import VerificationPlan, VerificationProgress
 from services.ranker.methodology import published as formula
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.readings import hardware_class
@@ -312,7 +312,7 @@ def component(value: Component) -> score_pb2.Component:
     )
 
 
-def plan(value: Plan, owner: str) -> verification_pb2.VerificationPlan:
+def plan(value: VerificationPlan, owner: str) -> verification_pb2.VerificationPlan:
     """Return a plan for claims of `owner` with its cost."""
     time = Duration()
     time.FromNanoseconds(round(value.seconds * 1e9))
@@ -321,7 +321,7 @@ def plan(value: Plan, owner: str) -> verification_pb2.VerificationPlan:
     )
 
 
-def progress(value: Progress, owner: str) -> verification_pb2.VerificationProgress:
+def progress(value: VerificationProgress, owner: str) -> verification_pb2.VerificationProgress:
     """Return which claim of `owner` is being observed."""
     return verification_pb2.VerificationProgress(
         claim=model.reference(owner, value.claim),

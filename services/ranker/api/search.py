@@ -6,7 +6,7 @@ from assay_rpc.ranker.v1 import search_pb2
 
 from services.ranker.api import messages
 from services.ranker.database.match_store import MatchCounts
-from services.ranker.searching.discovery import Discovery, Found
+from services.ranker.searching.discovery import Discovery, SearchResult
 from services.ranker.searching.search import MIN_CONFIDENCE, Provider, Term
 
 
@@ -25,7 +25,7 @@ class SearchReplies:
         return search_pb2.SearchCapabilitiesResponse(matches=_matches(found), floor=MIN_CONFIDENCE)
 
 
-def _matches(found: Found) -> list[search_pb2.CapabilityMatch]:
+def _matches(found: SearchResult) -> list[search_pb2.CapabilityMatch]:
     return [
         search_pb2.CapabilityMatch(
             capability=match.capability,
@@ -38,7 +38,7 @@ def _matches(found: Found) -> list[search_pb2.CapabilityMatch]:
     ]
 
 
-def _provider(value: Provider, found: Found) -> search_pb2.Provider:
+def _provider(value: Provider, found: SearchResult) -> search_pb2.Provider:
     counts = found.counts[value.artifact.id].get(value.capability.id, MatchCounts())
     return search_pb2.Provider(
         artifact=value.artifact.id,

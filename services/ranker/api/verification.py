@@ -11,14 +11,14 @@ from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
 
 from services.errors import InvalidArgument, NotFound
 from services.ranker.api import messages
-from services.ranker.jobs import Job, Jobs, Order
-from services.ranker.measuring.verify import Plan
+from services.ranker.jobs import Job, Jobs, VerificationRequest
+from services.ranker.measuring.verify import VerificationPlan
 from services.rpc.pagination import page
 from services.rpc.status import item_error
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_MAX_REQUEST_ID = 100
+_MAX_REQUEST_ID_CHARACTERS = 100
 
 
 class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
@@ -33,12 +33,14 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> verification_pb2.SubmitVerificationResponse:
         """See `verification.proto`."""
-        if len(request.request_id) > _MAX_REQUEST_ID:
-            raise InvalidArgument("request_id", f"has more than {_MAX_REQUEST_ID} characters")
+        if len(request.request_id) > _MAX_REQUEST_ID_CHARACTERS:
+            raise InvalidArgument(
+                "request_id", f"has more than {_MAX_REQUEST_ID_CHARACTERS} characters"
+            )
         if not request.request_id and not request.validate_only:
             raise InvalidArgument("request_id", "is empty; make one up, such as a UUID")
         subject = messages.required("artifact", request.artifact)
-        order = Order(
+        order = VerificationRequest(
             subject, _claims(subject, request.claims), messages.parse_effort(request.effort)
         )
         if request.validate_only:
@@ -107,7 +109,7 @@ def _claims(subject: str, references: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _planned(order: Order, plan: Plan) -> verification_pb2.Job:
+def _planned(order: VerificationRequest, plan: VerificationPlan) -> verification_pb2.Job:
     return verification_pb2.Job(
         artifact=order.subject,
         effort=messages.effort(order.budget),

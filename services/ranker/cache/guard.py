@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 _log = structlog.get_logger("services.ranker.cache.cache")
 
-_SLOTS = 64
+_MAX_CONCURRENT_CALLS = 64
 """Questions to the store at a time; more would wait in its connections instead."""
 
 
@@ -27,7 +27,7 @@ class Guard:
     def __init__(self, store: CacheStore, retry_seconds: float) -> None:
         self._store = store
         self._retry_seconds = retry_seconds
-        self._slots = asyncio.Semaphore(_SLOTS)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
         self._recovery: asyncio.Task[None] | None = None
         self._refused = False
 

@@ -38,7 +38,7 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
 }
 """Which aspects of a thing each kind of stand-in can decide."""
 
-LEAST_LEVEL = 0.99
+MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
 
 _STAND_IN = {
@@ -187,7 +187,7 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if number is None or value.unit != bound.unit:
         # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
         return Verdict.INCONCLUSIVE
-    if interval is not None and 0 < interval.level < LEAST_LEVEL:
+    if interval is not None and 0 < interval.level < MIN_LEVEL:
         return Verdict.INCONCLUSIVE
     low, high = ends(bound)
     least, most = (number, number) if interval is None else (interval.low, interval.high)

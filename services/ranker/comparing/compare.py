@@ -189,11 +189,11 @@ def _summary(
     left: Side, right: Side, rows: Iterable[ComponentComparison], overall: Separation
 ) -> str:
     """The verdict in a sentence or two that follows from the figures, whichever side is left."""
-    sentences = [f"{_figures(left)}; {_figures(right)}."]
+    sentences = [f"{_score_line(left)}; {_score_line(right)}."]
     if overall is Separation.DIFFERENT_TYPES:
         sentences.append(
-            f"They are of different types ({_words(left.type)}, {_words(right.type)}), so neither "
-            "is better overall; only components on a common scale are compared."
+            f"They are of different types ({_readable(left.type)}, {_readable(right.type)}), so "
+            "neither is better overall; only components on a common scale are compared."
         )
     elif overall is Separation.NOT_SEPARABLE:
         sentences.append(
@@ -204,13 +204,13 @@ def _summary(
         winner = left if overall is Separation.LEFT else right
         sentences.append(f"{winner.id} is better under every declared weighting.")
     for side, ahead in ((left, Separation.LEFT), (right, Separation.RIGHT)):
-        names = [_words(row.component) for row in rows if row.separation is ahead]
+        names = [_readable(row.component) for row in rows if row.separation is ahead]
         if names:
             sentences.append(f"{side.id} is ahead in {' and '.join(names)}.")
     return " ".join(sentences)
 
 
-def _figures(side: Side) -> str:
+def _score_line(side: Side) -> str:
     """A score as it may be quoted: never the point without its interval and coverage."""
     score_ = side.score
     if not score_.coverage:
@@ -224,7 +224,7 @@ def _figures(side: Side) -> str:
     )
 
 
-def _words(name: str) -> str:
+def _readable(name: str) -> str:
     return name.replace("_", " ").lower()
 
 

@@ -19,7 +19,7 @@ from services.ranker.claims.model import (
 )
 from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import judge_stored
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.match_store import MatchStore, total
 from services.ranker.methodology.score import ArtifactRecord, Outcomes
 
@@ -32,7 +32,7 @@ class Records:
     Every method raises `Unavailable` when the database cannot be read now.
     """
 
-    def __init__(self, registry: Registry, store: Store, matches: MatchStore) -> None:
+    def __init__(self, registry: Registry, store: EvidenceStore, matches: MatchStore) -> None:
         self._registry = registry
         self._store = store
         self._matches = matches

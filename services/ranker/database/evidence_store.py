@@ -20,7 +20,7 @@ class Refusal:
     problem: str
 
 
-class Store:
+class EvidenceStore:
     """Evidence by claim, in an open database."""
 
     def __init__(self, database: Database) -> None:

@@ -13,7 +13,7 @@ from services.ranker.claims.model import Change, ClaimVerdict, Difference, Evide
 from services.ranker.claims.verdict import show
 from services.ranker.methodology.readings import hardware_class
 
-_SHORT = 19  # of a digest: "sha256:" and twelve digits
+_SHORT_DIGEST_CHARACTERS = 19  # of a digest: "sha256:" and twelve digits
 
 
 def change(before: ClaimVerdict, after: ClaimVerdict) -> Change | None:
@@ -25,7 +25,7 @@ def change(before: ClaimVerdict, after: ClaimVerdict) -> Change | None:
 
 def _differences(before: ClaimVerdict, after: ClaimVerdict) -> Iterator[Difference]:
     if before.verdict is not after.verdict:
-        yield Difference("verdict", _words(before.verdict), _words(after.verdict))
+        yield Difference("verdict", _readable(before.verdict), _readable(after.verdict))
     if before.evidence is not None and after.evidence is not None:
         yield from _between(before.evidence, after.evidence)
     if after.sample is not None:  # without another, the one before stands
@@ -49,9 +49,9 @@ def _between(old: Evidence, new: Evidence) -> Iterator[Difference]:
     if old.value is None or new.value is None:
         return  # nothing else is known of what could not be observed
     if old.basis is not new.basis:
-        yield Difference("basis", _words(old.basis), _words(new.basis))
+        yield Difference("basis", _readable(old.basis), _readable(new.basis))
     if old.relation is not new.relation:
-        yield Difference("relation", _words(old.relation), _words(new.relation))
+        yield Difference("relation", _readable(old.relation), _readable(new.relation))
     if old.subject_digest != new.subject_digest:
         yield Difference("subject", _short(old), _short(new))
     if old.method != new.method:
@@ -84,7 +84,7 @@ def _value(evidence: Evidence) -> str:
 
 
 def _short(evidence: Evidence) -> str:
-    return evidence.subject_digest[:_SHORT] or "nothing that has a digest"
+    return evidence.subject_digest[:_SHORT_DIGEST_CHARACTERS] or "nothing that has a digest"
 
 
 def _named(evidence: Evidence) -> Mapping[str, str]:
@@ -92,5 +92,5 @@ def _named(evidence: Evidence) -> Mapping[str, str]:
     return versions if isinstance(versions, Mapping) else {}
 
 
-def _words(name: str) -> str:
+def _readable(name: str) -> str:
     return name.replace("_", " ").lower()

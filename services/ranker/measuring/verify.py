@@ -27,7 +27,7 @@ from services.ranker.claims.model import (
 )
 from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import choose, decides, judge, sample_beside
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.measuring.changes import change
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
+class VerificationPlan:
     """What a verification will do: claims in order, and the seconds that it may take."""
 
     claims: tuple[str, ...]
@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class VerificationProgress:
     """A claim is being observed; `done` of `total` are decided."""
 
     claim: str
@@ -56,7 +56,7 @@ class Progress:
     total: int
 
 
-Update = Plan | Progress | ClaimVerdict
+VerificationUpdate = VerificationPlan | VerificationProgress | ClaimVerdict
 
 
 class Verifier:
@@ -66,7 +66,7 @@ class Verifier:
         self,
         registry: Registry,
         facts: Facts,
-        store: Store,
+        store: EvidenceStore,
         *,
         segment: SegmentPeer,
         corpus: CorpusPeer,
@@ -82,17 +82,17 @@ class Verifier:
         self._now = now
         self._busy = asyncio.Lock()
 
-    def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> Plan:
+    def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> VerificationPlan:
         """What a verification would do and cost; nothing is done.
 
         Raises `NotFound` and `InvalidArgument`.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
-        return Plan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
+        return VerificationPlan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
 
     async def verify(
         self, subject: str, claims: Iterable[str], budget: Budget
-    ) -> AsyncGenerator[Update, None]:
+    ) -> AsyncGenerator[VerificationUpdate, None]:
         """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
 
         Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
@@ -102,7 +102,7 @@ class Verifier:
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = self._estimate(chosen, budget)
         async with self._busy:
-            yield Plan(tuple(claim.id for claim in chosen), seconds)
+            yield VerificationPlan(tuple(claim.id for claim in chosen), seconds)
             measurements = Measurements(
                 self._registry,
                 self._facts,
@@ -113,7 +113,7 @@ class Verifier:
             )
             told = False
             for done, claim in enumerate(chosen):
-                yield Progress(claim.id, _step(claim), done, len(chosen))
+                yield VerificationProgress(claim.id, _step(claim), done, len(chosen))
                 before = await self._before(claim)
                 verdict, found = await self._verify_one(claim, measurements, budget)
                 verdict = replace(verdict, change=change(before, verdict))

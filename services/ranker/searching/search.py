@@ -32,7 +32,7 @@ FIELDS = ("name", "intents", "description", "tags", "conditions")
 """What is searched, and what a match is explained by."""
 
 _BM25 = "bm25(capability, 3.0, 3.0, 1.5, 2.0, 0.5)"
-_CANDIDATES = 200
+_MAX_CANDIDATES = 200
 _MAX_TERMS = 32
 _SCHEMA = """
 CREATE VIRTUAL TABLE capability USING fts5(
@@ -175,7 +175,7 @@ class SearchIndex:
         rows = self._database.execute(
             f"SELECT rowid FROM capability WHERE capability MATCH ? ORDER BY {_BM25}, rowid "  # noqa: S608
             "LIMIT ?",
-            (query, _CANDIDATES),
+            (query, _MAX_CANDIDATES),
         )
         return [row for (row,) in rows]
 

@@ -18,7 +18,7 @@ async def store(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[CacheStore]:
     """Both stores: whatever follows holds for either, however busy the machine is."""
-    monkeypatch.setattr(redis_store, "TIMEOUT", 10.0)
+    monkeypatch.setattr(redis_store, "TIMEOUT_SECONDS", 10.0)
     if request.param == "memory":
         yield MemoryStore()
         return

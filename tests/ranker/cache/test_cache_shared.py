@@ -136,7 +136,7 @@ def running(*arguments: str, url: str) -> Iterator[None]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_store, "TIMEOUT", 10.0)
+    monkeypatch.setattr(redis_store, "TIMEOUT_SECONDS", 10.0)
 
 
 @pytest.mark.usefixtures("patient")

@@ -13,11 +13,11 @@ from services.corpus.api import corpora
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import SkippedFrame
-from services.corpus.stream import ranks, unit_stream
+from services.corpus.stream import resume, unit_stream
 from services.corpus.stream.chunks import FRAGMENT_BYTES, Chunk, Limits, chunks
 from services.corpus.stream.cursor import CursorCodec, LinePosition
 from services.corpus.stream.plan import StreamPlan
-from services.corpus.stream.ranks import RankPosition
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
 from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import FrameChunk, FramePart
@@ -68,7 +68,7 @@ def messages(
     if needs_index or not corpus.unindexed(selection):
         return _naming(corpus, _planned(corpus, selection, request, codec, limits))
     if request.HasField("rank"):
-        ranks.start(request.rank.rank, request.rank.world_size)
+        resume.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
     if isinstance(position, RankPosition):
         raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
@@ -136,7 +136,7 @@ def _beginning(
     rank, world_size = 0, 1
     if request.HasField("rank"):
         rank, world_size = request.rank.rank, request.rank.world_size
-    beginning = ranks.start(rank, world_size)
+    beginning = resume.start(rank, world_size)
     if request.cursor and request.resume:
         raise InvalidArgument("resume", "and `cursor` both say where to begin; give one of them")
     if request.cursor:
@@ -146,7 +146,7 @@ def _beginning(
     positions = [_resume_position(point, codec, plan) for point in request.resume]
     if len(positions) == 1 and positions[0].stride == world_size:
         return _same_rank(positions[0], beginning)
-    return ranks.redeal(positions, plan.units, rank, world_size)
+    return resume.redeal(positions, plan.units, rank, world_size)
 
 
 def _resume_position(
@@ -155,10 +155,10 @@ def _resume_position(
     if point.cursor:
         position = _decode(codec, point.cursor)
     elif point.HasField("rank"):
-        position = ranks.start(point.rank.rank, point.rank.world_size)
+        position = resume.start(point.rank.rank, point.rank.world_size)
     else:
-        position = ranks.start(0, 1)
-    return ranks.after(position, plan.counts, point.documents)
+        position = resume.start(0, 1)
+    return resume.after(position, plan.counts, point.documents)
 
 
 def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:

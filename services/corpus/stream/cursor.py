@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.corpus.stream.ranks import MAX_WORLD_SIZE, RankPosition
+from services.corpus.stream.resume import MAX_WORLD_SIZE, RankPosition
 from services.errors import CursorMismatch, InvalidArgument
 
 VERSION = 2

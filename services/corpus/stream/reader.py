@@ -15,7 +15,7 @@ from services.corpus.shards.documents import BadLineError, Document, parse_wante
 from services.corpus.shards.frames import SkippedFrame
 from services.corpus.storage.files import StoredFile
 from services.corpus.stream.cursor import LinePosition
-from services.corpus.stream.ranks import RankPosition
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import WITHDRAWN, Selection
 from services.errors import DataLoss, InvalidArgument
 

@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from services.corpus.shards.frames import FrameReader, SkippedFrame
-from services.corpus.stream import ranks
+from services.corpus.stream import resume
 from services.corpus.stream.chunks import Chunk, Limits, cut_items
 from services.corpus.stream.cursor import CursorCodec
-from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.reader import Item
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.unit_reader import StoredUnit, UnitReader
 
 
@@ -43,13 +43,13 @@ def frame_chunks(
     No chunk has more than `fragment_bytes` of them. Raises DamagedFrame as `units` does.
     """
     batch = _Batch()
-    while (next_unit := ranks.head(position, units.plan.units)) is not None:
+    while (next_unit := resume.head(position, units.plan.units)) is not None:
         number, taken = next_unit
         stored = units.stored(number, taken)
         if stored.damage is not None:
-            position = ranks.after(position, units.plan.counts, stored.documents)
+            position = resume.after(position, units.plan.counts, stored.documents)
         else:
-            position = ranks.through(position)
+            position = resume.through(position)
         batch.add(stored)
         if batch.bytes >= limits.chunk_bytes or stored.damage is not None:
             yield from _batch_chunks(batch, codec.encode(position), limits.fragment_bytes)
@@ -119,13 +119,13 @@ def document_chunks(
 
 
 def _items(units: UnitReader, position: RankPosition, *, jsonl: bool) -> Iterator[Item | None]:
-    while (next_unit := ranks.head(position, units.plan.units)) is not None:
+    while (next_unit := resume.head(position, units.plan.units)) is not None:
         number, taken = next_unit
         for after, line, shard, line_number, frame in units.lines(number, taken):
-            here = ranks.after(position, units.plan.counts, after - taken)
+            here = resume.after(position, units.plan.counts, after - taken)
             document = None if jsonl else shard.parse(line[:-1], line_number, frame)
             yield Item(document, line if jsonl else b"", here, units.take_damaged())
-        position = ranks.through(position)
+        position = resume.through(position)
         yield None
     damaged = units.take_damaged()
     if damaged:  # a cursor after it, so that a resumed stream does not report it again

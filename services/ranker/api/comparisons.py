@@ -19,17 +19,8 @@ from services.ranker.api import messages
 from services.ranker.cache.cache import Cache, CacheInfo
 from services.ranker.claims.model import Page
 from services.ranker.claims.registry import Registry
-from services.ranker.comparing.compare import (
-    PREFIX,
-    ComparedArtifact,
-    Comparison,
-    Pair,
-    canonical,
-    compare,
-    evidence_digest,
-    key,
-    parse_day,
-)
+from services.ranker.comparing.cache_key import PREFIX, Pair, canonical, evidence_digest, key
+from services.ranker.comparing.compare import ComparedArtifact, Comparison, compare, parse_day
 from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.reliability import PageReliability

@@ -13,8 +13,8 @@ from services.corpus.shards.documents import Document, parse_line
 from services.corpus.shards.frames import DamagedFrame, SkippedFrame
 from services.corpus.stream.chunks import MAX_META_BYTES, Chunk, Limits, chunks, cut_items
 from services.corpus.stream.cursor import CursorCodec, LinePosition
-from services.corpus.stream.ranks import RankPosition
 from services.corpus.stream.reader import Item
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
 from services.errors import AssayError, DataLoss, InvalidArgument, TooLarge
 from tests.corpus.shard_files import compress, line, open_corpus, write_corpus

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.stream.cursor import CursorCodec, LinePosition
-from services.corpus.stream.ranks import RankPosition
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.frames import DamagedFrame
-from services.corpus.stream import ranks
+from services.corpus.stream import resume
 from services.corpus.stream.chunks import Limits
 from services.corpus.stream.cursor import CursorCodec
 from services.corpus.stream.plan import StreamPlan
@@ -31,7 +31,7 @@ def sent(corpus: Corpus, selection: Selection, plan: StreamPlan) -> tuple[list[W
     held: list[Where] = []
     cursor = b""
     with closing(UnitReader(corpus.shards_of(selection), plan)) as units, suppress(DamagedFrame):
-        for chunk in frame_chunks(units, ranks.start(0, 1), codec, ONE_BATCH):
+        for chunk in frame_chunks(units, resume.start(0, 1), codec, ONE_BATCH):
             for part in chunk.parts if chunk else ():
                 if part.first:
                     record = part.shard.index.frames[part.frame]
@@ -75,6 +75,6 @@ def test_exactly_what_comes_before_a_damaged_frame_is_sent(tmp_path: Path, seed:
         before = whole[: frames.index((name, frame))]
         found, cursor = sent(corpus, selection, plan)
         assert found == before
-        start = ranks.after(ranks.start(0, 1), plan.counts, len(before))
+        start = resume.after(resume.start(0, 1), plan.counts, len(before))
         assert codec.decode(cursor) == start
         file.write_bytes(data)

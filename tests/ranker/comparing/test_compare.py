@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from services.errors import InvalidArgument
 from services.ranker.api import comparisons
 from services.ranker.claims.model import ArtifactType, Basis, PublishedScore
-from services.ranker.comparing.compare import Comparison, canonical, compare, key, parse_day
+from services.ranker.comparing.cache_key import canonical, key
+from services.ranker.comparing.compare import Comparison, compare, parse_day
 from services.ranker.methodology.load import load
 from services.ranker.methodology.published import Feasible
 from services.ranker.methodology.score import ArtifactRecord, Outcomes

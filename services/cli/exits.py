@@ -38,6 +38,8 @@ _BY_CODE = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT: Exit.BAD_INPUT,
     grpc.StatusCode.FAILED_PRECONDITION: Exit.BAD_INPUT,
+    grpc.StatusCode.ABORTED: Exit.BAD_INPUT,
+    grpc.StatusCode.UNIMPLEMENTED: Exit.BAD_INPUT,
     grpc.StatusCode.OUT_OF_RANGE: Exit.BAD_INPUT,
     grpc.StatusCode.PERMISSION_DENIED: Exit.BAD_INPUT,
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,

@@ -135,7 +135,7 @@ def _equal(total: Number, value: int) -> bool:
 def _without_texts(trial: Trial, total: Number | None) -> None:
     """Compare the total with what whoever keeps the evaluation set knows of it."""
     known, documents = trial.record.known, trial.record.known_documents
-    if total is None or known.bytes is None:
+    if total is None or not known.bytes:
         trial.unchecked.append(
             "whether the bytes are those of the texts: neither texts nor an evaluation set's bytes"
         )

@@ -88,7 +88,7 @@ def _naming(corpus: Corpus, found: Messages) -> Messages:
             data = message if isinstance(message, bytes) else message.SerializeToString()
             # Messages that are serialised one behind the other are one message.
             yield head + data
-            del message, data  # a frame that waits for a client would hold them for its whole stream
+            del message, data  # while a client is slow, this frame would hold them
             break
         yield from found
 

@@ -61,7 +61,10 @@ async def test_from_a_search_to_an_outcome(assay: Run) -> None:
 async def test_ranks_and_what_they_are_made_of(assay: Run) -> None:
     await assay("claims", B4, "--claim", "B1.4", "--claim", "B4.1")
     _, text = await assay("rank", "--type", "segmentation-model", "--json")
-    ranks = json.loads(text)["ranks"]
+    listed = json.loads(text)
+    assert listed["methodology"]["digest"].startswith("sha256:")
+    assert listed["evidence_digest"]
+    ranks = listed["ranks"]
     assert len(ranks) == 6
     _, text = await assay("rank", B4, "--as-of", "2026-01-15")
     assert "B4.1: assay export" in text.replace("\n", " ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
 from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 from rich.table import Table
@@ -77,34 +76,39 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 async def _listed(
     stub: ranker_pb2_grpc.RankerServiceAsyncStub, arguments: argparse.Namespace
-) -> list[rank_pb2.Rank]:
-    """Every page of the list."""
+) -> rank_pb2.ListRanksResponse:
+    """Every page of the list, as one."""
     request = rank_pb2.ListRanksRequest(as_of=arguments.as_of, hardware=arguments.hardware)
     if arguments.type:
         request.type = TYPES[arguments.type]
     else:
         request.intent = arguments.intent
-    ranks: list[rank_pb2.Rank] = []
+    whole = rank_pb2.ListRanksResponse()
     while True:
         reply = await stub.ListRanks(request, timeout=TIMEOUT_SECONDS)
-        ranks += reply.ranks
+        whole.MergeFrom(reply)  # appends the ranks
         request.page_token = reply.next_page_token
         if not request.page_token:
-            return ranks
+            return whole
 
 
-def _show_ranks(ranks: Iterable[rank_pb2.Rank], *, as_json: bool) -> None:
-    found = list(ranks)
+def _show_ranks(reply: rank_pb2.ListRanksResponse, *, as_json: bool) -> None:
     if as_json:
-        print_json({"ranks": [plain(one) for one in found]})
+        print_json(
+            {
+                "ranks": [plain(one) for one in reply.ranks],
+                "methodology": plain(reply.methodology),
+                "evidence_digest": reply.evidence_digest,
+            }
+        )
         return
-    if not found:
+    if not reply.ranks:
         OUT.print("nothing that is registered serves that")
         return
     table = Table(show_lines=True)
     for heading in ("type", "group", "place", "artifact", "score, of 100", "evidence for"):
         table.add_column(heading)
-    for one in found:
+    for one in reply.ranks:
         places = {one.best_place, one.worst_place}
         table.add_row(
             enum_name(one, "type").replace("_", " ").lower(),

@@ -10,6 +10,8 @@ from assay_rpc.errors import AssayError
 
 # CANCELLED: it stopped before it looked at the call, see `assay_rpc.channel`.
 _SERVER_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+# What grpc.aio says of a message that it could not send, for the connection had just gone.
+_NOT_SENT = "Internal error from Core"
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
 
@@ -28,7 +30,8 @@ class Patience:
 
     def wait(self, error: AssayError) -> float:
         """Seconds to wait. Raises `error` when it will not pass, or when the time is over."""
-        if error.code not in _SERVER_GONE or time.monotonic() + self._wait > self._deadline:
+        gone = error.code in _SERVER_GONE or error.message == _NOT_SENT
+        if not gone or time.monotonic() + self._wait > self._deadline:
             raise error
         wait, self._wait = self._wait, min(2 * self._wait, _LONGEST_WAIT_SECONDS)
         return wait

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unavailable
 from services.rpc.callers import caller
 from services.rpc.deadline import remaining
-from services.segment.api.open_requests import Order, Requests, parse_parameters, wanted_outputs
+from services.segment.api.open_requests import Pictures, Requests, parse_parameters, wanted_outputs
 from services.segment.batching.scheduler import deadline_in
 from services.segment.batching.ticket import Admission
 from services.segment.images.upsample import Labels
@@ -29,8 +29,8 @@ from services.segment.settings import SegmentSettings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-PROBES = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
-"""Methods that answer before the service is ready."""
+HEALTH_METHODS = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
+"""Methods of health probes, which answer before the service is ready."""
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
@@ -104,18 +104,18 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         with self._models.lease(model) as loaded:
             wanted = wanted_outputs(request)
             timeout, priority = parse_parameters(request.parameters, remaining(context))
-            order = self._requests.order(request, model.manifest, wanted)
+            pictures = self._requests.pictures(request, model.manifest, wanted)
             submit = partial(
                 loaded.pipeline.infer,
                 labels="labels" in wanted,
                 logits="logits" in wanted,
             )
             admission = Admission(
-                0, deadline_in(timeout), priority, caller(context), bucket=order.bucket
+                0, deadline_in(timeout), priority, caller(context), bucket=pictures.bucket
             )
             try:
                 async with asyncio.timeout(timeout):
-                    found = await _all(submit, order, admission)
+                    found = await _all(submit, pictures, admission)
             except TimeoutError:
                 raise DeadlineExceeded(
                     "the request's time was over before its answer was made"
@@ -131,7 +131,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
 
 async def _all(
-    submit: Callable[..., Coroutine[Any, Any, Inference]], order: Order, admission: Admission
+    submit: Callable[..., Coroutine[Any, Any, Inference]], pictures: Pictures, admission: Admission
 ) -> list[Inference]:
     """Compute every picture; the first that fails ends the others and the request.
 
@@ -149,7 +149,7 @@ async def _all(
                     )
                 )
                 for index, (source, nbytes) in enumerate(
-                    zip(order.sources, order.nbytes, strict=True)
+                    zip(pictures.sources, pictures.nbytes, strict=True)
                 )
             ]
     except ExceptionGroup as errors:

@@ -12,16 +12,16 @@ from services.errors import NotFound
 from services.segment.serving.desired import desired
 from services.segment.serving.models import Models
 from services.segment.serving.reconciler import Reconciler
-from services.segment.serving.states import ModelStatus, State
+from services.segment.serving.states import ModelState, ModelStatus
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATES = {
-    State.AVAILABLE: repository_pb2.MODEL_STATE_AVAILABLE,
-    State.LOADING: repository_pb2.MODEL_STATE_LOADING,
-    State.SERVING: repository_pb2.MODEL_STATE_SERVING,
-    State.DRAINING: repository_pb2.MODEL_STATE_DRAINING,
-    State.FAILED: repository_pb2.MODEL_STATE_FAILED,
-    State.NOT_ACCEPTED: repository_pb2.MODEL_STATE_NOT_ACCEPTED,
+    ModelState.AVAILABLE: repository_pb2.MODEL_STATE_AVAILABLE,
+    ModelState.LOADING: repository_pb2.MODEL_STATE_LOADING,
+    ModelState.SERVING: repository_pb2.MODEL_STATE_SERVING,
+    ModelState.DRAINING: repository_pb2.MODEL_STATE_DRAINING,
+    ModelState.FAILED: repository_pb2.MODEL_STATE_FAILED,
+    ModelState.NOT_ACCEPTED: repository_pb2.MODEL_STATE_NOT_ACCEPTED,
 }
 
 
@@ -65,7 +65,7 @@ class SegmentRepositoryService(repository_pb2_grpc.SegmentRepositoryServiceServi
             state=_STATES[status.state],
             problem=status.problem,
             desired=status.desired,
-            default_version=status.state is State.SERVING and self._is_default(status),
+            default_version=status.state is ModelState.SERVING and self._is_default(status),
         )
 
     def _is_default(self, status: ModelStatus) -> bool:

@@ -71,7 +71,7 @@ class Batcher:
     ) -> None:
         """Make an empty batcher; `queue` makes a queue of that many priorities."""
         self.limits = limits
-        self._policy = policy or LearnedAdmission(limits)
+        self._policy = LearnedAdmission(limits) if policy is None else policy
         self.cost = self._policy.cost
         """What batches cost, as learned."""
         self._quota = Quota(limits.max_items, limits.max_bytes)

@@ -77,7 +77,7 @@ class AdmitAll:
         if learn:
             self.cost.observe(len(batch.tickets), now - batch.started_at, batch.bucket)
 
-    def until_idle(self, now: float) -> float:
+    def retry_after(self, now: float) -> float:
         return self.cost.upper(1)
 
     def keeps_deadlines(self, now: float, tickets: Sequence[Ticket]) -> bool:

@@ -21,7 +21,7 @@ from services.rpc.deadline import remaining
 from services.segment.api.open_requests import Pictures, Requests, parse_parameters, wanted_outputs
 from services.segment.batching.scheduler import deadline_in
 from services.segment.batching.ticket import Admission
-from services.segment.images.upsample import Labels
+from services.segment.engines.engine import Labels
 from services.segment.manifest import Manifest
 from services.segment.serving.models import Models
 from services.segment.serving.pipeline import Inference

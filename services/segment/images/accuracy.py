@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = NDArray[np.uint8] | NDArray[np.uint16]
+from services.segment.engines.engine import Labels
+
 Mask = Labels
 Counts = NDArray[np.int64]
 # Instead of a class id: a pixel that is left out, and a value that means nothing.

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from services.errors import InvalidArgument, TooLarge
-from services.segment.engines.engine import Output
+from services.segment.engines.engine import Labels, Output
 from services.segment.images import label_map, masks, overlay, top_classes, upsample
 from services.segment.images.label_map import Encoding, Share
 from services.segment.images.masks import Mask
@@ -201,7 +201,7 @@ class Outputs:
             return 2
         return self._label_bytes
 
-    def _top(self, wanted: Wanted, output: Output, labels: upsample.Labels) -> EncodedTop | None:
+    def _top(self, wanted: Wanted, output: Output, labels: Labels) -> EncodedTop | None:
         if not wanted.top:
             return None
         best = top_classes.top_classes(output.logits, labels, wanted.top)

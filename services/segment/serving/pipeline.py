@@ -20,7 +20,7 @@ from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
-from services.segment.engines.engine import Engine, Output
+from services.segment.engines.engine import Engine, Labels, Output
 from services.segment.images import outputs, upsample
 from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
 from services.segment.images.preprocess import Preprocessor
@@ -41,7 +41,7 @@ _Work = tuple[tuple[int, int], int]
 class Inference:
     """What was asked for of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
 
-    labels: upsample.Labels | None
+    labels: Labels | None
     logits: NDArray[np.float32] | None
 
 

@@ -5,7 +5,7 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
-.PHONY: help setup setup-torch demo test lint types imports buf docs check stubs lock clean
+.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs check stubs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -34,6 +34,9 @@ demo: export ASSAY_HOME ?= $(CURDIR)/.assay
 demo: setup ## start the three services, measure, and show the comparison
 	@$(BIN)/assay demo
 
+quick: setup ## run the tests that stay in one process and take moments
+	@$(BIN)/python -m pytest -m quick
+
 test: setup ## run every test
 	@$(BIN)/python -m pytest
 
@@ -41,16 +44,16 @@ lint: setup ## ruff: style and likely mistakes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: setup ## mypy, strict
-	@$(BIN)/mypy services protos/assay docs benchmarks tests
+	@$(BIN)/mypy services protos/assay_rpc docs benchmarks tests
 
 imports: setup ## the dependency rule
 	@$(BIN)/lint-imports
 
-buf: setup ## lint the contract; compare it with the last tag, where there is one
-	@cd protos && ../$(BIN)/buf lint
-	@tag=$$(git describe --tags --abbrev=0 2>/dev/null); if [ -n "$$tag" ]; then \
-	    cd protos && ../$(BIN)/buf breaking --against "../.git#tag=$$tag,subdir=protos"; \
-	else echo "buf breaking: no tag yet, nothing to compare with"; fi
+buf: setup ## lint the contract; compare it with the released one
+	@cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against baseline.binpb
+
+baseline: setup ## for a release: make the contract the one that later ones are compared with
+	@cd protos && ../$(BIN)/buf build --exclude-source-info -o baseline.binpb
 
 docs: setup ## every command, variable and target that the documents name exists
 	@$(BIN)/python -m pytest tests/docs

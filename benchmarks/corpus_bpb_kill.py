@@ -26,8 +26,8 @@ import time
 from pathlib import Path
 
 import grpc
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 
 from benchmarks import report
 
@@ -61,20 +61,20 @@ class CorpusProcess:
             time.sleep(0.02)
         self.port = json.loads(ready.read_text())["port"]
 
-    def score(self, documents: int, checkpoint: str) -> corpus_pb2.FinalScore | None:
+    def score(self, documents: int, checkpoint: str) -> scoring_pb2.FinalScore | None:
         """Score; None when the service ended before the scoring did."""
-        request = corpus_pb2.ScoreBPBRequest(
-            corpus=corpus_pb2.CorpusRef(name="python-reference"),
-            selection=corpus_pb2.Selection(splits=["test"], max_documents=documents),
+        request = scoring_pb2.ScoreBPBRequest(
+            corpus=selection_pb2.CorpusRef(name="python-reference"),
+            selection=selection_pb2.Selection(splits=["test"], max_documents=documents),
             model=common_pb2.ModelRef(name="byte-reference"),
             checkpoint=checkpoint,
         )
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
-            stub = corpus_pb2_grpc.CorpusServiceStub(channel)
+            stub = scoring_pb2_grpc.ScoringServiceStub(channel)
             try:
                 for update in stub.ScoreBPB(request):
-                    if update.HasField("final"):
-                        final: corpus_pb2.FinalScore = update.final
+                    if update.HasField("result"):
+                        final: scoring_pb2.FinalScore = update.result
                         return final
             except grpc.RpcError as error:
                 if error.code() != grpc.StatusCode.UNAVAILABLE:
@@ -87,9 +87,9 @@ class CorpusProcess:
         self.process.wait()
 
 
-def bits(final: corpus_pb2.FinalScore) -> bytes:
+def bits(final: scoring_pb2.FinalScore) -> bytes:
     """Everything of a result but where it was computed and whether it was kept."""
-    copy = corpus_pb2.FinalScore()
+    copy = scoring_pb2.FinalScore()
     copy.CopyFrom(final)
     copy.ClearField("environment")
     copy.ClearField("cached")

@@ -138,7 +138,7 @@ def equality_rows(
         definition = _definition(registry, special_tokens=special)
         name = f"lm-eval, {options or 'as it comes'}, ours with special_tokens={special}"
         for round_trips in (True, False):
-            documents = [d for d, score in chosen if score.round_trips is round_trips]
+            documents = [d for d, score in chosen if (score.excluded is None) is round_trips]
             ours = [score_document(model, definition, document) for document in documents]
             theirs = peer.score(documents, **options)["nats"]
             nats, bits = differences(ours, theirs)
@@ -191,7 +191,7 @@ def golden(
     few = [
         pair
         for kind in (True, False)
-        for pair in [p for p in short if p[1].round_trips is kind][:6]
+        for pair in [p for p in short if (p[1].excluded is None) is kind][:6]
     ]
     documents = [document for document, _ in few]
     plain = peer.score(documents, add_bos_token=False)["nats"]
@@ -202,7 +202,7 @@ def golden(
             "nats": a,
             "nats_with_special_tokens": b,
             "tokens": score.tokens,
-            "round_trips": score.round_trips,
+            "round_trips": score.excluded is None,
         }
         for (document, score), a, b in zip(few, plain, special, strict=True)
     ]
@@ -241,7 +241,7 @@ def main() -> int:
         "documents": {
             "model": MODEL,
             "chosen": len(chosen),
-            "round_trip": sum(score.round_trips for _, score in chosen),
+            "round_trip": sum(score.excluded is None for _, score in chosen),
         },
         "rows": rows,
     }

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 
 from benchmarks import report
 from benchmarks.bpb_setting import Setting, main
@@ -30,7 +30,7 @@ from services.corpus.bpb.cluster.ray_job import run_on_ray
 from services.corpus.bpb.cluster.unit_scoring import UnitJob
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.models.compute import OPENVINO, Compute
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import find_shards
 
 SHARD = "val.jsonl.zst"
@@ -54,16 +54,16 @@ async def _serve(setting: Setting, loop: Callable[[], int]) -> dict[str, float]:
         corpora={"local": {"path": str(setting.data / "pile"), "kind": "sample", "source": "data"}},
         language_models={"local": setting.directory},
     )
-    request = corpus_pb2.ScoreBPBRequest(
-        corpus=corpus_pb2.CorpusRef(name="local"),
-        selection=corpus_pb2.Selection(splits=["test"], max_documents=len(setting.documents)),
+    request = scoring_pb2.ScoreBPBRequest(
+        corpus=selection_pb2.CorpusRef(name="local"),
+        selection=selection_pb2.Selection(splits=["test"], max_documents=len(setting.documents)),
         model=common_pb2.ModelRef(name="local"),
-        compute=corpus_pb2.Compute(engine=OPENVINO),
+        compute=scoring_pb2.Compute(engine=OPENVINO),
         fresh=True,  # else the second call is answered from what the first one kept
     )
     timed: dict[str, list[float]] = {"service": [], "loop": []}
     async with Connection(inventory) as connection:
-        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
         for _ in range(setting.rounds + 1):
             began = time.perf_counter()
             async for _update in stub.ScoreBPB(request, timeout=3600):
@@ -79,7 +79,7 @@ def ray(setting: Setting) -> Iterator[dict[str, Any]]:
     """Compare the units a second of two workers with those of one, once they are at work."""
     shards = setting.folder / "indexed"
     source = next(s.file for s in find_shards(setting.data / "pile") if s.path == SHARD)
-    write_index(source, SHARD, shards, frame_bytes=64 << 10)
+    write_index(source, SHARD, shards, IndexOptions(frame_bytes=64 << 10))
     job = UnitJob(
         *(shards, setting.folder / "cache", setting.directory),
         definition=Definition(512),

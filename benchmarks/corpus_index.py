@@ -22,7 +22,7 @@ import zstandard
 
 from benchmarks import report
 from benchmarks.corpus_local_read import NAME, make_shard
-from services.corpus.shards.index.writer import LEVEL, write_index
+from services.corpus.shards.index.writer import LEVEL, IndexOptions, write_index
 
 _PIECE_BYTES = 1 << 20
 
@@ -56,7 +56,7 @@ def main() -> None:
     sides: dict[str, Callable[[Path], object]] = {
         "zstandard": lambda out: recompress(source, out / "again.zst"),
         "with the file of texts": lambda out: write_index(source, NAME, out),
-        "without it": lambda out: write_index(source, NAME, out, with_text=False),
+        "without it": lambda out: write_index(source, NAME, out, IndexOptions(with_text=False)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(options.rounds):

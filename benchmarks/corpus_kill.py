@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from assay.corpus import stream
+from assay_rpc.corpus import stream
 
 from benchmarks import report
 from benchmarks.corpus_local_read import make_shard

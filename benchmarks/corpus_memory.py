@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 
 import grpc
-from assay.channel import connect_blocking
-from assay.corpus.v1 import corpus_pb2 as pb
-from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
+from assay_rpc.channel import connect
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
 from benchmarks.corpus_local_read import make_shard
@@ -30,15 +29,17 @@ from benchmarks.serving import CorpusServer
 
 def read(address: str, number: int, *, stalled: bool) -> None:
     """Be one client, for good."""
-    delivery = (pb.DELIVERY_FRAMES, pb.DELIVERY_DOCUMENTS)[number % 2]
-    request = pb.StreamCorpusRequest(
-        corpus=pb.CorpusRef(name="c"), selection=pb.Selection(seed=number), delivery=delivery
+    delivery = (stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_DOCUMENTS)[number % 2]
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"),
+        selection=selection_pb2.Selection(seed=number),
+        delivery=delivery,
     )
     # A channel of its own, as clients on other machines have.
-    channel = connect_blocking(address)
+    channel = connect(address)
     while True:
         try:
-            for _ in pb_grpc.CorpusServiceStub(channel).StreamCorpus(request):
+            for _ in corpus_pb2_grpc.CorpusServiceStub(channel).StreamCorpus(request):
                 if stalled:
                     time.sleep(1e6)
         except grpc.RpcError:

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from assay.channel import connect_blocking
-from assay.corpus import stream
+from assay_rpc.channel import connect
+from assay_rpc.corpus import stream
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from benchmarks import report
@@ -116,8 +116,7 @@ def read_ours(address: str, limit: int) -> tuple[float, int]:
     """Read texts from our server; return seconds and bytes."""
     begun, size = time.perf_counter(), 0
     with stream(address, "c") as documents:
-        for batch in documents.texts():
-            texts = [text.decode() for text in batch]
+        for texts in documents.texts():
             size += sum(map(len, texts))
             if size >= limit:
                 break
@@ -141,7 +140,7 @@ def main() -> None:
     peer = subprocess.Popen(command, stdout=subprocess.PIPE)
     port = int(peer.stdout.readline()) if peer.stdout else 0
     rows = []
-    with tempfile.TemporaryDirectory() as home, connect_blocking(f"127.0.0.1:{port}") as channel:
+    with tempfile.TemporaryDirectory() as home, connect(f"127.0.0.1:{port}") as channel:
         server = CorpusServer(root, home)
         whole = read_ours(server.address, 1 << 62)[1]
         for method, name, limit, target in (

@@ -22,9 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from assay.channel import connect_blocking
-from assay.corpus.v1 import corpus_pb2 as pb
-from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
+from assay_rpc.channel import connect
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
 from benchmarks.corpus_local_read import NAME, make_shard
@@ -82,13 +81,17 @@ def look_up(shard: Path, index: Index, lookups: int) -> list[float]:
     return found
 
 
-def resume(stub: pb_grpc.CorpusServiceStub, selection: pb.Selection, documents: int) -> list[float]:
+def resume(
+    stub: corpus_pb2_grpc.CorpusServiceStub, selection: selection_pb2.Selection, documents: int
+) -> list[float]:
     """Milliseconds from a call with a cursor to its first documents, by position."""
-    request = pb.StreamCorpusRequest(
-        corpus=pb.CorpusRef(name="c"), selection=selection, delivery=pb.DELIVERY_FRAMES
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"),
+        selection=selection,
+        delivery=stream_pb2.DELIVERY_FRAMES,
     )
 
-    def first(request: pb.StreamCorpusRequest) -> pb.StreamCorpusResponse:
+    def first(request: stream_pb2.StreamCorpusRequest) -> stream_pb2.StreamCorpusResponse:
         call = stub.StreamCorpus(request)
         try:
             while not (chunk := next(call)).frames.frames:
@@ -99,7 +102,7 @@ def resume(stub: pb_grpc.CorpusServiceStub, selection: pb.Selection, documents: 
 
     found = []
     for position in _POSITIONS:
-        there = pb.StreamCorpusRequest()
+        there = stream_pb2.StreamCorpusRequest()
         there.CopyFrom(request)
         point = there.resume.add(documents=int(position * documents))
         point.rank.world_size = 1
@@ -143,11 +146,11 @@ def main() -> None:
         root = place.parents[1]
         documents = open_index(place.with_name(index_path(place.name))).documents
         server = CorpusServer(root, Path(folder) / "home")
-        with connect_blocking(server.address) as channel:
-            stub = pb_grpc.CorpusServiceStub(channel)
+        with connect(server.address) as channel:
+            stub = corpus_pb2_grpc.CorpusServiceStub(channel)
             for name, selection in (
-                ("in the order of the shard", pb.Selection()),
-                ("shuffled", pb.Selection(seed=1)),
+                ("in the order of the shard", selection_pb2.Selection()),
+                ("shuffled", selection_pb2.Selection(seed=1)),
             ):
                 cold = resume(stub, selection, documents)[0]
                 rounds = [resume(stub, selection, documents) for _ in range(options.rounds)]

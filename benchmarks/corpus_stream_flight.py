@@ -21,10 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from assay.channel import connect_blocking
-from assay.corpus import CorpusStream
-from assay.corpus.v1 import corpus_pb2 as pb
-from assay.corpus.v1 import corpus_pb2_grpc as pb_grpc
+from assay_rpc.channel import connect
+from assay_rpc.corpus import CorpusStream
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
 from benchmarks.corpus_local_read import make_shard
@@ -46,13 +45,15 @@ def read_ours(address: str, limit_bytes: int) -> tuple[float, int]:
 
 def pass_through(address: str, rounds: int) -> tuple[int, int, int]:
     """Take frames without decoding them; return messages, their bytes and the texts' bytes."""
-    request = pb.StreamCorpusRequest(
-        corpus=pb.CorpusRef(name="c"), delivery=pb.DELIVERY_FRAMES, chunk_bytes=1 << 20
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"),
+        delivery=stream_pb2.DELIVERY_FRAMES,
+        chunk_bytes=1 << 20,
     )
     messages = size = text = 0
-    with connect_blocking(address) as channel:
+    with connect(address) as channel:
         for _ in range(rounds):
-            for chunk in pb_grpc.CorpusServiceStub(channel).StreamCorpus(request):
+            for chunk in corpus_pb2_grpc.CorpusServiceStub(channel).StreamCorpus(request):
                 messages += 1
                 size += chunk.ByteSize()
                 text += sum(frame.content_bytes for frame in chunk.frames.frames)
@@ -64,7 +65,7 @@ def bare_seconds(messages: int, size: int) -> float:
     command = [sys.executable, "-m", "benchmarks.bare_stream", str(size // messages), str(messages)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE)
     port = int(server.stdout.readline()) if server.stdout else 0
-    with connect_blocking(f"127.0.0.1:{port}") as channel:
+    with connect(f"127.0.0.1:{port}") as channel:
         method: Any = channel.unary_stream("/Bare/Stream")
         before = processor_seconds(server.pid)
         for _ in method(b""):

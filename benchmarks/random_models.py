@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 _END = "<|endoftext|>"
 # Pythia's 14M, and its 160M, in shape.
@@ -45,3 +53,33 @@ def make(name: str, tokenizers: Path, directory: Path) -> Path:
     content = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
     (out / "tokenizer_config.json").write_text(json.dumps(content), encoding="utf-8")
     return out
+
+
+def write_byte_tokenizer(directory: Path) -> None:
+    """Write a tokenizer whose tokens are bytes, 0 to 255, and an end of text, 256."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {character: number for number, character in enumerate([*alphabet, _END])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([_END])
+    tokenizer.save(str(directory / "tokenizer.json"))
+    content = {"bos_token": _END, "eos_token": _END}
+    (directory / "tokenizer_config.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def make_long_llama(directory: Path, vocabulary: int) -> Path:
+    """Write a Llama of one small layer whose window is 131,072 tokens; seed 0."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=131_072,
+    )
+    LlamaForCausalLM(config).save_pretrained(directory)
+    write_byte_tokenizer(directory)
+    return directory

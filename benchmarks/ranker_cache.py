@@ -34,13 +34,19 @@ from pathlib import Path
 
 import grpc
 import redis
-from assay.channel import connect
-from assay.ranker.v1 import match_graph_pb2, match_graph_pb2_grpc, ranker_pb2, ranker_pb2_grpc
+from assay_rpc.channel import connect_async
+from assay_rpc.ranker.v1 import (
+    compare_pb2,
+    ranker_pb2_grpc,
+    search_pb2,
+    verification_pb2,
+    verification_pb2_grpc,
+)
 
 from services.rpc.environment import environment
 
 HERE = Path(__file__).resolve().parent
-REQUEST = ranker_pb2.CompareRequest(
+REQUEST = compare_pb2.CompareRequest(
     left="segformer-b4-finetuned-ade-512-512", right="the-pile", as_of="2026-01-15"
 )
 REPLICAS = 4
@@ -142,11 +148,15 @@ async def measure(
     store = redis.Redis.from_url(url)
     first = Ranker(folder, 0, url)
     await ready(first)
-    async with connect(f"127.0.0.1:{first.port}") as channel:
+    async with connect_async(f"127.0.0.1:{first.port}") as channel:
         for subject in (REQUEST.left, REQUEST.right):
-            verify = ranker_pb2.VerifyClaimsRequest(artifact=subject)
-            stub = ranker_pb2_grpc.RankerServiceStub(channel)
-            async for _ in stub.VerifyClaims(verify, timeout=600):
+            jobs = verification_pb2_grpc.VerificationServiceStub(channel)
+            reply = await jobs.SubmitVerification(
+                verification_pb2.SubmitVerificationRequest(artifact=subject, request_id=subject),
+                timeout=60,
+            )
+            watch = verification_pb2.WatchJobRequest(job=reply.job.id)
+            async for _ in jobs.WatchJob(watch, timeout=600):
                 pass
     first.stop()
     for number in range(1, REPLICAS):
@@ -158,7 +168,7 @@ async def measure(
     async with AsyncExitStack() as opened:
         stubs = [
             ranker_pb2_grpc.RankerServiceStub(
-                await opened.enter_async_context(connect(f"127.0.0.1:{one.port}"))
+                await opened.enter_async_context(connect_async(f"127.0.0.1:{one.port}"))
             )
             for one in rankers
         ]
@@ -182,7 +192,7 @@ async def measure(
             ]
         )
         closing.callback(bare_process.kill)
-        bare_channel = await opened.enter_async_context(connect(f"127.0.0.1:{bare_port}"))
+        bare_channel = await opened.enter_async_context(connect_async(f"127.0.0.1:{bare_port}"))
         await bare_channel.channel_ready()
         bare = ranker_pb2_grpc.RankerServiceStub(bare_channel)
         for one in rankers[1:]:
@@ -231,10 +241,10 @@ async def one_call(stub: ranker_pb2_grpc.RankerServiceAsyncStub) -> float:
 
 async def ready(ranker: Ranker) -> None:
     """Wait until a ranker takes calls."""
-    async with connect(f"127.0.0.1:{ranker.port}") as channel:
-        stub = match_graph_pb2_grpc.MatchGraphServiceStub(channel)
+    async with connect_async(f"127.0.0.1:{ranker.port}") as channel:
+        stub = ranker_pb2_grpc.RankerServiceStub(channel)
         await stub.SearchCapabilities(
-            match_graph_pb2.SearchCapabilitiesRequest(intent="anything"),
+            search_pb2.SearchCapabilitiesRequest(intent="anything"),
             timeout=60,
             wait_for_ready=True,
         )

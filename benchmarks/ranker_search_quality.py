@@ -26,7 +26,7 @@ from statistics import fmean
 
 from services.ranker.claims.registry import packaged
 from services.ranker.measuring import methods
-from services.ranker.searching.search import FLOOR, SearchIndex
+from services.ranker.searching.search import MIN_CONFIDENCE, SearchIndex
 from services.rpc.environment import environment
 
 HERE = Path(__file__).resolve().parent
@@ -96,7 +96,7 @@ def main() -> None:
     split = parser.parse_args().split
     index = SearchIndex(packaged(methods.known()).artifacts)
     intents = read(split)
-    ours = metrics(intents, answers(index, intents, FLOOR))
+    ours = metrics(intents, answers(index, intents, MIN_CONFIDENCE))
     theirs = metrics(intents, answers(index, intents, 0.0))
     generator = random.Random(0)
     rows, intervals = [], {}
@@ -120,7 +120,7 @@ def main() -> None:
         intervals[name] = [round(low, 4), round(high, 4)]
         print(f"{name}: {mean:.3f} [{low:.3f} .. {high:.3f}]; without a floor {other:.3f}")
     if split == "train":
-        print(f"floor by the rule: {chosen_floor(index)}; in use: {FLOOR}")
+        print(f"floor by the rule: {chosen_floor(index)}; in use: {MIN_CONFIDENCE}")
         return
     machine = environment()
     result = {
@@ -128,7 +128,7 @@ def main() -> None:
         "hardware": f"{machine.cpu}, {machine.cpu_count} processors; nothing here is timed",
         "versions": {"ours": {**machine.versions, "sqlite": sqlite3.sqlite_version}},
         "command": f"python -m benchmarks.ranker_search_quality {shlex.join(sys.argv[1:])}".strip(),
-        "floor": FLOOR,
+        "floor": MIN_CONFIDENCE,
         "intervals_95": intervals,
         "rows": rows,
     }

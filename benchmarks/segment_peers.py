@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from assay.segment.v1 import segment_pb2
+from assay_rpc.segment.v1 import segment_pb2
 from numpy.typing import NDArray
 
 from benchmarks import load

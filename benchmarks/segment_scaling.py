@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from assay.segment.v1 import segment_pb2
+from assay_rpc.segment.v1 import segment_pb2
 
 from benchmarks import load, report
 from benchmarks.segment_graphs import SIDE, open_engine, unmodified

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from assay.segment.v1 import images_pb2, segment_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from benchmarks import report

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
-from assay.channel import connect_blocking
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay_rpc.channel import connect
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import segment_pb2, segment_pb2_grpc
 
 from services.segment.manifest import read_manifest
 from services.segment.settings import SegmentSettings
@@ -92,7 +93,7 @@ class CorpusServer(_Server):
         """Start the process; with `wait` until it answers."""
         self._launch()
         if wait:
-            with connect_blocking(self.address) as channel:
+            with connect(self.address) as channel:
                 grpc.channel_ready_future(channel).result(timeout=120)
 
 
@@ -130,10 +131,13 @@ class SegmentServer(_Server):
                 raise SystemExit(f"the segment service did not start:\n{log}")
             time.sleep(0.05)
         self.address = f"127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}"
-        with connect_blocking(self.address) as channel:
+        with connect(self.address) as channel:
             stub = segment_pb2_grpc.SegmentServiceStub(channel)
             found = stub.GetModel(segment_pb2.GetModelRequest(), timeout=60).model
-        self.engine = f"{found.engine} {found.precision}".strip()
+        precision = (
+            common_pb2.Precision.Name(found.engine.precision).removeprefix("PRECISION_").lower()
+        )
+        self.engine = f"{found.engine.id} {precision}"
         wanted = str(settings.get("precision", ""))
         if wanted not in self.engine:
             raise SystemExit(f"asked for {wanted}, the segment service runs {self.engine}")

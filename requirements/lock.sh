@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes
          --no-header --no-annotate
-         --no-emit-package assay-client --no-emit-package openvino-telemetry)
+         --no-emit-package assay-rpc --no-emit-package openvino-telemetry)
 "${compile[@]}" --universal --extra segment --extra corpus --extra openvino --extra object-storage \
     --extra ranker --extra dev -o requirements/base.lock
 

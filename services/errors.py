@@ -8,11 +8,26 @@ tree into a status code and details.
     │   ├── BadImage             the bytes are not an image that can be decoded
     │   └── ImageTooLarge        the image has more pixels than the server decodes
     ├── NotFound                 nothing is registered under that name
-    ├── PreconditionFailed       the cursor, digest or version belongs to other data
+    ├── PreconditionFailed       what the request relies on is not so; its subclasses say what:
+    │   ├── DigestMismatch       a name has another digest than the request's
+    │   ├── CursorMismatch       the cursor is of another corpus, selection, rank or version
+    │   ├── IndexRequired        a shard has no index
+    │   ├── SourceChanged        files changed since the server started
+    │   ├── CheckpointMismatch   the checkpoint is in use, damaged or of another request
+    │   ├── EngineUnavailable    the engine is not installed, or does not agree with the reference
+    │   ├── RequestIdReused      the id was used for another request
+    │   ├── RevisionMismatch     a test-and-set read another revision
+    │   ├── VersionConflict      that version exists with other content
+    │   └── ModelUnusable        tensors are missing, it is not causal, a likelihood is not finite
+    ├── Unsupported              valid, and not available on this server
     ├── LicenseNotAccepted       the weights' licence has not been accepted in the settings
     ├── DataLoss                 stored data is damaged
+    ├── Unauthenticated          the token is missing, malformed or expired
+    ├── Forbidden                the caller lacks the role, or the thing is another's
     ├── Overloaded               try again later
+    │   └── QuotaExceeded        the caller has used up its quota
     ├── TooLarge                 over a size limit: trying again cannot help
+    ├── StorageFull              the server's disk is full: trying again cannot help
     ├── Unavailable              the service, or one that it depends on, does not answer now
     ├── DeadlineExceeded         the deadline passed before the work was done
     └── InternalError            a fault of the server that is worth a message of its own
@@ -68,6 +83,7 @@ class NotFound(AssayError):
         self.kind = kind
         self.name = name
         self.known = sorted(known or ())
+        self.hint = hint
         listed = ", ".join(self.known) if self.known else "none is registered"
         aside = f" ({hint})" if hint else ""
         listing = "" if known is None else f"; known: {listed}"
@@ -75,7 +91,51 @@ class NotFound(AssayError):
 
 
 class PreconditionFailed(AssayError):
-    """The cursor, digest or version belongs to other data than the request's."""
+    """What the request relies on is not so. Raise the subclass that says what."""
+
+
+class DigestMismatch(PreconditionFailed):
+    """A name has another digest here than the one that the request gives."""
+
+
+class CursorMismatch(PreconditionFailed):
+    """The cursor is of another corpus, selection, rank or version; start over without it."""
+
+
+class IndexRequired(PreconditionFailed):
+    """A shard has no index, which the request needs."""
+
+
+class SourceChanged(PreconditionFailed):
+    """Files have changed since the server started or the work began."""
+
+
+class CheckpointMismatch(PreconditionFailed):
+    """The checkpoint is in use, damaged or of another request."""
+
+
+class EngineUnavailable(PreconditionFailed):
+    """The engine is not installed, cannot run the model, or does not agree with the reference."""
+
+
+class RequestIdReused(PreconditionFailed):
+    """The id was used for another request."""
+
+
+class RevisionMismatch(PreconditionFailed):
+    """A test-and-set read another revision: read again, and decide anew."""
+
+
+class VersionConflict(PreconditionFailed):
+    """That version exists with other content, or a later one does."""
+
+
+class ModelUnusable(PreconditionFailed):
+    """Figures of the model could not be trusted: missing tensors, not causal, not finite."""
+
+
+class Unsupported(AssayError):
+    """The request is valid, and what it asks for is not available on this server."""
 
 
 class LicenseNotAccepted(AssayError):
@@ -104,8 +164,24 @@ class Overloaded(AssayError):
         self.retry_after = retry_after
 
 
+class QuotaExceeded(Overloaded):
+    """The caller has used up its quota; there is more in `retry_after` seconds."""
+
+
+class Unauthenticated(AssayError):
+    """The caller's token is missing, malformed or expired."""
+
+
+class Forbidden(AssayError):
+    """The caller lacks the role that the call requires, or the thing is another caller's."""
+
+
 class TooLarge(AssayError):
     """Over a size limit: trying again cannot help."""
+
+
+class StorageFull(AssayError):
+    """The server's disk is full: trying again cannot help."""
 
 
 class Unavailable(AssayError):

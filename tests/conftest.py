@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -20,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from services.cli import testdata
+from tests.ports import free_port
 
-# So that tests may share helpers (`from tests.rpc import echo_server`) however pytest is started.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+pytest_plugins = ["tests.tiers"]
 
 # How long an example takes says more of the machine's load than of the code.
 settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,6 +46,28 @@ def data_dir() -> Path:
 def assay_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ASSAY_HOME of every service that the tests start: built once a session, then shared."""
     return tmp_path_factory.mktemp("assay-home")
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a folder that tests only read: one worker makes it, the others wait and have it too.
+
+    Call it with the folder's name and with what writes a folder of the path that it is given.
+    """
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent  # each worker has a folder of its own there
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        folder, begun = common / name, common / f"{name}.begun"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                write(begun)
+                begun.rename(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -192,7 +215,7 @@ class _Redis:
 
     def __enter__(self) -> int:
         for _ in range(5):  # another process may take the port in between
-            port = _free_port()
+            port = free_port()
             self._process = subprocess.Popen(
                 [self._program, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
                  "--appendonly", "no", "--dir", str(self._folder)],
@@ -226,9 +249,3 @@ class _Redis:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -22,8 +22,9 @@ from pathlib import Path
 import boto3
 from moto.server import ThreadedMotoServer
 
+from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.corpus import Corpus, Kind
 from services.corpus.catalog.locate import Location
 from services.corpus.storage.objects import Retries
 from services.corpus.stream.selection import Selection
@@ -36,7 +37,7 @@ def opened(location: Location, cache: Path) -> Corpus:
     """Open a corpus as the service does."""
     catalog = Catalog(cache, retries=Retries(tries=2, first_wait=0.01))
     catalog.load({"c": Registration(location, Kind.SAMPLE, "", License("none"))})
-    return catalog.open(CorpusRef("c"))
+    return catalog.open("c")
 
 
 def texts(corpus: Corpus, seed: int | None = None) -> list[tuple[str, bytes]]:

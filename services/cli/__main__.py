@@ -9,33 +9,8 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from services.cli.commands import (
-    backup,
-    bench,
-    claims,
-    compare,
-    corpus,
-    demo,
-    evaluate,
-    export,
-    jobs,
-    models,
-    rank,
-    register,
-    score,
-    search,
-    segment,
-    units,
-    up,
-)
+from services.cli.commands import COMMANDS, LazyParser
 from services.cli.exits import MEANINGS, Exit, explain
-from services.cli.output.console import ERR
-
-# In the order in which help lists them.
-COMMANDS = (
-    *(up, segment, evaluate, models, bench, export, corpus, score, units),
-    *(claims, jobs, compare, rank, search, register, backup, demo),
-)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,9 +29,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"assay {metadata.version('assay')}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(commands)
+    commands = root.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=LazyParser
+    )
+    for name, (text, add_arguments) in COMMANDS.items():
+        commands.add_parser(name, help=text, add_arguments=add_arguments)
     return root
 
 
@@ -76,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if explained is None:
             raise
         status, message = explained
+        from services.cli.output.console import ERR  # noqa: PLC0415  help needs no console
+
         ERR.print(f"assay: {message}", style="red", markup=False, soft_wrap=True)
         return status
 

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.common.v1 import common_pb2
-from assay.corpus import select
-from assay.corpus.v1 import corpus_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus import select
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.cli.connection import running_address
 from services.cli.inventory import (
@@ -23,6 +23,16 @@ from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 
 LOCAL_CORPUS = "local"
+_PRESETS = {
+    "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
+    "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
+    "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+}
+_PREFIXES = {
+    "bos": scoring_pb2.PREFIX_TOKEN_BOS,
+    "eos": scoring_pb2.PREFIX_TOKEN_EOS,
+    "none": scoring_pb2.PREFIX_TOKEN_NONE,
+}
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -101,24 +111,24 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count, default=0, metavar="N", help="1 without it")
 
 
-def corpus_ref(arguments: argparse.Namespace) -> corpus_pb2.CorpusRef:
+def corpus_ref(arguments: argparse.Namespace) -> selection_pb2.CorpusRef:
     """The corpus that `--shards` or `--corpus` names; the reference corpus without either.
 
     Raises InvalidArgument for `--shards` where a running service is named.
     """
     if arguments.shards:
         if running_address("corpus"):
-            # It may have a "local" of its own, which is not what was asked for.
+            # It may have a "local" of its own, which is another corpus.
             raise InvalidArgument(
                 "--shards",
                 "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
                 "--corpus, or unset the variable",
             )
-        return corpus_pb2.CorpusRef(name=LOCAL_CORPUS)
-    return corpus_pb2.CorpusRef(name=arguments.corpus or "python-reference")
+        return selection_pb2.CorpusRef(name=LOCAL_CORPUS)
+    return selection_pb2.CorpusRef(name=arguments.corpus or "python-reference")
 
 
-def selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+def selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     """The documents that the flags of `add_selection` name."""
     return select(
         splits=arguments.split,
@@ -162,7 +172,7 @@ def shards_inventory(shards: Sequence[str] | None) -> Inventory:
         raise InvalidArgument("--shards", "is given several times, which is for URLs of shards")
     else:
         folder = existing_folder("--shards", shards[0])
-        find_shards(folder)  # whether it is a corpus is told before a service is started for it
+        find_shards(folder)  # fails here, before a service is started for it
         path, source = str(folder), f"the folder {folder.name}, given on the command line"
     return Inventory(corpora={LOCAL_CORPUS: {"path": path, "kind": "sample", "source": source}})
 
@@ -193,6 +203,106 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
     if inventory.models:
         return inventory, common_pb2.ModelRef()
     return inventory, common_pb2.ModelRef(name=model or "segformer-reference")
+
+
+def add_definition(parser: argparse.ArgumentParser) -> None:
+    """Which preset, and what differs from it."""
+    parser.add_argument(
+        "--definition",
+        choices=_PRESETS,
+        help="lm_eval without it; pile_paper keeps half a window of context; huggingface_guide is "
+        "for comparison only, since it leaves tokens out",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=count,
+        default=0,
+        metavar="TOKENS",
+        help="window; the model's without it",
+    )
+    parser.add_argument(
+        "--context-length",
+        type=count,
+        default=0,
+        metavar="TOKENS",
+        help="least context of a scored token in every window after the first",
+    )
+    parser.add_argument(
+        "--stride",
+        type=count,
+        default=0,
+        metavar="TOKENS",
+        help="tokens that such a window scores; instead of --context-length",
+    )
+    parser.add_argument(
+        "--prefix",
+        type=_prefix,
+        metavar="bos|eos|none|ID",
+        help="token before a document's first one; the beginning of sequence, or else the end of "
+        "sequence, without it",
+    )
+    parser.add_argument(
+        "--special-tokens",
+        action="store_true",
+        help="also score the special tokens that the tokenizer adds by itself, as "
+        "lm-evaluation-harness does by default: a Llama tokenizer's second beginning of sequence",
+    )
+
+
+def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
+    """The definition that the command line asks for."""
+    preset = scoring_pb2.DEFINITION_PRESET_UNSPECIFIED
+    if arguments.definition:
+        preset = _PRESETS[arguments.definition]
+    message = scoring_pb2.Definition(
+        preset=preset,
+        max_length=arguments.max_length,
+        context_length=arguments.context_length,
+        stride=arguments.stride,
+        special_tokens=arguments.special_tokens,
+    )
+    if isinstance(arguments.prefix, int):
+        message.prefix = scoring_pb2.PREFIX_TOKEN_GIVEN
+        message.prefix_token = arguments.prefix
+    elif arguments.prefix:
+        message.prefix = _PREFIXES[arguments.prefix]
+    return message
+
+
+def _prefix(text: str) -> str | int:
+    if text in _PREFIXES:
+        return text
+    try:
+        return count(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text} is neither bos, eos, none nor a token's id"
+        ) from None
+
+
+def add_compute(parser: argparse.ArgumentParser) -> None:
+    """`--engine` and `--precision`."""
+    parser.add_argument(
+        "--engine",
+        default="",
+        metavar="NAME",
+        help="openvino-cpu, torch-cpu, torch-cuda or onnxruntime-cpu; without it the fastest on a "
+        "CPU that agrees with torch",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="of matrix products; fp32 without it",
+    )
+
+
+def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
+    """What the command line asks for."""
+    return scoring_pb2.Compute(
+        engine=arguments.engine,
+        precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
+    )
 
 
 def output_file(flag: str, given: str) -> Path:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from assay.channel import connect
+from assay_rpc.channel import connect_async
 
 from services.cli import processes
 from services.cli.inventory import Inventory, logs
@@ -41,7 +41,7 @@ class Connection:
     async def channel(self, service: str) -> grpc.aio.Channel:
         """A channel to "segment", "corpus" or "ranker"."""
         if service not in self._channels:
-            channel = connect(await self.address(service))
+            channel = connect_async(await self.address(service))
             self._stack.push_async_callback(channel.close)
             self._channels[service] = channel
         return self._channels[service]

@@ -38,6 +38,8 @@ _BY_CODE = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT: Exit.BAD_INPUT,
     grpc.StatusCode.FAILED_PRECONDITION: Exit.BAD_INPUT,
+    grpc.StatusCode.ABORTED: Exit.BAD_INPUT,
+    grpc.StatusCode.UNIMPLEMENTED: Exit.BAD_INPUT,
     grpc.StatusCode.OUT_OF_RANGE: Exit.BAD_INPUT,
     grpc.StatusCode.PERMISSION_DENIED: Exit.BAD_INPUT,
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
@@ -65,7 +67,7 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def explain(error: Exception) -> tuple[Exit, str] | None:
-    """The status and the one-line message of an error that a user can be told about, else None."""
+    """The status and the one-line message of an error that a user can act on, else None."""
     if isinstance(error, grpc.aio.AioRpcError):
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):

@@ -1,4 +1,4 @@
-"""What the services that the command starts shall serve.
+"""What the services that the command starts serve.
 
 Folders given on the command line, then those that the environment names (the same variables that
 the services read), then what earlier commands left under `ASSAY_HOME`.
@@ -49,7 +49,7 @@ class Inventory:
     accepted_licenses: Sequence[str] = ()
 
     def keep(self) -> None:
-        """Makes later commands with this `ASSAY_HOME` serve the same, where they name nothing."""
+        """Makes later commands with this `ASSAY_HOME` serve the same where they name nothing."""
         (home() / _KEPT).write_text(json.dumps(self._own(), indent=1), "utf-8")
 
     def environment(self) -> dict[str, str]:

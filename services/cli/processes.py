@@ -21,7 +21,7 @@ _DRAIN_SECONDS = 30.0
 
 
 class DidNotStart(AssayError):
-    """A service refused what it was told to serve, or how."""
+    """A service did not start with its settings."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ async def start(
             await service.stop()
             raise
         if not ready.exists():
-            raise DidNotStart(f"the {name} service did not start: {_last_words(log)}")
+            raise DidNotStart(f"the {name} service did not start: {_last_log_line(log)}")
         service.address = f"127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}"
     return service
 
@@ -99,7 +99,7 @@ async def _until(ready: Path, process: asyncio.subprocess.Process) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _last_words(log: Path) -> str:
+def _last_log_line(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines()
     if not lines:
         return f"it said nothing (log: {log})"

@@ -1,1 +1,1 @@
-"""Cores that all services share."""
+"""What the services share besides the plumbing. It knows none of them, and no message."""

@@ -165,9 +165,10 @@ def _violations(details: ErrorDetails, where: str) -> Iterator[Violation]:
         yield path or "document", str(error)
     else:
         # pydantic's own: "Input should be greater than 0", "Tuple should have at most 3 items".
-        message = _TYPES.get(details["type"]) or re.sub(r"^\w+ should", "must", details["msg"])
+        said = details["msg"].replace("Tuple", "List").replace(" after validation", "")
+        message = _TYPES.get(details["type"]) or re.sub(r"^\w+ should", "must", said)
         shown = "" if ", not " in message else f", not {_shown(details['input'])}"
-        yield path or "document", message.replace(" after validation", "") + shown
+        yield path or "document", message + shown
 
 
 def _path(start: str, parts: Iterable[object]) -> str:

@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from services.common.license import License
 from services.corpus.catalog.catalog import FRAME_CACHE_BYTES, Registration
-from services.corpus.catalog.corpus import Kind, License
+from services.corpus.catalog.corpus import Kind
 from services.corpus.storage.urls import is_url
 from services.rpc.settings import ServerSettings, port_field
 
@@ -77,6 +78,14 @@ class CorpusSettings(ServerSettings):
     )
     home: Path = Field(
         _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."
+    )
+
+    max_request_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1 << 16,
+        le=2**31 - 1,
+        description="Largest request, if less than the largest message: texts to score are that "
+        "large. A compressed request counts as what it becomes.",
     )
 
     @property

@@ -29,13 +29,13 @@ import zstandard
 from services.common.median import median_interval
 from services.corpus.shards.decoder import decode_shard, read_blocks
 from services.errors import DataLoss
-from services.rpc.orphans import end_with_parent
+from services.rpc.worker import end_with_parent
 
 # Decoders are fed pieces of this size, as when reading from a disk.
-_PIECE_BYTES = 128 << 10
+_FEED_BYTES = 128 << 10
 _GZIP_WBITS = 31
 _STREAMED_BYTES = 128 << 20
-_MOST_SHARDS = 1000
+_MAX_SHARDS_READ = 1000
 _STATUS = Path("/proc/self/status")
 
 
@@ -87,7 +87,7 @@ def measure(
     """Yield progress, then {"result": ...}. `shards` are (path in the corpus, file), not empty.
 
     Speeds are of processor time on one thread, so that another process's load on the machine
-    distorts them little; the codecs take turns, so that what it does distort it distorts alike.
+    distorts them little; the codecs take turns, so the load distorts all of them alike.
     """
     makers = _makers()
     total = 3 + len(makers) + repetitions
@@ -135,24 +135,22 @@ def measure(
 def streaming_memory(shards: Sequence[tuple[str, Path]]) -> dict[str, Any]:
     """Read shards as the service does; return what was read and the peak memory's growth in bytes.
 
-    A reader has buffers of a few megabytes whatever it reads. So that they do not pass for the
-    text, `_STREAMED_BYTES` of it go by: small shards are read one after the other, and again from
-    the first (`_MOST_SHARDS` in all); of a large one the first part is enough. Nothing is kept.
+    A reader has fixed buffers of a few megabytes. To tell them from memory that grows with the
+    text, `_STREAMED_BYTES` are read: from small shards in turn, and again from the first (at most
+    `_MAX_SHARDS_READ`), or the first part of a large one. Nothing is kept.
     """
     before = _peak_bytes()
-    jsonl_bytes = count = 0
-    for path, file in itertools.cycle(shards):
-        count += 1
+    content_bytes = 0
+    for path, file in itertools.islice(itertools.cycle(shards), _MAX_SHARDS_READ):
         for block in read_blocks(file, path):
-            jsonl_bytes += len(block.data)
-            if jsonl_bytes >= _STREAMED_BYTES:
+            content_bytes += len(block.data)
+            if content_bytes >= _STREAMED_BYTES:
                 break
-        if jsonl_bytes >= _STREAMED_BYTES or count >= _MOST_SHARDS:
+        if content_bytes >= _STREAMED_BYTES:
             break
     return {
         "shard": shards[0][0],
-        "shards_read": count,
-        "jsonl_bytes": jsonl_bytes,
+        "content_bytes": content_bytes,
         "peak_growth_bytes": _peak_bytes() - before,
     }
 
@@ -226,16 +224,16 @@ def _decode_gzip(data: bytes) -> int:
 
 def _feed(data: bytes, decode: Callable[[memoryview], bytes]) -> int:
     view = memoryview(data)
-    starts = range(0, len(data), _PIECE_BYTES)
-    return sum(len(decode(view[start : start + _PIECE_BYTES])) for start in starts)
+    starts = range(0, len(data), _FEED_BYTES)
+    return sum(len(decode(view[start : start + _FEED_BYTES])) for start in starts)
 
 
 def _speed(codec: Codec, sample: Sample, seconds: Sequence[float]) -> dict[str, Any]:
-    speeds = [len(sample.text) / 1e6 / max(taken, 1e-9) for taken in seconds]
+    speeds = [len(sample.text) / max(taken, 1e-9) for taken in seconds]
     return {
         "codec": codec.name,
         "ratio": len(sample.text) / codec.compressed_bytes,
-        "decompress_mb_per_second": median(speeds),
+        "decompress_bytes_per_second": median(speeds),
         "decompress_interval": asdict(median_interval(speeds, 0.99)),
         "seconds": list(seconds),
     }

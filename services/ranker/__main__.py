@@ -4,43 +4,44 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import grpc
-from assay.channel import connect
-from assay.ranker.v1 import (
+from assay_rpc.channel import connect_async
+from assay_rpc.connection import Connection
+from assay_rpc.ranker.v1 import (
     admin_pb2,
     admin_pb2_grpc,
-    jobs_pb2,
-    jobs_pb2_grpc,
-    match_graph_pb2,
-    match_graph_pb2_grpc,
+    outcome_pb2,
+    outcome_pb2_grpc,
     ranker_pb2,
-    ranks_pb2,
-    ranks_pb2_grpc,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
 )
 from prometheus_client import Counter
 
 from services.errors import AssayError
-from services.ranker.api import compare_reply, serve_bytes
 from services.ranker.api.admin import RankerAdminService
-from services.ranker.api.comparisons import Comparisons
-from services.ranker.api.jobs import JobService
-from services.ranker.api.match_graph import MatchGraphService
+from services.ranker.api.comparisons import SCHEMA, Comparisons
+from services.ranker.api.evidence import EvidenceReplies
+from services.ranker.api.outcome import OutcomeService
 from services.ranker.api.ranker import RankerService
-from services.ranker.api.ranks import RankService
+from services.ranker.api.ranks import RankReplies
+from services.ranker.api.search import SearchReplies
+from services.ranker.api.verification import VerificationService
 from services.ranker.cache.cache import Cache
 from services.ranker.cache.redis import store_at
 from services.ranker.claims import facts, registry
-from services.ranker.claims.labelled import labelled_pictures
-from services.ranker.comparing.dossiers import Dossiers
 from services.ranker.comparing.ranks import Ranks
+from services.ranker.comparing.records import Records
 from services.ranker.database.database import Database, StoreError
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
 from services.ranker.jobs import Jobs
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import labelled_images
 from services.ranker.measuring.verify import Verifier
 from services.ranker.methodology.load import load
 from services.ranker.peers.corpus import CorpusClient
@@ -51,134 +52,127 @@ from services.ranker.settings import RankerSettings
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
+_FILES = (ranker_pb2, verification_pb2, outcome_pb2, admin_pb2)
+
 
 def build_service(settings: RankerSettings) -> Service:
-    """Return the service; nothing is opened before its `warm`."""
-    known = registry.packaged(methods.known())
-    servicers = Servicers(known)
-    opened = AsyncExitStack()
-    computed = Counter(
-        "assay_ranker_comparisons_computed",
-        "Comparisons that were computed, not read from the cache.",
-        registry=None,
-    )
-
-    async def warm() -> None:
-        try:
-            await _open(settings, known, servicers, computed, opened)
-        except StoreError as error:
-            raise StartError(str(error)) from error
-        except (AssayError, OSError, ValueError) as error:
-            raise StartError(f"the ranker's settings cannot be used: {error}") from error
-
+    """Return the service. `register` makes its parts, and `warm` opens the database."""
+    ranker = _Ranker(settings)
     return Service(
         name="ranker",
-        register=servicers.register,
-        full_names=servicers.full_names,
-        warm=warm,
-        close=opened.aclose,
-        collectors=(computed,),
+        register=ranker.register,
+        full_names=tuple(
+            service.full_name
+            for file in _FILES
+            for service in file.DESCRIPTOR.services_by_name.values()
+        ),
+        warm=ranker.warm,
+        close=ranker.closing.aclose,
+        collectors=(ranker.computed,),
     )
 
 
-class Servicers:
-    """The ranker's gRPC services."""
+class _Ranker:
+    """The parts of the service, and how they hang together."""
 
-    def __init__(self, known: registry.Registry) -> None:
-        self.ranker = RankerService(known)
-        self.ranks = RankService()
-        self.matches = MatchGraphService()
-        self.jobs = JobService()
-        self.admin = RankerAdminService()
-
-    @property
-    def full_names(self) -> tuple[str, ...]:
-        """Their full names."""
-        files = (ranker_pb2, ranks_pb2, match_graph_pb2, jobs_pb2, admin_pb2)
-        return tuple(
-            service.full_name
-            for file in files
-            for service in file.DESCRIPTOR.services_by_name.values()
+    def __init__(self, settings: RankerSettings) -> None:
+        self._settings = settings
+        self._known = registry.packaged(methods.known())
+        self._methodology = load()
+        self._database = Database(settings.database_file, settings.lock_seconds)
+        self._matches = MatchStore(self._database)
+        self._discovery = Discovery(self._known, self._matches, _now)
+        self._registration = Registration(
+            self._known, ManifestStore(self._database), self._discovery, self._methodology, _now
+        )
+        self.closing = AsyncExitStack()
+        self.computed = Counter(
+            "assay_ranker_comparisons_computed",
+            "Comparisons that were computed, not read from the cache.",
+            registry=None,
         )
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Add them to a server."""
-        serve_bytes.add(self.ranker, server)
-        ranks_pb2_grpc.add_RankServiceServicer_to_server(self.ranks, server)
-        match_graph_pb2_grpc.add_MatchGraphServiceServicer_to_server(self.matches, server)
-        jobs_pb2_grpc.add_JobServiceServicer_to_server(self.jobs, server)
-        admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(self.admin, server)
+        """Add the servicers to a server; call it on the event loop that they are to run on.
 
+        Raises `StartError` for settings that cannot be used.
+        """
+        try:
+            self._register(server)
+        except (AssayError, OSError, ValueError) as error:
+            raise StartError(f"the ranker's settings cannot be used: {error}") from error
 
-async def _open(
-    settings: RankerSettings,
-    known: registry.Registry,
-    servicers: Servicers,
-    computed: Counter,
-    opened: AsyncExitStack,
-) -> None:
-    """Open what the service holds and hand it to the servicers; `opened` closes it again."""
-    database = Database(settings.database_file, settings.lock_seconds)
-    await database.open()
-    opened.push_async_callback(database.close)
-    cache = Cache(
-        store_at(settings.redis),
-        schema=compare_reply.SCHEMA,
-        encode=bytes,
-        decode=bytes,
-    )
-    opened.push_async_callback(cache.close)
-    segment = await opened.enter_async_context(_channel(settings, settings.segment_addr))
-    corpus = await opened.enter_async_context(_channel(settings, settings.corpus_addr))
-    store, matches, methodology = Store(database), MatchStore(database), load()
-    dossiers = Dossiers(store, matches)
-    discovery = Discovery(known, matches, _now)
-    opened.push_async_callback(discovery.close)
-    registration = Registration(known, ManifestStore(database), discovery, methodology, _now)
-    await registration.restore()
-    verifier = Verifier(
-        known,
-        facts.packaged(),
-        store,
-        segment=SegmentClient(segment),
-        corpus=CorpusClient(corpus),
-        pictures=labelled_pictures(settings.labelled_pictures)
-        if settings.labelled_pictures
-        else (),
-    )
-    jobs = Jobs(verifier, _now)
-    opened.push_async_callback(jobs.close)
-    comparisons = Comparisons(
-        known,
-        dossiers,
-        cache,
-        methodology,
-        today=_today,
-        version=database.version,
-        computed=computed.inc,
-    )
-    servicers.ranker.attach(verifier, comparisons)
-    servicers.ranks.attach(Ranks(known, dossiers, methodology, today=_today), discovery)
-    servicers.matches.attach(discovery)
-    servicers.jobs.attach(jobs)
-    servicers.admin.attach(registration, comparisons)
+    def _register(self, server: grpc.aio.Server) -> None:
+        settings = self._settings
+        self.closing.push_async_callback(self._database.close)
+        cache = Cache(store_at(settings.redis), schema=SCHEMA)
+        self.closing.push_async_callback(cache.close)
+        store = EvidenceStore(self._database)
+        records = Records(self._known, store, self._matches)
+        comparisons = Comparisons(
+            self._known,
+            records,
+            cache,
+            self._methodology,
+            version=self._database.version,
+            computed=self.computed.inc,
+        )
+        verifier = Verifier(
+            self._known,
+            facts.packaged(),
+            store,
+            segment=SegmentClient(self._channel(settings.segment_addr)),
+            corpus=CorpusClient(self._channel(settings.corpus_addr)),
+            pictures=labelled_images(settings.labelled_pictures)
+            if settings.labelled_pictures
+            else (),
+        )
+        self.closing.push_async_callback(self._discovery.close)
+        jobs = Jobs(verifier, _now)
+        self.closing.push_async_callback(jobs.close)
+        ranker_pb2_grpc.add_RankerServiceServicer_to_server(
+            RankerService(
+                self._known,
+                comparisons,
+                RankReplies(Ranks(self._known, records, self._methodology), self._discovery),
+                SearchReplies(self._discovery),
+                EvidenceReplies(self._known, records),
+            ),
+            server,
+        )
+        verification_pb2_grpc.add_VerificationServiceServicer_to_server(
+            VerificationService(jobs), server
+        )
+        outcome_pb2_grpc.add_OutcomeServiceServicer_to_server(
+            OutcomeService(self._discovery), server
+        )
+        admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
+            RankerAdminService(self._registration, comparisons), server
+        )
+
+    async def warm(self) -> None:
+        """Open the database, and register what it keeps. Raises `StartError`."""
+        try:
+            await self._database.open()
+            await self._registration.restore()
+        except (StoreError, AssayError) as error:
+            raise StartError(str(error)) from error
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        channel = connect_async(
+            Connection(
+                address,
+                ca=self._settings.peer_tls_ca,
+                cert=self._settings.peer_tls_cert,
+                key=self._settings.peer_tls_key,
+            )
+        )
+        self.closing.push_async_callback(channel.close)
+        return channel
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _today() -> date:
-    return _now().date()
-
-
-def _channel(settings: RankerSettings, address: str) -> grpc.aio.Channel:
-    return connect(
-        address,
-        tls_ca=settings.peer_tls_ca,
-        tls_cert=settings.peer_tls_cert,
-        tls_key=settings.peer_tls_key,
-    )
 
 
 def main() -> int:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.ranker.claims.model import Artifact, Claim, Equals, Range, Ratio, Verdict
+from services.ranker.claims.model import Artifact, Claim, Equals, Page, Range, Ratio, Verdict
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
 
-_WIDE = 0.5
+_MAX_RELATIVE_TOLERANCE = 0.5
 _CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")
 _COUNTED = (Measurement.NONE, Measurement.MODEL_FACTS, Measurement.CORPUS_FACTS)
 
 
-def warnings(artifact: Artifact, methodology: Methodology) -> tuple[tuple[str, str], ...]:
+def warnings(entry: Artifact | Page, methodology: Methodology) -> tuple[tuple[str, str], ...]:
     """Each as its place in the manifest and what to do. The methods of its claims exist."""
-    return tuple(_of_artifact(artifact, methodology)) + tuple(
-        (f"{artifact.id}.claims[{claim.id}].{field}", advice)
-        for claim in artifact.claims
+    of_itself = _of_artifact(entry, methodology) if isinstance(entry, Artifact) else ()
+    return tuple(of_itself) + tuple(
+        (f"{entry.id}.claims[{claim.id}].{field}", advice)
+        for claim in entry.claims
         for field, advice in _of_claim(claim)
     )
 
@@ -39,8 +40,8 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
     groups = {claim.group for claim in artifact.claims if not claim.comparator}
     rules = methodology.rules(artifact.type)
     unread = [
-        metric.name
-        for metric in (*rules.quality, *rules.ecosystem)
+        name
+        for name, metric in (*rules.quality.items(), *rules.ecosystem.items())
         if not groups & {one.fact for one in metric.inputs}
     ]
     if unread and artifact.claims:
@@ -59,7 +60,7 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
                 "bound",
                 "a tolerance of 0 on what is measured is never met; say how far off is equal",
             )
-        elif bound.value and bound.tolerance > _WIDE * abs(bound.value):
+        elif bound.value and bound.tolerance > _MAX_RELATIVE_TOLERANCE * abs(bound.value):
             yield (
                 "bound",
                 f"{bound.tolerance / abs(bound.value):.0%} of the value confirms nearly anything",

@@ -1,12 +1,13 @@
 """Verifications as jobs: one after the other, followed and cancelled by whoever knows the id.
 
 Jobs live in this process and end with it; the evidence that they made stays. A job that nobody asks
-about any more is forgotten after `_KEPT` others have ended.
+about any more is forgotten after `_MAX_ENDED_JOBS` others have ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -16,13 +17,13 @@ from enum import StrEnum
 
 import structlog
 
-from services.errors import AssayError, NotFound, Overloaded, PreconditionFailed
+from services.errors import AssayError, InternalError, NotFound, Overloaded, RequestIdReused
 from services.ranker.claims.model import ClaimVerdict
-from services.ranker.measuring.probes import Budget
-from services.ranker.measuring.verify import Plan, Progress, Verifier
+from services.ranker.measuring.measurements import Budget
+from services.ranker.measuring.verify import VerificationPlan, VerificationProgress, Verifier
 
-_KEPT = 200
-_QUEUE = 16
+_MAX_ENDED_JOBS = 200
+_MAX_WAITING_JOBS = 16
 _log = structlog.get_logger(__name__)
 
 
@@ -40,7 +41,7 @@ _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Order:
+class VerificationRequest:
     """What a job is to verify; empty claims mean all of the subject's."""
 
     subject: str
@@ -53,13 +54,14 @@ class Job:
     """A verification as it stands. `verdicts` grows; the times are aware, None before they came."""
 
     id: str
-    order: Order
-    plan: Plan
+    order: VerificationRequest
+    plan: VerificationPlan
     created: datetime
     state: JobState = JobState.QUEUED
-    progress: Progress | None = None
+    progress: VerificationProgress | None = None
     verdicts: list[ClaimVerdict] = field(default_factory=list)
-    error: str = ""
+    error: AssayError | None = None
+    request_id: str = ""
     started: datetime | None = None
     ended: datetime | None = None
 
@@ -80,34 +82,38 @@ class Jobs:
         self._by_request: dict[str, str] = {}
         self._changed = asyncio.Condition()
 
-    def plan(self, order: Order) -> Plan:
+    def plan(self, order: VerificationRequest) -> VerificationPlan:
         """What an order would do and cost. Raises `NotFound` and `InvalidArgument`."""
         return self._verifier.plan(order.subject, order.claims, order.budget)
 
-    def submit(self, order: Order, request_id: str = "") -> Job:
+    def submit(self, order: VerificationRequest, request_id: str = "") -> Job:
         """Put an order into the queue; a request id that was used gives its job.
 
-        Raises as `plan`, `PreconditionFailed` when the id was used for another order, and
+        Raises as `plan`, `RequestIdReused` when the id was used for another order, and
         `Overloaded` when the queue is full.
         """
         if request_id in self._by_request:
             job = self._jobs[self._by_request[request_id]]
             if job.order != order:
-                raise PreconditionFailed(
+                raise RequestIdReused(
                     f"request_id {request_id!r} was used for another request; make up a new one"
                 )
             return job
         plan = self.plan(order)
         waiting = [job for job in self._jobs.values() if not job.over]
-        if len(waiting) >= _QUEUE:
+        if len(waiting) >= _MAX_WAITING_JOBS:
             raise Overloaded(
                 f"{len(waiting)} verifications are waiting", max(1.0, waiting[0].plan.seconds)
             )
-        job = Job(uuid.uuid4().hex, order, plan, self._now())
+        job = Job(uuid.uuid4().hex, order, plan, self._now(), request_id=request_id)
         self._jobs[job.id] = job
         if request_id:
             self._by_request[request_id] = job.id
-        self._tasks[job.id] = asyncio.create_task(self._run(job), name=f"job {job.id}")
+        self._tasks[job.id] = asyncio.create_task(
+            self._run(job),
+            name=f"job {job.id}",
+            context=contextvars.Context(),  # so that it has not the deadline of this call
+        )
         self._forget()
         return job
 
@@ -124,12 +130,15 @@ class Jobs:
         """Every job that is known."""
         return list(reversed(self._jobs.values()))
 
-    async def watch(self, name: str) -> AsyncGenerator[Job | ClaimVerdict, None]:
-        """Yield the job, then its verdicts and changes in order; the last is the job, ended."""
+    async def watch(self, name: str, after: int = 0) -> AsyncGenerator[Job | ClaimVerdict, None]:
+        """Yield the job, then its verdicts and changes in order; the last is the job, ended.
+
+        The first `after` verdicts are left out. Raises `NotFound`.
+        """
         job = self.get(name)
         yield job
-        told = 0
-        state: tuple[JobState, Progress | None] = job.state, job.progress
+        told = after
+        state: tuple[JobState, VerificationProgress | None] = job.state, job.progress
         while True:
             while told < len(job.verdicts):
                 yield job.verdicts[told]
@@ -142,7 +151,7 @@ class Jobs:
                 yield job
                 continue
             async with self._changed:
-                while (len(job.verdicts), job.state, job.progress) == (told, *state):
+                while len(job.verdicts) <= told and (job.state, job.progress) == state:
                     await self._changed.wait()
 
     async def cancel(self, name: str) -> Job:
@@ -163,30 +172,32 @@ class Jobs:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, job: Job) -> None:
-        state, error = JobState.CANCELLED, ""
+        state = JobState.CANCELLED
+        error: AssayError | None = None
         try:
             order = job.order
-            updates = self._verifier.verify(order.subject, order.claims, order.budget, wait=True)
+            updates = self._verifier.verify(order.subject, order.claims, order.budget)
             async with aclosing(updates):
                 async for update in updates:
-                    if isinstance(update, Plan):
+                    if isinstance(update, VerificationPlan):
                         job.state, job.started = JobState.RUNNING, self._now()
-                    elif isinstance(update, Progress):
+                    elif isinstance(update, VerificationProgress):
                         job.progress = update
                     else:
                         job.verdicts.append(update)
                     await self._tell()
             state = JobState.SUCCEEDED
         except AssayError as problem:
-            state, error = JobState.FAILED, str(problem)
+            state, error = JobState.FAILED, problem
         except Exception:  # noqa: BLE001  (a job that fails must say so, whatever it was)
             # What it was is the operator's to know.
             _log.exception("job failed", job=job.id)
-            state, error = JobState.FAILED, "a fault of the server; its log says more"
+            state = JobState.FAILED
+            error = InternalError("a fault of the server; its log says more")
         finally:
             await self._end(job, state, error)
 
-    async def _end(self, job: Job, state: JobState, error: str = "") -> None:
+    async def _end(self, job: Job, state: JobState, error: AssayError | None = None) -> None:
         job.state, job.error, job.progress, job.ended = state, error, None, self._now()
         self._tasks.pop(job.id, None)
         await self._tell()
@@ -197,7 +208,7 @@ class Jobs:
 
     def _forget(self) -> None:
         over = [name for name, job in self._jobs.items() if job.over]
-        gone = set(over[: max(0, len(over) - _KEPT)])
+        gone = set(over[: max(0, len(over) - _MAX_ENDED_JOBS)])
         for name in gone:
             del self._jobs[name]
         self._by_request = {

@@ -9,10 +9,9 @@ from datetime import datetime
 
 import structlog
 
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, Violation
 from services.ranker import advice
-from services.ranker.claims.fields import ManifestError
-from services.ranker.claims.model import Artifact
+from services.ranker.claims.model import Artifact, Page
 from services.ranker.claims.registry import Registry, parse_text
 from services.ranker.database.manifest_store import KeptManifest, ManifestStore
 from services.ranker.methodology.definition import Methodology
@@ -21,16 +20,14 @@ from services.ranker.searching.discovery import Discovery
 _log = structlog.get_logger(__name__)
 _NAME = "manifest"
 
-Finding = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class Checked:
-    """What there is to say of a manifest; the artifact, when nothing is wrong with it."""
+    """What there is to say of a manifest; the artifact or page, when nothing is wrong with it."""
 
-    artifact: Artifact | None
-    errors: tuple[Finding, ...]
-    warnings: tuple[Finding, ...]
+    entry: Artifact | Page | None
+    errors: tuple[Violation, ...]
+    warnings: tuple[Violation, ...]
 
 
 class Registration:
@@ -58,51 +55,57 @@ class Registration:
 
         Raises `Unavailable` when the database cannot be read now.
         """
-        for kept in await self._manifests.latest():
-            checked = self.check(kept.content)
-            if checked.artifact is None or checked.artifact.digest != kept.digest:
+        kept = await self._manifests.latest()
+        # Pages are of artifacts, which are registered before them.
+        for one in sorted(kept, key=lambda one: self._is_page(one.content)):
+            checked = self.check(one.content)
+            if checked.entry is None or checked.entry.digest != one.digest:
                 problem = str(checked.errors or "its content does not give its digest")
-                _log.error("manifest refused", artifact=kept.artifact, problem=problem)
+                _log.error("manifest refused", artifact=one.artifact, problem=problem)
                 continue
-            self._registry.register(checked.artifact)
+            self._registry.register(checked.entry)
         await self._discovery.refresh()
 
     def check(self, content: bytes) -> Checked:
         """Everything that is wrong with a manifest, or what could be better in it."""
         try:
-            artifact = self._parse(content)
-            self._registry.accepts(artifact)
-        except ManifestError as error:
-            return Checked(None, error.findings, ())
-        return Checked(artifact, (), advice.warnings(artifact, self._methodology))
+            entry = self._parse(content)
+            self._registry.accepts(entry)
+        except InvalidArgument as error:
+            return Checked(None, error.violations, ())
+        return Checked(entry, (), advice.warnings(entry, self._methodology))
 
-    async def register(self, content: bytes) -> tuple[Artifact, datetime, tuple[Finding, ...]]:
-        """Register a manifest's artifact; return it, when it was first kept, and the warnings.
+    async def register(
+        self, content: bytes
+    ) -> tuple[Artifact | Page, datetime, tuple[Violation, ...]]:
+        """Register a manifest's artifact or page; return it, when it was first kept, and warnings.
 
-        Raises `InvalidArgument`, `PreconditionFailed` for a version that is there with another
-        content or is older, and `Unavailable` when it cannot be kept.
+        Raises `InvalidArgument`, `VersionConflict` for a version that is there with another content
+        or is older, and `Unavailable` when it cannot be kept.
         """
         async with self._busy:
             checked = self.check(content)
-            artifact = checked.artifact
-            if artifact is None:
-                more = len(checked.errors) - 1
-                place, problem = checked.errors[0]
-                rest = f" (and {more} more: ValidateManifest lists them)" if more else ""
-                raise InvalidArgument("manifest", f"{place}: {problem}{rest}")
+            entry = checked.entry
+            if entry is None:
+                raise InvalidArgument(*checked.errors[0], *checked.errors[1:])
             now = self._now().replace(microsecond=0)
             kept = await self._manifests.keep(
-                KeptManifest(artifact.id, artifact.version, artifact.digest, now, content)
+                KeptManifest(entry.id, entry.version, entry.digest, now, content)
             )
-            self._registry.register(artifact)
+            self._registry.register(entry)
             await self._discovery.refresh()
-        return artifact, kept.time, checked.warnings
+        return entry, kept.time, checked.warnings
 
-    def _parse(self, content: bytes) -> Artifact:
+    def _parse(self, content: bytes) -> Artifact | Page:
         entry = parse_text(content, _NAME)
-        if not isinstance(entry, Artifact):
-            raise ManifestError((f"{_NAME}.kind", "only artifacts are registered"))
         if entry.id in self._packaged:
             problem = f"{entry.id} comes with the ranker and cannot be replaced; choose another id"
-            raise ManifestError((f"{_NAME}.id", problem))
+            raise InvalidArgument(f"{_NAME}.id", problem)
         return entry
+
+    @staticmethod
+    def _is_page(content: bytes) -> bool:
+        try:
+            return isinstance(parse_text(content, _NAME), Page)
+        except InvalidArgument:
+            return False

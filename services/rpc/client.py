@@ -7,7 +7,7 @@ from typing import TypedDict
 import structlog
 
 from services.errors import DeadlineExceeded
-from services.rpc.deadline import left_of_call
+from services.rpc.call import left_of_call
 from services.rpc.interceptor import REQUEST_ID_KEY
 
 
@@ -22,7 +22,8 @@ def outgoing(limit: float) -> CallOptions:
     """Arguments for an outgoing call of at most `limit` seconds: `stub.GetModel(r, **outgoing(5))`.
 
     The deadline is the nearer one of `limit` and what is left of the call that this task serves.
-    Raises DeadlineExceeded when nothing is left. The channel comes from `assay.channel.connect`.
+    Raises DeadlineExceeded when nothing is left. The channel is one of
+    `assay_rpc.channel.connect`.
     """
     left = left_of_call()
     timeout = limit if left is None else min(limit, left)

@@ -22,33 +22,29 @@ class Health(health_pb2_grpc.HealthServicer):
     def __init__(self, full_names: Iterable[str]) -> None:
         """`full_names` are the services that it knows, besides "", the server as a whole."""
         self._names = {"", *full_names}
-        self._serving = False
+        self.serving = False
+        """Whether calls are taken."""
         self._draining = False
         self._changed = asyncio.Condition()
-
-    @property
-    def serving(self) -> bool:
-        """Whether calls are taken."""
-        return self._serving
 
     async def serve(self) -> None:
         """Turns to SERVING, unless draining has begun."""
         await self._set(serving=not self._draining)
 
     async def drain(self) -> None:
-        """Turns to NOT_SERVING for good, and ends every Watch once its caller has been told."""
+        """Turns to NOT_SERVING for good, and ends every Watch once its caller has been sent it."""
         self._draining = True
         await self._set(serving=False)
 
     async def _set(self, *, serving: bool) -> None:
         async with self._changed:
-            self._serving = serving
+            self.serving = serving
             self._changed.notify_all()
 
     def _status(self, name: str, unknown: int) -> int:
         if name not in self._names:
             return unknown
-        return Status.SERVING if self._serving else Status.NOT_SERVING
+        return Status.SERVING if self.serving else Status.NOT_SERVING
 
     async def Check(  # noqa: N802 - the method's name in the contract
         self,
@@ -67,15 +63,15 @@ class Health(health_pb2_grpc.HealthServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
         """The state now and whenever it changes, until the server drains."""
-        told: int | None = None
+        sent: int | None = None
         while True:
             status = self._status(request.service, Status.SERVICE_UNKNOWN)
-            if status != told:
+            if status != sent:
                 await context.write(Status(status=status))
-                told = status
+                sent = status
             async with self._changed:
                 # The state may have changed while the message was being written.
-                if self._status(request.service, Status.SERVICE_UNKNOWN) != told:
+                if self._status(request.service, Status.SERVICE_UNKNOWN) != sent:
                     continue
                 if self._draining:
                     return

@@ -14,9 +14,10 @@ import structlog
 from google.protobuf.message import Message
 
 from services.errors import AssayError, InternalError, Unavailable
-from services.rpc import deadline, status
+from services.rpc import status
+from services.rpc.call import note_deadline, remaining, require_fits
+from services.rpc.health import Health
 from services.rpc.metrics import CallMetrics
-from services.rpc.sizes import require_fits
 
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -36,17 +37,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         metrics: CallMetrics,
-        serving: Callable[[], bool],
+        health: Health,
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
     ) -> None:
-        """`serving` says whether the service is ready: until then calls get UNAVAILABLE.
+        """Calls get UNAVAILABLE until `health` says that the service is ready.
 
         The methods `probes` answer all the same. A request over `max_request_bytes` is refused
         with TOO_LARGE.
         """
         self._metrics = metrics
-        self._serving = serving
+        self._health = health
         self._max_request_bytes = max_request_bytes
         self._probes = probes
 
@@ -98,7 +99,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> Any:
             record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
             try:
-                record.begin(serving=self._serving())
+                record.begin(serving=self._health.serving)
                 self._check_size(request)
                 reply = await behavior(request, context)
                 record.succeed()
@@ -116,7 +117,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
             replies = None
             try:
-                record.begin(serving=self._serving())
+                record.begin(serving=self._health.serving)
                 self._check_size(request)
                 replies = behavior(request, context)
                 async for reply in replies:
@@ -157,7 +158,7 @@ class _Call:
         """Refuses a call that comes too early or too late."""
         if not serving and not self._quiet:
             raise Unavailable("the service is starting or stopping; try again")
-        deadline.enter(self._context)
+        note_deadline(self._context)
 
     def succeed(self) -> None:
         """Adds the request id to what the servicer itself put into the trailers."""
@@ -173,23 +174,23 @@ class _Call:
             return
         if not isinstance(error, Exception):
             # Cancelled by the caller or by the deadline, or a generator that gRPC closed.
-            late = deadline.remaining(self._context) == 0
+            late = remaining(self._context) == 0
             cancelled = grpc.StatusCode.CANCELLED
             self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else cancelled
             return
         if isinstance(error, AssayError):
-            told = error
+            shown = error
         else:
             _log.exception("unexpected error", method=self._method, exc_info=error)
-            told = InternalError(
+            shown = InternalError(
                 f"internal error; the server's log has it under request id {self._request_id}"
             )
-        reply = status.status_of(told, self._request_id)
-        self._code = status.entry_of(told).code
+        reply = status.status_of(shown, self._request_id)
+        self._code = status.entry_of(shown).code
         self._message = reply.message
         if self._context.done() or self._context.cancelled():
             return
-        trailers = (*status.trailers_of(told, reply), (REQUEST_ID_KEY, self._request_id))
+        trailers = (*status.trailers_of(shown, reply), (REQUEST_ID_KEY, self._request_id))
         await self._context.abort(self._code, reply.message, trailers)
 
     def end(self) -> None:

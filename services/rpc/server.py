@@ -26,12 +26,14 @@ from services.rpc.exits import Exit
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.metrics import CallMetrics, MetricsPage
-from services.rpc.orphans import end_with_parent
 from services.rpc.settings import ServerSettings
+from services.rpc.worker import end_with_parent
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # A client that pings more often loses its connection; assay.channel pings every 15 s.
 _MIN_PING_INTERVAL_MS = 7_500
+# A health check names a service, and the port asks for no certificate.
+_MAX_PROBE_BYTES = 1 << 16
 _log = structlog.get_logger(__name__)
 
 
@@ -74,8 +76,8 @@ class Server:
         """Metrics of this server: its own and the service's."""
         self._interceptor = CallInterceptor(
             CallMetrics(self.registry),
-            lambda: self._health.serving,
-            settings.max_message_bytes,
+            self._health,
+            settings.request_limit,
             service.probes,
         )
         for collector in service.collectors:
@@ -136,10 +138,15 @@ class Server:
             self._page = MetricsPage(settings.host, settings.metrics_port, self.registry)
         except OSError as error:
             raise _cannot_listen(settings, "metrics_port") from error
-        self._probe = grpc.aio.server(options=_options(settings))
+        self._probe = grpc.aio.server(options=_options(settings, _MAX_PROBE_BYTES))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probe)
         self.health_port = _bind(self._probe, settings, "health_port", None)
-        self._main = grpc.aio.server(interceptors=(self._interceptor,), options=_options(settings))
+        # What is over the limit, yet under this, is refused by the interceptor, with details; the
+        # transport's refusal has none. A method that reads a stream checks each itself.
+        largest = min(2 * settings.request_limit, 2**31 - 1)
+        self._main = grpc.aio.server(
+            interceptors=(self._interceptor,), options=_options(settings, largest)
+        )
         self._service.register(self._main)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._main)
         names = (*self._service.full_names, _HEALTH_NAME, reflection.SERVICE_NAME)
@@ -291,11 +298,12 @@ def _why_not(host: str, port: int) -> str | None:
     return None
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, max_receive_bytes: int) -> list[tuple[str, int]]:
     return [
-        # What is over the limit, yet under this, is refused by the interceptor, with details; the
-        # transport's refusal has none. A method that reads a stream checks each itself.
-        ("grpc.max_receive_message_length", min(2 * settings.max_message_bytes, 2**31 - 1)),
+        # Decompression stops there too: a megabyte of gzip can become a gigabyte.
+        ("grpc.max_receive_message_length", max_receive_bytes),
+        # Each stream takes memory before its request is read, and a client can open any number.
+        ("grpc.max_concurrent_streams", settings.max_streams),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port would each get a share of the connections, silently.
         ("grpc.so_reuseport", 0),

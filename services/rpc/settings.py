@@ -54,6 +54,20 @@ class ServerSettings(BaseSettings):
         le=2**31 - 1,
         description="Largest message, either way.",
     )
+    max_request_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=1 << 16,
+        le=2**31 - 1,
+        description="Largest request, if less than the largest message. A compressed request "
+        "counts as what it becomes.",
+    )
+    max_streams: int = Field(
+        default=1024,
+        ge=1,
+        le=100_000,
+        description="Most calls at once on one connection; further ones wait at the client, or are "
+        "refused as UNAVAILABLE while the connection is new.",
+    )
     max_connection_seconds: float = Field(
         default=300,
         gt=0,
@@ -92,6 +106,11 @@ class ServerSettings(BaseSettings):
                 f"{self.variable('tls_key')}"
             )
         return self
+
+    @property
+    def request_limit(self) -> int:
+        """Bytes of the largest request that is served."""
+        return min(self.max_request_bytes, self.max_message_bytes)
 
     @classmethod
     def variable(cls, field: str) -> str:

@@ -1,4 +1,4 @@
-"""The one table from an error to what the caller is told.
+"""The one table from an error to the status that its caller gets.
 
 `TABLE` says which status code and which `ErrorReason` each class of `services.errors` has;
 `status_of` builds the google.rpc.Status from it, `trailers_of` what gRPC's own retry policy reads,
@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import grpc
-from assay.common.v1 import common_pb2
+from assay_rpc.common.v1 import common_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
@@ -36,20 +36,36 @@ class Entry:
     reason: common_pb2.ErrorReason.ValueType
 
 
+def _failed(reason: common_pb2.ErrorReason.ValueType) -> Entry:
+    return Entry(Code.FAILED_PRECONDITION, reason)
+
+
 TABLE: dict[type[errors.AssayError], Entry] = {
     errors.InvalidArgument: Entry(Code.INVALID_ARGUMENT, common_pb2.ERROR_REASON_INVALID_ARGUMENT),
     errors.BadImage: Entry(Code.INVALID_ARGUMENT, common_pb2.ERROR_REASON_BAD_IMAGE),
     errors.ImageTooLarge: Entry(Code.INVALID_ARGUMENT, common_pb2.ERROR_REASON_IMAGE_TOO_LARGE),
     errors.NotFound: Entry(Code.NOT_FOUND, common_pb2.ERROR_REASON_NOT_FOUND),
-    errors.PreconditionFailed: Entry(
-        Code.FAILED_PRECONDITION, common_pb2.ERROR_REASON_PRECONDITION
-    ),
+    errors.DigestMismatch: _failed(common_pb2.ERROR_REASON_DIGEST_MISMATCH),
+    errors.CursorMismatch: _failed(common_pb2.ERROR_REASON_CURSOR_MISMATCH),
+    errors.IndexRequired: _failed(common_pb2.ERROR_REASON_INDEX_REQUIRED),
+    errors.SourceChanged: _failed(common_pb2.ERROR_REASON_SOURCE_CHANGED),
+    errors.CheckpointMismatch: _failed(common_pb2.ERROR_REASON_CHECKPOINT_MISMATCH),
+    errors.EngineUnavailable: _failed(common_pb2.ERROR_REASON_ENGINE_UNAVAILABLE),
+    errors.RequestIdReused: _failed(common_pb2.ERROR_REASON_REQUEST_ID_REUSED),
+    errors.RevisionMismatch: Entry(Code.ABORTED, common_pb2.ERROR_REASON_REVISION_MISMATCH),
+    errors.VersionConflict: _failed(common_pb2.ERROR_REASON_VERSION_CONFLICT),
+    errors.ModelUnusable: _failed(common_pb2.ERROR_REASON_MODEL_UNUSABLE),
+    errors.Unsupported: Entry(Code.UNIMPLEMENTED, common_pb2.ERROR_REASON_UNSUPPORTED),
     errors.LicenseNotAccepted: Entry(
         Code.PERMISSION_DENIED, common_pb2.ERROR_REASON_LICENSE_NOT_ACCEPTED
     ),
     errors.DataLoss: Entry(Code.DATA_LOSS, common_pb2.ERROR_REASON_DATA_LOSS),
     errors.Overloaded: Entry(Code.RESOURCE_EXHAUSTED, common_pb2.ERROR_REASON_OVERLOADED),
     errors.TooLarge: Entry(Code.RESOURCE_EXHAUSTED, common_pb2.ERROR_REASON_TOO_LARGE),
+    errors.QuotaExceeded: Entry(Code.RESOURCE_EXHAUSTED, common_pb2.ERROR_REASON_QUOTA_EXCEEDED),
+    errors.Unauthenticated: Entry(Code.UNAUTHENTICATED, common_pb2.ERROR_REASON_UNAUTHENTICATED),
+    errors.Forbidden: Entry(Code.PERMISSION_DENIED, common_pb2.ERROR_REASON_FORBIDDEN),
+    errors.StorageFull: Entry(Code.RESOURCE_EXHAUSTED, common_pb2.ERROR_REASON_STORAGE_FULL),
     errors.Unavailable: Entry(Code.UNAVAILABLE, common_pb2.ERROR_REASON_UNAVAILABLE),
     errors.DeadlineExceeded: Entry(
         Code.DEADLINE_EXCEEDED, common_pb2.ERROR_REASON_DEADLINE_EXCEEDED
@@ -99,7 +115,7 @@ def trailers_of(
     trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
     if isinstance(error, errors.Overloaded):
         trailers.append((PUSHBACK_KEY, str(math.ceil(_retry_seconds(error) * 1000))))
-    elif isinstance(error, errors.TooLarge):
+    elif isinstance(error, errors.TooLarge | errors.StorageFull):
         # The same code as Overloaded, but trying again cannot help: -1 is gRPC's "do not".
         trailers.append((PUSHBACK_KEY, "-1"))
     return trailers
@@ -108,14 +124,15 @@ def trailers_of(
 def item_error(error: errors.AssayError) -> common_pb2.ItemError:
     """What a call of the item's own would have ended with, as a part of a message."""
     entry = entry_of(error)
-    told = common_pb2.ItemError(
+    found = common_pb2.ItemError(
         code=entry.code.value[0], reason=entry.reason, message=_sendable(str(error))
     )
     if isinstance(error, errors.InvalidArgument):
-        told.field = _sendable(error.field)
+        for violation in _bad_request(error).field_violations:
+            found.violations.add(field=violation.field, description=violation.description)
     elif isinstance(error, errors.Overloaded):
-        told.retry_after.FromNanoseconds(round(_retry_seconds(error) * 1e9))
-    return told
+        found.retry_after.FromNanoseconds(round(_retry_seconds(error) * 1e9))
+    return found
 
 
 def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:

@@ -1,9 +1,10 @@
-"""Work in a process of its own: a benchmark must neither disturb serving nor be disturbed by it."""
+"""Work in a process of its own, so that a benchmark and serving do not disturb each other."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -19,7 +20,17 @@ from services.errors import InternalError
 
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _KEPT_ERROR_LINES = 50
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 _log = structlog.get_logger(__name__)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to send this process SIGTERM when its parent dies. Linux only, else nothing.
+
+    Call it early in a child: a parent that died before is not noticed.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def run_worker(

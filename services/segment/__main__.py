@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 
 import grpc
-from assay.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
-from assay.segment.v1 import (
+from assay_rpc.segment.v1 import (
     admin_pb2,
     admin_pb2_grpc,
-    repository_pb2,
-    repository_pb2_grpc,
+    benchmark_pb2,
+    benchmark_pb2_grpc,
     segment_pb2,
     segment_pb2_grpc,
 )
 
+from services.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
-from services.segment.api.benchmark import SegmentAdminService
+from services.segment.api.admin import SegmentAdminService
+from services.segment.api.benchmark import SegmentBenchmarkService
 from services.segment.api.open_inference import HEALTH_METHODS, OpenInferenceService
-from services.segment.api.repository import SegmentRepositoryService
 from services.segment.api.segment import SegmentService
 from services.segment.serving.models import Models
 from services.segment.serving.reconciler import Reconciler
@@ -30,15 +30,15 @@ def build_service(settings: SegmentSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
     models = Models(settings)
     servicer = SegmentService(settings, models)
-    admin = SegmentAdminService(settings, models)
+    benchmark = SegmentBenchmarkService(settings, models)
     reconciler = Reconciler(settings, models)
-    repository = SegmentRepositoryService(models, reconciler)
+    admin = SegmentAdminService(models, reconciler)
     inference = OpenInferenceService(settings, models)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
+        benchmark_pb2_grpc.add_SegmentBenchmarkServiceServicer_to_server(benchmark, server)
         admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
-        repository_pb2_grpc.add_SegmentRepositoryServiceServicer_to_server(repository, server)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
 
     async def warm() -> None:
@@ -51,7 +51,7 @@ def build_service(settings: SegmentSettings) -> Service:
 
     services = [
         service
-        for module in (segment_pb2, admin_pb2, repository_pb2, open_inference_pb2)
+        for module in (segment_pb2, benchmark_pb2, admin_pb2, open_inference_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
     return Service(

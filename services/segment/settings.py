@@ -97,6 +97,14 @@ class SegmentSettings(ServerSettings):
         Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
     )
 
+    max_request_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1 << 16,
+        le=2**31 - 1,
+        description="Largest request, if less than the largest message: pictures and tensors are "
+        "that large. A compressed request counts as what it becomes.",
+    )
+
     @field_validator("gpus")
     @classmethod
     def _gpus_are_numbered_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,18 +12,16 @@ from pathlib import Path
 
 import grpc
 import pytest
-from assay.channel import connect_blocking
+from assay_rpc.channel import connect
 
-from tests.corpus.stream.test_indexed import make_corpus
+from tests.ports import free_port
 
 
 class Server:
     """A corpus server in a process of its own, at one port for good."""
 
     def __init__(self, root: Path, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         corpora = {"c": {"path": str(root / "indexed"), "kind": "sample"}}
         corpora["plain"] = {"path": str(root / "source"), "kind": "sample"}
         self._environment = {
@@ -52,11 +49,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    from tests.corpus.stream.test_indexed import make_corpus  # noqa: PLC0415  # few tests need it
+
     root = tmp_path_factory.mktemp("corpus")
     make_corpus(root)
     started = Server(root, root / "home")
     started.start()
-    with connect_blocking(started.address) as channel:
+    with connect(started.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=60)
     yield started
     started.end()

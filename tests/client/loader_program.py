@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from assay.corpus.pytorch import CorpusDataset
+from assay_rpc.corpus.pytorch import CorpusDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 
@@ -28,12 +28,12 @@ def loader(address: str) -> Any:
 def main(address: str) -> None:
     first = loader(address)
     batches = iter(first)
-    taken = [next(batches).id for _ in range(11)]
+    taken = [next(batches)["id"] for _ in range(11)]
     state = first.state_dict()
-    whole = taken + [batch.id for batch in batches]
+    whole = taken + [batch["id"] for batch in batches]
     second = loader(address)
     second.load_state_dict(state)
-    resumed = [batch.id for batch in second]
+    resumed = [batch["id"] for batch in second]
     print(json.dumps({"taken": taken, "whole": whole, "resumed": resumed}))
 
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from assay.corpus import stream
+from assay_rpc.corpus import stream
 
 from tests.client.conftest import Server
 
@@ -25,7 +25,7 @@ def everything(server: Server, **options: Any) -> list[str]:
 
 
 def test_a_dataset_of_one_process(server: Server) -> None:
-    from assay.corpus.pytorch import CorpusDataset  # noqa: PLC0415  # where torch is
+    from assay_rpc.corpus.pytorch import CorpusDataset  # noqa: PLC0415  # where torch is
 
     dataset = CorpusDataset(server.address, "c", seed=5)
     loader = torch_data.DataLoader(dataset, batch_size=None)
@@ -56,12 +56,12 @@ def test_a_loader_with_workers_goes_on_from_its_state(server: Server) -> None:
 
 
 def test_hugging_face_rows(server: Server) -> None:
-    from assay.corpus.huggingface import load  # noqa: PLC0415  # where datasets is
+    from assay_rpc.corpus.huggingface import load  # noqa: PLC0415  # where datasets is
 
     dataset = load(server.address, "c", parts=4, seed=5)
     rows = list(dataset)
     with stream(server.address, "c", seed=5) as documents:
-        texts = {document.id: document.text.decode() for document in documents}
+        texts = {document.id: document.text for document in documents}
     assert {row["id"]: row["text"] for row in rows} == texts
     assert len(rows) == len(texts)
     assert {row["subset"] for row in rows} == {"ArXiv", "Github", "PubMed Central"}
@@ -72,7 +72,7 @@ def test_hugging_face_rows(server: Server) -> None:
 
 
 def test_hugging_face_goes_on_from_a_state(server: Server) -> None:
-    from assay.corpus.huggingface import load  # noqa: PLC0415  # where datasets is
+    from assay_rpc.corpus.huggingface import load  # noqa: PLC0415  # where datasets is
 
     dataset = load(server.address, "c", parts=4, seed=5)
     whole = [row["id"] for row in dataset]

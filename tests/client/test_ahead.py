@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from assay.corpus.ahead import Ahead
+from assay_rpc.corpus._ahead import Ahead
 
 
 def test_items_come_in_their_order_and_end() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from assay.corpus import select
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus import select
+from assay_rpc.corpus.v1 import selection_pb2
 
 
 def test_nothing_selects_everything() -> None:
-    assert select() == pb.Selection()
+    assert select() == selection_pb2.Selection()
 
 
 def test_every_keyword_has_its_field() -> None:
@@ -27,26 +27,26 @@ def test_every_keyword_has_its_field() -> None:
         passes={"ArXiv": 1.5},
         epochs=5,
     )
-    assert found == pb.Selection(
+    assert found == selection_pb2.Selection(
         splits=["val"],
         subsets=["ArXiv", "Github"],
         exclude_subsets=["Github"],
-        preset=pb.SUBSET_PRESET_UNCOPYRIGHTED,
+        preset=selection_pb2.SUBSET_PRESET_UNCOPYRIGHTED,
         max_documents=1,
         max_bytes=2,
         min_text_bytes=3,
         max_text_bytes=4,
         seed=0,
-        mixture=pb.Mixture(passes=pb.SubsetWeights(by_subset={"ArXiv": 1.5})),
+        mixture=selection_pb2.Mixture(passes=selection_pb2.SubsetWeights(by_subset={"ArXiv": 1.5})),
         epochs=5,
     )
     # A sample is for scoring, which takes the message itself.
     assert {field.name for field, _ in found.ListFields()} | {"sample"} == set(
-        pb.Selection.DESCRIPTOR.fields_by_name
+        selection_pb2.Selection.DESCRIPTOR.fields_by_name
     )
     assert select(seed=0).HasField("seed")
     assert select(weights={"a": 2}).mixture.weights.by_subset == {"a": 2}
-    assert select(published="epochs").mixture.preset == pb.MIXTURE_PRESET_PILE_EPOCHS
+    assert select(published="epochs").mixture.preset == selection_pb2.MIXTURE_PRESET_PILE_EPOCHS
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from assay.corpus import CorpusStream
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc import errors
+from assay_rpc.corpus import CorpusStream
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.corpus.shards.index.format import Index, open_index
 from tests.client.conftest import Server
@@ -29,11 +29,11 @@ def ids(stream: CorpusStream, count: int | None = None) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("delivery", [None, pb.DELIVERY_DOCUMENTS])
+@pytest.mark.parametrize("delivery", [None, stream_pb2.DELIVERY_DOCUMENTS])
 def test_every_delivery_gives_the_same_documents(
-    server: Server, delivery: pb.Delivery.ValueType | None
+    server: Server, delivery: stream_pb2.Delivery.ValueType | None
 ) -> None:
-    selection = pb.Selection(seed=5)
+    selection = selection_pb2.Selection(seed=5)
     with CorpusStream(
         server.address, "c", selection=selection, chunk_bytes=4096, delivery=delivery
     ) as stream:
@@ -46,7 +46,7 @@ def test_every_delivery_gives_the_same_documents(
 
 
 def test_a_state_resumes_in_the_middle_of_a_batch(server: Server) -> None:
-    selection = pb.Selection(seed=5)
+    selection = selection_pb2.Selection(seed=5)
     with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         whole = ids(stream)
     for taken in (0, 1, 7, 100, len(whole)):
@@ -58,12 +58,12 @@ def test_a_state_resumes_in_the_middle_of_a_batch(server: Server) -> None:
             assert before + ids(stream) == whole
 
 
-def test_damaged_frames_are_passed_over_and_every_state_is_exact(tmp_path: Path) -> None:
+def test_damaged_frames_are_skipped_and_every_state_is_exact(tmp_path: Path) -> None:
     """A third of the frames of texts of a shard are damaged: the order is that of the others.
 
     Units have three frames, whose documents take turns.
     """
-    selection = pb.Selection(seed=5)
+    selection = selection_pb2.Selection(seed=5)
     index = open_index(make_corpus(tmp_path, frame_bytes=500) / "train" / "00.index")
     hurt = Server(tmp_path, tmp_path / "home")
     hurt.start()
@@ -73,7 +73,9 @@ def test_damaged_frames_are_passed_over_and_every_state_is_exact(tmp_path: Path)
         hurt.end()
 
 
-def _read_damaged(hurt: Server, index: Index, selection: pb.Selection, texts: Path) -> None:
+def _read_damaged(
+    hurt: Server, index: Index, selection: selection_pb2.Selection, texts: Path
+) -> None:
     with CorpusStream(hurt.address, "c", selection=selection, chunk_bytes=4096) as stream:
         whole = ids(stream)
     data = bytearray(texts.read_bytes())
@@ -94,13 +96,13 @@ def _read_damaged(hurt: Server, index: Index, selection: pb.Selection, texts: Pa
             hurt.address, "c", selection=selection, chunk_bytes=4096, skip_damaged=True, **more
         )
 
-    def assert_told_once(told: list[pb.DamagedFrame]) -> None:
-        assert sum(frame.documents for frame in told) == len(whole) - len(left)
-        assert sorted((frame.shard, frame.frame) for frame in told) == sorted(known)
+    def assert_listed_once(listed: list[stream_pb2.DamagedFrame]) -> None:
+        assert sum(frame.documents for frame in listed) == len(whole) - len(left)
+        assert sorted((frame.shard, frame.frame) for frame in listed) == sorted(known)
 
     with (
         CorpusStream(hurt.address, "c", selection=selection) as stream,
-        pytest.raises(grpc.RpcError, match="digest is off"),
+        pytest.raises(errors.DataLoss, match="digest is off"),
     ):
         list(stream.texts())
     with opened() as stream:
@@ -119,25 +121,25 @@ def _read_damaged(hurt: Server, index: Index, selection: pb.Selection, texts: Pa
         with opened() as stream:
             before = ids(stream, taken)
             state = json.loads(json.dumps(stream.state_dict()))
-            told = list(stream.damaged)
+            listed = list(stream.damaged)
         with opened() as stream:
             stream.load_state_dict(state)
             assert before + ids(stream) == left
-            assert_told_once(told + stream.damaged)
+            assert_listed_once(listed + stream.damaged)
         rest: list[str] = []
         for rank in range(2):
             with opened(rank=rank, world_size=2) as stream:
                 stream.resume_from([state])
                 rest += ids(stream)
-                told += stream.damaged
+                listed += stream.damaged
         assert sorted(before + rest) == sorted(left)
-        assert_told_once(told)
+        assert_listed_once(listed)
     with pytest.raises(ValueError, match="needs DELIVERY_FRAMES"):
-        opened(delivery=pb.DELIVERY_DOCUMENTS)
+        opened(delivery=stream_pb2.DELIVERY_DOCUMENTS)
 
 
 def test_another_number_of_ranks_goes_on(server: Server) -> None:
-    selection = pb.Selection(seed=9)
+    selection = selection_pb2.Selection(seed=9)
     taken: list[str] = []
     states: list[dict[str, Any]] = []
     for rank in range(3):
@@ -154,7 +156,7 @@ def test_another_number_of_ranks_goes_on(server: Server) -> None:
             taken += ids(stream)
     with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         assert sorted(taken) == sorted(ids(stream))
-    with pytest.raises(ValueError, match="resume_from"):
+    with pytest.raises(errors.CursorMismatch, match="resume_from"):
         stream.load_state_dict(states[1])
 
 
@@ -162,7 +164,7 @@ def test_another_number_of_ranks_goes_on(server: Server) -> None:
 def test_a_server_that_ends_costs_nothing_but_time(server: Server, number: signal.Signals) -> None:
     """At random places; the same stream goes on, each document once and in order."""
     chance = random.Random(11)
-    selection = pb.Selection(seed=2, epochs=3)
+    selection = selection_pb2.Selection(seed=2, epochs=3)
     with CorpusStream(server.address, "c", selection=selection, chunk_bytes=4096) as stream:
         whole = ids(stream)
     found: list[str] = []
@@ -180,7 +182,7 @@ def test_patience_ends(tmp_path: Path) -> None:
     begun = time.monotonic()
     with (
         CorpusStream("127.0.0.1:9", "c", patience_seconds=0.3) as stream,
-        pytest.raises(grpc.RpcError),
+        pytest.raises(errors.Unavailable),
     ):
         next(iter(stream))
     assert time.monotonic() - begun < 60
@@ -188,9 +190,23 @@ def test_patience_ends(tmp_path: Path) -> None:
 
 def test_a_corpus_without_index_says_what_to_do(server: Server) -> None:
     with (
-        CorpusStream(server.address, "plain", selection=pb.Selection(seed=1)) as stream,
-        pytest.raises(grpc.RpcError, match="assay corpus index"),
+        CorpusStream(server.address, "plain", selection=selection_pb2.Selection(seed=1)) as stream,
+        pytest.raises(errors.IndexRequired, match="assay corpus index"),
     ):
         next(iter(stream))
-    with CorpusStream(server.address, "plain", delivery=pb.DELIVERY_DOCUMENTS) as stream:
-        assert len(ids(stream)) > 500
+    with CorpusStream(server.address, "plain", delivery=stream_pb2.DELIVERY_DOCUMENTS) as stream:
+        whole = ids(stream)
+    assert len(whole) > 500
+
+
+@pytest.mark.parametrize("taken", [1, 7, 300])
+def test_a_corpus_without_index_is_streamed_and_continued(server: Server, taken: int) -> None:
+    """Nobody says how it is delivered: the server decodes, whatever the client could."""
+    with CorpusStream(server.address, "plain", chunk_bytes=4096) as stream:
+        whole = ids(stream)
+    with CorpusStream(server.address, "plain", chunk_bytes=4096) as stream:
+        before = ids(stream, taken)
+        state = json.loads(json.dumps(stream.state_dict()))
+    with CorpusStream(server.address, "plain", chunk_bytes=8192) as stream:
+        stream.load_state_dict(state)
+        assert before + ids(stream) == whole

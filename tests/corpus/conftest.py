@@ -9,7 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.corpus.v1 import corpus_pb2_grpc
+from assay_rpc.corpus.v1 import (
+    benchmark_pb2_grpc,
+    corpus_pb2_grpc,
+    describe_pb2,
+    scoring_pb2_grpc,
+)
 
 from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings
@@ -25,7 +30,19 @@ class Client:
         self.server = server
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
         self.corpus = corpus_pb2_grpc.CorpusServiceStub(self.channel)
-        self.admin = corpus_pb2_grpc.CorpusAdminServiceStub(self.channel)
+        self.scoring = scoring_pb2_grpc.ScoringServiceStub(self.channel)
+        self.admin = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(self.channel)
+
+
+async def described(
+    client: Client, request: describe_pb2.DescribeCorpusRequest
+) -> describe_pb2.CorpusDescription:
+    """Follow DescribeCorpus to its result."""
+    updates = [update async for update in client.corpus.DescribeCorpus(request)]
+    assert [update.WhichOneof("update") for update in updates[:-1]] == ["progress"] * (
+        len(updates) - 1
+    )
+    return updates[-1].result
 
 
 @pytest.fixture

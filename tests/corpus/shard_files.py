@@ -10,8 +10,9 @@ from typing import Any
 
 import zstandard
 
+from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.corpus import Corpus, Kind
 
 NAME = "small"
 
@@ -54,4 +55,4 @@ def open_corpus(root: Path, cache: Path, name: str = NAME) -> Corpus:
     catalog = Catalog(cache)
     license_ = License("MIT", "MIT License", "https://spdx.org/licenses/MIT.html")
     catalog.load({name: Registration(root, Kind.SAMPLE, "a test", license_)})
-    return catalog.open(CorpusRef(name))
+    return catalog.open(name)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.__main__ import COMMANDS, parser
+from services.cli.__main__ import parser
+from services.cli.commands import COMMANDS
 from services.rpc.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +66,7 @@ def test_commands_parse(document: Path) -> None:
 
 
 def test_commands_named_in_prose_exist(document: Path) -> None:
-    known = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    known = set(COMMANDS)
     for span in PROSE.findall(FENCE.sub("", document.read_text("utf-8"))):
         if span.startswith("assay ") and not span.startswith("assay --"):
             assert span.split()[1] in known, span

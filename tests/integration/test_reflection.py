@@ -18,21 +18,21 @@ STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 SERVERS: dict[str, tuple[set[str], str, str]] = {
     "segment": (
         {
-            *(f"assay.segment.v1.Segment{name}Service" for name in ("", "Admin", "Repository")),
+            *(f"assay.segment.v1.Segment{name}Service" for name in ("", "Admin", "Benchmark")),
             "inference.GRPCInferenceService",
         },
         "assay.segment.v1.SegmentService/ListModels",
         "models",
     ),
     "corpus": (
-        {"assay.corpus.v1.CorpusService", "assay.corpus.v1.CorpusAdminService"},
-        "assay.corpus.v1.CorpusService/ListLanguageModels",
+        {f"assay.corpus.v1.{name}Service" for name in ("Corpus", "CorpusBenchmark", "Scoring")},
+        "assay.corpus.v1.ScoringService/ListLanguageModels",
         "models",
     ),
     "ranker": (
         {
             f"assay.ranker.v1.{name}Service"
-            for name in ("Ranker", "RankerAdmin", "Rank", "MatchGraph", "Job")
+            for name in ("Ranker", "RankerAdmin", "Outcome", "Verification")
         },
         "assay.ranker.v1.RankerService/ListArtifacts",
         "artifacts",

@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from assay.channel import connect
-from assay.corpus import CorpusStream
-from assay.corpus.v1 import corpus_pb2
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.channel import connect_async
+from assay_rpc.corpus import CorpusStream
+from assay_rpc.corpus.v1 import selection_pb2
+from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.corpus.stream.test_indexed import make_corpus
+from tests.ports import free_port
 from tests.segment import tiny_model
 from tests.segment.api.test_segment import png
 
@@ -30,43 +31,45 @@ class Replicas:
 
     def __init__(self, start: Callable[..., Any], name: str, *variables: dict[str, str]) -> None:
         """`variables` of each."""
-        self._start, self._name, self._variables = start, name, variables
-        self.running = [start(name, own) for own in variables]
+        port = f"ASSAY_{name.upper()}_PORT"
+        self._start, self._name = start, name
+        self._variables = [own | {port: str(free_port())} for own in variables]
+        self.running = [start(name, own) for own in self._variables]
         self.target = "ipv4:" + ",".join(service.address for service in self.running)
 
     def again(self, index: int) -> None:
         """Start a replica where the one before it was."""
-        port = {f"ASSAY_{self._name.upper()}_PORT": str(self.running[index].port)}
-        self.running[index] = self._start(self._name, self._variables[index] | port)
+        self.running[index] = self._start(self._name, self._variables[index])
 
 
 class Load:
     """Clients that call in a loop. An error of one ends the test."""
 
     def __init__(self) -> None:
-        self.answered = 0
+        self._answered: list[int] = []  # by client
         self._over = threading.Event()
         self._clients: list[asyncio.Future[None]] = []
 
     def begin(self, call: Callable[[], Awaitable[None]]) -> None:
         """Call in a loop of the event loop."""
 
-        async def client() -> None:
+        async def client(number: int) -> None:
             while not self._over.is_set():
                 await call()
-                self.answered += 1
+                self._answered[number] += 1
 
-        self._clients.append(asyncio.ensure_future(client()))
+        self._clients.append(asyncio.ensure_future(client(len(self._answered))))
+        self._answered.append(0)
 
     def begin_blocking(self, call: Callable[[], None]) -> None:
         """Call in a loop of a thread."""
         self.begin(lambda: asyncio.to_thread(call))
 
     async def more(self) -> None:
-        """Return when each client has had answers to calls that began after this one."""
-        wanted = self.answered + 5 * len(self._clients)
+        """Return when each client has had an answer to a call that began after this one."""
+        wanted = [answered + 2 for answered in self._answered]
         async with asyncio.timeout(SECONDS):
-            while self.answered < wanted:
+            while any(map(int.__lt__, self._answered, wanted)):
                 await asyncio.sleep(0.02)
                 for client in self._clients:
                     if client.done():
@@ -105,9 +108,7 @@ async def through_every_fault(replicas: Replicas, load: Load) -> None:
     first, second = replicas.running
     await load.more()
     second.process.send_signal(signal.SIGSTOP)
-    await load.more()
     # Calls that wait for the one that hangs are given up, and sent to the other.
-    await asyncio.sleep(1)
     await load.more()
     second.process.send_signal(signal.SIGCONT)
     await is_called(second)
@@ -125,7 +126,7 @@ async def segment(replicas: Replicas) -> None:
     """Label maps are those of the replica that nothing happened to."""
     request = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=png()))
     load = Load()
-    async with connect(replicas.target) as channel:
+    async with connect_async(replicas.target) as channel:
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
         right = (await stub.SegmentImage(request)).labels
 
@@ -139,7 +140,7 @@ async def segment(replicas: Replicas) -> None:
 
 async def corpus(replicas: Replicas) -> None:
     """Streams give every document once, in the same order."""
-    selection = corpus_pb2.Selection(seed=2, epochs=3)
+    selection = selection_pb2.Selection(seed=2, epochs=3)
     load = Load()
 
     def read() -> list[str]:
@@ -158,9 +159,11 @@ async def corpus(replicas: Replicas) -> None:
 
 async def ranker(replicas: Replicas) -> None:
     """Comparisons say what they said before."""
-    request = ranker_pb2.CompareRequest(left="segformer-b4-finetuned-ade-512-512", right="the-pile")
+    request = compare_pb2.CompareRequest(
+        left="segformer-b4-finetuned-ade-512-512", right="the-pile"
+    )
     load = Load()
-    async with connect(replicas.target) as channel:
+    async with connect_async(replicas.target) as channel:
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
         right = (await stub.Compare(request)).summary
 

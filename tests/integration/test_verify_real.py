@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.channel import connect_blocking
-from assay.ranker.v1 import ranker_pb2 as pb
-from assay.ranker.v1 import ranker_pb2_grpc
+from assay_rpc.channel import connect
+from assay_rpc.ranker.v1 import (
+    compare_pb2,
+    evidence_pb2,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
 
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"
-DECIDED = {pb.VERDICT_CONFIRMED, pb.VERDICT_REFUTED}
+DECIDED = {evidence_pb2.VERDICT_CONFIRMED, evidence_pb2.VERDICT_REFUTED}
 
 
 @dataclass(frozen=True)
@@ -22,15 +28,20 @@ class Services:
     """Three running services; `corpus` can be killed."""
 
     ranker: ranker_pb2_grpc.RankerServiceStub
+    verification: verification_pb2_grpc.VerificationServiceStub
     corpus: Any
 
-    def verify(self, artifact: str, *claims: str) -> dict[str, pb.ClaimVerdict]:
-        request = pb.VerifyClaimsRequest(artifact=artifact, claims=claims)
-        return {
-            update.verdict.claim.id: update.verdict
-            for update in self.ranker.VerifyClaims(request, timeout=300)
-            if update.WhichOneof("update") == "verdict"
-        }
+    def verify(self, artifact: str, *claims: str) -> dict[str, evidence_pb2.ClaimVerdict]:
+        request = verification_pb2.SubmitVerificationRequest(
+            artifact=artifact,
+            claims=[f"{artifact}/{one}" for one in claims],
+            request_id=uuid.uuid4().hex,
+        )
+        job = self.verification.SubmitVerification(request, timeout=30).job
+        watched = self.verification.WatchJob(
+            verification_pb2.WatchJobRequest(job=job.id), timeout=300
+        )
+        return {one.result.claim.id: one.result for one in watched if one.HasField("result")}
 
 
 def started(
@@ -46,8 +57,12 @@ def started(
             "ASSAY_RANKER_DATABASE": str(folder / "evidence.sqlite"),
         },
     )
-    with segment, corpus, ranker, connect_blocking(ranker.address) as channel:
-        yield Services(ranker_pb2_grpc.RankerServiceStub(channel), corpus)
+    with segment, corpus, ranker, connect(ranker.address) as channel:
+        yield Services(
+            ranker_pb2_grpc.RankerServiceStub(channel),
+            verification_pb2_grpc.VerificationServiceStub(channel),
+            corpus,
+        )
 
 
 @pytest.fixture
@@ -68,24 +83,24 @@ def test_stand_ins_decide_nothing_and_sources_still_stand(services: Services) ->
     found |= services.verify(PILE, "P1.1", "P1.2", "P3.1", "P4.1", "P5.2", "P6.1")
     for one in found.values():
         if one.verdict in DECIDED:
-            assert one.basis in {pb.BASIS_SOURCED, pb.BASIS_DERIVED}
-            assert one.evidence.relation == pb.SUBJECT_RELATION_EXACT
+            assert one.basis in {evidence_pb2.BASIS_SOURCED, evidence_pb2.BASIS_DERIVED}
+            assert one.evidence.relation == evidence_pb2.SUBJECT_RELATION_EXACT
     assert sum(one.verdict in DECIDED for one in found.values()) >= 20
     for claim in ("P3.1", "P4.1", "P5.2"):
-        assert found[claim].verdict == pb.VERDICT_NOT_TESTABLE_HERE
-        assert found[claim].evidence.relation == pb.SUBJECT_RELATION_PROXY
+        assert found[claim].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+        assert found[claim].evidence.relation == evidence_pb2.SUBJECT_RELATION_PROXY
         assert found[claim].evidence.environment.cpu or claim == "P5.2"
 
-    request = pb.CompareRequest(left=B4, right=PILE)
+    request = compare_pb2.CompareRequest(left=B4, right=PILE)
     first = services.ranker.Compare(request, timeout=30)
-    assert first.cache.status == pb.CACHE_STATUS_MISS
-    assert services.ranker.Compare(request, timeout=30).cache.status == pb.CACHE_STATUS_HIT
-    assert len(first.left.claims) + len(first.right.claims) + len(first.page_claims) == 56
+    assert first.cache.status == compare_pb2.CACHE_STATUS_MISS
+    assert services.ranker.Compare(request, timeout=30).cache.status == compare_pb2.CACHE_STATUS_HIT
+    assert len(first.left.claims) + len(first.right.claims) + len(first.pages[0].claims) == 56
 
     services.corpus.kill()
     left = services.verify(PILE, "P1.1", "P3.1")
-    assert left["P1.1"].verdict == pb.VERDICT_CONFIRMED
-    assert left["P3.1"].verdict == pb.VERDICT_NOT_TESTABLE_HERE
+    assert left["P1.1"].verdict == evidence_pb2.VERDICT_CONFIRMED
+    assert left["P3.1"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
     assert "corpus cannot be reached" in left["P3.1"].reason
     assert len(services.ranker.Compare(request, timeout=30).right.claims) == 21
 
@@ -94,17 +109,21 @@ def test_stand_ins_decide_nothing_and_sources_still_stand(services: Services) ->
 def test_a_sample_of_the_pile_decides_what_a_sample_can(real_services: Services) -> None:
     found = real_services.verify(PILE, "P1.1", "P2.1", "P3.1", "P3.2", "P4.1", "P5.2", "P6.1")
     # That bits per byte are defined over 22 subsets is cited; the run only computes it.
-    bases = {"P2.1": pb.BASIS_DERIVED, "P3.1": pb.BASIS_MEASURED, "P5.2": pb.BASIS_MEASURED}
+    bases = {
+        "P2.1": evidence_pb2.BASIS_DERIVED,
+        "P3.1": evidence_pb2.BASIS_MEASURED,
+        "P5.2": evidence_pb2.BASIS_MEASURED,
+    }
     for claim, basis in bases.items():
-        assert found[claim].verdict == pb.VERDICT_CONFIRMED
+        assert found[claim].verdict == evidence_pb2.VERDICT_CONFIRMED
         assert found[claim].basis == basis
         assert "the-pile (sample, sha256:" in found[claim].evidence.note
-        assert found[claim].evidence.relation == pb.SUBJECT_RELATION_SAMPLE
+        assert found[claim].evidence.relation == evidence_pb2.SUBJECT_RELATION_SAMPLE
     # zstd and gzip at their defaults compress text about equally well, on any machine.
-    assert found["P4.1"].verdict == pb.VERDICT_REFUTED
+    assert found["P4.1"].verdict == evidence_pb2.VERDICT_REFUTED
     assert found["P4.1"].evidence.value.number == pytest.approx(1.0, abs=0.1)
     # 17 of 22 subsets: no count of subsets, no shares, no overall ratio follows from them.
-    assert found["P1.1"].basis == pb.BASIS_SOURCED
-    assert found["P6.1"].verdict == pb.VERDICT_NOT_TESTABLE_HERE
-    assert found["P3.2"].verdict == pb.VERDICT_INCONCLUSIVE
+    assert found["P1.1"].basis == evidence_pb2.BASIS_SOURCED
+    assert found["P6.1"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+    assert found["P3.2"].verdict == evidence_pb2.VERDICT_INCONCLUSIVE
     assert "44%" in found["P3.2"].evidence.note

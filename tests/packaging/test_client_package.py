@@ -6,37 +6,48 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.client.small_server import Small, serving
+
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos"
-RUNTIME = {"assay-client", "grpcio", "protobuf", "typing-extensions"}
+RUNTIME = {"assay-rpc", "googleapis-common-protos", "grpcio", "protobuf", "typing-extensions"}
 
 # The oldest and the newest runtimes that protos/pyproject.toml allows.
 OLDEST = ("grpcio==1.71.2", "protobuf==5.29.0")
 NEWEST: tuple[str, ...] = ()
 
 USE = """
-import asyncio, sys
+import asyncio, pickle, sys
 from importlib import import_module
-from assay.channel import connect, connect_blocking
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-for package in ("common", "segment", "corpus", "ranker"):
-    for kind in ("_pb2", "_pb2_grpc"):
-        import_module(f"assay.{package}.v1.{package}{kind}")
-request = ranker_pb2.ListArtifactsRequest(page_token="over the wire")
-with connect_blocking(sys.argv[1]) as channel:
-    stub = ranker_pb2_grpc.RankerServiceStub(channel)
-    print(stub.ListArtifacts(request, timeout=30).next_page_token)
+from assay_rpc.client import (
+    AssayError, AsyncCorpusClient, Connection, CorpusClient, stream,
+)
+for package, modules in {
+    "common": ["common"], "segment": ["segment", "images", "models", "benchmark", "admin"],
+    "corpus": ["corpus", "selection", "describe", "stream", "scoring", "benchmark"],
+    "ranker": ["ranker", "artifact", "claim", "evidence", "score", "compare", "rank", "search",
+               "verification", "outcome", "admin"],
+}.items():
+    for module in modules:
+        import_module(f"assay_rpc.{package}.v1.{module}_pb2")
+assert "assay" not in sys.modules
+to = pickle.loads(pickle.dumps(Connection(sys.argv[1], client_id="me")))
+with CorpusClient(to) as corpora:
+    print(corpora.corpus("over the wire").ref.name)
+    try:
+        corpora.corpus("NOT_FOUND")
+    except AssayError as error:
+        print(type(error).__name__)
 async def main():
-    async with connect(sys.argv[1]) as channel:
-        stub = ranker_pb2_grpc.RankerServiceStub(channel)
-        print((await stub.ListArtifacts(request, timeout=30)).next_page_token)
+    async with AsyncCorpusClient(to) as corpora:
+        print((await corpora.corpus("over the wire")).ref.name)
 asyncio.run(main())
+# Without zstandard the server decodes.
+print(sum(1 for _ in stream(to, "c")))
 """
 
 
@@ -71,29 +82,25 @@ def package_index() -> None:
         pytest.skip(f"pip finds no package index: {probe.stderr.strip().splitlines()[-1]}")
 
 
-@pytest.fixture(scope="module")
-def server(start_service: Any) -> Iterator[str]:
-    """Address of a server that answers one method of the contract."""
-    script = str(ROOT / "tests" / "rpc" / "echo_server.py")
-    with start_service("echo", {"PYTHONPATH": str(ROOT)}, [sys.executable, script]) as service:
-        yield service.address
-
-
 def test_the_wheel_holds_the_contract_and_its_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"assay/py.typed", "assay/channel.py", "assay/service_config.json"} <= names
-    for package in ("common", "segment", "corpus", "ranker"):
-        for ending in (".proto", "_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi"):
-            assert f"assay/{package}/v1/{package}{ending}" in names
-    assert "assay/inference/v2/open_inference_pb2_grpc.py" in names
-    assert not [name for name in names if not name.startswith(("assay/", "assay_client-"))]
+    assert {"assay_rpc/py.typed", "assay_rpc/client.py", "assay_rpc/service_config.json"} <= names
+    for contract in PROTOS.glob("assay/*/v1/*.proto"):
+        package, _, name = contract.relative_to(PROTOS / "assay").parts
+        assert f"assay_rpc/protos/assay/{package}/v1/{name}" in names
+        assert f"assay_rpc/{package}/v1/{contract.stem}_pb2.py" in names
+        assert f"assay_rpc/{package}/v1/{contract.stem}_pb2.pyi" in names
+    for module in PROTOS.glob("assay_rpc/**/*.py"):
+        assert str(module.relative_to(PROTOS)) in names
+    assert not [name for name in names if not name.startswith(("assay_rpc/", "assay_rpc-"))]
+    assert not [name for name in names if "inference" in name]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("package_index")
 @pytest.mark.parametrize("pins", [OLDEST, NEWEST], ids=["oldest", "newest"])
 def test_a_bare_environment_needs_nothing_but_the_wheel(
-    wheel: Path, server: str, tmp_path: Path, pins: tuple[str, ...]
+    wheel: Path, tmp_path: Path, pins: tuple[str, ...]
 ) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -104,6 +111,8 @@ def test_a_bare_environment_needs_nothing_but_the_wheel(
     for pin in pins:
         name, version = pin.split("==")
         assert installed[name] == version
-    # -I: neither this checkout nor the caller's variables may help.
-    assert run(python, "-I", "-c", USE, server) == "over the wire\nover the wire\n"
+    with serving(Small()) as address:
+        # -I: neither this checkout nor the caller's variables may help.
+        said = run(python, "-I", "-c", USE, address)
+    assert said.splitlines() == ["over the wire", "NotFound", "over the wire", "20"]
     print({name: installed[name] for name in ("grpcio", "protobuf")})

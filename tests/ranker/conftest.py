@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,10 +12,17 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
-from assay.corpus.v1 import corpus_pb2_grpc
-from assay.ranker.v1 import ranker_pb2_grpc
-from assay.segment.v1 import admin_pb2_grpc, segment_pb2_grpc
+from assay_rpc.channel import connect_async
+from assay_rpc.corpus.v1 import benchmark_pb2_grpc as corpus_benchmark_pb2_grpc
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, scoring_pb2_grpc
+from assay_rpc.ranker.v1 import (
+    evidence_pb2,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
+from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
+from assay_rpc.segment.v1 import segment_pb2_grpc
 
 from services.ranker.__main__ import build_service
 from services.ranker.settings import RankerSettings
@@ -33,10 +41,17 @@ class Ranker:
     folder: Path
     opened: AsyncExitStack
     server: Server | None = None
+    channel: grpc.aio.Channel | None = None
 
     async def start(self, **settings: Any) -> ranker_pb2_grpc.RankerServiceAsyncStub:
         """Start a ranker as `connect` does, and return its stub."""
-        return ranker_pb2_grpc.RankerServiceStub(await self.connect(**settings))
+        self.channel = await self.connect(**settings)
+        return ranker_pb2_grpc.RankerServiceStub(self.channel)
+
+    async def verify(self, artifact: str, *claims: str) -> dict[str, evidence_pb2.ClaimVerdict]:
+        """Verify as `verify` does, by the ranker that was started last."""
+        assert self.channel is not None
+        return await verify(self.channel, artifact, *claims)
 
     async def stop(self) -> None:
         """Stop the one that runs: the database is one ranker's at a time."""
@@ -61,7 +76,27 @@ class Ranker:
         )
         self.server = build_server(chosen, build_service(chosen))
         await self.server.start()
-        return await self.opened.enter_async_context(connect(f"127.0.0.1:{self.server.port}"))
+        return await self.opened.enter_async_context(connect_async(f"127.0.0.1:{self.server.port}"))
+
+
+async def verify(
+    channel: grpc.aio.Channel, artifact: str, *claims: str
+) -> dict[str, evidence_pb2.ClaimVerdict]:
+    """Verify claims (all without any) as a job, and return its verdicts by the claims' ids."""
+    stub = verification_pb2_grpc.VerificationServiceStub(channel)
+    request = verification_pb2.SubmitVerificationRequest(
+        artifact=artifact,
+        claims=[f"{artifact}/{one}" for one in claims],
+        request_id=uuid.uuid4().hex,
+    )
+    job = (await stub.SubmitVerification(request, timeout=60)).job
+    watched = stub.WatchJob(verification_pb2.WatchJobRequest(job=job.id), timeout=60)
+    updates = [update async for update in watched]
+    assert updates[0].HasField("progress")
+    assert updates[-1].progress.state == verification_pb2.JOB_STATE_SUCCEEDED, updates[-1]
+    results = [one.result for one in updates if one.HasField("result")]
+    assert [f"{artifact}/{one.claim.id}" for one in results] == list(job.plan.claims)
+    return {one.claim.id: one for one in results}
 
 
 @pytest.fixture
@@ -79,9 +114,10 @@ async def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     segment, corpus = SegmentServer(), CorpusServer()
     server = grpc.aio.server()
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(segment, server)
-    admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(segment, server)
+    segment_benchmark_pb2_grpc.add_SegmentBenchmarkServiceServicer_to_server(segment, server)
     corpus_pb2_grpc.add_CorpusServiceServicer_to_server(corpus, server)
-    corpus_pb2_grpc.add_CorpusAdminServiceServicer_to_server(corpus, server)
+    scoring_pb2_grpc.add_ScoringServiceServicer_to_server(corpus, server)
+    corpus_benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(corpus, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     async with AsyncExitStack() as opened:

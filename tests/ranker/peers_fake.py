@@ -6,33 +6,49 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
+
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
+from assay_rpc.corpus.v1 import describe_pb2, scoring_pb2, selection_pb2
+from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
+from assay_rpc.segment.v1 import models_pb2
+from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from services.errors import AssayError
-from services.ranker.claims.labelled import LabelledPicture
-from services.ranker.peers.protocol import (
-    AccuracyFigures,
-    BpbFigures,
-    Codec,
-    CorpusFacts,
-    CorpusKind,
-    ServedCorpus,
-    ServedModel,
-    Shard,
-    SourceFacts,
-    SpeedFigures,
-    SpeedPlan,
-    Stage,
-    StorageFigures,
-    StoragePlan,
-    Subset,
-    SubsetScore,
-    Weights,
-)
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.peers.protocol import Accuracy, SpeedPlan
 
 B4 = "segformer-b4-finetuned-ade-512-512"
 PILE = "the-pile"
 
-B4_FACTS = SourceFacts(
+M = TypeVar("M", bound=Message)
+
+
+def changed(message: M, **fields: object) -> M:
+    """A copy of a message with other values in some of its fields; None leaves one unset."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for name in fields:
+        copy.ClearField(name)
+    copy.MergeFrom(
+        type(message)(**{name: value for name, value in fields.items() if value is not None})
+    )
+    return copy
+
+
+def stages(*sizes: tuple[int, int, int]) -> list[models_pb2.EncoderStage]:
+    """Encoder stages from depth, width and downsampling."""
+    return [models_pb2.EncoderStage(depth=d, width=w, downsampling=s) for d, w, s in sizes]
+
+
+def ref(name: str, digits: str) -> common_pb2.ModelRef:
+    """A model of version 1 whose digest repeats two digits."""
+    return common_pb2.ModelRef(name=name, version="1", digest="sha256:" + digits * 32)
+
+
+B4_FACTS = models_pb2.SourceFacts(
     parameters=64_108_374,
     parameters_by_part={"encoder": 60_842_688, "decode_head": 3_265_686},
     modules={"Conv2d": 85, "Linear": 288, "LayerNorm": 124, "BatchNorm2d": 1},
@@ -43,35 +59,32 @@ B4_FACTS = SourceFacts(
         "decode_head": 2,
     },
     head_modules={"Linear": 4, "Conv2d": 2, "BatchNorm2d": 1, "ReLU": 1},
-    stages=(Stage(3, 64, 4), Stage(8, 128, 8), Stage(27, 320, 16), Stage(3, 512, 32)),
+    stages=stages((3, 64, 4), (8, 128, 8), (27, 320, 16), (3, 512, 32)),
     logits_shape=(1, 150, 128, 128),
 )
 
-B4_RANDOM = ServedModel(
-    name="segformer-b4-random",
-    version="1",
-    digest="sha256:" + "b4" * 32,
+B4_RANDOM = models_pb2.Model(
+    ref=ref("segformer-b4-random", "b4"),
     architecture="segformer-b4",
-    weights=Weights.RANDOM,
-    engine="onnxruntime-cpu",
-    class_ids=tuple(range(150)),
-    input_size=(512, 512),
-    pads=False,
-    facts=B4_FACTS,
-    label_agreement=0.99999,
+    weights=common_pb2.WEIGHTS_KIND_RANDOM,
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
+    classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
+    preprocessing=models_pb2.Preprocessing(height=512, width=512),
+    source_facts=B4_FACTS,
+    parity=models_pb2.ExportParity(label_agreement=0.99999),
 )
-B4_PUBLISHED = replace(B4_RANDOM, name=B4, digest="sha256:" + "ab" * 32, weights=Weights.PUBLISHED)
-B0 = replace(
+B4_PUBLISHED = changed(B4_RANDOM, ref=ref(B4, "ab"), weights=common_pb2.WEIGHTS_KIND_TRAINED)
+B4_CUDA = changed(B4_RANDOM, engine=common_pb2.Engine(id="onnxruntime-cuda"))
+B0 = changed(
     B4_RANDOM,
-    name="segformer-b0-finetuned-ade-512-512",
-    digest="sha256:" + "b0" * 32,
+    ref=ref("segformer-b0-finetuned-ade-512-512", "b0"),
     architecture="segformer-b0",
-    weights=Weights.PUBLISHED,
-    facts=replace(
+    weights=common_pb2.WEIGHTS_KIND_TRAINED,
+    source_facts=changed(
         B4_FACTS,
         parameters=3_752_694,
         parameters_by_part={"encoder": 3_319_392, "decode_head": 433_302},
-        stages=(Stage(2, 32, 4), Stage(2, 64, 8), Stage(2, 160, 16), Stage(2, 256, 32)),
+        stages=stages((2, 32, 4), (2, 64, 8), (2, 160, 16), (2, 256, 32)),
     ),
 )
 
@@ -86,30 +99,40 @@ MACHINE: Mapping[str, object] = {
     "time": "2026-11-23T12:00:00Z",
 }
 
-QUIET = SpeedFigures(
-    seconds=((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00)),
-    batch_size=1,
-    noisy=False,
-    noise=0.01,
-    engine="onnxruntime-cpu",
-    environment=MACHINE,
+ENVIRONMENT = common_pb2.Environment()
+json_format.ParseDict(
+    {("read_time" if name == "time" else name): value for name, value in MACHINE.items()},
+    ENVIRONMENT,
 )
 
 
-ACCURACY = AccuracyFigures(0, "sha256:" + "a5" * 32, mean_iou=0.45, pixel_accuracy=0.8)
+def times(*processes: Sequence[float]) -> list[segment_benchmark_pb2.RunTimes]:
+    """The seconds of each process."""
+    return [segment_benchmark_pb2.RunTimes(seconds=seconds) for seconds in processes]
+
+
+QUIET = segment_benchmark_pb2.BenchmarkResult(
+    samples=times((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00)),
+    batch_size=1,
+    noise=0.01,
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
+    environment=ENVIRONMENT,
+)
+
+ACCURACY = Accuracy(0, "sha256:" + "a5" * 32, mean_iou=0.45, pixel_accuracy=0.8)
 """Of as many pictures as were sent."""
 
-PICTURES = tuple(LabelledPicture(Path(f"{n}.jpg"), Path(f"{n}.png")) for n in range(12))
+PICTURES = tuple(LabelledImage(Path(f"{n}.jpg"), Path(f"{n}.png")) for n in range(12))
 
 
 @dataclass
 class FakeSegment:
     """A segment that serves `served` and times batches as `by_batch` says, others by `figures`."""
 
-    served: tuple[ServedModel, ...] = (B4_RANDOM,)
-    figures: SpeedFigures = QUIET
-    by_batch: Mapping[int, SpeedFigures] = field(default_factory=dict)
-    accuracy: AccuracyFigures = ACCURACY
+    served: tuple[models_pb2.Model, ...] = (B4_RANDOM,)
+    figures: segment_benchmark_pb2.BenchmarkResult = field(default_factory=lambda: QUIET)
+    by_batch: Mapping[int, segment_benchmark_pb2.BenchmarkResult] = field(default_factory=dict)
+    accuracy: Accuracy = ACCURACY
     evaluated: list[int] = field(default_factory=list)
     error: AssayError | None = None
     hangs: bool = False
@@ -118,19 +141,21 @@ class FakeSegment:
     listed: int = 0
     stopped: int = 0
 
-    async def models(self) -> tuple[ServedModel, ...]:
+    async def models(self) -> tuple[models_pb2.Model, ...]:
         self.listed += 1
         if self.error is not None:
             raise self.error
         return self.served
 
     async def evaluate(
-        self, model: ServedModel, pictures: Sequence[LabelledPicture]
-    ) -> AccuracyFigures:
+        self, model: models_pb2.Model, pictures: Sequence[LabelledImage]
+    ) -> Accuracy:
         self.evaluated.append(len(pictures))
         return replace(self.accuracy, pictures=self.accuracy.pictures or len(pictures))
 
-    async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
+    async def time(
+        self, model: models_pb2.Model, plan: SpeedPlan
+    ) -> segment_benchmark_pb2.BenchmarkResult:
         self.timed.append(plan)
         self.started.set()
         if self.hangs:
@@ -139,21 +164,42 @@ class FakeSegment:
             finally:
                 self.stopped += 1
         figures = self.by_batch.get(plan.batch_size, self.figures)
-        return replace(figures, batch_size=plan.batch_size)
+        return changed(figures, batch_size=plan.batch_size)
 
 
-SAMPLE = ServedCorpus(PILE, "sha256:" + "5a" * 32, CorpusKind.SAMPLE, ("train", "val", "test"))
-COMPLETE = replace(SAMPLE, kind=CorpusKind.COMPLETE, digest="sha256:" + "c0" * 32)
-REFERENCE = ServedCorpus(
-    "python-reference", "sha256:" + "9e" * 32, CorpusKind.REFERENCE, ("train", "val", "test")
-)
+def corpus(
+    name: str, digits: str, kind: describe_pb2.CorpusKind.ValueType
+) -> describe_pb2.CorpusSummary:
+    """A corpus of three splits whose digest repeats two digits."""
+    return describe_pb2.CorpusSummary(
+        ref=selection_pb2.CorpusRef(name=name, digest="sha256:" + digits * 32),
+        kind=kind,
+        splits=["train", "val", "test"],
+    )
 
-SUBSETS = tuple(Subset(f"subset {number}", 100, 1000, 1 / 22) for number in range(22))
-HOLDINGS = CorpusFacts(
-    corpus=SAMPLE,
-    shards=(
-        Shard("train/00.jsonl.zst", 1000, 3000, "sha256:" + "00" * 32),
-        Shard("test.jsonl.zst", 1000, 3100, "sha256:" + "01" * 32),
+
+SAMPLE = corpus(PILE, "5a", describe_pb2.CORPUS_KIND_SAMPLE)
+COMPLETE = corpus(PILE, "c0", describe_pb2.CORPUS_KIND_COMPLETE)
+REFERENCE = corpus("python-reference", "9e", describe_pb2.CORPUS_KIND_REFERENCE)
+
+SUBSETS = [
+    describe_pb2.SubsetInfo(
+        name=f"subset {number}",
+        documents=100,
+        text_bytes=1000,
+        published=describe_pb2.PublishedSubset(weight=1 / 22),
+    )
+    for number in range(22)
+]
+DESCRIPTION = describe_pb2.CorpusDescription(
+    corpus=describe_pb2.Corpus(
+        ref=SAMPLE.ref,
+        kind=SAMPLE.kind,
+        splits=SAMPLE.splits,
+        shards=[
+            describe_pb2.Shard(path="train/00.jsonl.zst", stored_bytes=1000, content_bytes=3000),
+            describe_pb2.Shard(path="test.jsonl.zst", stored_bytes=1000, content_bytes=3100),
+        ],
     ),
     subsets=SUBSETS,
     documents=2200,
@@ -163,76 +209,83 @@ HOLDINGS = CorpusFacts(
 )
 
 
-def codec(ratio: float, speed: float) -> Codec:
+def codec(name: str, ratio: float, speed: float) -> corpus_benchmark_pb2.CodecResult:
     """A codec that decompresses `speed` MB a second, give or take a hundredth."""
     seconds = (2 << 20) / 1e6 / speed
-    return Codec(ratio, tuple(seconds * (0.99 + 0.0025 * step) for step in range(9)))
+    runs = [seconds * (0.99 + 0.0025 * step) for step in range(9)]
+    return corpus_benchmark_pb2.CodecResult(codec=name, ratio=ratio, seconds=runs)
 
 
-STORAGE = StorageFigures(
-    split="train",
+STORAGE = corpus_benchmark_pb2.StorageResult(
     sample_bytes=2 << 20,
-    codecs={
-        "stored": codec(3.4, 500),
-        "gzip-6": codec(2.8, 300),
-        "zstd-1": codec(2.5, 1000),
-        "zstd-3": codec(2.8, 900),
-        "zstd-19": codec(3.4, 700),
-    },
-    streamed_bytes=1 << 30,
-    streaming_growth_bytes=16 << 20,
-    lines=2000,
-    lines_parsed=2000,
-    environment=MACHINE,
+    codecs=[
+        codec("stored", 3.4, 500),
+        codec("gzip-6", 2.8, 300),
+        codec("zstd-1", 2.5, 1000),
+        codec("zstd-3", 2.8, 900),
+        codec("zstd-19", 3.4, 700),
+    ],
+    streaming=corpus_benchmark_pb2.StreamingMemory(
+        content_bytes=1 << 30, peak_growth_bytes=16 << 20
+    ),
+    plain_parse=corpus_benchmark_pb2.PlainParse(lines=2000, parsed=2000),
+    environment=ENVIRONMENT,
 )
 
 _NATS = 1386.2943611198906  # 2,000 bits: 2 bits per byte of 1,000 bytes
-BPB = BpbFigures(
-    model="byte-reference",
-    model_digest="sha256:" + "1a" * 32,
-    overall=SubsetScore(2 * _NATS, 2000, 20, 2.0),
-    subsets={"a": SubsetScore(_NATS, 1000, 10, 2.0), "b": SubsetScore(_NATS, 1000, 10, 2.0)},
-    environment=MACHINE,
+_OF_EACH = scoring_pb2.BitsPerByte(nats=_NATS, text_bytes=1000, documents=10, bits_per_byte=2.0)
+BPB = scoring_pb2.FinalScore(
+    model=ref("byte-reference", "1a"),
+    overall=scoring_pb2.BitsPerByte(
+        nats=2 * _NATS, text_bytes=2000, documents=20, bits_per_byte=2.0
+    ),
+    subsets=[scoring_pb2.SubsetScore(subset=name, score=_OF_EACH) for name in ("a", "b")],
+    environment=ENVIRONMENT,
 )
 
 
 @dataclass
 class FakeCorpus:
-    """A corpus service that serves `served`, all of it like `holdings` and `figures`."""
+    """A corpus service that serves `served`, all of it like `description` and `figures`."""
 
-    served: tuple[ServedCorpus, ...] = (SAMPLE,)
-    holdings: CorpusFacts = HOLDINGS
-    figures: StorageFigures = STORAGE
-    scores: BpbFigures = BPB
+    served: tuple[describe_pb2.CorpusSummary, ...] = (SAMPLE,)
+    description: describe_pb2.CorpusDescription = field(default_factory=lambda: DESCRIPTION)
+    figures: corpus_benchmark_pb2.StorageResult = field(default_factory=lambda: STORAGE)
+    scores: scoring_pb2.FinalScore = field(default_factory=lambda: BPB)
     error: AssayError | None = None
-    measured: list[StoragePlan] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
     described: int = 0
     scored: int = 0
 
-    async def corpora(self) -> tuple[ServedCorpus, ...]:
+    async def corpora(self) -> tuple[describe_pb2.CorpusSummary, ...]:
         if self.error is not None:
             raise self.error
         return self.served
 
-    async def describe(self, corpus: ServedCorpus) -> CorpusFacts:
+    async def describe(self, corpus: selection_pb2.CorpusRef) -> describe_pb2.CorpusDescription:
         self.described += 1
-        return replace(self.holdings, corpus=corpus)
+        (kind,) = {one.kind for one in self.served if one.ref == corpus}
+        return changed(
+            self.description, corpus=changed(self.description.corpus, ref=corpus, kind=kind)
+        )
 
-    async def storage(self, corpus: ServedCorpus, plan: StoragePlan) -> StorageFigures:
-        self.measured.append(plan)
+    async def storage(
+        self, corpus: selection_pb2.CorpusRef, split: str, sample_bytes: int, repetitions: int
+    ) -> corpus_benchmark_pb2.StorageResult:
+        self.measured.append(split)
         # Ratios differ a little from split to split, as those of real texts do.
-        shift = 1 + 0.001 * len(plan.split)
-        codecs = {
-            name: replace(one, ratio=one.ratio * (shift if name == "zstd-3" else 1))
-            for name, one in self.figures.codecs.items()
-        }
-        return replace(self.figures, split=plan.split, codecs=codecs)
+        shift = 1 + 0.001 * len(split)
+        codecs = [
+            changed(one, ratio=one.ratio * (shift if one.codec == "zstd-3" else 1))
+            for one in self.figures.codecs
+        ]
+        return changed(self.figures, codecs=codecs)
 
     async def language_models(self) -> tuple[str, ...]:
         return ("byte-reference",)
 
     async def score(
-        self, corpus: ServedCorpus, split: str, model: str, documents: int
-    ) -> BpbFigures:
+        self, corpus: selection_pb2.CorpusRef, split: str, model: str, documents: int
+    ) -> scoring_pb2.FinalScore:
         self.scored += 1
         return self.scores

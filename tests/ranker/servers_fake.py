@@ -8,11 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
-from assay.segment.v1 import admin_pb2, admin_pb2_grpc, models_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2_grpc as corpus_benchmark_pb2_grpc
+from assay_rpc.corpus.v1 import (
+    corpus_pb2_grpc,
+    describe_pb2,
+    scoring_pb2,
+    scoring_pb2_grpc,
+    selection_pb2,
+    stream_pb2,
+)
+from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
+from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
+from assay_rpc.segment.v1 import models_pb2, segment_pb2, segment_pb2_grpc
 
-from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE
+from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, changed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,29 +33,19 @@ ENVIRONMENT = common_pb2.Environment(
 MODEL = models_pb2.Model(
     ref=common_pb2.ModelRef(name="segformer-b4-random", version="1", digest="sha256:b4"),
     architecture="segformer-b4",
-    weights=models_pb2.WEIGHTS_KIND_RANDOM,
+    weights=common_pb2.WEIGHTS_KIND_RANDOM,
     classes=[models_pb2.ClassInfo(id=number) for number in range(150)],
     preprocessing=models_pb2.Preprocessing(height=512, width=512),
-    source_facts=models_pb2.SourceFacts(
-        parameters=B4_FACTS.parameters,
-        parameters_by_part=B4_FACTS.parameters_by_part,
-        modules=B4_FACTS.modules,
-        convolutions=B4_FACTS.convolutions,
-        head_modules=B4_FACTS.head_modules,
-        stages=[
-            models_pb2.EncoderStage(depth=s.depth, width=s.width, downsampling=s.downsampling)
-            for s in B4_FACTS.stages
-        ],
-        logits_shape=B4_FACTS.logits_shape,
-    ),
-    parity=models_pb2.ExportParity(label_agreement=1.0, precision="fp32", probes=5),
-    engine="onnxruntime-cpu",
+    source_facts=B4_FACTS,
+    parity=models_pb2.ExportParity(label_agreement=1.0, probes=5),
+    engine=common_pb2.Engine(id="onnxruntime-cpu"),
 )
 
 
 @dataclass
 class SegmentServer(
-    segment_pb2_grpc.SegmentServiceServicer, admin_pb2_grpc.SegmentAdminServiceServicer
+    segment_pb2_grpc.SegmentServiceServicer,
+    segment_benchmark_pb2_grpc.SegmentBenchmarkServiceServicer,
 ):
     """One model a page, times of 1.0 s; `hangs` until it is cancelled, `fails` with a status."""
 
@@ -54,7 +55,8 @@ class SegmentServer(
     fails: grpc.StatusCode | None = None
     evaluations: list[list[segment_pb2.EvaluateSegmentationRequest]] = field(default_factory=list)
     refuses_pictures: bool = False
-    benchmarks: list[admin_pb2.BenchmarkModelRequest] = field(default_factory=list)
+    pixels_are_ignored: bool = False
+    benchmarks: list[segment_benchmark_pb2.BenchmarkModelRequest] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,14 +78,19 @@ class SegmentServer(
         self,
         request_iterator: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
         context: Context,
-    ) -> segment_pb2.EvaluateSegmentationResponse:
+    ) -> AsyncIterator[segment_pb2.EvaluateSegmentationResponse]:
         if self.refuses_pictures:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "pair 0: it is no picture")
-        self.evaluations.append([part async for part in request_iterator])
-        pairs = len(self.evaluations[-1]) - 1
-        return segment_pb2.EvaluateSegmentationResponse(
-            pairs=pairs, pixels=100, mean_iou=0.45, pixel_accuracy=0.8
-        )
+        self.evaluations.append([])
+        async for part in request_iterator:
+            self.evaluations[-1].append(part)
+            done = len(self.evaluations[-1]) - 1
+            progress = segment_pb2.EvaluationProgress(done=done)
+            yield segment_pb2.EvaluateSegmentationResponse(progress=progress)
+        result = segment_pb2.EvaluationResult(pairs=len(self.evaluations[-1]) - 1, pixels=100)
+        if not self.pixels_are_ignored:
+            result.mean_iou, result.pixel_accuracy = 0.45, 0.8
+        yield segment_pb2.EvaluateSegmentationResponse(result=result)
 
     async def ListModels(  # noqa: N802  # the contract's name
         self, request: segment_pb2.ListModelsRequest, context: Context
@@ -94,7 +101,7 @@ class SegmentServer(
         place = int(request.page_token or 0)
         more = str(place + 1) if place + 1 < len(self.models) else ""
         model = self.models[place]
-        summary = models_pb2.ModelSummary(model=model.ref, weights=model.weights)
+        summary = models_pb2.ModelSummary(ref=model.ref, weights=model.weights)
         return segment_pb2.ListModelsResponse(models=[summary], next_page_token=more)
 
     async def GetModel(  # noqa: N802  # the contract's name
@@ -104,34 +111,36 @@ class SegmentServer(
         return segment_pb2.GetModelResponse(model=found)
 
     async def BenchmarkModel(  # noqa: N802  # the contract's name
-        self, request: admin_pb2.BenchmarkModelRequest, context: Context
-    ) -> AsyncIterator[admin_pb2.BenchmarkModelResponse]:
+        self, request: segment_benchmark_pb2.BenchmarkModelRequest, context: Context
+    ) -> AsyncIterator[segment_benchmark_pb2.BenchmarkModelResponse]:
         self.benchmarks.append(request)
         self.started.set()
-        yield admin_pb2.BenchmarkModelResponse(
-            progress=admin_pb2.BenchmarkProgress(done=1, total=9)
+        yield segment_benchmark_pb2.BenchmarkModelResponse(
+            progress=segment_benchmark_pb2.BenchmarkProgress(done=1, total=9)
         )
         if self.hangs:
             try:
                 await asyncio.Event().wait()
             finally:
                 self.cancelled.set()
-        result = admin_pb2.BenchmarkResult(
+        result = segment_benchmark_pb2.BenchmarkResult(
             model=request.model,
             scenario=request.scenario,
             batch_size=request.batch_size,
             runs=9,
             restarts=3,
-            samples=[admin_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
+            samples=[segment_benchmark_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
             environment=ENVIRONMENT,
-            engine="onnxruntime-cpu",
+            engine=common_pb2.Engine(id="onnxruntime-cpu"),
         )
-        yield admin_pb2.BenchmarkModelResponse(result=result)
+        yield segment_benchmark_pb2.BenchmarkModelResponse(result=result)
 
 
 @dataclass
 class CorpusServer(
-    corpus_pb2_grpc.CorpusServiceServicer, corpus_pb2_grpc.CorpusAdminServiceServicer
+    corpus_pb2_grpc.CorpusServiceServicer,
+    scoring_pb2_grpc.ScoringServiceServicer,
+    corpus_benchmark_pb2_grpc.CorpusBenchmarkServiceServicer,
 ):
     """A sample of the Pile with two subsets; `speed` is gzip's over zstd's."""
 
@@ -140,40 +149,46 @@ class CorpusServer(
     storage_calls: int = 0
 
     async def StreamCorpus(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.StreamCorpusRequest, context: Context
-    ) -> AsyncIterator[corpus_pb2.StreamCorpusResponse]:
+        self, request: stream_pb2.StreamCorpusRequest, context: Context
+    ) -> AsyncIterator[stream_pb2.StreamCorpusResponse]:
         raise NotImplementedError
         yield
 
     async def GetDocuments(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.GetDocumentsRequest, context: Context
-    ) -> corpus_pb2.GetDocumentsResponse:
+        self, request: stream_pb2.GetDocumentsRequest, context: Context
+    ) -> stream_pb2.GetDocumentsResponse:
         raise NotImplementedError
 
     async def ListCorpora(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.ListCorporaRequest, context: Context
-    ) -> corpus_pb2.ListCorporaResponse:
-        summary = corpus_pb2.CorpusSummary(
-            corpus=corpus_pb2.CorpusRef(name="the-pile", digest="sha256:5a"),
-            kind=corpus_pb2.CORPUS_KIND_SAMPLE,
+        self, request: describe_pb2.ListCorporaRequest, context: Context
+    ) -> describe_pb2.ListCorporaResponse:
+        summary = describe_pb2.CorpusSummary(
+            ref=selection_pb2.CorpusRef(name="the-pile", digest="sha256:5a"),
+            kind=describe_pb2.CORPUS_KIND_SAMPLE,
             splits=["train", "test"],
         )
-        return corpus_pb2.ListCorporaResponse(corpora=[summary])
+        return describe_pb2.ListCorporaResponse(corpora=[summary])
 
     async def DescribeCorpus(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.DescribeCorpusRequest, context: Context
-    ) -> corpus_pb2.DescribeCorpusResponse:
+        self, request: describe_pb2.DescribeCorpusRequest, context: Context
+    ) -> AsyncIterator[describe_pb2.DescribeCorpusResponse]:
         assert request.corpus.digest == "sha256:5a"
-        published = corpus_pb2.PublishedSubset(weight=0.5)
-        return corpus_pb2.DescribeCorpusResponse(
-            corpus=request.corpus,
-            kind=corpus_pb2.CORPUS_KIND_SAMPLE,
-            shards=[
-                corpus_pb2.Shard(path=path, compressed_bytes=1000, jsonl_bytes=3000 + extra)
-                for extra, path in enumerate(("train/00.jsonl.zst", "test.jsonl.zst"))
-            ],
+        published = describe_pb2.PublishedSubset(weight=0.5)
+        yield describe_pb2.DescribeCorpusResponse(
+            progress=describe_pb2.CountProgress(shards_done=1, shards_total=2)
+        )
+        result = describe_pb2.CorpusDescription(
+            corpus=describe_pb2.Corpus(
+                ref=request.corpus,
+                kind=describe_pb2.CORPUS_KIND_SAMPLE,
+                splits=["train", "test"],
+                shards=[
+                    describe_pb2.Shard(path=path, stored_bytes=1000, content_bytes=3000 + extra)
+                    for extra, path in enumerate(("train/00.jsonl.zst", "test.jsonl.zst"))
+                ],
+            ),
             subsets=[
-                corpus_pb2.SubsetInfo(
+                describe_pb2.SubsetInfo(
                     name=name, documents=500, text_bytes=5000, published=published
                 )
                 for name in ("a", "b")
@@ -181,67 +196,67 @@ class CorpusServer(
             documents=1000,
             text_bytes=10000,
         )
+        yield describe_pb2.DescribeCorpusResponse(result=result)
+
+    async def GetCorpus(  # noqa: N802  # the contract's name
+        self, request: describe_pb2.GetCorpusRequest, context: Context
+    ) -> describe_pb2.GetCorpusResponse:
+        raise NotImplementedError
 
     async def ListLanguageModels(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.ListLanguageModelsRequest, context: Context
-    ) -> corpus_pb2.ListLanguageModelsResponse:
+        self, request: scoring_pb2.ListLanguageModelsRequest, context: Context
+    ) -> scoring_pb2.ListLanguageModelsResponse:
         names = ("another-model", "byte-reference")
-        return corpus_pb2.ListLanguageModelsResponse(
-            models=[corpus_pb2.LanguageModel(ref=common_pb2.ModelRef(name=name)) for name in names]
+        return scoring_pb2.ListLanguageModelsResponse(
+            models=[scoring_pb2.LanguageModel(ref=common_pb2.ModelRef(name=name)) for name in names]
         )
 
     async def ScoreBPB(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.ScoreBPBRequest, context: Context
-    ) -> AsyncIterator[corpus_pb2.ScoreBPBResponse]:
+        self, request: scoring_pb2.ScoreBPBRequest, context: Context
+    ) -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
         assert request.model.name == "byte-reference"
         assert request.selection.splits == ["test"]
-        yield corpus_pb2.ScoreBPBResponse(running=corpus_pb2.RunningScore())
-
-        def score(nats: float, size: int) -> corpus_pb2.Score:
-            return corpus_pb2.Score(nats=nats, text_bytes=size, documents=1, bits_per_byte=2.0)
-
-        overall = BPB.overall
-        final = corpus_pb2.FinalScore(
+        yield scoring_pb2.ScoreBPBResponse(progress=scoring_pb2.RunningScore())
+        final = changed(
+            BPB,
             corpus=request.corpus,
+            overall=changed(BPB.overall, documents=1),
             model=common_pb2.ModelRef(name="byte-reference", digest="sha256:1a"),
-            overall=score(overall.nats, overall.text_bytes),
-            subsets=[
-                corpus_pb2.SubsetScore(subset=name, score=score(one.nats, one.text_bytes))
-                for name, one in BPB.subsets.items()
-            ],
             environment=ENVIRONMENT,
         )
-        yield corpus_pb2.ScoreBPBResponse(final=final)
+        yield scoring_pb2.ScoreBPBResponse(result=final)
 
     async def CompareBPB(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.CompareBPBRequest, context: Context
-    ) -> AsyncIterator[corpus_pb2.CompareBPBResponse]:
+        self, request: scoring_pb2.CompareBPBRequest, context: Context
+    ) -> AsyncIterator[scoring_pb2.CompareBPBResponse]:
         raise NotImplementedError
         yield
 
     async def ScoreTexts(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.ScoreTextsRequest, context: Context
-    ) -> corpus_pb2.ScoreTextsResponse:
+        self, request: scoring_pb2.ScoreTextsRequest, context: Context
+    ) -> scoring_pb2.ScoreTextsResponse:
         raise NotImplementedError
 
     async def BenchmarkStorage(  # noqa: N802  # the contract's name
-        self, request: corpus_pb2.BenchmarkStorageRequest, context: Context
-    ) -> AsyncIterator[corpus_pb2.BenchmarkStorageResponse]:
+        self, request: corpus_benchmark_pb2.BenchmarkStorageRequest, context: Context
+    ) -> AsyncIterator[corpus_benchmark_pb2.BenchmarkStorageResponse]:
         self.storage_calls += 1
 
-        def codec(name: str, ratio: float, seconds: float) -> corpus_pb2.CodecResult:
+        def codec(name: str, ratio: float, seconds: float) -> corpus_benchmark_pb2.CodecResult:
             ratio += 0.001 * len(request.split) if name.startswith("zstd") else 0
-            return corpus_pb2.CodecResult(codec=name, ratio=ratio, seconds=[seconds] * 9)
+            return corpus_benchmark_pb2.CodecResult(codec=name, ratio=ratio, seconds=[seconds] * 9)
 
-        result = corpus_pb2.StorageResult(
+        result = corpus_benchmark_pb2.StorageResult(
             corpus=request.corpus,
             sample_bytes=request.sample_bytes,
             codecs=[
                 codec("gzip-6", 2.8, self.speed * self.seconds),
                 codec("zstd-3", 2.8, self.seconds),
             ],
-            streaming=corpus_pb2.StreamingMemory(jsonl_bytes=1000, peak_growth_bytes=10),
-            plain_parse=corpus_pb2.PlainParse(lines=1000, parsed=1000),
+            streaming=corpus_benchmark_pb2.StreamingMemory(
+                content_bytes=1000, peak_growth_bytes=10
+            ),
+            plain_parse=corpus_benchmark_pb2.PlainParse(lines=1000, parsed=1000),
             environment=ENVIRONMENT,
         )
-        yield corpus_pb2.BenchmarkStorageResponse(result=result)
+        yield corpus_benchmark_pb2.BenchmarkStorageResponse(result=result)

@@ -61,14 +61,19 @@ async def test_from_a_search_to_an_outcome(assay: Run) -> None:
 async def test_ranks_and_what_they_are_made_of(assay: Run) -> None:
     await assay("claims", B4, "--claim", "B1.4", "--claim", "B4.1")
     _, text = await assay("rank", "--type", "segmentation-model", "--json")
-    ranks = json.loads(text)["ranks"]
+    listed = json.loads(text)
+    assert listed["methodology"]["digest"].startswith("sha256:")
+    assert listed["evidence_digest"]
+    ranks = listed["ranks"]
     assert len(ranks) == 6
     _, text = await assay("rank", B4, "--as-of", "2026-01-15")
     assert "B4.1: assay export" in text.replace("\n", " ")
     assert "not separable from: segformer-b0" in text
     _, text = await assay("rank", B4, "--json")
     document = json.loads(text)
-    points = sum(one["point"] for one in document["explanation"]["contributions"])
+    points = sum(
+        one.get("point", one["max_points"] / 2) for one in document["explanation"]["contributions"]
+    )
     assert points == pytest.approx(document["rank"]["score"]["point"])
     _, text = await assay("rank", "--intent", "train a language model on books")
     assert PILE in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
+from assay_rpc.channel import connect_async
 
 from services.rpc.server import Server, build_server
 from services.rpc.settings import ServerSettings
-from tests.rpc.echo_server import Echo, echo_service, method
+from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class EchoClient:
         """Calls a unary method."""
         return await method(self.channel, name)(request, **options)
 
+    async def counted(self, name: str) -> None:
+        """Returns once no call of a method is in flight: a caller may know of its end before."""
+        labels = {"grpc_service": ECHO, "grpc_method": name}
+        value = self.server.registry.get_sample_value
+        async with asyncio.timeout(30):
+            while value("grpc_server_in_flight", labels) != 0:  # noqa: ASYNC110  (another task's)
+                await asyncio.sleep(0)
+
 
 @pytest.fixture
 async def client() -> AsyncIterator[EchoClient]:
@@ -36,7 +45,7 @@ async def client() -> AsyncIterator[EchoClient]:
     echo = Echo()
     server = build_server(ServerSettings(), echo_service(echo))
     await server.start()
-    async with connect(f"127.0.0.1:{server.port}") as channel:
+    async with connect_async(f"127.0.0.1:{server.port}") as channel:
         yield EchoClient(echo, server, channel)
     await server.stop(0)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import artifact_pb2, ranker_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
 from pydantic_settings import SettingsConfigDict
 
@@ -29,7 +29,21 @@ ERRORS: dict[str, errors.AssayError] = {
         errors.BadImage("image.encoded", "is not an image"),
         errors.ImageTooLarge("image.encoded", "has too many pixels"),
         errors.NotFound("model", "nope", ["b", "a"]),
-        errors.PreconditionFailed("another digest"),
+        errors.DigestMismatch("another digest"),
+        errors.CursorMismatch("another corpus"),
+        errors.IndexRequired("no index"),
+        errors.SourceChanged("files changed"),
+        errors.CheckpointMismatch("in use"),
+        errors.EngineUnavailable("not installed"),
+        errors.RequestIdReused("used before"),
+        errors.RevisionMismatch("another revision"),
+        errors.VersionConflict("other content"),
+        errors.ModelUnusable("not causal"),
+        errors.Unsupported("not here"),
+        errors.Unauthenticated("no token"),
+        errors.Forbidden("no role"),
+        errors.QuotaExceeded("used up", 2.5),
+        errors.StorageFull("disk full"),
         errors.LicenseNotAccepted("accept the licence first"),
         errors.DataLoss("train/00.jsonl.zst", 77, "truncated"),
         errors.Overloaded("queue full", 1.25),
@@ -114,9 +128,9 @@ class EchoRanker(ranker_pb2_grpc.RankerServiceServicer):
     """One method of a real contract, for reflection and for clients that only know the stubs."""
 
     async def ListArtifacts(  # noqa: N802
-        self, request: ranker_pb2.ListArtifactsRequest, context: Context
-    ) -> ranker_pb2.ListArtifactsResponse:
-        return ranker_pb2.ListArtifactsResponse(next_page_token=request.page_token)
+        self, request: artifact_pb2.ListArtifactsRequest, context: Context
+    ) -> artifact_pb2.ListArtifactsResponse:
+        return artifact_pb2.ListArtifactsResponse(next_page_token=request.page_token)
 
 
 def method(channel: grpc.aio.Channel, name: str) -> Any:

@@ -4,10 +4,10 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
+from assay_rpc.channel import connect_async
 
 from services.errors import DeadlineExceeded
-from services.rpc import deadline
+from services.rpc.call import note_deadline
 from services.rpc.client import outgoing
 from services.rpc.interceptor import REQUEST_ID_KEY
 from services.rpc.server import Service, build_server
@@ -33,7 +33,7 @@ def test_outside_a_call_the_limit_is_the_deadline() -> None:
 @pytest.mark.parametrize(("left", "limit", "most"), [(2.0, 5, 2.0), (60.0, 5, 5.0), (None, 5, 5.0)])
 def test_the_nearer_deadline_counts(left: float | None, limit: float, most: float) -> None:
     def within() -> float:
-        deadline.enter(Left(left))
+        note_deadline(Left(left))
         return outgoing(limit)["timeout"]
 
     assert most - 1 < contextvars.Context().run(within) <= most
@@ -41,7 +41,7 @@ def test_the_nearer_deadline_counts(left: float | None, limit: float, most: floa
 
 def test_nothing_is_called_when_nothing_is_left() -> None:
     def within() -> None:
-        deadline.enter(Left(1e-9))
+        note_deadline(Left(1e-9))
         outgoing(5)
 
     with pytest.raises(DeadlineExceeded):
@@ -70,7 +70,7 @@ async def test_a_service_passes_the_request_id_and_the_deadline_on(client: EchoC
 
     front = build_server(ServerSettings(), Service("front", Front().register, (), nothing, nothing))
     await front.start()
-    async with connect(f"127.0.0.1:{front.port}") as channel:
+    async with connect_async(f"127.0.0.1:{front.port}") as channel:
         call = method(channel, "UnaryUnary")
         ids = [f"id-{i}" for i in range(5)]
         await asyncio.gather(

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.channel import connect
+from assay_rpc.channel import connect_async
 from grpc_health.v1 import health_pb2
 
 from tests.rpc.echo_server import health_stub, method
@@ -37,7 +37,7 @@ def end_of(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
 async def test_a_signal_drains(start_echo: Callable[..., Any], number: signal.Signals) -> None:
     with start_echo({"ASSAY_ECHO_DRAIN_SECONDS": "3600"}) as service:
         async with (
-            connect(service.address) as channel,
+            connect_async(service.address) as channel,
             grpc.aio.insecure_channel(f"127.0.0.1:{service.health_port}") as probe,
         ):
             watch = health_stub(probe).Watch(health_pb2.HealthCheckRequest())
@@ -66,7 +66,7 @@ async def test_a_signal_drains(start_echo: Callable[..., Any], number: signal.Si
 async def test_a_second_signal_ends_the_drain(start_echo: Callable[..., Any]) -> None:
     with start_echo({"ASSAY_ECHO_DRAIN_SECONDS": "3600"}) as service:
         async with (
-            connect(service.address) as channel,
+            connect_async(service.address) as channel,
             grpc.aio.insecure_channel(f"127.0.0.1:{service.health_port}") as probe,
         ):
             watch = health_stub(probe).Watch(health_pb2.HealthCheckRequest())

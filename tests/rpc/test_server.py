@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from assay.channel import connect, connect_blocking
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay_rpc.channel import connect, connect_async
+from assay_rpc.connection import Connection
+from assay_rpc.ranker.v1 import artifact_pb2, ranker_pb2_grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
@@ -122,7 +123,7 @@ async def test_stop_closes_the_service_once_and_after_the_last_call() -> None:
     echo = Echo()
     server = build_server(ServerSettings(), replace(echo_service(echo), close=close))
     await server.start()
-    async with connect(f"127.0.0.1:{server.port}") as channel:
+    async with connect_async(f"127.0.0.1:{server.port}") as channel:
         call = method(channel, "UnaryUnary")(b"hang")
         await echo.entered.wait()
         await asyncio.gather(server.stop(0), server.stop(0))
@@ -189,7 +190,7 @@ async def test_a_server_listens_on_ipv6() -> None:
         pytest.skip(f"no IPv6 on this machine: {error}")
     server = build_server(ServerSettings(host="::1"), echo_service(Echo()))
     await server.start()
-    async with connect(f"[::1]:{server.port}") as channel:
+    async with connect_async(f"[::1]:{server.port}") as channel:
         assert await method(channel, "UnaryUnary")(b"x") == b"x"
     await server.stop(0)
 
@@ -223,9 +224,9 @@ async def test_two_servers_live_in_one_process() -> None:
 
 async def test_a_message_over_the_limit_is_resource_exhausted() -> None:
     limit = 1 << 20
-    server = build_server(ServerSettings(max_message_bytes=limit), echo_service(Echo()))
+    server = build_server(ServerSettings(max_request_bytes=limit), echo_service(Echo()))
     await server.start()
-    async with connect(f"127.0.0.1:{server.port}") as channel:
+    async with connect_async(f"127.0.0.1:{server.port}") as channel:
         call = method(channel, "UnaryUnary")
         assert await call(b"x" * limit) == b"x" * limit
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -241,7 +242,7 @@ async def test_metrics_are_scraped_over_http_with_the_services_own() -> None:
     server = build_server(ServerSettings(), service)
     await server.start()
     own.inc(3)
-    async with connect(f"127.0.0.1:{server.port}") as channel:
+    async with connect_async(f"127.0.0.1:{server.port}") as channel:
         await method(channel, "UnaryUnary")(b"x")
 
     def scrape() -> str:
@@ -274,7 +275,9 @@ async def test_tls_beside_plaintext_health(certificates: Path) -> None:
     )
     server = build_server(settings, echo_service(Echo()))
     await server.start()
-    async with connect(f"localhost:{server.port}", tls_ca=certificates / "ca.pem") as channel:
+    async with connect_async(
+        Connection(f"localhost:{server.port}", ca=certificates / "ca.pem")
+    ) as channel:
         assert await method(channel, "UnaryUnary")(b"x") == b"x"
     async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError):
@@ -292,10 +295,12 @@ async def test_mutual_tls_asks_for_a_certificate(certificates: Path) -> None:
     server = build_server(settings, echo_service(Echo()))
     await server.start()
     target, authority = f"localhost:{server.port}", certificates / "ca.pem"
-    shown = {"tls_cert": certificates / "client.pem", "tls_key": certificates / "client.key"}
-    async with connect(target, tls_ca=authority, **shown) as channel:
+    known = Connection(
+        target, ca=authority, cert=certificates / "client.pem", key=certificates / "client.key"
+    )
+    async with connect_async(known) as channel:
         assert await method(channel, "UnaryUnary")(b"x") == b"x"
-    async with connect(target, tls_ca=authority) as channel:
+    async with connect_async(Connection(target, ca=authority)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await method(channel, "UnaryUnary")(b"x")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -316,9 +321,9 @@ async def test_a_bad_certificate_file_is_named_with_its_variable(
 
 async def test_a_program_without_asyncio_can_call(client: EchoClient) -> None:
     def call() -> str:
-        with connect_blocking(f"127.0.0.1:{client.server.port}") as channel:
+        with connect(f"127.0.0.1:{client.server.port}") as channel:
             stub = ranker_pb2_grpc.RankerServiceStub(channel)
-            request = ranker_pb2.ListArtifactsRequest(page_token="t")  # noqa: S106
+            request = artifact_pb2.ListArtifactsRequest(page_token="t")  # noqa: S106
             return stub.ListArtifacts(request, timeout=10).next_page_token
 
     assert await asyncio.to_thread(call) == "t"

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.common.v1 import common_pb2
+from assay_rpc.common.v1 import common_pb2
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
 from services import errors
@@ -35,7 +35,8 @@ def details(reply: Any, kind: Any) -> list[Any]:
 
 def test_every_class_of_the_tree_is_in_the_table() -> None:
     defined = {kind for kind in classes() if kind.__module__ == errors.__name__}
-    assert defined - {errors.AssayError} == set(status.TABLE)
+    # A bare PreconditionFailed does not say what a program should do about it.
+    assert defined - {errors.AssayError, errors.PreconditionFailed} == set(status.TABLE)
 
 
 def test_every_sample_is_of_another_class() -> None:
@@ -119,7 +120,9 @@ def test_an_items_error_says_what_a_calls_would(error: errors.AssayError) -> Non
     assert (told.code, told.message) == (reply.code, reply.message)
     (info,) = details(reply, error_details_pb2.ErrorInfo)
     assert common_pb2.ErrorReason.Name(told.reason) == f"ERROR_REASON_{info.reason}"
-    assert told.field == getattr(error, "field", "")
+    assert [(one.field, one.description) for one in told.violations] == [
+        *getattr(error, "violations", ())
+    ]
     assert told.HasField("retry_after") == isinstance(error, errors.Overloaded)
 
 

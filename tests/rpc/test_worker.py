@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from services.errors import InternalError
 from services.rpc.worker import run_worker
 
+pytestmark = pytest.mark.process
 Run = Callable[..., Any]
 
 

@@ -8,9 +8,15 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.inference.v2 import open_inference_pb2_grpc
-from assay.segment.v1 import admin_pb2_grpc, repository_pb2_grpc, segment_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import (
+    admin_pb2_grpc,
+    benchmark_pb2_grpc,
+    segment_pb2,
+    segment_pb2_grpc,
+)
 
+from services.inference.v2 import open_inference_pb2_grpc
 from services.rpc.server import Server, build_server
 from services.segment.__main__ import build_service
 from services.segment.settings import SegmentSettings
@@ -27,8 +33,8 @@ class Client:
         limit = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=limit)
         self.segment = segment_pb2_grpc.SegmentServiceStub(self.channel)
-        self.admin = admin_pb2_grpc.SegmentAdminServiceStub(self.channel)
-        self.models = repository_pb2_grpc.SegmentRepositoryServiceStub(self.channel)
+        self.admin = benchmark_pb2_grpc.SegmentBenchmarkServiceStub(self.channel)
+        self.models = admin_pb2_grpc.SegmentAdminServiceStub(self.channel)
         self.inference = open_inference_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
 
@@ -62,3 +68,17 @@ async def start(tiny_directory: Path) -> AsyncIterator[Start]:
     for client in clients:
         await client.channel.close()
         await client.server.stop(0)
+
+
+async def evaluated(
+    client: Client, requests: AsyncIterator[segment_pb2.EvaluateSegmentationRequest], **options: Any
+) -> segment_pb2.EvaluationResult:
+    """Follow EvaluateSegmentation to its result."""
+    call = client.segment.EvaluateSegmentation(requests, **options)
+    updates = [update async for update in call]
+    assert updates[-1].HasField("result")
+    return updates[-1].result
+
+
+def precision_of(engine: common_pb2.Engine) -> str:
+    return common_pb2.Precision.Name(engine.precision).removeprefix("PRECISION_").lower()

@@ -9,8 +9,8 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2, models_pb2, segment_pb2_grpc
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from tests.segment import tiny_model
 from tests.segment.api.test_segment import PIXELS, png
@@ -24,12 +24,12 @@ def test_the_reference_model_is_served_out_of_the_box(start_service: Any) -> Non
         grpc.insecure_channel(service.address) as channel,
     ):
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
-        models = stub.ListModels(pb.ListModelsRequest(), timeout=SECONDS).models
-        assert [item.model.name for item in models] == ["segformer-reference"]
-        assert models[0].weights == models_pb2.WEIGHTS_KIND_REFERENCE
-        assert not models[0].license.research_only
+        models = stub.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS).models
+        assert [item.ref.name for item in models] == ["segformer-reference"]
+        assert models[0].weights == common_pb2.WEIGHTS_KIND_REFERENCE
+        assert models[0].license.terms == common_pb2.TERMS_OPEN
         image = images_pb2.Image(encoded=png())
-        reply = stub.SegmentImage(pb.SegmentImageRequest(image=image), timeout=SECONDS)
+        reply = stub.SegmentImage(segment_pb2.SegmentImageRequest(image=image), timeout=SECONDS)
         labels = np.frombuffer(zstandard.decompress(reply.labels.data), np.uint8)
         assert labels.size == PIXELS.shape[0] * PIXELS.shape[1]
         assert labels.max() < models[0].class_count
@@ -44,8 +44,8 @@ def test_models_come_from_the_environment(start_service: Any, tmp_path: Path) ->
         grpc.insecure_channel(service.address) as channel,
     ):
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
-        models = stub.ListModels(pb.ListModelsRequest(), timeout=SECONDS).models
-        assert [item.model.name for item in models] == ["tiny"]
+        models = stub.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS).models
+        assert [item.ref.name for item in models] == ["tiny"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from services.cli.arguments import add_json, output_file
 from services.cli.exits import Exit
@@ -17,33 +16,31 @@ from services.ranker.database.database import StoreError
 from services.ranker.settings import RankerSettings
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the two commands to the parser."""
-    _add(
-        commands,
+def add_backup_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `backup`."""
+    _add_arguments(
+        parser,
         "backup",
-        "copy the ranker's database, in use or not",
         "Copies evidence, manifests, matches and outcomes to FILE, of one moment, also while a "
         "ranker writes. The copy is read back and every digest checked.",
     )
-    _add(
-        commands,
+
+
+def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `restore`."""
+    _add_arguments(
+        parser,
         "restore",
-        "put a copy in the place of the ranker's database",
         "Checks every digest in FILE and puts it in the database's place, all or nothing. "
         "Refused while a ranker uses the database.",
     )
 
 
-def _add(commands: Any, name: str, text: str, description: str) -> None:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=(
-            f"{description} The database is ASSAY_RANKER_DATABASE, or the one under ASSAY_HOME."
-        ),
-        epilog=f"example: assay {name} evidence-2026-11.sqlite",
+def _add_arguments(parser: argparse.ArgumentParser, name: str, description: str) -> None:
+    parser.description = (
+        f"{description} The database is ASSAY_RANKER_DATABASE, or the one under ASSAY_HOME."
     )
+    parser.epilog = f"example: assay {name} evidence-2026-11.sqlite"
     parser.add_argument("file", metavar="FILE")
     add_json(parser)
     parser.set_defaults(run=run, action=name)

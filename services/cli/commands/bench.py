@@ -6,8 +6,8 @@ import argparse
 import math
 from typing import Any
 
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import admin_pb2, admin_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import benchmark_pb2, benchmark_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 from rich.progress import Progress
 from rich.table import Table
@@ -16,30 +16,26 @@ from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, note, print_json
-from services.cli.output.messages import plain
+from services.cli.output.messages import ends, plain, precision
 from services.errors import InternalError
 
 # A benchmark ends by its budget, at most half an hour; a run of three more may follow.
 _TIMEOUT_SECONDS = 3600.0
 _SCENARIOS = {
-    "single-stream": admin_pb2.SCENARIO_SINGLE_STREAM,
-    "offline": admin_pb2.SCENARIO_OFFLINE,
-    "server": admin_pb2.SCENARIO_SERVER,
+    "single-stream": benchmark_pb2.SCENARIO_SINGLE_STREAM,
+    "offline": benchmark_pb2.SCENARIO_OFFLINE,
+    "server": benchmark_pb2.SCENARIO_SERVER,
 }
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "bench",
-        help="how fast a segmentation model is here, by MLPerf's scenarios",
-        description=(
-            "Times a model in processes of its own, from prepared inputs to label maps of their "
-            "size: one request after the other, batches, or requests that arrive at random. "
-            "Intervals are over fresh processes."
-        ),
-        epilog="example: assay bench --scenario offline --batch 1 --batch 4 --modules",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Times a model in processes of its own, from prepared inputs to label maps of their "
+        "size: one request after the other, batches, or requests that arrive at random. "
+        "Intervals are over fresh processes."
     )
+    parser.epilog = "example: assay bench --scenario offline --batch 1 --batch 4 --modules"
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
@@ -85,7 +81,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Measures one model."""
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
-        stub = admin_pb2_grpc.SegmentAdminServiceStub(await connection.channel("segment"))
+        stub = benchmark_pb2_grpc.SegmentBenchmarkServiceStub(await connection.channel("segment"))
         call = stub.BenchmarkModel(request_of(arguments, model), timeout=_TIMEOUT_SECONDS)
         result = await _follow(call)
     if arguments.json:
@@ -97,9 +93,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 def request_of(
     arguments: argparse.Namespace, model: common_pb2.ModelRef
-) -> admin_pb2.BenchmarkModelRequest:
+) -> benchmark_pb2.BenchmarkModelRequest:
     """The request that the command line asks for."""
-    return admin_pb2.BenchmarkModelRequest(
+    return benchmark_pb2.BenchmarkModelRequest(
         model=model,
         scenario=_SCENARIOS[arguments.scenario],
         batch_sizes=arguments.batch,
@@ -112,24 +108,24 @@ def request_of(
     )
 
 
-async def _follow(updates: Any) -> admin_pb2.BenchmarkResult:
+async def _follow(updates: Any) -> benchmark_pb2.BenchmarkResult:
     """Shows how far it is until the result comes, and returns that."""
     with Progress(console=ERR, transient=True, disable=not ERR.is_terminal) as bar:
         task = bar.add_task("runs", total=None)
         async for update in updates:
             if update.HasField("result"):
-                result: admin_pb2.BenchmarkResult = update.result
+                result: benchmark_pb2.BenchmarkResult = update.result
                 return result
             bar.update(task, completed=update.progress.done, total=update.progress.total)
     raise InternalError("the benchmark ended without a result; see the segment service's log")
 
 
-def show(result: admin_pb2.BenchmarkResult) -> None:
+def show(result: benchmark_pb2.BenchmarkResult) -> None:
     """Prints the figures as tables."""
-    scenario = admin_pb2.Scenario.Name(result.scenario).removeprefix("SCENARIO_")
+    scenario = benchmark_pb2.Scenario.Name(result.scenario).removeprefix("SCENARIO_")
     OUT.print(
-        f"{result.model.name}, {scenario.lower().replace('_', ' ')}, {result.engine} "
-        f"{result.precision}, {result.runs} runs in {result.restarts} processes",
+        f"{result.model.name}, {scenario.lower().replace('_', ' ')}, {result.engine.id} "
+        f"{precision(result.engine)}, {result.runs} runs in {result.restarts} processes",
         markup=False,
     )
     if result.sweep:
@@ -138,16 +134,16 @@ def show(result: admin_pb2.BenchmarkResult) -> None:
         OUT.print(_figures(result))
     if result.modules:
         OUT.print(_modules(result))
-    if result.noisy and result.scenario != admin_pb2.SCENARIO_SERVER:
+    if result.noisy and result.scenario != benchmark_pb2.SCENARIO_SERVER:
         note(
             f"noisy: a run is {result.noise:.0%} off the median, in the median; "
             "an idle machine or more runs tell more"
         )
 
 
-def _figures(result: admin_pb2.BenchmarkResult) -> Table:
+def _figures(result: benchmark_pb2.BenchmarkResult) -> Table:
     table = _table("", "value", "interval")
-    low, high = result.latency_interval.low, result.latency_interval.high
+    low, high = ends(result.latency_interval)
     table.add_row("latency p50", _ms(result.latency_p50), f"{low * 1e3:.3g} - {high * 1e3:.3g} ms")
     table.add_row("latency p90", _ms(result.latency_p90), "")
     table.add_row("latency p99", _ms(result.latency_p99), "")
@@ -161,7 +157,7 @@ def _figures(result: admin_pb2.BenchmarkResult) -> Table:
     return table
 
 
-def _sweep(result: admin_pb2.BenchmarkResult) -> Table:
+def _sweep(result: benchmark_pb2.BenchmarkResult) -> Table:
     table = _table("images a batch", "latency p50", "images a second", "interval")
     for batch in result.sweep:
         spread = _spread(batch.images_per_second_interval)
@@ -170,10 +166,10 @@ def _sweep(result: admin_pb2.BenchmarkResult) -> Table:
     return table
 
 
-def _modules(result: admin_pb2.BenchmarkResult) -> Table:
+def _modules(result: benchmark_pb2.BenchmarkResult) -> Table:
     table = _table("part", "time, profiled", "share")
     for part in result.modules:
-        table.add_row(part.name, _ms(part.time), f"{part.share:.1%}")
+        table.add_row(part.name, _ms(part.median), f"{part.share:.1%}")
     return table
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import uuid
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
 
 import grpc
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
 from services.cli.arguments import add_json
 from services.cli.connection import Connection
@@ -15,23 +16,22 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import ERR, note, print_json
+from services.errors import InternalError
 
+SUBMIT_SECONDS = 60.0
+_CANCEL_SECONDS = 5.0
 TIMEOUT_SECONDS = 6 * 3600.0  # more than the full budget of any artifact announces
-BUDGETS = {"quick": ranker_pb2.BUDGET_QUICK, "full": ranker_pb2.BUDGET_FULL}
+EFFORTS = {"quick": verification_pb2.EFFORT_QUICK, "full": verification_pb2.EFFORT_FULL}
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "claims",
-        help="verify what is claimed of an artifact",
-        description=(
-            "Measures each claim of ARTIFACT on this machine where that is possible, looks up its "
-            "source where not, and says which claims hold. The evidence is kept, and `assay "
-            "compare` reads it."
-        ),
-        epilog="example: assay claims the-pile --claim P4.2",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Measures each claim of ARTIFACT on this machine where that is possible, looks up its "
+        "source where not, and says which claims hold. The evidence is kept, and `assay "
+        "compare` reads it."
     )
+    parser.epilog = "example: assay claims the-pile --claim P4.2"
     parser.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
     parser.add_argument("--claim", action="append", default=[], metavar="ID", help="repeatable")
     add_budget(parser)
@@ -43,7 +43,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     """`--budget`."""
     parser.add_argument(
         "--budget",
-        choices=sorted(BUDGETS),
+        choices=sorted(EFFORTS),
         default="quick",
         help="quick: about a minute an artifact; full: as long as the intervals need",
     )
@@ -56,7 +56,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
             await connection.channel("ranker"),
             arguments.artifact,
             arguments.claim,
-            BUDGETS[arguments.budget],
+            EFFORTS[arguments.budget],
         )
     if arguments.json:
         documents = [verdicts.as_json(verdict) for verdict in found]
@@ -70,20 +70,52 @@ async def verify(
     channel: grpc.aio.Channel,
     artifact: str,
     claims: Sequence[str],
-    budget: ranker_pb2.Budget.ValueType,
-) -> list[ranker_pb2.ClaimVerdict]:
+    effort: verification_pb2.Effort.ValueType,
+) -> list[evidence_pb2.ClaimVerdict]:
     """Verifies the claims (all of the artifact's without any), showing progress on stderr."""
-    stub = ranker_pb2_grpc.RankerServiceStub(channel)
-    request = ranker_pb2.VerifyClaimsRequest(artifact=artifact, claims=claims, budget=budget)
-    found: list[ranker_pb2.ClaimVerdict] = []
-    with ERR.status(f"{artifact}: planning") as status:
-        async for update in stub.VerifyClaims(request, timeout=TIMEOUT_SECONDS):
-            if update.HasField("plan"):
-                seconds = update.plan.estimated_time.ToTimedelta().total_seconds()
-                note(f"{artifact}: {len(update.plan.claims)} claims, about {seconds:.0f} s")
-            elif update.HasField("progress"):
-                step = update.progress
-                status.update(f"{artifact} {step.done}/{step.total}: {step.claim} {step.step}")
-            else:
-                found.append(update.verdict)
+    stub = verification_pb2_grpc.VerificationServiceStub(channel)
+    reply = await stub.SubmitVerification(
+        verification_pb2.SubmitVerificationRequest(
+            artifact=artifact,
+            claims=owned(artifact, claims),
+            effort=effort,
+            request_id=str(uuid.uuid4()),
+        ),
+        timeout=SUBMIT_SECONDS,
+    )
+    job, plan = reply.job.id, reply.job.plan
+    seconds = plan.estimated_duration.ToTimedelta().total_seconds()
+    note(f"{artifact}: {len(plan.claims)} claims, about {seconds:.0f} s")
+    try:
+        return await follow(stub, job, artifact)
+    except BaseException:
+        # Ctrl-C, or whatever ends the command, ends the measuring; evidence that is kept stays.
+        with suppress(grpc.aio.AioRpcError):
+            await stub.CancelJob(
+                verification_pb2.CancelJobRequest(job=job), timeout=_CANCEL_SECONDS
+            )
+        raise
+
+
+async def follow(
+    stub: verification_pb2_grpc.VerificationServiceAsyncStub, job: str, artifact: str
+) -> list[evidence_pb2.ClaimVerdict]:
+    """Follows a job to its end, showing progress on stderr. Raises AssayError when it fails."""
+    found: list[evidence_pb2.ClaimVerdict] = []
+    with ERR.status(f"{artifact}: waiting for its turn") as status:
+        request = verification_pb2.WatchJobRequest(job=job)
+        async for update in stub.WatchJob(request, timeout=TIMEOUT_SECONDS):
+            if update.HasField("result"):
+                found.append(update.result)
+            elif update.progress.HasField("error"):
+                raise InternalError(f"verifying {artifact}: {update.progress.error.message}")
+            elif update.progress.HasField("progress"):
+                step = update.progress.progress
+                name = step.claim.rpartition("/")[2]
+                status.update(f"{artifact} {step.done}/{step.total}: {name} {step.step}")
     return found
+
+
+def owned(artifact: str, claims: Sequence[str]) -> list[str]:
+    """Claims as OWNER/ID: a bare id is the artifact's own."""
+    return [claim if "/" in claim else f"{artifact}/{claim}" for claim in claims]

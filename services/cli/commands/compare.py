@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
 from services.cli.arguments import add_json, output_file
-from services.cli.commands.claims import BUDGETS, add_budget, verify
+from services.cli.commands.claims import EFFORTS, add_budget, verify
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, print_json
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import enum_name, page_claims, plain
 from services.cli.output.report.page import render
 from services.cli.output.report.picture import look
 from services.errors import InvalidArgument
@@ -24,18 +24,14 @@ from services.errors import InvalidArgument
 TIMEOUT_SECONDS = 60.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "compare",
-        help="two artifacts side by side, from evidence",
-        description=(
-            "Compares two artifacts from the evidence that is stored. An artifact that has none "
-            "is verified first, on the quick budget; --no-verify leaves that out, and --verify "
-            "measures both again."
-        ),
-        epilog="example: assay compare segformer-b4-finetuned-ade-512-512 the-pile",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Compares two artifacts from the evidence that is stored. An artifact that has none "
+        "is verified first, on the quick budget; --no-verify leaves that out, and --verify "
+        "measures both again."
     )
+    parser.epilog = "example: assay compare segformer-b4-finetuned-ade-512-512 the-pile"
     parser.add_argument("left", metavar="A")
     parser.add_argument("right", metavar="B")
     measuring = parser.add_mutually_exclusive_group()
@@ -60,11 +56,11 @@ async def run(arguments: argparse.Namespace) -> Exit:
     async with Connection(Inventory()) as connection:
         channel = await connection.channel("ranker")
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
-        request = ranker_pb2.CompareRequest(
+        request = compare_pb2.CompareRequest(
             left=arguments.left, right=arguments.right, as_of=arguments.as_of
         )
         # The first answer also tells a wrong name before anything is measured.
-        reply: ranker_pb2.CompareResponse = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
+        reply: compare_pb2.CompareResponse = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
         stale = [
             subject
             for subject, claims in _claims_by_subject(reply).items()
@@ -73,11 +69,11 @@ async def run(arguments: argparse.Namespace) -> Exit:
         verified = [
             verdict
             for subject in stale
-            for verdict in await verify(channel, subject, [], BUDGETS[arguments.budget])
+            for verdict in await verify(channel, subject, [], EFFORTS[arguments.budget])
         ]
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
-            _tell_changes(reply, verified)
+            _add_changes(reply, verified)
         if html:
             artifacts = [reply.left.artifact, reply.right.artifact]
             seen = await look(await connection.channel("segment"), artifacts, picture)
@@ -95,37 +91,35 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 def _claims_by_subject(
-    reply: ranker_pb2.CompareResponse,
-) -> dict[str, Sequence[ranker_pb2.ClaimVerdict]]:
+    reply: compare_pb2.CompareResponse,
+) -> dict[str, Sequence[evidence_pb2.ClaimVerdict]]:
     """The claims about both artifacts, and about the page that compares them if there is one."""
-    claims: dict[str, Sequence[ranker_pb2.ClaimVerdict]] = {
+    claims: dict[str, Sequence[evidence_pb2.ClaimVerdict]] = {
         side.artifact.id: side.claims for side in (reply.left, reply.right)
     }
-    if reply.page_claims:
-        claims[reply.page_claims[0].claim.artifact] = reply.page_claims
-    return claims
+    return claims | {page.page.id: page.claims for page in reply.pages}
 
 
-def _has_evidence(subject: str, claims: Sequence[ranker_pb2.ClaimVerdict]) -> bool:
+def _has_evidence(subject: str, claims: Sequence[evidence_pb2.ClaimVerdict]) -> bool:
     if any(verdict.HasField("evidence") for verdict in claims):
         return True
     note(f"{subject}: no evidence yet, verifying its claims first")
     return False
 
 
-def _tell_changes(
-    reply: ranker_pb2.CompareResponse, verified: Sequence[ranker_pb2.ClaimVerdict]
+def _add_changes(
+    reply: compare_pb2.CompareResponse, verified: Sequence[evidence_pb2.ClaimVerdict]
 ) -> None:
-    """Put into a comparison what a verification has just told of changes."""
+    """Copy the changes that a verification has just reported into a comparison."""
     changes = {one.claim.id: one.change for one in verified if one.HasField("change")}
-    for verdict in (*reply.left.claims, *reply.right.claims, *reply.page_claims):
+    for verdict in (*reply.left.claims, *reply.right.claims, *page_claims(reply)):
         if verdict.claim.id in changes:
             verdict.change.CopyFrom(changes[verdict.claim.id])
 
 
-def as_json(reply: ranker_pb2.CompareResponse) -> dict[str, Any]:
+def as_json(reply: compare_pb2.CompareResponse) -> dict[str, Any]:
     """The comparison as the JSON that `--json` prints."""
-    every = [*reply.left.claims, *reply.right.claims, *reply.page_claims]
+    every = [*reply.left.claims, *reply.right.claims, *page_claims(reply)]
     return {
         "left": _side(reply.left),
         "right": _side(reply.right),
@@ -133,7 +127,7 @@ def as_json(reply: ranker_pb2.CompareResponse) -> dict[str, Any]:
             {
                 "component": each.component,
                 "separation": enum_name(each, "separation"),
-                "what_would_separate": each.what_would_separate or None,
+                "missing": [plain(one) for one in each.missing],
             }
             for each in reply.components
         ],
@@ -146,7 +140,7 @@ def as_json(reply: ranker_pb2.CompareResponse) -> dict[str, Any]:
     }
 
 
-def _side(side: ranker_pb2.ComparedArtifact) -> dict[str, Any]:
+def _side(side: compare_pb2.ComparedArtifact) -> dict[str, Any]:
     artifact = side.artifact
     return {
         "id": artifact.id,
@@ -157,7 +151,7 @@ def _side(side: ranker_pb2.ComparedArtifact) -> dict[str, Any]:
         "capabilities": [plain(capability) for capability in artifact.capabilities],
         "matches": plain(side.matches),
         "score": plain(side.score),
-        "reliability": plain(side.reliability),
-        "published": plain(artifact.published) if artifact.HasField("published") else None,
+        "reliability": [plain(one) for one in side.reliability],
+        "published": [plain(one) for one in artifact.published],
         "digest": artifact.digest,
     }

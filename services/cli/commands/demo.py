@@ -14,12 +14,13 @@ import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
-from assay.ranker.v1 import ranker_pb2, ranker_pb2_grpc
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
+from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc, verification_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from rich.text import Text
 
 from services.cli.commands import score
 from services.cli.commands.claims import verify
@@ -30,6 +31,9 @@ from services.cli.output import comparison, score_output
 from services.cli.output.console import OUT, note
 from services.cli.testdata import data_dir
 from services.segment.export.command import export_checkpoint, export_random
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LEFT, RIGHT = "segformer-b4-finetuned-ade-512-512", "the-pile"
 PAGE = "page"  # that compares the two
@@ -42,19 +46,16 @@ _PLAIN_SUBSETS = ("NIH ExPorter", "PubMed Abstracts", "USPTO Backgrounds")
 _PICTURE_SEED = 1
 _PICTURE_SIZE = (480, 640)
 _TIMEOUT_SECONDS = 300.0
+_UPPER_HALF = "▀"
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "demo",
-        help="the main job, end to end, on this machine",
-        description=(
-            "Starts the three services, segments a picture, scores a language model, measures "
-            f"what is claimed of {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
-            "a folder with real weights and documents to use; without one it uses the reference "
-            "models."
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Starts the three services, segments a picture, scores a language model, measures "
+        f"what is claimed of {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
+        "a folder with real weights and documents to use; without one it uses the reference "
+        "models."
     )
     parser.set_defaults(run=run)
 
@@ -122,7 +123,6 @@ def _real_inventory(data: Path) -> Inventory:
 async def _segment(connection: Connection, model: str) -> None:
     from PIL import Image  # noqa: PLC0415 - of the segment extra
 
-    from services.cli.output.picture import terminal_picture  # noqa: PLC0415
     from services.segment.reference.scenes.draw import draw_scene  # noqa: PLC0415
 
     rgb, _ = draw_scene(_PICTURE_SEED, *_PICTURE_SIZE)
@@ -146,15 +146,17 @@ async def _segment(connection: Connection, model: str) -> None:
     beside.save(path)
     shares = ", ".join(f"{c.name} {c.share:.0%}" for c in reply.classes[:6])
     if OUT.is_terminal:
-        OUT.print(terminal_picture(beside, min(OUT.width, 100)))
+        OUT.print(_terminal_picture(beside, min(OUT.width, 100)))
     OUT.print(f"{model} sees {shares}\na scene that the project drew, segmented: {path}\n")
 
 
 async def _score(connection: Connection, model: str, corpus: str, subsets: Sequence[str]) -> None:
-    stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
-    request = corpus_pb2.ScoreBPBRequest(
-        corpus=corpus_pb2.CorpusRef(name=corpus),
-        selection=corpus_pb2.Selection(splits=["test"], subsets=subsets, max_bytes=_SCORED_BYTES),
+    stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
+    request = scoring_pb2.ScoreBPBRequest(
+        corpus=selection_pb2.CorpusRef(name=corpus),
+        selection=selection_pb2.Selection(
+            splits=["test"], subsets=subsets, max_bytes=_SCORED_BYTES
+        ),
         model=common_pb2.ModelRef(name=model),
     )
     score_output.show_score(await score.follow(stub.ScoreBPB(request, timeout=_TIMEOUT_SECONDS)))
@@ -163,7 +165,29 @@ async def _score(connection: Connection, model: str, corpus: str, subsets: Seque
 async def _compare(connection: Connection) -> None:
     channel = await connection.channel("ranker")
     for subject in (LEFT, RIGHT, PAGE):
-        await verify(channel, subject, [], ranker_pb2.BUDGET_QUICK)
+        await verify(channel, subject, [], verification_pb2.EFFORT_QUICK)
     stub = ranker_pb2_grpc.RankerServiceStub(channel)
-    request = ranker_pb2.CompareRequest(left=LEFT, right=RIGHT)
+    request = compare_pb2.CompareRequest(left=LEFT, right=RIGHT)
     comparison.show(await stub.Compare(request, timeout=_TIMEOUT_SECONDS))
+
+
+def _terminal_picture(picture: Image.Image, columns: int) -> Text:
+    """The picture drawn in half blocks, two pixels a character, `columns` wide."""
+    from PIL import Image  # noqa: PLC0415 - of the segment extra
+
+    rows = max(1, round(picture.height * columns / picture.width / 2)) * 2
+    small = picture.convert("RGB").resize((columns, rows), Image.Resampling.BOX)
+    text = Text(no_wrap=True)
+    for y in range(0, rows, 2):
+        for x in range(columns):
+            upper, lower = (_hex(small, x, y + half) for half in (0, 1))
+            text.append(_UPPER_HALF, style=f"{upper} on {lower}")
+        text.append("\n")
+    return text
+
+
+def _hex(picture: Image.Image, x: int, y: int) -> str:
+    pixel = picture.getpixel((x, y))
+    assert isinstance(pixel, tuple)  # noqa: S101 - an RGB picture's pixel is one
+    red, green, blue = (int(channel) for channel in pixel)
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import ERR, OUT, print_json
 from services.cli.output.messages import plain
-from services.errors import InvalidArgument
+from services.errors import InternalError, InvalidArgument
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Pair = tuple[Path, Path]
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "evaluate",
-        help="mean IoU and accuracies of a model on images with masks",
-        description=(
-            "Compares a model's labels with masks, as mmsegmentation defines mIoU, mAcc and aAcc. "
-            "The mask of IMAGES/NAME.jpg is MASKS/NAME.png: greyscale or palette, of the image's "
-            "size, its stored values being class ids."
-        ),
-        epilog="example: assay evaluate images annotations --zero-is-none --model out/b0",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Compares a model's labels with masks, as mmsegmentation defines mIoU, mAcc and aAcc. "
+        "The mask of IMAGES/NAME.jpg is MASKS/NAME.png: greyscale or palette, of the image's "
+        "size, its stored values being class ids."
     )
+    parser.epilog = "example: assay evaluate images annotations --zero-is-none --model out/b0"
     parser.add_argument("images", metavar="IMAGES", help="a folder of pictures")
     parser.add_argument("masks", metavar="MASKS", help="the folder of their masks")
     parser.add_argument(
@@ -58,6 +54,13 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+_FIGURES: Mapping[str, Literal["mean_iou", "mean_accuracy", "pixel_accuracy"]] = {
+    "mIoU": "mean_iou",
+    "mAcc": "mean_accuracy",
+    "aAcc": "pixel_accuracy",
+}
+
+
 async def run(arguments: argparse.Namespace) -> Exit:
     """Evaluates one model."""
     pairs = find_pairs(
@@ -66,14 +69,26 @@ async def run(arguments: argparse.Namespace) -> Exit:
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
         stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        reply: segment_pb2.EvaluateSegmentationResponse = await stub.EvaluateSegmentation(
-            _messages(arguments, model, pairs)
-        )
+        reply = await _evaluated(stub, _messages(arguments, model, pairs), len(pairs))
     if arguments.json:
         print_json(plain(reply))
     else:
         _print_table(reply)
     return Exit.DONE
+
+
+async def _evaluated(
+    stub: segment_pb2_grpc.SegmentServiceAsyncStub,
+    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    pairs: int,
+) -> segment_pb2.EvaluationResult:
+    """Follow an evaluation on stderr; return its result."""
+    with ERR.status("evaluating") as status:
+        async for update in stub.EvaluateSegmentation(messages):
+            if update.HasField("result"):
+                return update.result
+            status.update(f"evaluated {update.progress.done} of {pairs} pictures")
+    raise InternalError("the evaluation ended without a result; see the segment service's log")
 
 
 def find_pairs(images: Path, masks: Path) -> list[Pair]:
@@ -114,10 +129,13 @@ async def _messages(
         )
 
 
-def _print_table(reply: segment_pb2.EvaluateSegmentationResponse) -> None:
+def _print_table(reply: segment_pb2.EvaluationResult) -> None:
     OUT.print(
-        f"{reply.model.name}: mIoU {reply.mean_iou:.2%}, mAcc {reply.mean_accuracy:.2%}, "
-        f"aAcc {reply.pixel_accuracy:.2%}",
+        f"{reply.model.name}: "
+        + ", ".join(
+            f"{name} {getattr(reply, field):.2%}" if reply.HasField(field) else f"{name} unknown"
+            for name, field in _FIGURES.items()
+        ),
         markup=False,
     )
     OUT.print(

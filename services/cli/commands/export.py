@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note
@@ -12,20 +11,16 @@ from services.errors import InvalidArgument
 from services.segment.export.command import export
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "export",
-        help="write a SegFormer as ONNX, checked against its source",
-        description=(
-            "Writes a model directory (model.onnx and manifest.json). The graph is compared with "
-            "the source model first, and a graph that differs is not written. Needs torch and "
-            "transformers: make setup-torch."
-        ),
-        epilog=(
-            "examples: assay export --checkpoint segformer-b0 --out models/b0 | "
-            "assay export --architecture b4 --random-weights 0 --out models/b4-random"
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Writes a model directory (model.onnx and manifest.json). The graph is compared with "
+        "the source model first, and a graph that differs is not written. Needs torch and "
+        "transformers: make setup-torch."
+    )
+    parser.epilog = (
+        "examples: assay export --checkpoint segformer-b0 --out models/b0 | "
+        "assay export --architecture b4 --random-weights 0 --out models/b4-random"
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(

@@ -1,18 +1,16 @@
-"""`assay jobs`: verifications that go on when the command has ended."""
+"""`assay jobs`: verifications that outlive the command."""
 
 from __future__ import annotations
 
 import argparse
 import uuid
 from collections.abc import Iterable
-from typing import Any
 
-from assay.ranker.v1 import jobs_pb2 as pb
-from assay.ranker.v1 import jobs_pb2_grpc, ranker_pb2
+from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json
-from services.cli.commands.claims import BUDGETS, add_budget
+from services.cli.commands.claims import EFFORTS, add_budget, owned
 from services.cli.connection import Connection, running_address
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
@@ -24,17 +22,13 @@ from services.errors import PreconditionFailed
 TIMEOUT_SECONDS = 60.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "jobs",
-        help="submit, list, follow and cancel verifications",
-        description=(
-            "Verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
-            "shows what it would cost, and needs none."
-        ),
-        epilog="example: assay jobs submit the-pile --dry-run",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
+        "shows what it would cost, and needs none."
     )
+    parser.epilog = "example: assay jobs submit the-pile --dry-run"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     submit = actions.add_parser("submit", help="put a verification into the queue")
     submit.add_argument("artifact", metavar="ARTIFACT")
@@ -66,25 +60,27 @@ async def run(arguments: argparse.Namespace) -> Exit:
             "ASSAY_RANKER_ADDR, or verify at once with `assay claims`"
         )
     async with Connection(Inventory()) as connection:
-        stub = jobs_pb2_grpc.JobServiceStub(await connection.channel("ranker"))
+        stub = verification_pb2_grpc.VerificationServiceStub(await connection.channel("ranker"))
         if arguments.action == "submit":
             await _submit(stub, arguments)
         elif arguments.action == "watch":
             await _watch(stub, arguments)
         elif arguments.action == "cancel":
-            cancelled = await stub.CancelJob(pb.CancelJobRequest(id=arguments.job))
+            cancelled = await stub.CancelJob(verification_pb2.CancelJobRequest(job=arguments.job))
             _show([cancelled.job], as_json=arguments.json)
         else:
             _show(await _all(stub), as_json=arguments.json)
     return Exit.DONE
 
 
-async def _submit(stub: jobs_pb2_grpc.JobServiceAsyncStub, arguments: argparse.Namespace) -> None:
+async def _submit(
+    stub: verification_pb2_grpc.VerificationServiceAsyncStub, arguments: argparse.Namespace
+) -> None:
     reply = await stub.SubmitVerification(
-        pb.SubmitVerificationRequest(
+        verification_pb2.SubmitVerificationRequest(
             artifact=arguments.artifact,
-            claims=arguments.claim,
-            budget=BUDGETS[arguments.budget],
+            claims=owned(arguments.artifact, arguments.claim),
+            effort=EFFORTS[arguments.budget],
             request_id=arguments.request_id or str(uuid.uuid4()),
             validate_only=arguments.dry_run,
         ),
@@ -93,33 +89,37 @@ async def _submit(stub: jobs_pb2_grpc.JobServiceAsyncStub, arguments: argparse.N
     if arguments.json:
         print_json(plain(reply.job))
         return
-    seconds = reply.job.plan.estimated_time.ToTimedelta().total_seconds()
+    seconds = reply.job.plan.estimated_duration.ToTimedelta().total_seconds()
     what = f"{len(reply.job.plan.claims)} claims, about {seconds:.0f} s"
     OUT.print(what if arguments.dry_run else f"{reply.job.id}: {what}", markup=False)
 
 
-async def _watch(stub: jobs_pb2_grpc.JobServiceAsyncStub, arguments: argparse.Namespace) -> None:
-    found: list[ranker_pb2.ClaimVerdict] = []
-    job = pb.Job()
+async def _watch(
+    stub: verification_pb2_grpc.VerificationServiceAsyncStub, arguments: argparse.Namespace
+) -> None:
+    found: list[evidence_pb2.ClaimVerdict] = []
+    job = verification_pb2.Job()
     with ERR.status(f"{arguments.job}: asking") as status:
-        async for update in stub.WatchJob(pb.WatchJobRequest(id=arguments.job)):
-            if update.HasField("verdict"):
-                found.append(update.verdict)
+        async for update in stub.WatchJob(verification_pb2.WatchJobRequest(job=arguments.job)):
+            if update.HasField("result"):
+                found.append(update.result)
                 continue
-            job = update.job
+            job = update.progress
             step = f"{job.progress.claim} {job.progress.step}" if job.HasField("progress") else ""
             status.update(f"{_state(job)} {job.done}/{len(job.plan.claims)} {step}")
     if arguments.json:
         print_json({"job": plain(job), "claims": [verdicts.as_json(one) for one in found]})
         return
     verdicts.show(f"Claims about {job.artifact}", found)
-    note(f"{_state(job)} {job.error}".strip())
+    note(f"{_state(job)} {job.error.message}".strip())
 
 
-async def _all(stub: jobs_pb2_grpc.JobServiceAsyncStub) -> list[pb.Job]:
+async def _all(
+    stub: verification_pb2_grpc.VerificationServiceAsyncStub,
+) -> list[verification_pb2.Job]:
     """Every page of the list."""
-    request = pb.ListJobsRequest()
-    jobs: list[pb.Job] = []
+    request = verification_pb2.ListJobsRequest()
+    jobs: list[verification_pb2.Job] = []
     while True:
         reply = await stub.ListJobs(request, timeout=TIMEOUT_SECONDS)
         jobs += reply.jobs
@@ -128,7 +128,7 @@ async def _all(stub: jobs_pb2_grpc.JobServiceAsyncStub) -> list[pb.Job]:
             return jobs
 
 
-def _show(jobs: Iterable[pb.Job], *, as_json: bool) -> None:
+def _show(jobs: Iterable[verification_pb2.Job], *, as_json: bool) -> None:
     if as_json:
         print_json({"jobs": [plain(one) for one in jobs]})
         return
@@ -141,5 +141,5 @@ def _show(jobs: Iterable[pb.Job], *, as_json: bool) -> None:
     OUT.print(table)
 
 
-def _state(job: pb.Job) -> str:
+def _state(job: verification_pb2.Job) -> str:
     return enum_name(job, "state").lower()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from assay.segment.v1 import repository_pb2 as pb
-from assay.segment.v1 import repository_pb2_grpc
+from assay_rpc.segment.v1 import admin_pb2, admin_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json
@@ -18,18 +16,14 @@ from services.cli.output.messages import enum_name, plain
 from services.errors import PreconditionFailed
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "models",
-        help="list the models of a running service, and change what it serves",
-        description=(
-            "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
-            "asks for is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
-            "follows it: successors are loaded before their predecessors go."
-        ),
-        epilog="example: assay models serve segformer-b0:2 segformer-b4",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
+        "asks for is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
+        "follows it: successors are loaded before their predecessors go."
     )
+    parser.epilog = "example: assay models serve segformer-b0:2 segformer-b4"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="every model that is there or wanted, and how far it is")
     serve = actions.add_parser("serve", help="say what is to be served, by all replicas")
@@ -60,11 +54,11 @@ async def run(arguments: argparse.Namespace) -> Exit:
         )
     async with Connection(Inventory()) as connection:
         channel = await connection.channel("segment")
-        stub = repository_pb2_grpc.SegmentRepositoryServiceStub(channel)
+        stub = admin_pb2_grpc.SegmentAdminServiceStub(channel)
         if arguments.action == "serve":
             await stub.SetDesiredModels(_wishes(arguments))
             note("written; each replica follows in a moment")
-        reply = await stub.GetRepository(pb.GetRepositoryRequest())
+        reply = await stub.GetRepository(admin_pb2.GetRepositoryRequest())
     if arguments.json:
         print_json(plain(reply))
     else:
@@ -72,17 +66,19 @@ async def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _wishes(arguments: argparse.Namespace) -> pb.SetDesiredModelsRequest:
+def _wishes(arguments: argparse.Namespace) -> admin_pb2.SetDesiredModelsRequest:
     if arguments.all == bool(arguments.models):
         raise PreconditionFailed("name the models to serve, or give --all, and not both")
     models = []
     for given in arguments.models:
         name, _, version = given.partition(":")
-        models.append(pb.DesiredModel(name=name, version=version))
-    return pb.SetDesiredModelsRequest(models=models, expected_revision=arguments.revision)
+        models.append(admin_pb2.DesiredModel(name=name, version=version))
+    return admin_pb2.SetDesiredModelsRequest(
+        models=models, everything=not models, expected_revision=arguments.revision
+    )
 
 
-def _print_table(reply: pb.GetRepositoryResponse) -> None:
+def _print_table(reply: admin_pb2.GetRepositoryResponse) -> None:
     wanted = "every model that is there" if reply.everything else "what is marked"
     OUT.print(f"revision {reply.revision}; wanted is {wanted}", markup=False)
     table = Table()
@@ -90,11 +86,11 @@ def _print_table(reply: pb.GetRepositoryResponse) -> None:
         table.add_column(name)
     for item in reply.models:
         table.add_row(
-            item.model.name,
-            item.model.version,
+            item.ref.name,
+            item.ref.version,
             enum_name(item, "state").lower().replace("_", " "),
             "yes" if item.desired else "",
-            "yes" if item.default_version else "",
+            "yes" if item.serves_unversioned else "",
             item.problem,
         )
     OUT.print(table)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from typing import Any
 
-from assay.ranker.v1 import ranker_pb2, ranks_pb2, ranks_pb2_grpc
+from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 from rich.table import Table
 
 from services.cli.arguments import add_json
@@ -20,23 +18,19 @@ from services.cli.output.messages import enum_name, plain
 TIMEOUT_SECONDS = 60.0
 TYPES = {
     name.removeprefix("ARTIFACT_TYPE_").lower().replace("_", "-"): value
-    for name, value in ranker_pb2.ArtifactType.items()
+    for name, value in artifact_pb2.ArtifactType.items()
     if value
 }
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "rank",
-        help="scores of artifacts, in groups that the evidence tells apart",
-        description=(
-            "Ranks artifacts from the evidence that is stored: all of a type, or those that serve "
-            "an intent. With ARTIFACT, traces every point of its score to evidence. Inside a "
-            "group the evidence separates nothing, and the order means nothing."
-        ),
-        epilog="example: assay rank --type segmentation-model",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Ranks artifacts from the evidence that is stored: all of a type, or those that serve "
+        "an intent. With ARTIFACT, traces every point of its score to evidence. Inside a "
+        "group the evidence separates nothing, and the order means nothing."
     )
+    parser.epilog = "example: assay rank --type segmentation-model"
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("artifact", nargs="?", metavar="ARTIFACT", help="explain its score")
     which.add_argument("--type", choices=sorted(TYPES), help="rank all artifacts of this type")
@@ -55,21 +49,21 @@ def add_parser(commands: Any) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Ranks, explains or prints the methodology."""
     async with Connection(Inventory()) as connection:
-        stub = ranks_pb2_grpc.RankServiceStub(await connection.channel("ranker"))
+        stub = ranker_pb2_grpc.RankerServiceStub(await connection.channel("ranker"))
         if arguments.methodology:
             found = await stub.GetMethodology(
-                ranks_pb2.GetMethodologyRequest(), timeout=TIMEOUT_SECONDS
+                score_pb2.GetMethodologyRequest(), timeout=TIMEOUT_SECONDS
             )
             _show_methodology(found, as_json=arguments.json)
         elif arguments.artifact:
             explained = await stub.ExplainRank(
-                ranks_pb2.ExplainRankRequest(
+                rank_pb2.ExplainRankRequest(
                     artifact=arguments.artifact, as_of=arguments.as_of, hardware=arguments.hardware
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
             place = await stub.GetRank(
-                ranks_pb2.GetRankRequest(
+                rank_pb2.GetRankRequest(
                     artifact=arguments.artifact, as_of=arguments.as_of, hardware=arguments.hardware
                 ),
                 timeout=TIMEOUT_SECONDS,
@@ -81,40 +75,45 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 async def _listed(
-    stub: ranks_pb2_grpc.RankServiceAsyncStub, arguments: argparse.Namespace
-) -> list[ranks_pb2.Rank]:
-    """Every page of the list."""
-    request = ranks_pb2.ListRanksRequest(as_of=arguments.as_of, hardware=arguments.hardware)
+    stub: ranker_pb2_grpc.RankerServiceAsyncStub, arguments: argparse.Namespace
+) -> rank_pb2.ListRanksResponse:
+    """Every page of the list, as one."""
+    request = rank_pb2.ListRanksRequest(as_of=arguments.as_of, hardware=arguments.hardware)
     if arguments.type:
         request.type = TYPES[arguments.type]
     else:
         request.intent = arguments.intent
-    ranks: list[ranks_pb2.Rank] = []
+    whole = rank_pb2.ListRanksResponse()
     while True:
         reply = await stub.ListRanks(request, timeout=TIMEOUT_SECONDS)
-        ranks += reply.ranks
+        whole.MergeFrom(reply)  # appends the ranks
         request.page_token = reply.next_page_token
         if not request.page_token:
-            return ranks
+            return whole
 
 
-def _show_ranks(ranks: Iterable[ranks_pb2.Rank], *, as_json: bool) -> None:
-    found = list(ranks)
+def _show_ranks(reply: rank_pb2.ListRanksResponse, *, as_json: bool) -> None:
     if as_json:
-        print_json({"ranks": [plain(one) for one in found]})
+        print_json(
+            {
+                "ranks": [plain(one) for one in reply.ranks],
+                "methodology": plain(reply.methodology),
+                "evidence_digest": reply.evidence_digest,
+            }
+        )
         return
-    if not found:
+    if not reply.ranks:
         OUT.print("nothing that is registered serves that")
         return
     table = Table(show_lines=True)
     for heading in ("type", "group", "place", "artifact", "score, of 100", "evidence for"):
         table.add_column(heading)
-    for one in found:
+    for one in reply.ranks:
         places = {one.best_place, one.worst_place}
         table.add_row(
             enum_name(one, "type").replace("_", " ").lower(),
             str(one.tie_group),
-            f"{' to '.join(str(each) for each in sorted(places))} of {one.of}",
+            f"{' to '.join(str(each) for each in sorted(places))} of {one.ranked_count}",
             one.artifact,
             _score(one.score),
             f"{one.score.coverage:.0%} of the weight",
@@ -124,7 +123,7 @@ def _show_ranks(ranks: Iterable[ranks_pb2.Rank], *, as_json: bool) -> None:
 
 
 def _show_explanation(
-    rank: ranks_pb2.Rank, explained: ranks_pb2.ExplainRankResponse, *, as_json: bool
+    rank: rank_pb2.Rank, explained: rank_pb2.ExplainRankResponse, *, as_json: bool
 ) -> None:
     if as_json:
         print_json({"rank": plain(rank), "explanation": plain(explained)})
@@ -147,7 +146,8 @@ def _show_explanation(
     OUT.print(table)
     tied = ", ".join(rank.not_separable_from) or "none"
     OUT.print(
-        f"place {rank.best_place} to {rank.worst_place} of {rank.of}; not separable from: {tied}",
+        f"rank {rank.best_place} to {rank.worst_place} of {rank.ranked_count}; "
+        f"not separable from: {tied}",
         markup=False,
     )
     OUT.print(
@@ -158,7 +158,7 @@ def _show_explanation(
     )
 
 
-def _show_methodology(reply: ranks_pb2.GetMethodologyResponse, *, as_json: bool) -> None:
+def _show_methodology(reply: score_pb2.GetMethodologyResponse, *, as_json: bool) -> None:
     text = reply.content.decode()
     if as_json:
         print_json({**plain(reply.methodology), "content": text})
@@ -166,7 +166,7 @@ def _show_methodology(reply: ranks_pb2.GetMethodologyResponse, *, as_json: bool)
         OUT.print(text, markup=False, end="")
 
 
-def _score(score: ranker_pb2.Score) -> str:
+def _score(score: score_pb2.Score) -> str:
     return (
         f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
         f"{bar(score.low / 100, score.point / 100, score.high / 100)}"

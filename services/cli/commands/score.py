@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2, corpus_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 from rich.live import Live
 
 from services.cli.arguments import (
+    add_compute,
+    add_definition,
     add_json,
     add_selection,
     add_shards,
+    compute,
     corpus_ref,
     count,
+    definition,
     selection,
     shards_inventory,
 )
-from services.cli.compute import add_compute, compute
+from services.cli.commands import prove
 from services.cli.connection import Connection, running_address
-from services.cli.definition import add_definition, definition
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output.console import ERR, print_json
 from services.cli.output.score_output import (
     comparison_json,
+    has_value,
     running_table,
     score_json,
     show_comparison,
@@ -34,21 +39,20 @@ from services.cli.output.score_output import (
 )
 from services.errors import InternalError, InvalidArgument
 
+_HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "score",
-        help="bits per byte of a language model, by subset",
-        description=(
-            "Computes a causal language model's bits per byte over a selection of documents, with "
-            "95 % intervals, by lm-evaluation-harness's definition or another. Lower is better. "
-            "Documents that the tokenizer does not reproduce are reported apart. A run that was "
-            "cut off goes on where it was."
-        ),
-        epilog="example: assay score --model gpt2 --shards pile --split test --max-documents 100",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Computes a causal language model's bits per byte over a selection of documents, with "
+        "95 % intervals, by lm-evaluation-harness's definition or another. Lower is better. "
+        "Documents that the tokenizer does not reproduce are reported apart. A run that was "
+        "cut off goes on where it was."
+    )
+    parser.epilog = (
+        "example: assay score --model gpt2 --shards pile --split test --max-documents 100"
     )
     parser.add_argument(
         "--model",
@@ -85,15 +89,17 @@ def add_parser(commands: Any) -> None:
         "kept by what they score, and one that was cut off goes on too",
     )
     parser.add_argument("--fresh", action="store_true", help="score everything again")
+    prove.add_options(parser)
     add_compute(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Scores one model, or two and their difference."""
+    """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
+    prove.check_options(arguments)
     shards = shards_inventory(arguments.shards)
     folders: dict[str, Path] = {}
     model = _registered("--model", arguments.model or "byte-reference", folders)
@@ -109,12 +115,14 @@ async def run(arguments: argparse.Namespace) -> Exit:
     if arguments.against:
         against = _registered("--against", arguments.against, folders)
     async with Connection(Inventory(corpora=shards.corpora, language_models=folders)) as connection:
-        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
         if against:
-            both = corpus_pb2.CompareBPBRequest(**common, against=common_pb2.ModelRef(name=against))
+            both = scoring_pb2.CompareBPBRequest(
+                **common, against=common_pb2.ModelRef(name=against)
+            )
             comparison = await follow(stub.CompareBPB(both, timeout=TIMEOUT_SECONDS))
         else:
-            one = corpus_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
+            one = scoring_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
             final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS))
     if against and arguments.json:
         print_json(comparison_json(comparison))
@@ -124,7 +132,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(score_json(final))
     else:
         show_score(final)
-    return Exit.DONE
+    await prove.write(arguments)
+    scored = comparison.overall.model if against else final.overall
+    return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
 
 
 def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
@@ -137,18 +147,24 @@ def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
             "ASSAY_CORPUS_ADDR names a running service, which scores models by name; give a "
             "registered name, or unset the variable",
         )
+    if _HUB_ID.fullmatch(given) and not Path(given).exists():
+        raise FileNotFoundError(
+            f"{flag}: {given} is not a folder. If it is an id of the Hugging Face hub: nothing is "
+            f"downloaded here; get it with `hf download {given} --local-dir {Path(given).name}` "
+            "and give the folder"
+        )
     folder = existing_folder(flag, given)
     if folders.setdefault(folder.name, folder) != folder:
         raise InvalidArgument(flag, f"two folders are named {folder.name}; rename one")
     return folder.name
 
 
-def _selection(arguments: argparse.Namespace) -> corpus_pb2.Selection:
+def _selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     chosen = selection(arguments)
     if arguments.sample:
         chosen.sample.documents, chosen.sample.seed = arguments.sample, arguments.sample_seed
         if arguments.sample_equally:
-            chosen.sample.allocation = corpus_pb2.SAMPLE_ALLOCATION_EQUAL
+            chosen.sample.allocation = selection_pb2.SAMPLE_ALLOCATION_EQUAL
     return chosen
 
 
@@ -156,8 +172,8 @@ async def follow(updates: Any) -> Any:
     """Shows running figures until the final ones come, and returns those."""
     with Live(console=ERR, transient=True, refresh_per_second=4) as live:
         async for update in updates:
-            if update.HasField("final"):
-                return update.final
+            if update.HasField("result"):
+                return update.result
             if ERR.is_terminal:
-                live.update(running_table(update.running))
+                live.update(running_table(update.progress))
     raise InternalError("the scoring ended without final figures; see the corpus service's log")

@@ -1,4 +1,4 @@
-"""`assay search`: what serves a wish, and telling how it went."""
+"""`assay search`: capabilities that serve an intent, and reports of how they served it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import argparse
 import uuid
 from typing import Any
 
-from assay.ranker.v1 import match_graph_pb2 as pb
-from assay.ranker.v1 import match_graph_pb2_grpc
+from assay_rpc.ranker.v1 import outcome_pb2, outcome_pb2_grpc, ranker_pb2_grpc, search_pb2
 from rich.table import Table
 
 from services.cli.arguments import add_json, count
@@ -18,22 +17,18 @@ from services.cli.output.console import OUT, print_json
 from services.cli.output.messages import plain
 
 TIMEOUT_SECONDS = 60.0
-OUTCOMES = {"success": pb.OUTCOME_SUCCESS, "failure": pb.OUTCOME_FAILURE}
+OUTCOMES = {"success": outcome_pb2.OUTCOME_SUCCESS, "failure": outcome_pb2.OUTCOME_FAILURE}
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "search",
-        help="capabilities that serve a wish, and why they match",
-        description=(
-            "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
-            "and the words that they match by. Nothing is shown where nothing serves it. --chose "
-            "records a match, --outcome how a recorded one ended: those are what the match graph "
-            "counts."
-        ),
-        epilog='example: assay search "label every pixel of a photo"',
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
+        "and the words that they match by. Nothing is shown where nothing serves it. --chose "
+        "records a match, --outcome how a recorded one ended: those are what the match graph "
+        "counts."
     )
+    parser.epilog = 'example: assay search "label every pixel of a photo"'
     parser.add_argument("intent", metavar="INTENT", nargs="?", help="what is wanted, in words")
     parser.add_argument("--limit", type=count, default=0, metavar="N", help="10 unless told")
     telling = parser.add_mutually_exclusive_group()
@@ -55,34 +50,37 @@ async def run(arguments: argparse.Namespace) -> Exit:
     if not arguments.outcome and not arguments.intent:
         arguments.parser.error("say what is wanted: INTENT")
     async with Connection(Inventory()) as connection:
-        stub = match_graph_pb2_grpc.MatchGraphServiceStub(await connection.channel("ranker"))
+        channel = await connection.channel("ranker")
+        stub = outcome_pb2_grpc.OutcomeServiceStub(channel)
         if arguments.outcome:
             reported = await stub.ReportOutcome(
-                pb.ReportOutcomeRequest(
+                outcome_pb2.ReportOutcomeRequest(
                     match_id=arguments.match, outcome=OUTCOMES[arguments.outcome]
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
-            _told(arguments.match, plain(reported), as_json=arguments.json)
+            _show_counts(arguments.match, plain(reported), as_json=arguments.json)
         elif arguments.chose:
             name = arguments.match or str(uuid.uuid4())
             recorded = await stub.RecordMatch(
-                pb.RecordMatchRequest(
+                outcome_pb2.RecordMatchRequest(
                     match_id=name, intent=arguments.intent, capability_uri=arguments.chose
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
-            _told(name, plain(recorded), as_json=arguments.json)
+            _show_counts(name, plain(recorded), as_json=arguments.json)
         else:
-            found = await stub.SearchCapabilities(
-                pb.SearchCapabilitiesRequest(intent=arguments.intent, limit=arguments.limit),
+            found = await ranker_pb2_grpc.RankerServiceStub(channel).SearchCapabilities(
+                search_pb2.SearchCapabilitiesRequest(
+                    intent=arguments.intent, limit=arguments.limit
+                ),
                 timeout=TIMEOUT_SECONDS,
             )
             _show(found, as_json=arguments.json)
     return Exit.DONE
 
 
-def _told(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
+def _show_counts(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json({"match_id": name, **reply})
         return
@@ -94,7 +92,7 @@ def _told(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
     )
 
 
-def _show(reply: pb.SearchCapabilitiesResponse, *, as_json: bool) -> None:
+def _show(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool) -> None:
     if as_json:
         print_json(plain(reply))
         return

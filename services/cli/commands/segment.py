@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from assay.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, output_file, segment_model
@@ -27,16 +27,14 @@ _PICTURES = {
 }
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "segment",
-        help="label every pixel of an image",
-        description=(
-            "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
-            "are those of Hugging Face's processor, model and post-processing."
-        ),
-        epilog="example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
+        "are those of Hugging Face's processor, model and post-processing."
+    )
+    parser.epilog = (
+        "example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg"
     )
     parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
     parser.add_argument(
@@ -163,7 +161,7 @@ def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> li
 
 
 def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
-    """Writes the files that were asked for."""
+    """Writes the files that the options name."""
     if "output" in files:
         files["output"].write_bytes(reply.labels.data)
     if "masks" in files:

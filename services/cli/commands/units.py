@@ -6,12 +6,11 @@ import argparse
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from services.cli.arguments import add_json, count
-from services.cli.compute import add_compute
+from services.cli.arguments import add_compute, add_json, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
@@ -20,24 +19,20 @@ from services.cli.output.console import OUT, note, print_json
 if TYPE_CHECKING:
     from services.corpus.bpb.cluster.unit_results import Merged
     from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
-    from services.corpus.bpb.cluster.units import Unit
+    from services.corpus.bpb.cluster.units import WorkUnit
     from services.corpus.bpb.figures import Score
 
 _UNIT_FRAMES = 16
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "units",
-        help="bits per byte on several machines: score ranges of frames, merge the results",
-        description=(
-            "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
-            "sums of each document; scoring it again changes nothing. Merging a job's files gives "
-            "its figures, the same bits whoever scored what."
-        ),
-        epilog="example: assay units score --shards pile-indexed --share 0/8 --out results",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
+        "sums of each document; scoring it again changes nothing. Merging a job's files gives "
+        "its figures, the same bits whoever scored what."
     )
+    parser.epilog = "example: assay units score --shards pile-indexed --share 0/8 --out results"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="name the units of a job")
     _add_job(listing)
@@ -130,7 +125,7 @@ async def score_units(arguments: argparse.Namespace) -> Exit:
 
     scorer = await asyncio.to_thread(UnitScorer, _job(arguments))
     if arguments.unit:
-        units: tuple[Unit, ...] = (find_unit(scorer.units, arguments.unit),)
+        units: tuple[WorkUnit, ...] = (find_unit(scorer.units, arguments.unit),)
     else:
         units = share_of(scorer.units, arguments.share)
     for unit in units:
@@ -138,7 +133,7 @@ async def score_units(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _score(scorer: UnitScorer, unit: Unit, out: Path) -> None:
+def _score(scorer: UnitScorer, unit: WorkUnit, out: Path) -> None:
     from services.corpus.bpb.cluster.unit_results import is_done, write_result  # noqa: PLC0415
 
     if is_done(out, unit, scorer.facts()):
@@ -167,8 +162,7 @@ async def score_on_ray(arguments: argparse.Namespace) -> Exit:
         workers=arguments.workers,
         progress=lambda done, total: note(f"{done:,} of {total:,} units"),
     )
-    _show(await asyncio.to_thread(merge, out), as_json=arguments.json)
-    return Exit.DONE
+    return _show(await asyncio.to_thread(merge, out), as_json=arguments.json)
 
 
 async def merge_units(arguments: argparse.Namespace) -> Exit:
@@ -176,39 +170,48 @@ async def merge_units(arguments: argparse.Namespace) -> Exit:
     from services.corpus.bpb.cluster.unit_results import merge  # noqa: PLC0415
 
     folder = existing_folder("DIR", arguments.directory)
-    _show(await asyncio.to_thread(merge, folder), as_json=arguments.json)
-    return Exit.DONE
+    return _show(await asyncio.to_thread(merge, folder), as_json=arguments.json)
 
 
-def _show(merged: Merged, *, as_json: bool) -> None:
+def _show(merged: Merged, *, as_json: bool) -> Exit:
+    """Print the figures; BAD_INPUT when nothing could be scored."""
     figures = merged.figures
+    status = Exit.BAD_INPUT if figures.overall.bits_per_byte is None else Exit.DONE
     if as_json:
         print_json(
             {
                 "overall": _json(figures.overall),
                 "macro_bits_per_byte": figures.macro.bits_per_byte,
                 "subsets": {name: _json(score) for name, score in figures.subsets.items()},
-                "not_round_tripping": {
-                    **_json(figures.not_round_tripping),
-                    "ids": list(figures.not_round_tripping_ids),
+                "excluded": {
+                    reason.value: {**_json(left.score), "ids": list(left.ids)}
+                    for reason, left in figures.excluded.items()
                 },
                 "job": merged.job,
                 "engines": list(merged.engines),
             }
         )
-        return
+        return status
     table = Table(title=", ".join(merged.engines), title_justify="left")
     table.add_column("subset")
     for heading in ("bits per byte", "documents", "bytes", "tokens"):
         table.add_column(heading, justify="right")
     named = [*figures.subsets.items(), ("overall (micro)", figures.overall)]
-    for name, score in [*named, ("not round-tripping", figures.not_round_tripping)]:
+    named += [
+        (f"excluded: {reason.replace('_', ' ')}", left.score)
+        for reason, left in figures.excluded.items()
+    ]
+    for name, score in named:
         counts = (f"{value:,}" for value in (score.documents, score.text_bytes, score.tokens))
-        table.add_row(name, f"{score.bits_per_byte:.4f}", *counts)
+        bits = "-" if score.bits_per_byte is None else f"{score.bits_per_byte:.4f}"
+        table.add_row(name, bits, *counts)
     OUT.print(table)
+    if status is Exit.BAD_INPUT:
+        note(f"nothing could be scored: all {figures.documents:,} documents are excluded")
+    return status
 
 
-def _json(score: Score) -> dict[str, float]:
+def _json(score: Score) -> dict[str, float | None]:
     return {
         "bits_per_byte": score.bits_per_byte,
         "nats": score.nats,

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import signal
 from contextlib import AsyncExitStack
-from typing import Any
 
 from services.cli import processes
 from services.cli.arguments import LOCAL_CORPUS, shards_inventory
@@ -16,16 +15,12 @@ from services.cli.output.console import OUT, note
 from services.errors import Unavailable
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "up",
-        help="run all three services on loopback until Ctrl-C",
-        description=(
-            "Starts segment, corpus and ranker on their ports (50051, 50052, 50053, or what "
-            "ASSAY_SEGMENT_PORT, ASSAY_CORPUS_PORT and ASSAY_RANKER_PORT say), and drains them on "
-            "Ctrl-C: calls in flight are finished."
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Starts segment, corpus and ranker on their ports (50051, 50052, 50053, or what "
+        "ASSAY_SEGMENT_PORT, ASSAY_CORPUS_PORT and ASSAY_RANKER_PORT say), and drains them on "
+        "Ctrl-C: calls in flight are finished."
     )
     parser.add_argument(
         "--model",

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.output import measured, verdicts
 from services.cli.output.console import OUT
-from services.cli.output.messages import enum_name
+from services.cli.output.messages import enum_name, missing
 
 _BAR_WIDTH = 26
 
 
-def show(reply: ranker_pb2.CompareResponse) -> None:
+def show(reply: compare_pb2.CompareResponse) -> None:
     """Prints both artifacts side by side, their claims, and what follows."""
     left, right = reply.left, reply.right
     for side in (left, right):
         verdicts.show(f"\nClaims about {side.artifact.id}", side.claims)
-    if reply.page_claims:
-        verdicts.show("\nClaims about the page that compares them", reply.page_claims)
+    for page in reply.pages:
+        verdicts.show(f"\nClaims about {page.page.name}", page.claims)
     OUT.print(_side_by_side(reply))
     for component in reply.components:
-        if component.what_would_separate:
+        if component.missing:
             OUT.print(
-                f"{component.component}: {component.what_would_separate}", style="dim", markup=False
+                f"missing to decide {component.component}: {missing(component)}",
+                style="dim",
+                markup=False,
             )
     OUT.print(f"\n{reply.summary}", style="bold", markup=False)
     OUT.print(
@@ -35,7 +37,7 @@ def show(reply: ranker_pb2.CompareResponse) -> None:
     )
 
 
-def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
+def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
     sides = (reply.left, reply.right)
     table = Table(title="\nSide by side", title_justify="left", show_lines=True)
     table.add_column("")
@@ -63,7 +65,7 @@ def _side_by_side(reply: ranker_pb2.CompareResponse) -> Table:
         )
     for one in measured.rows(reply):
         row(f"measured: {one.fact}", [_cell(cell) for cell in one.cells])
-    row("page reliability", [_reliability(s.reliability) for s in sides])
+    row("page reliability", ["\n".join(map(_reliability, s.reliability)) for s in sides])
     return table
 
 
@@ -73,34 +75,39 @@ def _cell(cell: measured.Cell) -> Text:
     return Text(verdicts.measured_text(cell.evidence))
 
 
-def _better(reply: ranker_pb2.CompareResponse, separation: ranker_pb2.ComponentComparison) -> str:
+def _better(reply: compare_pb2.CompareResponse, separation: compare_pb2.ComponentComparison) -> str:
     return {
-        ranker_pb2.SEPARATION_LEFT: reply.left.artifact.id,
-        ranker_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
-        ranker_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
+        compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
+        compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
+        compare_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
     }.get(separation.separation, "")
 
 
-def _capabilities(artifact: ranker_pb2.Artifact) -> str:
+def _capabilities(artifact: artifact_pb2.Artifact) -> str:
     names = [capability.name for capability in artifact.capabilities]
     return "\n".join([str(len(names)), *names])
 
 
-def _matches(counts: ranker_pb2.MatchCounts) -> str:
+def _matches(counts: score_pb2.MatchCounts) -> str:
     if not counts.reported:
         return str(counts.matched)
     return f"{counts.matched}\n{counts.succeeded} of {counts.reported} reported went well"
 
 
-def _published(artifact: ranker_pb2.Artifact) -> str:
-    if not artifact.HasField("published"):
-        return "none"
-    published = artifact.published
-    feasible = published.feasible
-    return f"{published.value:.0f}/100\nits parts allow {feasible.low:.0f} .. {feasible.high:.0f}"
+def _published(artifact: artifact_pb2.Artifact) -> str:
+    return (
+        "\n".join(
+            f"{one.value:.0f}/100\nits printed components are consistent with "
+            f"{one.feasible.low:.0f} to {one.feasible.high:.0f}"
+            for one in artifact.published
+        )
+        or "none"
+    )
 
 
-def _score(score: ranker_pb2.Score) -> str:
+def _score(score: score_pb2.Score) -> str:
+    if not score.HasField("point"):
+        return "no evidence yet"
     return (
         f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
         f"{bar(score.low / 100, score.point / 100, score.high / 100)}\n"
@@ -108,9 +115,9 @@ def _score(score: ranker_pb2.Score) -> str:
     )
 
 
-def _component(component: ranker_pb2.Component) -> str:
-    if not component.coverage:
-        return f"nothing is known: 0 .. 1\n{component.explanation}"
+def _component(component: score_pb2.Component) -> str:
+    if not component.HasField("point"):
+        return f"nothing is known\n{component.explanation}"
     return (
         f"{component.point:.2f}   [{component.low:.2f} .. {component.high:.2f}]\n"
         f"{bar(component.low, component.point, component.high)}\n{component.explanation}"
@@ -126,10 +133,12 @@ def bar(low: float, point: float, high: float) -> str:
     return "".join(cells)
 
 
-def _reliability(reliability: ranker_pb2.PageReliability) -> str:
+def _reliability(reliability: compare_pb2.PageReliability) -> str:
     interval = reliability.interval
+    mean = "unknown"
+    if reliability.HasField("mean"):
+        mean = f"{reliability.mean:.2f} [{interval.low:.2f} .. {interval.high:.2f}]"
     return (
-        f"{reliability.mean:.2f} [{interval.low:.2f} .. {interval.high:.2f}]\n"
-        f"{reliability.confirmed} groups hold, {reliability.refuted} do not, "
-        f"{reliability.undecided} undecided"
+        f"{mean}\n{reliability.confirmed} confirmed, {reliability.refuted} refuted, "
+        f"{reliability.undecided} undecided (by fact)"
     )

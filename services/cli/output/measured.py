@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2
 
 
 @dataclass(frozen=True)
 class Cell:
     """One side's measured number, or None and `why`, in a few words."""
 
-    evidence: ranker_pb2.Evidence | None
+    evidence: evidence_pb2.Evidence | None
     why: str = ""
 
 
@@ -24,7 +24,7 @@ class Row:
     cells: tuple[Cell, Cell]
 
 
-def rows(reply: ranker_pb2.CompareResponse) -> list[Row]:
+def rows(reply: compare_pb2.CompareResponse) -> list[Row]:
     """The facts that a method has measured, or tried to, on both sides; none across types.
 
     Numbers in different units, or of different hardware, are not set beside each other.
@@ -45,32 +45,32 @@ def rows(reply: ranker_pb2.CompareResponse) -> list[Row]:
 
 
 def _by_fact(
-    claims: Sequence[ranker_pb2.ClaimVerdict],
-) -> dict[str, list[ranker_pb2.ClaimVerdict]]:
+    claims: Sequence[evidence_pb2.ClaimVerdict],
+) -> dict[str, list[evidence_pb2.ClaimVerdict]]:
     """Claims about an artifact alone, by fact; a ratio to another artifact is about two."""
-    found: dict[str, list[ranker_pb2.ClaimVerdict]] = {}
+    found: dict[str, list[evidence_pb2.ClaimVerdict]] = {}
     for one in claims:
-        if not one.claim.comparator:
+        if not one.claim.HasField("comparator"):
             found.setdefault(one.claim.group, []).append(one)
     return found
 
 
-def _cell(verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> Cell:
+def _cell(verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> Cell:
     for one in verdicts:
         evidence = one.sample if one.HasField("sample") else one.evidence
-        measured = evidence.basis == ranker_pb2.BASIS_MEASURED
+        measured = evidence.basis == evidence_pb2.BASIS_MEASURED
         if measured and evidence.value.WhichOneof("kind") == "number":
-            if evidence.relation != ranker_pb2.SUBJECT_RELATION_PROXY:
+            if evidence.relation != evidence_pb2.SUBJECT_RELATION_PROXY:
                 return Cell(evidence)
             return Cell(None, "not measured: only a stand-in was")
-    why = next((one.not_measured for one in verdicts if one.not_measured), "")
+    why = next((one.not_measured.message for one in verdicts if one.HasField("not_measured")), "")
     return Cell(None, why and f"not measured: {why}")
 
 
 def _alike(left: Cell, right: Cell, *, verified: tuple[bool, bool]) -> tuple[Cell, Cell]:
-    """Both as they are, each told why it is empty; without numbers that cannot be compared."""
+    """Both cells, with the reason in an empty one; numbers that cannot be compared are left out."""
     if left.evidence is None or right.evidence is None:
-        return _told(left, verified[0]), _told(right, verified[1])
+        return _with_reason(left, verified[0]), _with_reason(right, verified[1])
     for of in (_unit, hardware):
         one, other = of(left.evidence), of(right.evidence)
         if one and other and one != other:
@@ -82,20 +82,20 @@ def _apart(how: str) -> Cell:
     return Cell(None, f"not comparable: measured {how}")
 
 
-def _told(cell: Cell, verified: bool) -> Cell:
+def _with_reason(cell: Cell, verified: bool) -> Cell:
     if cell.evidence or cell.why:
         return cell
     return Cell(None, "not measured: no method" if verified else "not verified yet")
 
 
-def _unit(evidence: ranker_pb2.Evidence) -> str:
+def _unit(evidence: evidence_pb2.Evidence) -> str:
     return f"in {evidence.value.unit or '1'}"
 
 
-def hardware(evidence: ranker_pb2.Evidence) -> str:
+def hardware(evidence: evidence_pb2.Evidence) -> str:
     """The hardware that a number holds for; empty for one that holds anywhere."""
     if not evidence.HasField("environment"):
         return ""
     machine = evidence.environment
     processors = f"{machine.cpu_count} x {machine.cpu or 'an unknown processor'}"
-    return f"on {', '.join([processors, *sorted(machine.accelerators)])}"
+    return f"on {', '.join([processors, *sorted(one.name for one in machine.accelerators)])}"

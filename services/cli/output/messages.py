@@ -1,13 +1,17 @@
 """Protobuf messages as plain JSON values.
 
 Unlike protobuf's own JSON mapping, 64-bit integers stay numbers, durations are seconds, enums lose
-their prefix, and zeros are shown. Left out are only messages and optional fields that are not set.
+their prefix, one that says nothing is null, and zeros are shown. Left out are only messages and
+optional fields that are not set.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import claim_pb2, compare_pb2, evidence_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -48,7 +52,7 @@ def _single(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
         return plain(value)
     if field.enum_type is not None:
-        return _enum(field, value)
+        return _enum(field, value) if value else None
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value
@@ -59,3 +63,40 @@ def _enum(field: Any, number: int) -> str:
     shared = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
     value = enum.values_by_number.get(number)
     return value.name.removeprefix(shared) if value else str(number)
+
+
+def precision(engine: common_pb2.Engine) -> str:
+    """An engine's number type, "fp32"; empty where none is said."""
+    name = common_pb2.Precision.Name(engine.precision).removeprefix("PRECISION_").lower()
+    return "" if name == "unspecified" else name
+
+
+def page_claims(reply: compare_pb2.CompareResponse) -> list[evidence_pb2.ClaimVerdict]:
+    """The claims of every page that compares the two."""
+    return [verdict for page in reply.pages for verdict in page.claims]
+
+
+def difference(one: evidence_pb2.Difference) -> str:
+    """What changed since the last verification, in words."""
+    sample = " (of a sample)" if one.of_sample else ""
+    return f"{one.what}: {one.before} -> {one.after}{sample}"
+
+
+def missing(component: compare_pb2.ComponentComparison) -> str:
+    """What is missing to decide a component; empty when nothing is."""
+    return "; ".join(
+        f"{one.what} of {one.artifact}" if one.artifact else one.what for one in component.missing
+    )
+
+
+def source(one: claim_pb2.Source) -> str:
+    """A citation in one line."""
+    return ", ".join(filter(None, (one.title, one.locator, one.date, one.url)))
+
+
+def ends(interval: common_pb2.Interval) -> tuple[float, float]:
+    """An interval's ends; an open one is infinite."""
+    return (
+        interval.low if interval.HasField("low") else -math.inf,
+        interval.high if interval.HasField("high") else math.inf,
+    )

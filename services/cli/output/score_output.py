@@ -5,74 +5,87 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2
 from rich.table import Table
 
 from services.cli.output.console import OUT, note
-from services.cli.output.messages import plain
+from services.cli.output.messages import enum_name, plain
 from services.cli.output.score_plot import Row, plot
 
-_NO_NAME = "(none named)"
+_NO_NAME, _NO_VALUE = "(none named)", "\u2014"
+_EXCLUDED = {
+    scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING: "that the tokenizer cannot round-trip",
+    scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: "with tokens that the model does not have",
+    scoring_pb2.EXCLUSION_REASON_EMPTY: "without any text",
+}
 
 
-def running_table(running: corpus_pb2.RunningScore) -> Table:
+def running_table(running: scoring_pb2.RunningScore) -> Table:
     """Figures so far."""
-    left = running.time_left.ToTimedelta().total_seconds()
     of = f" of {running.documents_total:,}" if running.documents_total else ""
     restored = f", {running.documents_restored:,} of an earlier run"
     table = _table(
-        f"{running.model}: {running.overall.documents:,}{of} documents"
+        f"{running.model.name}: {running.overall.documents:,}{of} documents"
         + (restored if running.documents_restored else "")
     )
-    table.caption = f"{running.tokens_per_second:,.0f} tokens/s, about {left:,.0f} s left"
+    if running.HasField("tokens_per_second"):
+        table.caption = f"{running.tokens_per_second:,.0f} tokens/s"
+        if running.HasField("time_left"):
+            left = running.time_left.ToTimedelta().total_seconds()
+            table.caption += f", about {left:,.0f} s left"
     for subset in running.subsets:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     _add_row(table, "overall", running.overall)
     return table
 
 
-def show_score(final: corpus_pb2.FinalScore) -> None:
+def show_score(final: scoring_pb2.FinalScore) -> None:
     """Prints the final figures by subset, then draws them."""
     earlier = ", scored earlier" if final.cached else ""
-    table = _table(f"{final.model.name} on {final.corpus.name}, {final.engine}{earlier}")
+    table = _table(f"{final.model.name} on {final.corpus.name}, {final.compute.engine.id}{earlier}")
     for subset in final.subsets:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     table.add_section()
     _add_row(table, "overall (micro)", final.overall)
-    if final.overall.text_bytes:
-        macro = final.macro_interval if final.HasField("macro_interval") else None
+    for one in final.excluded:
+        counts = (one.score.documents, one.score.text_bytes, one.score.tokens)
         table.add_row(
-            "mean of subsets (macro)", f"{final.macro_bits_per_byte:.4f}", _interval(macro)
+            f"left out: {enum_name(one, 'reason').lower().replace('_', ' ')}",
+            *[""] * 4,
+            *(f"{value:,}" for value in counts),
         )
-    if final.HasField("pile_weighted"):
-        average = final.pile_weighted
+    if final.macro.HasField("value"):
+        macro = final.macro.interval if final.macro.HasField("interval") else None
+        table.add_row("mean of subsets (macro)", f"{final.macro.value:.4f}", _interval(macro))
+    for average in final.weighted:
         table.add_row(
-            f"Pile-weighted ({average.weight:.0%} of the weight)",
+            f"{average.weights} weights ({average.weight:.0%} of the weight)",
             f"{average.bits_per_byte:.4f}",
             _interval(average.interval if average.HasField("interval") else None),
         )
     OUT.print(table)
+    printed = final.published[0] if final.published else None
     rows = [
         Row(
             subset.subset or _NO_NAME,
             subset.score,
-            published=(
-                subset.published_bits_per_byte
-                if subset.HasField("published_bits_per_byte")
-                else None
-            ),
+            published=printed.by_subset.get(subset.subset) if printed else None,
         )
         for subset in final.subsets
-        if subset.score.text_bytes
+        if has_value(subset.score)
     ]
-    printed = final.published if final.HasField("published") else None
-    rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
-    OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
+    if not rows:
+        empty = scoring_pb2.EXCLUSION_REASON_EMPTY
+        lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
+        note(f"nothing could be scored: {_none_of(lost)}")
+    else:
+        rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
+        OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
     _note_lost(final)
 
 
-def show_comparison(final: corpus_pb2.BPBComparison) -> None:
+def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     """Prints two models' figures by subset, and how they differ."""
     names = [final.model.model.name, final.against.model.name]
     table = Table(
@@ -87,9 +100,9 @@ def show_comparison(final: corpus_pb2.BPBComparison) -> None:
     for name, one in [*rows, ("overall", final.overall)]:
         table.add_row(
             name,
-            f"{one.model.bits_per_byte:.4f}",
-            f"{one.against.bits_per_byte:.4f}",
-            f"{one.bits_per_byte:+.4f}",
+            _bits(one.model),
+            _bits(one.against),
+            f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else _NO_VALUE,
             _interval(one.interval if one.HasField("interval") else None, signed=True),
             f"{one.model.documents:,}",
         )
@@ -97,49 +110,52 @@ def show_comparison(final: corpus_pb2.BPBComparison) -> None:
     drawn = [
         Row(name, one.model, against=one.against)
         for name, one in [*rows, ("overall", final.overall)]
-        if one.model.text_bytes
+        if has_value(one.model)
     ]
-    OUT.print(plot(drawn, names[0], against=names[1]))
+    if drawn:
+        OUT.print(plot(drawn, names[0], against=names[1]))
+    else:
+        note(f"nothing could be compared: {_none_of(final.documents_left_out)}")
     if final.documents_left_out:
         note(
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
-            "them"
+            "them, or gives tokens that its model does not have, or they are empty"
         )
 
 
-def score_json(final: corpus_pb2.FinalScore) -> dict[str, Any]:
+def has_value(score: scoring_pb2.BitsPerByte) -> bool:
+    """Whether anything was scored: without tokens there is no figure, and 0 is not one."""
+    return score.HasField("bits_per_byte")
+
+
+def score_json(final: scoring_pb2.FinalScore) -> dict[str, Any]:
     """The final figures as the JSON that `--json` prints."""
     return {
         "overall": _score_json(final.overall),
-        "macro_bits_per_byte": final.macro_bits_per_byte if final.overall.text_bytes else None,
-        "macro_interval": plain(final.macro_interval) if final.HasField("macro_interval") else None,
-        "pile_weighted": plain(final.pile_weighted) if final.HasField("pile_weighted") else None,
-        "subsets": {
-            subset.subset: _score_json(subset.score)
-            | (
-                {"published_bits_per_byte": subset.published_bits_per_byte}
-                if subset.HasField("published_bits_per_byte")
-                else {}
-            )
-            for subset in final.subsets
-        },
-        "not_round_tripping": {
-            **_score_json(final.not_round_tripping),
-            "ids": list(final.not_round_tripping_ids),
-        },
-        "including_not_round_tripping": _merged(final),
-        "published": plain(final.published) if final.HasField("published") else None,
+        "macro_bits_per_byte": final.macro.value if final.macro.HasField("value") else None,
+        "macro_interval": plain(final.macro.interval) if final.macro.HasField("interval") else None,
+        "weighted": [plain(one) for one in final.weighted],
+        "subsets": {subset.subset: _score_json(subset.score) for subset in final.subsets},
+        "excluded": [
+            {
+                "reason": enum_name(one, "reason"),
+                **_score_json(one.score),
+                "ids": list(one.ids),
+            }
+            for one in final.excluded
+        ],
+        "including_excluded": _merged(final),
+        "published": [plain(one) for one in final.published],
         "model": plain(final.model),
         "corpus": plain(final.corpus),
         "definition": plain(final.definition) if final.HasField("definition") else None,
-        "engine": final.engine,
         "compute": plain(final.compute),
         "environment": plain(final.environment),
         "cached": final.cached,
     }
 
 
-def comparison_json(final: corpus_pb2.BPBComparison) -> dict[str, Any]:
+def comparison_json(final: scoring_pb2.BPBComparison) -> dict[str, Any]:
     """A comparison as the JSON that `--json` prints."""
     return {
         "model": score_json(final.model),
@@ -161,16 +177,29 @@ def _table(title: str) -> Table:
     return table
 
 
-def _add_row(table: Table, name: str, score: corpus_pb2.Score) -> None:
+def _add_row(table: Table, name: str, score: scoring_pb2.BitsPerByte) -> None:
     table.add_row(
         name,
-        f"{score.bits_per_byte:.4f}" if score.text_bytes else "",
+        _bits(score),
         _interval(score.interval if score.HasField("interval") else None),
-        f"{score.nats_per_token:.3f}" if score.tokens else "",
-        f"{score.bytes_per_token:.2f}" if score.tokens else "",
+        f"{score.nats_per_token:.3f}" if score.HasField("nats_per_token") else "",
+        f"{score.bytes_per_token:.2f}" if score.HasField("bytes_per_token") else "",
         f"{score.documents:,}",
         f"{score.text_bytes:,}",
         f"{score.tokens:,}",
+    )
+
+
+def _bits(score: scoring_pb2.BitsPerByte) -> str:
+    return f"{score.bits_per_byte:.4f}" if has_value(score) else _NO_VALUE
+
+
+def _none_of(documents: int) -> str:
+    if not documents:
+        return "no document has a text"
+    return (
+        f"the tokenizer reproduces none of the {documents:,} documents, or gives tokens that the "
+        "model does not have; see whether tokenizer.json is this model's"
     )
 
 
@@ -181,41 +210,47 @@ def _interval(interval: common_pb2.Interval | None, *, signed: bool = False) -> 
     return f"{interval.low:{form}} .. {interval.high:{form}}"
 
 
-def _note_lost(final: corpus_pb2.FinalScore) -> None:
-    lost = final.not_round_tripping
-    if lost.documents:
+def _note_lost(final: scoring_pb2.FinalScore) -> None:
+    for one in final.excluded:
         note(
-            f"{lost.documents:,} documents ({lost.text_bytes:,} bytes) are in no figure above: the "
-            f"tokenizer does not reproduce them. First: {final.not_round_tripping_ids[0]}. With "
-            f"them, as lm-evaluation-harness counts: {_merged(final)['bits_per_byte'] or 0:.4f}"
+            f"excluded from all figures: {one.score.documents:,} documents "
+            f"({one.score.text_bytes:,} bytes) {_EXCLUDED[one.reason]}. First: {one.ids[0]}"
         )
+    merged = _merged(final)["bits_per_byte"]
+    if merged is not None and any(one.score.tokens for one in final.excluded):
+        note(f"with those that can be scored, as lm-evaluation-harness counts: {merged:.4f}")
 
 
-def _merged(final: corpus_pb2.FinalScore) -> dict[str, float | None]:
-    """Over every document, also those that the tokenizer does not reproduce."""
-    parts = (final.overall, final.not_round_tripping)
+def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:
+    """Over every document that has a likelihood, also those that are excluded."""
+    none = scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE
+    parts = [final.overall, *(one.score for one in final.excluded if one.reason != none)]
     names = ("nats", "text_bytes", "tokens", "documents")
     merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
-    return merged | {"bits_per_byte": bits / merged["text_bytes"] if merged["text_bytes"] else None}
+    return merged | {
+        "bits_per_byte": bits / merged["text_bytes"]
+        if merged["tokens"] and merged["text_bytes"]
+        else None
+    }
 
 
-def _score_json(score: corpus_pb2.Score) -> dict[str, Any]:
+def _score_json(score: scoring_pb2.BitsPerByte) -> dict[str, Any]:
     return {
-        "bits_per_byte": score.bits_per_byte if score.text_bytes else None,
+        "bits_per_byte": score.bits_per_byte if has_value(score) else None,
         "interval": plain(score.interval) if score.HasField("interval") else None,
         "nats": score.nats,
         "text_bytes": score.text_bytes,
         "tokens": score.tokens,
         "documents": score.documents,
-        "nats_per_token": score.nats_per_token if score.tokens else None,
-        "bytes_per_token": score.bytes_per_token if score.tokens else None,
+        "nats_per_token": score.nats_per_token if score.HasField("nats_per_token") else None,
+        "bytes_per_token": score.bytes_per_token if score.HasField("bytes_per_token") else None,
     }
 
 
-def _difference_json(one: corpus_pb2.BPBDifference) -> dict[str, Any]:
+def _difference_json(one: scoring_pb2.BPBDifference) -> dict[str, Any]:
     return {
-        "bits_per_byte": one.bits_per_byte,
+        "bits_per_byte": one.bits_per_byte if one.HasField("bits_per_byte") else None,
         "interval": plain(one.interval) if one.HasField("interval") else None,
         "model": _score_json(one.model),
         "against": _score_json(one.against),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from assay.corpus.v1 import corpus_pb2
+from assay_rpc.corpus.v1 import scoring_pb2
 from rich.table import Table
 
 _WIDTH = 56
@@ -17,8 +17,8 @@ class Row:
     """A line of the plot: measured figures with their interval, and what stands beside them."""
 
     name: str
-    score: corpus_pb2.Score
-    against: corpus_pb2.Score | None = None
+    score: scoring_pb2.BitsPerByte
+    against: scoring_pb2.BitsPerByte | None = None
     published: float | None = None
 
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import evidence_pb2
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.output.console import OUT
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import difference, ends, enum_name, plain
 
 _DIGITS = 8
 _STYLES = {
@@ -23,7 +23,7 @@ _STYLES = {
 }
 
 
-def table(title: str, verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> Table:
+def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Table:
     """Claims with verdict, basis and value, a row each."""
     rows = Table(title=title, title_justify="left", show_lines=False, expand=True)
     rows.add_column("claim", no_wrap=True)
@@ -42,11 +42,11 @@ def table(title: str, verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> Table:
     return rows
 
 
-def changes(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
+def changes(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
     """What changed since the claims were verified last, a line a claim; empty the first time."""
     again = [verdict for verdict in verdicts if verdict.HasField("change")]
     lines = [
-        f"{verdict.claim.id}: {'; '.join(verdict.change.differences)}"
+        f"{verdict.claim.id}: {'; '.join(map(difference, verdict.change.differences))}"
         for verdict in again
         if verdict.change.differences
     ]
@@ -55,16 +55,16 @@ def changes(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
     return lines
 
 
-def commands(verdicts: Iterable[ranker_pb2.ClaimVerdict]) -> list[str]:
+def commands(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
     """The command that repeats it of each claim that is refuted."""
     return [
         verdict.evidence.command
         for verdict in verdicts
-        if verdict.verdict == ranker_pb2.VERDICT_REFUTED
+        if verdict.verdict == evidence_pb2.VERDICT_REFUTED
     ]
 
 
-def show(title: str, verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> None:
+def show(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> None:
     """Prints the claims; under them how to see again what is refuted, and what changed.
 
     The commands are lines of their own, not cells: a cell that is broken cannot be pasted.
@@ -81,7 +81,7 @@ def _lines(heading: str, lines: Iterable[str]) -> None:
         OUT.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
+def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
     """The verdict in its colour, its basis under it."""
     name = enum_name(verdict, "verdict")
     basis = enum_name(verdict, "basis")
@@ -91,7 +91,7 @@ def styled(verdict: ranker_pb2.ClaimVerdict) -> Text:
     return words
 
 
-def _value(verdict: ranker_pb2.ClaimVerdict) -> Text:
+def _value(verdict: evidence_pb2.ClaimVerdict) -> Text:
     """The value, and under it the start of the digest of the evidence that it is from."""
     words = Text(value_text(verdict.evidence))
     words.append(_digits(verdict.evidence).lstrip("" if words else "\n"), style="dim")
@@ -101,21 +101,21 @@ def _value(verdict: ranker_pb2.ClaimVerdict) -> Text:
     return words
 
 
-def measured_text(evidence: ranker_pb2.Evidence) -> str:
+def measured_text(evidence: evidence_pb2.Evidence) -> str:
     """A measured value, and what it is of where that is not the thing itself."""
     of = {
-        ranker_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
-        ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
+        evidence_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
+        evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
     }
     return value_text(evidence) + of.get(evidence.relation, "")
 
 
-def _digits(evidence: ranker_pb2.Evidence) -> str:
+def _digits(evidence: evidence_pb2.Evidence) -> str:
     digits = evidence.digest.removeprefix("sha256:")[:_DIGITS]
     return f"\nevidence {digits}" if digits else ""
 
 
-def value_text(evidence: ranker_pb2.Evidence) -> str:
+def value_text(evidence: evidence_pb2.Evidence) -> str:
     """The evidence's value with unit and interval, "" when it has none."""
     kind = evidence.value.WhichOneof("kind")
     if kind is None:
@@ -127,8 +127,9 @@ def value_text(evidence: ranker_pb2.Evidence) -> str:
     unit = "" if evidence.value.unit in {"", "1"} else f" {evidence.value.unit}"
     text = f"{number(evidence.value.number)}{unit}"
     interval = evidence.interval
-    if evidence.HasField("interval") and interval.high > interval.low:
-        text += f"\n[{number(interval.low)} .. {number(interval.high)}]"
+    low, high = ends(interval)
+    if evidence.HasField("interval") and high > low:
+        text += f"\n[{number(low)} .. {number(high)}]"
     return text
 
 
@@ -141,7 +142,7 @@ def number(value: float) -> str:
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def as_json(verdict: ranker_pb2.ClaimVerdict) -> dict[str, Any]:
+def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
     """One verdict as the JSON that `--json` prints."""
     evidence = verdict.evidence
     kind = evidence.value.WhichOneof("kind")
@@ -160,22 +161,28 @@ def as_json(verdict: ranker_pb2.ClaimVerdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "contradicts": list(verdict.contradicts),
         "bound": plain(verdict.claim.bound) if verdict.claim.HasField("bound") else None,
-        "scope": verdict.claim.scope or None,
-        "comparator": verdict.claim.comparator or None,
+        "scope": plain(verdict.claim.scope) if verdict.claim.HasField("scope") else None,
+        "comparator": plain(verdict.claim.comparator)
+        if verdict.claim.HasField("comparator")
+        else None,
         "method": evidence.method or verdict.claim.method or None,
-        "sources": list(evidence.sources),
+        "sources": [plain(one) for one in evidence.sources],
         "note": evidence.note or None,
         "command": evidence.command or None,
         "environment": plain(evidence.environment) if evidence.HasField("environment") else None,
-        "time": evidence.time.ToJsonString() if evidence.HasField("time") else None,
+        "measure_time": evidence.measure_time.ToJsonString()
+        if evidence.HasField("measure_time")
+        else None,
         "evidence": evidence.digest or None,
-        "not_measured": verdict.not_measured or None,
+        "not_measured": plain(verdict.not_measured) if verdict.HasField("not_measured") else None,
         "sample": _sample(verdict.sample) if verdict.HasField("sample") else None,
-        "changed": list(verdict.change.differences) if verdict.HasField("change") else None,
+        "changed": [plain(one) for one in verdict.change.differences]
+        if verdict.HasField("change")
+        else None,
     }
 
 
-def _sample(evidence: ranker_pb2.Evidence) -> dict[str, Any]:
+def _sample(evidence: evidence_pb2.Evidence) -> dict[str, Any]:
     return {
         "value": evidence.value.number,
         "unit": evidence.value.unit,

@@ -10,18 +10,17 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
-# Steps that yielded nothing before a turn ends: a search that finds little must be stoppable, and
-# must let other streams have the thread. A step reads about a megabyte.
-_IDLE_STEPS = 8
+# Steps without an item before the thread is given to other streams, so that a search that finds
+# little can be stopped. A step reads about a megabyte.
+_MAX_IDLE_STEPS = 8
 
 
 class BackgroundIterator(Generic[T]):
     """Iterates a blocking generator in `executor`, for `async for` in the event loop.
 
-    While one item is being used, the next is made, and nothing beyond it: a consumer that stops
-    costs two items and no thread. The generator's None means "still looking" and is not passed
-    on. Use as an async context manager: leaving it, also by cancellation, closes the generator, in
-    a thread, as soon as the step that it is in has ended.
+    It reads one item ahead: a consumer that stops reading costs two items and no thread. The
+    generator's None means "still looking" and is not passed on. Use as an async context manager:
+    leaving it, also by cancellation, closes the generator in a thread once its step has ended.
     """
 
     def __init__(self, generator: Generator[T | None, None, None], executor: Executor) -> None:
@@ -56,7 +55,7 @@ class BackgroundIterator(Generic[T]):
         while True:
             pending = self._next or self._executor.submit(self._step)
             self._next = pending
-            # Waking the loop for what is there already costs more than taking it.
+            # Awaiting an item that is ready costs more than taking it.
             ready = pending.done() and not pending.cancelled()
             item = pending.result() if ready else await asyncio.wrap_future(pending)
             self._next = None
@@ -67,7 +66,7 @@ class BackgroundIterator(Generic[T]):
                 raise StopAsyncIteration
 
     def _step(self) -> T | None:
-        for _ in range(_IDLE_STEPS):
+        for _ in range(_MAX_IDLE_STEPS):
             if self._ended:
                 return None
             try:

@@ -1,37 +1,40 @@
-"""Bits per byte for the servicer: requests in, the contract's messages out."""
+"""Bits per byte: reads the requests, runs them one at a time, and yields their replies."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.corpus.api import bpb_replies, bpb_requests
-from services.corpus.bpb.jobs import Comparison, Final, ScoringJobs, Task
+from services.corpus.api import bpb_replies
+from services.corpus.api.bpb_replies import PREFIXES, PRESETS
+from services.corpus.api.selections import Source
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.jobs import Comparison, Final, Model, ScoringJobs, Task
+from services.corpus.bpb.models.compute import Compute, Precision
 from services.corpus.bpb.models.registry import Registry
+from services.corpus.bpb.sampling import Allocation, Sample
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
-from services.errors import InternalError
+from services.errors import InternalError, InvalidArgument
 from services.rpc.environment import environment
 
 _PACKAGES = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers", "zstandard")
-
-
-@dataclass(frozen=True)
-class Source:
-    """The documents of a resolved selection. `digests` say which, by the request's field names.
-
-    `documents` is called twice, in a thread.
-    """
-
-    corpus: pb.CorpusRef
-    digests: Mapping[str, str]
-    documents: Callable[[], Iterator[Document]]
+_ALLOCATIONS = {
+    selection_pb2.SAMPLE_ALLOCATION_UNSPECIFIED: Allocation.PROPORTIONAL,
+    selection_pb2.SAMPLE_ALLOCATION_PROPORTIONAL: Allocation.PROPORTIONAL,
+    selection_pb2.SAMPLE_ALLOCATION_EQUAL: Allocation.EQUAL,
+}
+_PRECISIONS = {
+    common_pb2.PRECISION_UNSPECIFIED: Precision.FP32,
+    common_pb2.PRECISION_FP32: Precision.FP32,
+    common_pb2.PRECISION_BF16: Precision.BF16,
+    common_pb2.PRECISION_FP16: Precision.FP16,
+}
 
 
 class BpbScorer:
@@ -53,14 +56,14 @@ class BpbScorer:
         """End the scoring that runs, if any, and the thread."""
         await self._jobs.close()
 
-    async def list_models(self) -> list[pb.LanguageModel]:
+    async def list_models(self) -> list[scoring_pb2.LanguageModel]:
         """Describe every model, by name. The first call reads all of their files."""
         infos = await asyncio.to_thread(self._registry.list)
         return [bpb_replies.language_model(info) for info in infos]
 
     async def score(
-        self, request: pb.ScoreBPBRequest, source: Source
-    ) -> AsyncGenerator[pb.ScoreBPBResponse, None]:
+        self, request: scoring_pb2.ScoreBPBRequest, source: Source
+    ) -> AsyncGenerator[scoring_pb2.ScoreBPBResponse, None]:
         """Score the request's model on documents.
 
         Yields running figures about once a second and the final ones last. Leaving the iterator
@@ -68,42 +71,47 @@ class BpbScorer:
 
         Raises what `ScoringJobs.score` raises.
         """
-        model = bpb_requests.model_of("model", request.model)
+        model = _model_of("model", request.model)
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         task = _task(request, source, machine, request.checkpoint)
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
                 if isinstance(update, Final):
                     final = bpb_replies.final(update, source.corpus, machine)
-                    yield pb.ScoreBPBResponse(final=final)
+                    yield scoring_pb2.ScoreBPBResponse(result=final)
                 else:
-                    yield pb.ScoreBPBResponse(running=bpb_replies.running(update))
+                    yield scoring_pb2.ScoreBPBResponse(progress=bpb_replies.running(update))
 
     async def compare(
-        self, request: pb.CompareBPBRequest, source: Source
-    ) -> AsyncGenerator[pb.CompareBPBResponse, None]:
+        self, request: scoring_pb2.CompareBPBRequest, source: Source
+    ) -> AsyncGenerator[scoring_pb2.CompareBPBResponse, None]:
         """Score the request's two models on the same documents, as `score` does.
 
         Raises what `ScoringJobs.compare` raises.
         """
-        model = bpb_requests.model_of("model", request.model)
-        against = bpb_requests.model_of("against", request.against)
+        model = _model_of("model", request.model)
+        against = _model_of("against", request.against)
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         task = _task(request, source, machine)
         async with aclosing(self._jobs.compare(task, model, against)) as updates:
             async for update in updates:
                 if isinstance(update, Comparison):
                     final = bpb_replies.comparison(update, source.corpus, machine)
-                    yield pb.CompareBPBResponse(final=final)
+                    yield scoring_pb2.CompareBPBResponse(result=final)
                 else:
-                    yield pb.CompareBPBResponse(running=bpb_replies.running(update))
+                    yield scoring_pb2.CompareBPBResponse(progress=bpb_replies.running(update))
 
-    async def score_texts(self, request: pb.ScoreTextsRequest) -> pb.ScoreTextsResponse:
+    async def score_texts(
+        self, request: scoring_pb2.ScoreTextsRequest
+    ) -> scoring_pb2.ScoreTextsResponse:
         """Score the request's model on its texts; nothing is kept. Raises what `score` raises."""
-        model = bpb_requests.model_of("model", request.model)
-        documents = bpb_requests.documents_of(request.texts)
-        task = Task(lambda: iter(documents), bpb_requests.definition_of(request.definition))
-        task = replace(task, compute=bpb_requests.compute_of(request.compute))
+        model = _model_of("model", request.model)
+        documents = _documents_of(request.texts)
+        task = Task(
+            lambda: iter(documents),
+            _definition_of(request.definition),
+            compute=_compute_of(request.compute),
+        )
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
@@ -113,7 +121,7 @@ class BpbScorer:
 
 
 def _task(
-    request: pb.ScoreBPBRequest | pb.CompareBPBRequest,
+    request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest,
     source: Source,
     machine: common_pb2.Environment,
     checkpoint: str = "",
@@ -126,8 +134,77 @@ def _task(
     }
     return Task(
         source.documents,
-        bpb_requests.definition_of(request.definition),
-        bpb_requests.sample_of(request.selection),
+        _definition_of(request.definition),
+        _sample_of(request.selection),
         Keeping(facts, checkpoint, request.fresh),
-        bpb_requests.compute_of(request.compute),
+        _compute_of(request.compute),
     )
+
+
+def _compute_of(message: scoring_pb2.Compute) -> Compute:
+    """Read what a request asks for to run the model.
+
+    Raises InvalidArgument for a precision that this version does not know.
+    """
+    if message.precision not in _PRECISIONS:
+        raise InvalidArgument("compute.precision", f"{message.precision} is not a precision")
+    return Compute(message.engine, _PRECISIONS[message.precision])
+
+
+def _definition_of(message: scoring_pb2.Definition) -> Definition:
+    """Read a request's definition.
+
+    Raises InvalidArgument for a preset or a prefix that this version does not know.
+    """
+    if message.preset not in PRESETS:
+        raise InvalidArgument("definition.preset", f"{message.preset} is not a preset")
+    if message.prefix not in PREFIXES:
+        raise InvalidArgument("definition.prefix", f"{message.prefix} is not a prefix token")
+    return Definition(
+        max_length=message.max_length,
+        special_tokens=message.special_tokens if message.HasField("special_tokens") else None,
+        preset=PRESETS[message.preset],
+        context_length=message.context_length,
+        stride=message.stride,
+        prefix=PREFIXES[message.prefix],
+        prefix_token=message.prefix_token if message.HasField("prefix_token") else None,
+    )
+
+
+def _model_of(field: str, message: common_pb2.ModelRef) -> Model:
+    """Read which model a request's field names. Raises InvalidArgument when it names none."""
+    if not message.name:
+        raise InvalidArgument(f"{field}.name", "is empty; ListLanguageModels lists the names")
+    return Model(message.name, message.version, message.digest)
+
+
+def _sample_of(message: selection_pb2.Selection) -> Sample | None:
+    """Read the sample of a request's selection. Raises InvalidArgument for an empty one."""
+    if not message.HasField("sample"):
+        return None
+    if message.sample.allocation not in _ALLOCATIONS:
+        raise InvalidArgument(
+            "selection.sample.allocation", f"{message.sample.allocation} is not an allocation"
+        )
+    if not message.sample.documents:
+        raise InvalidArgument("selection.sample.documents", "is 0; say how many")
+    return Sample(
+        message.sample.documents, message.sample.seed, _ALLOCATIONS[message.sample.allocation]
+    )
+
+
+def _documents_of(messages: Sequence[scoring_pb2.ScoredText]) -> list[Document]:
+    """Read the texts of a request. Raises InvalidArgument for none, and one that is not UTF-8."""
+    if not messages:
+        raise InvalidArgument("texts", "is empty; send at least one")
+    for place, message in enumerate(messages):
+        try:
+            message.text.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise InvalidArgument(
+                f"texts[{place}].text", f"is not UTF-8: {error.reason} at byte {error.start}"
+            ) from None
+    return [
+        Document(str(place), message.subset, message.text, b"", "", place)
+        for place, message in enumerate(messages)
+    ]

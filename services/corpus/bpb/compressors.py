@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 import zstandard
 
+from services.common.license import License
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
-from services.corpus.bpb.models.language_model import License, ModelInfo
+from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.shards.documents import Document
 
 _NATS_A_BYTE = 8 * math.log(2)
@@ -43,8 +45,13 @@ class Compressor:
             nats=len(data) * _NATS_A_BYTE,
             text_bytes=size,
             tokens=size,
-            round_trips=self.decompress(data) == document.text,
+            excluded=self._excluded(document.text, data),
         )
+
+    def _excluded(self, text: bytes, data: bytes) -> Exclusion | None:
+        if not text:
+            return Exclusion.EMPTY
+        return None if self.decompress(data) == text else Exclusion.NOT_ROUND_TRIPPING
 
 
 def _info(name: str, version: str, engine: str, license_: License) -> ModelInfo:

@@ -37,18 +37,23 @@ class Definition:
     a window scores: each follows from the other, and 0 in both is the preset's. `prefix_token` is
     the id of a GIVEN prefix, and once resolved that of any.
 
+    `prefix_everywhere` begins every window with the prefix, and not the first one alone as
+    lm-evaluation-harness does: it takes the place of one token of context.
+
     `special_tokens` scores the special tokens that the tokenizer puts around a text by itself, as
-    lm-eval does unless told `add_bos_token=False`: a Llama tokenizer's texts then begin with the
-    likelihood of a second beginning of sequence, which belongs to no byte of the text.
+    lm-eval does without `add_bos_token=False`: a Llama tokenizer's texts then begin with the
+    likelihood of a second beginning of sequence, which belongs to no byte of the text. None is the
+    preset's, which no preset does.
     """
 
     max_length: int = 0
-    special_tokens: bool = False
+    special_tokens: bool | None = None
     preset: Preset = Preset.LM_EVAL
     context_length: int = 0
     stride: int = 0
     prefix: Prefix = Prefix.PRESET
     prefix_token: int | None = None
+    prefix_everywhere: bool = False
 
     @property
     def follows_guide(self) -> bool:
@@ -70,9 +75,14 @@ class Definition:
         length = self.max_length or model.max_length
         context, stride = self._step(length)
         prefix, token = self._prefix(model)
+        if self.prefix_everywhere and token is None:
+            raise InvalidArgument(
+                "definition.prefix_everywhere", "windows that begin with a prefix need one"
+            )
         return replace(
             self,
             max_length=length,
+            special_tokens=bool(self.special_tokens),
             context_length=context,
             stride=stride,
             prefix=prefix,
@@ -128,7 +138,17 @@ class Definition:
         }[wanted]
         if token is None and wanted is not Prefix.NONE:
             raise InvalidArgument(
-                "definition.prefix", f"{model.name} has no such token as {wanted.value}"
+                "definition.prefix",
+                f"{model.name} has no such token as {wanted.value}, by its tokenizer_config.json, "
+                "config.json and generation_config.json; give a token's id or none (--prefix ID or "
+                "--prefix none)",
+            )
+        if token is not None and token >= model.vocabulary:
+            raise InvalidArgument(
+                "definition.prefix",
+                f"{wanted.value} of {model.name} is token {token}, and the model has "
+                f"{model.vocabulary}; give another token's id or none (--prefix ID or --prefix "
+                "none)",
             )
         if self.prefix_token not in {None, token}:
             raise InvalidArgument(

@@ -1,8 +1,8 @@
 """How much two models differ on the same documents, in bits per byte, paired by document.
 
-A document that either model's tokenizer loses is in neither sum. Paired means that the interval is
-that of the difference itself: both models' replicates count a document equally often, so what makes
-a document hard for both cancels.
+A document that is excluded for either model is in neither sum. The interval is that of the
+difference itself: both models' replicates count a document equally often, so the difficulty of a
+document cancels.
 """
 
 from __future__ import annotations
@@ -11,54 +11,37 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.common.median import Interval
-from services.corpus.bpb.bootstrap import Replicates, counts, interval
-from services.corpus.bpb.figures import DocumentScore, ExactSum, Score
+from services.corpus.bpb.bootstrap import interval
+from services.corpus.bpb.figures import DocumentScore, Score, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Bits per byte of `model` less those of `against`, over the documents that both have."""
+    """Bits per byte of `model` minus those of `against`, over the same documents."""
 
     model: Score
     against: Score
     interval: Interval | None
 
     @property
-    def bits_per_byte(self) -> float:
-        """Below 0 where `model` predicts better."""
-        return self.model.bits_per_byte - self.against.bits_per_byte
+    def bits_per_byte(self) -> float | None:
+        """Below 0 where `model` predicts better; None when no document is scored for both."""
+        model, against = self.model.bits_per_byte, self.against.bits_per_byte
+        return None if model is None or against is None else model - against
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Over all documents, by subset, and how many were left out as not round-tripping."""
+    """Over all documents, by subset, and how many were left out: excluded for either model."""
 
     overall: Difference
     subsets: dict[str, Difference]
     left_out: int
 
 
-class _Side:
-    def __init__(self) -> None:
-        self.nats = ExactSum()
-        self.text_bytes = self.tokens = self.documents = 0
-        self.replicates = Replicates()
-
-    def add(self, document: DocumentScore) -> None:
-        self.nats.add(document.nats)
-        self.text_bytes += document.text_bytes
-        self.tokens += document.tokens
-        self.documents += 1
-        self.replicates.add(counts(document.id), document.nats, document.text_bytes)
-
-    def score(self) -> Score:
-        spread = interval(self.replicates.bits_per_byte)
-        return Score(self.nats.value, self.text_bytes, self.tokens, self.documents, spread)
-
-
 class _Pair:
     def __init__(self) -> None:
-        self._sides = (_Side(), _Side())
+        self._sides = (Tally(), Tally())
 
     def add(self, model: DocumentScore, against: DocumentScore) -> None:
         for side, document in zip(self._sides, (model, against), strict=True):
@@ -81,7 +64,7 @@ def differences(model: Iterable[DocumentScore], against: Iterable[DocumentScore]
         other = others.pop(document.id, None)
         if other is None or other.text_bytes != document.text_bytes:
             raise ValueError(f"document {document.id} was scored for one model only")
-        if not (document.round_trips and other.round_trips):
+        if document.excluded or other.excluded:
             left_out += 1
             continue
         overall.add(document, other)

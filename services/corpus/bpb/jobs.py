@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
+from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences, differences
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.sampling import Sample
-from services.corpus.bpb.scorers import Scorers
-from services.corpus.bpb.scoring import Running, Scoring
+from services.corpus.bpb.scoring import Running, ScoreOne, Scoring, score_document
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
-from services.errors import Overloaded, PreconditionFailed
+from services.errors import DigestMismatch, InvalidArgument, NotFound, Overloaded
 
-_INTERVAL_SECONDS = 1.0
+_UPDATE_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 
 
@@ -66,9 +67,9 @@ class Final:
     loaded: Loaded | None
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> ScoreTotals:
         """The sums of the scores."""
-        figures = Figures()
+        figures = ScoreTotals()
         for score in self.scores:
             figures.add(score)
         return figures
@@ -84,6 +85,57 @@ class Comparison:
 
 
 Result = TypeVar("Result")
+
+
+class Scorers:
+    """Describes and loads what scores documents."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def describe(self, name: str) -> ModelInfo:
+        """Describe a model or a compressor. The first call on a model reads all of its files.
+
+        Raises NotFound, listing what there is.
+        """
+        if name in COMPRESSORS:
+            return COMPRESSORS[name].info
+        try:
+            return self._registry.describe(name)
+        except NotFound as error:
+            raise NotFound(error.kind, name, [*error.known, *COMPRESSORS], error.hint) from None
+
+    def resolve(self, name: str, definition: Definition) -> Definition | None:
+        """Spell a definition out for a model; None for a compressor, which has no windows.
+
+        Raises InvalidArgument for what does not fit the model, and for any with a compressor.
+        """
+        if name not in COMPRESSORS:
+            return definition.resolve(self.describe(name))
+        if definition != Definition():
+            raise InvalidArgument(
+                "definition", f"{name} compresses whole documents, without windows; leave it out"
+            )
+        return None
+
+    def takes(self, name: str, definition: Definition) -> Definition:
+        """Return what of a definition for several is meant for this one."""
+        return Definition() if name in COMPRESSORS else definition
+
+    def start(self, name: str, compute: Compute) -> Loaded | None:
+        """Load a model on what it is to run on; None for a compressor. Blocks.
+
+        Raises what `Registry.start` raises.
+        """
+        return None if name in COMPRESSORS else self._registry.start(name, compute)
+
+    def score_one(
+        self, name: str, loaded: Loaded | None, definition: Definition | None
+    ) -> ScoreOne:
+        """Return what scores a document by a resolved definition."""
+        if loaded is None or definition is None:
+            return COMPRESSORS[name].score
+        return partial(score_document, loaded.model, definition)
 
 
 class ScoringJobs:
@@ -103,10 +155,12 @@ class ScoringJobs:
         finished is kept as the task says.
 
         Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
-        empty selection or a sample larger than it; PreconditionFailed for another version or digest
-        than the model's, when what runs the model is not installed, or for a checkpoint that is in
-        use, damaged or of something else; InternalError for a likelihood that is not finite and a
-        checkpoint that cannot be written; and whatever reading the documents raises.
+        empty selection or a sample larger than it; DigestMismatch for another version or digest
+        than the model's; EngineUnavailable when what runs the model is not installed or does not
+        agree with the reference; ModelUnusable for a model whose figures could not be trusted and a
+        likelihood that is not finite; CheckpointMismatch for a checkpoint that is in use, damaged
+        or of something else, StorageFull for one that cannot be written; and whatever reading the
+        documents raises.
         """
         return self._follow(lambda scoring: self._score(scoring, task, model))
 
@@ -131,7 +185,7 @@ class ScoringJobs:
         running = asyncio.get_running_loop().run_in_executor(self._executor, work, scoring)
         running.add_done_callback(self._release)
         try:
-            while not (await asyncio.wait({running}, timeout=_INTERVAL_SECONDS))[0]:
+            while not (await asyncio.wait({running}, timeout=_UPDATE_SECONDS))[0]:
                 yield scoring.running()
             yield running.result()
         finally:
@@ -157,21 +211,21 @@ class ScoringJobs:
             info = replace(info, engine=loaded.engine)
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
         facts["compute.precision"] = "" if loaded is None else loaded.precision.value
-        with self._store.open(task.keeping, facts) as kept:
-            cached, scores = kept.complete, kept.finished
+        with closing(self._store.open(task.keeping, facts)) as journal:
+            cached, scores = journal.complete, journal.finished
             if not cached:
                 score = self._scorers.score_one(wanted.name, loaded, definition)
                 scores = scoring.run(
-                    info.name, score, task.documents, sample=task.sample, kept=kept
+                    info.name, score, task.documents, sample=task.sample, journal=journal
                 )
         return Final(info, definition, scores, cached, loaded)
 
     def _release(self, work: asyncio.Future[Any]) -> None:
-        """Be ready for the next job: a scoring whose caller left has ended now, too."""
+        """Take the next job: a scoring whose caller left has ended too."""
         self._busy = False
         self._scoring = None
         if not work.cancelled():
-            work.exception()  # seen: how a scoring ends that nobody waits for interests nobody
+            work.exception()  # read, so that one without a caller is not logged as unhandled
 
     async def close(self) -> None:
         """End the scoring that runs, if any, and the thread."""
@@ -193,7 +247,7 @@ def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None
 
 def _require(what: str, wanted: str, actual: str, name: str) -> None:
     if wanted and wanted != actual:
-        raise PreconditionFailed(
+        raise DigestMismatch(
             f"the language model {name} has the {what} {actual}, not {wanted}; leave it empty to "
             "take what is served"
         )

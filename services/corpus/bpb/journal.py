@@ -1,10 +1,10 @@
-"""Finished documents of a scoring on disk, so that one that was killed goes on where it was.
+"""The finished documents of a scoring on disk, so that a killed one resumes.
 
-A file is a line that says what it is, then segments: a length, a SHA-256 over the digest before it
-and the payload, and the payload, JSON. The first segment holds the facts that the scores depend on,
-those after it scores of documents in their order, and the last one says that this was all. Segments
-are only ever added and are synced before more work is done. What a kill leaves at the end of a file
-is less than a segment, and is cut off; a digest that is off anywhere else is damage.
+A file is a line with the format's name, then segments: a length, a SHA-256 over the digest before
+it and the payload, and the payload as JSON. The first segment has the facts that the scores depend
+on, later ones the scores of documents in their order, and the last one says that they are all.
+Segments are only appended, and synced before more work is done. A killed process leaves at most an
+incomplete segment at the end, which is cut off; a wrong digest anywhere else is damage.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple
 from pathlib import Path
 
 from services.corpus.bpb.figures import DocumentScore
-from services.errors import InternalError, PreconditionFailed
+from services.errors import CheckpointMismatch, StorageFull
 
-_MAGIC = b"assay-score/1\n"
+_MAGIC = b"assay-score/2\n"
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = 32
-_FLUSH_SECONDS = 1.0
-_SHOWN = 40
+_FLUSH_INTERVAL_SECONDS = 1.0
+_SHOWN_CHARACTERS = 40
 
 Facts = Mapping[str, str]
 
@@ -41,7 +40,7 @@ class Journal:
     def __init__(self, path: Path, facts: Facts, *, fresh: bool = False) -> None:
         """Open the journal at `path`, or begin one.
 
-        With `fresh` nothing of an older one is kept. Raises OSError; PreconditionFailed when it is
+        With `fresh` nothing of an older one is kept. Raises OSError; CheckpointMismatch when it is
         in use, damaged, or of other facts, naming those.
         """
         self._path = path
@@ -63,25 +62,25 @@ class Journal:
     def append(self, score: DocumentScore) -> None:
         """Keep the score of the next document; about once a second all are written.
 
-        Raises InternalError as `flush` does.
+        Raises StorageFull as `flush` does.
         """
         self._buffer.append(score)
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+        if time.monotonic() - self._flushed >= _FLUSH_INTERVAL_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write and sync what was appended.
 
-        Raises InternalError when that fails (a full disk): the file is then as it was before, and
+        Raises StorageFull when that fails (a full disk): the file is then as it was before, and
         what could not be written is kept for the next try.
         """
         if self._buffer:
-            self._write({"documents": [astuple(score) for score in self._buffer]})
+            self._write({"documents": [score.row() for score in self._buffer]})
             self._buffer = []
         self._flushed = time.monotonic()
 
     def finish(self) -> None:
-        """Write the rest, and that it was all. Raises InternalError as `flush` does."""
+        """Write the rest, and that it was all. Raises StorageFull as `flush` does."""
         self.flush()
         self._write({"complete": True})
         self.complete = True
@@ -94,7 +93,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise PreconditionFailed(
+            raise CheckpointMismatch(
                 f"the checkpoint {self._path.stem!r} is in use by another scoring; wait for it, or "
                 "name another"
             ) from None
@@ -113,7 +112,7 @@ class Journal:
             if known is None:
                 known = content["facts"]
                 self._check(known, facts)
-            self.finished += [DocumentScore(*row) for row in content.get("documents", ())]
+            self.finished += [DocumentScore.of(row) for row in content.get("documents", ())]
             self.complete = content.get("complete", False)
         if known is None:
             os.ftruncate(self._file, 0)
@@ -143,14 +142,14 @@ class Journal:
         for name in sorted({*known, *wanted}):
             old, new = known.get(name, "nothing"), wanted.get(name, "nothing")
             if old != new:
-                raise PreconditionFailed(
+                raise CheckpointMismatch(
                     f"the checkpoint {self._path.stem!r} is of another {name}: it has "
-                    f"{old[:_SHOWN]}, the request {new[:_SHOWN]}; name another checkpoint, or ask "
-                    "for a fresh one"
+                    f"{old[:_SHOWN_CHARACTERS]}, the request {new[:_SHOWN_CHARACTERS]}; name "
+                    "another checkpoint, or ask for a fresh one"
                 )
 
-    def _damaged(self, offset: int) -> PreconditionFailed:
-        return PreconditionFailed(
+    def _damaged(self, offset: int) -> CheckpointMismatch:
+        return CheckpointMismatch(
             f"the checkpoint {self._path.stem!r} is damaged at byte {offset}; name another, or ask "
             "for a fresh one"
         )
@@ -172,7 +171,7 @@ class Journal:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._end)
-            raise InternalError(
+            raise StorageFull(
                 f"the checkpoint {self._path.stem!r} cannot be written ({error.strerror}); what it "
                 "holds already is kept: free some space and ask again"
             ) from error

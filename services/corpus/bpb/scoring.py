@@ -7,6 +7,7 @@ is padded.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -17,13 +18,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.figures import DocumentScore, Figures, Score
+from services.corpus.bpb.exclusion import Exclusion
+from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.sampling import Chooser, Sample
-from services.corpus.bpb.store import Kept
+from services.corpus.bpb.store import NoJournal, ScoreJournal
 from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 from services.corpus.shards.documents import Document
-from services.errors import AssayError, InternalError, InvalidArgument, PreconditionFailed
+from services.errors import AssayError, CheckpointMismatch, InvalidArgument, ModelUnusable
+
+ScoreOne = Callable[[Document, Callable[[int], None]], DocumentScore]
+"""Scores a document, and calls what it is given with the tokens scored since its last call."""
 
 
 class CancelledError(Exception):
@@ -58,7 +63,7 @@ class Scoring:
     def _begin(self, model: str) -> None:
         with self._lock:
             self._model = model
-            self._figures = Figures()
+            self._figures = ScoreTotals()
             self._documents_total = self._documents_restored = 0
             self._bytes_total = self._bytes = self._tokens = 0
             self._began = math.nan
@@ -89,25 +94,24 @@ class Scoring:
     def run(
         self,
         model: str,
-        score: Callable[[Document, Callable[[int], None]], DocumentScore],
+        score: ScoreOne,
         documents: Callable[[], Iterator[Document]],
         *,
         sample: Sample | None = None,
-        kept: Kept | None = None,
+        journal: ScoreJournal | None = None,
     ) -> list[DocumentScore]:
         """Count the documents, then score those of the sample; return their scores in order.
 
-        `score` scores one document and calls what it is given with the tokens scored since its last
-        call, often enough to be stopped by what that raises. Documents that are `kept` are not
-        scored again.
+        `score` reports its progress often enough to be stopped by what that raises. Documents that
+        `journal` has are not scored again.
 
-        Raises InvalidArgument when there are none, or fewer than the sample, InternalError when the
-        model gives a likelihood that is not a finite number (no figure then counts) or a checkpoint
-        cannot be written, PreconditionFailed when what is kept is of other documents,
-        CancelledError after `cancel`, and whatever reading the documents raises.
+        Raises InvalidArgument when there are none, or fewer than the sample, ModelUnusable when the
+        model gives a likelihood that is not a finite number (no figure then counts), StorageFull
+        when a checkpoint cannot be written, CheckpointMismatch when the journal is of other
+        documents, CancelledError after `cancel`, and whatever reading the documents raises.
         """
         self._begin(model)
-        kept = kept or Kept()
+        journal = journal or NoJournal()
         chooser = Chooser(sample)
         for document in documents():
             self._check()
@@ -119,27 +123,27 @@ class Scoring:
             self._documents_total = chooser.documents
             self._bytes_total = chooser.text_bytes
         try:
-            scores = self._score(score, filter(chooser.chosen, documents()), kept)
+            scores = self._score(score, filter(chooser.chosen, documents()), journal)
         except BaseException:
             # The error that ends it is worth more than one from keeping what was finished.
             with suppress(AssayError):
-                kept.flush()
+                journal.flush()
             raise
-        kept.finish()
+        journal.finish()
         return scores
 
     def _score(
         self,
-        score: Callable[[Document, Callable[[int], None]], DocumentScore],
+        score: ScoreOne,
         documents: Iterator[Document],
-        kept: Kept,
+        journal: ScoreJournal,
     ) -> list[DocumentScore]:
         scores: list[DocumentScore] = []
-        for restored in kept.finished:
+        for restored in journal.finished:
             self._check()
             document = next(documents, None)
             if document is None or document.id != restored.id:
-                raise PreconditionFailed(
+                raise CheckpointMismatch(
                     f"the checkpoint holds document {restored.id} where the selection has "
                     f"{document.id if document else 'none'}; ask for a fresh one"
                 )
@@ -156,7 +160,7 @@ class Scoring:
             with self._lock:
                 self._figures.add(finished)
                 self._bytes += finished.text_bytes
-            kept.append(finished)
+            journal.append(finished)
         return scores
 
     def _check(self) -> None:
@@ -178,23 +182,30 @@ def score_document(
     """Score one document by a resolved definition.
 
     Before every batch and at the end `progress` is called with the tokens scored since the last
-    call; what it raises ends the scoring.
+    call; what it raises ends the scoring. An excluded document is scored as far as that is
+    possible.
     """
     # A lone surrogate, three bytes in WTF-8, is one in the string too; models see to it themselves.
     text = document.text.decode("utf-8", "surrogatepass")
     tokens = model.encode(text)
-    round_trips = model.decode(tokens) == text
+    excluded = None if model.decode(tokens) == text else Exclusion.NOT_ROUND_TRIPPING
     if definition.special_tokens:
         tokens = model.encode(text, special_tokens=True)
+    size = len(document.text)
+    if not size:
+        excluded = Exclusion.EMPTY
+    elif max(tokens, default=0) >= model.vocabulary:
+        reason = Exclusion.TOKEN_OUT_OF_RANGE
+        return DocumentScore(document.id, document.subset, 0.0, size, 0, reason)
     sums: list[float] = []
     scored = counted = 0
-    for batch in _batches(_windows(tokens, definition), model.batch_size):
+    for batch in _batches(list(_windows(tokens, definition)), model.batch_size):
         progress(scored)
         scored = sum(window.counted for window in batch)
         counted += scored
         for window, row in zip(batch, model.log_likelihoods(batch), strict=True):
             if not np.isfinite(row).all():
-                raise InternalError(
+                raise ModelUnusable(
                     "the model gave a likelihood that is not a finite number for document "
                     f"{document.id}; nothing was counted"
                 )
@@ -205,26 +216,24 @@ def score_document(
     progress(scored)
     # Subtracting from 0 makes the sum of nothing 0 and not -0.
     nats = 0.0 - math.fsum(sums)
-    size = len(document.text)
-    return DocumentScore(document.id, document.subset, nats, size, counted, round_trips)
+    return DocumentScore(document.id, document.subset, nats, size, counted, excluded)
 
 
 def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
     if definition.follows_guide:
         return guide_windows(tokens, definition.max_length, definition.stride)
     return rolling_windows(
-        tokens, definition.prefix_token, definition.max_length, definition.context_length
+        tokens,
+        definition.prefix_token,
+        definition.max_length,
+        definition.context_length,
+        prefix_everywhere=definition.prefix_everywhere,
     )
 
 
-def _batches(windows: Iterator[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:
+def _batches(windows: Sequence[Window], batch_size: Callable[[int], int]) -> Iterator[list[Window]]:
     """Group windows whose inputs have one length, in order."""
-    batch: list[Window] = []
-    for window in windows:
-        length = len(window.inputs)
-        if batch and (len(batch[0].inputs) != length or len(batch) >= batch_size(length)):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
+    for length, group in itertools.groupby(windows, lambda window: len(window.inputs)):
+        size, alike = batch_size(length), list(group)
+        for first in range(0, len(alike), size):
+            yield alike[first : first + size]

@@ -1,18 +1,19 @@
-"""Where scorings are kept: by the name that a caller gave, else by what decides their figures."""
+"""Where scorings are kept: under the caller's name, else under a digest of their facts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Facts, Journal
-from services.errors import AssayError, InvalidArgument, PreconditionFailed
+from services.errors import AssayError, CheckpointMismatch, InvalidArgument
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEPT_RESULTS = 256
@@ -30,15 +31,70 @@ class Keeping:
     fresh: bool = False
 
 
-@dataclass
-class Kept:
-    """An open scoring: what it has, whether that is all, and where the rest goes."""
+class ScoreJournal(Protocol):
+    """An open scoring: the documents that are finished, whether they are all, and what adds more.
 
-    finished: list[DocumentScore] = field(default_factory=list)
-    complete: bool = False
-    append: Callable[[DocumentScore], None] = lambda _: None
-    flush: Callable[[], None] = lambda: None
-    finish: Callable[[], None] = lambda: None
+    `Journal` says what its methods raise.
+    """
+
+    finished: list[DocumentScore]
+    complete: bool
+
+    def append(self, score: DocumentScore) -> None: ...  # noqa: D102
+
+    def flush(self) -> None: ...  # noqa: D102
+
+    def finish(self) -> None: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+class NoJournal:
+    """A scoring that is not kept."""
+
+    def __init__(self) -> None:
+        self.finished: list[DocumentScore] = []
+        self.complete = False
+
+    def append(self, score: DocumentScore) -> None:
+        """Keep nothing."""
+
+    def flush(self) -> None:
+        """Keep nothing."""
+
+    def finish(self) -> None:
+        """Keep nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class _BestEffortJournal:
+    """Writes to a journal until that fails, and then no more. Raises nothing."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._failed = False
+        self.finished, self.complete = journal.finished, journal.complete
+
+    def append(self, score: DocumentScore) -> None:
+        self._attempt(lambda: self._journal.append(score))
+
+    def flush(self) -> None:
+        self._attempt(self._journal.flush)
+
+    def finish(self) -> None:
+        self._attempt(self._journal.finish)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        if not self._failed:
+            try:
+                write()
+            except AssayError:
+                self._failed = True
 
 
 class ScoreStore:
@@ -49,18 +105,16 @@ class ScoreStore:
         self._checkpoints = checkpoints
         self._results = results
 
-    @contextmanager
-    def open(self, keeping: Keeping, facts: Facts) -> Iterator[Kept]:
-        """Open the journal of a scoring with all of its facts.
+    def open(self, keeping: Keeping, facts: Facts) -> ScoreJournal:
+        """Open the journal of a scoring with all of its facts. Close it.
 
-        Raises, for a named one only, what Journal does, InternalError in the place of OSError, and
-        InvalidArgument for what is not a name; without a name, whatever goes wrong on the disk only
-        leaves the scoring unkept.
+        Raises, for a named one only, what Journal does, CheckpointMismatch in the place of OSError,
+        and InvalidArgument for what is not a name. Without a name, whatever goes wrong on the disk
+        only leaves the scoring unkept.
         """
         if not keeping.checkpoint:
-            with self._result(keeping, facts) as kept:
-                yield kept
-            return
+            journal = self._open_result(keeping, facts)
+            return NoJournal() if journal is None else _BestEffortJournal(journal)
         if self._checkpoints is None or not _NAME.fullmatch(keeping.checkpoint):
             raise InvalidArgument(
                 "checkpoint",
@@ -69,43 +123,19 @@ class ScoreStore:
             )
         path = self._checkpoints / f"{keeping.checkpoint}.score"
         try:
-            journal = Journal(path, facts, fresh=keeping.fresh)
+            return Journal(path, facts, fresh=keeping.fresh)
         except OSError as error:
-            raise PreconditionFailed(
+            raise CheckpointMismatch(
                 f"the checkpoint {keeping.checkpoint!r} cannot be opened ({error.strerror})"
             ) from error
-        try:
-            yield Kept(
-                journal.finished, journal.complete, journal.append, journal.flush, journal.finish
-            )
-        finally:
-            journal.close()
 
-    @contextmanager
-    def _result(self, keeping: Keeping, facts: Facts) -> Iterator[Kept]:
-        journal = self._try_open(keeping, facts)
-        if journal is None:
-            yield Kept()
-            return
-        quiet = _Quiet(journal)
-        try:
-            yield Kept(
-                journal.finished,
-                journal.complete,
-                lambda score: quiet.attempt(lambda: journal.append(score)),
-                lambda: quiet.attempt(journal.flush),
-                lambda: quiet.attempt(journal.finish),
-            )
-        finally:
-            journal.close()
-
-    def _try_open(self, keeping: Keeping, facts: Facts) -> Journal | None:
+    def _open_result(self, keeping: Keeping, facts: Facts) -> Journal | None:
         if self._results is None or not keeping.facts:
             return None
         key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()
         path = self._results / f"{key}.score"
         for fresh in (keeping.fresh, True):
-            # A damaged one is begun anew; one that is in use is left alone.
+            # A damaged one is replaced; one that is in use is left alone.
             with suppress(OSError, ValueError, AssayError):
                 journal = Journal(path, facts, fresh=fresh)
                 _prune(self._results)
@@ -117,18 +147,3 @@ def _prune(folder: Path) -> None:
     kept = sorted(folder.glob("*.score"), key=lambda path: path.stat().st_mtime_ns)
     for path in kept[:-_KEPT_RESULTS]:
         path.unlink(missing_ok=True)
-
-
-class _Quiet:
-    """Writes to a journal until that fails, and then no more."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal: Journal | None = journal
-
-    def attempt(self, action: Callable[[], None]) -> None:
-        if self._journal is None:
-            return
-        try:
-            action()
-        except AssayError:
-            self._journal = None

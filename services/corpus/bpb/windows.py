@@ -14,9 +14,9 @@ from dataclasses import dataclass
 class Window:
     """One call of the model.
 
-    `inputs` are the token ids that it reads, at most L. `targets` are the ids that it is to
-    predict, for the last `len(targets)` positions of `inputs`: targets[-1] follows inputs[-1].
-    `counted` is how many tokens they are counted for, each with that part of its likelihood.
+    `inputs` are the token ids that it reads. `targets` are the ids that it predicts at the last
+    `len(targets)` positions of `inputs`: targets[-1] follows inputs[-1]. `counted` is the number of
+    tokens that the targets count as; each likelihood is scaled by counted / len(targets).
     """
 
     inputs: Sequence[int]
@@ -29,21 +29,42 @@ class Window:
 
 
 def rolling_windows(
-    tokens: Sequence[int], prefix: int | None, max_length: int, context_length: int = 1
+    tokens: Sequence[int],
+    prefix: int | None,
+    max_length: int,
+    context_length: int = 1,
+    *,
+    prefix_everywhere: bool = False,
 ) -> Iterator[Window]:
     """Cut `tokens` into windows that score each of them once; none when there are no tokens.
 
-    With L the longest input, `max_length`, and c the tokens of context that each window after the
-    first keeps, `context_length` (c = 1 is lm-evaluation-harness's `loglikelihood_rolling`;
-    c = L / 2 the Pile paper's), 1 <= c <= L: the first window reads `prefix`, the id of the token
-    before the first one, and scores the first min(L, n) tokens. Each later one scores the next
-    w = min(L - c + 1, what is left) and reads the L tokens before the last of them, so the last
-    window is filled up from the back. Without a prefix the first token is not scored, and the first
-    window reads the L tokens from it on.
+    L is `max_length`, the longest input, and c is `context_length`, the tokens of context that each
+    window after the first keeps, 1 <= c <= L. p is `prefix`, the id of the token before the first
+    one. Ten tokens with L = 4 and c = 1:
+
+        tokens           p 0 1 2 3 4 5 6 7 8 9
+        first   reads    p 0 1 2
+                scores     0 1 2 3
+        second  reads            3 4 5 6
+                scores             4 5 6 7
+        last    reads                5 6 7 8        filled up from the back
+                scores                     8 9
+
+    A window after the first scores L - c + 1 tokens, or those that are left, and reads the L tokens
+    before the last of them. c = 1 is lm-evaluation-harness's `loglikelihood_rolling`, c = L / 2 the
+    Pile paper's. Without a prefix the first token is not scored, and the first window reads the L
+    tokens from it on.
+
+    With `prefix_everywhere` the prefix takes the place of the first token that each later window
+    reads, as models want that were only trained on sequences which begin with it (Gemma).
+
+    Raises ValueError for another c, and for `prefix_everywhere` without a prefix.
     """
     if not 1 <= context_length <= max_length:
         raise ValueError(f"context_length is {context_length}, must be 1 to {max_length}")
     if prefix is None:
+        if prefix_everywhere:
+            raise ValueError("prefix_everywhere needs a prefix")
         tokens, prefix = tokens[1:], tokens[0] if tokens else 0
     if not tokens:
         return
@@ -53,7 +74,10 @@ def rolling_windows(
     while done < len(tokens):
         width = min(max_length - context_length + 1, len(tokens) - done)
         end = done + width
-        yield Window(tokens[end - max_length - 1 : end - 1], tokens[done:end])
+        inputs = tokens[end - max_length - 1 : end - 1]
+        if prefix_everywhere:
+            inputs = [prefix, *inputs[1:]]
+        yield Window(inputs, tokens[done:end])
         done = end
 
 

@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
-from services.corpus.catalog.census import Census, Count, ShardCount, census_of, take_census
-from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License, Shard
+from services.common.license import License
+from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, Shard
+from services.corpus.catalog.counts import (
+    CorpusCounts,
+    Count,
+    ShardCount,
+    count_shards,
+    counts_of_indexes,
+)
 from services.corpus.catalog.fact_cache import FactCache
 from services.corpus.catalog.locate import Location, ShardFiles, locate
 from services.corpus.shards.index.format import Index, IndexFormatError, open_index
@@ -18,12 +25,12 @@ from services.corpus.storage.files import StoredFile, open_stream, size_and_vers
 from services.corpus.storage.frame_cache import FrameCache
 from services.corpus.storage.local_copy import local_copy
 from services.corpus.storage.objects import RETRIES, Objects, Retries
-from services.corpus.storage.remote import Store
+from services.corpus.storage.remote import ObjectStore
 from services.corpus.stream.selection import Selection
-from services.errors import NotFound, PreconditionFailed, Unavailable
+from services.errors import DigestMismatch, NotFound, Unavailable
 
-# Counted up whenever the same bytes would give another census.
-_CENSUS_VERSION = 2
+# Counted up whenever the same bytes would give other counts.
+_COUNTS_VERSION = 2
 _DIGEST_READ_BYTES = 1 << 20
 FRAME_CACHE_BYTES = 10 << 30
 
@@ -39,10 +46,10 @@ class Registration:
 
 
 class Catalog:
-    """Corpora by registered name; `cache` is a folder for what takes long to find out about them.
+    """Corpora by registered name; `cache` is a folder for facts that are slow to find.
 
-    Below it are kept, of corpora in object storage, indexes, and at most `frame_cache_bytes` of
-    frames. Empty until `load`. Safe to share between threads.
+    For corpora in object storage it also holds indexes and at most `frame_cache_bytes` of frames.
+    Empty until `load`. Safe to share between threads.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class Catalog:
     ) -> None:
         self._cache = FactCache(cache)
         self._indexes = cache / "indexes"
-        self._store = Store(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
+        self._store = ObjectStore(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
         self._corpora: dict[str, Corpus] = {}
         self._closed = threading.Event()
 
@@ -73,26 +80,26 @@ class Catalog:
                 source=registration.source,
                 license=registration.license,
                 shards=shards,
-                take_census=self._take_census,
+                count=self._count,
             )
 
     def close(self) -> None:
-        """End a census that is being taken, and every wait for object storage."""
+        """End the counting that is under way, and every wait for object storage."""
         self._closed.set()
         self._store.objects.stop()
 
-    def open(self, ref: CorpusRef) -> Corpus:
-        """Find a corpus. A digest in `ref` is a precondition.
+    def open(self, name: str, digest: str = "") -> Corpus:
+        """Find a corpus by its registered name. A `digest` that is not empty is a precondition.
 
-        Raises NotFound, naming the known ones, and PreconditionFailed.
+        Raises NotFound, naming the known ones, and DigestMismatch.
         """
-        corpus = self._corpora.get(ref.name)
+        corpus = self._corpora.get(name)
         if corpus is None:
-            raise NotFound("corpus", ref.name, self._corpora)
-        if ref.digest and ref.digest != corpus.ref.digest:
-            raise PreconditionFailed(
-                f"corpus.digest: {ref.name!r} has digest {corpus.ref.digest} here, and the "
-                f"request wants {ref.digest}"
+            raise NotFound("corpus", name, self._corpora)
+        if digest and digest != corpus.ref.digest:
+            raise DigestMismatch(
+                f"corpus.digest: {name!r} has digest {corpus.ref.digest} here, and the "
+                f"request wants {digest}"
             )
         return corpus
 
@@ -140,8 +147,8 @@ class Catalog:
             raise LayoutError(f"the index {files.index} {error}; {advice}") from None
         size, _ = _registered(files.file)
         stale = size != index.header.shard.bytes
-        # A copy of both may have been written in any order: only the content tells. That of an
-        # object is not read for it: every frame is checked against its digest when it is.
+        # Copying can give both files any times, so the content decides. An object is not read
+        # for that: each of its frames is checked against its digest when it is read.
         if isinstance(files.file, Path) and isinstance(files.index, Path) and not stale:
             newer = files.file.stat().st_mtime_ns > files.index.stat().st_mtime_ns
             stale = newer and self._digest(files.file) != index.header.shard.digest
@@ -162,20 +169,22 @@ class Catalog:
                 digest.update(data)
         return f"sha256:{digest.hexdigest()}"
 
-    def _take_census(self, corpus: Corpus) -> Census:
-        key = {"fact": "census", "version": _CENSUS_VERSION, "corpus": corpus.ref.digest}
+    def _count(self, corpus: Corpus) -> CorpusCounts:
+        key = {"fact": "census", "version": _COUNTS_VERSION, "corpus": corpus.ref.digest}
         cached = self._cache.get(key)
         if cached is not None:
-            census = _census_from_json(cached)
-            if census is not None:
-                return census
+            counts = _counts_from_json(cached)
+            if counts is not None:
+                return counts
         corpus.check_unchanged(Selection(corpus.splits))
         if not corpus.unindexed(Selection(corpus.splits)):
-            return census_of([shard.index for shard in corpus.shards if shard.index is not None])
-        census = take_census(corpus.shards, self._closed.is_set)
-        if census.damage is None:
-            self._cache.put(key, asdict(census))
-        return census
+            return counts_of_indexes(
+                [shard.index for shard in corpus.shards if shard.index is not None]
+            )
+        counts = count_shards(corpus.shards, self._closed.is_set, corpus.count_progress)
+        if counts.damage is None:
+            self._cache.put(key, asdict(counts))
+        return counts
 
 
 def _registered(file: StoredFile) -> tuple[int, str]:
@@ -191,13 +200,13 @@ def corpus_digest(shards: tuple[Shard, ...]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _census_from_json(value: Mapping[str, object]) -> Census | None:
+def _counts_from_json(value: Mapping[str, object]) -> CorpusCounts | None:
     shards, subsets = value.get("shards"), value.get("subsets")
     duplicates = value.get("duplicate_documents")
     if not (isinstance(shards, list) and isinstance(subsets, dict) and isinstance(duplicates, int)):
         return None
     try:
-        return Census(
+        return CorpusCounts(
             tuple(ShardCount(**shard) for shard in shards),
             {name: Count(**count) for name, count in subsets.items()},
             duplicates,

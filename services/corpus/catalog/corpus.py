@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from services.common.license import License
 from services.corpus.catalog import published
-from services.corpus.catalog.census import Census
+from services.corpus.catalog.counts import CorpusCounts, CountProgress
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index
 from services.corpus.storage.files import StoredFile, size_and_version
 from services.corpus.storage.remote import changed
 from services.corpus.stream import reader, unit_reader
-from services.corpus.stream.plan import Plan
+from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection, resolve
-from services.errors import PreconditionFailed
+from services.errors import IndexRequired
 
-# A plan of all of the Pile takes about a hundred megabytes.
+# A plan of the whole Pile takes about a hundred megabytes.
 _KEPT_PLANS = 8
 
 
@@ -43,20 +44,10 @@ class CorpusRef:
 
 
 @dataclass(frozen=True)
-class License:
-    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
-
-    id: str
-    name: str = ""
-    url: str = ""
-    research_only: bool = False
-
-
-@dataclass(frozen=True)
 class Shard:
     """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
 
-    `version` tells the file, when it was digested, from what replaces it.
+    `version` is that of the file when it was digested; a file that replaces it has another.
     """
 
     split: str
@@ -86,17 +77,19 @@ class Corpus:
         source: str,
         license: License,  # noqa: A002  the field's name
         shards: tuple[Shard, ...],
-        take_census: Callable[[Corpus], Census],
+        count: Callable[[Corpus], CorpusCounts],
     ) -> None:
         self.ref = ref
         self.kind = kind
         self.source = source
         self.license = license
         self.shards = shards
-        self._take_census = take_census
-        self._census: Census | None = None
+        self._count = count
+        self._counts: CorpusCounts | None = None
+        self.count_progress = CountProgress()
+        """How far the first call of `counts` is."""
         self._lock = threading.Lock()
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plans: OrderedDict[str, StreamPlan] = OrderedDict()
         self._plan_lock = threading.Lock()
 
     @property
@@ -110,27 +103,32 @@ class Corpus:
         return sum(shard.compressed_bytes for shard in self.shards)
 
     @property
-    def counted(self) -> bool:
-        """Whether the census has been taken, so that `census` returns at once."""
-        return self._census is not None
+    def indexed(self) -> bool:
+        """Whether every shard has an index."""
+        return all(shard.index is not None for shard in self.shards)
 
-    def census(self) -> Census:
+    @property
+    def counted(self) -> bool:
+        """Whether the documents have been counted, so that `counts` returns at once."""
+        return self._counts is not None
+
+    def counts(self) -> CorpusCounts:
         """Count what the shards hold. The first call reads every shard; it blocks."""
         with self._lock:
-            if self._census is None:
-                self._census = self._take_census(self)
-            return self._census
+            if self._counts is None:
+                self._counts = self._count(self)
+            return self._counts
 
     def resolve(self, selection: Selection) -> Selection:
         """Check a selection against this corpus and spell out its splits.
 
-        Takes the census, and may so block, when the selection names a subset. Raises NotFound and
-        InvalidArgument as `selection.resolve` does.
+        Counts the documents, and so may block, when the selection names a subset. Raises NotFound
+        and InvalidArgument as `selection.resolve` does.
         """
         return resolve(selection, self.splits, self._subsets, published.NAMES)
 
     def _subsets(self) -> Collection[str]:
-        return self.census().subsets.keys()
+        return self.counts().subsets.keys()
 
     def unindexed(self, selection: Selection) -> str:
         """Name a shard of a resolved selection that has no index; empty when every one has."""
@@ -141,14 +139,14 @@ class Corpus:
         """Return the shards of a resolved selection, in its order."""
         return tuple(s for split in selection.splits for s in self.shards if s.split == split)
 
-    def plan(self, selection: Selection) -> Plan:
+    def plan(self, selection: Selection) -> StreamPlan:
         """Order the documents of a resolved selection; blocks for milliseconds the first time.
 
-        Raises PreconditionFailed when a shard has no index.
+        Raises IndexRequired when a shard has no index.
         """
         missing = self.unindexed(selection)
         if missing:
-            raise PreconditionFailed(
+            raise IndexRequired(
                 f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
                 "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
             )
@@ -157,7 +155,7 @@ class Corpus:
             plan = self._plans.pop(key, None)
             if plan is None:
                 indexes = [s.index for s in self.shards_of(selection) if s.index is not None]
-                plan = Plan(indexes, selection)
+                plan = StreamPlan(indexes, selection)
             self._plans[key] = plan
             while len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)
@@ -167,7 +165,7 @@ class Corpus:
         """Read the documents of a resolved selection, in streaming order. Blocks on the disk.
 
         Closing the iterator closes the shard. Raises DataLoss at a damaged shard and at a line
-        that is not a document, after every document before it; PreconditionFailed as
+        that is not a document, after every document before it; IndexRequired as
         `check_unchanged` does.
         """
         self.check_unchanged(selection)
@@ -178,11 +176,11 @@ class Corpus:
     def check_unchanged(self, selection: Selection) -> None:
         """Look whether the shards of a resolved selection are still those that were digested.
 
-        Raises PreconditionFailed when one is not: it would be other data under the same digest.
+        Raises IndexRequired when one is not: it would be other data under the same digest.
         """
         for shard in self.shards:
-            # Objects are looked at whenever what was read of one is in doubt: asking the store
-            # about each before every stream would take longer than the first document.
+            # Objects are checked when a frame of one has the wrong digest: asking the store about
+            # each before every stream would take longer than the first document.
             if shard.split not in selection.splits or not isinstance(shard.file, Path):
                 continue
             try:

@@ -1,11 +1,11 @@
-"""Sets what a corpus holds beside what was published of it."""
+"""Describes a corpus: its counts by subset beside the figures that were published."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.corpus.catalog.census import Census, Count, Stored
 from services.corpus.catalog.corpus import Corpus
+from services.corpus.catalog.counts import CorpusCounts, Count, Stored
 from services.corpus.catalog.distance import Distance, total_variation
 from services.corpus.catalog.published import SUBSETS, PublishedSubset
 from services.corpus.catalog.rights import RIGHTS, Rights
@@ -29,35 +29,35 @@ class Subset:
 
 @dataclass(frozen=True)
 class Description:
-    """A census and its subsets by name: those found, and if one is the Pile's all of its table.
+    """The counts of a corpus, and its subsets by name: with one of the Pile's, all of its table.
 
-    `distance` is that of the shares from the published weights; None where none were published.
+    `distance` is between its shares and the published weights; None without published ones.
     """
 
-    census: Census
+    counts: CorpusCounts
     subsets: tuple[Subset, ...]
     documents_without_subset: int
     distance: Distance | None
 
 
 def describe(corpus: Corpus) -> Description:
-    """Describe a corpus. Blocks while the census is taken.
+    """Describe a corpus. Blocks while the documents are counted.
 
     Raises DataLoss when a shard is damaged.
     """
-    census = corpus.census()
-    if census.damage is not None:
-        raise census.damage
-    total = census.text_bytes
-    # Whoever has subsets of the Pile wants to see them beside it, whatever the corpus is called.
-    published = SUBSETS if SUBSETS.keys() & census.subsets.keys() else {}
-    names = sorted((census.subsets.keys() | published.keys()) - {""})
+    counts = corpus.counts()
+    if counts.damage is not None:
+        raise counts.damage
+    total = counts.text_bytes
+    # A corpus with subsets of the Pile is shown beside the Pile's table under any name.
+    published = SUBSETS if SUBSETS.keys() & counts.subsets.keys() else {}
+    names = sorted((counts.subsets.keys() | published.keys()) - {""})
     nothing = Count(0, 0, 0)
     subsets = []
     for name in names:
-        count = census.subsets.get(name, nothing)
+        count = counts.subsets.get(name, nothing)
         share = count.text_bytes / total if total else 0.0
-        stored = None if census.stored is None else census.stored.get(name, Stored(0, 0))
+        stored = None if counts.stored is None else counts.stored.get(name, Stored(0, 0))
         subsets.append(
             Subset(
                 name,
@@ -71,8 +71,8 @@ def describe(corpus: Corpus) -> Description:
         )
     weights = {name: row.weight for name, row in published.items()}
     return Description(
-        census,
+        counts,
         tuple(subsets),
-        census.subsets.get("", nothing).documents,
-        total_variation(census.subsets, weights),
+        counts.subsets.get("", nothing).documents,
+        total_variation(counts.subsets, weights),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.corpus.catalog.census import Count
+from services.corpus.catalog.counts import Count
 
 LEVEL = 0.95
 _DRAWS = 20_000
@@ -27,11 +27,11 @@ class Distance:
 def total_variation(found: Mapping[str, Count], published: Mapping[str, float]) -> Distance | None:
     """Compare shares of text bytes with `published` weights, which need not sum to 1.
 
-    Half the sum of the absolute differences, over the names of both. The interval is for the
-    corpus that the documents would be a random sample of: sampling moves the shares, drawn here
-    from their limiting normal distribution with each document weighed by its size, by no more than
-    q in `LEVEL` of the cases, and the distance with them by no more than q (triangle inequality).
-    So it holds whatever the distance is, and is wider than need be. None without any text.
+    Half the sum of the absolute differences, over the names of both. For the interval the documents
+    are a random sample of a larger corpus: the shares are drawn from their limiting normal
+    distribution, each document weighed by its size, and move by at most q in `LEVEL` of the draws.
+    By the triangle inequality the distance moves by at most q too, so the interval is conservative.
+    None without any text.
     """
     counts = {name: found[name] for name in sorted(found) if found[name].text_bytes}
     total = sum(count.text_bytes for count in counts.values())
@@ -46,7 +46,7 @@ def total_variation(found: Mapping[str, Count], published: Mapping[str, float]) 
     p = np.array(list(shares.values()))
     spread = np.sqrt([float(count.squared_text_bytes) for count in counts.values()]) / total
     moved = np.random.default_rng(_SEED).standard_normal((_DRAWS, len(p))) * spread
-    # A document of one subset adds to its share, and takes from all shares what it adds to the sum.
+    # A document adds to the share of its subset, and to the sum that all shares are divided by.
     moved -= moved.sum(axis=1, keepdims=True) * p
     q = float(np.quantile(0.5 * np.abs(moved).sum(axis=1), LEVEL))
     return Distance(value, max(0.0, value - q), min(1.0, value + q))

@@ -1,4 +1,4 @@
-"""Small facts about files that take long to find, kept on disk as JSON. Losing one costs time."""
+"""Facts about files that are slow to find, cached on disk as JSON. Losing one costs time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 class FactCache:
     """Maps a key to a JSON object, one file a key, below `root`.
 
-    Whatever goes wrong on the disk, a fact is then simply not there: a read-only or full disk
-    makes a server slow to start, and never wrong.
+    An error of the disk makes a fact missing: with a read-only or full disk a server starts slowly,
+    and answers the same.
     """
 
     def __init__(self, root: Path) -> None:
@@ -26,7 +26,7 @@ class FactCache:
             stored = json.loads(self._file(key).read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
-        # The key is stored beside the value, so that a file that strayed here is no fact.
+        # The key is stored beside the value, so that a file of another key is not used.
         if not isinstance(stored, dict) or stored.get("key") != dict(key):
             return None
         value = stored.get("value")

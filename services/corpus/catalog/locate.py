@@ -12,7 +12,7 @@ from services.corpus.shards.index.format import index_path, text_path
 from services.corpus.shards.layout import SPLITS, SUFFIX, LayoutError, find_shards, in_order
 from services.corpus.storage.files import StoredFile
 from services.corpus.storage.objects import ObjectNotFound
-from services.corpus.storage.remote import RemoteFile, Store
+from services.corpus.storage.remote import ObjectStore, RemoteFile
 from services.corpus.storage.urls import is_url, join, names, shown, sibling
 
 Location: TypeAlias = Path | str | tuple[str, ...]
@@ -33,7 +33,7 @@ class ShardFiles:
     text: StoredFile | None
 
 
-def locate(location: Location, store: Store) -> tuple[ShardFiles, ...]:
+def locate(location: Location, store: ObjectStore) -> tuple[ShardFiles, ...]:
     """Find the shards at `location`, in streaming order, with what belongs to them.
 
     Raises LayoutError when there is none, and as Objects does.
@@ -48,7 +48,7 @@ def locate(location: Location, store: Store) -> tuple[ShardFiles, ...]:
             for shard in find_shards(location)
         )
     urls = _listed(location, store) if isinstance(location, str) else _named(location)
-    whole = isinstance(location, str)  # what a listing does not have is not there
+    whole = isinstance(location, str)  # a listing is complete: a name that is not in it is absent
     with ThreadPoolExecutor(_AT_ONCE) as pool:
 
         def beside(path: str, name: str) -> RemoteFile | None:
@@ -73,14 +73,14 @@ def _existing(file: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def _look(url: str, store: Store) -> RemoteFile | None:
+def _look(url: str, store: ObjectStore) -> RemoteFile | None:
     try:
         return RemoteFile(url, store.objects.state(url), store)
     except ObjectNotFound:
         return None
 
 
-def _listed(root: str, store: Store) -> dict[str, str]:
+def _listed(root: str, store: ObjectStore) -> dict[str, str]:
     """Map the paths of the files below a URL, as the store lists them, to their URLs."""
     found = {name: join(root, name) for name in store.objects.names(root)}
     for split in SPLITS:

@@ -60,7 +60,7 @@ def _indexed(shard: Shard, lines: Sequence[int]) -> Iterator[Document | None]:
                 yield frames.document(line)
             except IndexError:
                 raise _missing(shard, line) from None
-            # A frame in object storage can take long, and nobody may be waiting any more.
+            # A frame in object storage can take long: the caller may have left meanwhile.
             yield None
 
 

@@ -1,8 +1,8 @@
 """Reads a shard as a stream of whole lines, in memory that does not grow with the shard.
 
-A shard is any sequence of zstd frames. It is fed to the decoder one zstd block at a time (at most
-128 KiB of text), so that damage is known to the block, everything before it has been delivered,
-and no input, however it was made, can ask for memory at once.
+A shard is any sequence of zstd frames. The decoder gets one zstd block at a time (at most 128 KiB
+of text): damage is located to the block, everything before it is delivered, and no input can make
+the decoder allocate much memory at once.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -32,7 +33,7 @@ class Document:
     three bytes (WTF-8), so that no two texts become the same. `meta` is the "meta" value as it
     stands in the line, empty when there is none; `subset` its "pile_set_name", empty when it
     names none. `line` counts from 0 in `shard`, a path below the corpus's root, and so does
-    `frame`, which is 0 where the shard has no index.
+    `frame`, which is None where the shard has no index.
     """
 
     id: str
@@ -41,7 +42,7 @@ class Document:
     meta: bytes
     shard: str
     line: int
-    frame: int = 0
+    frame: int | None = None
 
 
 class BadLineError(ValueError):
@@ -54,6 +55,22 @@ def parse_line(data: bytes, shard: str, line: int) -> Document:
     Raises BadLineError when it is not a JSON object with a string "text".
     """
     subset, meta = _tail(data)
+    return _parse(data, shard, line, subset, meta)
+
+
+def parse_wanted(data: bytes, shard: str, line: int, wanted: Mapping[str, bool]) -> Document | None:
+    """Parse one line as `parse_line` does; None where its subset is not wanted.
+
+    A line of the common form is not parsed then, so a broken one can go unnoticed.
+    """
+    subset, meta = _tail(data)
+    if subset is not None:
+        return _parse(data, shard, line, subset, meta) if wanted[subset] else None
+    document = _parse(data, shard, line, subset, meta)
+    return document if wanted[document.subset] else None
+
+
+def _parse(data: bytes, shard: str, line: int, subset: str | None, meta: bytes) -> Document:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -82,11 +99,11 @@ def subset_of(data: bytes) -> str:
 def _tail(data: bytes) -> tuple[str | None, bytes]:
     """Return subset and meta of a line of the common form, (None, b"") of any other.
 
-    Why looking at the end is enough: in `", "meta": {"pile_set_name": "` two strings are
-    separated by things that stand outside of strings. Were its first quote escaped, or one that
-    opens a string, then a bare `meta` would follow the end of a string, and the line would not be
-    JSON. So here a member "meta" begins, and as the line ends after `"}}`, it is the last member
-    of the outermost object, with "pile_set_name" alone in it.
+    The end of the line is enough. In `", "meta": {"pile_set_name": "` the comma between the first
+    two quotes must lie outside of strings: if the first quote were escaped, or opened a string,
+    then a bare `meta` would follow the end of a string and the line would not be JSON. So a member
+    "meta" begins here. The line ends after `"}}`, so it is the last member of the outermost object,
+    with "pile_set_name" alone in it.
     """
     if not data.endswith(_END):
         return None, b""

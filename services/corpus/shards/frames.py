@@ -17,9 +17,9 @@ from services.corpus.shards.index.format import Index
 from services.corpus.storage.files import Ranges, StoredFile, open_ranges
 from services.errors import DataLoss, Unavailable
 
-# The machine has run out of something, and the frame may be whole.
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-# The largest line, which may be a frame of its own, and what can stand beside it.
+# Errors of a machine short of resources, which say nothing about the frame.
+_RESOURCE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+# More than the largest line, which may be a frame of its own.
 _MAX_FRAME_BYTES = 1 << 30
 
 
@@ -32,25 +32,25 @@ class DamagedFrame(DataLoss):
 
 
 @dataclass(frozen=True)
-class PassedOver:
-    """A damaged frame that was passed over, and how many documents of the selection with it.
+class SkippedFrame:
+    """A damaged frame that was skipped, and how many documents of the selection were lost with it.
 
-    `places` says how many documents come before each of them, where that is known. `told` says that
-    others of them came before the place that reading began at, and so that it was told there.
+    `places` are the indices of the lost documents in what is delivered, where they are known.
+    `reported_before` says that reading began between documents of the frame, so that an earlier
+    call has reported it.
     """
 
     error: DamagedFrame
     documents: int
     places: tuple[int, ...] = ()
-    told: bool = False
+    reported_before: bool = False
 
 
 class FrameReader:
     """Frames of one indexed shard. `name` is its path below the corpus's root, for errors.
 
-    Opens its files on first use; close it. Every frame is checked against its digest, and against
-    the size that it is to have decoded, before it is passed on. Not for more than one thread at a
-    time.
+    Opens its files on first use; close it. The digest and the decoded size of every frame are
+    checked before it is returned. For one thread at a time.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class FrameReader:
                 opened = self._open[text] = open_ranges(self._files[text])
             data = opened.read(offset, size, digest)
         except OSError as error:
-            if error.errno in _SHORTAGES:
+            if error.errno in _RESOURCE_ERRORS:
                 raise Unavailable(f"{self.name}: {error.strerror}") from None
             problem = f"cannot be read ({error.strerror})"
             raise DamagedFrame(self.name, frame, offset, problem) from None
@@ -96,7 +96,7 @@ class FrameReader:
             problem = "is not what its index says: the digest is off"
             raise DamagedFrame(self.name, frame, offset, problem)
         content = int(record["text_bytes" if text else "jsonl_bytes"])
-        # A bomb is refused before anyone, here or at the client, asks for memory for it.
+        # A decompression bomb is refused before the server or the client allocates memory for it.
         if content > _MAX_FRAME_BYTES or _content_bytes(data) != content:
             raise DamagedFrame(self.name, frame, offset, "is not of the size that its index says")
         return data
@@ -132,7 +132,7 @@ class FrameReader:
         frame = bisect_right(firsts, line) - 1
         sizes = self.index.line_bytes[int(firsts[frame]) : line + 1]
         end = int(sizes.sum(dtype=np.int64))
-        # What is behind the document is not decoded: half of a frame, on average.
+        # The rest of the frame, half of it on average, is not decoded.
         data = self._decode(frame, text=False, size=end)
         return self.parse(data[end - int(sizes[-1]) : end - 1], line, frame)
 

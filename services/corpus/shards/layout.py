@@ -51,7 +51,7 @@ def find_shards(root: Path) -> tuple[ShardFile, ...]:
 
 
 def in_order(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return those of `paths` below a corpus's root that are shards, each after its split.
+    """Return (split, path) of those of `paths` below a corpus's root that are shards.
 
     In streaming order: by split, the shard beside its folder first, then by name, 2 before 10.
     """

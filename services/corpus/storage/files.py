@@ -1,4 +1,4 @@
-"""The one way to a corpus's files, wherever they are: a path is local, a RemoteFile an object."""
+"""Opens the files of a corpus: a Path is local, a RemoteFile an object in object storage."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Frames that were fetched, kept on the disk within a limit; those not used for longest go first.
+"""Frames that were fetched, kept on the disk within a limit; the least recently used go first.
 
-On the disk, so that they outlive a restart, are shared by the processes of a machine, and are held
-in memory by the system only as long as nobody else wants it. A file holds one frame. What is read
-from here may be damaged: the caller has the frame's digest, and says `drop` when it is off.
+On the disk they outlive a restart, are shared by the processes of a machine, and take memory only
+as page cache. A file holds one frame, and may be damaged: the caller checks the frame's digest and
+calls `drop` when it is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FrameCache:
 
     For any number of threads and processes with the same `root` and limit. The bound holds at
     every moment: a frame is counted, under a lock that all of them share, before it is written.
-    Whatever goes wrong on the disk, a frame is then simply not there.
+    After an error of the disk the frame is missing.
     """
 
     def __init__(self, root: Path, limit: int) -> None:
@@ -105,7 +105,7 @@ class FrameCache:
                 (self._root / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         handle = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            # Of this handle alone, so that it keeps threads apart as well.
+            # A lock of this handle, so that it excludes other threads too.
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:

@@ -1,7 +1,7 @@
 """Reads objects through fsspec: what they are, ranges of them, and what a folder lists.
 
-Every error that leaves here is one of `services.errors`, and names the object without what is
-secret in its URL.
+Every error raised here is one of `services.errors`, and names the object without the secrets in its
+URL.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PACKAGES = {
 }
 # What stores call the version of an object, best first.
 _VERSIONS = ("ETag", "etag", "generation", "Last-Modified", "LastModified", "updated", "mtime")
-_CONNECT_SECONDS = 10
-_SILENCE_SECONDS = 30
+_CONNECT_TIMEOUT_SECONDS = 10
+_READ_TIMEOUT_SECONDS = 30
 _NOT_FOUND = 404
-# They log URLs, and some of them headers, when everything is logged.
-_TALKATIVE = ("fsspec", "s3fs", "gcsfs", "aiobotocore", "botocore")
-# Client errors that pass: a request that timed out, and too many of them.
-_PASSING = frozenset({408, 429})
+# At the level debug they log URLs, and some of them headers.
+_LOG_SECRETS = ("fsspec", "s3fs", "gcsfs", "aiobotocore", "botocore")
+# Client errors that a retry can cure: a request that timed out, and too many of them.
+_RETRIED_STATUSES = frozenset({408, 429})
 
 
 class ObjectNotFound(NotFound):
@@ -130,12 +130,12 @@ class Objects:
                 return request(system)
             except AssayError:
                 raise
-            # The packages raise what they like, and its text may have the URL in it.
+            # The packages raise errors of any class, whose text may have the URL in it.
             except Exception as error:  # noqa: BLE001
                 problem = _problem(url, error)
             if not left or not isinstance(problem, Unavailable):
                 raise problem
-            # Those that failed together do not come again together.
+            # Jitter, so that requests that failed together are not repeated together.
             if self._stopped.wait(wait * random.uniform(0.5, 1)):  # noqa: S311
                 break
             wait *= 2
@@ -153,7 +153,7 @@ def _open_system(protocol: str, url: str) -> Any:
     if protocol not in _PACKAGES:
         known = ", ".join(f"{name}://" for name in _PACKAGES)
         raise PreconditionFailed(f"{shown(url)}: not a place that can be read; known: {known}")
-    for name in _TALKATIVE:
+    for name in _LOG_SECRETS:
         logging.getLogger(name).setLevel(logging.INFO)
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     try:
@@ -163,7 +163,7 @@ def _open_system(protocol: str, url: str) -> Any:
             import aiohttp  # noqa: PLC0415
 
             timeout = aiohttp.ClientTimeout(
-                total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS
+                total=None, sock_connect=_CONNECT_TIMEOUT_SECONDS, sock_read=_READ_TIMEOUT_SECONDS
             )
             # A signed URL must arrive as it was signed.
             options |= {"encoded": True, "client_kwargs": {"timeout": timeout}}
@@ -189,7 +189,7 @@ def _problem(url: str, error: BaseException) -> AssayError:
     if isinstance(status, int):
         if status == _NOT_FOUND:
             return ObjectNotFound(url)
-        if 400 <= status < 500 and status not in _PASSING:
+        if 400 <= status < 500 and status not in _RETRIED_STATUSES:
             return _refused(url, f"status {status}")
         return Unavailable(f"{shown(url)}: its store answers with status {status}")
     # botocore's errors of credentials have no class in common.

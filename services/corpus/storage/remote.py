@@ -1,4 +1,4 @@
-"""A file of a corpus that is an object, and how its frames are read through the cache."""
+"""A file of a corpus in object storage, and how its frames are read through the cache."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import xxhash
 from services.corpus.storage.frame_cache import FrameCache
 from services.corpus.storage.objects import Objects, ObjectState
 from services.corpus.storage.urls import names, shown
-from services.errors import PreconditionFailed
+from services.errors import SourceChanged
 
-# What is read of an object at a time that is read from its beginning.
-_PIECE_BYTES = 8 << 20
+# Read at a time from an object that is read from its beginning.
+_READ_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
-class Store:
-    """Objects, and where frames of them are kept."""
+class ObjectStore:
+    """Object storage, and the cache of frames read from it."""
 
     objects: Objects
     cache: FrameCache
@@ -31,7 +31,7 @@ class RemoteFile:
 
     url: str
     state: ObjectState
-    store: Store
+    store: ObjectStore
 
     def __str__(self) -> str:
         return shown(self.url)
@@ -46,14 +46,14 @@ class RemoteFile:
         return self.store.objects.read(self.url, offset, size, of=self.state.bytes)
 
     def check_unchanged(self) -> None:
-        """Raise PreconditionFailed when it is another object by now."""
+        """Raise SourceChanged when it is another object by now."""
         if self.store.objects.state(self.url) != self.state:
             raise changed(str(self))
 
 
-def changed(name: str) -> PreconditionFailed:
+def changed(name: str) -> SourceChanged:
     """Say that a file is no longer the one that was registered, nor its index that of it."""
-    return PreconditionFailed(
+    return SourceChanged(
         f"{name} has changed since the server started; restart the server to serve what is there "
         "now, under a new digest"
     )
@@ -66,12 +66,12 @@ class RemoteRanges:
         self._file = file
 
     def read(self, offset: int, size: int, digest: int) -> bytes:
-        """Read a frame. What does not have the digest is really so, of the very object.
+        """Read a frame; data of another digest is what the registered object really has.
 
-        Raises PreconditionFailed where it is another object by now, and as Objects does.
+        Raises SourceChanged where it is another object by now, and as Objects does.
         """
         file, cache = self._file, self._file.store.cache
-        # By version, not by time of use alone: what has replaced an object has other frames.
+        # With the version: an object that replaced this one has other frames.
         key = f"{file.url} {file.state.version} {file.state.bytes} {offset} {size}"
         data = cache.get(key)
         if data is not None:
@@ -90,7 +90,7 @@ class RemoteRanges:
 
 
 class RemoteStream(io.RawIOBase):
-    """An object from its beginning. No byte of a later version of it comes with those of this."""
+    """An object from its beginning. It never mixes bytes of two versions of the object."""
 
     def __init__(self, file: RemoteFile) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class RemoteStream(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         """Fill the buffer, or some of it. Raises as RemoteFile does."""
         if not self._piece:
-            size = min(_PIECE_BYTES, self._file.state.bytes - self._offset)
+            size = min(_READ_BYTES, self._file.state.bytes - self._offset)
             data = self._file.read(self._offset, size)
             if size:
                 self._file.check_unchanged()

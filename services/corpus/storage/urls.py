@@ -1,4 +1,4 @@
-"""URLs of objects: told from paths, joined, and shown without what is secret in them."""
+"""URLs of objects: recognised, joined, and shown without the secrets in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def is_url(location: str) -> bool:
-    """Whether `location` is a URL, of whatever protocol, and not a path."""
+    """Whether `location` is a URL of any protocol and not a path."""
     return "://" in location
 
 
@@ -29,7 +29,7 @@ def names(url: str) -> list[str]:
 
 
 def shown(url: str) -> str:
-    """Spell a URL for messages and logs: without user, password and what a query says."""
+    """Return a URL for messages and logs: without user, password and query."""
     parts = urlsplit(url)
     host, query = parts.netloc.rpartition("@")[2], "..." if parts.query else ""
     return urlunsplit(parts._replace(netloc=host, query=query, fragment=""))

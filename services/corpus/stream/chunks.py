@@ -1,7 +1,7 @@
-"""The documents of a selection, in order, cut into chunks from whose cursors a stream goes on.
+"""The documents of a selection cut into chunks, each with the cursor to resume from after it.
 
-A chunk is made when it is asked for. Where `chunks` yields None it has read some of a shard and
-has nothing to deliver yet, so that a caller can stop a search that finds little.
+A chunk is made when it is pulled. `chunks` yields None when it has read some of a shard and has
+nothing to deliver yet, so that a caller can stop a search that finds little.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from services.corpus.shards.documents import Document
-from services.corpus.shards.frames import PassedOver
-from services.corpus.stream.cursor import CursorCodec, Position
+from services.corpus.shards.frames import SkippedFrame
+from services.corpus.stream.cursor import CursorCodec, LinePosition
 from services.corpus.stream.reader import Item, Reader, ShardLike
 from services.corpus.stream.selection import Selection
 from services.errors import AssayError, TooLarge
 
 # Texts and lines longer than this are delivered in fragments: a message holds 4 MiB.
 FRAGMENT_BYTES = 2 << 20
-# A meta is not cut, and the subset's name in it is sent once more: both fit beside a fragment.
+# A meta is not cut, and its subset's name is sent a second time: both fit beside a fragment.
 MAX_META_BYTES = FRAGMENT_BYTES // 4
-# What one zstd block can add to a block of lines once that has its size.
-_OVERSHOOT_BYTES = 128 << 10
+# Most that the last zstd block adds to a block of lines beyond its size.
+_MAX_OVERSHOOT_BYTES = 128 << 10
 _MIN_BLOCK_BYTES = 64 << 10
 
 
@@ -29,8 +29,8 @@ _MIN_BLOCK_BYTES = 64 << 10
 class Chunk:
     """Part of a stream: either `documents` or `lines`, the other is empty.
 
-    `fragment` says that it is a part of one document or line, `continues` that the next chunk goes
-    on in the middle of it; `cursor` is empty then, and otherwise the position after the chunk.
+    `fragment` says that it is a part of one document or line, `continues` that the next chunk has
+    more of it. `cursor` is the position after the chunk, and empty where it `continues`.
     """
 
     cursor: bytes
@@ -38,7 +38,7 @@ class Chunk:
     lines: bytes = b""
     continues: bool = False
     fragment: bool = False
-    damaged: tuple[PassedOver, ...] = ()
+    damaged: tuple[SkippedFrame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def chunks(
     selection: Selection,
     codec: CursorCodec,
     *,
-    position: Position | None = None,
+    position: LinePosition | None = None,
     jsonl: bool = False,
     limits: Limits = Limits(),
 ) -> Generator[Chunk | None, None, None]:
@@ -71,7 +71,7 @@ def chunks(
     parsed and is not a document; TooLarge at a document whose meta does not fit in a message.
     InvalidArgument when `position` is not in the selection.
     """
-    block_bytes = max(limits.chunk_bytes - _OVERSHOOT_BYTES, _MIN_BLOCK_BYTES)
+    block_bytes = max(limits.chunk_bytes - _MAX_OVERSHOOT_BYTES, _MIN_BLOCK_BYTES)
     reader = Reader(
         shards,
         selection,
@@ -142,6 +142,6 @@ def _fragments(item: Item, codec: CursorCodec, fragment_bytes: int) -> Iterator[
         if document is not None:
             found = (replace(document, text=part, meta=b"" if start else document.meta),)
         lines = part if document is None else b""
-        # Damage is told with the cursor that is after it, so that no resume tells it again.
+        # Damage is reported with the cursor after it, so that a resumed stream does not repeat it.
         damaged = () if continues else item.damaged
         yield Chunk(cursor, found, lines, continues=continues, fragment=True, damaged=damaged)

@@ -1,12 +1,11 @@
-"""A place in a stream as bytes that a client keeps and gives back.
+"""The position of a stream as bytes that a client keeps and gives back to resume.
 
     "assay-cursor" 0x00 | JSON | CRC-32 of what precedes, 4 bytes, big-endian
 
-The JSON says its version, the digests of the corpus and of each part of the selection that the
-place belongs to, and the place: a line of a shard, or, where the shards have an index, the units
-that a rank has left. The server remembers nothing, so that any replica, or the same one after a
-restart, can go on from it. One place has one spelling: other spellings are refused, so a version
-that adds something can't be misread by this one.
+The JSON has its version, the digests of the corpus and of each part of the selection, and the
+position: a line of a shard, or, where the shards have an index, the units that a rank has left. The
+server remembers nothing, so any replica resumes from a cursor, before and after a restart. A
+position has exactly one spelling and others are refused, so this version can't misread a later one.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.corpus.stream.place import MAX_WORLD_SIZE, Place
-from services.errors import InvalidArgument, PreconditionFailed
+from services.corpus.stream.resume import MAX_WORLD_SIZE, RankPosition
+from services.errors import CursorMismatch, InvalidArgument
 
 VERSION = 2
 
@@ -35,11 +34,11 @@ _PARTS = ("splits", "subsets", "limits", "order")
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """The next line to read, and what the selection's limits have already been charged.
+class LinePosition:
+    """The next line to read of a shard, and what counts against the selection's limits so far.
 
-    `documents` and `text_bytes` count what was delivered before; `text_bytes` is 0 where the
-    selection has no limit in bytes.
+    `documents` and `text_bytes` are those delivered before; `text_bytes` is 0 where the selection
+    has no limit in bytes.
     """
 
     shard: str
@@ -55,42 +54,44 @@ class CursorCodec:
         self._corpus = corpus_digest
         self._selection = {part: selection_digests[part] for part in _PARTS}
 
-    def encode(self, position: Position | Place) -> bytes:
+    def encode(self, position: LinePosition | RankPosition) -> bytes:
         """Spell a position."""
         return _encode(self._corpus, self._selection, position)
 
-    def decode(self, cursor: bytes) -> Position | Place:
+    def decode(self, cursor: bytes) -> LinePosition | RankPosition:
         """Read a position.
 
-        Raises InvalidArgument when `cursor` is not one; PreconditionFailed when it is one of
+        Raises InvalidArgument when `cursor` is not one; CursorMismatch when it is one of
         another version, corpus or selection, naming what differs.
         """
         corpus, selection, position = _decode(cursor)
         if corpus != self._corpus:
-            raise PreconditionFailed(
+            raise CursorMismatch(
                 f"cursor: belongs to a corpus with digest {corpus}, and this one is "
                 f"{self._corpus}; start over without a cursor"
             )
         for part in _PARTS:
             if selection[part] != self._selection[part]:
-                raise PreconditionFailed(
+                raise CursorMismatch(
                     f"cursor: belongs to a selection with other {part}; repeat the selection "
                     "that it came from, or start over without a cursor"
                 )
         return position
 
 
-def _encode(corpus: str, selection: Mapping[str, str], position: Position | Place) -> bytes:
-    place: dict[str, object]
-    if isinstance(position, Place):
-        place = {
+def _encode(
+    corpus: str, selection: Mapping[str, str], position: LinePosition | RankPosition
+) -> bytes:
+    spelled: dict[str, object]
+    if isinstance(position, RankPosition):
+        spelled = {
             "pieces": position.pieces,
             "next": position.next,
             "stride": position.stride,
             "rank": position.rank,
         }
     else:
-        place = {
+        spelled = {
             "shard": position.shard,
             "line": position.line,
             "documents": position.documents,
@@ -100,13 +101,13 @@ def _encode(corpus: str, selection: Mapping[str, str], position: Position | Plac
         "version": VERSION,
         "corpus": corpus,
         "selection": {part: selection[part] for part in _PARTS},
-        **place,
+        **spelled,
     }
     body = _PREFIX + json.dumps(fields, separators=(",", ":")).encode()
     return body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
 
 
-def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position | Place]:
+def _decode(cursor: bytes) -> tuple[str, dict[str, str], LinePosition | RankPosition]:
     body, checksum = cursor[:-_CHECKSUM_BYTES], cursor[-_CHECKSUM_BYTES:]
     if len(cursor) > _MAX_BYTES or not body.startswith(_PREFIX):
         raise _malformed("is not a cursor of this service")
@@ -120,13 +121,13 @@ def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position | Place]:
         raise _malformed("holds no JSON object")
     version = fields.get("version")
     if version != VERSION:
-        raise PreconditionFailed(
+        raise CursorMismatch(
             f"cursor: is of version {str(version)[:20]}, and this server reads version {VERSION}; "
             "start over without a cursor"
         )
     try:
         selection = {part: _match(_PART_DIGEST, fields["selection"][part]) for part in _PARTS}
-        position = _place(fields) if "stride" in fields else _position(fields)
+        position = _rank_position(fields) if "stride" in fields else _line_position(fields)
         corpus = _match(_DIGEST, fields["corpus"])
     except (KeyError, TypeError, ValueError):
         raise _malformed("lacks a field or has one out of range") from None
@@ -135,8 +136,8 @@ def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position | Place]:
     return corpus, selection, position
 
 
-def _position(fields: Mapping[str, object]) -> Position:
-    return Position(
+def _line_position(fields: Mapping[str, object]) -> LinePosition:
+    return LinePosition(
         shard=_match(re.compile(r".+"), fields["shard"]),
         line=_count(fields["line"]),
         documents=_count(fields["documents"]),
@@ -144,17 +145,19 @@ def _position(fields: Mapping[str, object]) -> Position:
     )
 
 
-def _place(fields: Mapping[str, object]) -> Place:
+def _rank_position(fields: Mapping[str, object]) -> RankPosition:
     spelled = fields["pieces"]
     if not isinstance(spelled, list):
-        raise ValueError  # noqa: TRY004  told as one kind of malformed cursor
+        raise ValueError  # noqa: TRY004  each is one kind of malformed cursor
     pieces = tuple((_count(unit), _count(taken)) for unit, taken in spelled)
-    place = Place(pieces, _count(fields["next"]), _count(fields["stride"]), _count(fields["rank"]))
+    position = RankPosition(
+        pieces, _count(fields["next"]), _count(fields["stride"]), _count(fields["rank"])
+    )
     units = [unit for unit, _ in pieces]
-    ascending = all(one < other for one, other in itertools.pairwise([*units, place.next]))
-    if not (ascending and place.rank < place.stride <= MAX_WORLD_SIZE):
+    ascending = all(one < other for one, other in itertools.pairwise([*units, position.next]))
+    if not (ascending and position.rank < position.stride <= MAX_WORLD_SIZE):
         raise ValueError
-    return place
+    return position
 
 
 def _match(pattern: re.Pattern[str], value: object) -> str:

@@ -19,8 +19,8 @@ MAX_PASSES = 1e6
 class Mixture:
     """Shares of an epoch's text bytes ("weights"), or passes over each subset ("passes").
 
-    `by_subset` is sorted by name; a subset that it does not name has none. A `published` one holds
-    for those of its subsets that are here.
+    `by_subset` is sorted by name; other subsets are left out. Of a `published` one the subsets that
+    the corpus lacks are left out.
     """
 
     kind: Literal["weights", "passes"]

@@ -1,9 +1,9 @@
 """The order in which the documents of an indexed selection are delivered.
 
-The order is a function of the indexes and the selection alone, so that nothing needs to be
-remembered: neither a buffer of shuffled documents nor who got what. It is a sequence of units, each
-of a few consecutive frames of the order; ranks take whole units, and where there is a seed, the
-documents of a unit are permuted together, so that neighbours in a stream come from several frames.
+The indexes and the selection alone decide the order, so the server keeps no shuffle buffer and no
+record of who got what. The order is a sequence of units, each of a few frames that follow one
+another in it. Ranks take whole units. With a seed, the documents of a unit are permuted together,
+so that neighbours in a stream come from several frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _UNIT_FRAMES = 4
 _MIN_UNITS = 64
 _MAX_OCCURRENCES = 1 << 26
-# What the parts of the key of a permutation stand for, so that no two are the same.
+# First part of the key of a permutation, so that no two kinds share a key.
 _OF_FRAMES, _OF_DOCUMENTS = 1, 2
 
 Integers = npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class Unit:
     whole: bool
 
 
-class Plan:
+class StreamPlan:
     """The units of a resolved selection over the indexes of its shards, in their order.
 
     `counts` has the documents delivered of each unit, `text_bytes` the sizes of their texts.

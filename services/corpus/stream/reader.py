@@ -1,30 +1,30 @@
 """Reads the documents or lines of a selection, in order, from any position.
 
-Everything here blocks on the disk and is pulled: nothing is read before it is asked for.
+It blocks on the disk, and reads only as its consumer pulls.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.corpus.shards.decoder import BLOCK_BYTES, read_blocks
-from services.corpus.shards.documents import BadLineError, Document, parse_line, subset_of
-from services.corpus.shards.frames import PassedOver
+from services.corpus.shards.documents import BadLineError, Document, parse_wanted, subset_of
+from services.corpus.shards.frames import SkippedFrame
 from services.corpus.storage.files import StoredFile
-from services.corpus.stream.cursor import Position
-from services.corpus.stream.place import Place
+from services.corpus.stream.cursor import LinePosition
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import WITHDRAWN, Selection
 from services.errors import DataLoss, InvalidArgument
 
-# What lines of withdrawn subsets have in them, so that a block without needs no closer look: the
-# name, or a character of it spelled as JSON's escape.
+# A line of a withdrawn subset has the name in it, or a character of it spelled as a JSON escape. A
+# block without either is delivered unparsed.
 _WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
 _ESCAPED = re.compile(rb"\\u00[2-7]")
 # Around a document's fields in a message.
-_FRAMING_BYTES = 32
+_FIELDS_BYTES = 32
 
 
 class ShardLike(Protocol):
@@ -44,22 +44,22 @@ class ShardLike(Protocol):
 class Item:
     """One document, one line, or whole lines that are delivered as they stand.
 
-    `damaged` frames were passed over before it; at the end of a stream nothing else may be left.
+    `damaged` frames were skipped before it. At the end of a stream an item may have nothing else.
+    `size` is about how many bytes it takes in a message.
     """
 
     document: Document | None
     lines: bytes
-    after: Position | Place
-    damaged: tuple[PassedOver, ...] = ()
+    after: LinePosition | RankPosition
+    damaged: tuple[SkippedFrame, ...] = ()
+    size: int = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes in a message."""
+    def __post_init__(self) -> None:
         document = self.document
-        if document is None:
-            return len(self.lines)
-        around = len(document.id) + len(document.subset) + len(document.shard) + _FRAMING_BYTES
-        return len(document.text) + len(document.meta) + around
+        self.size = len(self.lines)
+        if document is not None:
+            around = len(document.id) + len(document.subset) + len(document.shard) + _FIELDS_BYTES
+            self.size = len(document.text) + len(document.meta) + around
 
 
 def documents(shards: Sequence[ShardLike], selection: Selection) -> Iterator[Document]:
@@ -69,8 +69,20 @@ def documents(shards: Sequence[ShardLike], selection: Selection) -> Iterator[Doc
             yield item.document
 
 
+class _WantedSubsets(dict[str, bool]):
+    """Whether each subset that was met is wanted, looked up once."""
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__()
+        self._selection = selection
+
+    def __missing__(self, subset: str) -> bool:
+        wanted = self[subset] = self._selection.wants(subset)
+        return wanted
+
+
 class Reader:
-    """Walks the shards of a resolved selection from a position, and charges its limits.
+    """Reads the shards of a resolved selection from a position, up to its limits.
 
     With `parse` it finds documents, else lines, which it parses only where the selection's filter
     or limit needs to know what is in them. Shards are read in blocks of about `block_bytes`;
@@ -82,7 +94,7 @@ class Reader:
         self,
         shards: Sequence[ShardLike],
         selection: Selection,
-        position: Position | None,
+        position: LinePosition | None,
         *,
         parse: bool,
         block_bytes: int = BLOCK_BYTES,
@@ -90,13 +102,14 @@ class Reader:
     ) -> None:
         self._shards = [s for split in selection.splits for s in shards if s.split == split]
         self._selection = selection
+        self._wanted = _WantedSubsets(selection)
         self._parse = parse
         self._block_bytes = block_bytes
         self._piece_bytes = piece_bytes
         self._documents = position.documents if position else 0
         self._text_bytes = position.text_bytes if position else 0
         self._first_line = position.line if position else 0
-        self._full = False  # the next document would pass the limit in bytes
+        self._full = False  # the next document would exceed the limit in bytes
         if position:
             paths = [shard.path for shard in self._shards]
             if position.shard not in paths:
@@ -104,7 +117,7 @@ class Reader:
             self._shards = self._shards[paths.index(position.shard) :]
 
     def items(self) -> Iterator[Item | None]:
-        """Yield what is wanted, and None now and then, so that a fruitless search can be left.
+        """Yield what is wanted, and None now and then, so that a long search can be stopped.
 
         Raises, after everything before it, DataLoss at a damaged shard, and at a line that had to
         be parsed and is not a document.
@@ -160,22 +173,24 @@ class Reader:
             lines = piece.count(b"\n")
             line += lines
             self._documents += lines
-            yield Item(None, piece, Position(path, line, self._documents, 0))
+            yield Item(None, piece, LinePosition(path, line, self._documents, 0))
             start = end
 
     def _lines(self, path: str, line: int, data: bytes, offset: int) -> Iterator[Item]:
         """Deliver those lines of a block that are wanted."""
         selection = self._selection
         limit, max_bytes = selection.max_documents, selection.max_bytes
-        parse = self._parse or max_bytes or selection.filters_text
+        by_size = selection.filters_text
+        parse = self._parse or max_bytes or by_size
+        wanted = self._wanted
         lines = data.split(b"\n")
         lines.pop()
         for number, raw in enumerate(lines, line):
             try:
-                if not selection.wants(subset_of(raw)):
+                document = parse_wanted(raw, path, number, wanted) if parse else None
+                if document is None and (parse or not wanted[subset_of(raw)]):
                     continue
-                document = parse_line(raw, path, number) if parse else None
-                if document and not selection.wants_text(len(document.text)):
+                if by_size and document and not selection.wants_text(len(document.text)):
                     continue
             except BadLineError as error:
                 raise DataLoss(path, offset, f"line {number} {error},") from None
@@ -185,7 +200,7 @@ class Reader:
                     return
                 self._text_bytes += len(document.text)
             self._documents += 1
-            after = Position(path, number + 1, self._documents, self._text_bytes)
+            after = LinePosition(path, number + 1, self._documents, self._text_bytes)
             if not self._parse:
                 yield Item(None, raw + b"\n", after)
             else:

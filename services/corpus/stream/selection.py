@@ -1,4 +1,4 @@
-"""Which documents of a corpus: the same selection serves streaming and scoring."""
+"""Which documents of a corpus are streamed or scored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.corpus.stream.mixture import Mixture
 from services.errors import InvalidArgument, NotFound
 
 MAX_EPOCHS = 1_000_000
-# Taken down by who published it (2023), so it is only delivered to who asks for it by name.
+# Taken down by its publisher (2023), so it is delivered only when a selection names it.
 WITHDRAWN = frozenset({"Books3"})
 # Copyrighted texts, collected without permission: what "uncopyrighted" editions of the Pile lack.
 COPYRIGHTED = frozenset(
@@ -48,7 +48,7 @@ class Selection:
 
     @property
     def filters_text(self) -> bool:
-        """Whether documents are told apart by the size of their text."""
+        """Whether documents are selected by the size of their text."""
         return bool(self.min_text_bytes or self.max_text_bytes)
 
     @property
@@ -99,7 +99,7 @@ def resolve(
     subsets: Callable[[], Collection[str]],
     published: Collection[str],
 ) -> Selection:
-    """Check a selection against what a corpus has, and put its splits in the place of "all".
+    """Check a selection against what a corpus has, and spell out its splits.
 
     `subsets` is only called when the selection names a subset, for finding them may take a while.
     `published` are the names that the publication lists, whether or not they are here.

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from services.corpus.shards.documents import Document
-from services.corpus.shards.frames import DamagedFrame, FrameReader, PassedOver
-from services.corpus.stream.plan import Plan, Unit
+from services.corpus.shards.frames import DamagedFrame, FrameReader, SkippedFrame
+from services.corpus.stream.plan import StreamPlan, Unit
 
-# Of each stream; two files each.
-_OPEN_SHARDS = 4
+# Of a stream; each has up to two open files.
+_MAX_OPEN_SHARDS = 4
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class StoredUnit:
     """Frames as they are stored, (shard, frame, data), and which of their documents to take.
 
     `order` is empty for all as they stand. `documents` of the unit are dealt with, and what
-    follows them is `damage`, where there is some. `passed_over` has places among these documents.
+    follows them is `damage`, where there is some. the places of `skipped` count among them.
     """
 
     frames: list[tuple[FrameReader, int, bytes]]
     order: list[int]
     documents: int
     damage: DamagedFrame | None = None
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedFrame, ...] = ()
 
 
 class IndexedShard(Protocol):
@@ -42,17 +42,17 @@ class IndexedShard(Protocol):
 class UnitReader:
     """Reads units of a plan over `shards`, those of the selection in its order. Close it.
 
-    With `skip_damaged`, frames that are not what their index says are passed over; else reading one
-    raises DamagedFrame. One is told where the first of its documents of a unit would have come, and
-    what begins after that place does not tell it again.
+    With `skip_damaged`, frames that are not what their index says are skipped; else reading one
+    raises DamagedFrame. A skipped frame is reported in each unit where its first document would
+    have come; a stream that resumes after that does not report it again.
     """
 
     def __init__(
-        self, shards: Sequence[IndexedShard], plan: Plan, *, skip_damaged: bool = False
+        self, shards: Sequence[IndexedShard], plan: StreamPlan, *, skip_damaged: bool = False
     ) -> None:
-        self._shards, self._plan, self._skip = shards, plan, skip_damaged
+        self._shards, self.plan, self._skip = shards, plan, skip_damaged
         self._open: dict[int, FrameReader] = {}
-        self._damaged: list[PassedOver] = []
+        self._damaged: list[SkippedFrame] = []
 
     def close(self) -> None:
         """Close the shards' files."""
@@ -65,14 +65,14 @@ class UnitReader:
         """Open a shard of the plan. The files of only a few are kept open."""
         found = self._open.pop(number, None)
         if found is None:
-            if len(self._open) >= _OPEN_SHARDS:
+            if len(self._open) >= _MAX_OPEN_SHARDS:
                 self._open.pop(next(iter(self._open))).close()
             found = self._shards[number].open_frames()
         self._open[number] = found
         return found
 
-    def take_damaged(self) -> tuple[PassedOver, ...]:
-        """Return the frames to be told that `lines` has passed over since the last time."""
+    def take_damaged(self) -> tuple[SkippedFrame, ...]:
+        """Return the frames to report that `lines` has skipped since the last call."""
         if not self._damaged:
             return ()
         damaged, self._damaged = tuple(self._damaged), []
@@ -84,10 +84,10 @@ class UnitReader:
         Yields (documents of the unit taken after this one, line with its newline, shard, line's
         number in it, frame).
         """
-        unit = self._plan.unit(number)
+        unit = self.plan.unit(number)
         order = unit.order[taken:]
         starts, frame_of = self._frame_of(unit)
-        told, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
+        begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
         decoded: dict[int, list[bytes]] = {}
         for after, (index, place) in enumerate(
             zip(order.tolist(), frame_of.tolist(), strict=True), taken + 1
@@ -99,8 +99,8 @@ class UnitReader:
                 except DamagedFrame as error:
                     if not self._skip:
                         raise
-                    if place not in told:
-                        self._damaged.append(PassedOver(error, int((frame_of == place).sum())))
+                    if place not in begun:
+                        self._damaged.append(SkippedFrame(error, int((frame_of == place).sum())))
                     decoded[place] = []
             if decoded[place]:
                 reader = self.shard(shard)
@@ -110,18 +110,20 @@ class UnitReader:
 
     def stored(self, number: int, taken: int) -> StoredUnit:
         """Read the frames of a unit as they are stored, for what `taken` documents leave."""
-        unit = self._plan.unit(number)
+        unit = self.plan.unit(number)
         if unit.whole and not taken:
-            with suppress(DamagedFrame):  # what that costs is worked out below
+            with suppress(DamagedFrame):  # handled below
                 frames = [self._stored_frame(shard, frame) for shard, frame in unit.frames]
                 return StoredUnit(frames, [], len(unit.order))
         order = unit.order[taken:]
         starts, frame_of = self._frame_of(unit)
-        told, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
+        begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
         frames = []
-        shift = np.zeros(len(order), np.int64)  # from a place in the unit to one in what is sent
+        shift = np.zeros(
+            len(order), np.int64
+        )  # from an index in the unit to one in the frames sent
         lost = np.zeros(len(order), np.bool_)
-        passed_over: list[PassedOver] = []
+        skipped: list[SkippedFrame] = []
         sent, damage = 0, None
         for place, (shard, frame) in enumerate(unit.frames):
             mine = frame_of == place
@@ -132,10 +134,10 @@ class UnitReader:
             except DamagedFrame as error:
                 if self._skip:
                     places = tuple(np.flatnonzero(mine).tolist())
-                    passed_over.append(PassedOver(error, len(places), places, place in told))
+                    skipped.append(SkippedFrame(error, len(places), places, place in begun))
                     lost |= mine
                     continue
-                # Everything that comes before it is delivered yet.
+                # Documents before it are still delivered.
                 damage, end = error, int(np.argmax(mine))
                 order, frame_of = order[:end], frame_of[:end]
                 shift, lost = shift[:end], lost[:end]
@@ -148,7 +150,7 @@ class UnitReader:
         taken_from = (order.astype(np.int64) + shift)[~lost]
         whole = len(taken_from) == sent and bool((taken_from == np.arange(sent)).all())
         kept = [] if whole else taken_from.tolist()
-        return StoredUnit(frames, kept, len(order), damage, tuple(passed_over))
+        return StoredUnit(frames, kept, len(order), damage, tuple(skipped))
 
     def _stored_frame(self, shard: int, frame: int) -> tuple[FrameReader, int, bytes]:
         reader = self.shard(shard)
@@ -161,7 +163,7 @@ class UnitReader:
         return starts, np.searchsorted(starts, unit.order, side="right") - 1
 
 
-def documents(shards: Sequence[IndexedShard], plan: Plan) -> Iterator[Document]:
+def documents(shards: Sequence[IndexedShard], plan: StreamPlan) -> Iterator[Document]:
     """Read all documents of a plan, in its order. Raises as FrameReader does."""
     with closing(UnitReader(shards, plan)) as units:
         for number in range(plan.units):

@@ -1,17 +1,16 @@
-"""The units of a plan cut into chunks from whose cursors a stream goes on."""
+"""The units of a plan cut into chunks, with the cursor to resume from after each."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from services.corpus.shards.frames import FrameReader, PassedOver
-from services.corpus.stream import place as places
+from services.corpus.shards.frames import FrameReader, SkippedFrame
+from services.corpus.stream import resume
 from services.corpus.stream.chunks import Chunk, Limits, cut_items
 from services.corpus.stream.cursor import CursorCodec
-from services.corpus.stream.place import Place
-from services.corpus.stream.plan import Plan
 from services.corpus.stream.reader import Item
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.unit_reader import StoredUnit, UnitReader
 
 
@@ -33,33 +32,33 @@ class FrameChunk:
     cursor: bytes
     parts: tuple[FramePart, ...]
     order: Sequence[int]
-    damaged: tuple[PassedOver, ...] = ()
+    damaged: tuple[SkippedFrame, ...] = ()
 
 
 def frame_chunks(
-    units: UnitReader, plan: Plan, codec: CursorCodec, place: Place, limits: Limits
+    units: UnitReader, position: RankPosition, codec: CursorCodec, limits: Limits
 ) -> Generator[FrameChunk | None, None, None]:
     """Pass the stored frames of a rank's units on, in batches of about `chunk_bytes`.
 
     No chunk has more than `fragment_bytes` of them. Raises DamagedFrame as `units` does.
     """
     batch = _Batch()
-    while (next_unit := places.head(place, plan.units)) is not None:
+    while (next_unit := resume.head(position, units.plan.units)) is not None:
         number, taken = next_unit
         stored = units.stored(number, taken)
         if stored.damage is not None:
-            place = places.after(place, plan.counts, stored.documents)
+            position = resume.after(position, units.plan.counts, stored.documents)
         else:
-            place = places.through(place)
+            position = resume.through(position)
         batch.add(stored)
         if batch.bytes >= limits.chunk_bytes or stored.damage is not None:
-            yield from _batch_chunks(batch, codec.encode(place), limits.fragment_bytes)
+            yield from _batch_chunks(batch, codec.encode(position), limits.fragment_bytes)
             batch = _Batch()
         else:
             yield None
         if stored.damage is not None:
             raise stored.damage
-    yield from _batch_chunks(batch, codec.encode(place), limits.fragment_bytes)
+    yield from _batch_chunks(batch, codec.encode(position), limits.fragment_bytes)
 
 
 class _Batch:
@@ -68,14 +67,14 @@ class _Batch:
     def __init__(self) -> None:
         self._units: list[StoredUnit] = []
         self.frames: list[tuple[FrameReader, int, bytes]] = []
-        self.passed_over: list[PassedOver] = []
+        self.skipped: list[SkippedFrame] = []
         self.bytes = self.documents = 0
 
     def add(self, stored: StoredUnit) -> None:
         self._units.append(stored)
-        for one in stored.passed_over:
+        for one in stored.skipped:
             places = tuple(place + self.documents for place in one.places)
-            self.passed_over.append(replace(one, places=places))
+            self.skipped.append(replace(one, places=places))
         self.frames += stored.frames
         self.documents += stored.documents
         self.bytes += sum(len(data) for _, _, data in stored.frames)
@@ -101,37 +100,36 @@ def _batch_chunks(batch: _Batch, cursor: bytes, fragment_bytes: int) -> Iterator
     for following in parts:
         yield FrameChunk(b"", group, ())
         group = following
-    yield FrameChunk(cursor, group, batch.order(), tuple(batch.passed_over))
+    yield FrameChunk(cursor, group, batch.order(), tuple(batch.skipped))
 
 
 def document_chunks(
     units: UnitReader,
-    plan: Plan,
+    position: RankPosition,
     codec: CursorCodec,
-    place: Place,
+    limits: Limits,
     *,
     jsonl: bool,
-    limits: Limits,
 ) -> Generator[Chunk | None, None, None]:
     """Deliver the documents, or with `jsonl` the lines, of a rank's units.
 
-    Raises DamagedFrame as `units` does, and as `stream.cut_items` does, after everything before.
+    Raises DamagedFrame as `units` does, and as `cut_items` does, after everything before.
     """
-    yield from cut_items(_items(units, plan, place, jsonl=jsonl), codec, limits)
+    yield from cut_items(_items(units, position, jsonl=jsonl), codec, limits)
 
 
-def _items(units: UnitReader, plan: Plan, place: Place, *, jsonl: bool) -> Iterator[Item | None]:
-    while (next_unit := places.head(place, plan.units)) is not None:
+def _items(units: UnitReader, position: RankPosition, *, jsonl: bool) -> Iterator[Item | None]:
+    while (next_unit := resume.head(position, units.plan.units)) is not None:
         number, taken = next_unit
-        for after, line, shard, position, frame in units.lines(number, taken):
-            here = places.after(place, plan.counts, after - taken)
-            document = None if jsonl else shard.parse(line[:-1], position, frame)
+        for after, line, shard, line_number, frame in units.lines(number, taken):
+            here = resume.after(position, units.plan.counts, after - taken)
+            document = None if jsonl else shard.parse(line[:-1], line_number, frame)
             yield Item(document, line if jsonl else b"", here, units.take_damaged())
-        place = places.through(place)
+        position = resume.through(position)
         yield None
     damaged = units.take_damaged()
-    if damaged:  # a cursor after it, so that a further call does not tell it again
-        yield Item(None, b"", place, damaged)
+    if damaged:  # a cursor after it, so that a resumed stream does not report it again
+        yield Item(None, b"", position, damaged)
 
 
 def _parts(

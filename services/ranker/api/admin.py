@@ -6,83 +6,86 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import admin_pb2 as pb
-from assay.ranker.v1 import admin_pb2_grpc as pb_grpc
-from google.protobuf.timestamp_pb2 import Timestamp
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
-from services.errors import InvalidArgument, Unavailable
-from services.ranker.api import replies
+from services.errors import InvalidArgument
+from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
+from services.ranker.claims.model import Artifact, Page
 from services.ranker.registration import Registration
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_MAX_BYTES = 1 << 20
+_MAX_MANIFEST_BYTES = 64 << 10
 
 
-class RankerAdminService(pb_grpc.RankerAdminServiceServicer):
-    """Registers artifacts. Give it its parts with `attach` once they are open."""
+class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
+    """Registers manifests, and drops cached comparisons."""
 
-    def __init__(self) -> None:
-        self._parts: tuple[Registration, Comparisons] | None = None
-
-    def attach(self, registration: Registration, comparisons: Comparisons) -> None:
-        """Take what registers, and whose cache is looked after."""
-        self._parts = registration, comparisons
+    def __init__(self, registration: Registration, comparisons: Comparisons) -> None:
+        self._registration = registration
+        self._comparisons = comparisons
 
     async def ValidateManifest(  # noqa: N802  # the contract's name
         self,
-        request: pb.ValidateManifestRequest,
+        request: admin_pb2.ValidateManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ValidateManifestResponse:
+    ) -> admin_pb2.ValidateManifestResponse:
         """See `admin.proto`."""
-        registration, _ = self._opened()
-        checked = registration.check(_manifest(request.manifest))
-        return pb.ValidateManifestResponse(
+        checked = self._registration.check(_manifest(request.manifest))
+        return admin_pb2.ValidateManifestResponse(
             valid=not checked.errors,
             errors=_findings(checked.errors),
             warnings=_findings(checked.warnings),
         )
 
-    async def RegisterArtifact(  # noqa: N802  # the contract's name
+    async def RegisterManifest(  # noqa: N802  # the contract's name
         self,
-        request: pb.RegisterArtifactRequest,
+        request: admin_pb2.RegisterManifestRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.RegisterArtifactResponse:
+    ) -> admin_pb2.RegisterManifestResponse:
         """See `admin.proto`."""
-        registration, _ = self._opened()
-        artifact, time, warnings = await registration.register(_manifest(request.manifest))
-        stamp = Timestamp()
-        stamp.FromDatetime(time)
-        return pb.RegisterArtifactResponse(
-            artifact=replies.artifact(artifact),
-            version=artifact.version,
-            time=stamp,
+        entry, time, warnings = await self._registration.register(_manifest(request.manifest))
+        return admin_pb2.RegisterManifestResponse(
+            artifact=messages.artifact(entry) if isinstance(entry, Artifact) else None,
+            page=messages.page(entry) if isinstance(entry, Page) else None,
+            version=entry.version,
+            register_time=messages.timestamp(time),
             warnings=_findings(warnings),
         )
 
     async def InvalidateCache(  # noqa: N802  # the contract's name
         self,
-        request: pb.InvalidateCacheRequest,
+        request: admin_pb2.InvalidateCacheRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.InvalidateCacheResponse:
+    ) -> admin_pb2.InvalidateCacheResponse:
         """See `admin.proto`."""
-        _, comparisons = self._opened()
-        return pb.InvalidateCacheResponse(removed=await comparisons.invalidate(request.artifact))
+        return admin_pb2.InvalidateCacheResponse(
+            removed=await self._comparisons.invalidate(_scope(request))
+        )
 
-    def _opened(self) -> tuple[Registration, Comparisons]:
-        if self._parts is None:
-            raise Unavailable("the ranker is still starting")
-        return self._parts
+
+def _scope(request: admin_pb2.InvalidateCacheRequest) -> str:
+    """The artifact whose comparisons go; empty for all."""
+    match request.WhichOneof("scope"):
+        case "artifact":
+            return messages.required("artifact", request.artifact)
+        case "all" if request.all:
+            return ""
+        case "all":
+            raise InvalidArgument("all", "is false; set it, or name an artifact")
+    raise InvalidArgument("scope", "name an artifact, or set all")
 
 
 def _manifest(content: bytes) -> bytes:
     if not content:
         raise InvalidArgument("manifest", "is empty; give the bytes of a YAML file")
-    if len(content) > _MAX_BYTES:
-        raise InvalidArgument("manifest", f"has {len(content):,} bytes; at most {_MAX_BYTES:,}")
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise InvalidArgument(
+            "manifest", f"has {len(content):,} bytes; at most {_MAX_MANIFEST_BYTES:,}"
+        )
     return content
 
 
-def _findings(found: Iterable[tuple[str, str]]) -> list[pb.ManifestFinding]:
-    return [pb.ManifestFinding(place=place, message=message) for place, message in found]
+def _findings(found: Iterable[tuple[str, str]]) -> list[admin_pb2.ManifestFinding]:
+    return [admin_pb2.ManifestFinding(place=place, message=message) for place, message in found]

@@ -1,30 +1,51 @@
 """Comparisons as callers get them: evidence from the store, the answer from the cache if need be.
 
-Reads evidence and makes none, so the key of the answer does not change while it is computed.
+Reads evidence and makes none, so the key of the answer does not change while it is computed. What
+is cached is the reply for the pair in canonical order, serialised, without the field `cache`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 
-from services.ranker.api import compare_reply
-from services.ranker.cache.cache import Cache
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import compare_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from services.errors import InvalidArgument
+from services.ranker.api import messages
+from services.ranker.cache.cache import Cache, CacheInfo
+from services.ranker.claims.model import Page
 from services.ranker.claims.registry import Registry
-from services.ranker.comparing.compare import (
-    PREFIX,
-    Pair,
-    canonical,
-    compare,
-    evidence_digest,
-    key,
-    parse_day,
-)
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.comparing.cache_key import PREFIX, Pair, canonical, evidence_digest, key
+from services.ranker.comparing.compare import ComparedArtifact, Comparison, compare, parse_day
+from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.reliability import PageReliability
+from services.ranker.methodology.separation import Separation
 
-_MOST_PREPARED = 1024
+SCHEMA = 3
+"""Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
+
+_EXCHANGED = {
+    compare_pb2.SEPARATION_LEFT: compare_pb2.SEPARATION_RIGHT,
+    compare_pb2.SEPARATION_RIGHT: compare_pb2.SEPARATION_LEFT,
+}
+
+_MAX_PREPARED_PAIRS = 1024
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request asks for. No pages: all that compare the two. No hardware: the latest."""
+
+    left: str
+    right: str
+    day: date
+    hardware: str
+    pages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,58 +67,75 @@ class Comparisons:
     def __init__(
         self,
         registry: Registry,
-        dossiers: Dossiers,
-        cache: Cache[bytes],
+        records: Records,
+        cache: Cache,
         methodology: Methodology,
         *,
-        today: Callable[[], date],
-        version: Callable[[], int | None] = lambda: None,
-        computed: Callable[[], None] = lambda: None,
+        version: Callable[[], int | None],
+        computed: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._dossiers = dossiers
+        self._records = records
         self._cache = cache
         self._methodology = methodology
-        self._today = today
         self._version = version
         self._computed = computed
-        self._prepared: dict[tuple[str, str, date], _Prepared] = {}
+        self._prepared: dict[_Asked, _Prepared] = {}
 
-    async def compare(self, left: str, right: str, as_of: str) -> bytes:
+    async def compare(self, request: compare_pb2.CompareRequest) -> bytes:
         """Return the reply of the contract, serialised, in the caller's order.
 
-        Raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be read now.
+        Raises `NotFound`, `InvalidArgument`, `DigestMismatch`, and `Unavailable` when evidence
+        cannot be read now.
         """
-        day = parse_day(as_of, self._today())
-        prepared = await self._prepare(left, right, day)
+        messages.check_methodology(request.methodology_digest, self._methodology)
+        day = parse_day(request.as_of, datetime.now(UTC).date())
+        prepared = await self._prepare(
+            _Asked(
+                request.left,
+                request.right,
+                day,
+                messages.hardware(request.hardware),
+                tuple(sorted(set(messages.limited("pages", request.pages)))),
+            )
+        )
         first = replace(prepared.pair, swapped=False)
 
         async def compute() -> bytes:
             self._computed()
-            return compare_reply.encode(compare_reply.reply(compare(first, self._methodology, day)))
+            return encode(to_message(compare(first, self._methodology, day)))
 
         content, info = await self._cache.get(prepared.key, compute)
         if prepared.pair.swapped:
-            content = compare_reply.exchanged(content)
-        return content + compare_reply.cache_field(info)
+            content = exchanged(content)
+        return content + cache_field(info)
 
-    async def _prepare(self, left: str, right: str, day: date) -> _Prepared:
+    async def _prepare(self, asked: _Asked) -> _Prepared:
         """What is known of a pair and its key; read again only when something has changed."""
         version = self._version()
         state = None if version is None else (version, self._registry.revision)
-        known = self._prepared.get((left, right, day))
+        known = self._prepared.get(asked)
         if known is not None and state is not None and known.state == state:
             return known
-        artifacts = self._registry.artifact(left), self._registry.artifact(right)
-        sides = await self._dossiers.of(artifacts[0]), await self._dossiers.of(artifacts[1])
-        page = self._registry.page_of(left, right)
-        page_claims = (await self._dossiers.judged(page))[1] if page else ()
-        pair = canonical(*sides, page_claims)
-        prepared = _Prepared(state, pair, key(pair, self._methodology, day))
-        if len(self._prepared) >= _MOST_PREPARED:
+        artifacts = self._registry.artifact(asked.left), self._registry.artifact(asked.right)
+        (first, second), pages = await self._records.with_pages(artifacts, self._pages(asked))
+        pair = canonical(first, second, pages, asked.hardware)
+        prepared = _Prepared(state, pair, key(pair, self._methodology, asked.day))
+        if len(self._prepared) >= _MAX_PREPARED_PAIRS:
             self._prepared.clear()
-        self._prepared[left, right, day] = prepared
+        self._prepared[asked] = prepared
         return prepared
+
+    def _pages(self, asked: _Asked) -> tuple[Page, ...]:
+        about = self._registry.pages_of(asked.left, asked.right)
+        if not asked.pages:
+            return about
+        chosen = tuple(self._registry.page(name) for name in asked.pages)
+        for one in chosen:
+            if one not in about:
+                problem = f"{one.id!r} does not compare {asked.left} and {asked.right}"
+                raise InvalidArgument("pages", problem)
+        return chosen
 
     async def invalidate(self, name: str) -> int:
         """Let go of kept comparisons of an artifact as it is now, or of all when `name` is empty.
@@ -107,10 +145,104 @@ class Comparisons:
         """
         if not name:
             return await self._cache.invalidate(PREFIX)
-        artifact = self._registry.artifact(name)
-        removed = 0
-        for page in (None, *(one for one in self._registry.pages if name in one.compares)):
-            page_claims = (await self._dossiers.judged(page))[1] if page else ()
-            digest = evidence_digest(await self._dossiers.of(artifact), page_claims)
-            removed += await self._cache.invalidate(PREFIX, digest)
-        return removed
+        (record,) = await self._records.of([self._registry.artifact(name)])
+        return await self._cache.invalidate(PREFIX, evidence_digest(record))
+
+
+def to_message(comparison: Comparison) -> compare_pb2.CompareResponse:
+    """Return the reply, all but what the cache did."""
+    return compare_pb2.CompareResponse(
+        left=_side(comparison.left),
+        right=_side(comparison.right),
+        components=[
+            compare_pb2.ComponentComparison(
+                component=row.component,
+                separation=_separation(row.separation),
+                missing=[
+                    compare_pb2.MissingEvidence(
+                        artifact=one.artifact, metric=one.metric, what=one.what
+                    )
+                    for one in row.missing
+                ],
+            )
+            for row in comparison.components
+        ],
+        overall=_separation(comparison.overall),
+        summary=comparison.summary,
+        pages=[messages.page_verdicts(one) for one in comparison.pages],
+        methodology=messages.methodology(comparison.methodology),
+        as_of=comparison.as_of.isoformat(),
+        hardware=comparison.hardware,
+    )
+
+
+def exchange(message: compare_pb2.CompareResponse) -> None:
+    """Exchange the sides of a reply, in place."""
+    left = compare_pb2.ComparedArtifact()
+    left.CopyFrom(message.right)
+    message.right.CopyFrom(message.left)
+    message.left.CopyFrom(left)
+    for row in message.components:
+        row.separation = _EXCHANGED.get(row.separation, row.separation)
+    message.overall = _EXCHANGED.get(message.overall, message.overall)
+
+
+def encode(message: compare_pb2.CompareResponse) -> bytes:
+    """Return the bytes that are kept; equal replies have equal bytes."""
+    return message.SerializeToString(deterministic=True)
+
+
+def decode(content: bytes) -> compare_pb2.CompareResponse:
+    """Return the reply that `encode` made the bytes of; raise what protobuf does for others."""
+    return compare_pb2.CompareResponse.FromString(content)
+
+
+def exchanged(content: bytes) -> bytes:
+    """The bytes of the reply with its sides exchanged."""
+    message = decode(content)
+    exchange(message)
+    return encode(message)
+
+
+def cache_field(info: CacheInfo) -> bytes:
+    """The bytes of the field `cache`: appended to a reply's bytes, they set it."""
+    return encode(compare_pb2.CompareResponse(cache=cache_info(info)))
+
+
+def cache_info(info: CacheInfo) -> compare_pb2.CacheInfo:
+    """Return what the cache did."""
+    age = Duration()
+    age.FromNanoseconds(round(info.age * 1e9))
+    status = compare_pb2.CacheStatus.Value(f"CACHE_STATUS_{info.status.value}")
+    return compare_pb2.CacheInfo(status=status, age=age)
+
+
+def _side(value: ComparedArtifact) -> compare_pb2.ComparedArtifact:
+    return compare_pb2.ComparedArtifact(
+        artifact=messages.artifact(value.record.artifact, claims=False),
+        score=messages.score(value.score),
+        reliability=[_reliability(value.reliability)],
+        claims=[messages.claim_verdict(one) for one in value.record.verdicts],
+        matches=messages.match_counts(
+            value.record.matched,
+            value.record.outcomes.reported,
+            value.record.outcomes.succeeded,
+        ),
+    )
+
+
+def _reliability(value: PageReliability) -> compare_pb2.PageReliability:
+    return compare_pb2.PageReliability(
+        mean=value.mean,
+        interval=None
+        if value.interval is None
+        else messages.interval(value.interval, common_pb2.INTERVAL_KIND_CREDIBLE),
+        confirmed=value.confirmed,
+        refuted=value.refuted,
+        undecided=value.undecided,
+        bounds=messages.interval(value.bounds, common_pb2.INTERVAL_KIND_BOUNDS),
+    )
+
+
+def _separation(value: Separation) -> compare_pb2.Separation.ValueType:
+    return compare_pb2.Separation.Value(f"SEPARATION_{value.value}")

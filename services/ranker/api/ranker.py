@@ -2,95 +2,149 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import Any
 
 import grpc
-from assay.ranker.v1 import ranker_pb2 as pb
-from assay.ranker.v1 import ranker_pb2_grpc as pb_grpc
+from assay_rpc.ranker.v1 import (
+    artifact_pb2,
+    compare_pb2,
+    evidence_pb2,
+    rank_pb2,
+    ranker_pb2_grpc,
+    score_pb2,
+    search_pb2,
+)
 
-from services.errors import Unavailable
-from services.ranker.api import replies, requests, verify_reply
+from services.errors import NotFound
+from services.ranker.api import messages
 from services.ranker.api.comparisons import Comparisons
+from services.ranker.api.evidence import EvidenceReplies
+from services.ranker.api.ranks import RankReplies
+from services.ranker.api.search import SearchReplies
 from services.ranker.claims.model import Artifact
 from services.ranker.claims.registry import Registry
-from services.ranker.measuring.verify import Verifier
 from services.rpc.pagination import page
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class RankerService(pb_grpc.RankerServiceServicer):
-    """Verifies claims and compares artifacts. Give it its parts with `attach` once they are open.
+class RankerService(ranker_pb2_grpc.RankerServiceServicer):
+    """Reads what is registered and what was found."""
 
-    The stream is a coroutine that writes its messages, which gRPC takes as well as a generator and
-    the stubs do not know of: a cancelled call then ends where it stands, measurements included.
-    """
-
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        comparisons: Comparisons,
+        ranks: RankReplies,
+        search: SearchReplies,
+        evidence: EvidenceReplies,
+    ) -> None:
         self._registry = registry
-        self._verifier: Verifier | None = None
-        self._comparisons: Comparisons | None = None
-
-    def attach(self, verifier: Verifier, comparisons: Comparisons) -> None:
-        """Take what verifies and what compares."""
-        self._verifier = verifier
         self._comparisons = comparisons
+        self._ranks = ranks
+        self._search = search
+        self._evidence = evidence
 
     async def ListArtifacts(  # noqa: N802  # the contract's name
         self,
-        request: pb.ListArtifactsRequest,
+        request: artifact_pb2.ListArtifactsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.ListArtifactsResponse:
+    ) -> artifact_pb2.ListArtifactsResponse:
         """See `ranker.proto`."""
         shown, token = page(
             self._registry.artifacts, request.page_size, request.page_token, lambda one: one.id
         )
-        return pb.ListArtifactsResponse(
+        return artifact_pb2.ListArtifactsResponse(
             artifacts=[_summary(one) for one in shown], next_page_token=token
         )
 
     async def GetArtifact(  # noqa: N802  # the contract's name
         self,
-        request: pb.GetArtifactRequest,
+        request: artifact_pb2.GetArtifactRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> pb.GetArtifactResponse:
+    ) -> artifact_pb2.GetArtifactResponse:
         """See `ranker.proto`."""
-        name = requests.required("artifact", request.artifact)
-        return pb.GetArtifactResponse(artifact=replies.artifact(self._registry.artifact(name)))
-
-    async def VerifyClaims(  # type: ignore[override]  # noqa: N802
-        self, request: pb.VerifyClaimsRequest, context: Context
-    ) -> None:
-        """See `ranker.proto`."""
-        if self._verifier is None:
-            raise Unavailable("the ranker is still starting")
-        budget = requests.parse_budget(request.budget)
-        name = requests.required("artifact", request.artifact)
-        updates = self._verifier.verify(name, request.claims, budget)
-        async with aclosing(updates):
-            async for update in updates:
-                await context.write(verify_reply.reply(update))
+        name = messages.required("artifact", request.artifact)
+        artifact = self._registry.artifact(name)
+        if request.version not in (0, artifact.version):
+            raise NotFound(f"version of {name}", str(request.version), [str(artifact.version)])
+        return artifact_pb2.GetArtifactResponse(artifact=messages.artifact(artifact))
 
     async def Compare(  # type: ignore[override]  # noqa: N802
         self,
-        request: pb.CompareRequest,
+        request: compare_pb2.CompareRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> bytes:
-        """See `ranker.proto`. The reply comes serialised, as `serve_bytes` sends it."""
-        if self._comparisons is None:
-            raise Unavailable("the ranker is still starting")
-        return await self._comparisons.compare(
-            requests.required("left", request.left),
-            requests.required("right", request.right),
-            request.as_of,
-        )
+        """See `ranker.proto`. The reply comes serialised, as it is cached.
+
+        The server sends bytes as they are: to read a cached reply into a message and write it out
+        again would cost more than the rest of the call.
+        """
+        messages.required("left", request.left)
+        messages.required("right", request.right)
+        return await self._comparisons.compare(request)
+
+    async def GetEvidence(  # noqa: N802  # the contract's name
+        self,
+        request: evidence_pb2.GetEvidenceRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> evidence_pb2.GetEvidenceResponse:
+        """See `ranker.proto`."""
+        return await self._evidence.get_evidence(request)
+
+    async def ListEvidence(  # noqa: N802  # the contract's name
+        self,
+        request: evidence_pb2.ListEvidenceRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> evidence_pb2.ListEvidenceResponse:
+        """See `ranker.proto`."""
+        return await self._evidence.list_evidence(request)
+
+    async def GetMethodology(  # noqa: N802  # the contract's name
+        self,
+        request: score_pb2.GetMethodologyRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> score_pb2.GetMethodologyResponse:
+        """See `ranker.proto`."""
+        return self._ranks.methodology(request)
+
+    async def GetRank(  # noqa: N802  # the contract's name
+        self,
+        request: rank_pb2.GetRankRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> rank_pb2.GetRankResponse:
+        """See `ranker.proto`."""
+        return await self._ranks.get_rank(request)
+
+    async def ExplainRank(  # noqa: N802  # the contract's name
+        self,
+        request: rank_pb2.ExplainRankRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> rank_pb2.ExplainRankResponse:
+        """See `ranker.proto`."""
+        return await self._ranks.explain_rank(request)
+
+    async def ListRanks(  # noqa: N802  # the contract's name
+        self,
+        request: rank_pb2.ListRanksRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> rank_pb2.ListRanksResponse:
+        """See `ranker.proto`."""
+        return await self._ranks.list_ranks(request)
+
+    async def SearchCapabilities(  # noqa: N802  # the contract's name
+        self,
+        request: search_pb2.SearchCapabilitiesRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> search_pb2.SearchCapabilitiesResponse:
+        """See `ranker.proto`."""
+        return await self._search.search(request)
 
 
-def _summary(artifact: Artifact) -> pb.ArtifactSummary:
-    return pb.ArtifactSummary(
+def _summary(artifact: Artifact) -> artifact_pb2.ArtifactSummary:
+    return artifact_pb2.ArtifactSummary(
         id=artifact.id,
         name=artifact.name,
-        type=replies.artifact_type(artifact.type),
+        type=messages.artifact_type(artifact.type),
         claim_count=len(artifact.claims),
     )

@@ -1,9 +1,7 @@
-"""Comparisons kept for the next caller.
+"""Comparisons kept for the next caller, as bytes.
 
-A key holds the digests of all that a comparison depends on, so a kept value is never wrong; past
-its time it is still given (`STALE`) while one caller computes it anew. What is kept is bytes
-behind a header; a value of another schema, damaged or undecodable, counts as a miss. Errors that
-the input alone decides are kept too, for a few seconds.
+A key holds the digests of all that a comparison depends on, so a kept value is never wrong; it is
+dropped after some time only to make room. Bytes of another schema, or damaged, count as a miss.
 
 Callers who ask for the same key at the same time share one computation: in this process by sharing
 its task, and across processes that share a store by a lease in it, which the others wait for.
@@ -16,34 +14,33 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
-
-import structlog
 
 from services.errors import Unavailable
-from services.ranker.cache import refusals
-from services.ranker.cache.envelope import Envelope, Kind, pack, unpack
 from services.ranker.cache.guard import Guard
-from services.ranker.cache.store import Store
+from services.ranker.cache.store import CacheStore
 
-T = TypeVar("T")
+KEEP_SECONDS = 2 * 86_400.0
+"""How long a value is kept, give or take a tenth so that values do not all end at once."""
 
-_log = structlog.get_logger(__name__)
+LEASE_SECONDS = 10.0
+"""How long others wait for one that computes before they compute themselves."""
 
 _POLL_SECONDS = 0.01
-_STALE = 2.0
-"""A value is kept for so many times the seconds that it is fresh for."""
+_MAGIC = b"assay-cmp"
+_HEADER = struct.Struct(">9sHdI")
+"""Magic, schema, time of writing in seconds since 1970, CRC-32 of the value that follows."""
 
 
 class CacheStatus(StrEnum):
     """What the cache did."""
 
     HIT = "HIT"
-    STALE = "STALE"
     MISS = "MISS"
     BYPASS = "BYPASS"
 
@@ -56,70 +53,47 @@ class CacheInfo:
     age: float = 0.0
 
 
-@dataclass(frozen=True)
-class Lifetimes:
-    """How long things are kept, in seconds, give or take a tenth so that they do not end at once.
-
-    `value` is how long a value is fresh, `refusal` how long an error is kept, `lease` how long
-    others wait for one that computes before they compute themselves.
-    """
-
-    value: float = 86_400
-    refusal: float = 3
-    lease: float = 10
+Answer = tuple[bytes, CacheInfo]
 
 
-@dataclass(frozen=True)
-class _Found(Generic[T]):
-    """What one flight brought back. `payload` lets every caller have a value of its own."""
+class Cache:
+    """Bytes by key.
 
-    payload: bytes
-    value: T
-    info: CacheInfo
-
-
-class Cache(Generic[T]):
-    """Values of one kind, by key.
-
-    `schema` numbers the form of `encode`'s bytes: raise it when `decode` could misread older ones.
+    `schema` numbers the form of the bytes: raise it when older ones could be misread.
     `retry_seconds` is how often a store that does not answer is asked whether it does again.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: CacheStore,
         *,
         schema: int,
-        encode: Callable[[T], bytes],
-        decode: Callable[[bytes], T],
-        lifetimes: Lifetimes | None = None,
+        lease_seconds: float = LEASE_SECONDS,
         retry_seconds: float = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._guard = Guard(store, retry_seconds)
         self._store = store
         self._schema = schema
-        self._encode = encode
-        self._decode = decode
-        self._lifetimes = lifetimes or Lifetimes()
+        self._lease_seconds = lease_seconds
         self._clock = clock
-        self._flights: dict[str, asyncio.Task[_Found[T]]] = {}
+        self._flights: dict[str, asyncio.Task[Answer]] = {}
 
-    async def get(self, key: str, compute: Callable[[], Awaitable[T]]) -> tuple[T, CacheInfo]:
+    async def get(self, key: str, compute: Callable[[], Awaitable[bytes]]) -> Answer:
         """The value of `key`, computed when it is not kept, with what the cache did.
 
         Errors of `compute` reach every caller that waits for it. A caller that is cancelled does
         not stop the others' computation.
         """
         flight = self._flights.get(key)
-        if flight is not None:
-            found = await asyncio.shield(flight)
-            return self._decode(found.payload), found.info
-        found = await asyncio.shield(self._start(key, self._find(key, compute)))
-        return found.value, found.info
+        if flight is None:
+            flight = asyncio.create_task(self._find(key, compute))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        return await asyncio.shield(flight)
 
     async def invalidate(self, prefix: str, containing: str = "") -> int:
-        """Let go of the values whose key starts so and then contains; return how many.
+        """Drop the values whose key starts so and then contains; return how many.
 
         Raises `Unavailable` when the store does not answer or refuses.
         """
@@ -136,111 +110,56 @@ class Cache(Generic[T]):
         await self._guard.close()
         await self._store.close()
 
-    def _start(self, key: str, work: Awaitable[_Found[T]]) -> asyncio.Task[_Found[T]]:
-        flight = asyncio.ensure_future(work)
-        assert isinstance(flight, asyncio.Task)  # noqa: S101  (it is given coroutines)
-        self._flights[key] = flight
-        flight.add_done_callback(lambda done: self._landed(key, done))
-        return flight
-
-    def _landed(self, key: str, flight: asyncio.Task[_Found[T]]) -> None:
+    def _landed(self, key: str, flight: asyncio.Task[Answer]) -> None:
         del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # seen, even when every caller has gone
 
-    async def _find(self, key: str, compute: Callable[[], Awaitable[T]]) -> _Found[T]:
+    async def _find(self, key: str, compute: Callable[[], Awaitable[bytes]]) -> Answer:
         if not self._guard.open:
-            return await self._compute(key, compute, leased=False)
+            return await compute(), CacheInfo(CacheStatus.BYPASS)
         kept = await self._look_up(key)
         if kept is not None:
-            if kept.info.status is CacheStatus.STALE:
-                self._refresh(key, compute)
             return kept
-        leased = await self._lease(key)
-        # With the lease too: whoever had it before may have kept the value since it was looked up.
-        kept = await (self._look_up(key) if leased else self._wait(key))
-        if kept is not None:
-            if leased:
-                await self._guard.ask(self._store.remove(_lease(key)))
-            return kept
-        return await self._compute(key, compute, leased=leased)
-
-    def _refresh(self, key: str, compute: Callable[[], Awaitable[T]]) -> None:
-        """Compute a value anew beside those who are given the old one: one replica does."""
-
-        async def refresh() -> _Found[T]:
-            if not await self._lease(key):
-                raise asyncio.CancelledError  # another replica does it
-            kept = await self._look_up(key)
-            if kept is not None and kept.info.status is CacheStatus.HIT:
-                await self._guard.ask(self._store.remove(_lease(key)))
-                return kept  # another replica has done it
-            return await self._compute(key, compute, leased=True)
-
-        name = f"{key} refresh"
-        if name not in self._flights:
-            self._start(name, refresh())
-
-    async def _look_up(self, key: str) -> _Found[T] | None:
-        """What is kept: a value, or a refusal, which is raised."""
-        kept = unpack(await self._guard.ask(self._store.get(key)), self._schema)
-        if kept is None:
-            return None
-        age = max(0.0, self._clock() - kept.written)  # another machine's clock may be ahead
+        # A store that cannot say whether another process computes leaves it to each.
+        lease = f"lease:{key}"
+        added = await self._guard.ask(self._store.add(lease, b"1", self._lease_seconds))
+        leased = added is not False
         try:
-            refusal = refusals.decode(kept.payload) if kept.kind is Kind.REFUSAL else None
-            value = self._decode(kept.payload) if refusal is None else None
-        except Exception as error:  # noqa: BLE001  (whatever a decoder raises, it is a miss)
-            _log.warning("cache.undecodable", problem=str(error))
-            return None
-        if refusal is not None:
-            raise refusal
-        assert value is not None  # noqa: S101  (decoders return values)
-        stale = age > self._lifetimes.value
-        status = CacheStatus.STALE if stale else CacheStatus.HIT
-        return _Found(kept.payload, value, CacheInfo(status, age))
-
-    async def _compute(
-        self, key: str, compute: Callable[[], Awaitable[T]], *, leased: bool
-    ) -> _Found[T]:
-        try:
-            value = await compute()
-        except Exception as error:
-            if (payload := refusals.encode(error)) is not None:
-                await self._keep(key, Kind.REFUSAL, payload, self._lifetimes.refusal)
+            # With the lease too: whoever had it before may have kept the value meanwhile.
+            kept = await (self._look_up(key) if leased else self._wait(key, lease))
+            return kept or await self._compute(key, compute)
+        finally:
             if leased:
-                await self._guard.ask(self._store.remove(_lease(key)))
-            raise
-        payload = self._encode(value)
-        kept = await self._keep(key, Kind.VALUE, payload, _STALE * self._lifetimes.value)
-        if leased:
-            await self._guard.ask(self._store.remove(_lease(key)))
-        status = CacheStatus.MISS if kept else CacheStatus.BYPASS
-        return _Found(payload, value, CacheInfo(status))
+                await self._guard.ask(self._store.remove(lease))
 
-    async def _keep(self, key: str, kind: Kind, payload: bytes, seconds: float) -> bool:
-        """Whether the store has kept it."""
-        raw = pack(Envelope(kind, self._clock(), payload), self._schema)
-        spread = random.uniform(0.9, 1.1)  # noqa: S311  (spreads load, no secret)
-        return await self._guard.do(self._store.set(key, raw, spread * seconds))
+    async def _look_up(self, key: str) -> Answer | None:
+        """What is kept, unless it is of another schema or damaged."""
+        raw = await self._guard.ask(self._store.get(key))
+        if raw is None or len(raw) < _HEADER.size:
+            return None
+        magic, schema, written, checksum = _HEADER.unpack_from(raw)
+        value = raw[_HEADER.size :]
+        if (magic, schema, checksum) != (_MAGIC, self._schema, zlib.crc32(value)):
+            return None
+        age = max(0.0, self._clock() - written)  # another machine's clock may be ahead
+        return value, CacheInfo(CacheStatus.HIT, age)
 
-    async def _lease(self, key: str) -> bool:
-        """Whether this process is to compute; a store that cannot say leaves it to each."""
-        held = await self._guard.ask(self._store.add(_lease(key), b"1", self._lifetimes.lease))
-        return held is not False
+    async def _compute(self, key: str, compute: Callable[[], Awaitable[bytes]]) -> Answer:
+        value = await compute()
+        header = _HEADER.pack(_MAGIC, self._schema, self._clock(), zlib.crc32(value))
+        seconds = random.uniform(0.9, 1.1) * KEEP_SECONDS  # noqa: S311  (spreads load, no secret)
+        kept = await self._guard.do(self._store.set(key, header + value, seconds))
+        return value, CacheInfo(CacheStatus.MISS if kept else CacheStatus.BYPASS)
 
-    async def _wait(self, key: str) -> _Found[T] | None:
+    async def _wait(self, key: str, lease: str) -> Answer | None:
         """What another process computes; None when it gives up or takes too long."""
-        until = time.monotonic() + self._lifetimes.lease
+        until = time.monotonic() + self._lease_seconds
         while self._guard.open and time.monotonic() < until:
             await asyncio.sleep(_POLL_SECONDS)
             kept = await self._look_up(key)
             if kept is not None:
                 return kept
-            if await self._guard.ask(self._store.get(_lease(key))) is None:
+            if await self._guard.ask(self._store.get(lease)) is None:
                 return await self._look_up(key)  # it may have ended in between
         return None
-
-
-def _lease(key: str) -> str:
-    return f"lease:{key}"

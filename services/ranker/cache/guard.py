@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from services.ranker.cache.store import Store, StoreRefusedError, StoreUnavailableError
+from services.ranker.cache.store import CacheStore, StoreRefusedError, StoreUnavailableError
 
 T = TypeVar("T")
 
 _log = structlog.get_logger("services.ranker.cache.cache")
 
-_SLOTS = 64
+_MAX_CONCURRENT_CALLS = 64
 """Questions to the store at a time; more would wait in its connections instead."""
 
 
@@ -24,10 +24,10 @@ class Guard:
     Give it calls of the store that have not been awaited: they are closed when they are not made.
     """
 
-    def __init__(self, store: Store, retry_seconds: float) -> None:
+    def __init__(self, store: CacheStore, retry_seconds: float) -> None:
         self._store = store
         self._retry_seconds = retry_seconds
-        self._slots = asyncio.Semaphore(_SLOTS)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
         self._recovery: asyncio.Task[None] | None = None
         self._refused = False
 
@@ -57,8 +57,7 @@ class Guard:
             await call
             return True
 
-        wrapped = done()
-        answer = await self.ask(wrapped)
+        answer = await self.ask(done())
         call.close()  # if it was never awaited
         if answer and self._refused:
             self._refused = False

@@ -1,7 +1,7 @@
 """The cache's values in Redis, shared by every replica: one server, or Sentinels that know which.
 
 Nothing here waits for long: a server that is gone, hung or loading is StoreUnavailableError within
-`TIMEOUT`; one that is full, read-only or forbids a command is StoreRefusedError.
+`TIMEOUT_SECONDS`; one that is full, read-only or forbids a command is StoreRefusedError.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from services.errors import InvalidArgument
 from services.ranker.cache.store import (
+    CacheStore,
     MemoryStore,
-    Store,
     StoreRefusedError,
     StoreUnavailableError,
 )
 
-TIMEOUT = 0.1
+TIMEOUT_SECONDS = 0.1
 """Seconds that one question to Redis may take."""
-_SCAN = 1000
+_KEYS_A_SCAN = 1000
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class RedisOptions:
 
 
 class RedisStore:
-    """A `Store` in Redis. Connects when first asked.
+    """A `CacheStore` in Redis. Connects when first asked.
 
     Raises InvalidArgument when the options do not fit together.
     """
@@ -87,7 +87,7 @@ class RedisStore:
         removed, cursor = 0, 0
         while True:
             cursor, keys = await _answer(
-                self._redis.scan(cursor, match=f"{prefix}*{containing}*", count=_SCAN)
+                self._redis.scan(cursor, match=f"{prefix}*{containing}*", count=_KEYS_A_SCAN)
             )
             if keys:
                 removed += await _answer(self._redis.unlink(*keys))
@@ -105,7 +105,7 @@ class RedisStore:
             await one.aclose()
 
 
-def store_at(options: RedisOptions) -> Store:
+def store_at(options: RedisOptions) -> CacheStore:
     """The store that the options name, or one in this process when they name none."""
     return RedisStore(options) if options.url or options.sentinels else MemoryStore()
 
@@ -115,8 +115,8 @@ def _clients(options: RedisOptions) -> tuple[Redis, Sentinel | None]:
     # which would double the wait for a hung server.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     common: dict[str, Any] = {
-        "socket_timeout": TIMEOUT,
-        "socket_connect_timeout": TIMEOUT,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
         "retry": retry,
         "decode_responses": False,
     }
@@ -158,7 +158,9 @@ def _milliseconds(seconds: float) -> int:
 async def _answer(command: Awaitable[T]) -> T:
     """The reply to a command; whatever goes wrong is one of the store's two errors."""
     try:
-        async with asyncio.timeout(1.5 * TIMEOUT):  # name look-up has no time-out of its own
+        async with asyncio.timeout(
+            1.5 * TIMEOUT_SECONDS
+        ):  # name look-up has no time-out of its own
             return await command
     except (ResponseError, ReadOnlyError) as error:
         raise StoreRefusedError(str(error)) from error

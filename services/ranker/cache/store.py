@@ -16,7 +16,7 @@ class StoreRefusedError(Exception):
     """The store answers, but will not do this: it is full, read-only or forbids it."""
 
 
-class Store(Protocol):
+class CacheStore(Protocol):
     """Where values are kept, by key.
 
     Whatever goes wrong is a StoreUnavailableError or a StoreRefusedError.

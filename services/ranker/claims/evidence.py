@@ -13,7 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from services.ranker.claims.model import Basis, Evidence, Interval, SubjectRelation, Value
+from services.ranker.claims.model import (
+    Basis,
+    Evidence,
+    Interval,
+    SubjectRelation,
+    Value,
+    reference,
+)
 
 
 class EvidenceError(ValueError):
@@ -41,12 +48,20 @@ class Observation:
     recipe: str = ""
     breakdown: Mapping[str, float] = field(default_factory=dict)
     breakdown_unit: str = ""
+    subject: Mapping[str, object] = field(default_factory=dict)
+    engine: Mapping[str, object] = field(default_factory=dict)
 
 
 def seal(
-    observation: Observation, *, claim: str, method: str, command: str, time: datetime
+    observation: Observation,
+    *,
+    claim: str,
+    method: str,
+    command: str,
+    time: datetime,
+    owner: str = "",
 ) -> Evidence:
-    """Make evidence of an observation and give it its digest.
+    """Make evidence of an observation on a claim of `owner`, and give it its digest.
 
     Raises `EvidenceError` for numbers that cannot be evidence: not finite, or with an interval
     that is reversed or does not hold the value.
@@ -70,8 +85,12 @@ def seal(
         inputs=tuple(observation.inputs),
         breakdown=dict(observation.breakdown),
         breakdown_unit=observation.breakdown_unit,
+        owner=owner,
+        subject=dict(observation.subject),
+        engine=dict(observation.engine),
     )
-    return replace(evidence, digest=digest_of(canonical(evidence)))
+    content = canonical(evidence)
+    return replace(evidence, digest=digest_of(content), content=content)
 
 
 def _check(observation: Observation, claim: str) -> None:
@@ -95,7 +114,7 @@ def _check(observation: Observation, claim: str) -> None:
 def canonical(evidence: Evidence) -> bytes:
     """Everything but the digest as JSON with sorted keys: the bytes that the digest is of."""
     document: dict[str, object] = {
-        "claim": evidence.claim,
+        "claim": reference(evidence.owner, evidence.claim),
         "subject_digest": evidence.subject_digest,
         "relation": evidence.relation.value,
         "basis": evidence.basis.value,
@@ -117,6 +136,11 @@ def canonical(evidence: Evidence) -> bytes:
     if evidence.breakdown:  # only then, so that older evidence keeps its digest
         document["breakdown"] = dict(evidence.breakdown)
         document["breakdown_unit"] = evidence.breakdown_unit
+    document |= {
+        name: dict(value)
+        for name, value in (("subject", evidence.subject), ("engine", evidence.engine))
+        if value
+    }
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -136,19 +160,18 @@ def restore(content: bytes, digest: str) -> Evidence:
             "so it is refused; verify the claim again to replace it"
         )
     try:
-        return _from_document(json.loads(content), digest)
+        return replace(_from_document(json.loads(content), digest), content=content)
     except (KeyError, TypeError, ValueError) as error:
         raise EvidenceError(f"evidence {digest}: cannot be read: {error!r}") from error
 
 
 def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
     value, interval = document["value"], document["interval"]
-    environment = document["environment"]
-    if not isinstance(environment, dict):
-        raise TypeError("environment is no mapping")
+    owner, _, claim = str(document["claim"]).rpartition("/")
     return Evidence(
         digest=digest,
-        claim=str(document["claim"]),
+        claim=claim,
+        owner=owner,
         subject_digest=str(document["subject_digest"]),
         relation=SubjectRelation(str(document["relation"])),
         basis=Basis(str(document["basis"])),
@@ -156,7 +179,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         value=Value(value["content"], value["unit"]) if isinstance(value, dict) else None,
         interval=_interval(interval) if isinstance(interval, list) else None,
         n=int(str(document["n"])),
-        environment=environment,
+        environment=_mapping(document["environment"]),
         sources=_texts(document["sources"]),
         command=str(document["command"]),
         time=datetime.fromisoformat(str(document["time"])),
@@ -164,6 +187,8 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         inputs=_texts(document["inputs"]),
         breakdown=_numbers(document.get("breakdown", {})),
         breakdown_unit=str(document.get("breakdown_unit", "")),
+        subject=_mapping(document.get("subject", {})),
+        engine=_mapping(document.get("engine", {})),
     )
 
 
@@ -171,6 +196,12 @@ def _numbers(value: object) -> dict[str, float]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return {str(name): float(number) for name, number in value.items()}
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no mapping")
+    return value
 
 
 def _texts(value: object) -> tuple[str, ...]:

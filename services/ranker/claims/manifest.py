@@ -1,66 +1,47 @@
 """Reads a manifest: a mapping as YAML gives it becomes an `Artifact` or a `Page`.
 
-Pure. Problems are a `ManifestError` that names each one's place and what to write instead. Unknown
-fields are refused: a misspelt `tolerence` must not silently become exactness.
+Pure. Everything that is wrong is told at once, with its path and what to write instead. Unknown
+keys are refused: a misspelt `tolerence` must not silently become exactness.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import TypeVar
+from typing import Annotated, Literal
 
-from services.ranker.claims.fields import Fields, ManifestError, gather
-from services.ranker.claims.model import (
-    Artifact,
-    ArtifactType,
-    Aspect,
-    Boolean,
-    Bound,
-    Capability,
-    Claim,
-    Cost,
-    Equals,
-    License,
-    Page,
-    PublishedScore,
-    Range,
-    Ratio,
-    Text,
-    Undecidable,
-    Verdict,
-)
+from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, field_validator
+
+from services.common.documents import Document, validate
+from services.errors import InvalidArgument, Violation
+from services.ranker.claims import model
 
 SCHEMA = 1
-_COMPONENTS = ("adoption", "quality", "ecosystem", "match_graph")
-_BOUNDS = ("equals", "range", "ratio", "text", "boolean")
-_CAPABILITY_LISTS = (
-    "intents", "best_for", "limitations", "requires", "inputs", "outputs", "categories", "tags",
-)  # fmt: skip
-_LEFT_OPEN = (Verdict.NOT_TESTABLE_HERE, Verdict.UNDERSPECIFIED)
-
-T = TypeVar("T")
 
 
-def parse(document: object, name: str) -> Artifact | Page:
-    """Turn one YAML document into an artifact or a page. `name` is for messages.
+def parse(document: object, name: str) -> model.Artifact | model.Page:
+    """Turn one YAML document into an artifact or a page. `name` is what messages call it.
 
-    Raises `ManifestError`.
+    Raises `InvalidArgument` with everything that is wrong.
     """
-    fields = Fields(document, name)
+    kind = document.get("kind") if isinstance(document, Mapping) else None
+    if kind not in (None, "artifact", "page"):
+        raise InvalidArgument(f"{name}.kind", f"{kind!r} is not one of artifact, page")
+    problems = list(_repeated_ids(document, name))
     try:
-        kind = fields.one_of("kind", ("artifact", "page"))
-        if fields.number("schema") != SCHEMA:
-            raise fields.error("schema", f"this ranker reads manifests of schema {SCHEMA}")
-        entry = _artifact(fields) if kind == "artifact" else _page(fields)
-    except ManifestError as error:
-        raise gather(*fields.problems, error) from error
-    if fields.problems:
-        raise gather(*fields.problems)
-    return replace(entry, digest=_digest(document))
+        entry: _Page | _Artifact = (
+            validate(_Page, document, name)
+            if kind == "page"
+            else validate(_Artifact, document, name)
+        )
+    except InvalidArgument as error:
+        problems += [(_by_id(path, document, name), told) for path, told in error.violations]
+    if problems:
+        raise InvalidArgument(*problems[0], *problems[1:])
+    return entry.entry(_digest(document))
 
 
 def _digest(document: object) -> str:
@@ -69,183 +50,259 @@ def _digest(document: object) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _artifact(fields: Fields) -> Artifact:
-    fields.only(
-        "kind", "schema", "id", "name", "type", "description", "license", "pricing", "released",
-        "published", "subject", "version", "capabilities", "claims",
-    )  # fmt: skip
-    identifier = fields.text("id")
-    return Artifact(
-        id=identifier,
-        name=fields.text("name"),
-        type=ArtifactType(fields.one_of("type", tuple(ArtifactType))),
-        description=fields.text("description"),
-        license=_license(fields.nested("license")),
-        pricing=fields.text("pricing"),
-        capabilities=_unique(fields, "capabilities", _capability),
-        claims=_unique(fields, "claims", lambda nested: _claim(nested, identifier)),
-        published=_published(fields.nested("published")) if fields.has("published") else None,
-        digest="",
-        subject=fields.text("subject", ""),
-        released=_day(fields, "released") if fields.has("released") else None,
-        version=_version(fields) if fields.has("version") else 1,
-    )
+def _repeated_ids(document: object, name: str) -> Iterator[Violation]:
+    for key in ("claims", "capabilities"):
+        items = document.get(key) if isinstance(document, Mapping) else None
+        seen: set[str] = set()
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            identifier = item.get("id") if isinstance(item, Mapping) else None
+            if isinstance(identifier, str):
+                if identifier in seen:
+                    problem = f"{identifier!r} is there twice; ids are unique"
+                    yield f"{name}.{key}[{index}].id", problem
+                seen.add(identifier)
 
 
-def _page(fields: Fields) -> Page:
-    fields.only("kind", "schema", "id", "name", "description", "compares", "printed", "claims")
-    identifier = fields.text("id")
-    printed = fields.nested("printed")
-    rows = {artifact: printed.nested(artifact) for artifact in printed}
-    return Page(
-        id=identifier,
-        name=fields.text("name"),
-        description=fields.text("description"),
-        compares=fields.texts("compares"),
-        printed={artifact: {row: cells.number(row) for row in cells} for artifact, cells in
-                 rows.items()},
-        claims=_unique(fields, "claims", lambda nested: _claim(nested, identifier)),
-        digest="",
-    )  # fmt: skip
+def _by_id(path: str, document: object, name: str) -> str:
+    """A path with the id of a claim or capability in place of its index, if it has one."""
+    found = re.match(rf"{re.escape(name)}\.(claims|capabilities)\[(\d+)\](?=\.)", path)
+    if found is None or not isinstance(document, Mapping):
+        return path
+    identifier = document[found[1]][int(found[2])].get("id")
+    if not isinstance(identifier, str) or not identifier.strip():
+        return path
+    return f"{name}.{found[1]}[{identifier.strip()}]{path[found.end() :]}"
 
 
-def _version(fields: Fields) -> int:
-    version = fields.number("version")
-    if version != int(version) or not 1 <= version < 1 << 31:
-        raise fields.error("version", "a version is a whole number from 1")
-    return int(version)
+def _number(value: object) -> int | float:
+    """A finite number. One that is written without a point stays an int, as evidence keeps it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, not {value!r:.60}")  # noqa: TRY004  (pydantic's)
+    if not -1e300 < value < 1e300:
+        raise ValueError(f"must be finite, not {value!r:.60}")
+    return value
 
 
-def _day(fields: Fields, name: str) -> date:
+def _day(value: object) -> date:
     try:
-        return date.fromisoformat(fields.text(name))
-    except ValueError as error:
-        raise fields.error(name, 'expected a day in quotes, like "2020-12-31"') from error
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f'must be a day in quotes, like "2020-12-31", not {value!r:.60}') from None
 
 
-def _license(fields: Fields) -> License:
-    fields.only("id", "name", "url", "research_only")
-    return License(
-        id=fields.text("id"),
-        name=fields.text("name"),
-        url=fields.text("url", ""),
-        research_only=fields.truth("research_only", default=False),
-    )
+_Number = Annotated[float, PlainValidator(_number)]
+_Day = Annotated[date, PlainValidator(_day)]
+_String = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Strings = tuple[str, ...]
 
 
-def _capability(fields: Fields) -> Capability:
-    fields.only("id", "name", "description", *_CAPABILITY_LISTS)
-    return Capability(
-        fields.text("id"),
-        fields.text("name"),
-        fields.text("description"),
-        **{name: fields.texts(name) for name in _CAPABILITY_LISTS},
-    )
+def _of(pattern: str) -> AfterValidator:
+    """Hold a string to the pattern that the contract gives for ids."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r:.60} is no id: it must match {pattern}")
+        return value
+
+    return AfterValidator(check)
 
 
-def _published(fields: Fields) -> PublishedScore:
-    fields.only("value", "source", "components")
-    parts = fields.nested("components")
-    parts.only(*_COMPONENTS)
-    bits = {name: int(parts.number(name)) for name in parts}
-    for name, bit in bits.items():
-        if bit not in (0, 1):
-            raise parts.error(name, f"a printed component is 0 or 1, not {bit}")
-    return PublishedScore(fields.number("value"), fields.text("source"), bits)
+_Id = Annotated[_String, _of("[a-z0-9][a-z0-9._-]{0,99}")]
+_ClaimId = Annotated[_String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
-def _claim(fields: Fields, artifact: str) -> Claim:
-    fields.only(
-        "id", "statement", "aspect", "group", "bound", "method", "scope", "comparator",
-        "contradicts", "undecidable", "needs", "cost",
-    )  # fmt: skip
-    claim = Claim(
-        id=fields.text("id"),
-        artifact=artifact,
-        statement=fields.text("statement"),
-        aspect=Aspect(fields.one_of("aspect", tuple(Aspect))),
-        group=fields.text("group"),
-        bound=_bound(fields.nested("bound")) if fields.has("bound") else None,
-        method=fields.text("method", ""),
-        scope=fields.text("scope", ""),
-        comparator=fields.text("comparator", ""),
-        contradicts=fields.texts("contradicts"),
-        undecidable=_undecidable(fields.nested("undecidable")) if fields.has("undecidable")
-        else None,
-        needs=fields.text("needs", ""),
-        cost=_cost(fields.nested("cost")) if fields.has("cost") else Cost(),
-    )  # fmt: skip
-    if claim.undecidable is None and (claim.bound is None or not claim.method):
-        raise fields.error(
-            "bound" if claim.bound is None else "method",
-            "a claim has a bound and a method, or says under `undecidable` why it cannot",
+class _Part(Document):
+    """A part of a manifest; a key that is there has a value."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_given(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must have a value, not null; write one or take the key out")
+        return value
+
+
+class _Equals(_Part):
+    value: _Number
+    tolerance: _Number
+
+    def problems(self) -> Iterator[Violation]:
+        if self.tolerance < 0:
+            yield "tolerance", f"is {self.tolerance}; a half-width is 0 or more"
+
+
+class _Range(_Part):
+    low: _Number | None = None
+    high: _Number | None = None
+
+    def problems(self) -> Iterator[Violation]:
+        if self.low is None and self.high is None:
+            yield "low", "give `low`, `high` or both; without an end it allows anything"
+        if self.low is not None and self.high is not None and self.low > self.high:
+            yield "low", f"{self.low} is above `high`, {self.high}"
+
+
+class _Bound(_Part):
+    equals: _Equals | None = None
+    range: _Range | None = None
+    ratio: _Range | None = None
+    text: _String | None = None
+    boolean: bool | None = None
+    unit: _String | None = None
+
+    def problems(self) -> Iterator[Violation]:
+        kinds = [name for name in type(self).model_fields if name != "unit"]
+        given = [name for name in kinds if getattr(self, name) is not None]
+        if len(given) != 1:
+            yield given[-1] if given else kinds[0], f"write exactly one of {', '.join(kinds)}"
+        elif given[0] in ("text", "boolean"):
+            if self.unit is not None:
+                yield "unit", f"a {given[0]} has no unit; take it out"
+        elif self.unit is None:
+            yield "unit", 'a number and its tolerance need a unit; "1" for a pure number'
+
+    def bound(self) -> model.Bound:
+        unit = self.unit or ""
+        if self.equals is not None:
+            return model.Equals(self.equals.value, self.equals.tolerance, unit)
+        if self.range is not None:
+            return model.Range(self.range.low, self.range.high, unit)
+        if self.ratio is not None:
+            return model.Ratio(self.ratio.low, self.ratio.high, unit)
+        return model.Boolean(bool(self.boolean)) if self.text is None else model.Text(self.text)
+
+
+class _Undecidable(_Part):
+    verdict: Literal["NOT_TESTABLE_HERE", "UNDERSPECIFIED"]
+    reason: _String
+
+
+class _Cost(_Part):
+    quick: _Number
+    full: _Number
+
+    def problems(self) -> Iterator[Violation]:
+        if not 0 <= self.quick <= self.full:
+            yield "quick", "costs are seconds, 0 or more, and `full` is not below `quick`"
+
+
+class _Claim(_Part):
+    id: _ClaimId
+    statement: _String
+    aspect: Annotated[model.Aspect, Field(strict=False)]
+    group: _String
+    bound: _Bound | None = None
+    method: _String = ""
+    scope: _String = ""
+    comparator: _String = ""
+    contradicts: _Strings = ()
+    undecidable: _Undecidable | None = None
+    needs: _String = ""
+    cost: _Cost | None = None
+
+    def problems(self) -> Iterator[Violation]:
+        if self.undecidable is None and (self.bound is None or not self.method):
+            yield (
+                "bound" if self.bound is None else "method",
+                "a claim has a bound and a method, or says under `undecidable` why it cannot",
+            )
+
+    def claim(self, *, artifact: str = "", page: str = "") -> model.Claim:
+        undecidable = self.undecidable
+        changed = {
+            "bound": self.bound.bound() if self.bound else None,
+            "undecidable": model.Undecidable(model.Verdict(undecidable.verdict), undecidable.reason)
+            if undecidable
+            else None,
+            "cost": model.Cost(**dict(self.cost)) if self.cost else model.Cost(),
+        }
+        return model.Claim(**{**dict(self), **changed, "artifact": artifact, "page": page})
+
+
+class _Capability(_Part):
+    id: _Id
+    name: _String
+    description: _String
+    intents: _Strings = ()
+    best_for: _Strings = ()
+    limitations: _Strings = ()
+    requires: _Strings = ()
+    inputs: _Strings = ()
+    outputs: _Strings = ()
+    categories: _Strings = ()
+    tags: _Strings = ()
+
+
+class _License(_Part):
+    id: _String
+    name: _String
+    url: _String = ""
+    research_only: bool = False
+
+
+class _PublishedScore(_Part):
+    value: _Number
+    source: _String
+    components: Mapping[Literal["adoption", "quality", "ecosystem", "match_graph"], Literal[0, 1]]
+
+    def score(self) -> model.PublishedScore:
+        components = {str(name): int(bit) for name, bit in self.components.items()}
+        return model.PublishedScore(self.value, self.source, components)
+
+
+class _Artifact(_Part):
+    kind: Literal["artifact"]
+    schema_: Literal[1] = Field(alias="schema")
+    id: _Id
+    name: _String
+    type: Annotated[model.ArtifactType, Field(strict=False)]
+    description: _String
+    license: _License
+    pricing: _String
+    capabilities: tuple[_Capability, ...]
+    claims: tuple[_Claim, ...]
+    published: _PublishedScore | None = None
+    subject: _String = ""
+    released: _Day | None = None
+    version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
+
+    def entry(self, digest: str) -> model.Artifact:
+        return model.Artifact(
+            id=self.id,
+            name=self.name,
+            type=self.type,
+            description=self.description,
+            license=model.License(**dict(self.license)),
+            pricing=self.pricing,
+            capabilities=tuple(model.Capability(**dict(one)) for one in self.capabilities),
+            claims=tuple(one.claim(artifact=self.id) for one in self.claims),
+            published=self.published.score() if self.published else None,
+            digest=digest,
+            subject=self.subject,
+            released=self.released,
+            version=self.version,
         )
-    return claim
 
 
-def _undecidable(fields: Fields) -> Undecidable:
-    fields.only("verdict", "reason")
-    return Undecidable(Verdict(fields.one_of("verdict", _LEFT_OPEN)), fields.text("reason"))
+class _Page(_Part):
+    kind: Literal["page"]
+    schema_: Literal[1] = Field(alias="schema")
+    id: _Id
+    name: _String
+    description: _String
+    compares: _Strings = ()
+    printed: Mapping[str, Mapping[str, _Number]]
+    claims: tuple[_Claim, ...]
+    version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
 
-
-def _cost(fields: Fields) -> Cost:
-    fields.only("quick", "full")
-    cost = Cost(fields.number("quick"), fields.number("full"))
-    if not 0 <= cost.quick <= cost.full:
-        raise fields.error("quick", "costs are seconds, 0 or more, and `full` is not below `quick`")
-    return cost
-
-
-def _bound(fields: Fields) -> Bound:
-    fields.only(*_BOUNDS, "unit")
-    given = [kind for kind in _BOUNDS if fields.has(kind)]
-    if len(given) != 1:
-        raise fields.error(", ".join(given) or "(empty)", f"write exactly one of {list(_BOUNDS)}")
-    kind = given[0]
-    if kind in ("text", "boolean"):
-        if fields.has("unit"):
-            raise fields.error("unit", f"a {kind} has no unit; take it out")
-        return Text(fields.text(kind)) if kind == "text" else Boolean(fields.truth(kind))
-    if not fields.has("unit"):
-        raise fields.error("unit", 'a number and its tolerance need a unit; "1" for a pure number')
-    unit = fields.text("unit")
-    return _equals(fields.nested(kind), unit) if kind == "equals" else _range(fields, kind, unit)
-
-
-def _equals(fields: Fields, unit: str) -> Equals:
-    fields.only("value", "tolerance")
-    tolerance = fields.number("tolerance")
-    if tolerance < 0:
-        raise fields.error("tolerance", "a half-width is 0 or more")
-    return Equals(fields.number("value"), tolerance, unit)
-
-
-def _range(outer: Fields, kind: str, unit: str) -> Range | Ratio:
-    fields = outer.nested(kind)
-    fields.only("low", "high")
-    low = fields.number("low") if fields.has("low") else None
-    high = fields.number("high") if fields.has("high") else None
-    if low is None and high is None:
-        raise fields.error("low", "give `low`, `high` or both; without an end it allows anything")
-    if low is not None and high is not None and low > high:
-        raise fields.error("low", f"{low} is above `high`, {high}")
-    return Range(low, high, unit) if kind == "range" else Ratio(low, high, unit)
-
-
-def _unique(fields: Fields, name: str, parse_one: Callable[[Fields], T]) -> tuple[T, ...]:
-    """Parse a list of mappings that each have an `id`; an id that comes twice is refused.
-
-    What is wrong with one item is noted, and the next is read, so that all is told at once.
-    """
-    seen: set[str] = set()
-    items = []
-    for nested in fields.list_of(name):
-        try:
-            identifier = nested.text("id")
-            if identifier in seen:
-                raise nested.error("id", f"{identifier!r} is there twice; ids are unique")
-            seen.add(identifier)
-            items.append(parse_one(nested.named(identifier)))
-        except ManifestError as error:
-            fields.problems.append(error)
-    return tuple(items)
+    def entry(self, digest: str) -> model.Page:
+        return model.Page(
+            id=self.id,
+            name=self.name,
+            description=self.description,
+            compares=self.compares,
+            printed=self.printed,
+            claims=tuple(one.claim(page=self.id) for one in self.claims),
+            digest=digest,
+            version=self.version,
+        )

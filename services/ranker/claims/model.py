@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cached_property
 
 
 class ArtifactType(StrEnum):
@@ -184,6 +185,8 @@ class Cost:
 class Claim:
     """A statement that can be checked, with what would make it true.
 
+    `id` is unique in its manifest. `artifact` is what it is about, empty for a claim of `page`
+    about itself. `contradicts` are claims of the same owner, by id, and others as "OWNER/ID".
     `method` is the "name@version" that observes it, empty when there is none. `undecidable` is set
     on a claim that no observation decides (its comparator is not named, its data are not at hand);
     evidence is then shown for orientation. `needs` says what it takes to decide the claim by
@@ -203,6 +206,22 @@ class Claim:
     undecidable: Undecidable | None = None
     needs: str = ""
     cost: Cost = field(default_factory=Cost)
+    page: str = ""
+
+    @cached_property
+    def owner(self) -> str:
+        """Who states it: the page, or else the artifact."""
+        return self.page or self.artifact
+
+    @cached_property
+    def reference(self) -> str:
+        """The claim as "OWNER/ID", which is unique among all."""
+        return reference(self.owner, self.id)
+
+
+def reference(owner: str, claim: str) -> str:
+    """Return "OWNER/ID"; the claim alone without an owner, and one that is a reference as it is."""
+    return claim if "/" in claim or not owner else f"{owner}/{claim}"
 
 
 @dataclass(frozen=True)
@@ -255,6 +274,7 @@ class Page:
     printed: Mapping[str, Mapping[str, float]]
     claims: tuple[Claim, ...]
     digest: str
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -264,7 +284,9 @@ class Evidence:
     `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
     load, time), empty where nothing was run. `sources` are citations, `inputs` the digests of what
     it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
-    parts.
+    parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
+    over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
+    empty where that is not known. `content` are the bytes that the digest is of.
     """
 
     digest: str
@@ -284,6 +306,23 @@ class Evidence:
     inputs: tuple[str, ...]
     breakdown: Mapping[str, float] = field(default_factory=dict)
     breakdown_unit: str = ""
+    owner: str = ""
+    subject: Mapping[str, object] = field(default_factory=dict)
+    engine: Mapping[str, object] = field(default_factory=dict)
+    content: bytes = field(default=b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is not as it was: "verdict", "value", "subject", "hardware", "versions", "method".
+
+    `of_sample` says that it is of what was measured of a sample.
+    """
+
+    what: str
+    before: str
+    after: str
+    of_sample: bool = False
 
 
 @dataclass(frozen=True)
@@ -292,7 +331,7 @@ class Change:
 
     verdict: Verdict
     evidence: Evidence
-    differences: tuple[str, ...]
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -313,3 +352,11 @@ class ClaimVerdict:
     sample: Evidence | None = None
     change: Change | None = None
     not_measured: str = ""
+
+
+@dataclass(frozen=True)
+class PageVerdicts:
+    """A page, and the verdicts on its claims."""
+
+    page: Page
+    claims: tuple[ClaimVerdict, ...]

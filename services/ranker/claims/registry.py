@@ -1,6 +1,7 @@
 """The registered artifacts and the pages about them, read once from manifests.
 
-The registry checks what one manifest alone cannot: ids that are unique over all of them, methods
+The registry checks what one manifest alone cannot: ids that are unique over all of them (those
+of claims are so in a manifest), methods
 that exist, contradictions that name known claims, pages that compare known artifacts.
 """
 
@@ -13,36 +14,51 @@ from pathlib import Path
 
 import yaml
 
-from services.errors import NotFound
-from services.ranker.claims.fields import ManifestError, gather
+from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker.claims.manifest import parse
-from services.ranker.claims.model import Artifact, Claim, Page
+from services.ranker.claims.model import Artifact, Claim, Page, reference
 
 
 class Registry:
     """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
 
     def __init__(self, entries: Iterable[Artifact | Page], methods: Iterable[str]) -> None:
-        """Raise `ManifestError` when the manifests do not fit together.
+        """Raise `InvalidArgument` when the manifests do not fit together.
 
         `methods` are the "name@version" of the methods that exist.
         """
         self._methods = frozenset(methods)
         self.revision = 0
         """Changes with every change of the registry."""
-        self._load(tuple(entries))
+        given = tuple(entries)
+        self._packaged = frozenset(entry.id for entry in given)
+        self._load(given)
 
-    def register(self, artifact: Artifact) -> None:
-        """Add an artifact, or put a new version in its place.
+    def register(self, entry: Artifact | Page) -> None:
+        """Add an artifact or a page, or put a new version in its place.
 
-        Raises `ManifestError`, and changes nothing, when it does not fit with the others.
+        Raises `InvalidArgument`, and changes nothing, when it does not fit with the others.
         """
-        self.accepts(artifact)
-        self._load((*self._without(artifact.id), artifact))
+        self.accepts(entry)
+        self._load((*self._without(entry.id), entry))
 
-    def accepts(self, artifact: Artifact) -> None:
-        """Raise `ManifestError` when an artifact does not fit with the others."""
-        Registry([*self._without(artifact.id), artifact], self._methods)
+    def accepts(self, entry: Artifact | Page) -> None:
+        """Raise `InvalidArgument` when an artifact or a page does not fit with the others."""
+        Registry([*self._without(entry.id), entry], self._methods)
+
+    def is_packaged(self, claim: Claim) -> bool:
+        """Whether a claim comes with the ranker: its id alone names it then."""
+        return claim.owner in self._packaged
+
+    def stored_names(self, claim: Claim) -> tuple[str, ...]:
+        """What evidence on a claim is kept under: "OWNER/ID", and for older evidence its id.
+
+        Ids were once unique over all owners. A new owner may use one again, so that only claims
+        that come with the ranker are still found by it.
+        """
+        if self.is_packaged(claim):
+            return claim.reference, claim.id
+        return (claim.reference,)
 
     def _without(self, name: str) -> tuple[Artifact | Page, ...]:
         return tuple(entry for entry in self._entries if entry.id != name)
@@ -54,7 +70,7 @@ class Registry:
         self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
-        self._claims = {claim.id: claim for entry in entries for claim in entry.claims}
+        self._claims = {claim.reference: claim for entry in entries for claim in entry.claims}
         self._check_claims(self._methods)
         self._check_pages()
 
@@ -70,7 +86,7 @@ class Registry:
 
     @property
     def claims(self) -> Mapping[str, Claim]:
-        """Every claim of every artifact and page, by id."""
+        """Every claim of every artifact and page, by "OWNER/ID"."""
         return dict(self._claims)
 
     def artifact(self, name: str) -> Artifact:
@@ -87,57 +103,66 @@ class Registry:
             raise NotFound("artifact", name, [*self._artifacts, *self._pages])
         return self._artifacts[name]
 
-    def page_of(self, left: str, right: str) -> Page | None:
-        """Return the page that compares the two artifacts, in either order, or None."""
-        for page in self.pages:
-            if {left, right} == set(page.compares):
-                return page
-        return None
+    def page(self, name: str) -> Page:
+        """Return the page; raise `NotFound` that names the known ones."""
+        if name not in self._pages:
+            raise NotFound("page", name, self._pages)
+        return self._pages[name]
+
+    def claim(self, name: str) -> Claim:
+        """Return the claim that "OWNER/ID" names, or raise `NotFound`."""
+        if name not in self._claims:
+            owner, _, claim = name.rpartition("/")
+            known = [one.id for one in self.subject(owner).claims]
+            raise NotFound(f"claim of {owner}", claim, known)
+        return self._claims[name]
+
+    def pages_of(self, left: str, right: str) -> tuple[Page, ...]:
+        """Return the pages that compare the two artifacts, in either order, by id."""
+        return tuple(page for page in self.pages if {left, right} <= set(page.compares))
 
     def page_about(self, artifact: str) -> Page | None:
         """Return the first page that compares the artifact with another, or None."""
         return next((page for page in self.pages if artifact in page.compares), None)
 
     def _check_claims(self, methods: frozenset[str]) -> None:
-        problems = []
+        problems: list[Violation] = []
         for claim in self._claims.values():
-            where = f"{claim.artifact}.claims[{claim.id}]"
+            where = f"{claim.owner}.claims[{claim.id}]"
             if claim.method and claim.method not in methods:
                 known = ", ".join(sorted(methods))
                 problem = f"no method {claim.method!r}; known: {known}"
-                problems.append(ManifestError((f"{where}.method", problem)))
+                problems.append((f"{where}.method", problem))
             for other in claim.contradicts:
-                if other == claim.id or other not in self._claims:
+                named = reference(claim.owner, other)
+                if named == claim.reference or named not in self._claims:
                     problem = f"{other!r} is not the id of another claim"
-                    problems.append(ManifestError((f"{where}.contradicts", problem)))
+                    problems.append((f"{where}.contradicts", problem))
         if problems:
-            raise gather(*problems)
+            raise InvalidArgument(*problems[0], *problems[1:])
 
     def _check_pages(self) -> None:
         for page in self._pages.values():
             for name in (*page.compares, *page.printed):
                 if name not in self._artifacts:
                     known = ", ".join(sorted(self._artifacts))
-                    raise ManifestError(
-                        (f"{page.id}.compares", f"no artifact {name!r}; known: {known}")
+                    raise InvalidArgument(
+                        f"{page.id}.compares", f"no artifact {name!r}; known: {known}"
                     )
 
 
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:
-    owners: dict[str, str] = {}
-    claims: dict[str, str] = {}
+    owners: set[str] = set()
     for entry in entries:
         if entry.id in owners:
-            raise ManifestError((entry.id, "two manifests have this id; ids are unique"))
-        owners[entry.id] = entry.id
+            raise InvalidArgument(entry.id, "two manifests have this id; ids are unique")
+        owners.add(entry.id)
+        claims: set[str] = set()
         for claim in entry.claims:
             if claim.id in claims:
-                problem = (
-                    f"{claims[claim.id]} has a claim of this id too; claim ids are unique over all "
-                    "manifests"
-                )
-                raise ManifestError((f"{entry.id}.claims[{claim.id}]", problem))
-            claims[claim.id] = entry.id
+                problem = "is there twice; claim ids are unique in a manifest"
+                raise InvalidArgument(f"{entry.id}.claims[{claim.id}]", problem)
+            claims.add(claim.id)
 
 
 def _with_mutual_contradictions(
@@ -148,11 +173,13 @@ def _with_mutual_contradictions(
     for entry in entries:
         for claim in entry.claims:
             for other in claim.contradicts:
-                against.setdefault(claim.id, set()).add(other)
-                against.setdefault(other, set()).add(claim.id)
+                named = reference(claim.owner, other)
+                against.setdefault(claim.reference, set()).add(named)
+                against.setdefault(named, set()).add(claim.reference)
 
     def mutual(claim: Claim) -> Claim:
-        return replace(claim, contradicts=tuple(sorted(against.get(claim.id, ()))))
+        others = (one.removeprefix(f"{claim.owner}/") for one in against.get(claim.reference, ()))
+        return replace(claim, contradicts=tuple(sorted(others)))
 
     return tuple(
         replace(entry, claims=tuple(mutual(claim) for claim in entry.claims)) for entry in entries
@@ -182,17 +209,17 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_manifest(path: Path) -> Artifact | Page:
-    """Read one manifest file. Raises `ManifestError`, for broken YAML too."""
+    """Read one manifest file. Raises `InvalidArgument`, for broken YAML too."""
     return parse_text(path.read_bytes(), path.name)
 
 
 def parse_text(text: bytes, name: str) -> Artifact | Page:
-    """Parse one manifest from its bytes. Raises `ManifestError`."""
+    """Parse one manifest from its bytes. Raises `InvalidArgument`."""
     try:
         document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
-        raise ManifestError((name, f"not YAML: {problem}")) from error
+        raise InvalidArgument(name, f"not YAML: {problem}") from error
     return parse(document, name)
 
 

@@ -7,7 +7,8 @@ whenever it is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from services.ranker.claims.model import (
@@ -37,7 +38,7 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
 }
 """Which aspects of a thing each kind of stand-in can decide."""
 
-LEAST_LEVEL = 0.99
+MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
 
 _STAND_IN = {
@@ -67,6 +68,34 @@ def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> Clai
         contradicts=claim.contradicts,
         not_measured=_not_measured(evidence, unobserved),
     )
+
+
+def judge_stored(
+    claims: Iterable[Claim], evidence: Iterable[Evidence], damaged: Container[str]
+) -> tuple[ClaimVerdict, ...]:
+    """Return the verdict on each claim that stored evidence allows.
+
+    Without any, the reason says why not and how to get some; `damaged` are the ids of claims whose
+    evidence was refused.
+    """
+    by_claim: dict[str, list[Evidence]] = {}
+    for one in evidence:
+        by_claim.setdefault(one.claim, []).append(one)
+    return tuple(_judge_stored(one, by_claim.get(one.id, []), damaged) for one in claims)
+
+
+def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str]) -> ClaimVerdict:
+    chosen = choose(claim, evidence)
+    unobserved = unmeasured(evidence, chosen)
+    if not evidence:
+        why = (
+            "what is stored of it is damaged and was refused; verify it again"
+            if claim.id in damaged
+            else "it has not been verified yet"
+        )
+        unobserved = f"{why}: assay claims {claim.owner} --claim {claim.id}"
+    verdict = judge(claim, chosen, unobserved=unobserved)
+    return replace(verdict, sample=sample_beside(evidence, chosen))
 
 
 def _not_measured(evidence: Evidence | None, unobserved: str) -> str:
@@ -158,7 +187,7 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if number is None or value.unit != bound.unit:
         # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
         return Verdict.INCONCLUSIVE
-    if interval is not None and 0 < interval.level < LEAST_LEVEL:
+    if interval is not None and 0 < interval.level < MIN_LEVEL:
         return Verdict.INCONCLUSIVE
     low, high = ends(bound)
     least, most = (number, number) if interval is None else (interval.low, interval.high)

@@ -1,31 +1,22 @@
-"""Two dossiers and a methodology -> a comparison. A function: no clock, no I/O, no chance.
+"""Two records and a methodology -> a comparison. A function: no clock, no I/O, no chance.
 
-It reads evidence and makes none, so the key of its cache cannot change while it runs. The pair is
-put in one order (`canonical`) before it is computed, and back into the caller's order afterwards.
+It reads evidence and makes none, so the key of its cache (`cache_key`) cannot change while it runs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 
 from services.errors import InvalidArgument
-from services.ranker.claims.model import ClaimVerdict
+from services.ranker.claims.model import PageVerdicts
+from services.ranker.comparing.cache_key import Pair
 from services.ranker.methodology import published, separation
 from services.ranker.methodology.definition import Methodology
-from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.reliability import PageReliability, reliability
-from services.ranker.methodology.score import Dossier, Score, score
+from services.ranker.methodology.score import ArtifactRecord, Score, score
 from services.ranker.methodology.separation import ComponentComparison, Separation, Side
-
-SCHEMA = 2
-"""Of what `key` digests; raise it when the same evidence must give another answer."""
-
-PREFIX = f"cmp:v{SCHEMA}"
-"""What every key starts with."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +26,7 @@ class ComparedArtifact:
     `feasible` and `remark` are of the score that a page published; None and empty without one.
     """
 
-    dossier: Dossier
+    record: ArtifactRecord
     score: Score
     reliability: PageReliability
     feasible: published.Feasible | None
@@ -44,7 +35,7 @@ class ComparedArtifact:
     @property
     def side(self) -> Side:
         """What the separation of two artifacts needs to know of this one."""
-        artifact = self.dossier.artifact
+        artifact = self.record.artifact
         return Side(artifact.id, artifact.type, self.score)
 
 
@@ -57,7 +48,7 @@ class Comparison:
     components: tuple[ComponentComparison, ...]
     overall: Separation
     summary: str
-    page_claims: tuple[ClaimVerdict, ...]
+    pages: tuple[PageVerdicts, ...]
     methodology: Methodology
     as_of: date
     hardware: str
@@ -73,44 +64,6 @@ class Comparison:
             ),
             overall=self.overall.swapped(),
         )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two dossiers in the order of their ids. `swapped` says that the caller had them reversed."""
-
-    first: Dossier
-    second: Dossier
-    page_claims: tuple[ClaimVerdict, ...]
-    swapped: bool
-
-    @property
-    def hardware(self) -> str:
-        """The hardware class that timings are taken from."""
-        return latest_hardware(self.first.evidence, self.second.evidence)
-
-
-def canonical(left: Dossier, right: Dossier, page_claims: Iterable[ClaimVerdict] = ()) -> Pair:
-    """The pair in one order, whichever way it was asked for.
-
-    Raises InvalidArgument when the two are one artifact.
-    """
-    if left.artifact.id == right.artifact.id:
-        raise InvalidArgument(
-            "right", f"{right.artifact.id!r} is the left artifact too; name another one"
-        )
-    claims = tuple(page_claims)
-    left, right = _own(left), _own(right)
-    if left.artifact.id < right.artifact.id:
-        return Pair(left, right, claims, swapped=False)
-    return Pair(right, left, claims, swapped=True)
-
-
-def _own(dossier: Dossier) -> Dossier:
-    """The dossier with evidence on its artifact's own claims alone."""
-    claims = {claim.id for claim in dossier.artifact.claims}
-    own = tuple(item for item in dossier.evidence if item.claim in claims)
-    return dossier if own == dossier.evidence else replace(dossier, evidence=own)
 
 
 def parse_day(text: str, today: date) -> date:
@@ -129,22 +82,14 @@ def parse_day(text: str, today: date) -> date:
     return day
 
 
-def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
-    """The cache key of a comparison: new evidence, methodology or day is a new key."""
-    sides = [evidence_digest(side, pair.page_claims) for side in (pair.first, pair.second)]
-    hardware = hashlib.sha256(pair.hardware.encode()).hexdigest()[:16]
-    rules = methodology.digest.removeprefix("sha256:")
-    return ":".join((PREFIX, *sides, rules, hardware, as_of.isoformat()))
-
-
 def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
     """The comparison of a pair, in the order that the caller had it in."""
     hardware = pair.hardware
     left, right = (
-        _compared(dossier, methodology, as_of, hardware) for dossier in (pair.first, pair.second)
+        _compared(record, methodology, as_of, hardware) for record in (pair.first, pair.second)
     )
     first, second = left.side, right.side
-    ranges = methodology.rules(pair.first.artifact.type).ranges
+    ranges = methodology.rules(pair.first.artifact.type).weights
     rows = separation.by_component(first, second)
     overall = separation.overall(first, second, ranges)
     result = Comparison(
@@ -153,7 +98,7 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
         components=rows,
         overall=overall,
         summary=_summary(first, second, rows, overall),
-        page_claims=pair.page_claims,
+        pages=pair.pages,
         methodology=methodology,
         as_of=as_of,
         hardware=hardware,
@@ -162,13 +107,13 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
 
 
 def _compared(
-    dossier: Dossier, methodology: Methodology, as_of: date, hardware: str
+    record: ArtifactRecord, methodology: Methodology, as_of: date, hardware: str
 ) -> ComparedArtifact:
-    printed = dossier.artifact.published
+    printed = record.artifact.published
     return ComparedArtifact(
-        dossier=dossier,
-        score=score(dossier, methodology, as_of, hardware),
-        reliability=reliability(dossier.verdicts, methodology),
+        record=record,
+        score=score(record, methodology, as_of, hardware),
+        reliability=reliability(record.verdicts, methodology),
         feasible=published.feasible(printed.printed_components) if printed else None,
         remark=published.remark(printed.value, printed.printed_components) if printed else "",
     )
@@ -178,11 +123,11 @@ def _summary(
     left: Side, right: Side, rows: Iterable[ComponentComparison], overall: Separation
 ) -> str:
     """The verdict in a sentence or two that follows from the figures, whichever side is left."""
-    sentences = [f"{_figures(left)}; {_figures(right)}."]
+    sentences = [f"{_score_line(left)}; {_score_line(right)}."]
     if overall is Separation.DIFFERENT_TYPES:
         sentences.append(
-            f"They are of different types ({_words(left.type)}, {_words(right.type)}), so neither "
-            "is better overall; only components on a common scale are compared."
+            f"They are of different types ({_readable(left.type)}, {_readable(right.type)}), so "
+            "neither is better overall; only components on a common scale are compared."
         )
     elif overall is Separation.NOT_SEPARABLE:
         sentences.append(
@@ -193,49 +138,25 @@ def _summary(
         winner = left if overall is Separation.LEFT else right
         sentences.append(f"{winner.id} is better under every declared weighting.")
     for side, ahead in ((left, Separation.LEFT), (right, Separation.RIGHT)):
-        names = [_words(row.component) for row in rows if row.separation is ahead]
+        names = [_readable(row.component) for row in rows if row.separation is ahead]
         if names:
             sentences.append(f"{side.id} is ahead in {' and '.join(names)}.")
     return " ".join(sentences)
 
 
-def _figures(side: Side) -> str:
+def _score_line(side: Side) -> str:
     """A score as it may be quoted: never the point without its interval and coverage."""
     score_ = side.score
+    if not score_.coverage:
+        return (
+            f"nothing is known of {side.id} yet, so that it may score anything from "
+            f"{score_.low:.1f} to {score_.high:.1f} of 100"
+        )
     return (
         f"{side.id} scores {score_.point:.1f} of 100, between {score_.low:.1f} and "
         f"{score_.high:.1f}, with evidence for {100 * score_.coverage:.0f} % of the weight"
     )
 
 
-def _words(name: str) -> str:
+def _readable(name: str) -> str:
     return name.replace("_", " ").lower()
-
-
-def evidence_digest(dossier: Dossier, page_claims: Iterable[ClaimVerdict]) -> str:
-    """SHA-256, in hex, of all that is known of one artifact and of the page about the pair."""
-    dossier = _own(dossier)
-    artifact, outcomes = dossier.artifact, dossier.outcomes
-    return _digest(
-        [
-            artifact.id,
-            artifact.digest,
-            _digest(_verdict(verdict) for verdict in page_claims),
-            [outcomes.reported, outcomes.succeeded, dossier.matched],
-            sorted(item.digest for item in dossier.evidence),
-            [_verdict(verdict) for verdict in dossier.verdicts],
-        ]
-    )
-
-
-def _verdict(verdict: ClaimVerdict) -> list[object]:
-    evidence = verdict.evidence.digest if verdict.evidence else ""
-    return [
-        verdict.claim.id, verdict.verdict, verdict.basis, evidence, verdict.reason,
-        list(verdict.contradicts),
-    ]  # fmt: skip
-
-
-def _digest(parts: Iterable[object]) -> str:
-    text = json.dumps(list(parts), ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from services.ranker.claims.model import Artifact, ArtifactType, Evidence
 from services.ranker.claims.registry import Registry
 from services.ranker.comparing.compare import parse_day
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.explain import Contribution, explain
 from services.ranker.methodology.ranking import Rank, rank
 from services.ranker.methodology.readings import latest_hardware
-from services.ranker.methodology.score import Dossier, Score, score
+from services.ranker.methodology.score import ArtifactRecord, Score, score
 from services.ranker.methodology.separation import Side
 
 
@@ -49,17 +49,9 @@ class Ranks:
     one that the artifacts of the type were measured on last.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        dossiers: Dossiers,
-        methodology: Methodology,
-        *,
-        today: Callable[[], date],
-    ) -> None:
+    def __init__(self, registry: Registry, records: Records, methodology: Methodology) -> None:
         self._registry = registry
-        self._dossiers = dossiers
-        self._today = today
+        self._records = records
         self.methodology = methodology
 
     async def of_artifact(self, name: str, as_of: str, hardware: str) -> tuple[Rank, str]:
@@ -74,35 +66,37 @@ class Ranks:
 
     async def of_these(self, artifacts: Sequence[Artifact], as_of: str, hardware: str) -> Ranking:
         """The ranks of some artifacts of one type."""
-        day = parse_day(as_of, self._today())
-        dossiers = [await self._dossiers.of(one) for one in artifacts]
-        hardware = hardware or latest_hardware(*(one.evidence for one in dossiers))
+        day = parse_day(as_of, datetime.now(UTC).date())
+        records = await self._records.of(artifacts)
+        hardware = hardware or latest_hardware(*(one.evidence for one in records))
         sides = [
             Side(one.artifact.id, one.artifact.type, score(one, self.methodology, day, hardware))
-            for one in dossiers
+            for one in records
         ]
-        digest = _digest(dossiers, self.methodology, day, hardware)
+        digest = _digest(records, self.methodology, day, hardware)
         return Ranking(rank(sides, self.methodology), hardware, digest)
 
     async def explain(self, name: str, as_of: str, hardware: str) -> Explanation:
         """The score of one artifact as in its rank, term by term."""
         artifact = self._registry.artifact(name)
-        day = parse_day(as_of, self._today())
-        peers = [await self._dossiers.of(one) for one in self._of_type(artifact.type)]
+        day = parse_day(as_of, datetime.now(UTC).date())
+        peers = await self._records.of(self._of_type(artifact.type))
         hardware = hardware or latest_hardware(*(one.evidence for one in peers))
-        dossier = next(one for one in peers if one.artifact.id == name)
-        total = score(dossier, self.methodology, day, hardware)
-        terms = explain(total, dossier, self.methodology, hardware)
+        record = next(one for one in peers if one.artifact.id == name)
+        total = score(record, self.methodology, day, hardware)
+        terms = explain(total, record, self.methodology, hardware)
         cited = {digest for term in terms for digest in term.evidence}
         return Explanation(
-            total, terms, tuple(one for one in dossier.evidence if one.digest in cited)
+            total, terms, tuple(one for one in record.evidence if one.digest in cited)
         )
 
     def _of_type(self, kind: ArtifactType) -> list[Artifact]:
         return [one for one in self._registry.artifacts if one.type is kind]
 
 
-def _digest(dossiers: Iterable[Dossier], methodology: Methodology, day: date, hardware: str) -> str:
+def _digest(
+    records: Iterable[ArtifactRecord], methodology: Methodology, day: date, hardware: str
+) -> str:
     """Of all that a ranking is computed from."""
     parts = [
         [
@@ -111,7 +105,7 @@ def _digest(dossiers: Iterable[Dossier], methodology: Methodology, day: date, ha
             one.outcomes.reported,
             one.outcomes.succeeded,
         ]
-        for one in sorted(dossiers, key=lambda one: one.artifact.id)
+        for one in sorted(records, key=lambda one: one.artifact.id)
     ]
     text = json.dumps([parts, methodology.digest, day.isoformat(), hardware])
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -8,9 +8,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.errors import InvalidArgument
 from services.ranker.claims.evidence import EvidenceError
 from services.ranker.claims.evidence import restore as read_evidence
-from services.ranker.claims.fields import ManifestError
 from services.ranker.claims.registry import parse_text
 from services.ranker.database.database import StoreError, check_schema, connect, lock
 
@@ -131,7 +131,7 @@ def _check_manifests(database: sqlite3.Connection, path: Path) -> None:
         where = f"{path}, manifest of {artifact} version {version}"
         try:
             actual = parse_text(content, artifact).digest
-        except ManifestError as error:
+        except InvalidArgument as error:
             raise StoreError(f"{where}: cannot be read: {error}") from error
         if actual != digest:
             raise StoreError(f"{where}: its content gives {actual}, not {digest}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.ranker.claims.evidence import EvidenceError, canonical, digest_of, restore
-from services.ranker.claims.model import Evidence
+from services.ranker.claims.model import Evidence, reference
 from services.ranker.database.database import Database
 
 
@@ -19,7 +20,7 @@ class Refusal:
     problem: str
 
 
-class Store:
+class EvidenceStore:
     """Evidence by claim, in an open database."""
 
     def __init__(self, database: Database) -> None:
@@ -36,7 +37,12 @@ class Store:
             raise EvidenceError(
                 f"evidence {evidence.digest}: its content gives {digest_of(content)}; it is refused"
             )
-        row = (evidence.digest, evidence.claim, evidence.time.isoformat(), content)
+        row = (
+            evidence.digest,
+            reference(evidence.owner, evidence.claim),
+            evidence.time.isoformat(),
+            content,
+        )
         await self._database.write(
             lambda connection: connection.execute(
                 "INSERT INTO evidence (digest, claim, time, content) VALUES (?, ?, ?, ?) "
@@ -49,6 +55,8 @@ class Store:
         self, claims: Iterable[str]
     ) -> tuple[tuple[Evidence, ...], tuple[Refusal, ...]]:
         """Return all evidence on the claims, as it came to be kept, and what was refused.
+
+        Claims are "OWNER/ID", or "ID" for what was kept when ids were unique over all owners.
 
         That is not the order of their times where a clock was set back. A piece whose content no
         longer gives its digest is refused and not returned. Raises `Unavailable` when the database
@@ -65,13 +73,26 @@ class Store:
                 refused.append(Refusal(claim, str(error)))
         return tuple(kept), tuple(refused)
 
+    async def get(self, digest: str) -> Evidence | None:
+        """Return the piece of that digest, or None.
+
+        Raises `EvidenceError` when it is damaged, `Unavailable` when the database cannot be read
+        now.
+        """
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT content FROM evidence WHERE digest = ?", (digest,)
+            ).fetchone()
+        )
+        return None if row is None else restore(row[0], digest)
+
 
 def _select(
     connection: sqlite3.Connection, claims: tuple[str, ...]
 ) -> list[tuple[str, str, bytes]]:
-    marks = ", ".join("?" * len(claims))
+    # As JSON, for a statement may have only so many parameters.
     query = (
-        f"SELECT claim, digest, content FROM evidence WHERE claim IN ({marks}) "  # noqa: S608
-        "ORDER BY rowid"
+        "SELECT claim, digest, content FROM evidence "
+        "WHERE claim IN (SELECT value FROM json_each(?)) ORDER BY evidence.rowid"
     )
-    return connection.execute(query, claims).fetchall()
+    return connection.execute(query, (json.dumps(claims),)).fetchall()

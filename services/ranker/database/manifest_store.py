@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.errors import PreconditionFailed
+from services.errors import VersionConflict
 from services.ranker.database.database import Database
 
 
@@ -30,7 +30,7 @@ class ManifestStore:
     async def keep(self, manifest: KeptManifest) -> KeptManifest:
         """Keep a version; return it as it was kept for the first time.
 
-        Raises `PreconditionFailed` when a later version is kept, or this one with another content;
+        Raises `VersionConflict` when a later version is kept, or this one with another content;
         `Unavailable` when the database cannot be written now.
         """
 
@@ -42,14 +42,14 @@ class ManifestStore:
             ).fetchall()
             last = _read(rows[0]) if rows else None
             if last is not None and last.version > manifest.version:
-                raise PreconditionFailed(
+                raise VersionConflict(
                     f"{manifest.artifact} is registered in version {last.version}; a manifest "
                     f"of version {manifest.version} is older: raise its `version`"
                 )
             if last is not None and last.version == manifest.version:
                 if last.digest == manifest.digest:
                     return last
-                raise PreconditionFailed(
+                raise VersionConflict(
                     f"version {last.version} of {manifest.artifact} is registered with another "
                     "content; a version has one content: raise its `version`"
                 )

@@ -6,11 +6,13 @@ a retry does, changes no count. Nothing is ever changed or taken back.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.errors import NotFound, PreconditionFailed
+from services.errors import NotFound, RequestIdReused
 from services.ranker.database.database import Database
 
 
@@ -34,7 +36,7 @@ class MatchStore:
     ) -> datetime:
         """Keep a match; return when it was kept for the first time.
 
-        Raises `PreconditionFailed` when the id is that of another match, `Unavailable` when the
+        Raises `RequestIdReused` when the id is that of another match, `Unavailable` when the
         database cannot be written now.
         """
         wanted = (intent, artifact, capability)
@@ -49,7 +51,7 @@ class MatchStore:
                 "SELECT intent, artifact, capability, time FROM matched WHERE id = ?", (match_id,)
             ).fetchone()
             if tuple(kept) != wanted:
-                raise PreconditionFailed(
+                raise RequestIdReused(
                     f"match_id {match_id!r} was used for another match; make up a new one"
                 )
             return str(first)
@@ -59,7 +61,7 @@ class MatchStore:
     async def report(self, match_id: str, succeeded: bool, time: datetime) -> tuple[str, str]:
         """Keep how a match ended; return the artifact and the capability that it was with.
 
-        Raises `NotFound` for a match that was never recorded, `PreconditionFailed` when it was
+        Raises `NotFound` for a match that was never recorded, `RequestIdReused` when it was
         reported to have ended otherwise, `Unavailable` when the database cannot be written now.
         """
 
@@ -78,7 +80,7 @@ class MatchStore:
                 "SELECT succeeded FROM outcome WHERE matched = ?", (match_id,)
             ).fetchone()
             if bool(kept) is not succeeded:
-                raise PreconditionFailed(
+                raise RequestIdReused(
                     f"match {match_id!r} was reported to have gone {'well' if kept else 'badly'}; "
                     "an outcome is final"
                 )
@@ -86,21 +88,25 @@ class MatchStore:
 
         return await self._database.write(work)
 
-    async def counts(self, artifact: str) -> dict[str, MatchCounts]:
-        """Counts by capability of an artifact; capabilities without matches are left out.
+    async def counts(self, artifacts: Iterable[str]) -> dict[str, dict[str, MatchCounts]]:
+        """Counts of each artifact by capability; capabilities without matches are left out.
 
         Raises `Unavailable` when the database cannot be read now.
         """
+        names = list(artifacts)
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT capability, count(*), count(outcome.matched), "
+                "SELECT artifact, capability, count(*), count(outcome.matched), "
                 "coalesce(sum(outcome.succeeded), 0) "
                 "FROM matched LEFT JOIN outcome ON outcome.matched = matched.id "
-                "WHERE artifact = ? GROUP BY capability",
-                (artifact,),
+                "WHERE artifact IN (SELECT value FROM json_each(?)) GROUP BY artifact, capability",
+                (json.dumps(names),),
             ).fetchall()
         )
-        return {capability: MatchCounts(*numbers) for capability, *numbers in rows}
+        counts: dict[str, dict[str, MatchCounts]] = {name: {} for name in names}
+        for artifact, capability, *numbers in rows:
+            counts[artifact][capability] = MatchCounts(*numbers)
+        return counts
 
 
 def total(counts: dict[str, MatchCounts]) -> MatchCounts:

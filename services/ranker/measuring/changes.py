@@ -1,4 +1,4 @@
-"""What changed between two verifications of a claim, in words.
+"""What changed between two verifications of a claim: before and after, in words.
 
 Pure. That a measured value is not the same to the last digit is told as well, with whether it lies
 where the one before said that it would.
@@ -7,12 +7,13 @@ where the one before said that it would.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from services.ranker.claims.model import Change, ClaimVerdict, Evidence
+from services.ranker.claims.model import Change, ClaimVerdict, Difference, Evidence
 from services.ranker.claims.verdict import show
 from services.ranker.methodology.readings import hardware_class
 
-_SHORT = 19  # of a digest: "sha256:" and twelve digits
+_SHORT_DIGEST_CHARACTERS = 19  # of a digest: "sha256:" and twelve digits
 
 
 def change(before: ClaimVerdict, after: ClaimVerdict) -> Change | None:
@@ -22,48 +23,51 @@ def change(before: ClaimVerdict, after: ClaimVerdict) -> Change | None:
     return Change(before.verdict, before.evidence, tuple(_differences(before, after)))
 
 
-def _differences(before: ClaimVerdict, after: ClaimVerdict) -> Iterator[str]:
+def _differences(before: ClaimVerdict, after: ClaimVerdict) -> Iterator[Difference]:
     if before.verdict is not after.verdict:
-        yield f"the verdict was {_words(before.verdict)} and is {_words(after.verdict)}"
+        yield Difference("verdict", _readable(before.verdict), _readable(after.verdict))
     if before.evidence is not None and after.evidence is not None:
         yield from _between(before.evidence, after.evidence)
     if after.sample is not None:  # without another, the one before stands
-        yield from (f"on the sample: {one}" for one in _of_sample(before.sample, after.sample))
+        for one in _of_sample(before.sample, after.sample):
+            yield replace(one, of_sample=True)
 
 
-def _of_sample(old: Evidence | None, new: Evidence) -> Iterator[str]:
+def _of_sample(old: Evidence | None, new: Evidence) -> Iterator[Difference]:
     if old is None:
-        yield f"nothing was measured, and now it is {_value(new)}"
+        yield Difference("value", "nothing was measured", _value(new))
         return
     if (old.n, old.inputs) != (new.n, new.inputs):
-        yield f"it was of {old.n:,} and is of {'others' if old.n == new.n else f'{new.n:,}'}"
+        others = "others" if old.n == new.n else f"{new.n:,}"
+        yield Difference("subject", f"{old.n:,}", others)
     yield from _between(old, new)
 
 
-def _between(old: Evidence, new: Evidence) -> Iterator[str]:
+def _between(old: Evidence, new: Evidence) -> Iterator[Difference]:
     if (old.value, old.interval) != (new.value, new.interval):
-        yield f"the value was {_value(old)} and is {_value(new)}{_expected(old, new)}"
+        yield Difference("value", _value(old), f"{_value(new)}{_expected(old, new)}")
     if old.value is None or new.value is None:
         return  # nothing else is known of what could not be observed
     if old.basis is not new.basis:
-        yield f"it was {_words(old.basis)} and is {_words(new.basis)}"
+        yield Difference("basis", _readable(old.basis), _readable(new.basis))
     if old.relation is not new.relation:
-        yield f"what was observed was {_words(old.relation)} and is {_words(new.relation)}"
+        yield Difference("relation", _readable(old.relation), _readable(new.relation))
     if old.subject_digest != new.subject_digest:
-        yield f"what was observed was {_short(old)} and is {_short(new)}"
+        yield Difference("subject", _short(old), _short(new))
     if old.method != new.method:
-        yield f"the method was {old.method} and is {new.method}"
+        yield Difference("method", old.method, new.method)
     if old.environment and new.environment:
         was, now = hardware_class(old.environment), hardware_class(new.environment)
         if was != now:
-            yield f"the hardware was {was} and is {now}"
+            yield Difference("hardware", was, now)
         yield from _versions(_named(old), _named(new))
 
 
-def _versions(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+def _versions(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Difference]:
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield f"{name} was {old.get(name, 'not there')} and is {new.get(name, 'not there')}"
+            was, now = (f"{name} {one.get(name, 'not there')}" for one in (old, new))
+            yield Difference("versions", was, now)
 
 
 def _expected(old: Evidence, new: Evidence) -> str:
@@ -80,7 +84,7 @@ def _value(evidence: Evidence) -> str:
 
 
 def _short(evidence: Evidence) -> str:
-    return evidence.subject_digest[:_SHORT] or "nothing that has a digest"
+    return evidence.subject_digest[:_SHORT_DIGEST_CHARACTERS] or "nothing that has a digest"
 
 
 def _named(evidence: Evidence) -> Mapping[str, str]:
@@ -88,5 +92,5 @@ def _named(evidence: Evidence) -> Mapping[str, str]:
     return versions if isinstance(versions, Mapping) else {}
 
 
-def _words(name: str) -> str:
+def _readable(name: str) -> str:
     return name.replace("_", " ").lower()

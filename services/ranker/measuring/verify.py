@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.errors import InvalidArgument, NotFound, Unavailable
 from services.ranker.claims.evidence import EvidenceError, Observation, seal
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.labelled import LabelledPicture
 from services.ranker.claims.model import (
     Artifact,
     Basis,
@@ -28,10 +27,11 @@ from services.ranker.claims.model import (
 )
 from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import choose, decides, judge, sample_beside
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.measuring.changes import change
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
 from services.ranker.measuring.methods import Measurement, Method, method_named
-from services.ranker.measuring.probes import Budget, Probes, UnobservableError
 from services.ranker.peers.protocol import CorpusPeer, SegmentPeer
 
 _CITE = "sources.cite@1"
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
+class VerificationPlan:
     """What a verification will do: claims in order, and the seconds that it may take."""
 
     claims: tuple[str, ...]
@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class VerificationProgress:
     """A claim is being observed; `done` of `total` are decided."""
 
     claim: str
@@ -56,7 +56,7 @@ class Progress:
     total: int
 
 
-Update = Plan | Progress | ClaimVerdict
+VerificationUpdate = VerificationPlan | VerificationProgress | ClaimVerdict
 
 
 class Verifier:
@@ -66,11 +66,11 @@ class Verifier:
         self,
         registry: Registry,
         facts: Facts,
-        store: Store,
+        store: EvidenceStore,
         *,
         segment: SegmentPeer,
         corpus: CorpusPeer,
-        pictures: Sequence[LabelledPicture] = (),
+        pictures: Sequence[LabelledImage] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._registry = registry
@@ -81,36 +81,29 @@ class Verifier:
         self._pictures = pictures
         self._now = now
         self._busy = asyncio.Lock()
-        self._seconds = 0.0
 
-    def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> Plan:
+    def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> VerificationPlan:
         """What a verification would do and cost; nothing is done.
 
         Raises `NotFound` and `InvalidArgument`.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
-        return Plan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
+        return VerificationPlan(tuple(claim.id for claim in chosen), self._estimate(chosen, budget))
 
     async def verify(
-        self, subject: str, claims: Iterable[str], budget: Budget, *, wait: bool = False
-    ) -> AsyncGenerator[Update, None]:
+        self, subject: str, claims: Iterable[str], budget: Budget
+    ) -> AsyncGenerator[VerificationUpdate, None]:
         """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
 
         Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
-        cannot be kept is given all the same, and says so. Raises `NotFound`, `InvalidArgument` and,
-        unless it may `wait` for its turn, `Overloaded`, before anything is measured.
+        cannot be kept is given all the same, and says so. It waits while another verification
+        runs. Raises `NotFound` and `InvalidArgument` before anything is measured.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = self._estimate(chosen, budget)
-        if self._busy.locked() and not wait:
-            raise Overloaded(
-                "another verification is running, and two would disturb each other's timings",
-                max(1.0, self._seconds),
-            )
         async with self._busy:
-            self._seconds = seconds
-            yield Plan(tuple(claim.id for claim in chosen), seconds)
-            probes = Probes(
+            yield VerificationPlan(tuple(claim.id for claim in chosen), seconds)
+            measurements = Measurements(
                 self._registry,
                 self._facts,
                 self._segment,
@@ -120,9 +113,9 @@ class Verifier:
             )
             told = False
             for done, claim in enumerate(chosen):
-                yield Progress(claim.id, _step(claim), done, len(chosen))
+                yield VerificationProgress(claim.id, _step(claim), done, len(chosen))
                 before = await self._before(claim)
-                verdict, found = await self._verify_one(claim, probes, budget)
+                verdict, found = await self._verify_one(claim, measurements, budget)
                 verdict = replace(verdict, change=change(before, verdict))
                 problem = await self._keep(found)
                 if problem:
@@ -142,7 +135,7 @@ class Verifier:
         until there is another.
         """
         try:
-            evidence, _ = await self._store.about([claim.id])
+            evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:
             return judge(claim, None)
         chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
@@ -158,17 +151,24 @@ class Verifier:
         return ""
 
     async def _verify_one(
-        self, claim: Claim, probes: Probes, budget: Budget
+        self, claim: Claim, measurements: Measurements, budget: Budget
     ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
         """Return the verdict, and all evidence to keep."""
         if not claim.method:
             return judge(claim, None), ()
-        observation, method, unobserved, sample = await _observe(claim, probes)
+        observation, method, unobserved, sample = await _observe(claim, measurements)
         now = self._now()
 
         def sealed(observed: Observation, method: str) -> Evidence:
             words = command(claim, observed, budget)
-            return seal(observed, claim=claim.id, method=method, command=words, time=now)
+            return seal(
+                observed,
+                claim=claim.id,
+                owner=claim.owner,
+                method=method,
+                command=words,
+                time=now,
+            )
 
         try:
             found = [sealed(observation, method)] if observation else []
@@ -185,7 +185,7 @@ class Verifier:
 
 
 async def _observe(
-    claim: Claim, probes: Probes
+    claim: Claim, measurements: Measurements
 ) -> tuple[Observation | None, str, str, Observation | None]:
     """Observe a claim by its method or, where that cannot decide it, by what is published.
 
@@ -194,12 +194,12 @@ async def _observe(
     """
     observation, problem = None, ""
     try:
-        observation = await method_named(claim.method).observe(claim, probes)
+        observation = await method_named(claim.method).observe(claim, measurements)
     except UnobservableError as error:
         problem = str(error)
     if observation is not None and decides(observation.relation, claim.aspect):
         return observation, claim.method, "", None
-    published = probes.facts.of(claim.id)
+    published = measurements.published(claim)
     if published is not None and (observation is None or decides(published.relation, claim.aspect)):
         sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
         return published, _CITE, problem, observation if sampled else None
@@ -253,7 +253,7 @@ def _step(claim: Claim) -> str:
 
 def command(claim: Claim, observation: Observation, budget: Budget) -> str:
     """Return the shell command that makes this observation again."""
-    words = f"assay claims {claim.artifact} --claim {claim.id}"
+    words = f"assay claims {claim.owner} --claim {claim.id}"
     ran = observation.basis is Basis.MEASURED or observation.environment
     if budget is Budget.FULL and ran:
         words += " --budget full"

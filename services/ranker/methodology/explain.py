@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.ranker.methodology.components import NEUTRAL
-from services.ranker.methodology.definition import Methodology, Metric, Number
+from services.ranker.methodology.definition import Methodology, Metric
 from services.ranker.methodology.readings import Reading, facts_of, read
-from services.ranker.methodology.score import Dossier, Score
+from services.ranker.methodology.score import NEUTRAL, ArtifactRecord, Score
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,11 @@ class Contribution:
 
 
 def explain(
-    score: Score, dossier: Dossier, methodology: Methodology, hardware: str
+    score: Score, record: ArtifactRecord, methodology: Methodology, hardware: str
 ) -> tuple[Contribution, ...]:
-    """The terms of a score that was computed from the dossier on this class of hardware."""
-    rules = methodology.rules(dossier.artifact.type)
-    facts = facts_of(dossier.artifact.claims)
+    """The terms of a score that was computed from the record on this class of hardware."""
+    rules = methodology.rules(record.artifact.type)
+    facts = facts_of(record.artifact.claims)
     metrics = {"quality": rules.quality, "ecosystem": rules.ecosystem}
     terms: list[Contribution] = []
     for component in score.components:
@@ -44,8 +43,8 @@ def explain(
                 component.name,
                 component.weight,
                 [
-                    (metric, read(metric, dossier.evidence, facts, hardware))
-                    for metric in metrics[component.name]
+                    (name, metric, read(metric, record.evidence, facts, hardware))
+                    for name, metric in metrics[component.name].items()
                 ],
             )
             continue
@@ -67,10 +66,10 @@ def explain(
 
 
 def _of_metrics(
-    component: str, weight: float, readings: Iterable[tuple[Metric, Reading | None]]
+    component: str, weight: float, readings: Iterable[tuple[str, Metric, Reading | None]]
 ) -> list[Contribution]:
     found = []
-    for metric, reading in readings:
+    for name, metric, reading in readings:
         points = 100 * weight * metric.weight
         low, point, high = (
             (0.0, NEUTRAL, 1.0) if reading is None else (reading.low, reading.point, reading.high)
@@ -78,7 +77,7 @@ def _of_metrics(
         found.append(
             Contribution(
                 component=component,
-                metric=metric.name,
+                metric=name,
                 max_points=points,
                 low=points * low,
                 point=points * point,
@@ -98,12 +97,12 @@ def _missing(metric: Metric) -> str:
 
 
 def _shown(metric: Metric, reading: Reading) -> str:
-    """The value, and the two published figures that it is placed between."""
-    (kind,) = {source.kind for source in metric.inputs[:1]}
-    if not isinstance(kind, Number):
+    """The value, and the two published figures that it lies between."""
+    scale = metric.inputs[0].scale
+    if scale is None:
         return reading.shown
-    zero, one = kind.scale.zero, kind.scale.one
-    how = "on a logarithmic line" if kind.scale.logarithmic else "on the line"
+    zero, one = scale.zero, scale.one
+    how = "on a logarithmic line" if scale.logarithmic else "on the line"
     return (
         f"{reading.shown}, {how} from {zero.value:g} ({zero.artifact}; {zero.source}) at 0 to "
         f"{one.value:g} ({one.artifact}; {one.source}) at 1"

@@ -18,26 +18,42 @@ from services.ranker.methodology.separation import Separation, Side, overall
 
 @dataclass(frozen=True)
 class Rank:
-    """The place of one artifact among those of its type; groups and places count from 1."""
+    """The place of one artifact among the `of` of its type that anything is known of.
+
+    Groups and places count from 1; they are None for one that nothing is known of.
+    """
 
     side: Side
-    tie_group: int
-    best_place: int
-    worst_place: int
+    tie_group: int | None
+    best_place: int | None
+    worst_place: int | None
     of: int
     not_separable_from: tuple[str, ...]
 
 
 def rank(sides: Sequence[Side], methodology: Methodology) -> tuple[Rank, ...]:
-    """The ranks of artifacts of one type, by group and then by id. Their order does not matter."""
-    ordered = sorted(sides, key=lambda side: side.id)
+    """The ranks of artifacts of one type, by group and then by id. Their order does not matter.
+
+    Those that nothing is known of have no place, and come last.
+    """
+    everyone = sorted(sides, key=lambda side: side.id)
+    ordered = [side for side in everyone if side.score.coverage > 0]
+    unknown = [
+        Rank(side, None, None, None, len(ordered), ())
+        for side in everyone
+        if not side.score.coverage > 0
+    ]
+    return (*_ranked(ordered, methodology), *unknown)
+
+
+def _ranked(ordered: Sequence[Side], methodology: Methodology) -> Sequence[Rank]:
     if not ordered:
         return ()
-    ranges = methodology.rules(ArtifactType(ordered[0].type)).ranges
+    ranges = methodology.rules(ArtifactType(ordered[0].type)).weights
     beaten_by: dict[str, set[str]] = {side.id: set() for side in ordered}
     beats: dict[str, set[str]] = {side.id: set() for side in ordered}
-    for place, left in enumerate(ordered):
-        for right in ordered[place + 1 :]:
+    for index, left in enumerate(ordered):
+        for right in ordered[index + 1 :]:
             separation = overall(left, right, ranges)
             if separation is Separation.NOT_SEPARABLE:
                 continue
@@ -63,7 +79,7 @@ def rank(sides: Sequence[Side], methodology: Methodology) -> tuple[Rank, ...]:
         )
         for side in ordered
     ]
-    return tuple(sorted(ranks, key=lambda one: (one.tie_group, one.side.id)))
+    return sorted(ranks, key=lambda one: (group_of[one.side.id], one.side.id))
 
 
 def _connected(names: Sequence[str], tied: dict[str, frozenset[str]]) -> list[set[str]]:

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.common import machine
 from services.ranker.claims.model import STRENGTH, Basis, Claim, Evidence
-from services.ranker.methodology.definition import Input, Metric, Truth
+from services.ranker.methodology.definition import Input, Metric
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the evidence says of one metric: its place on the metric's scale, in [0, 1].
+    """What the evidence says of one metric: its position on the metric's scale, in [0, 1].
 
     `shown` is the value as a reader sees it, with its unit; `evidence` the digests it rests on.
     """
@@ -48,18 +49,16 @@ def read(
     """
     items = sorted(evidence, key=lambda item: item.digest)
     for source in metric.inputs:
-        placed = [
-            (item, place)
+        found = [
+            (item, position)
             for item in items
             if facts.get(item.claim) == source.fact
             and _admitted(item, source, metric.per_hardware, hardware)
-            and (place := _place(item, source)) is not None
+            and (position := _position(item, source)) is not None
         ]
-        if placed:
-            best = max((STRENGTH[item.basis], item.time) for item, _ in placed)
-            return _worst(
-                [pair for pair in placed if (STRENGTH[pair[0].basis], pair[0].time) == best]
-            )
+        if found:
+            best = max(_preference(item) for item, _ in found)
+            return _worst([pair for pair in found if _preference(pair[0]) == best])
     return None
 
 
@@ -72,8 +71,8 @@ def hardware_class(environment: Mapping[str, object]) -> str:
         return ""
     accelerators = environment.get("accelerators") or ()
     names = [str(name) for name in accelerators] if isinstance(accelerators, list | tuple) else []
-    machine = f"{environment.get('cpu', 'unknown')} x{environment.get('cpu_count', '?')}"
-    return " + ".join([machine, *sorted(names)])
+    cpu, count = environment.get("cpu", "unknown"), environment.get("cpu_count", "?")
+    return machine.hardware_class(cpu, count, names)
 
 
 def latest_hardware(*sides: Iterable[Evidence]) -> str:
@@ -108,30 +107,30 @@ def _preference(item: Evidence) -> tuple[int, datetime]:
     return STRENGTH[item.basis], item.time
 
 
-def _place(item: Evidence, source: Input) -> tuple[float, float, float] | None:
+def _position(item: Evidence, source: Input) -> tuple[float, float, float] | None:
     """Low, point and high of `item` on the scale; None when its value is of another kind."""
     if item.value is None:
         return None
-    if isinstance(source.kind, Truth):
+    if source.scale is None:
         if not isinstance(item.value.content, bool):
             return None
-        truth = float(item.value.content == source.kind.good)
+        truth = float(item.value.content == source.good)
         return truth, truth, truth
     number = item.value.number
-    if number is None or item.value.unit != source.kind.unit:
+    if number is None or item.value.unit != source.unit:
         return None
     ends = [number] if item.interval is None else [item.interval.low, number, item.interval.high]
     if not math.isfinite(number) or any(map(math.isnan, ends)):
         return None
-    places = [source.kind.scale.place(end) for end in ends]
-    return min(places), source.kind.scale.place(number), max(places)
+    positions = [source.scale.position(end) for end in ends]
+    return min(positions), source.scale.position(number), max(positions)
 
 
-def _worst(placed: list[tuple[Evidence, tuple[float, float, float]]]) -> Reading:
+def _worst(found: list[tuple[Evidence, tuple[float, float, float]]]) -> Reading:
     """One reading of several equally good pieces of evidence: the least of each end."""
-    low, point, high = (min(place[end] for _, place in placed) for end in range(3))
-    shown = next(_shown(item, point) for item, place in placed if place[1] == point)
-    return Reading(low, point, high, shown, tuple(item.digest for item, _ in placed))
+    low, point, high = (min(position[end] for _, position in found) for end in range(3))
+    shown = next(_shown(item, point) for item, position in found if position[1] == point)
+    return Reading(low, point, high, shown, tuple(item.digest for item, _ in found))
 
 
 def _shown(item: Evidence, point: float) -> str:

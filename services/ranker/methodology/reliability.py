@@ -20,11 +20,11 @@ class PageReliability:
     """A Beta posterior of the share of claim groups that hold.
 
     `mean` and `interval` rest on the groups that were decided; `bounds` are the means if every
-    undecided group did not hold, and if every one did.
+    undecided group did not hold, and if every one did. Without a decided group the former are None.
     """
 
-    mean: float
-    interval: Interval
+    mean: float | None
+    interval: Interval | None
     confirmed: int
     refuted: int
     undecided: int
@@ -47,9 +47,10 @@ def reliability(verdicts: Iterable[ClaimVerdict], methodology: Methodology) -> P
     )
     undecided = len(groups) - confirmed - refuted
     prior = methodology.prior
+    decided = confirmed + refuted > 0
     return PageReliability(
-        mean=beta.mean(confirmed, refuted, prior),
-        interval=beta.interval(confirmed, refuted, prior, methodology.level),
+        mean=beta.mean(confirmed, refuted, prior) if decided else None,
+        interval=beta.interval(confirmed, refuted, prior, methodology.level) if decided else None,
         confirmed=confirmed,
         refuted=refuted,
         undecided=undecided,

@@ -7,18 +7,18 @@ under every weighting in the declared range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.ranker.methodology.components import Component
-from services.ranker.methodology.definition import WeightRange
-from services.ranker.methodology.score import Score
+from services.ranker.methodology.definition import Weight
+from services.ranker.methodology.score import Component, Score
 
 SHARED_SCALES = frozenset({"match_graph", "freshness", "adoption"})
 """Components that mean the same for every type. Quality and ecosystem are scaled by type."""
 
 _NOISE = 1e-12
+_MORE = "more observations, for a narrower interval"
 
 
 class Separation(StrEnum):
@@ -37,12 +37,21 @@ class Separation(StrEnum):
 
 
 @dataclass(frozen=True)
+class Missing:
+    """Evidence that an artifact lacks, in words; of which metric, where the component has them."""
+
+    artifact: str
+    metric: str
+    what: str
+
+
+@dataclass(frozen=True)
 class ComponentComparison:
     """Which is better in one component, and what would separate them when nothing here does."""
 
     component: str
     separation: Separation
-    what_would_separate: str
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ def by_component(left: Side, right: Side) -> tuple[ComponentComparison, ...]:
     return tuple(_component(left, right, mine, other) for mine, other in pairs)
 
 
-def overall(left: Side, right: Side, ranges: Mapping[str, WeightRange]) -> Separation:
+def overall(left: Side, right: Side, ranges: Mapping[str, Weight]) -> Separation:
     """Which is better overall. `ranges` are the declared weightings of the sides' type."""
     if left.type != right.type:
         return Separation.DIFFERENT_TYPES
@@ -71,7 +80,7 @@ def overall(left: Side, right: Side, ranges: Mapping[str, WeightRange]) -> Separ
     return Separation.NOT_SEPARABLE
 
 
-def least_lead(mine: Score, other: Score, ranges: Mapping[str, WeightRange]) -> float:
+def least_lead(mine: Score, other: Score, ranges: Mapping[str, Weight]) -> float:
     """The least lead, in [-1, 1], of `mine` at its worst over `other` at its best.
 
     The least over every weighting within `ranges` that sums to 1. It is a linear programme with one
@@ -105,29 +114,31 @@ def what_would_separate(left: Side, right: Side) -> str:
 
 def _component(left: Side, right: Side, mine: Component, other: Component) -> ComponentComparison:
     if left.type != right.type and mine.name not in SHARED_SCALES:
-        return ComponentComparison(
-            mine.name,
-            Separation.DIFFERENT_TYPES,
-            "nothing: each type is scaled against references of its own",
-        )
+        return ComponentComparison(mine.name, Separation.DIFFERENT_TYPES)
     if mine.low > other.high + _NOISE:
-        return ComponentComparison(mine.name, Separation.LEFT, "")
+        return ComponentComparison(mine.name, Separation.LEFT)
     if other.low > mine.high + _NOISE:
-        return ComponentComparison(mine.name, Separation.RIGHT, "")
-    wide = [
-        _needed(side.id, component)
+        return ComponentComparison(mine.name, Separation.RIGHT)
+    wide = tuple(
+        one
         for side, component in sorted(((left, mine), (right, other)), key=lambda pair: pair[0].id)
         if component.high - component.low > _NOISE
-    ]
-    return ComponentComparison(
-        mine.name,
-        Separation.NOT_SEPARABLE,
-        "; ".join(wide) or "nothing: they are equal in it",
+        for one in _missing(side.id, component)
     )
+    return ComponentComparison(mine.name, Separation.NOT_SEPARABLE, wide)
+
+
+def _missing(artifact: str, component: Component) -> Iterator[Missing]:
+    """What would narrow one component of one artifact."""
+    of_metrics = component.name not in SHARED_SCALES
+    for name in component.missing:
+        yield Missing(artifact, name if of_metrics else "", name)
+    if not component.missing:
+        yield Missing(artifact, "", _MORE)
 
 
 def _needed(artifact: str, component: Component) -> str:
     """What would narrow one component of one artifact."""
     if component.missing:
         return f"{component.name} of {artifact}: {', '.join(component.missing)}"
-    return f"{component.name} of {artifact}: more observations, for a narrower interval"
+    return f"{component.name} of {artifact}: {_MORE}"

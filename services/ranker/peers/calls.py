@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import grpc.aio
-from assay.common.v1 import common_pb2
-from google.protobuf import json_format
 
 from services.errors import AssayError, DeadlineExceeded, InternalError, Overloaded, Unavailable
 
@@ -52,7 +50,7 @@ async def last(call: Any, field: str, ended: str) -> Any:
 
 def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
     code, details = error.code(), error.details() or "it gave no reason"
-    # CANCELLED: it stopped before it looked at the call, see `assay.channel`.
+    # CANCELLED: it stopped before it looked at the call, see `assay_rpc.channel`.
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return Unavailable(f"{peer} cannot be reached")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -60,19 +58,3 @@ def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded(f"{peer} is busy: {details}", _RETRY_SECONDS)
     return InternalError(f"{peer} refused with {code.name}: {details}")
-
-
-def environment(message: common_pb2.Environment) -> Mapping[str, object]:
-    """Return an environment as the JSON-like mapping that evidence keeps."""
-    found: dict[str, object] = {
-        "cpu": message.cpu,
-        "cpu_count": message.cpu_count,
-        "memory_bytes": message.memory_bytes,
-        "accelerators": list(message.accelerators),
-        "os": message.os,
-        "versions": dict(sorted(message.versions.items())),
-        "load": round(message.load, 3),
-    }
-    if message.HasField("time"):
-        found["time"] = json_format.MessageToDict(message)["time"]
-    return found

@@ -1,80 +1,82 @@
-"""What the ranker asks of segment and corpus, as plain values and two protocols.
+"""What the ranker asks of segment and corpus: two protocols, answered by the contract's messages.
 
-Pure. `segment_client` and `corpus_client` implement the protocols over the stubs. Every call may
-raise `services.errors.Unavailable` when the peer does not answer in time, and another
-`services.errors.AssayError` when it refuses.
+Whoever reads the answers takes the messages from here, for this folder alone knows the contract's
+package. Every call may raise `services.errors.Unavailable` when the peer does not answer in time,
+and another `services.errors.AssayError` when it refuses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Protocol
 
-from services.ranker.claims.labelled import LabelledPicture
+from assay_rpc.common.v1.common_pb2 import (
+    WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_TRAINED,
+    Engine,
+    Environment,
+    Precision,
+    WeightsKind,
+)
+from assay_rpc.corpus.v1.benchmark_pb2 import CodecResult, StorageResult
+from assay_rpc.corpus.v1.describe_pb2 import (
+    CORPUS_KIND_COMPLETE,
+    CORPUS_KIND_SAMPLE,
+    Corpus,
+    CorpusDescription,
+    CorpusKind,
+    CorpusSummary,
+)
+from assay_rpc.corpus.v1.scoring_pb2 import FinalScore
+from assay_rpc.corpus.v1.selection_pb2 import CorpusRef
+from assay_rpc.segment.v1.benchmark_pb2 import (
+    SCENARIO_OFFLINE,
+    SCENARIO_SINGLE_STREAM,
+    BenchmarkResult,
+    Scenario,
+)
+from assay_rpc.segment.v1.models_pb2 import RESIZE_MODE_PAD, Model, SourceFacts
+from google.protobuf import json_format
 
+from services.ranker.measuring.labelled_images import LabelledImage
 
-class Weights(StrEnum):
-    """Where a model's weights come from."""
-
-    PUBLISHED = "PUBLISHED"
-    RANDOM = "RANDOM"
-    REFERENCE = "REFERENCE"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """An encoder stage: transformer blocks, channels, input pixels a side for one of its own."""
-
-    depth: int
-    width: int
-    downsampling: int
-
-
-@dataclass(frozen=True)
-class SourceFacts:
-    """Counts and shapes of the unmodified source model, recorded when it was exported."""
-
-    parameters: int
-    parameters_by_part: Mapping[str, int]
-    modules: Mapping[str, int]
-    convolutions: Mapping[str, int]
-    head_modules: Mapping[str, int]
-    stages: tuple[Stage, ...]
-    logits_shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A segmentation model as its server describes it. Sizes in pixels."""
-
-    name: str
-    version: str
-    digest: str
-    architecture: str
-    weights: Weights
-    engine: str
-    class_ids: tuple[int, ...]
-    input_size: tuple[int, int]
-    pads: bool
-    facts: SourceFacts | None
-    label_agreement: float | None
-    """Share of labels on which the exported graph agrees with its source, in [0, 1]."""
-
-
-class Scenario(StrEnum):
-    """How load is offered: MLPerf's scenarios."""
-
-    SINGLE_STREAM = "SINGLE_STREAM"
-    OFFLINE = "OFFLINE"
+__all__ = [
+    "CORPUS_KIND_COMPLETE",
+    "CORPUS_KIND_SAMPLE",
+    "RESIZE_MODE_PAD",
+    "SCENARIO_OFFLINE",
+    "SCENARIO_SINGLE_STREAM",
+    "WEIGHTS_KIND_RANDOM",
+    "WEIGHTS_KIND_TRAINED",
+    "Accuracy",
+    "BenchmarkResult",
+    "CodecResult",
+    "CorpusDescription",
+    "CorpusPeer",
+    "CorpusSummary",
+    "FinalScore",
+    "Model",
+    "SegmentPeer",
+    "SourceFacts",
+    "SpeedPlan",
+    "StorageResult",
+    "corpus_label",
+    "corpus_subject",
+    "engine",
+    "environment",
+    "model_subject",
+]
 
 
 @dataclass(frozen=True)
 class SpeedPlan:
-    """How a model is to be timed; `seconds` ends it early with what it has."""
+    """How a model is to be timed, by one of MLPerf's scenarios.
 
-    scenario: Scenario
+    `seconds` ends it early with what it has.
+    """
+
+    scenario: Scenario.ValueType
     batch_size: int
     runs: int
     restarts: int
@@ -82,23 +84,11 @@ class SpeedPlan:
 
 
 @dataclass(frozen=True)
-class SpeedFigures:
-    """Timed runs in seconds a batch, by process, and what they were made on.
+class Accuracy:
+    """Labels against the masks of `pictures` pictures: shares in [0, 1], over all their pixels.
 
-    `noise` is the median absolute deviation over the median.
+    `pictures_digest` is of the files that were sent.
     """
-
-    seconds: tuple[tuple[float, ...], ...]
-    batch_size: int
-    noisy: bool
-    noise: float
-    engine: str
-    environment: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class AccuracyFigures:
-    """Labels against the masks of `pictures` pictures: shares in [0, 1], over all their pixels."""
 
     pictures: int
     pictures_digest: str
@@ -109,17 +99,15 @@ class AccuracyFigures:
 class SegmentPeer(Protocol):
     """The segmentation service."""
 
-    async def models(self) -> tuple[ServedModel, ...]:
+    async def models(self) -> tuple[Model, ...]:
         """Every served model, described."""
         ...
 
-    async def time(self, model: ServedModel, plan: SpeedPlan) -> SpeedFigures:
+    async def time(self, model: Model, plan: SpeedPlan) -> BenchmarkResult:
         """Time a model in processes of its own. Cancelling ends the measurement."""
         ...
 
-    async def evaluate(
-        self, model: ServedModel, pictures: Sequence[LabelledPicture]
-    ) -> AccuracyFigures:
+    async def evaluate(self, model: Model, pictures: Sequence[LabelledImage]) -> Accuracy:
         """Compare a model's labels with masks. Cancelling ends it.
 
         Raises `UnreadableError` when a picture's file cannot be read.
@@ -127,136 +115,91 @@ class SegmentPeer(Protocol):
         ...
 
 
-class CorpusKind(StrEnum):
-    """How a served corpus relates to the one that it is named after."""
-
-    COMPLETE = "COMPLETE"
-    SAMPLE = "SAMPLE"
-    REFERENCE = "REFERENCE"
-
-
-@dataclass(frozen=True)
-class ServedCorpus:
-    """One line about a corpus."""
-
-    name: str
-    digest: str
-    kind: CorpusKind
-    splits: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """Its name, how much of it there is, and the start of its digest, for a reader."""
-        algorithm, _, digits = self.digest.partition(":")
-        return f"{self.name} ({self.kind.value.lower()}, {algorithm}:{digits[:12]})"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One file of a corpus; sizes in bytes."""
-
-    path: str
-    compressed_bytes: int
-    jsonl_bytes: int
-    digest: str
-
-
-@dataclass(frozen=True)
-class Subset:
-    """A subset: what is here, and the published share of the whole, in [0, 1], if there is one."""
-
-    name: str
-    documents: int
-    text_bytes: int
-    published_share: float | None
-
-
-@dataclass(frozen=True)
-class CorpusFacts:
-    """What a corpus holds."""
-
-    corpus: ServedCorpus
-    shards: tuple[Shard, ...]
-    subsets: tuple[Subset, ...]
-    documents: int
-    text_bytes: int
-    documents_without_subset: int
-    duplicate_documents: int
-
-
-@dataclass(frozen=True)
-class StoragePlan:
-    """What storage is measured on: a split, bytes of jsonl, timed repetitions of each codec."""
-
-    split: str
-    sample_bytes: int
-    repetitions: int
-
-
-@dataclass(frozen=True)
-class Codec:
-    """One codec on the sample: uncompressed over compressed size, seconds of each repetition."""
-
-    ratio: float
-    seconds: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class StorageFigures:
-    """What a storage benchmark found on one split. Sizes in bytes."""
-
-    split: str
-    sample_bytes: int
-    codecs: Mapping[str, Codec]
-    streamed_bytes: int
-    streaming_growth_bytes: int
-    lines: int
-    lines_parsed: int
-    environment: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class SubsetScore:
-    """Sums of one subset: nats, UTF-8 bytes, documents, and bits per byte."""
-
-    nats: float
-    text_bytes: int
-    documents: int
-    bits_per_byte: float
-
-
-@dataclass(frozen=True)
-class BpbFigures:
-    """Bits per byte of a language model over a selection."""
-
-    model: str
-    model_digest: str
-    overall: SubsetScore
-    subsets: Mapping[str, SubsetScore]
-    environment: Mapping[str, object] = field(default_factory=dict)
-
-
 class CorpusPeer(Protocol):
     """The corpus service."""
 
-    async def corpora(self) -> tuple[ServedCorpus, ...]:
+    async def corpora(self) -> tuple[CorpusSummary, ...]:
         """Every registered corpus."""
         ...
 
-    async def describe(self, corpus: ServedCorpus) -> CorpusFacts:
+    async def describe(self, corpus: CorpusRef) -> CorpusDescription:
         """What a corpus holds."""
         ...
 
-    async def storage(self, corpus: ServedCorpus, plan: StoragePlan) -> StorageFigures:
-        """Measure codecs and readers on a corpus. Cancelling ends the measurement."""
+    async def storage(
+        self, corpus: CorpusRef, split: str, sample_bytes: int, repetitions: int
+    ) -> StorageResult:
+        """Measure codecs and readers on bytes of a split. Cancelling ends the measurement."""
         ...
 
     async def language_models(self) -> tuple[str, ...]:
         """Names of the language models that can be scored."""
         ...
 
-    async def score(
-        self, corpus: ServedCorpus, split: str, model: str, documents: int
-    ) -> BpbFigures:
+    async def score(self, corpus: CorpusRef, split: str, model: str, documents: int) -> FinalScore:
         """Score a language model on the first documents of a split. Cancelling ends it."""
         ...
+
+
+def corpus_label(corpus: CorpusSummary | Corpus) -> str:
+    """A corpus's name, how much of it there is, and the start of its digest, for a reader."""
+    algorithm, _, digits = corpus.ref.digest.partition(":")
+    how_much = CorpusKind.Name(corpus.kind).removeprefix("CORPUS_KIND_").lower()
+    return f"{corpus.ref.name} ({how_much}, {algorithm}:{digits[:12]})"
+
+
+def corpus_subject(corpus: CorpusSummary | Corpus) -> Mapping[str, object]:
+    """Return a corpus as the JSON-like mapping that evidence keeps of what was measured."""
+    return {"type": "DATASET", "name": corpus.ref.name, "splits": list(corpus.splits)}
+
+
+def model_subject(model: Model) -> Mapping[str, object]:
+    """Return a model as the JSON-like mapping that evidence keeps of what was measured."""
+    return {
+        "type": "SEGMENTATION_MODEL",
+        "name": model.ref.name,
+        "architecture": model.architecture,
+        "classes": len(model.classes),
+        "input_height": model.preprocessing.height,
+        "input_width": model.preprocessing.width,
+        "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
+    }
+
+
+def engine(message: Engine) -> Mapping[str, object]:
+    """Return an engine as the JSON-like mapping that evidence keeps; empty for none."""
+    if not message.id:
+        return {}
+    return {
+        "id": message.id,
+        "precision": Precision.Name(message.precision).removeprefix("PRECISION_"),
+        "threads": message.threads,
+        "version": message.version,
+        "instruction_set": message.instruction_set,
+    }
+
+
+def environment(message: Environment) -> Mapping[str, object]:
+    """Return an environment as the JSON-like mapping that evidence keeps."""
+    found: dict[str, object] = {
+        "cpu": message.cpu,
+        "cpu_count": message.cpu_count,
+        "memory_bytes": message.memory_bytes,
+        "accelerators": [one.name for one in message.accelerators],
+        "os": message.os,
+        "versions": dict(sorted(message.versions.items())),
+    }
+    if message.HasField("load"):
+        found["load"] = round(message.load, 3)
+    if message.HasField("read_time"):
+        found["time"] = json_format.MessageToDict(message)["readTime"]
+    if message.HasField("cpu_quota"):
+        found["cpu_quota"] = message.cpu_quota
+    if message.instruction_set:
+        found["instruction_set"] = message.instruction_set
+    details = [one for one in message.accelerators if one.driver or one.memory_bytes]
+    if details:
+        found["accelerator_details"] = [
+            json_format.MessageToDict(one, preserving_proto_field_name=True) for one in details
+        ]
+    return found

@@ -18,14 +18,14 @@ from services.ranker.searching.search import Match, SearchIndex
 
 T = TypeVar("T")
 
-MAX_INTENT = 1000
-MAX_ID = 100
+MAX_INTENT_CHARACTERS = 1000
+MAX_ID_CHARACTERS = 100
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What serves an intent, with the counts of each artifact's capabilities, by artifact."""
 
     matches: tuple[Match, ...]
@@ -54,7 +54,7 @@ class Discovery:
         self._index = None
         self._thread.shutdown()
 
-    async def search(self, intent: str, kind: ArtifactType | None, limit: int) -> Found:
+    async def search(self, intent: str, kind: ArtifactType | None, limit: int) -> SearchResult:
         """What serves an intent. A limit of 0 means 10.
 
         Raises `InvalidArgument`, and `Unavailable` when the counts cannot be read now.
@@ -66,8 +66,7 @@ class Discovery:
             lambda: self._opened().search(wanted, kind, limit or DEFAULT_LIMIT)
         )
         names = {one.artifact.id for match in matches for one in match.providers}
-        counts = {name: await self._matches.counts(name) for name in sorted(names)}
-        return Found(matches, counts)
+        return SearchResult(matches, await self._matches.counts(sorted(names)))
 
     async def serving(self, intent: str) -> tuple[Artifact, ...]:
         """The artifacts that serve an intent, by id. Raises `InvalidArgument`."""
@@ -79,7 +78,7 @@ class Discovery:
     async def record(self, match_id: str, intent: str, uri: str) -> tuple[datetime, MatchCounts]:
         """Count a match once; return when it was first recorded, and the capability's counts.
 
-        Raises `InvalidArgument`, `NotFound`, `PreconditionFailed` and `Unavailable`.
+        Raises `InvalidArgument`, `NotFound`, `RequestIdReused` and `Unavailable`.
         """
         artifact, capability = self._capability(uri)
         time = await self._matches.record(
@@ -90,14 +89,14 @@ class Discovery:
     async def report(self, match_id: str, succeeded: bool) -> MatchCounts:
         """Count how a match ended once; return the capability's counts.
 
-        Raises `InvalidArgument`, `NotFound`, `PreconditionFailed` and `Unavailable`.
+        Raises `InvalidArgument`, `NotFound`, `RequestIdReused` and `Unavailable`.
         """
         artifact, capability = await self._matches.report(_id(match_id), succeeded, self._now())
         return await self._counts(artifact, capability)
 
     async def _counts(self, artifact: str, capability: str) -> MatchCounts:
-        counts = await self._matches.counts(artifact)
-        return counts.get(capability, MatchCounts())
+        counts = await self._matches.counts([artifact])
+        return counts[artifact].get(capability, MatchCounts())
 
     def _capability(self, uri: str) -> tuple[str, str]:
         """The artifact and the capability that a URI names; raise unless they are registered."""
@@ -130,12 +129,16 @@ class Discovery:
 def _intent(text: str) -> str:
     if not text.strip():
         raise InvalidArgument("intent", "is empty; say what is wanted, in a few words")
-    if len(text) > MAX_INTENT:
-        raise InvalidArgument("intent", f"has {len(text):,} characters; at most {MAX_INTENT:,}")
+    if len(text) > MAX_INTENT_CHARACTERS:
+        raise InvalidArgument(
+            "intent", f"has {len(text):,} characters; at most {MAX_INTENT_CHARACTERS:,}"
+        )
     return text.strip()
 
 
 def _id(text: str) -> str:
-    if not text.strip() or len(text) > MAX_ID:
-        raise InvalidArgument("match_id", f"needs 1 to {MAX_ID} characters, such as a UUID")
+    if not text.strip() or len(text) > MAX_ID_CHARACTERS:
+        raise InvalidArgument(
+            "match_id", f"needs 1 to {MAX_ID_CHARACTERS} characters, such as a UUID"
+        )
     return text

@@ -6,23 +6,24 @@ How well a candidate serves an intent is then the share of the intent that it sp
     confidence = sum of idf over the intent's stems that it has / sum of idf over all of them
 
 A stem that no capability has counts as the rarest, so an intent about something else has little of
-it found, however well the little fits. Below `FLOOR` nothing is shown. No I/O: the index is in
-memory.
+it found, however well the little fits. Below `MIN_CONFIDENCE` nothing is shown. No I/O: the index
+is in memory.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
 from services.ranker.claims.model import Artifact, ArtifactType, Capability
-from services.ranker.searching.words import STOP_WORDS, words
 
-FLOOR = 0.27
+MIN_CONFIDENCE = 0.27
 """Confidence below which nothing is shown: the least, in hundredths, that shows something for at
 most 15 % of the training intents that nothing serves. A test holds it to that; the test intents
 chose nothing."""
@@ -31,18 +32,35 @@ FIELDS = ("name", "intents", "description", "tags", "conditions")
 """What is searched, and what a match is explained by."""
 
 _BM25 = "bm25(capability, 3.0, 3.0, 1.5, 2.0, 0.5)"
-_CANDIDATES = 200
+_MAX_CANDIDATES = 200
 _MAX_TERMS = 32
 _SCHEMA = """
 CREATE VIRTUAL TABLE capability USING fts5(
     name, intents, description, tags, conditions, tokenize = 'porter unicode61 remove_diacritics 2'
 );
-CREATE VIRTUAL TABLE place USING fts5vocab('capability', 'instance');
+CREATE VIRTUAL TABLE occurrence USING fts5vocab('capability', 'instance');
 CREATE VIRTUAL TABLE intent USING fts5(
     text, tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE stem USING fts5vocab('intent', 'instance');
 """
+
+
+_WORD = re.compile(r"[^\W_]+")
+
+_STOP_WORDS = frozenset(
+    """
+    a about after all also am an and any anything are as at be because been before being best but
+    by can could did do does doing done each else every find for from get give given gives had has
+    have having he her here him his how i if in into is it its itself just like made make makes
+    making many me more most much my need needed needs no nor not nothing of on once one only or
+    other our out over own please same she should so some something such take than that the their
+    them then there these they thing things this those through to too under until up us use used
+    uses using very want wanted wants was way we well were what when where whether which while who
+    whom whose why will with without work works would you your
+    """.split()  # noqa: SIM905  (a list of words reads better as words)
+)
+"""Function words, and words of asking ("find", "need") that say nothing of what is asked for."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +105,23 @@ class SearchIndex:
             "VALUES (?, ?, ?, ?, ?, ?)",
             [(row, *_texts(each)) for row, (_, each) in enumerate(self._entries)],
         )
-        self._places: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        for stem, row, field in self._database.execute("SELECT term, doc, col FROM place"):
-            places = self._places[stem]
-            places[row] = places.get(row, 0) | 1 << FIELDS.index(field)
+        self._occurrences: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        for stem, row, field in self._database.execute("SELECT term, doc, col FROM occurrence"):
+            fields = self._occurrences[stem]
+            fields[row] = fields.get(row, 0) | 1 << FIELDS.index(field)
         self._concepts = len({each.id for _, each in self._entries})
-        self._idf = {stem: self._rarity(rows) for stem, rows in self._places.items()}
+        self._idf = {stem: self._rarity(rows) for stem, rows in self._occurrences.items()}
 
     def close(self) -> None:
         """Let go of the index."""
         self._database.close()
 
     def search(
-        self, intent: str, kind: ArtifactType | None = None, limit: int = 10, floor: float = FLOOR
+        self,
+        intent: str,
+        kind: ArtifactType | None = None,
+        limit: int = 10,
+        floor: float = MIN_CONFIDENCE,
     ) -> tuple[Match, ...]:
         """The capabilities that serve an intent, the best first; none when nothing does.
 
@@ -116,9 +138,9 @@ class SearchIndex:
             if kind is not None and artifact.type is not kind:
                 continue
             terms = tuple(
-                Term(word, weights[stem] / total, _fields(self._places[stem][row]))
+                Term(word, weights[stem] / total, _fields(self._occurrences[stem][row]))
                 for stem, word in stems.items()
-                if row in self._places.get(stem, ())
+                if row in self._occurrences.get(stem, ())
             )
             confidence = round(math.fsum(term.weight for term in terms), 9)
             if confidence >= floor:
@@ -136,14 +158,16 @@ class SearchIndex:
 
     def _stems(self, intent: str) -> dict[str, str]:
         """Stem -> the word of the intent, in its order; words that say nothing are left out."""
-        meant = [word for word in words(intent) if word not in STOP_WORDS][:_MAX_TERMS]
-        run = self._database.execute
-        run("INSERT INTO intent (rowid, text) VALUES (1, ?)", (" ".join(meant),))
-        rows = run("SELECT offset, term FROM stem ORDER BY offset").fetchall()
-        run("DELETE FROM intent")
+        meant = [word for word in split_words(intent) if word not in _STOP_WORDS][:_MAX_TERMS]
+        # A row a word: FTS5's Unicode is older than Python's, and may cut one of our words in two.
+        self._database.executemany(
+            "INSERT INTO intent (rowid, text) VALUES (?, ?)", enumerate(meant)
+        )
+        rows = self._database.execute("SELECT doc, term FROM stem ORDER BY doc, offset").fetchall()
+        self._database.execute("DELETE FROM intent")
         stems: dict[str, str] = {}
-        for offset, stem in rows:
-            stems.setdefault(stem, meant[offset])
+        for number, stem in rows:
+            stems.setdefault(stem, meant[number])
         return stems
 
     def _candidates(self, meant: Iterable[str]) -> list[int]:
@@ -151,9 +175,15 @@ class SearchIndex:
         rows = self._database.execute(
             f"SELECT rowid FROM capability WHERE capability MATCH ? ORDER BY {_BM25}, rowid "  # noqa: S608
             "LIMIT ?",
-            (query, _CANDIDATES),
+            (query, _MAX_CANDIDATES),
         )
         return [row for (row,) in rows]
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text in lower case without accents, as FTS5's unicode61 cuts it."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return _WORD.findall("".join(char for char in plain if not unicodedata.combining(char)))
 
 
 def _telling(stems: Mapping[str, str], weights: Mapping[str, float], least: float) -> list[str]:
@@ -191,4 +221,4 @@ def _texts(capability: Capability) -> tuple[str, ...]:
 
 
 def _fields(mask: int) -> tuple[str, ...]:
-    return tuple(field for place, field in enumerate(FIELDS) if mask >> place & 1)
+    return tuple(field for bit, field in enumerate(FIELDS) if mask >> bit & 1)

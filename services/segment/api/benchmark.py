@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import admin_pb2, admin_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import benchmark_pb2, benchmark_pb2_grpc
 
 from services.errors import InvalidArgument, Overloaded
 from services.rpc.environment import environment
+from services.rpc.messages import engine_message, interval_message
 from services.segment.api import segment_replies
 from services.segment.benchmarking import runs
 from services.segment.benchmarking.parts import PartTime
@@ -29,7 +30,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _PACKAGES = ("openvino", "onnxruntime", "onnxruntime-gpu", "numpy", "numba", "pillow")
 
 
-class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
+class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer):
     """Operations that use the machine and not a user's data."""
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
@@ -39,9 +40,9 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
 
     async def BenchmarkModel(  # noqa: N802  # the contract's name
         self,
-        request: admin_pb2.BenchmarkModelRequest,
+        request: benchmark_pb2.BenchmarkModelRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
-    ) -> AsyncIterator[admin_pb2.BenchmarkModelResponse]:
+    ) -> AsyncIterator[benchmark_pb2.BenchmarkModelResponse]:
         """Measure a model's speed; one benchmark at a time."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
@@ -69,8 +70,8 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
             )
             async with aclosing(measuring) as progress:
                 async for done in progress:
-                    yield admin_pb2.BenchmarkModelResponse(
-                        progress=admin_pb2.BenchmarkProgress(done=done, total=benchmark.total)
+                    yield benchmark_pb2.BenchmarkModelResponse(
+                        progress=benchmark_pb2.BenchmarkProgress(done=done, total=benchmark.total)
                     )
             modules = await runs.module_times(measurement) if benchmark.modules else []
         finally:
@@ -78,9 +79,10 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
         found = result(benchmark, processes, modules)
         found.model.CopyFrom(segment_replies.model_ref(model))
         found.environment.CopyFrom(machine)
-        found.engine = measurement.engine
-        found.precision = measurement.precision
-        yield admin_pb2.BenchmarkModelResponse(result=found)
+        found.engine.CopyFrom(
+            engine_message(measurement.engine, measurement.precision, threads=measurement.threads)
+        )
+        yield benchmark_pb2.BenchmarkModelResponse(result=found)
 
     def _check(self, benchmark: Benchmark, model: RegisteredModel) -> None:
         """Raise InvalidArgument if this model or this device can't be measured like that."""
@@ -118,16 +120,16 @@ _DEFAULT_RUNS = 10
 _DEFAULT_RESTARTS = 3
 _DEFAULT_BUDGET = 60.0
 _MAX_BUDGET = 30 * 60.0
-_SINGLE_STREAM = admin_pb2.SCENARIO_SINGLE_STREAM
-_OFFLINE = admin_pb2.SCENARIO_OFFLINE
-_SERVER = admin_pb2.SCENARIO_SERVER
+_SINGLE_STREAM = benchmark_pb2.SCENARIO_SINGLE_STREAM
+_OFFLINE = benchmark_pb2.SCENARIO_OFFLINE
+_SERVER = benchmark_pb2.SCENARIO_SERVER
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """A checked request: `budget` and `bound` in seconds, `rate` a second and 0 for the default."""
 
-    scenario: admin_pb2.Scenario.ValueType
+    scenario: benchmark_pb2.Scenario.ValueType
     batch_sizes: tuple[int, ...]
     runs: int
     restarts: int
@@ -147,7 +149,7 @@ class Benchmark:
         return self.runs * self.restarts * len(self.batch_sizes)
 
 
-def parse(request: admin_pb2.BenchmarkModelRequest) -> Benchmark:
+def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Benchmark:
     """Check the request and fill in the defaults. Raises InvalidArgument."""
     scenario = request.scenario or _SINGLE_STREAM
     if scenario not in {_SINGLE_STREAM, _OFFLINE, _SERVER}:
@@ -169,7 +171,7 @@ def parse(request: admin_pb2.BenchmarkModelRequest) -> Benchmark:
 
 
 def _batch_sizes(
-    request: admin_pb2.BenchmarkModelRequest, scenario: admin_pb2.Scenario.ValueType
+    request: benchmark_pb2.BenchmarkModelRequest, scenario: benchmark_pb2.Scenario.ValueType
 ) -> tuple[int, ...]:
     if request.batch_sizes and request.batch_size:
         raise InvalidArgument("batch_sizes", "given as well as batch_size: give one of them")
@@ -188,7 +190,7 @@ def _batch_sizes(
 
 
 def _load(
-    request: admin_pb2.BenchmarkModelRequest, scenario: admin_pb2.Scenario.ValueType
+    request: benchmark_pb2.BenchmarkModelRequest, scenario: benchmark_pb2.Scenario.ValueType
 ) -> tuple[float, float | None]:
     """Return the rate and the bound."""
     rate = request.target_rate
@@ -207,13 +209,13 @@ def _load(
 
 def result(
     benchmark: Benchmark, processes: Sequence[ProcessRuns], modules: Sequence[PartTime]
-) -> admin_pb2.BenchmarkResult:
+) -> benchmark_pb2.BenchmarkResult:
     """Return the figures of the first batch size, of the sweep, of the load and of the parts."""
     first = benchmark.batch_sizes[0]
     samples = [process.seconds.get(first, []) for process in processes]
     elapsed = [process.elapsed for process in processes] if benchmark.server else None
     figures = summarise(samples, first, elapsed)
-    message = admin_pb2.BenchmarkResult(
+    message = benchmark_pb2.BenchmarkResult(
         scenario=benchmark.scenario,
         batch_size=first,
         runs=sum(map(len, samples)),
@@ -224,12 +226,12 @@ def result(
         latency_interval=_interval(figures.p50_span),
         images_per_second=figures.rate,
         images_per_second_interval=_interval(figures.rate_span),
-        samples=[admin_pb2.RunTimes(seconds=runs) for runs in samples],
+        samples=[benchmark_pb2.RunTimes(seconds=runs) for runs in samples],
         noisy=figures.noisy,
         noise=figures.noise,
         modules=[
-            admin_pb2.ModuleTiming(
-                name=part.name, time=segment_replies.duration(part.seconds), share=part.share
+            benchmark_pb2.ModuleTiming(
+                name=part.name, median=segment_replies.duration(part.seconds), share=part.share
             )
             for part in modules
         ],
@@ -243,17 +245,18 @@ def result(
         )
         message.server.target_rate = benchmark.rate
         message.server.achieved_rate = found.achieved_rate
-        message.server.within_bound = found.within_bound
-        message.server.met = found.met
+        if benchmark.bound is not None:
+            message.server.within_bound = found.within_bound
+            message.server.met = found.met
     if len(benchmark.batch_sizes) > 1:
         message.sweep.extend(_batch(size, processes) for size in benchmark.batch_sizes)
     return message
 
 
-def _batch(size: int, processes: Sequence[ProcessRuns]) -> admin_pb2.BatchFigures:
+def _batch(size: int, processes: Sequence[ProcessRuns]) -> benchmark_pb2.BatchFigures:
     samples = [process.seconds.get(size, []) for process in processes]
     figures = summarise(samples, size)
-    return admin_pb2.BatchFigures(
+    return benchmark_pb2.BatchFigures(
         batch_size=size,
         runs=sum(map(len, samples)),
         latency_p50=segment_replies.duration(figures.p50),
@@ -263,4 +266,4 @@ def _batch(size: int, processes: Sequence[ProcessRuns]) -> admin_pb2.BatchFigure
 
 
 def _interval(span: Span) -> common_pb2.Interval:
-    return common_pb2.Interval(low=span.low, high=span.high, level=span.level)
+    return interval_message(span.low, span.high, span.level, "clustered-student@1")

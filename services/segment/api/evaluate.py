@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import numpy as np
-from assay.segment.v1 import images_pb2, segment_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import DeadlineExceeded, InvalidArgument
-from services.rpc.callers import caller
-from services.rpc.sizes import require_fits
+from services.rpc.call import caller, require_fits
 from services.segment.api import segment_replies, segment_requests
 from services.segment.batching.ticket import Admission, Priority
 from services.segment.images import mask_files
@@ -42,6 +42,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
 # over 2 Mbit/s. A client that sends nothing would keep its model loaded for ever.
 _MAX_SILENCE_SECONDS = 300.0
+_PROGRESS_SECONDS = 1.0
 # The most that an element of the confusion matrix takes in a reply.
 _ELEMENT_BYTES = 10
 _MAX_IGNORE = 65_535
@@ -70,8 +71,11 @@ async def evaluate(
     messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
     context: Context,
     bounds: Bounds,
-) -> segment_pb2.EvaluateSegmentationResponse:
-    """Answer the call. Raises what its contract says, of the first pair that is wrong."""
+) -> AsyncGenerator[segment_pb2.EvaluateSegmentationResponse, None]:
+    """Yield progress, each pair on request, and the result last.
+
+    Raises what the contract says, of the first pair that is wrong.
+    """
     settings = await _settings(messages)
     ref = settings.model
     model = models.repository.resolve(ref.name, ref.version, ref.digest)
@@ -81,7 +85,8 @@ async def evaluate(
         raise InvalidArgument(
             "settings.confusion_matrix", f"that of {classes} classes does not fit a reply"
         )
-    total, pairs = empty_tally(classes, confusion=settings.confusion_matrix), 0
+    sums = _Sums(empty_tally(classes, confusion=settings.confusion_matrix), settings.pair_results)
+    pairs = 0
     running: deque[asyncio.Task[Tally]] = deque()
     # One model from the first pair to the last, whatever is served meanwhile.
     with models.lease(model) as loaded:
@@ -96,17 +101,52 @@ async def evaluate(
                 running.append(asyncio.create_task(compare(pairs, request.pair)))
                 pairs += 1
                 while running and (len(running) >= bounds.pairs or running[0].done()):
-                    total += await running.popleft()
+                    for update in sums.add(await running.popleft()):
+                        yield update
             while running:
-                total += await running.popleft()
+                for update in sums.add(await running.popleft()):
+                    yield update
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-    if not total.pixels:
+    if not sums.total.pixels:
         what = "no pair was sent" if not pairs else "their masks leave every pixel out"
         raise InvalidArgument("pairs", f"{what}: there is nothing to compare")
-    return _reply(model, pairs, total, figures(total))
+    result = _result(model, pairs, sums.total, figures(sums.total))
+    yield segment_pb2.EvaluateSegmentationResponse(result=result)
+
+
+@dataclass
+class _Sums:
+    """The counts of the pairs that are done, and what is said of them meanwhile."""
+
+    total: Tally
+    pair_results: bool
+    done: int = 0
+    _said: float = field(default_factory=time.monotonic)
+
+    def add(self, pair: Tally) -> Iterator[segment_pb2.EvaluateSegmentationResponse]:
+        """Count a pair; yield its figures if they were requested, and progress now and then."""
+        self.total += pair
+        self.done += 1
+        if self.pair_results:
+            yield segment_pb2.EvaluateSegmentationResponse(pair=_pair_result(self.done - 1, pair))
+        if time.monotonic() - self._said >= _PROGRESS_SECONDS:
+            self._said = time.monotonic()
+            progress = segment_pb2.EvaluationProgress(done=self.done)
+            yield segment_pb2.EvaluateSegmentationResponse(progress=progress)
+
+
+def _pair_result(index: int, pair: Tally) -> segment_pb2.PairResult:
+    found = figures(pair) if pair.pixels else None
+    return segment_pb2.PairResult(
+        index=index,
+        pixels=pair.pixels,
+        ignored_pixels=pair.ignored,
+        pixel_accuracy=None if found is None else found.pixel_accuracy,
+        mean_iou=None if found is None else found.mean_iou,
+    )
 
 
 async def _settings(
@@ -237,9 +277,9 @@ class _Pair:
         return f"the value {value} is no class, of {classes} classes: {advice}"
 
 
-def _reply(
+def _result(
     model: RegisteredModel, pairs: int, total: Tally, result: Figures
-) -> segment_pb2.EvaluateSegmentationResponse:
+) -> segment_pb2.EvaluationResult:
     rows = zip(
         model.manifest.classes,
         total.mask.tolist(),
@@ -249,7 +289,7 @@ def _reply(
         result.accuracy,
         strict=True,
     )
-    return segment_pb2.EvaluateSegmentationResponse(
+    return segment_pb2.EvaluationResult(
         model=segment_replies.model_ref(model),
         pairs=pairs,
         pixels=total.pixels,

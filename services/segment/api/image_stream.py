@@ -11,16 +11,22 @@ without end.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
-from assay.segment.v1 import segment_pb2
+from assay_rpc.segment.v1 import segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
-from services.errors import AssayError, DeadlineExceeded, InternalError, Unavailable
-from services.rpc.deadline import left_of_call
-from services.rpc.sizes import require_fits
+from services.errors import (
+    AssayError,
+    DeadlineExceeded,
+    InternalError,
+    InvalidArgument,
+    Unavailable,
+)
+from services.rpc.call import left_of_call, require_fits
 from services.rpc.status import item_error
 
 Q = TypeVar("Q")
@@ -92,6 +98,44 @@ async def answered(
         for each in left:
             each.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+async def with_own_ids(
+    requests: AsyncIterator[segment_pb2.SegmentImagesRequest],
+) -> AsyncGenerator[segment_pb2.SegmentImagesRequest]:
+    """Pass items on. Raises InvalidArgument at one whose id an earlier item of the call has."""
+    ids = _Ids()
+    async for request in requests:
+        if not ids.use(request.id):
+            raise InvalidArgument("id", f"{request.id} was used in this call; use each once")
+        yield request
+
+
+class _Ids:
+    """Ids that a call has used, as ranges, so that counting up takes no memory."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []  # exclusive
+
+    def use(self, number: int) -> bool:
+        """Use an id; False where it was used before."""
+        at = bisect_right(self._starts, number)
+        if at and number < self._ends[at - 1]:
+            return False
+        before = at > 0 and self._ends[at - 1] == number
+        behind = at < len(self._starts) and self._starts[at] == number + 1
+        if before and behind:
+            self._ends[at - 1] = self._ends.pop(at)
+            self._starts.pop(at)
+        elif before:
+            self._ends[at - 1] = number + 1
+        elif behind:
+            self._starts[at] = number
+        else:
+            self._starts.insert(at, number)
+            self._ends.insert(at, number + 1)
+        return True
 
 
 async def answer_item(

@@ -11,13 +11,12 @@ from typing import Any, cast
 
 import grpc
 import numpy as np
-from assay.inference.v2 import open_inference_pb2 as pb
-from assay.inference.v2 import open_inference_pb2_grpc
 from numpy.typing import NDArray
 
 from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unavailable
-from services.rpc.callers import caller
-from services.rpc.deadline import remaining
+from services.inference.v2 import open_inference_pb2 as pb
+from services.inference.v2 import open_inference_pb2_grpc
+from services.rpc.call import caller, remaining
 from services.segment.api.open_requests import Pictures, Requests, parse_parameters, wanted_outputs
 from services.segment.batching.scheduler import deadline_in
 from services.segment.batching.ticket import Admission

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from assay.inference.v2 import open_inference_pb2 as pb
 from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import InvalidArgument, TooLarge
+from services.inference.v2 import open_inference_pb2 as pb
 from services.segment.api import open_tensors
 from services.segment.batching.ticket import Priority
 from services.segment.images.decode import decode

@@ -8,14 +8,13 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from assay.segment.v1 import segment_pb2, segment_pb2_grpc
+from assay_rpc.segment.v1 import segment_pb2, segment_pb2_grpc
 
-from services.rpc.callers import caller
-from services.rpc.deadline import remaining
+from services.rpc.call import caller, remaining
 from services.rpc.pagination import page
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.evaluate import Bounds, evaluate
-from services.segment.api.image_stream import answer_item, answered
+from services.segment.api.image_stream import answer_item, answered, with_own_ids
 from services.segment.batching.scheduler import deadline_in
 from services.segment.batching.ticket import Admission
 from services.segment.serving.models import Models
@@ -84,7 +83,10 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
             )
 
         answers = answered(
-            request_iterator, answer, limit=self._stream_items, draining=self._draining
+            with_own_ids(request_iterator),
+            answer,
+            limit=self._stream_items,
+            draining=self._draining,
         )
         async with aclosing(answers):
             async for reply in answers:
@@ -98,9 +100,12 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self,
         request_iterator: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
         context: Context,
-    ) -> segment_pb2.EvaluateSegmentationResponse:
+    ) -> AsyncIterator[segment_pb2.EvaluateSegmentationResponse]:
         """Compare labels with masks."""
-        return await evaluate(self._models, request_iterator, context, self._evaluation)
+        updates = evaluate(self._models, request_iterator, context, self._evaluation)
+        async with aclosing(updates):
+            async for update in updates:
+                yield update
 
     async def ListModels(  # noqa: N802  # the contract's name
         self,

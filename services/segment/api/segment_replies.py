@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2, models_pb2, segment_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from services.common.license import License
+from services.rpc.messages import engine_message, license_message
 from services.segment.batching.scheduler import Trace
 from services.segment.engines.choice import Choice
 from services.segment.images.label_map import Encoding
@@ -15,9 +17,9 @@ from services.segment.manifest import ModelFacts, ModelParity
 from services.segment.serving.repository import RegisteredModel
 
 _WEIGHTS = {
-    "published": models_pb2.WEIGHTS_KIND_PUBLISHED,
-    "random": models_pb2.WEIGHTS_KIND_RANDOM,
-    "reference": models_pb2.WEIGHTS_KIND_REFERENCE,
+    "published": common_pb2.WEIGHTS_KIND_TRAINED,
+    "random": common_pb2.WEIGHTS_KIND_RANDOM,
+    "reference": common_pb2.WEIGHTS_KIND_REFERENCE,
 }
 _ENCODINGS = {
     Encoding.RAW: images_pb2.LABEL_ENCODING_RAW,
@@ -49,7 +51,7 @@ def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
     """Return the line of a list."""
     manifest = model.manifest
     return models_pb2.ModelSummary(
-        model=model_ref(model),
+        ref=model_ref(model),
         architecture=manifest.architecture,
         weights=_WEIGHTS[manifest.weights],
         class_count=len(manifest.classes),
@@ -79,11 +81,10 @@ def description(
             resample=how.resample,
             mean=how.mean,
             std=how.std,
-            pads=how.pads,
+            resize_mode=models_pb2.RESIZE_MODE_PAD if how.pads else models_pb2.RESIZE_MODE_STRETCH,
         ),
         digests=manifest.digests,
-        engine=choice.engine,
-        precision=choice.precision,
+        engine=engine_message(choice.engine, choice.precision),
         parities=map(_parity, manifest.parities),
     )
     if manifest.facts is not None:
@@ -112,7 +113,7 @@ def segmentation(
                 images_pb2.ClassMask(class_id=mask.class_id, counts=mask.counts, area=mask.area)
                 for mask in result.masks
             ],
-            other=result.other,
+            filtered_value=result.other,
         ),
         classes=[
             images_pb2.ClassShare(
@@ -144,20 +145,18 @@ def segmentation(
 
 def _license(model: RegisteredModel) -> common_pb2.License:
     terms = model.manifest.license
-    return common_pb2.License(
-        id=terms.id, name=terms.name, url=terms.url, research_only=terms.research_only
-    )
+    return license_message(License(terms.id, terms.name, terms.url, terms.research_only))
 
 
 def _parity(parity: ModelParity) -> models_pb2.ExportParity:
     return models_pb2.ExportParity(
         max_abs_difference=parity.max_abs_difference,
         label_agreement=parity.label_agreement,
-        precision=parity.precision,
         probes=parity.probes,
-        engine=parity.engine,
+        engine=engine_message(
+            parity.engine, parity.precision, instruction_set=parity.instruction_set or ""
+        ),
         passed=parity.passed,
-        instruction_set=parity.instruction_set or "",
     )
 
 

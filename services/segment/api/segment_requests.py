@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from assay.segment.v1 import images_pb2, segment_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import InvalidArgument

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import InvalidArgument, SourceChanged
 from services.rpc.worker import run_worker
 from services.segment.benchmarking.parts import PartTime
 from services.segment.benchmarking.worker import Measurement
@@ -95,7 +95,7 @@ async def _lines(measurement: Measurement) -> AsyncGenerator[dict[str, Any]]:
     async with aclosing(run_worker(WORKER, asdict(measurement))) as lines:
         async for line in lines:
             if "changed" in line:
-                raise PreconditionFailed(
+                raise SourceChanged(
                     "the model's files are not those that the server loaded: restart it"
                 )
             yield line

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.errors import InvalidArgument, PreconditionFailed
-from services.rpc.orphans import end_with_parent
+from services.errors import InvalidArgument, SourceChanged
+from services.rpc.worker import end_with_parent
 from services.segment.batching.ticket import Limits
 from services.segment.benchmarking.parts import Events, part_times, parts_by_name
 from services.segment.benchmarking.profiling import profile_onnxruntime, profile_openvino
@@ -90,7 +90,7 @@ def measurement_of(request: dict[str, Any]) -> Measurement:
 def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
     """Yield the lines of a measurement of batches or modules.
 
-    Raises PreconditionFailed if the directory holds another model, InvalidArgument if it can't be
+    Raises SourceChanged if the directory holds another model, InvalidArgument if it can't be
     opened.
     """
     manifest, engine, tensor = _opened(measurement)
@@ -165,10 +165,10 @@ def _manifest(directory: Path, digest: str) -> Manifest:
         manifest = read_manifest(directory)
         verify_files(directory, manifest)
     except InvalidArgument as error:
-        raise PreconditionFailed(f"the model's files have changed: {error}") from error
+        raise SourceChanged(f"the model's files have changed: {error}") from error
     found = manifest_digest(manifest)
     if found != digest:
-        raise PreconditionFailed(
+        raise SourceChanged(
             f"the model's files have changed: their digest is {found}, the server loaded {digest}"
         )
     return manifest
@@ -196,7 +196,7 @@ def main() -> int:
         else:
             for line in measure(measurement):
                 _print(line)
-    except PreconditionFailed:
+    except SourceChanged:
         _print({"changed": True})
     return 0
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, Engine
 from services.segment.manifest import Manifest, ModelParity, Precision
 
@@ -43,7 +43,7 @@ class Choice:
         return next((one for one in manifest.parities if (one.engine, one.precision) == way), None)
 
     def require_trusted(self, manifest: Manifest) -> None:
-        """Raise PreconditionFailed unless the model was measured to be exact enough this way.
+        """Raise EngineUnavailable unless the model was measured to be exact enough this way.
 
         An engine that runs the graph in the number type that it is written in needs no record of
         its own: the export compared that graph with the source model. A record of another
@@ -66,7 +66,7 @@ class Choice:
                 "when it was exported"
             )
             remedy = f"ask for {own}"
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"{manifest.name} is not served by {self.engine} in {self.precision}: {problem}; "
             f"{remedy} (ASSAY_SEGMENT_PRECISION is {self.precision})"
         )
@@ -82,7 +82,7 @@ class Choice:
     ) -> Engine:
         """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
 
-        Raises PreconditionFailed if it may not be run this way, InvalidArgument for what is not
+        Raises EngineUnavailable if it may not be run this way, InvalidArgument for what is not
         here and for a graph that isn't the manifest's.
         """
         self.require_available()

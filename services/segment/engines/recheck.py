@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from services.errors import PreconditionFailed
+from services.errors import EngineUnavailable
 from services.segment.engines.choice import Choice
 from services.segment.engines.instructions import decisive_instructions
 from services.segment.engines.parity import Gate, engine_probes, gate, measure_parity, probe_inputs
@@ -27,7 +27,7 @@ def rechecked(
     """Return how far the engine is from its own fp32 here, None where the record tells it.
 
     The files were verified, and `choice` is available and trusted. Blocks, for seconds. Raises
-    PreconditionFailed with the figures if the model is not exact enough on this processor.
+    EngineUnavailable with the figures if the model is not exact enough on this processor.
     """
     here = decisive_instructions(choice.engine, choice.precision)
     record = choice.record(manifest)
@@ -70,12 +70,12 @@ def _measured(
 
 def _refusal(
     choice: Choice, manifest: Manifest, found: ModelParity, record: ModelParity, needed: Gate
-) -> PreconditionFailed:
+) -> EngineUnavailable:
     recorded = record.instruction_set or "instructions that it does not name"
     remedy = "ask for fp32"
     if manifest.graph.precision != "fp32":
         remedy = "export it with --precision fp32 and ask for that"
-    return PreconditionFailed(
+    return EngineUnavailable(
         f"{manifest.name} is not served by {choice.engine} in {choice.precision} on this "
         f"processor, whose instruction set is {found.instruction_set}: measured here, "
         f"{found.label_agreement:.3%} of the labels agree with fp32's (at least "

@@ -26,7 +26,7 @@ from pydantic import AfterValidator, Field
 
 from services.common import documents
 from services.common.documents import Document
-from services.errors import InvalidArgument, PreconditionFailed, TooLarge, Unavailable, Violation
+from services.errors import InvalidArgument, RevisionMismatch, StorageFull, Unavailable, Violation
 from services.segment.manifest import NAME_RULE, is_name
 
 SCHEMA = 1
@@ -135,7 +135,7 @@ class DesiredFile:
         """Write the state, all or nothing, unless another than `expected_revision` is there.
 
         What is there already is no change, and never refused: a call may be repeated. A damaged
-        file has no revision and is replaced. Raises PreconditionFailed, TooLarge for a full disk,
+        file has no revision and is replaced. Raises RevisionMismatch, StorageFull for a full disk,
         Unavailable for whatever else keeps the file from being read or written; none of them says
         where the file is, as a caller may be told.
         """
@@ -146,14 +146,14 @@ class DesiredFile:
                     return
                 revision = "" if current is None else current.revision
                 if expected_revision and expected_revision != revision:
-                    raise PreconditionFailed(
+                    raise RevisionMismatch(
                         f"the revision is {revision or 'none: the file is damaged'}, not "
                         f"{expected_revision}: read what is wanted now, and decide again"
                     )
                 self._write(encode(state))
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise TooLarge(
+                raise StorageFull(
                     "the disk of the model repository's file is full; what was wanted stays: free "
                     "some space and ask again"
                 ) from error

@@ -16,9 +16,9 @@ import structlog
 from services.errors import (
     AssayError,
     InvalidArgument,
-    PreconditionFailed,
     TooLarge,
     Unavailable,
+    Unsupported,
 )
 from services.segment.serving.desired import Desired, DesiredFile, DesiredModel
 from services.segment.serving.models import Models
@@ -105,7 +105,7 @@ class Reconciler:
         Raises InvalidArgument for a model that is not there, and what `DesiredFile.replace` does.
         """
         if self._file is None:
-            raise PreconditionFailed(
+            raise Unsupported(
                 "no repository is configured: start the service with "
                 f"{self._settings.variable('desired')} naming a file on shared storage"
             )

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.errors import (
+    DigestMismatch,
     InvalidArgument,
     LicenseNotAccepted,
     NotFound,
-    PreconditionFailed,
     Unavailable,
 )
 from services.segment.manifest import (
@@ -93,7 +93,7 @@ class Repository:
         """Return the model that a reference means.
 
         An empty name means the only one that is served; an empty version the highest that is
-        served, by `version_key`. Raises InvalidArgument, NotFound, PreconditionFailed for another
+        served, by `version_key`. Raises InvalidArgument, NotFound, DigestMismatch for another
         digest, or Unavailable while there is no model at all.
         """
         names = {known for known, _ in self._models}
@@ -113,7 +113,7 @@ class Repository:
         if chosen is None:
             raise NotFound(f"version of {name}", version, versions)
         if digest and digest != chosen.digest:
-            raise PreconditionFailed(
+            raise DigestMismatch(
                 f"model {name!r} has the digest {chosen.digest}, not {digest}: describe it again"
             )
         return chosen

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import admin_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import benchmark_pb2
 
 from services.cli.__main__ import parser
 from services.cli.commands import bench
@@ -12,12 +12,12 @@ from services.cli.output.console import OUT
 from services.segment.api.benchmark import parse
 
 
-def asked(*arguments: str) -> pb.BenchmarkModelRequest:
+def asked(*arguments: str) -> benchmark_pb2.BenchmarkModelRequest:
     """The request that a command line becomes."""
     return bench.request_of(parser().parse_args(["bench", *arguments]), common_pb2.ModelRef())
 
 
-def shown(result: pb.BenchmarkResult) -> str:
+def shown(result: benchmark_pb2.BenchmarkResult) -> str:
     with OUT.capture() as printed:
         bench.show(result)
     return printed.get()
@@ -32,7 +32,7 @@ def test_what_is_left_out_is_the_services_to_choose(arguments: tuple[str, ...]) 
 
 def test_every_argument_arrives() -> None:
     order = parse(asked("--scenario", "offline", "--batch", "8", "--batch", "1", "--modules"))
-    assert order.scenario == pb.SCENARIO_OFFLINE
+    assert order.scenario == benchmark_pb2.SCENARIO_OFFLINE
     assert (order.batch_sizes, order.modules) == ((8, 1), True)
     words = "--scenario server --rate 12.5 --bound 0.02 --runs 7 --restarts 2 --budget 1.5"
     order = parse(asked(*words.split()))
@@ -49,11 +49,16 @@ def test_numbers_without_sense_are_wrong_usage(number: str) -> None:
 
 
 def test_a_result_is_shown_with_its_interval_and_its_load() -> None:
-    result = pb.BenchmarkResult(
-        scenario=pb.SCENARIO_SERVER, engine="e", precision="bf16", runs=9, restarts=3,
+    result = benchmark_pb2.BenchmarkResult(
+        scenario=benchmark_pb2.SCENARIO_SERVER,
+        engine=common_pb2.Engine(id="e", precision=common_pb2.PRECISION_BF16),
+        runs=9,
+        restarts=3,
         images_per_second=12.34,
-        server=pb.ServerFigures(target_rate=20, achieved_rate=12.34, within_bound=0.5, met=False),
-    )  # fmt: skip
+        server=benchmark_pb2.ServerFigures(
+            target_rate=20, achieved_rate=12.34, within_bound=0.5, met=False
+        ),
+    )
     result.model.name = "m"
     result.latency_p99.FromMilliseconds(321)
     result.latency_interval.MergeFrom(common_pb2.Interval(low=0.1, high=0.2, level=0.95))
@@ -64,12 +69,14 @@ def test_a_result_is_shown_with_its_interval_and_its_load() -> None:
 
 
 def test_a_sweep_and_the_parts_are_shown_as_they_come() -> None:
-    result = pb.BenchmarkResult(scenario=pb.SCENARIO_OFFLINE, runs=3, restarts=1)
+    result = benchmark_pb2.BenchmarkResult(
+        scenario=benchmark_pb2.SCENARIO_OFFLINE, runs=3, restarts=1
+    )
     for size in (1, 16):
         batch = result.sweep.add(batch_size=size, images_per_second=100.0 + size)
         batch.latency_p50.FromMilliseconds(size)
     part = result.modules.add(name="decode head", share=0.625)
-    part.time.FromMicroseconds(1500)
+    part.median.FromMicroseconds(1500)
     text = shown(result)
     for words in ("101", "116", "16 ms", "decode head", "1.5 ms", "62.5%"):
         assert words in text

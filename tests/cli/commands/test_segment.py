@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2, models_pb2, segment_pb2
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2
 from PIL import Image
 
 from services.cli.commands import segment
@@ -19,8 +19,8 @@ from services.errors import InvalidArgument
 
 def parsed(*options: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    segment.add_parser(parser.add_subparsers())
-    return parser.parse_args(["segment", "photo.jpg", *options])
+    segment.add_arguments(parser)
+    return parser.parse_args(["photo.jpg", *options])
 
 
 def request(*options: str) -> segment_pb2.SegmentImageRequest:

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from assay.ranker.v1 import ranker_pb2 as pb
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2
 
 from services.cli.output.measured import Cell, rows
 
-MODEL, DATASET = pb.ARTIFACT_TYPE_SEGMENTATION_MODEL, pb.ARTIFACT_TYPE_DATASET
+MODEL, DATASET = artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL, artifact_pb2.ARTIFACT_TYPE_DATASET
 
 
-def claim(group: str, number: float, unit: str = "s", *, comparator: str = "") -> pb.ClaimVerdict:
-    return pb.ClaimVerdict(
-        claim=pb.Claim(group=group, comparator=comparator),
-        evidence=pb.Evidence(
-            basis=pb.BASIS_MEASURED,
-            relation=pb.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
-            value=pb.Value(number=number, unit=unit),
+def claim(
+    group: str, number: float, unit: str = "s", *, comparator: str = ""
+) -> evidence_pb2.ClaimVerdict:
+    return evidence_pb2.ClaimVerdict(
+        claim=claim_pb2.Claim(
+            group=group, comparator=claim_pb2.Comparator(name=comparator) if comparator else None
+        ),
+        evidence=evidence_pb2.Evidence(
+            basis=evidence_pb2.BASIS_MEASURED,
+            relation=evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
+            value=evidence_pb2.Value(number=number, unit=unit),
         ),
     )
 
 
-def cited(group: str, number: float, *, why: str = "") -> pb.ClaimVerdict:
+def cited(group: str, number: float, *, why: str = "") -> evidence_pb2.ClaimVerdict:
     verdict = claim(group, number)
-    verdict.evidence.basis = pb.BASIS_SOURCED
-    verdict.evidence.relation = pb.SUBJECT_RELATION_EXACT
-    verdict.not_measured = why
+    verdict.evidence.basis = evidence_pb2.BASIS_SOURCED
+    verdict.evidence.relation = evidence_pb2.SUBJECT_RELATION_EXACT
+    if why:
+        verdict.not_measured.message = why
     return verdict
 
 
 def told(
-    left: list[pb.ClaimVerdict],
-    right: list[pb.ClaimVerdict],
-    kinds: tuple[pb.ArtifactType.ValueType, pb.ArtifactType.ValueType] = (MODEL, MODEL),
+    left: list[evidence_pb2.ClaimVerdict],
+    right: list[evidence_pb2.ClaimVerdict],
+    kinds: tuple[artifact_pb2.ArtifactType.ValueType, artifact_pb2.ArtifactType.ValueType] = (
+        MODEL,
+        MODEL,
+    ),
 ) -> dict[str, list[float | str]]:
     """Each fact with its two numbers, or what is told instead of one."""
 
@@ -39,10 +47,10 @@ def told(
         return cell.why if cell.evidence is None else cell.evidence.value.number
 
     one, other = (
-        pb.ComparedArtifact(artifact=pb.Artifact(type=kind), claims=claims)
+        compare_pb2.ComparedArtifact(artifact=artifact_pb2.Artifact(type=kind), claims=claims)
         for kind, claims in zip(kinds, (left, right), strict=True)
     )
-    found = rows(pb.CompareResponse(left=one, right=other))
+    found = rows(compare_pb2.CompareResponse(left=one, right=other))
     return {row.fact: [shown(cell) for cell in row.cells] for row in found}
 
 
@@ -71,13 +79,13 @@ def test_where_nothing_was_measured_the_cell_says_why() -> None:
     assert told([claim("accuracy", 37)], [cited("accuracy", 50.3)]) == {
         "accuracy": [37, "not measured: no method"]
     }
-    unverified = pb.ClaimVerdict(claim=pb.Claim(group="accuracy"))
+    unverified = evidence_pb2.ClaimVerdict(claim=claim_pb2.Claim(group="accuracy"))
     assert told([unverified], [claim("accuracy", 37)]) == {"accuracy": ["not verified yet", 37]}
 
 
 def test_a_stand_in_shows_no_number() -> None:
     stand_in = claim("latency", 88)
-    stand_in.evidence.relation = pb.SUBJECT_RELATION_PROXY
+    stand_in.evidence.relation = evidence_pb2.SUBJECT_RELATION_PROXY
     assert told([stand_in], [claim("latency", 1)]) == {
         "latency": ["not measured: only a stand-in was", 1]
     }
@@ -99,7 +107,7 @@ def test_numbers_of_different_hardware_or_units_are_kept_apart() -> None:
     for one in (left, right):
         one.evidence.environment.cpu, one.evidence.environment.cpu_count = "a processor", 2
     assert told([left], [right]) == {"latency": [0.1, 1.1]}
-    left.evidence.environment.accelerators.append("an accelerator")
+    left.evidence.environment.accelerators.add(name="an accelerator")
     assert told([left], [right]) == {
         "latency": [
             "not comparable: measured on 2 x a processor, an accelerator",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from assay.common.v1 import common_pb2
-from assay.ranker.v1 import ranker_pb2 as pb
-from assay.segment.v1 import models_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2, score_pb2
+from assay_rpc.segment.v1 import models_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,67 +49,77 @@ class Checked(HTMLParser):
         self.text += data
 
 
-def reply(text: str = "text") -> pb.CompareResponse:
+def reply(text: str = "text") -> compare_pb2.CompareResponse:
     """A comparison with one of everything, every text the given one."""
-    evidence = pb.Evidence(
+    evidence = evidence_pb2.Evidence(
         digest="sha256:e",
         claim="C1",
-        value=pb.Value(number=2, unit=text),
+        value=evidence_pb2.Value(number=2, unit=text),
         interval=common_pb2.Interval(low=1, high=3, level=0.99),
         n=7,
-        sources=[text],
+        sources=[claim_pb2.Source(title=text)],
         command=text,
         note=text,
-        breakdown={text: 1.5, "Pile-CC": 0.9},
-        breakdown_unit="bits per byte",
+        parts=[
+            evidence_pb2.Part(name=text, value=1.5),
+            evidence_pb2.Part(name="Pile-CC", value=0.9),
+        ],
     )
 
-    def claim(name: str, other: str) -> pb.ClaimVerdict:
-        return pb.ClaimVerdict(
-            claim=pb.Claim(id=name, artifact="a", statement=text, contradicts=[other]),
-            verdict=pb.VERDICT_REFUTED,
-            basis=pb.BASIS_MEASURED,
+    def claim(name: str, other: str) -> evidence_pb2.ClaimVerdict:
+        return evidence_pb2.ClaimVerdict(
+            claim=claim_pb2.Claim(
+                id=name, artifact="a", statement=text, contradicts=[f"a/{other}"]
+            ),
+            verdict=evidence_pb2.VERDICT_REFUTED,
+            basis=evidence_pb2.BASIS_MEASURED,
             evidence=evidence,
-            sample=pb.Evidence(
-                value=pb.Value(number=45, unit=text),
-                relation=pb.SUBJECT_RELATION_SAMPLE,
+            sample=evidence_pb2.Evidence(
+                value=evidence_pb2.Value(number=45, unit=text),
+                relation=evidence_pb2.SUBJECT_RELATION_SAMPLE,
                 n=5,
                 note=text,
             ),
             reason=text,
-            contradicts=[other],
+            contradicts=[f"a/{other}"],
         )
 
-    component = pb.Component(
+    component = score_pb2.Component(
         name="quality", weight=1, low=0.2, point=0.5, high=0.7, coverage=0.5, explanation=text
     )
-    score = pb.Score(low=20, point=50, high=70, coverage=0.5, components=[component])
-    side = pb.ComparedArtifact(
-        artifact=pb.Artifact(
+    score = score_pb2.Score(low=20, point=50, high=70, coverage=0.5, components=[component])
+    side = compare_pb2.ComparedArtifact(
+        artifact=artifact_pb2.Artifact(
             id="a",
-            type=pb.ARTIFACT_TYPE_DATASET,
+            type=artifact_pb2.ARTIFACT_TYPE_DATASET,
             license=common_pb2.License(name=text),
             pricing=text,
-            capabilities=[pb.Capability(id="c", name=text, description=text)],
-            published=pb.PublishedScore(value=42, printed_components={text: 1}, remark=text),
+            capabilities=[artifact_pb2.Capability(id="c", name=text, description=text)],
+            published=[
+                artifact_pb2.PublishedScore(value=42, printed_components={text: 1}, remark=text)
+            ],
         ),
         score=score,
         claims=[claim("C1", "C2"), claim("C2", "C1")],
-        matches=pb.MatchCounts(matched=3, reported=2, succeeded=1),
+        matches=score_pb2.MatchCounts(matched=3, reported=2, succeeded=1),
     )
-    return pb.CompareResponse(
+    return compare_pb2.CompareResponse(
         left=side,
         right=side,
         components=[
-            pb.ComponentComparison(
+            compare_pb2.ComponentComparison(
                 component="quality",
-                separation=pb.SEPARATION_NOT_SEPARABLE,
-                what_would_separate=text,
+                separation=compare_pb2.SEPARATION_NOT_SEPARABLE,
+                missing=[compare_pb2.MissingEvidence(what=text)],
             )
         ],
         summary=text,
-        page_claims=[claim("R1", "")],
-        methodology=pb.MethodologyRef(version="v1", digest="sha256:m"),
+        pages=[
+            compare_pb2.PageVerdicts(
+                page=artifact_pb2.Page(id="p", name=text), claims=[claim("R1", "")]
+            )
+        ],
+        methodology=score_pb2.MethodologyRef(version="v1", digest="sha256:m"),
         as_of="2026-01-15",
     )
 
@@ -122,7 +131,7 @@ def test_the_page_shows_every_part() -> None:
         "42 of 100",
         "contradicts itself",
         "Claims about a",
-        "Claims of the page",
+        "Claims of text",
         "Bits per byte by subset",
         "What a-model sees",
         "1 of 2 reported went well",
@@ -141,12 +150,13 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
         evidence = side.claims[0].evidence
         side.claims[0].claim.group = "cpu-latency"
         side.claims[0].ClearField("sample")
-        evidence.basis = pb.BASIS_MEASURED
+        evidence.basis = evidence_pb2.BASIS_MEASURED
         evidence.value.number = number
-        evidence.interval.low, evidence.interval.high = number / 2, math.inf
+        evidence.interval.low = number / 2
+        evidence.interval.ClearField("high")
         side.claims[1].claim.group = "accuracy"
         side.claims[1].ClearField("sample")
-        side.claims[1].not_measured = "random weights <alone> are served"
+        side.claims[1].not_measured.message = "random weights <alone> are served"
     page = Checked(render(asked))
     assert "measured: cpu-latency" in page.text
     assert "measured: accuracy" in page.text
@@ -154,7 +164,7 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
     spoken = [attributes.get("aria-label") or "" for _, attributes in page.tags]
     assert "1, from 0.5 to inf, on a line from 0 to 4" in spoken
     assert "4, from 2 to inf, on a line from 0 to 4" in spoken
-    asked.right.claims[0].evidence.basis = pb.BASIS_SOURCED
+    asked.right.claims[0].evidence.basis = evidence_pb2.BASIS_SOURCED
     page = Checked(render(asked))
     assert "1 text" in page.text
     assert not any("on a line from 0 to 4" in (a.get("aria-label") or "") for _, a in page.tags)
@@ -163,17 +173,17 @@ def test_numbers_that_were_measured_of_both_are_drawn_on_one_line() -> None:
 def test_what_changed_is_told_where_a_verification_told_it() -> None:
     asked = reply()
     assert "What changed" not in Checked(render(asked)).text
-    asked.left.claims[0].change.differences.append("the value was <1> s and is 2 s")
-    asked.left.claims[1].change.verdict = pb.VERDICT_REFUTED
+    asked.left.claims[0].change.differences.add(what="value", before="<1> s", after="2 s")
+    asked.left.claims[1].change.verdict = evidence_pb2.VERDICT_REFUTED
     page = Checked(render(asked))
     assert "What changed since they were verified last" in page.text
-    assert "C1: the value was <1> s and is 2 s" in page.text
+    assert "C1: value: <1> s -> 2 s" in page.text
     assert "1 of 2 claims: nothing changed" in page.text
 
 
 def test_the_score_that_was_published_is_drawn_in_what_its_parts_allow() -> None:
     asked = reply()
-    feasible = asked.left.artifact.published.feasible
+    feasible = asked.left.artifact.published[0].feasible
     feasible.low, feasible.high = 5, 62
     page = Checked(render(asked))
     assert "42 of 100; its printed parts allow 5 to 62" in page.text
@@ -184,7 +194,7 @@ def test_the_score_that_was_published_is_drawn_in_what_its_parts_allow() -> None
 def test_evidence_names_its_day_and_its_machine() -> None:
     asked = reply()
     evidence = asked.left.claims[0].evidence
-    evidence.time.FromJsonString("2026-01-15T12:00:00Z")
+    evidence.measure_time.FromJsonString("2026-01-15T12:00:00Z")
     evidence.environment.cpu, evidence.environment.cpu_count = "a processor", 2
     assert "2026-01-15 on 2 x a processor, evidence sha256:e" in Checked(render(asked)).text
 
@@ -196,13 +206,13 @@ def test_shares_that_would_be_shown_as_none_are_left_out() -> None:
     assert "pole" not in page.text
 
 
-def summary(name: str, weights: models_pb2.WeightsKind.ValueType) -> models_pb2.ModelSummary:
-    return models_pb2.ModelSummary(model=common_pb2.ModelRef(name=name), weights=weights)
+def summary(name: str, weights: common_pb2.WeightsKind.ValueType) -> models_pb2.ModelSummary:
+    return models_pb2.ModelSummary(ref=common_pb2.ModelRef(name=name), weights=weights)
 
 
-REFERENCE = summary("a-reference", models_pb2.WEIGHTS_KIND_REFERENCE)
-PUBLISHED = summary("published", models_pb2.WEIGHTS_KIND_PUBLISHED)
-RANDOM = summary("b4-random", models_pb2.WEIGHTS_KIND_RANDOM)
+REFERENCE = summary("a-reference", common_pb2.WEIGHTS_KIND_REFERENCE)
+PUBLISHED = summary("published", common_pb2.WEIGHTS_KIND_TRAINED)
+RANDOM = summary("b4-random", common_pb2.WEIGHTS_KIND_RANDOM)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +259,7 @@ def test_what_is_quoted_stays_text(text: str) -> None:
 
 
 def test_without_what_was_not_measured_there_are_no_empty_sections() -> None:
-    bare = pb.CompareResponse(summary="nothing")
+    bare = compare_pb2.CompareResponse(summary="nothing")
     page = Checked(render(bare))
     for part in ("contradicts itself", "Bits per byte", "sees", "Claims of the page"):
         assert part not in page.text

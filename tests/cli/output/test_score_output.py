@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
-from assay.common.v1.common_pb2 import Interval
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1.common_pb2 import Interval
+from assay_rpc.corpus.v1 import scoring_pb2
 from rich.console import Console
 
 from services.cli.output import score_output
+from services.cli.output.console import ERR, OUT
 from services.cli.output.score_plot import Row, plot
 
 
-def score(bits: float, low: float = 0, high: float = 0) -> pb.Score:
-    made = pb.Score(nats=1, text_bytes=10, tokens=4, documents=12, bits_per_byte=bits)
+def score(bits: float, low: float = 0, high: float = 0) -> scoring_pb2.BitsPerByte:
+    made = scoring_pb2.BitsPerByte(
+        nats=1, text_bytes=10, tokens=4, documents=12, bits_per_byte=bits
+    )
     if high:
         made.interval.CopyFrom(Interval(low=low, high=high, level=0.95))
     return made
@@ -52,23 +56,53 @@ def test_any_figure_is_drawn(bits: float) -> None:
 
 
 def test_what_is_not_there_is_null_in_json() -> None:
-    final = pb.FinalScore(overall=score(1.2, 1.0, 1.4))
-    final.subsets.add(subset="Github", score=score(1.0), published_bits_per_byte=1.79)
+    final = scoring_pb2.FinalScore(overall=score(1.2, 1.0, 1.4))
+    final.subsets.add(subset="Github", score=score(1.0))
+    final.published.add(model="gpt2", bits_per_byte=1.2, by_subset={"Github": 1.79})
     document = score_output.score_json(final)
-    assert document["overall"]["interval"] == {"low": 1.0, "high": 1.4, "level": 0.95}
-    assert document["subsets"]["Github"]["published_bits_per_byte"] == 1.79
-    for absent in ("macro_interval", "pile_weighted", "published", "definition"):
+    interval = document["overall"]["interval"]
+    assert (interval["low"], interval["high"], interval["level"]) == (1.0, 1.4, 0.95)
+    assert document["subsets"]["Github"]["bits_per_byte"] == 1.0
+    assert document["published"][0]["by_subset"] == {"Github": 1.79}
+    for absent in ("macro_bits_per_byte", "macro_interval", "definition"):
         assert document[absent] is None
+    assert document["weighted"] == document["excluded"] == []
+
+
+def test_what_is_left_out_is_told_by_reason() -> None:
+    final = scoring_pb2.FinalScore(
+        overall=scoring_pb2.BitsPerByte(nats=2, text_bytes=10, tokens=4, documents=1)
+    )
+    lost = scoring_pb2.BitsPerByte(nats=3, text_bytes=10, tokens=4, documents=1)
+    unknown = scoring_pb2.BitsPerByte(text_bytes=99, documents=1)
+    final.excluded.add(
+        reason=scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING, score=lost, ids=["a:0"]
+    )
+    final.excluded.add(
+        reason=scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE, score=unknown, ids=["b:1"]
+    )
+    shown = " ".join(printed(lambda: score_output.show_score(final)).split())
+    assert "1 documents (10 bytes) that the tokenizer cannot round-trip. First: a:0" in shown
+    assert "1 documents (99 bytes) with tokens that the model does not have. First: b:1" in shown
+    document = score_output.score_json(final)
+    assert [one["reason"] for one in document["excluded"]] == [
+        "NOT_ROUND_TRIPPING",
+        "TOKEN_OUT_OF_RANGE",
+    ]
+    assert document["excluded"][1]["bits_per_byte"] is None
+    # What has no likelihood adds no bytes either.
+    merged = document["including_excluded"]
+    assert (merged["nats"], merged["text_bytes"], merged["documents"]) == (5, 20, 2)
 
 
 def test_a_comparison_is_printed_with_signs(capsys: pytest.CaptureFixture[str]) -> None:
-    difference = pb.BPBDifference(
+    difference = scoring_pb2.BPBDifference(
         bits_per_byte=-0.5,
         interval=Interval(low=-0.6, high=-0.4, level=0.95),
         model=score(1.0),
         against=score(1.5),
     )
-    final = pb.BPBComparison(overall=difference, documents_left_out=3)
+    final = scoring_pb2.BPBComparison(overall=difference, documents_left_out=3)
     final.model.model.name, final.against.model.name = "ours", "theirs"
     score_output.show_comparison(final)
     printed = capsys.readouterr()
@@ -76,3 +110,45 @@ def test_a_comparison_is_printed_with_signs(capsys: pytest.CaptureFixture[str]) 
     assert "-0.6000 .. -0.4000" in printed.out
     assert "3 documents are left out" in printed.err
     assert score_output.comparison_json(final)["overall"]["bits_per_byte"] == -0.5
+
+
+def printed(show: Callable[[], None]) -> str:
+    """What a function prints on both consoles, in columns wide enough for every table."""
+    with OUT.capture() as out, ERR.capture() as err:
+        show()
+    return out.get() + err.get()
+
+
+def test_nothing_scored_is_neither_drawn_nor_a_zero() -> None:
+    final = scoring_pb2.FinalScore()
+    left = scoring_pb2.BitsPerByte(nats=9, text_bytes=10, tokens=4, documents=5)
+    final.excluded.add(
+        reason=scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING, score=left, ids=["test.jsonl.zst:0"]
+    )
+    final.excluded.add(
+        reason=scoring_pb2.EXCLUSION_REASON_EMPTY,
+        score=scoring_pb2.BitsPerByte(documents=2),
+        ids=["test.jsonl.zst:7"],
+    )
+    shown = printed(lambda: score_output.show_score(final))
+    assert "nothing could be scored: the tokenizer reproduces none of the 5 documents" in " ".join(
+        shown.split()
+    )
+    assert "0.000" not in shown
+    assert "\u25cf" not in shown
+    assert not score_output.has_value(final.overall)
+
+
+def test_a_document_without_scored_tokens_is_no_zero() -> None:
+    final = scoring_pb2.FinalScore(overall=scoring_pb2.BitsPerByte(text_bytes=10, documents=1))
+    assert "0.000" not in printed(lambda: score_output.show_score(final))
+    assert score_output.score_json(final)["overall"]["bits_per_byte"] is None
+
+
+def test_nothing_compared_is_neither_drawn_nor_a_zero() -> None:
+    final = scoring_pb2.BPBComparison(documents_left_out=5)
+    shown = printed(lambda: score_output.show_comparison(final))
+    assert "nothing could be compared" in shown
+    assert "0.000" not in shown
+    assert "\u25cf" not in shown
+    assert score_output.comparison_json(final)["overall"]["bits_per_byte"] is None

@@ -4,8 +4,8 @@ import io
 import math
 
 import pytest
-from assay.common.v1 import common_pb2
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2, score_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -27,16 +27,16 @@ def test_a_number_keeps_its_value(value: float) -> None:
     assert read == pytest.approx(value, rel=1e-3, abs=0.06)
 
 
-def measured(number: float, low: float, high: float) -> ranker_pb2.ClaimVerdict:
-    return ranker_pb2.ClaimVerdict(
-        claim=ranker_pb2.Claim(id="B4.5", artifact="a", statement="2 to 3 s on a CPU"),
-        verdict=ranker_pb2.VERDICT_REFUTED,
-        basis=ranker_pb2.BASIS_MEASURED,
-        evidence=ranker_pb2.Evidence(
+def measured(number: float, low: float, high: float) -> evidence_pb2.ClaimVerdict:
+    return evidence_pb2.ClaimVerdict(
+        claim=claim_pb2.Claim(id="B4.5", artifact="a", statement="2 to 3 s on a CPU"),
+        verdict=evidence_pb2.VERDICT_REFUTED,
+        basis=evidence_pb2.BASIS_MEASURED,
+        evidence=evidence_pb2.Evidence(
             claim="B4.5",
-            relation=ranker_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
-            basis=ranker_pb2.BASIS_MEASURED,
-            value=ranker_pb2.Value(number=number, unit="s"),
+            relation=evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS,
+            basis=evidence_pb2.BASIS_MEASURED,
+            value=evidence_pb2.Value(number=number, unit="s"),
             interval=common_pb2.Interval(low=low, high=high, level=0.99),
             command="assay claims a --claim B4.5",
         ),
@@ -48,7 +48,7 @@ def test_a_value_with_its_interval() -> None:
     assert verdicts.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
     open_end = measured(3.0, 2.5, math.inf).evidence
     assert verdicts.value_text(open_end) == "3 s\n[2.5 .. ∞]"
-    assert verdicts.value_text(ranker_pb2.Evidence()) == ""
+    assert verdicts.value_text(evidence_pb2.Evidence()) == ""
 
 
 def test_what_is_refuted_is_followed_by_its_command_on_one_line(
@@ -59,7 +59,7 @@ def test_what_is_refuted_is_followed_by_its_command_on_one_line(
     refuted = measured(1.25, 1.2, 1.3)
     refuted.evidence.command = f"assay export --out {'m' * 60} && assay claims a --claim B4.5"
     confirmed = measured(2.5, 2.4, 2.6)
-    confirmed.verdict = ranker_pb2.VERDICT_CONFIRMED
+    confirmed.verdict = evidence_pb2.VERDICT_CONFIRMED
     confirmed.evidence.command = "assay claims a --claim B4.6"
     verdicts.show("claims", [refuted, confirmed])
     lines = out.getvalue().splitlines()
@@ -73,12 +73,17 @@ def test_what_changed_is_told_by_claim_and_the_rest_counted(
     out = io.StringIO()
     monkeypatch.setattr(verdicts, "OUT", Console(file=out, width=200))
     first, same, changed = (measured(1.25, 1.2, 1.3) for _ in range(3))
-    same.change.verdict = ranker_pb2.VERDICT_REFUTED
-    changed.change.differences.extend(["the value was 1 s and is 2 s", "python was 3 and is 4"])
+    same.change.verdict = evidence_pb2.VERDICT_REFUTED
+    changed.change.differences.extend(
+        [
+            evidence_pb2.Difference(what="value", before="1 s", after="2 s"),
+            evidence_pb2.Difference(what="python", before="3", after="4", of_sample=True),
+        ]
+    )
     verdicts.show("claims", [first])
     assert "verified last" not in out.getvalue()
     verdicts.show("claims", [first, same, changed])
-    assert "B4.5: the value was 1 s and is 2 s; python was 3 and is 4" in out.getvalue()
+    assert "B4.5: value: 1 s -> 2 s; python: 3 -> 4 (of a sample)" in out.getvalue()
     assert "1 of 2 claims: nothing changed" in out.getvalue()
     assert verdicts.as_json(first)["changed"] is None
     assert verdicts.as_json(same)["changed"] == []
@@ -91,8 +96,13 @@ def test_json_has_what_a_script_needs() -> None:
     assert document["basis"] == "MEASURED"
     assert document["relation"] == "SAME_ARCHITECTURE_RANDOM_WEIGHTS"
     assert (document["value"], document["unit"]) == (1.25, "s")
-    assert document["interval"] == {"low": 1.2, "high": 1.3, "level": 0.99}
-    bare = verdicts.as_json(ranker_pb2.ClaimVerdict(claim=ranker_pb2.Claim(id="x")))
+    assert {key: document["interval"][key] for key in ("low", "high", "level", "kind")} == {
+        "low": 1.2,
+        "high": 1.3,
+        "level": 0.99,
+        "kind": None,
+    }
+    bare = verdicts.as_json(evidence_pb2.ClaimVerdict(claim=claim_pb2.Claim(id="x")))
     assert bare["value"] is None
     assert bare["basis"] is None
 
@@ -111,22 +121,24 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
     for module in (comparison, verdicts):
         monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
 
-    def side(*claims: ranker_pb2.ClaimVerdict) -> ranker_pb2.ComparedArtifact:
-        return ranker_pb2.ComparedArtifact(
-            artifact=ranker_pb2.Artifact(id="a", type=ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL),
+    def side(*claims: evidence_pb2.ClaimVerdict) -> compare_pb2.ComparedArtifact:
+        return compare_pb2.ComparedArtifact(
+            artifact=artifact_pb2.Artifact(
+                id="a", type=artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL
+            ),
             claims=claims,
-            score=ranker_pb2.Score(components=[ranker_pb2.Component(name="quality")]),
+            score=score_pb2.Score(components=[score_pb2.Component(name="quality")]),
         )
 
     timed, other = measured(0.1, 0.1, 0.1), measured(1.1, 1.1, 1.1)
     accuracy, unknown = measured(37, 37, 37), measured(50.3, 50.3, 50.3)
-    accuracy.evidence.n, accuracy.evidence.relation = 5, ranker_pb2.SUBJECT_RELATION_SAMPLE
-    unknown.evidence.basis = ranker_pb2.BASIS_SOURCED
-    unknown.not_measured = "random weights alone are served"
+    accuracy.evidence.n, accuracy.evidence.relation = 5, evidence_pb2.SUBJECT_RELATION_SAMPLE
+    unknown.evidence.basis = evidence_pb2.BASIS_SOURCED
+    unknown.not_measured.message = "random weights alone are served"
     timed.claim.group = other.claim.group = "cpu-latency"
     accuracy.claim.group = unknown.claim.group = "ade20k-miou"
     comparison.show(
-        ranker_pb2.CompareResponse(left=side(timed, accuracy), right=side(other, unknown))
+        compare_pb2.CompareResponse(left=side(timed, accuracy), right=side(other, unknown))
     )
     table = out.getvalue().rpartition("Side by side")[2]
     for part in (
@@ -146,12 +158,12 @@ def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.Monke
     out = io.StringIO()
     for module in (comparison, verdicts):
         monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
-    component = ranker_pb2.Component(name="quality", weight=1, low=0, point=0.5, high=1)
-    side = ranker_pb2.ComparedArtifact(
-        artifact=ranker_pb2.Artifact(id="a"),
-        score=ranker_pb2.Score(low=0, point=50, high=100, components=[component]),
+    component = score_pb2.Component(name="quality", weight=1, low=0, point=0.5, high=1)
+    side = compare_pb2.ComparedArtifact(
+        artifact=artifact_pb2.Artifact(id="a"),
+        score=score_pb2.Score(low=0, point=50, high=100, components=[component]),
         claims=[measured(1.25, 1.2, 1.3)],
     )
-    comparison.show(ranker_pb2.CompareResponse(left=side, right=side, summary="nothing is known"))
+    comparison.show(compare_pb2.CompareResponse(left=side, right=side, summary="nothing is known"))
     assert "B4.5" in out.getvalue()
     assert "nothing is known" in out.getvalue()

@@ -6,13 +6,15 @@ import random
 import tracemalloc
 from pathlib import Path
 
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2, stream_pb2
 
 from services.corpus.shards.index.writer import write_index
 from tests.corpus.conftest import Start
 from tests.corpus.shard_files import line, write_corpus
 
-REQUEST = pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="small"), delivery=pb.DELIVERY_JSONL)
+REQUEST = stream_pb2.StreamCorpusRequest(
+    corpus=selection_pb2.CorpusRef(name="small"), delivery=stream_pb2.DELIVERY_JSONL
+)
 _MEBIBYTE = 1 << 20
 
 
@@ -55,7 +57,7 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount(
     for _ in range(200):
         if not _positions(file):
             break
-        await client.corpus.ListCorpora(pb.ListCorporaRequest())
+        await client.corpus.ListCorpora(describe_pb2.ListCorporaRequest())
     assert not _positions(file), "a cancelled call holds its file"
 
 
@@ -66,8 +68,10 @@ async def test_a_stalled_client_of_frames_costs_a_bounded_amount(
     root = _large(tmp_path / "large")
     write_index(root / "test.jsonl.zst", "test.jsonl.zst", tmp_path / "indexed")
     client = await serve({"small": tmp_path / "indexed"}, reader_threads=1)
-    request = pb.StreamCorpusRequest(
-        corpus=pb.CorpusRef(name="small"), delivery=pb.DELIVERY_FRAMES, chunk_bytes=1 << 20
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="small"),
+        delivery=stream_pb2.DELIVERY_FRAMES,
+        chunk_bytes=1 << 20,
     )
     whole = [chunk.ByteSize() async for chunk in client.corpus.StreamCorpus(request)]
     made: list[int] = []
@@ -77,7 +81,7 @@ async def test_a_stalled_client_of_frames_costs_a_bounded_amount(
         for call in stalled:
             await call.read()
         for _ in range(20):
-            await client.corpus.ListCorpora(pb.ListCorporaRequest())
+            await client.corpus.ListCorpora(describe_pb2.ListCorporaRequest())
             made.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.corpus.api import corpus as servicer
 from services.corpus.catalog.lookup import find_documents
@@ -54,26 +54,28 @@ async def test_an_indexed_shard_that_was_damaged_stops_the_start(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("delivery", [pb.DELIVERY_FRAMES, pb.DELIVERY_DOCUMENTS])
+@pytest.mark.parametrize("delivery", [stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_DOCUMENTS])
 async def test_a_shard_that_is_damaged_while_it_is_served_is_told(
-    serve: Start, tmp_path: Path, damage: str, delivery: pb.Delivery.ValueType
+    serve: Start, tmp_path: Path, damage: str, delivery: stream_pb2.Delivery.ValueType
 ) -> None:
     client = await serve({"c": make_corpus(tmp_path)})
     hurt(tmp_path / "indexed" / SHARDS[0], DAMAGES[damage])
     with pytest.raises(grpc.aio.AioRpcError, match=r"train/00.*has changed") as refused:
         await read(client, delivery=delivery)
     assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    rest, _ = await read(client, delivery=delivery, selection=pb.Selection(splits=["test"]))
+    rest, _ = await read(
+        client, delivery=delivery, selection=selection_pb2.Selection(splits=["test"])
+    )
     assert rest
 
 
 @pytest.mark.parametrize("damage", ["flipped", "wrong magic"])
 @pytest.mark.parametrize(
     ("file", "delivery"),
-    [("00.text.zst", pb.DELIVERY_FRAMES), ("00.jsonl.zst", pb.DELIVERY_DOCUMENTS)],
+    [("00.text.zst", stream_pb2.DELIVERY_FRAMES), ("00.jsonl.zst", stream_pb2.DELIVERY_DOCUMENTS)],
 )
 async def test_damage_that_only_a_digest_tells_is_data_loss_with_where(
-    serve: Start, tmp_path: Path, damage: str, file: str, delivery: pb.Delivery.ValueType
+    serve: Start, tmp_path: Path, damage: str, file: str, delivery: stream_pb2.Delivery.ValueType
 ) -> None:
     """Of a frame: the rest is to be had. Where a frame begins is in the message."""
     root = make_corpus(tmp_path)
@@ -97,9 +99,9 @@ async def test_damage_that_only_a_digest_tells_is_data_loss_with_where(
 
 
 @pytest.mark.parametrize("seed", [None, 3, 4])
-@pytest.mark.parametrize("delivery", [pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL])
+@pytest.mark.parametrize("delivery", [stream_pb2.DELIVERY_DOCUMENTS, stream_pb2.DELIVERY_JSONL])
 async def test_wherever_a_call_is_gone_on_from_damage_is_told_once(
-    serve: Start, tmp_path: Path, seed: int | None, delivery: pb.Delivery.ValueType
+    serve: Start, tmp_path: Path, seed: int | None, delivery: stream_pb2.Delivery.ValueType
 ) -> None:
     """Every second frame, so that documents of good and damaged ones take turns, and the last."""
     root = make_corpus(tmp_path, frame_bytes=500)
@@ -118,9 +120,9 @@ async def test_wherever_a_call_is_gone_on_from_damage_is_told_once(
                 expected.add((name, number))
                 lost += int(record["documents"])
         hurt(root / name, lambda _, damaged=data: damaged, unseen=True)  # type: ignore[misc]
-    request = pb.StreamCorpusRequest(
-        corpus=pb.CorpusRef(name="c"),
-        selection=pb.Selection(seed=seed),
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"),
+        selection=selection_pb2.Selection(seed=seed),
         delivery=delivery,
         chunk_bytes=4096,
         skip_damaged=True,
@@ -144,7 +146,7 @@ async def test_ranks_that_there_are_not_need_no_index_to_be_refused(
     make_corpus(tmp_path)
     client = await serve({"c": tmp_path / "source"})
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await read(client, rank=pb.Rank(rank=world[0], world_size=world[1]))
+        await read(client, rank=stream_pb2.ReaderRank(rank=world[0], world_size=world[1]))
     needs = grpc.StatusCode.FAILED_PRECONDITION if world[1] > 1 else None
     assert refused.value.code() == (needs or grpc.StatusCode.INVALID_ARGUMENT)
 
@@ -165,10 +167,14 @@ async def test_weights_and_passes_that_mean_nothing_are_refused(
     serve: Start, tmp_path: Path, by: str, values: dict[str, float], code: grpc.StatusCode
 ) -> None:
     client = await serve({"c": make_corpus(tmp_path)})
-    chosen = pb.SubsetWeights(by_subset=values)
-    mixture = pb.Mixture(weights=chosen) if by == "weights" else pb.Mixture(passes=chosen)
+    chosen = selection_pb2.SubsetWeights(by_subset=values)
+    mixture = (
+        selection_pb2.Mixture(weights=chosen)
+        if by == "weights"
+        else selection_pb2.Mixture(passes=chosen)
+    )
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await read(client, selection=pb.Selection(mixture=mixture))
+        await read(client, selection=selection_pb2.Selection(mixture=mixture))
     assert refused.value.code() == code
 
 
@@ -176,20 +182,22 @@ SPELLINGS = (b"Books3", rb"\u0042ooks3", rb"Book\u00733", rb"Books\u0033", rb"B\
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("delivery", [pb.DELIVERY_JSONL, pb.DELIVERY_DOCUMENTS])
+@pytest.mark.parametrize("delivery", [stream_pb2.DELIVERY_JSONL, stream_pb2.DELIVERY_DOCUMENTS])
 async def test_a_withdrawn_subset_stays_away_however_it_is_spelled(
-    serve: Start, tmp_path: Path, spelling: bytes, delivery: pb.Delivery.ValueType
+    serve: Start, tmp_path: Path, spelling: bytes, delivery: stream_pb2.Delivery.ValueType
 ) -> None:
     kept = [line(f"\u00e9 {number}") for number in range(3)]
     withdrawn = line("a book", "Books3").replace(b"Books3", spelling)
     write_corpus(tmp_path, {"test.jsonl.zst": [*kept[:2], withdrawn, kept[2]]})
     client = await serve({"c": tmp_path})
-    request = pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="c"), delivery=delivery)
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"), delivery=delivery
+    )
     lines, texts = b"", []
     async for chunk in client.corpus.StreamCorpus(request):
         lines += chunk.jsonl.lines
         texts += [document.text.decode() for document in chunk.documents.documents]
-    assert lines == (b"".join(kept) if delivery == pb.DELIVERY_JSONL else b"")
+    assert lines == (b"".join(kept) if delivery == stream_pb2.DELIVERY_JSONL else b"")
     assert texts == ([] if lines else [f"\u00e9 {number}" for number in range(3)])
     request.selection.subsets.append("Books3")
     (named,) = [chunk async for chunk in client.corpus.StreamCorpus(request)]
@@ -198,7 +206,7 @@ async def test_a_withdrawn_subset_stays_away_however_it_is_spelled(
 
 
 async def ids(client: Client, *wanted: str) -> list[bytes]:
-    request = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=wanted)
+    request = stream_pb2.GetDocumentsRequest(corpus=selection_pb2.CorpusRef(name="c"), ids=wanted)
     return [one.text for one in (await client.corpus.GetDocuments(request)).documents]
 
 
@@ -241,7 +249,9 @@ async def test_a_search_ends_with_its_call(
     root = write_corpus(tmp_path / "plain", {"test.jsonl.zst": [line("a")]})
     client = await serve({"c": root}, reader_threads=1)
     call = client.corpus.GetDocuments(
-        pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=["test.jsonl.zst:0"])
+        stream_pb2.GetDocumentsRequest(
+            corpus=selection_pb2.CorpusRef(name="c"), ids=["test.jsonl.zst:0"]
+        )
     )
     assert await asyncio.to_thread(looking.wait, 10)
     call.cancel()

@@ -9,13 +9,13 @@ from typing import Any
 
 import grpc
 import pytest
-from assay.common.v1.common_pb2 import ModelRef
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1.common_pb2 import ModelRef
+from assay_rpc.corpus.v1 import describe_pb2, scoring_pb2, selection_pb2, stream_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from services.corpus.shards.documents import parse_line
-from tests.corpus.conftest import Client, Start
+from tests.corpus.conftest import Client, Start, described
 from tests.corpus.shard_files import compress, line, write_corpus
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,7 +24,7 @@ LINES = {
     "train/00.jsonl.zst": [line(f"train {n} " + "x" * n * 10, SUBSETS[n % 2]) for n in range(50)],
     "test.jsonl.zst": [line(f"test {n} \ud800", SUBSETS[n % 2]) for n in range(20)],
 }
-SMALL = pb.CorpusRef(name="small")
+SMALL = selection_pb2.CorpusRef(name="small")
 
 
 @pytest.fixture
@@ -32,8 +32,10 @@ def root(tmp_path: Path) -> Path:
     return write_corpus(tmp_path / "small", LINES)
 
 
-async def _stream(client: Client, **request: Any) -> list[pb.StreamCorpusResponse]:
-    call = client.corpus.StreamCorpus(pb.StreamCorpusRequest(**{"corpus": SMALL, **request}))
+async def _stream(client: Client, **request: Any) -> list[stream_pb2.StreamCorpusResponse]:
+    call = client.corpus.StreamCorpus(
+        stream_pb2.StreamCorpusRequest(**{"corpus": SMALL, **request})
+    )
     return [response async for response in call]
 
 
@@ -52,29 +54,31 @@ def _details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 
 async def test_list_corpora(serve: Start, root: Path) -> None:
     client = await serve({"small": root, "other": root})
-    first = await client.corpus.ListCorpora(pb.ListCorporaRequest(page_size=1))
-    assert [summary.corpus.name for summary in first.corpora] == ["other"]
-    rest = await client.corpus.ListCorpora(pb.ListCorporaRequest(page_token=first.next_page_token))
+    first = await client.corpus.ListCorpora(describe_pb2.ListCorporaRequest(page_size=1))
+    assert [summary.ref.name for summary in first.corpora] == ["other"]
+    rest = await client.corpus.ListCorpora(
+        describe_pb2.ListCorporaRequest(page_token=first.next_page_token)
+    )
     (summary,) = rest.corpora
     assert not rest.next_page_token
-    assert summary.corpus.name == "small"
-    assert summary.corpus.digest.startswith("sha256:")
-    assert summary.kind == pb.CORPUS_KIND_SAMPLE
+    assert summary.ref.name == "small"
+    assert summary.ref.digest.startswith("sha256:")
+    assert summary.kind == describe_pb2.CORPUS_KIND_SAMPLE
     assert list(summary.splits) == ["train", "test"]
-    assert summary.compressed_bytes == sum((root / path).stat().st_size for path in LINES)
+    assert summary.stored_bytes == sum((root / path).stat().st_size for path in LINES)
 
 
 async def test_describe_corpus(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    found = await client.corpus.DescribeCorpus(pb.DescribeCorpusRequest(corpus=SMALL))
-    assert (found.source, found.license.id) == ("a test", "MIT")
+    found = await described(client, describe_pb2.DescribeCorpusRequest(corpus=SMALL))
+    assert (found.corpus.source, found.corpus.license.id) == ("a test", "MIT")
     assert found.documents == 70
-    assert [(s.split, s.path, s.documents) for s in found.shards] == [
+    assert [(s.split, s.path, s.documents) for s in found.corpus.shards] == [
         ("train", "train/00.jsonl.zst", 50),
         ("test", "test.jsonl.zst", 20),
     ]
-    assert all(shard.digest.startswith("sha256:") for shard in found.shards)
-    assert [shard.jsonl_bytes for shard in found.shards] == [
+    assert all(shard.digest.startswith("sha256:") for shard in found.corpus.shards)
+    assert [shard.content_bytes for shard in found.corpus.shards] == [
         sum(map(len, lines)) for lines in LINES.values()
     ]
     assert [(s.name, s.documents) for s in found.subsets if s.documents] == [
@@ -88,8 +92,8 @@ async def test_describe_corpus(serve: Start, root: Path) -> None:
 
 async def test_describe_the_pile_beside_what_was_published(serve: Start, root: Path) -> None:
     client = await serve({"the-pile": root})
-    request = pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="the-pile"))
-    subsets = {s.name: s for s in (await client.corpus.DescribeCorpus(request)).subsets}
+    request = describe_pb2.DescribeCorpusRequest(corpus=selection_pb2.CorpusRef(name="the-pile"))
+    subsets = {s.name: s for s in (await described(client, request)).subsets}
     assert len(subsets) == 22
     assert subsets["Books3"].published.weight == pytest.approx(0.1207)
     assert subsets["Books3"].published.source == "Gao et al. 2020, The Pile, Table 1"
@@ -111,7 +115,7 @@ async def test_stream_documents(serve: Start, root: Path) -> None:
 
 async def test_stream_jsonl_is_the_shards_own_bytes(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    responses = await _stream(client, delivery=pb.DELIVERY_JSONL, chunk_bytes=4096)
+    responses = await _stream(client, delivery=stream_pb2.DELIVERY_JSONL, chunk_bytes=4096)
     assert len(responses) > 1
     assert b"".join(r.jsonl.lines for r in responses) == b"".join(
         raw for lines in LINES.values() for raw in lines
@@ -120,7 +124,9 @@ async def test_stream_jsonl_is_the_shards_own_bytes(serve: Start, root: Path) ->
 
 async def test_stream_a_selection(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    selection = pb.Selection(splits=["test", "train"], subsets=["Github"], max_documents=15)
+    selection = selection_pb2.Selection(
+        splits=["test", "train"], subsets=["Github"], max_documents=15
+    )
     found = [d for r in await _stream(client, selection=selection) for d in r.documents.documents]
     assert [d.id for d in found] == [
         *(f"test.jsonl.zst:{n}" for n in range(0, 20, 2)),
@@ -133,20 +139,20 @@ async def test_every_cursor_resumes_in_either_delivery_on_another_server(
 ) -> None:
     first, second = await serve({"small": root}), await serve({"small": root})
     lines = b"".join(raw for lines in LINES.values() for raw in lines)
-    whole = await _stream(first, delivery=pb.DELIVERY_JSONL, chunk_bytes=4096)
+    whole = await _stream(first, delivery=stream_pb2.DELIVERY_JSONL, chunk_bytes=4096)
     delivered = 0
     for response in whole:
         delivered += len(response.jsonl.lines)
-        rest = await _stream(second, cursor=response.cursor, delivery=pb.DELIVERY_JSONL)
+        rest = await _stream(second, cursor=response.cursor, delivery=stream_pb2.DELIVERY_JSONL)
         assert b"".join(r.jsonl.lines for r in rest) == lines[delivered:]
         parsed = await _stream(second, cursor=response.cursor)
         texts = [d.text for r in parsed for d in r.documents.documents]
         assert texts == [parse_line(raw, "", 0).text for raw in lines[delivered:].splitlines()]
 
 
-@pytest.mark.parametrize("delivery", [pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL])
+@pytest.mark.parametrize("delivery", [stream_pb2.DELIVERY_DOCUMENTS, stream_pb2.DELIVERY_JSONL])
 async def test_documents_over_the_message_limit_come_in_fragments(
-    serve: Start, tmp_path: Path, delivery: pb.Delivery.ValueType
+    serve: Start, tmp_path: Path, delivery: stream_pb2.Delivery.ValueType
 ) -> None:
     lines = [line("before"), line("y" * 5_000_000), line("after")]
     client = await serve({"small": write_corpus(tmp_path / "big", {"test.jsonl.zst": lines})})
@@ -157,7 +163,7 @@ async def test_documents_over_the_message_limit_come_in_fragments(
     ]
     assert flags == [False, True, True, False, False]
     assert [bool(r.cursor) for r in responses] == [not flag for flag in flags]
-    if delivery == pb.DELIVERY_JSONL:
+    if delivery == stream_pb2.DELIVERY_JSONL:
         assert b"".join(r.jsonl.lines for r in responses) == b"".join(lines)
     else:
         fragments = [r.documents.documents[0] for r in responses[1:4]]
@@ -176,8 +182,13 @@ async def test_a_chunk_is_what_is_promised(serve: Start, tmp_path: Path) -> None
     block = (len(text) << 3 | 1).to_bytes(3, "little")
     shards = {"test.jsonl.zst": frame + bytes([len(text)]) + block + text}
     client = await serve({"small": write_corpus(tmp_path / "golden", shards)})
-    for name, delivery in (("documents", pb.DELIVERY_DOCUMENTS), ("jsonl", pb.DELIVERY_JSONL)):
+    for name, delivery in (
+        ("documents", stream_pb2.DELIVERY_DOCUMENTS),
+        ("jsonl", stream_pb2.DELIVERY_JSONL),
+    ):
         (response,) = await _stream(client, delivery=delivery)
+        assert response.corpus.name == "small"
+        response.ClearField("corpus")
         stored = (GOLDEN / f"chunk-{name}-v2.bin").read_bytes()
         assert response.SerializeToString(deterministic=True) == stored
 
@@ -192,16 +203,18 @@ async def test_a_small_message_limit_of_the_server_is_kept(serve: Start, tmp_pat
     assert max(response.ByteSize() for response in responses) <= 1 << 20
 
 
-def _unknown_corpus() -> pb.StreamCorpusRequest:
-    return pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="nope"))
+def _unknown_corpus() -> stream_pb2.StreamCorpusRequest:
+    return stream_pb2.StreamCorpusRequest(corpus=selection_pb2.CorpusRef(name="nope"))
 
 
-def _selection(**fields: Any) -> Callable[[], pb.StreamCorpusRequest]:
-    return lambda: pb.StreamCorpusRequest(corpus=SMALL, selection=pb.Selection(**fields))
+def _selection(**fields: Any) -> Callable[[], stream_pb2.StreamCorpusRequest]:
+    return lambda: stream_pb2.StreamCorpusRequest(
+        corpus=SMALL, selection=selection_pb2.Selection(**fields)
+    )
 
 
-def _request(**fields: Any) -> Callable[[], pb.StreamCorpusRequest]:
-    return lambda: pb.StreamCorpusRequest(**{"corpus": SMALL, **fields})
+def _request(**fields: Any) -> Callable[[], stream_pb2.StreamCorpusRequest]:
+    return lambda: stream_pb2.StreamCorpusRequest(**{"corpus": SMALL, **fields})
 
 
 @pytest.mark.parametrize(
@@ -217,7 +230,7 @@ def _request(**fields: Any) -> Callable[[], pb.StreamCorpusRequest]:
         (_request(delivery=77), "INVALID_ARGUMENT", "delivery"),
         (_request(cursor=b"rubbish"), "INVALID_ARGUMENT", "cursor: is not a cursor"),
         (
-            _request(corpus=pb.CorpusRef(name="small", digest="sha256:0")),
+            _request(corpus=selection_pb2.CorpusRef(name="small", digest="sha256:0")),
             "FAILED_PRECONDITION",
             "corpus.digest",
         ),
@@ -226,7 +239,7 @@ def _request(**fields: Any) -> Callable[[], pb.StreamCorpusRequest]:
 async def test_bad_requests(
     serve: Start,
     root: Path,
-    request_: Callable[[], pb.StreamCorpusRequest],
+    request_: Callable[[], stream_pb2.StreamCorpusRequest],
     code: str,
     words: str,
 ) -> None:
@@ -246,7 +259,7 @@ async def test_bad_requests(
 async def test_a_cursor_of_another_corpus(serve: Start, root: Path, tmp_path: Path) -> None:
     other = write_corpus(tmp_path / "other", {"test.jsonl.zst": [line("z")]})
     client = await serve({"small": root, "other": other})
-    cursor = (await _stream(client, corpus=pb.CorpusRef(name="other")))[-1].cursor
+    cursor = (await _stream(client, corpus=selection_pb2.CorpusRef(name="other")))[-1].cursor
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await _stream(client, cursor=cursor)
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
@@ -275,7 +288,9 @@ async def test_documents_before_damage_are_delivered(
         if not delivered and subsets:
             continue
         call = client.corpus.StreamCorpus(
-            pb.StreamCorpusRequest(corpus=SMALL, selection=pb.Selection(subsets=subsets))
+            stream_pb2.StreamCorpusRequest(
+                corpus=SMALL, selection=selection_pb2.Selection(subsets=subsets)
+            )
         )
         texts: list[bytes] = []
         with pytest.raises(grpc.aio.AioRpcError) as caught:  # noqa: PT012  the loop raises
@@ -289,13 +304,13 @@ async def test_documents_before_damage_are_delivered(
         assert "at compressed byte " in said
         assert str(tmp_path) not in said
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.corpus.DescribeCorpus(pb.DescribeCorpusRequest(corpus=SMALL))
+        await described(client, describe_pb2.DescribeCorpusRequest(corpus=SMALL))
     assert caught.value.code() == grpc.StatusCode.DATA_LOSS
 
 
 async def test_a_deadline_already_past(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    call = client.corpus.StreamCorpus(pb.StreamCorpusRequest(corpus=SMALL), timeout=0)
+    call = client.corpus.StreamCorpus(stream_pb2.StreamCorpusRequest(corpus=SMALL), timeout=0)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -303,39 +318,39 @@ async def test_a_deadline_already_past(serve: Start, root: Path) -> None:
 
 async def test_scoring_is_wired_to_the_corpus(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    models = await client.corpus.ListLanguageModels(pb.ListLanguageModelsRequest())
+    models = await client.scoring.ListLanguageModels(scoring_pb2.ListLanguageModelsRequest())
     assert [model.ref.name for model in models.models] == ["byte-reference"]
-    request = pb.ScoreBPBRequest(corpus=SMALL, model=models.models[0].ref)
+    request = scoring_pb2.ScoreBPBRequest(corpus=SMALL, model=models.models[0].ref)
     request.selection.splits.append("dev")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for _ in client.corpus.ScoreBPB(request):
+        async for _ in client.scoring.ScoreBPB(request):
             pass
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     request.selection.splits[:] = ["train"]
     request.selection.max_documents = 1
-    last = [update async for update in client.corpus.ScoreBPB(request)][-1].final
+    last = [update async for update in client.scoring.ScoreBPB(request)][-1].result
     assert last.corpus.digest.startswith("sha256:")
     assert last.overall.text_bytes == len(json.loads(LINES["train/00.jsonl.zst"][0])["text"])
 
 
 async def _last(call: Any) -> Any:
-    return [update async for update in call][-1].final
+    return [update async for update in call][-1].result
 
 
 ZSTD, XZ = ModelRef(name="zstd-19"), ModelRef(name="xz")
 BYTES = ModelRef(name="byte-reference")
 
 
-def _score(**more: Any) -> pb.ScoreBPBRequest:
-    selection = pb.Selection(splits=["train"])
-    return pb.ScoreBPBRequest(corpus=SMALL, selection=selection, model=ZSTD, **more)
+def _score(**more: Any) -> scoring_pb2.ScoreBPBRequest:
+    selection = selection_pb2.Selection(splits=["train"])
+    return scoring_pb2.ScoreBPBRequest(corpus=SMALL, selection=selection, model=ZSTD, **more)
 
 
 async def test_a_scoring_is_answered_again_from_what_was_kept(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    first = await _last(client.corpus.ScoreBPB(_score()))
-    again = await _last(client.corpus.ScoreBPB(_score()))
-    fresh = await _last(client.corpus.ScoreBPB(_score(fresh=True)))
+    first = await _last(client.scoring.ScoreBPB(_score()))
+    again = await _last(client.scoring.ScoreBPB(_score()))
+    fresh = await _last(client.scoring.ScoreBPB(_score(fresh=True)))
     assert (first.cached, again.cached, fresh.cached) == (False, True, False)
     again.cached = False
     for final in (first, again, fresh):
@@ -345,26 +360,29 @@ async def test_a_scoring_is_answered_again_from_what_was_kept(serve: Start, root
     assert not first.HasField("definition")
 
 
-def _selecting(selection: pb.Selection) -> pb.ScoreBPBRequest:
-    return pb.ScoreBPBRequest(selection=selection)
+def _selecting(selection: selection_pb2.Selection) -> scoring_pb2.ScoreBPBRequest:
+    return scoring_pb2.ScoreBPBRequest(selection=selection)
 
 
 async def test_a_checkpoint_of_another_request_is_refused(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    await _last(client.corpus.ScoreBPB(_score(checkpoint="mine")))
+    await _last(client.scoring.ScoreBPB(_score(checkpoint="mine")))
     for change, words in (
-        (pb.ScoreBPBRequest(definition=pb.Definition()), ""),
-        (pb.ScoreBPBRequest(model=XZ), "another engine"),
-        (_selecting(pb.Selection(min_text_bytes=3)), "another selection.limits"),
-        (_selecting(pb.Selection(sample=pb.Sample(documents=5))), "selection.sample."),
+        (scoring_pb2.ScoreBPBRequest(definition=scoring_pb2.Definition()), ""),
+        (scoring_pb2.ScoreBPBRequest(model=XZ), "another engine"),
+        (_selecting(selection_pb2.Selection(min_text_bytes=3)), "another selection.limits"),
+        (
+            _selecting(selection_pb2.Selection(sample=selection_pb2.Sample(documents=5))),
+            "selection.sample.",
+        ),
     ):
         request = _score(checkpoint="mine")
         request.MergeFrom(change)
         if not words:
-            assert (await _last(client.corpus.ScoreBPB(request))).cached
+            assert (await _last(client.scoring.ScoreBPB(request))).cached
             continue
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await _last(client.corpus.ScoreBPB(request))
+            await _last(client.scoring.ScoreBPB(request))
         assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert words in (caught.value.details() or "")
 
@@ -375,24 +393,24 @@ async def test_a_sample_is_for_scoring_and_no_larger_than_the_corpus(
     client = await serve({"small": root})
     request = _score()
     request.selection.sample.documents = 10
-    assert (await _last(client.corpus.ScoreBPB(request))).overall.documents == 10
+    assert (await _last(client.scoring.ScoreBPB(request))).overall.documents == 10
     request.selection.sample.documents = 51
     with pytest.raises(grpc.aio.AioRpcError, match="is 51, but the selection has 50 documents"):
-        await _last(client.corpus.ScoreBPB(request))
+        await _last(client.scoring.ScoreBPB(request))
     with pytest.raises(grpc.aio.AioRpcError, match="is for scoring"):
         await _stream(client, selection=request.selection)
 
 
 async def test_two_models_are_compared_on_the_same_documents(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    request = pb.CompareBPBRequest(
+    request = scoring_pb2.CompareBPBRequest(
         corpus=SMALL,
-        selection=pb.Selection(splits=["test"]),
+        selection=selection_pb2.Selection(splits=["test"]),
         model=BYTES,
         against=XZ,
-        definition=pb.Definition(max_length=64),
+        definition=scoring_pb2.Definition(max_length=64),
     )
-    final = await _last(client.corpus.CompareBPB(request))
+    final = await _last(client.scoring.CompareBPB(request))
     assert final.model.definition.max_length == 64
     assert not final.against.HasField("definition")
     assert final.overall.bits_per_byte == pytest.approx(
@@ -405,26 +423,35 @@ async def test_two_models_are_compared_on_the_same_documents(serve: Start, root:
 
 async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    request = pb.ScoreTextsRequest(
+    request = scoring_pb2.ScoreTextsRequest(
         texts=[
-            pb.ScoredText(text=b"import os\n", subset="code"),
-            pb.ScoredText(),
-            pb.ScoredText(text=b"x"),
+            scoring_pb2.ScoredText(text=b"import os\n", subset="code"),
+            scoring_pb2.ScoredText(),
+            scoring_pb2.ScoredText(text=b"x"),
         ],
         model=BYTES,
     )
-    reply = await client.corpus.ScoreTexts(request)
+    reply = await client.scoring.ScoreTexts(request)
     assert [one.score.tokens for one in reply.texts] == [10, 0, 1]
-    assert all(one.round_trips for one in reply.texts)
-    assert reply.final.overall.nats == sum(one.score.nats for one in reply.texts)
-    assert [one.subset for one in reply.final.subsets] == ["", "code"]
+    reasons = [scoring_pb2.ExclusionReason.Name(one.excluded) for one in reply.texts]
+    assert [reason.removeprefix("EXCLUSION_REASON_") for reason in reasons] == [
+        "UNSPECIFIED",
+        "EMPTY",
+        "UNSPECIFIED",
+    ]
+    assert not reply.texts[1].score.HasField("bits_per_byte")
+    assert [(one.reason, list(one.ids)) for one in reply.result.excluded] == [
+        (scoring_pb2.EXCLUSION_REASON_EMPTY, ["1"])
+    ]
+    assert reply.result.overall.nats == sum(one.score.nats for one in reply.texts)
+    assert [one.subset for one in reply.result.subsets] == ["", "code"]
     for texts, words in (
         ([], "texts: is empty"),
         ([b"ok", b"a\xff"], "texts[1].text: is not UTF-8"),
     ):
-        sent = [pb.ScoredText(text=text) for text in texts]
-        bad = pb.ScoreTextsRequest(texts=sent, model=XZ)
+        sent = [scoring_pb2.ScoredText(text=text) for text in texts]
+        bad = scoring_pb2.ScoreTextsRequest(texts=sent, model=XZ)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await client.corpus.ScoreTexts(bad)
+            await client.scoring.ScoreTexts(bad)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert words in (caught.value.details() or "")

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from services.common.license import License
 from services.corpus.bpb.definition import Definition, Preset
-from services.corpus.bpb.models.language_model import License, ModelInfo
+from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.windows import Window
 from services.corpus.shards.documents import Document
 
@@ -33,6 +34,10 @@ class UniformModel:
     @property
     def prefix_token(self) -> int:
         return PREFIX
+
+    @property
+    def vocabulary(self) -> int:
+        return PREFIX + 1
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         return [PREFIX] * special_tokens + [min(ord(c), PREFIX) for c in text]
@@ -62,7 +67,7 @@ def document(text: str | bytes, subset: str = "a", name: str = "d") -> Document:
     return Document(f"test.jsonl.zst:{name}", subset, data, b"", "test.jsonl.zst", 0)
 
 
-def info(max_length: int, prefix_token: int = PREFIX) -> ModelInfo:
+def info(max_length: int, prefix_token: int | None = PREFIX) -> ModelInfo:
     """What a made-up model is."""
     return ModelInfo(
         name="m",
@@ -82,7 +87,7 @@ def info(max_length: int, prefix_token: int = PREFIX) -> ModelInfo:
 
 def resolved(
     max_length: int,
-    prefix_token: int = PREFIX,
+    prefix_token: int | None = PREFIX,
     *,
     special_tokens: bool = False,
     preset: Preset = Preset.LM_EVAL,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.scoring import score_document
 from services.errors import InvalidArgument
-from tests.corpus.bpb.fakes import UniformModel, document, info, resolved
+from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
 GPT2 = replace(info(1024, 50256), vocabulary=50257, eos_token=50256)
 
@@ -73,6 +73,16 @@ def test_a_resolved_definition_resolves_to_itself(
             "definition.prefix",
             "no prefix token",
         ),
+        (
+            Definition(prefix=Prefix.NONE, prefix_everywhere=True),
+            "definition.prefix_everywhere",
+            "need one",
+        ),
+        (
+            Definition(preset=Preset.HUGGINGFACE_GUIDE, prefix_everywhere=True),
+            "definition.prefix_everywhere",
+            "need one",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(asked: Definition, field: str, words: str) -> None:
@@ -85,6 +95,19 @@ def test_a_prefix_that_the_model_does_not_have_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="m has no such token as eos"):
         Definition(prefix=Prefix.EOS).resolve(info(16))
     assert Definition(prefix=Prefix.GIVEN, prefix_token=7).resolve(info(16)).prefix_token == 7
+
+
+def test_a_prefix_that_has_no_embedding_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="is token 1000, and the model has 900"):
+        Definition().resolve(replace(info(16), vocabulary=900))
+
+
+def test_every_window_can_begin_with_the_prefix() -> None:
+    model = UniformModel()
+    everywhere = replace(Definition(prefix_everywhere=True), max_length=4).resolve(info(16))
+    score_document(model, everywhere, document("abcdefgh"))
+    begins = [window.inputs[0] for batch in model.batches for window in batch]
+    assert begins == [PREFIX, PREFIX]
 
 
 def test_without_a_prefix_the_first_token_is_not_scored() -> None:

@@ -7,14 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.difference import differences
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 
+LOST = Exclusion.NOT_ROUND_TRIPPING
 LN2 = math.log(2)
 
 
 def scored(bits: list[float], *, lost: int = -1, subset: str = "a") -> list[DocumentScore]:
     return [
-        DocumentScore(f"{subset}:{i}", subset, one * 100 * LN2, 100, 10, i != lost)
+        DocumentScore(
+            f"{subset}:{i}", subset, one * 100 * LN2, 100, 10, LOST if i == lost else None
+        )
         for i, one in enumerate(bits)
     ]
 
@@ -39,7 +43,8 @@ def test_the_order_does_not_matter_and_swapping_changes_the_sign(
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     assert differences(ours, shuffled) == found
     swapped = differences(theirs, ours).overall
-    assert swapped.bits_per_byte == -found.overall.bits_per_byte
+    assert (swapped.model, swapped.against) == (found.overall.against, found.overall.model)
+    assert (swapped.bits_per_byte or 0.0) == -(found.overall.bits_per_byte or 0.0)
 
 
 def test_what_either_tokenizer_loses_is_left_out_of_both() -> None:
@@ -53,7 +58,7 @@ def test_subsets_have_their_own() -> None:
     ours = scored([1.0]) + scored([1.0], subset="b")
     theirs = scored([2.0]) + scored([4.0], subset="b")
     found = differences(ours, theirs)
-    assert {name: round(one.bits_per_byte, 9) for name, one in found.subsets.items()} == {
+    assert {name: round(one.bits_per_byte or 0.0, 9) for name, one in found.subsets.items()} == {
         "a": -1.0,
         "b": -3.0,
     }
@@ -64,3 +69,9 @@ def test_other_documents_are_refused(swap: bool) -> None:
     pair = [scored([1.0, 2.0]), scored([1.0])]
     with pytest.raises(ValueError, match="document a:1 was scored for one model only"):
         differences(*(reversed(pair) if swap else pair))
+
+
+def test_nothing_to_pair_is_no_difference_of_zero() -> None:
+    found = differences(scored([1.0], lost=0), scored([1.0]))
+    assert found.overall.bits_per_byte is None
+    assert found.left_out == 1

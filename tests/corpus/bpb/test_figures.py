@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from fractions import Fraction
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.bpb.figures import NOT_ROUND_TRIPPING_IDS, DocumentScore, ExactSum, Figures
+from services.corpus.bpb.exclusion import Exclusion
+from services.corpus.bpb.figures import EXCLUDED_IDS, DocumentScore, ExactSum, ScoreTotals
 
 VALUES = st.floats(0, 1e9, allow_nan=False)
 
@@ -20,35 +22,39 @@ def test_a_sum_is_the_exact_one_correctly_rounded(values: list[float]) -> None:
     assert total.value == float(sum(map(Fraction, values), Fraction(0)))
 
 
-def score(nats: float, subset: str, text_bytes: int = 10, *, trips: bool = True) -> DocumentScore:
-    return DocumentScore(f"{subset}:{nats}", subset, nats, text_bytes, 3, trips)
+LOST = Exclusion.NOT_ROUND_TRIPPING
+
+
+def score(
+    nats: float, subset: str, text_bytes: int = 10, *, excluded: Exclusion | None = None
+) -> DocumentScore:
+    return DocumentScore(f"{subset}:{nats}", subset, nats, text_bytes, 3, excluded)
 
 
 DOCUMENTS = st.lists(
     st.builds(
-        lambda nats, subset, size, trips: score(nats, subset, size, trips=trips),
+        lambda nats, subset, size, reason: score(nats, subset, size, excluded=reason),
         VALUES,
         st.sampled_from("abc"),
         st.integers(0, 1000),
-        st.booleans(),
+        st.sampled_from([None, *Exclusion]),
     ),
     max_size=30,
 )
 
 
-def snapshot(figures: Figures) -> object:
+def snapshot(figures: ScoreTotals) -> object:
     return (
         figures.overall,
         figures.subsets,
         figures.macro,
-        figures.not_round_tripping,
-        figures.not_round_tripping_ids,
+        figures.excluded,
         figures.documents,
     )
 
 
-def counted(documents: list[DocumentScore]) -> Figures:
-    figures = Figures()
+def counted(documents: list[DocumentScore]) -> ScoreTotals:
+    figures = ScoreTotals()
     for document in documents:
         figures.add(document)
     return figures
@@ -84,7 +90,7 @@ def test_micro_macro_and_lost_documents_are_kept_apart() -> None:
             score(10 * ln2, "x", 10),  # 1 bit a byte
             score(20 * ln2, "y", 5),  # 4
             score(40 * ln2, "y", 15),  # 2.67; both of y: 3
-            score(1e9, "y", trips=False),
+            score(1e9, "y", excluded=LOST),
             score(0.0, "nothing", 0),
         ]
     )
@@ -92,28 +98,39 @@ def test_micro_macro_and_lost_documents_are_kept_apart() -> None:
     assert figures.macro.bits_per_byte == pytest.approx((1 + 3) / 2)
     assert list(figures.subsets) == ["nothing", "x", "y"]
     assert figures.overall.documents == 4
-    assert figures.not_round_tripping.documents == 1
-    assert figures.not_round_tripping_ids == ("y:1000000000.0",)
+    assert set(figures.excluded) == {LOST}
+    assert figures.excluded[LOST].score.documents == 1
+    assert figures.excluded[LOST].ids == ("y:1000000000.0",)
     assert figures.documents == 5
 
 
 def test_ids_of_lost_documents_are_bounded() -> None:
-    many = counted([score(float(i), "x", trips=False) for i in range(NOT_ROUND_TRIPPING_IDS + 5)])
-    many.merge(counted([score(1.0, "y", trips=False)]))
-    assert len(many.not_round_tripping_ids) == NOT_ROUND_TRIPPING_IDS
-    assert many.not_round_tripping.documents == NOT_ROUND_TRIPPING_IDS + 6
+    many = counted([score(float(i), "x", excluded=LOST) for i in range(EXCLUDED_IDS + 5)])
+    many.merge(counted([score(1.0, "y", excluded=LOST)]))
+    assert len(many.excluded[LOST].ids) == EXCLUDED_IDS
+    assert many.excluded[LOST].score.documents == EXCLUDED_IDS + 6
 
 
-def test_nothing_is_no_division_by_zero() -> None:
-    assert Figures().overall.bits_per_byte == 0
-    assert Figures().macro.bits_per_byte == 0
+def test_nothing_scored_has_no_value() -> None:
+    nothing = counted([score(5.0, "x", excluded=reason) for reason in Exclusion])
+    unread = counted([DocumentScore("d", "x", 0.0, 12, 0)])  # one token, and no prefix before it
+    for figures in (ScoreTotals(), nothing, unread):
+        assert figures.overall.bits_per_byte is None
+        assert figures.overall.nats_per_token is None
+        assert figures.macro.bits_per_byte is None
+    assert nothing.documents == 3
+
+
+def test_a_document_survives_json() -> None:
+    for reason in (None, *Exclusion):
+        one = score(0.1, "x", excluded=reason)
+        assert DocumentScore.of(json.loads(json.dumps(one.row()))) == one
 
 
 def test_what_follows_from_the_sums() -> None:
     figures = counted([score(6.0, "x", 9), score(12.0, "x", 9)])
     assert figures.overall.nats_per_token == 3
     assert figures.overall.bytes_per_token == 3
-    assert Figures().overall.nats_per_token == Figures().overall.bytes_per_token == 0
 
 
 def test_weights_are_those_of_the_subsets_that_are_there() -> None:

@@ -8,10 +8,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from assay.common.v1 import common_pb2
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.corpus.api.bpb import BpbScorer, Source
+from services.corpus.api.bpb import BpbScorer
+from services.corpus.api.selections import Source
 from services.corpus.bpb import jobs
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
@@ -22,8 +23,8 @@ from services.corpus.bpb.scoring import Running
 from services.corpus.shards.documents import Document
 from services.errors import (
     DataLoss,
-    InternalError,
     InvalidArgument,
+    ModelUnusable,
     NotFound,
     Overloaded,
     PreconditionFailed,
@@ -72,7 +73,7 @@ async def test_the_last_update_is_the_result() -> None:
 
 
 async def test_running_figures_come_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "_UPDATE_SECONDS", 0.01)
     gate = threading.Event()
     scorer = ScoringJobs(FakeRegistry(UniformModel(gate=gate)))
     updates = scorer.score(TASK, REFERENCE)
@@ -104,7 +105,7 @@ async def test_one_job_at_a_time_and_the_next_after_it() -> None:
 
 
 async def test_leaving_ends_the_work_and_frees_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "_UPDATE_SECONDS", 0.01)
     gate = threading.Event()
     model = UniformModel(gate=gate)
     scorer = ScoringJobs(FakeRegistry(model))
@@ -142,7 +143,7 @@ async def test_a_cancelled_task_ends_the_work() -> None:
 async def test_a_failed_job_frees_the_place() -> None:
     model = UniformModel(poison=ord("y"))
     scorer = ScoringJobs(FakeRegistry(model))
-    with pytest.raises(InternalError, match="nothing was counted"):
+    with pytest.raises(ModelUnusable, match="nothing was counted"):
         [u async for u in scorer.score(TASK, REFERENCE)]
     model.poison = -1
     updates = [u async for u in scorer.score(TASK, REFERENCE)]
@@ -179,9 +180,9 @@ async def test_a_window_that_the_model_does_not_have_is_refused() -> None:
         await collect(UniformModel(), definition=Definition(10**6))
 
 
-def request(**fields: object) -> pb.ScoreBPBRequest:
-    return pb.ScoreBPBRequest(
-        corpus=pb.CorpusRef(name="c", digest="sha256:1"),
+def request(**fields: object) -> scoring_pb2.ScoreBPBRequest:
+    return scoring_pb2.ScoreBPBRequest(
+        corpus=selection_pb2.CorpusRef(name="c", digest="sha256:1"),
         model=common_pb2.ModelRef(name="byte-reference"),
         **fields,  # type: ignore[arg-type]
     )
@@ -196,25 +197,28 @@ async def test_the_final_message_is_complete() -> None:
     await scorer.open()
     texts = [document("def f(x):\n    return x\n"), document("", "b")]
     updates = [u async for u in scorer.score(request(), source(texts))]
-    final = updates[-1].final
+    final = updates[-1].result
     (model,) = await scorer.list_models()
     assert final.model == model.ref
     assert final.corpus == request().corpus
-    assert final.definition == pb.Definition(
-        preset=pb.DEFINITION_PRESET_LM_EVAL,
+    assert final.definition == scoring_pb2.Definition(
+        preset=scoring_pb2.DEFINITION_PRESET_LM_EVAL,
         max_length=model.max_length,
-        prefix=pb.PREFIX_TOKEN_BOS_OR_EOS,
+        prefix=scoring_pb2.PREFIX_TOKEN_BOS_OR_EOS,
+        special_tokens=False,
         context_length=1,
         stride=model.max_length,
         prefix_token=256,
     )
-    assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (2, 23, 23)
+    assert (final.overall.documents, final.overall.text_bytes, final.overall.tokens) == (1, 23, 23)
     assert final.overall.nats > 0
-    assert [s.subset for s in final.subsets] == ["a", "b"]
-    assert final.macro_bits_per_byte == final.subsets[0].score.bits_per_byte
-    assert final.not_round_tripping.documents == 0
-    assert final.engine == final.compute.engine == model.engine
-    assert final.compute.precision == pb.PRECISION_FP32
+    assert [s.subset for s in final.subsets] == ["a"]
+    assert final.macro.value == final.subsets[0].score.bits_per_byte
+    assert [(e.reason, e.score.documents) for e in final.excluded] == [
+        (scoring_pb2.EXCLUSION_REASON_EMPTY, 1)
+    ]
+    assert final.compute.engine.id == model.engine.id
+    assert final.compute.engine.precision == common_pb2.PRECISION_FP32
     assert final.environment.versions["onnxruntime"]
     await scorer.close()
 
@@ -222,13 +226,15 @@ async def test_the_final_message_is_complete() -> None:
 @pytest.mark.parametrize(
     ("message", "field"),
     [
-        (pb.ScoreBPBRequest(), "model.name"),
-        (request(definition=pb.Definition(preset=99)), "definition.preset"),  # type: ignore[arg-type]
-        (request(definition=pb.Definition(prefix=99)), "definition.prefix"),  # type: ignore[arg-type]
-        (request(definition=pb.Definition(max_length=10**6)), "definition.max_length"),
+        (scoring_pb2.ScoreBPBRequest(), "model.name"),
+        (request(definition=scoring_pb2.Definition(preset=99)), "definition.preset"),  # type: ignore[arg-type]
+        (request(definition=scoring_pb2.Definition(prefix=99)), "definition.prefix"),  # type: ignore[arg-type]
+        (request(definition=scoring_pb2.Definition(max_length=10**6)), "definition.max_length"),
     ],
 )
-async def test_a_bad_request_names_the_field(message: pb.ScoreBPBRequest, field: str) -> None:
+async def test_a_bad_request_names_the_field(
+    message: scoring_pb2.ScoreBPBRequest, field: str
+) -> None:
     scorer = BpbScorer({})
     with pytest.raises(InvalidArgument) as caught:
         [u async for u in scorer.score(message, source(TEXTS))]

@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Journal
 from services.corpus.bpb.store import Keeping, ScoreStore
-from services.errors import InternalError, InvalidArgument, PreconditionFailed
+from services.errors import InvalidArgument, PreconditionFailed, StorageFull
 
 FACTS = {"model.digest": "sha256:1", "definition.max_length": "512"}
-SCORES = [DocumentScore(f"d\ud800:{i}", "a", i / 3, i, i, i % 7 > 0) for i in range(40)]
+REASONS = (None, *Exclusion)
+SCORES = [DocumentScore(f"d\ud800:{i}", "a", i / 3, i, i, REASONS[i % 4]) for i in range(40)]
 
 
 @contextmanager
@@ -124,7 +126,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     journal = Journal(path, FACTS)
     for score in SCORES[20:]:
         journal.append(score)
-    with full_disk(size + 50), pytest.raises(InternalError, match="free some space"):
+    with full_disk(size + 50), pytest.raises(StorageFull, match="free some space"):
         journal.flush()
     assert path.stat().st_size == size
     journal.flush()  # there is room again
@@ -138,43 +140,39 @@ KEEPING = Keeping(FACTS)
 @pytest.mark.parametrize("name", ["../x", ".x", "a/b", "x" * 65, "a b"])
 def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
     store = ScoreStore(tmp_path / "checkpoints", tmp_path / "results")
-    with (
-        pytest.raises(InvalidArgument, match="is not a name"),
-        store.open(Keeping(FACTS, name), FACTS),
-    ):
-        pass
+    with pytest.raises(InvalidArgument, match="is not a name"):
+        store.open(Keeping(FACTS, name), FACTS)
 
 
 def test_a_result_is_found_again_and_a_bad_one_made_anew(tmp_path: Path) -> None:
     store = ScoreStore(None, tmp_path)
-    with store.open(KEEPING, FACTS) as kept:
+    with closing(store.open(KEEPING, FACTS)) as kept:
         kept.append(SCORES[0])
         kept.finish()
-    with store.open(KEEPING, FACTS) as kept:
+    with closing(store.open(KEEPING, FACTS)) as kept:
         assert (kept.finished, kept.complete) == (SCORES[:1], True)
-    with store.open(KEEPING, FACTS | {"engine": "other"}) as kept:
+    with closing(store.open(KEEPING, FACTS | {"engine": "other"})) as kept:
         assert not kept.finished
-    with store.open(Keeping(FACTS, fresh=True), FACTS) as kept:
+    with closing(store.open(Keeping(FACTS, fresh=True), FACTS)) as kept:
         assert not kept.complete
     for file in tmp_path.iterdir():
         file.write_bytes(b"spoiled" * 9)
-    with store.open(KEEPING, FACTS) as kept:
+    with closing(store.open(KEEPING, FACTS)) as kept:
         assert not kept.finished
 
 
 def test_without_a_name_a_full_disk_does_not_matter(tmp_path: Path) -> None:
     store = ScoreStore(None, tmp_path)
-    with store.open(KEEPING, FACTS) as kept, full_disk(0):
+    with closing(store.open(KEEPING, FACTS)) as kept, full_disk(0):
         kept.append(SCORES[0])
         kept.flush()
         kept.finish()
-    with full_disk(0), store.open(KEEPING, FACTS) as kept:
+    with full_disk(0), closing(store.open(KEEPING, FACTS)) as kept:
         assert not kept.complete
 
 
 def test_results_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.corpus.bpb.store._KEPT_RESULTS", 3)
     for number in range(6):
-        with ScoreStore(None, tmp_path).open(KEEPING, FACTS | {"n": str(number)}):
-            pass
+        ScoreStore(None, tmp_path).open(KEEPING, FACTS | {"n": str(number)}).close()
     assert len(list(tmp_path.iterdir())) == 3

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.scorers import ScoreOne
-from services.corpus.bpb.scoring import CancelledError, Scoring, score_document
-from services.errors import InternalError, InvalidArgument
+from services.corpus.bpb.exclusion import Exclusion
+from services.corpus.bpb.scoring import CancelledError, ScoreOne, Scoring, score_document
+from services.errors import InvalidArgument, ModelUnusable
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
 DEFINITION = resolved(16)
@@ -29,15 +29,21 @@ def test_every_token_costs_what_it_should(text: str, max_length: int) -> None:
     assert score.tokens == len(text)
     assert score.nats == pytest.approx(len(text) * math.log(8), rel=1e-6)
     assert score.text_bytes == len(text.encode())
-    assert score.round_trips == all(ord(c) <= PREFIX for c in text)
+    if not text:
+        assert score.excluded is Exclusion.EMPTY
+    elif all(ord(c) <= PREFIX for c in text):
+        assert score.excluded is None
+    else:
+        assert score.excluded is Exclusion.NOT_ROUND_TRIPPING
     for batch in model.batches:
         assert len({len(window.inputs) for window in batch}) == 1, "nothing is padded"
 
 
-def test_an_empty_document_counts_and_costs_nothing() -> None:
+def test_an_empty_document_is_excluded_and_costs_nothing() -> None:
     model = UniformModel()
     score = score_document(model, DEFINITION, document(""))
-    assert (score.nats, score.tokens, score.text_bytes, score.round_trips) == (0, 0, 0, True)
+    assert (score.nats, score.tokens, score.text_bytes) == (0, 0, 0)
+    assert score.excluded is Exclusion.EMPTY
     assert math.copysign(1, score.nats) == 1
     assert model.batches == []
 
@@ -55,8 +61,26 @@ def test_special_tokens_are_scored_only_when_asked_for() -> None:
     special = score_document(model, resolved(16, special_tokens=True), document("xy"))
     assert (plain.tokens, special.tokens) == (2, 3)
     assert special.nats > plain.nats
-    assert special.round_trips
+    assert special.excluded is None
     assert list(model.batches[1][0].inputs) == [PREFIX, PREFIX, 120]
+
+
+class _Narrow(UniformModel):
+    """A model with fewer embeddings than its tokenizer has tokens."""
+
+    @property
+    def vocabulary(self) -> int:
+        return ord("y")
+
+
+def test_a_document_that_reaches_past_the_embedding_is_excluded_and_not_computed() -> None:
+    model = _Narrow()
+    assert score_document(model, DEFINITION, document("xx")).excluded is None
+    model.batches.clear()
+    score = score_document(model, DEFINITION, document("xyz"))
+    assert score.excluded is Exclusion.TOKEN_OUT_OF_RANGE
+    assert (score.nats, score.tokens, score.text_bytes) == (0, 0, 3)
+    assert model.batches == []
 
 
 def test_a_lone_surrogate_reaches_the_model_as_one() -> None:
@@ -83,7 +107,7 @@ def test_a_document_of_ten_megabytes_is_scored_whole() -> None:
 def test_a_likelihood_that_is_not_a_number_names_the_document_and_counts_nothing() -> None:
     documents = [document("good", name="1"), document("bad!", name="2")]
     scoring = Scoring()
-    with pytest.raises(InternalError, match=r"document test\.jsonl\.zst:2; nothing was counted"):
+    with pytest.raises(ModelUnusable, match=r"document test\.jsonl\.zst:2; nothing was counted"):
         scoring.run("m", scores(UniformModel(poison=ord("!"))), lambda: iter(documents))
 
 

@@ -45,6 +45,23 @@ def test_windows_written_down_by_hand(
 
 
 @given(st.data(), st.integers(0, 200), st.integers(1, 40))
+def test_a_prefix_in_every_window_takes_the_place_of_its_first_token(
+    data: st.DataObject, count: int, max_length: int
+) -> None:
+    context_length = data.draw(st.integers(1, max_length))
+    plain = rolling_windows(range(count), -1, max_length, context_length)
+    every = rolling_windows(range(count), -1, max_length, context_length, prefix_everywhere=True)
+    for one, other in zip(plain, every, strict=True):
+        assert list(other.inputs) == [-1, *one.inputs[1:]]
+        assert list(other.targets) == list(one.targets)
+
+
+def test_a_prefix_everywhere_needs_one() -> None:
+    with pytest.raises(ValueError, match="needs a prefix"):
+        next(rolling_windows([1, 2], None, 4, prefix_everywhere=True))
+
+
+@given(st.data(), st.integers(0, 200), st.integers(1, 40))
 def test_every_token_is_scored_once_after_the_token_before_it(
     data: st.DataObject, count: int, max_length: int
 ) -> None:

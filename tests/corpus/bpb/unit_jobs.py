@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.corpus.bpb.cluster.unit_scoring import UnitJob
 from services.corpus.bpb.definition import Definition
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from tests.corpus.shard_files import line, write_corpus
 
 SUBSETS = ("Github", "Pile-CC", "ArXiv")
@@ -22,5 +22,7 @@ def make_job(root: Path, documents: int = 60) -> UnitJob:
     ]
     write_corpus(root / "source", {"test.jsonl.zst": lines})
     shards = root / "shards"
-    write_index(root / "source" / "test.jsonl.zst", "test.jsonl.zst", shards, frame_bytes=3000)
+    write_index(
+        root / "source" / "test.jsonl.zst", "test.jsonl.zst", shards, IndexOptions(frame_bytes=3000)
+    )
     return UnitJob(shards, root / "cache", definition=Definition(256), unit_frames=2)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import CorpusRef, Kind, License
+from services.corpus.catalog.corpus import CorpusRef, Kind
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.published import NAMES, SUBSETS
 from services.corpus.shards.layout import LayoutError
@@ -62,12 +63,12 @@ def test_digests_are_kept_by_path_size_and_time(tmp_path: Path) -> None:
 def test_a_broken_cache_is_no_cache(tmp_path: Path, rubbish: bytes) -> None:
     root = write_corpus(tmp_path / "root", LINES)
     first = open_corpus(root, tmp_path / "cache")
-    census = first.census()
+    counted = first.counts()
     for file in (tmp_path / "cache").iterdir():
         file.write_bytes(rubbish)
     again = open_corpus(root, tmp_path / "cache")
     assert again.ref == first.ref
-    assert again.census() == census
+    assert again.counts() == counted
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "root", LINES)
     corpus = open_corpus(root, tmp_path / "file" / "cache")
     assert corpus.ref.digest == _digest(root)
-    assert corpus.census().documents == 5
+    assert corpus.counts().documents == 5
 
 
 def test_open_refuses_unknown_names_and_other_digests(tmp_path: Path) -> None:
@@ -84,12 +85,12 @@ def test_open_refuses_unknown_names_and_other_digests(tmp_path: Path) -> None:
     entry = Registration(root, Kind.SAMPLE, "", LICENSE)
     catalog.load({"b": entry, "a": entry})
     assert [corpus.ref.name for corpus in catalog.list()] == ["a", "b"]
-    ref = catalog.open(CorpusRef("a")).ref
-    assert catalog.open(ref).ref == ref
+    ref = catalog.open("a").ref
+    assert catalog.open(ref.name, ref.digest).ref == ref
     with pytest.raises(NotFound, match="no corpus named 'c'; known: a, b"):
-        catalog.open(CorpusRef("c"))
+        catalog.open("c")
     with pytest.raises(PreconditionFailed, match=ref.digest):
-        catalog.open(CorpusRef("a", "sha256:0"))
+        catalog.open("a", "sha256:0")
 
 
 def test_a_directory_that_is_no_corpus_is_refused(tmp_path: Path) -> None:
@@ -99,24 +100,24 @@ def test_a_directory_that_is_no_corpus_is_refused(tmp_path: Path) -> None:
 
 def test_census(tmp_path: Path) -> None:
     corpus = open_corpus(write_corpus(tmp_path / "root", LINES), tmp_path / "cache")
-    census = corpus.census()
-    assert [(shard.documents, shard.jsonl_bytes) for shard in census.shards] == [
+    counted = corpus.counts()
+    assert [(shard.documents, shard.jsonl_bytes) for shard in counted.shards] == [
         (len(lines), sum(map(len, lines))) for lines in LINES.values()
     ]
-    counts = {name: (count.documents, count.text_bytes) for name, count in census.subsets.items()}
+    counts = {name: (count.documents, count.text_bytes) for name, count in counted.subsets.items()}
     assert counts == {"": (1, 1), "Enron Emails": (2, 7), "Github": (2, 4)}
-    assert census.duplicate_documents == 2
-    assert (census.documents, census.text_bytes) == (5, 12)
+    assert counted.duplicate_documents == 2
+    assert (counted.documents, counted.text_bytes) == (5, 12)
 
 
 def test_a_census_is_kept_by_digest(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "root", LINES)
-    census = open_corpus(root, tmp_path / "cache").census()
+    counted = open_corpus(root, tmp_path / "cache").counts()
     again = open_corpus(root, tmp_path / "cache")
     for shard in again.shards:
         assert isinstance(shard.file, Path)
         shard.file.unlink()
-    assert again.census() == census
+    assert again.counts() == counted
 
 
 def test_a_shard_that_was_replaced_is_not_served_under_the_old_digest(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_shard_that_was_replaced_is_not_served_under_the_old_digest(tmp_path: 
     with pytest.raises(PreconditionFailed, match=r"^test\.jsonl\.zst has changed"):
         corpus.documents(corpus.resolve(Selection()))
     with pytest.raises(PreconditionFailed, match=r"^test\.jsonl\.zst has changed"):
-        corpus.census()
+        corpus.counts()
 
 
 def test_a_census_ends_when_the_server_does(tmp_path: Path) -> None:
@@ -137,16 +138,16 @@ def test_a_census_ends_when_the_server_does(tmp_path: Path) -> None:
     catalog.load({"a": Registration(root, Kind.SAMPLE, "", LICENSE)})
     catalog.close()
     with pytest.raises(Unavailable):
-        catalog.open(CorpusRef("a")).census()
+        catalog.open("a").counts()
 
 
 def test_damage_is_told_and_the_rest_is_counted(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "root", LINES)
     write_corpus(root, {"train/00.jsonl.zst": compress(line("aa"))[:-1]})
     corpus = open_corpus(root, tmp_path / "cache")
-    census = corpus.census()
-    assert [shard.documents for shard in census.shards][1] == 2
-    assert census.damage is not None
+    counted = corpus.counts()
+    assert [shard.documents for shard in counted.shards][1] == 2
+    assert counted.damage is not None
     with pytest.raises(DataLoss, match=r"^train/00\.jsonl\.zst: "):
         describe(corpus)
 
@@ -165,5 +166,5 @@ def test_subsets_of_the_pile_are_beside_its_table(tmp_path: Path) -> None:
 def test_an_empty_corpus_has_no_shares(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "root", {"val.jsonl.zst": []})
     found = describe(open_corpus(root, tmp_path / "cache"))
-    assert found.census.documents == 0
+    assert found.counts.documents == 0
     assert found.subsets == ()

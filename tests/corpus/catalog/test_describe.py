@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2
 
 from services.corpus.catalog.published import NAMES
 from services.corpus.catalog.rights import RIGHTS
 from services.corpus.shards.index.writer import write_index
 from services.corpus.stream.selection import COPYRIGHTED, WITHDRAWN
-from tests.corpus.conftest import Start
+from tests.corpus.conftest import Start, described
 
 DOCUMENTS = [
     ("Pile-CC", "x" * 3000),
@@ -39,16 +39,18 @@ def make(root: Path) -> None:
 async def test_the_pile_beside_what_was_published(serve: Start, tmp_path: Path, form: str) -> None:
     make(tmp_path)
     client = await serve({"any-name": tmp_path / form})
-    reply = await client.corpus.DescribeCorpus(
-        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="any-name"))
+    reply = await described(
+        client, describe_pb2.DescribeCorpusRequest(corpus=selection_pb2.CorpusRef(name="any-name"))
     )
     found = {subset.name: subset for subset in reply.subsets}
     assert set(found) == NAMES | {"Somebody's own"}
     total = sum(len(text.encode()) for _, text in DOCUMENTS)
     assert reply.text_bytes == total
     assert found["Pile-CC"].share == pytest.approx(4000 / total)
-    assert found["Books3"].rights.availability == pb.AVAILABILITY_BY_NAME
-    assert found["OpenWebText2"].rights.availability == pb.AVAILABILITY_NOT_UNCOPYRIGHTED
+    assert found["Books3"].rights.availability == describe_pb2.AVAILABILITY_BY_NAME
+    assert (
+        found["OpenWebText2"].rights.availability == describe_pb2.AVAILABILITY_EXCEPT_UNCOPYRIGHTED
+    )
     assert found["Wikipedia (en)"].rights.license == "CC-BY-SA"
     assert not found["Somebody's own"].HasField("rights")
     assert reply.documents_without_subset == 1
@@ -63,13 +65,13 @@ async def test_the_pile_beside_what_was_published(serve: Start, tmp_path: Path, 
     assert reply.distance.interval.level == 0.95
 
     if form == "plain":
-        assert not any(subset.HasField("compressed_bytes") for subset in reply.subsets)
+        assert not any(subset.HasField("stored_bytes") for subset in reply.subsets)
     else:
-        assert sum(s.jsonl_bytes for s in reply.subsets) < reply.shards[0].jsonl_bytes
-        assert sum(s.compressed_bytes for s in reply.subsets) < reply.shards[0].compressed_bytes
-        assert found["Pile-CC"].jsonl_bytes / found["Pile-CC"].compressed_bytes > 10
-        assert found["ArXiv"].HasField("compressed_bytes")
-        assert found["ArXiv"].compressed_bytes == 0
+        assert sum(s.content_bytes for s in reply.subsets) < reply.corpus.shards[0].content_bytes
+        assert sum(s.stored_bytes for s in reply.subsets) < reply.corpus.shards[0].stored_bytes
+        assert found["Pile-CC"].content_bytes / found["Pile-CC"].stored_bytes > 10
+        assert found["ArXiv"].HasField("stored_bytes")
+        assert found["ArXiv"].stored_bytes == 0
 
 
 async def test_another_corpus_has_no_published_figures(serve: Start, tmp_path: Path) -> None:
@@ -78,8 +80,8 @@ async def test_another_corpus_has_no_published_figures(serve: Start, tmp_path: P
     line = json.dumps({"text": "mine", "meta": {"pile_set_name": "Somebody's own"}}) + "\n"
     file.write_bytes(zstandard.ZstdCompressor().compress(line.encode()))
     client = await serve({"the-pile": file.parent})
-    reply = await client.corpus.DescribeCorpus(
-        pb.DescribeCorpusRequest(corpus=pb.CorpusRef(name="the-pile"))
+    reply = await described(
+        client, describe_pb2.DescribeCorpusRequest(corpus=selection_pb2.CorpusRef(name="the-pile"))
     )
     assert not reply.HasField("distance")
     assert not any(subset.HasField("published") for subset in reply.subsets)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.catalog.census import Count
+from services.corpus.catalog.counts import Count
 from services.corpus.catalog.distance import total_variation
 
 COUNTS = st.dictionaries(

@@ -3,13 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2
 
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.reference import build
 from services.corpus.stream.selection import Selection
-from tests.corpus.conftest import Start
+from tests.corpus.conftest import Start, described
 from tests.corpus.shard_files import open_corpus
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +26,16 @@ def corpus(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def test_it_has_every_split_and_subset(corpus: Corpus) -> None:
     assert corpus.splits == ("train", "val", "test")
-    census = corpus.census()
+    counted = corpus.counts()
     # Some distributions leave the documentation out.
-    assert census.subsets.keys() >= {build.SOURCES, build.DOCSTRINGS}
-    assert 3_000_000 < census.text_bytes < 40_000_000
+    assert counted.subsets.keys() >= {build.SOURCES, build.DOCSTRINGS}
+    assert 3_000_000 < counted.text_bytes < 40_000_000
     train = sum(
         count.jsonl_bytes
-        for shard, count in zip(corpus.shards, census.shards, strict=True)
+        for shard, count in zip(corpus.shards, counted.shards, strict=True)
         if shard.split == "train"
     )
-    assert 0.75 < train / sum(shard.jsonl_bytes for shard in census.shards) < 0.97
+    assert 0.75 < train / sum(shard.jsonl_bytes for shard in counted.shards) < 0.97
 
 
 def test_it_is_the_same_every_time(root: Path, tmp_path: Path) -> None:
@@ -62,9 +64,9 @@ def test_no_held_out_text_is_training_text(corpus: Corpus) -> None:
 
 async def test_it_is_what_a_server_without_settings_serves(serve: Start, root: Path) -> None:
     client = await serve({}, home=root.parents[1])
-    ref = pb.CorpusRef(name=build.NAME)
-    reply = await client.corpus.DescribeCorpus(pb.DescribeCorpusRequest(corpus=ref))
-    assert reply.kind == pb.CORPUS_KIND_REFERENCE
-    assert reply.license.id == "PSF-2.0"
-    assert reply.source == build.SOURCE
+    ref = selection_pb2.CorpusRef(name=build.NAME)
+    reply = await described(client, describe_pb2.DescribeCorpusRequest(corpus=ref))
+    assert reply.corpus.kind == describe_pb2.CORPUS_KIND_REFERENCE
+    assert reply.corpus.license.id == "PSF-2.0"
+    assert reply.corpus.source == build.SOURCE
     assert all(not subset.HasField("published") for subset in reply.subsets)

@@ -11,7 +11,7 @@ import grpc
 import pytest
 import xxhash
 import zstandard
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.corpus.shards.frames import DamagedFrame, FrameReader
 from services.corpus.shards.index.format import Index, open_index
@@ -65,7 +65,7 @@ async def test_a_file_that_goes_away_is_data_loss_that_names_it(
     with pytest.raises(
         grpc.aio.AioRpcError, match=r"test\.jsonl\.zst.*frame 0 cannot be read"
     ) as e:
-        await read(client, delivery=pb.DELIVERY_FRAMES)
+        await read(client, delivery=stream_pb2.DELIVERY_FRAMES)
     assert e.value.code() == grpc.StatusCode.DATA_LOSS
     # The lines are there yet.
     found, _ = await read(client)
@@ -88,22 +88,27 @@ async def extremes(serve: Start, tmp_path: Path, request: pytest.FixtureRequest)
     return await serve({"c": tmp_path / request.param})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extremes", "delivery"),
     [
-        ("indexed", pb.DELIVERY_FRAMES),
-        ("indexed", pb.DELIVERY_DOCUMENTS),
-        ("indexed", pb.DELIVERY_JSONL),
-        ("plain", pb.DELIVERY_DOCUMENTS),
-        ("plain", pb.DELIVERY_JSONL),
+        ("indexed", stream_pb2.DELIVERY_FRAMES),
+        ("indexed", stream_pb2.DELIVERY_DOCUMENTS),
+        ("indexed", stream_pb2.DELIVERY_JSONL),
+        ("plain", stream_pb2.DELIVERY_DOCUMENTS),
+        ("plain", stream_pb2.DELIVERY_JSONL),
     ],
     indirect=["extremes"],
 )
-async def test_extreme_lines_come_whole(extremes: Client, delivery: pb.Delivery.ValueType) -> None:
+async def test_extreme_lines_come_whole(
+    extremes: Client, delivery: stream_pb2.Delivery.ValueType
+) -> None:
     parts: list[bytes] = []
     whole = True
     compressed = lines = b""
-    request = pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="c"), delivery=delivery)
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"), delivery=delivery
+    )
     async for chunk in extremes.corpus.StreamCorpus(request):
         for document in chunk.documents.documents:
             parts = parts if whole else [*parts[:-1], parts[-1] + document.text]
@@ -116,7 +121,7 @@ async def test_extreme_lines_come_whole(extremes: Client, delivery: pb.Delivery.
             if not frame.continues:
                 data = zstandard.ZstdDecompressor().decompress(compressed)
                 compressed = b""
-                if frame.form == pb.FRAME_FORM_TEXT:
+                if frame.form == stream_pb2.FRAME_FORM_TEXT:
                     ends = frame.text_bytes
                     parts += [data[sum(ends[:n]) : sum(ends[: n + 1])] for n in range(len(ends))]
                 else:

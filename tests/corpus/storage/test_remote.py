@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 import xxhash
 import zstandard
-from assay.corpus import CorpusStream
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus import CorpusStream
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2, stream_pb2
+from assay_rpc.errors import AssayError as CallError
 
+from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import Corpus, CorpusRef, Kind, License
+from services.corpus.catalog.corpus import Corpus, Kind
 from services.corpus.catalog.locate import Location
 from services.corpus.catalog.lookup import find_documents
 from services.corpus.shards.documents import Document
@@ -48,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def opened(location: Location, cache: Path, limit: int = LIMIT) -> Corpus:
     catalog = Catalog(cache, frame_cache_bytes=limit, retries=FAST)
     catalog.load({"c": Registration(location, Kind.SAMPLE, "a test", License("MIT"))})
-    return catalog.open(CorpusRef("c"))
+    return catalog.open("c")
 
 
 def find_all(corpus: Corpus, ids: list[str]) -> list[Document]:
@@ -72,7 +74,7 @@ def test_the_same_documents_under_the_same_digest(
 
 def test_to_open_it_takes_the_indexes_and_no_shard(store: Store, tmp_path: Path) -> None:
     corpus = opened(store.url, tmp_path / "cache")
-    corpus.census()
+    corpus.counts()
     assert not store.gets(".zst")
     assert len(store.gets(".index")) == len(SHARDS)
     opened(store.url, tmp_path / "cache")
@@ -231,7 +233,7 @@ async def test_a_resumed_stream_does_not_fetch_what_precedes(
 ) -> None:
     client = await serve({"c": store.url}, tmp_path / "one")
     whole, _ = await read(client)
-    small = {"delivery": pb.DELIVERY_DOCUMENTS, "chunk_bytes": 4096}
+    small = {"delivery": stream_pb2.DELIVERY_DOCUMENTS, "chunk_bytes": 4096}
     some, cursor = await read(client, chunks=4, **small)
     fresh = await serve({"c": store.url}, tmp_path / "two")
     store.log.clear()
@@ -260,7 +262,7 @@ async def test_a_client_goes_on_after_the_store_was_away(
             for document in stream:
                 if len(found) == 100:
                     store.failing = 6  # more than the server tries
-                found.append((document.id, document.text))
+                found.append((document.id, document.text_bytes))
             return found
 
     found = await asyncio.to_thread(follow)
@@ -287,8 +289,10 @@ async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
     (root / "test.text.zst").write_bytes(bomb)
     (root / "test.index").write_bytes(encode(replace(index, header=header, frames=frames)))
 
-    def follow(target: str) -> list[bytes]:
-        with CorpusStream(target, "c", selection=pb.Selection(splits=["test"])) as stream:
+    def follow(target: str) -> list[str]:
+        with CorpusStream(
+            target, "c", selection=selection_pb2.Selection(splits=["test"])
+        ) as stream:
             return [document.text for document in stream]
 
     with serve_store(root) as store:
@@ -296,20 +300,26 @@ async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
         target = f"127.0.0.1:{client.server.port}"
         tracemalloc.start()
         try:
-            for delivery in (pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL):
+            for delivery in (stream_pb2.DELIVERY_DOCUMENTS, stream_pb2.DELIVERY_JSONL):
                 with pytest.raises(grpc.aio.AioRpcError, match="not of the size") as told:
-                    await read(client, delivery=delivery, selection=pb.Selection(splits=["test"]))
+                    await read(
+                        client,
+                        delivery=delivery,
+                        selection=selection_pb2.Selection(splits=["test"]),
+                    )
                 assert told.value.code() == grpc.StatusCode.DATA_LOSS
-            with pytest.raises(grpc.RpcError, match="not of the size"):
+            with pytest.raises(CallError, match="not of the size"):
                 await asyncio.to_thread(follow, target)
-            one = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=["test.jsonl.zst:3"])
+            one = stream_pb2.GetDocumentsRequest(
+                corpus=selection_pb2.CorpusRef(name="c"), ids=["test.jsonl.zst:3"]
+            )
             with pytest.raises(grpc.aio.AioRpcError, match="not of the size"):
                 await client.corpus.GetDocuments(one)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert peak < 1 << 26
-        rest, _ = await read(client, selection=pb.Selection(splits=["train"]))
+        rest, _ = await read(client, selection=selection_pb2.Selection(splits=["train"]))
         assert rest
 
 
@@ -319,13 +329,15 @@ async def test_a_search_for_many_documents_ends_between_frames_with_its_call(
 ) -> None:
     """The only thread that reads is free again once the frame that was asked for is there."""
     client = await serve({"c": store.url})
-    whole, _ = await read(client, selection=pb.Selection(splits=["train"]), chunk_bytes=4096)
+    whole, _ = await read(
+        client, selection=selection_pb2.Selection(splits=["train"]), chunk_bytes=4096
+    )
     ids = [one for one, _ in whole]
     assert len(ids) > 300
     fresh = await serve({"c": store.url}, tmp_path / "fresh", frame_cache_bytes=0, reader_threads=1)
     store.log.clear()
     store.gate = threading.Event()
-    request = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=ids)
+    request = stream_pb2.GetDocumentsRequest(corpus=selection_pb2.CorpusRef(name="c"), ids=ids)
     call = fresh.corpus.GetDocuments(request, timeout=1 if expires else None)
     assert await asyncio.to_thread(store.held.wait, 10)
     if not expires:
@@ -333,9 +345,9 @@ async def test_a_search_for_many_documents_ends_between_frames_with_its_call(
     with pytest.raises(asyncio.CancelledError if not expires else grpc.aio.AioRpcError):
         await call
     # The server has heard of it before it hears of what is asked for later on this connection.
-    await fresh.corpus.ListCorpora(pb.ListCorporaRequest())
+    await fresh.corpus.ListCorpora(describe_pb2.ListCorporaRequest())
     store.gate.set()
-    await read(fresh, chunks=1, selection=pb.Selection(splits=["test"]))
+    await read(fresh, chunks=1, selection=selection_pb2.Selection(splits=["test"]))
     assert len(store.gets(SHARDS[0]) + store.gets(SHARDS[1])) < len(ids)
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.documents import Document, parse_line
-from services.corpus.shards.frames import DamagedFrame, PassedOver
+from services.corpus.shards.frames import DamagedFrame, SkippedFrame
 from services.corpus.stream.chunks import MAX_META_BYTES, Chunk, Limits, chunks, cut_items
-from services.corpus.stream.cursor import CursorCodec, Position
-from services.corpus.stream.place import Place
+from services.corpus.stream.cursor import CursorCodec, LinePosition
 from services.corpus.stream.reader import Item
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
 from services.errors import AssayError, DataLoss, InvalidArgument, TooLarge
 from tests.corpus.shard_files import compress, line, open_corpus, write_corpus
@@ -265,9 +265,9 @@ def test_a_meta_that_fits_in_no_message_is_refused_with_a_way_out(tmp_path: Path
     assert len(list(corpus.documents(corpus.resolve(Selection())))) == 2
 
 
-def _position(codec: CursorCodec, cursor: bytes) -> Position | None:
+def _position(codec: CursorCodec, cursor: bytes) -> LinePosition | None:
     position = codec.decode(cursor) if cursor else None
-    assert not isinstance(position, Place)
+    assert not isinstance(position, RankPosition)
     return position
 
 
@@ -278,7 +278,7 @@ def test_cursors_that_name_no_place_are_refused(corpus: Corpus) -> None:
         ("test.jsonl.zst", 0, "not in the selection"),
         ("val.jsonl.zst", 26, "names line 26 of val.jsonl.zst, which has 25"),
     ):
-        place = Position(shard, number, 1, 0)
+        place = LinePosition(shard, number, 1, 0)
         with pytest.raises(InvalidArgument, match=problem):
             list(chunks(corpus.shards, selection, codec, position=place))
 
@@ -295,9 +295,9 @@ def test_nothing_is_read_ahead(corpus: Corpus) -> None:
 
 
 def test_damage_is_told_with_the_cursor_after_it_also_before_a_document_in_fragments() -> None:
-    passed_over = PassedOver(DamagedFrame("a", 0, 0, "is damaged"), 1)
-    item = Item(None, b"x" * 25, Position("a", 1, 1, 0), (passed_over,))
+    skipped = SkippedFrame(DamagedFrame("a", 0, 0, "is damaged"), 1)
+    item = Item(None, b"x" * 25, LinePosition("a", 1, 1, 0), (skipped,))
     codec = CursorCodec("sha256:" + "0" * 64, Selection().digests())
     found = [one for one in cut_items(iter([item]), codec, Limits(fragment_bytes=10)) if one]
-    assert [one.damaged for one in found] == [(), (), (passed_over,)]
+    assert [one.damaged for one in found] == [(), (), (skipped,)]
     assert [bool(one.cursor) for one in found] == [False, False, True]

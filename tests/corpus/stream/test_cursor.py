@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.stream.cursor import CursorCodec, Position
-from services.corpus.stream.place import Place
+from services.corpus.stream.cursor import CursorCodec, LinePosition
+from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 
@@ -18,10 +18,10 @@ GOLDEN = Path(__file__).parent / "golden"
 CORPUS = "sha256:" + "0123456789abcdef" * 4
 SELECTION = Selection(splits=("train", "val"), subsets=frozenset({"Github"}), max_documents=100)
 CODEC = CursorCodec(CORPUS, SELECTION.digests())
-POSITION = Position("train/00.jsonl.zst", 1234, 56, 7890)
+POSITION = LinePosition("train/00.jsonl.zst", 1234, 56, 7890)
 COUNTS = st.integers(0, (1 << 63) - 1)
 POSITIONS = st.builds(
-    Position, st.text(min_size=1).filter(lambda s: "\n" not in s), COUNTS, COUNTS, COUNTS
+    LinePosition, st.text(min_size=1).filter(lambda s: "\n" not in s), COUNTS, COUNTS, COUNTS
 )
 
 
@@ -38,7 +38,7 @@ def _fields(**changes: Any) -> bytes:
 
 
 @given(POSITIONS)
-def test_a_position_comes_back(position: Position) -> None:
+def test_a_position_comes_back(position: LinePosition) -> None:
     assert CODEC.decode(CODEC.encode(position)) == position
 
 
@@ -102,12 +102,12 @@ def test_fields_out_of_range_are_malformed(changes: dict[str, Any]) -> None:
 
 
 def test_the_place_of_a_rank_travels_as_well() -> None:
-    for place in (Place((), 3, 7, 3), Place(((4, 17), (9, 0)), 13, 5, 2)):
+    for place in (RankPosition((), 3, 7, 3), RankPosition(((4, 17), (9, 0)), 13, 5, 2)):
         assert CODEC.decode(CODEC.encode(place)) == place
     for wrong in (
-        Place(((4, 1), (4, 2)), 13, 5, 2),
-        Place(((14, 1),), 13, 5, 2),
-        Place((), 1, 2, 2),
+        RankPosition(((4, 1), (4, 2)), 13, 5, 2),
+        RankPosition(((14, 1),), 13, 5, 2),
+        RankPosition((), 1, 2, 2),
     ):
         with pytest.raises(InvalidArgument):
             CODEC.decode(CODEC.encode(wrong))

@@ -13,14 +13,14 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.index.format import open_index
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.rpc.server import build_server
 from tests.corpus.conftest import Client, Start
 
@@ -45,7 +45,7 @@ def make_corpus(root: Path, frame_bytes: int = 1000) -> Path:
         source.parent.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(one) + "\n" for one in documents_of(shard))
         source.write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))
-        write_index(source, name, root / "indexed", frame_bytes=frame_bytes)
+        write_index(source, name, root / "indexed", IndexOptions(frame_bytes=frame_bytes))
     return root / "indexed"
 
 
@@ -54,7 +54,9 @@ async def client(serve: Start, tmp_path: Path) -> Client:
     return await serve({"c": make_corpus(tmp_path)})
 
 
-def unpack(chunk: pb.StreamCorpusResponse, held: list[pb.Frame]) -> list[tuple[str, bytes]]:
+def unpack(
+    chunk: stream_pb2.StreamCorpusResponse, held: list[stream_pb2.Frame]
+) -> list[tuple[str, bytes]]:
     """Ids and texts of a chunk in its order; `held` keeps frames until their batch is whole."""
     found = [(one.id, one.text) for one in chunk.documents.documents]
     for frame in chunk.frames.frames:
@@ -68,7 +70,7 @@ def unpack(chunk: pb.StreamCorpusResponse, held: list[pb.Frame]) -> list[tuple[s
         for frame in held:
             data = zstandard.ZstdDecompressor().decompress(frame.data)
             assert len(data) == frame.content_bytes
-            if frame.form == pb.FRAME_FORM_TEXT:
+            if frame.form == stream_pb2.FRAME_FORM_TEXT:
                 texts, start = [], 0
                 for size in frame.text_bytes:
                     texts.append(data[start : start + size])
@@ -87,9 +89,9 @@ async def read(
     client: Client, chunks: int | None = None, **fields: Any
 ) -> tuple[list[tuple[str, bytes]], bytes]:
     """Read all chunks, or some; return the documents and the last cursor."""
-    request = pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="c"), **fields)
+    request = stream_pb2.StreamCorpusRequest(corpus=selection_pb2.CorpusRef(name="c"), **fields)
     found: list[tuple[str, bytes]] = []
-    cursor, held, seen = fields.get("cursor", b""), list[pb.Frame](), 0
+    cursor, held, seen = fields.get("cursor", b""), list[stream_pb2.Frame](), 0
     if chunks == 0:
         return found, cursor
     call = client.corpus.StreamCorpus(request)
@@ -104,7 +106,9 @@ async def read(
     return found, cursor
 
 
-PASSES = pb.Mixture(passes=pb.SubsetWeights(by_subset={"ArXiv": 1.5, "Github": 1}))
+PASSES = selection_pb2.Mixture(
+    passes=selection_pb2.SubsetWeights(by_subset={"ArXiv": 1.5, "Github": 1})
+)
 SELECTIONS: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     seed=st.none() | st.integers(0, 2**64 - 1),
@@ -113,7 +117,7 @@ SELECTIONS: st.SearchStrategy[dict[str, Any]] = st.builds(
     max_bytes=st.sampled_from([0, 0, 5000]),
     min_text_bytes=st.sampled_from([0, 60]),
     epochs=st.sampled_from([1, 2]),
-    mixture=st.sampled_from([None, None, PASSES, pb.Mixture(weights=PASSES.passes)]),
+    mixture=st.sampled_from([None, None, PASSES, selection_pb2.Mixture(weights=PASSES.passes)]),
 )
 
 
@@ -149,8 +153,8 @@ def test_any_plan_with_restarts_and_changed_worlds_is_exact(
 ) -> None:
     """Each document once an epoch, as the whole stream has them, however often it stops."""
     run, client, indexed = event_loop_client
-    message = pb.Selection(**selection)
-    whole, _ = run(read(client, selection=message, delivery=pb.DELIVERY_FRAMES))
+    message = selection_pb2.Selection(**selection)
+    whole, _ = run(read(client, selection=message, delivery=stream_pb2.DELIVERY_FRAMES))
     again, _ = run(read(client, selection=message, chunk_bytes=4096))
     assert whole == again
     base = expected(indexed, selection)
@@ -168,21 +172,21 @@ def test_any_plan_with_restarts_and_changed_worlds_is_exact(
     if selection["max_documents"]:
         assert len(whole) <= selection["max_documents"]
     taken: list[tuple[str, bytes]] = []
-    points: list[pb.ResumePoint] = []
+    points: list[stream_pb2.ResumePoint] = []
     for turn, size in enumerate(worlds):
         last = turn == len(worlds) - 1
-        following: list[pb.ResumePoint] = []
+        following: list[stream_pb2.ResumePoint] = []
         for rank in range(size):
-            here = pb.Rank(rank=rank, world_size=size)
+            here = stream_pb2.ReaderRank(rank=rank, world_size=size)
             fields: dict[str, Any] = {"selection": message, "rank": here, "resume": points}
-            fields["delivery"] = data.draw(st.sampled_from([pb.DELIVERY_FRAMES, 1]))
+            fields["delivery"] = data.draw(st.sampled_from([stream_pb2.DELIVERY_FRAMES, 1]))
             fields["chunk_bytes"] = 4096
             chunks = None if last else data.draw(st.integers(0, 3))
             found, cursor = run(read(client, chunks, **fields))
             if not cursor and not last and points:
                 found, cursor = run(read(client, 1, **fields))
             taken += found
-            following.append(pb.ResumePoint(cursor=cursor, rank=here))
+            following.append(stream_pb2.ResumePoint(cursor=cursor, rank=here))
         points = following
     assert Counter(taken) == Counter(whole)
 
@@ -213,7 +217,7 @@ def event_loop_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 async def test_a_document_is_found_by_its_id(client: Client) -> None:
     whole, _ = await read(client)
     ids = [whole[3][0], whole[400][0], whole[3][0]]
-    request = pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=ids)
+    request = stream_pb2.GetDocumentsRequest(corpus=selection_pb2.CorpusRef(name="c"), ids=ids)
     reply = await client.corpus.GetDocuments(request)
     assert [(one.id, one.text) for one in reply.documents] == [whole[3], whole[400], whole[3]]
     assert all(one.digest.startswith("sha256:") for one in reply.documents)
@@ -234,7 +238,7 @@ async def test_ids_that_are_not_there_are_refused(
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await client.corpus.GetDocuments(
-            pb.GetDocumentsRequest(corpus=pb.CorpusRef(name="c"), ids=ids)
+            stream_pb2.GetDocumentsRequest(corpus=selection_pb2.CorpusRef(name="c"), ids=ids)
         )
     assert refused.value.code() == code
 
@@ -242,28 +246,28 @@ async def test_ids_that_are_not_there_are_refused(
 @pytest.mark.parametrize("world", [(0, 0), (3, 3), (5, 2), (0, 1 << 21)])
 async def test_ranks_that_there_are_not_are_refused(client: Client, world: tuple[int, int]) -> None:
     with pytest.raises(grpc.aio.AioRpcError, match="rank") as refused:
-        await read(client, rank=pb.Rank(rank=world[0], world_size=world[1]))
+        await read(client, rank=stream_pb2.ReaderRank(rank=world[0], world_size=world[1]))
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_cursor_of_another_rank_is_refused_naming_both(client: Client) -> None:
-    _, cursor = await read(client, 1, rank=pb.Rank(rank=1, world_size=3))
+    _, cursor = await read(client, 1, rank=stream_pb2.ReaderRank(rank=1, world_size=3))
     with pytest.raises(grpc.aio.AioRpcError, match=r"rank 1 of 3.*rank 0 of 1") as refused:
         await read(client, cursor=cursor)
     assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    point = pb.ResumePoint(cursor=cursor)
+    point = stream_pb2.ResumePoint(cursor=cursor)
     with pytest.raises(grpc.aio.AioRpcError, match="rank 0 is missing"):
-        await read(client, resume=[point], rank=pb.Rank(rank=0, world_size=2))
+        await read(client, resume=[point], rank=stream_pb2.ReaderRank(rank=0, world_size=2))
 
 
 async def test_a_mixture_passes_over_its_subsets_as_often_as_it_says(client: Client) -> None:
-    selection = pb.Selection(mixture=PASSES, seed=7)
-    found, _ = await read(client, selection=selection, delivery=pb.DELIVERY_FRAMES)
+    selection = selection_pb2.Selection(mixture=PASSES, seed=7)
+    found, _ = await read(client, selection=selection, delivery=stream_pb2.DELIVERY_FRAMES)
     again, _ = await read(client, selection=selection)
     assert found == again
     times = Counter(Counter(one for one, _ in found).values())
-    github, _ = await read(client, selection=pb.Selection(subsets=["Github"]))
-    arxiv, _ = await read(client, selection=pb.Selection(subsets=["ArXiv"]))
+    github, _ = await read(client, selection=selection_pb2.Selection(subsets=["Github"]))
+    arxiv, _ = await read(client, selection=selection_pb2.Selection(subsets=["ArXiv"]))
     assert {one for one, _ in found} == {one for one, _ in github + arxiv}
     assert times.keys() == {1, 2}
     assert abs(len(found) - len(github) - 1.5 * len(arxiv)) < 0.1 * len(arxiv)
@@ -290,7 +294,7 @@ async def test_a_frame_that_changed_is_data_loss_and_the_rest_can_be_had(
             changed.write(bytes([byte[0] ^ 1]))
         os.utime(name, ns=(times.st_atime_ns, times.st_mtime_ns))
     client = await serve({"c": root})
-    for delivery in (pb.DELIVERY_FRAMES, pb.DELIVERY_DOCUMENTS):
+    for delivery in (stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_DOCUMENTS):
         with pytest.raises(
             grpc.aio.AioRpcError, match=rf"train/00.*frame {broken} .*digest"
         ) as refused:
@@ -318,7 +322,7 @@ async def test_what_comes_before_a_damaged_frame_is_delivered(
 ) -> None:
     root = make_corpus(tmp_path, frame_bytes=200)
     client = await serve({"c": root})
-    selection = pb.Selection(seed=seed, exclude_subsets=["ArXiv"])
+    selection = selection_pb2.Selection(seed=seed, exclude_subsets=["ArXiv"])
     whole, _ = await read(client, selection=selection)
     index = open_index(root / "train" / "00.index")
     assert len(index.frames) > 128
@@ -339,22 +343,26 @@ async def test_what_comes_before_a_damaged_frame_is_delivered(
         data[int(index.frames[column][frame]) + 10] ^= 1
         file.write_bytes(data)
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    for delivery in (pb.DELIVERY_FRAMES, pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL):
-        request = pb.StreamCorpusRequest(
-            corpus=pb.CorpusRef(name="c"),
+    for delivery in (
+        stream_pb2.DELIVERY_FRAMES,
+        stream_pb2.DELIVERY_DOCUMENTS,
+        stream_pb2.DELIVERY_JSONL,
+    ):
+        request = stream_pb2.StreamCorpusRequest(
+            corpus=selection_pb2.CorpusRef(name="c"),
             selection=selection,
             delivery=delivery,
             chunk_bytes=1 << 20,  # units before the damaged one are in the same chunk
         )
         found: list[tuple[str, bytes]] = []
         lines_found: list[bytes] = []
-        held: list[pb.Frame] = []
+        held: list[stream_pb2.Frame] = []
 
         async def follow(
-            request: pb.StreamCorpusRequest = request,
+            request: stream_pb2.StreamCorpusRequest = request,
             found: list[tuple[str, bytes]] = found,
             lines_found: list[bytes] = lines_found,
-            held: list[pb.Frame] = held,
+            held: list[stream_pb2.Frame] = held,
         ) -> None:
             async for chunk in client.corpus.StreamCorpus(request):
                 found += unpack(chunk, held)
@@ -363,7 +371,7 @@ async def test_what_comes_before_a_damaged_frame_is_delivered(
         with pytest.raises(grpc.aio.AioRpcError, match="digest") as refused:
             await follow()
         assert refused.value.code() == grpc.StatusCode.DATA_LOSS
-        if delivery == pb.DELIVERY_JSONL:
+        if delivery == stream_pb2.DELIVERY_JSONL:
             assert len(lines_found) == len(before)
         else:
             assert found == before
@@ -373,9 +381,9 @@ async def test_what_needs_an_index_says_so(serve: Start, tmp_path: Path) -> None
     make_corpus(tmp_path)
     client = await serve({"c": tmp_path / "source"})
     for fields in (
-        {"selection": pb.Selection(seed=1)},
-        {"delivery": pb.DELIVERY_FRAMES},
-        {"rank": pb.Rank(rank=0, world_size=2)},
+        {"selection": selection_pb2.Selection(seed=1)},
+        {"delivery": stream_pb2.DELIVERY_FRAMES},
+        {"rank": stream_pb2.ReaderRank(rank=0, world_size=2)},
     ):
         with pytest.raises(grpc.aio.AioRpcError, match="assay corpus index") as refused:
             await read(client, **fields)

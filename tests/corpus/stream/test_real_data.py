@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assay.corpus.decode import Batch, frame_decoder
-from assay.corpus.v1 import corpus_pb2 as pb
+from assay_rpc.corpus._decode import Batch, frame_decoder
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
@@ -78,7 +78,7 @@ def test_every_document_is_what_zstd_and_json_read(pile: Corpus) -> None:
             assert json.loads(document.meta) == record["meta"]
             parts, count = [], count + 1
     assert next(records, None) is None
-    assert count == describe(pile).census.documents > 1000
+    assert count == describe(pile).counts.documents > 1000
 
 
 def test_every_line_is_the_shards_own(pile: Corpus) -> None:
@@ -93,12 +93,15 @@ def test_every_line_is_the_shards_own(pile: Corpus) -> None:
 
 
 @pytest.mark.parametrize("form", ["as published", "indexed"])
-@pytest.mark.parametrize("delivery", [pb.DELIVERY_DOCUMENTS, pb.DELIVERY_JSONL, pb.DELIVERY_FRAMES])
+@pytest.mark.parametrize(
+    "delivery",
+    [stream_pb2.DELIVERY_DOCUMENTS, stream_pb2.DELIVERY_JSONL, stream_pb2.DELIVERY_FRAMES],
+)
 async def test_every_document_comes_over_the_wire_byte_for_byte(
-    serve: Start, data_dir: Path, indexed: Path, form: str, delivery: pb.Delivery.ValueType
+    serve: Start, data_dir: Path, indexed: Path, form: str, delivery: stream_pb2.Delivery.ValueType
 ) -> None:
     """Against zstd and json alone on the shards as they were published."""
-    if form == "as published" and delivery == pb.DELIVERY_FRAMES:
+    if form == "as published" and delivery == stream_pb2.DELIVERY_FRAMES:
         pytest.skip("frames need an index")
     root = data_dir / "pile"
     client = await serve({"c": root if form == "as published" else indexed})
@@ -108,9 +111,11 @@ async def test_every_document_comes_over_the_wire_byte_for_byte(
     found: list[bytes] = []
     begun, whole = b"", Batch()
     decode = frame_decoder()
-    request = pb.StreamCorpusRequest(corpus=pb.CorpusRef(name="c"), delivery=delivery)
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name="c"), delivery=delivery
+    )
     async for chunk in client.corpus.StreamCorpus(request):
-        if delivery == pb.DELIVERY_JSONL:
+        if delivery == stream_pb2.DELIVERY_JSONL:
             begun += chunk.jsonl.lines
             if not chunk.jsonl.continues:
                 found += begun.splitlines(keepends=True)
@@ -120,7 +125,7 @@ async def test_every_document_comes_over_the_wire_byte_for_byte(
         if chunk.cursor:
             found += whole.texts()
             whole = Batch()
-    if delivery == pb.DELIVERY_JSONL:
+    if delivery == stream_pb2.DELIVERY_JSONL:
         wanted = lines
     else:
         wanted = [json.loads(raw)["text"].encode("utf-8", "surrogatepass") for raw in lines]

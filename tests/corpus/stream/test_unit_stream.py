@@ -9,10 +9,10 @@ import pytest
 
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.frames import DamagedFrame
-from services.corpus.stream import place as places
+from services.corpus.stream import resume
 from services.corpus.stream.chunks import Limits
 from services.corpus.stream.cursor import CursorCodec
-from services.corpus.stream.plan import Plan
+from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection
 from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import frame_chunks
@@ -24,14 +24,14 @@ Where = tuple[str, int]
 """Shard and line, or shard and frame."""
 
 
-def sent(corpus: Corpus, selection: Selection, plan: Plan) -> tuple[list[Where], bytes]:
+def sent(corpus: Corpus, selection: Selection, plan: StreamPlan) -> tuple[list[Where], bytes]:
     """The documents that go out before damage, and the last cursor."""
     codec = CursorCodec(corpus.ref.digest, selection.digests())
     found: list[Where] = []
     held: list[Where] = []
     cursor = b""
     with closing(UnitReader(corpus.shards_of(selection), plan)) as units, suppress(DamagedFrame):
-        for chunk in frame_chunks(units, plan, codec, places.start(0, 1), ONE_BATCH):
+        for chunk in frame_chunks(units, resume.start(0, 1), codec, ONE_BATCH):
             for part in chunk.parts if chunk else ():
                 if part.first:
                     record = part.shard.index.frames[part.frame]
@@ -75,6 +75,6 @@ def test_exactly_what_comes_before_a_damaged_frame_is_sent(tmp_path: Path, seed:
         before = whole[: frames.index((name, frame))]
         found, cursor = sent(corpus, selection, plan)
         assert found == before
-        start = places.after(places.start(0, 1), plan.counts, len(before))
+        start = resume.after(resume.start(0, 1), plan.counts, len(before))
         assert codec.decode(cursor) == start
         file.write_bytes(data)

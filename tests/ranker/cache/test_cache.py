@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from services.errors import InternalError, InvalidArgument
-from services.ranker.cache import redis as redis_store
-from services.ranker.cache.cache import Cache, CacheInfo, CacheStatus, Lifetimes
+from services.ranker.cache.cache import KEEP_SECONDS, Cache, CacheInfo, CacheStatus
 from services.ranker.cache.redis import RedisOptions, RedisStore, store_at
-from services.ranker.cache.store import MemoryStore, Store
+from services.ranker.cache.store import CacheStore, MemoryStore
 
 HIT, MISS, BYPASS = CacheStatus.HIT, CacheStatus.MISS, CacheStatus.BYPASS
 
@@ -39,71 +38,54 @@ class Clock:
 class Counter:
     """A computation that counts how often it ran."""
 
-    def __init__(self, value: str = "answer") -> None:
-        self.value = value
+    def __init__(self) -> None:
         self.runs = 0
 
-    async def __call__(self) -> str:
+    async def __call__(self) -> bytes:
         self.runs += 1
-        return self.value
+        return b"answer"
 
 
-def cache_over(store: Store, schema: int = 1, clock: Clock | None = None) -> Cache[str]:
+def cache_over(
+    store: CacheStore, schema: int = 1, clock: Clock | None = None, lease_seconds: float = 10
+) -> Cache:
     return Cache(
         store,
         schema=schema,
-        encode=str.encode,
-        decode=bytes.decode,
+        lease_seconds=lease_seconds,
         retry_seconds=0.01,
         clock=clock or Clock(),
     )
 
 
-async def status(cache: Cache[str], key: str = "key") -> CacheStatus:
+async def status(cache: Cache, key: str = "key") -> CacheStatus:
     value, info = await cache.get(key, Counter())
-    assert value == "answer"
+    assert value == b"answer"
     return info.status
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def store(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Store]:
-    """Both stores: whatever follows holds for either, however busy the machine is."""
-    monkeypatch.setattr(redis_store, "TIMEOUT", 10.0)
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    url = request.getfixturevalue("redis_url")
-    with contextlib.closing(redis.Redis.from_url(url)) as client:
-        client.flushall()
-    shared = RedisStore(RedisOptions(url))
-    yield shared
-    await shared.close()
-
-
-async def test_first_a_miss_then_a_hit_with_its_age(store: Store) -> None:
+async def test_first_a_miss_then_a_hit_with_its_age(store: CacheStore) -> None:
     clock, compute = Clock(), Counter()
     cache = cache_over(store, clock=clock)
-    assert await cache.get("key", compute) == ("answer", CacheInfo(MISS))
+    assert await cache.get("key", compute) == (b"answer", CacheInfo(MISS))
     clock.now += 7
-    assert await cache.get("key", compute) == ("answer", CacheInfo(HIT, 7))
-    assert await cache.get("other", compute) == ("answer", CacheInfo(MISS))
+    assert await cache.get("key", compute) == (b"answer", CacheInfo(HIT, 7))
+    assert await cache.get("other", compute) == (b"answer", CacheInfo(MISS))
     assert compute.runs == 2
 
 
-async def test_a_clock_set_back_gives_no_negative_age(store: Store) -> None:
+async def test_a_clock_set_back_gives_no_negative_age(store: CacheStore) -> None:
     clock = Clock()
     cache = cache_over(store, clock=clock)
     await status(cache)
     clock.now -= 3600
-    assert await cache.get("key", Counter()) == ("answer", CacheInfo(HIT, 0))
+    assert await cache.get("key", Counter()) == (b"answer", CacheInfo(HIT, 0))
 
 
-async def test_callers_at_one_time_share_one_computation(store: Store) -> None:
+async def test_callers_at_one_time_share_one_computation(store: CacheStore) -> None:
     cache, gate, compute = cache_over(store), asyncio.Event(), Counter()
 
-    async def slow() -> str:
+    async def slow() -> bytes:
         await gate.wait()
         return await compute()
 
@@ -112,31 +94,31 @@ async def test_callers_at_one_time_share_one_computation(store: Store) -> None:
     gate.set()
     answers = await asyncio.gather(*callers)
     assert compute.runs == 1
-    assert {value for value, _ in answers} == {"answer"}
+    assert {value for value, _ in answers} == {b"answer"}
     assert {info.status for _, info in answers} == {MISS}
 
 
-async def test_a_caller_who_leaves_does_not_take_the_others_answer_along(store: Store) -> None:
+async def test_a_caller_who_leaves_does_not_take_the_others_answer_along(store: CacheStore) -> None:
     cache, gate = cache_over(store), asyncio.Event()
 
-    async def slow() -> str:
+    async def slow() -> bytes:
         await gate.wait()
-        return "answer"
+        return b"answer"
 
     first = asyncio.create_task(cache.get("key", slow))
     second = asyncio.create_task(cache.get("key", slow))
     await asyncio.sleep(0)
     first.cancel()
     gate.set()
-    assert (await second)[0] == "answer"
+    assert (await second)[0] == b"answer"
     with pytest.raises(asyncio.CancelledError):
         await first
 
 
-async def test_errors_reach_every_caller_and_are_not_kept(store: Store) -> None:
+async def test_errors_reach_every_caller_and_are_not_kept(store: CacheStore) -> None:
     cache = cache_over(store)
 
-    async def fails() -> str:
+    async def fails() -> bytes:
         raise InternalError("no")
 
     errors = await asyncio.gather(
@@ -146,20 +128,20 @@ async def test_errors_reach_every_caller_and_are_not_kept(store: Store) -> None:
     assert await status(cache) is MISS
 
 
-async def test_another_schema_is_a_miss_and_is_written_over(store: Store) -> None:
+async def test_another_schema_is_a_miss_and_is_written_over(store: CacheStore) -> None:
     assert await status(cache_over(store, schema=1)) is MISS
     assert await status(cache_over(store, schema=2)) is MISS
     assert await status(cache_over(store, schema=2)) is HIT
 
 
 @pytest.mark.parametrize("raw", [b"", b"assay-cmp", b"x" * 100])
-async def test_foreign_values_are_a_miss(store: Store, raw: bytes) -> None:
+async def test_foreign_values_are_a_miss(store: CacheStore, raw: bytes) -> None:
     await store.set("key", raw, 60)
     assert await status(cache_over(store)) is MISS
     assert await status(cache_over(store)) is HIT
 
 
-async def test_a_flipped_bit_is_a_miss(store: Store) -> None:
+async def test_a_flipped_bit_is_a_miss(store: CacheStore) -> None:
     await status(cache_over(store))
     raw = await store.get("key")
     assert raw is not None
@@ -169,19 +151,7 @@ async def test_a_flipped_bit_is_a_miss(store: Store) -> None:
         assert await status(cache_over(store)) is MISS
 
 
-async def test_an_undecodable_value_is_a_miss(store: Store) -> None:
-    bytes_cache = Cache(store, schema=1, encode=bytes, decode=bytes)
-
-    async def not_text() -> bytes:
-        return b"\xff\xff"
-
-    await bytes_cache.get("key", not_text)
-    with capture_logs() as logs:
-        assert await status(cache_over(store)) is MISS
-    assert {line["event"] for line in logs} == {"cache.undecodable"}
-
-
-async def test_values_end(store: Store) -> None:
+async def test_values_end(store: CacheStore) -> None:
     await store.set("key", b"value", 0.001)
     async with asyncio.timeout(10):
         while await store.get("key") is not None:  # noqa: ASYNC110  (another process's clock)
@@ -218,17 +188,11 @@ class Recording:
 
 async def test_ends_are_spread() -> None:
     store = Recording()
-    cache = Cache(
-        store,
-        schema=1,
-        encode=str.encode,
-        decode=bytes.decode,
-        lifetimes=Lifetimes(value=1000),
-    )
+    cache = Cache(store, schema=1)
     for number in range(50):
         await cache.get(str(number), Counter())
-    assert min(store.seconds) >= 1800
-    assert max(store.seconds) <= 2200
+    assert min(store.seconds) >= 0.9 * KEEP_SECONDS
+    assert max(store.seconds) <= 1.1 * KEEP_SECONDS
     assert len(set(store.seconds)) > 40
 
 
@@ -313,7 +277,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
 
 
 @pytest.fixture
-async def cache(server: RedisProcess) -> AsyncIterator[Cache[str]]:
+async def cache(server: RedisProcess) -> AsyncIterator[Cache]:
     kept = cache_over(RedisStore(RedisOptions(server.url)))
     yield kept
     await kept.close()
@@ -326,7 +290,7 @@ async def until(wanted: CacheStatus, ask: Callable[[], Awaitable[CacheStatus]]) 
             await asyncio.sleep(0.005)
 
 
-async def test_redis_killed_and_started_again(server: RedisProcess, cache: Cache[str]) -> None:
+async def test_redis_killed_and_started_again(server: RedisProcess, cache: Cache) -> None:
     assert await status(cache) is MISS
     assert await status(cache) is HIT
     with capture_logs() as logs:
@@ -339,9 +303,7 @@ async def test_redis_killed_and_started_again(server: RedisProcess, cache: Cache
     assert [line["event"] for line in logs] == ["cache.unavailable", "cache.available_again"]
 
 
-async def test_redis_restarted_between_two_questions(
-    server: RedisProcess, cache: Cache[str]
-) -> None:
+async def test_redis_restarted_between_two_questions(server: RedisProcess, cache: Cache) -> None:
     """The pooled connection is dead, the server is not: nothing is bypassed."""
     assert await status(cache) is MISS
     server.kill()
@@ -350,7 +312,7 @@ async def test_redis_restarted_between_two_questions(
     assert await status(cache) is HIT
 
 
-async def test_redis_hung_is_waited_for_once(server: RedisProcess, cache: Cache[str]) -> None:
+async def test_redis_hung_is_waited_for_once(server: RedisProcess, cache: Cache) -> None:
     await status(cache)
     server.process.send_signal(signal.SIGSTOP)
     questions = 0
@@ -372,9 +334,7 @@ async def test_redis_hung_is_waited_for_once(server: RedisProcess, cache: Cache[
     await watched.close()
 
 
-async def test_redis_hung_in_the_middle_of_many_callers(
-    server: RedisProcess, cache: Cache[str]
-) -> None:
+async def test_redis_hung_in_the_middle_of_many_callers(server: RedisProcess, cache: Cache) -> None:
     await status(cache)
     server.process.send_signal(signal.SIGSTOP)
     answers = await asyncio.gather(*(status(cache, str(number)) for number in range(300)))
@@ -383,7 +343,7 @@ async def test_redis_hung_in_the_middle_of_many_callers(
     await until(HIT, lambda: status(cache))
 
 
-async def test_redis_full(server: RedisProcess, cache: Cache[str]) -> None:
+async def test_redis_full(server: RedisProcess, cache: Cache) -> None:
     assert await status(cache, "kept") is MISS
     with server.client() as client, capture_logs() as logs:
         client.config_set("maxmemory", 1)
@@ -394,7 +354,7 @@ async def test_redis_full(server: RedisProcess, cache: Cache[str]) -> None:
     assert [line["event"] for line in logs] == ["cache.refused", "cache.accepts_again"]
 
 
-async def test_redis_read_only(server: RedisProcess, cache: Cache[str]) -> None:
+async def test_redis_read_only(server: RedisProcess, cache: Cache) -> None:
     assert await status(cache, "kept") is MISS
     with server.client() as client, capture_logs() as logs:
         client.config_set("min-replicas-to-write", 1)
@@ -403,9 +363,7 @@ async def test_redis_read_only(server: RedisProcess, cache: Cache[str]) -> None:
     assert [line["event"] for line in logs] == ["cache.refused"]
 
 
-async def test_redis_with_a_password_that_is_not_ours(
-    server: RedisProcess, cache: Cache[str]
-) -> None:
+async def test_redis_with_a_password_that_is_not_ours(server: RedisProcess, cache: Cache) -> None:
     with server.client() as client, capture_logs() as logs:
         client.config_set("requirepass", "secret")
         assert await status(cache) is BYPASS
@@ -414,9 +372,7 @@ async def test_redis_with_a_password_that_is_not_ours(
     assert "secret" not in str(logs)
 
 
-async def test_redis_holding_another_type_under_the_key(
-    server: RedisProcess, cache: Cache[str]
-) -> None:
+async def test_redis_holding_another_type_under_the_key(server: RedisProcess, cache: Cache) -> None:
     with server.client() as client:
         client.rpush("key", "a list")
         assert await status(cache) is MISS  # it is overwritten

@@ -39,11 +39,15 @@ observations = st.builds(
     sources=st.lists(texts, max_size=3).map(tuple),
     note=texts,
     inputs=st.lists(texts, max_size=3).map(tuple),
+    subject=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3),
+    engine=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3),
 )
 
 
-def sealed(observation: Observation, time: datetime = NOON) -> Evidence:
-    return seal(observation, claim="B4.1", method="m.f@1", command="assay claims x", time=time)
+def sealed(observation: Observation, time: datetime = NOON, owner: str = "b4") -> Evidence:
+    return seal(
+        observation, claim="B4.1", owner=owner, method="m.f@1", command="assay claims x", time=time
+    )
 
 
 def observed(number: float, interval: Interval | None = None) -> Observation:
@@ -53,7 +57,9 @@ def observed(number: float, interval: Interval | None = None) -> Observation:
 @given(observations)
 def test_evidence_comes_back_as_it_was(observation: Observation) -> None:
     evidence = sealed(observation)
-    assert restore(canonical(evidence), evidence.digest) == evidence
+    again = restore(canonical(evidence), evidence.digest)
+    assert again == evidence
+    assert again.content == evidence.content == canonical(evidence)
 
 
 @given(observations, observations)
@@ -77,6 +83,20 @@ def test_a_changed_byte_is_found(observation: Observation, data: st.DataObject) 
     content[place] ^= data.draw(st.integers(1, 255))
     with pytest.raises(EvidenceError, match="was changed after it was stored"):
         restore(bytes(content), evidence.digest)
+
+
+def test_evidence_of_before_claims_had_owners_keeps_its_bytes() -> None:
+    """As it was kept when ids of claims were unique over all owners."""
+    content = (
+        b'{"basis":"MEASURED","claim":"B4.1","command":"c","environment":{},"inputs":[],'
+        b'"interval":[0,2,0],"method":"m.f@1","n":1,"note":"","relation":"EXACT","sources":[],'
+        b'"subject_digest":"","time":"2026-11-23T12:00:00+00:00",'
+        b'"value":{"content":1,"unit":"s"}}'
+    )
+    old = restore(content, digest_of(content))
+    assert (old.owner, old.claim, old.content) == ("", "B4.1", content)
+    assert b'"claim":"B4.1"' in sealed(observed(1.0), owner="").content
+    assert b'"claim":"b4/B4.1"' in sealed(observed(1.0)).content
 
 
 def test_the_time_is_kept_in_utc() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.claims.fields import ManifestError
+from services.errors import InvalidArgument
 from services.ranker.claims.manifest import parse
 from services.ranker.claims.model import Artifact, Equals, Page, Range, Ratio, Text, Verdict
 from services.ranker.claims.registry import parse_text
@@ -58,6 +58,10 @@ def test_the_digest_is_of_the_content() -> None:
     again = dict(reversed(list(ARTIFACT.items())))
     assert parse(again, "other name").digest == parse(ARTIFACT, "thing.yaml").digest
     assert parse(changed("pricing", "Dear"), "x").digest != parse(ARTIFACT, "x").digest
+    # Databases keep it: a manifest whose content gives another is not restored.
+    assert parse(ARTIFACT, "x").digest == (
+        "sha256:fd924f5938ae05a7c5a1e1f1817514f46550f3abe026a78959aede3c33814c3a"
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,9 +81,9 @@ def test_bounds(bound: dict[str, Any], expected: object) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "place", "advice"),
     [
-        ("claims.0.tolerence", 1, "claims[C1].tolerence", "unknown field"),
+        ("claims.0.tolerence", 1, "claims[C1].tolerence", "not a known key"),
         ("claims.0.bound", {"equals": {"value": 3, "tolerance": 1}}, "bound.unit", "need a unit"),
-        ("claims.0.bound", {"equals": {"value": 3}, "unit": "s"}, "equals.tolerance", "missing"),
+        ("claims.0.bound", {"equals": {"value": 3}, "unit": "s"}, "equals.tolerance", "is missing"),
         (
             "claims.0.bound",
             {"equals": {"value": 3, "tolerance": -1}, "unit": "s"},
@@ -91,23 +95,37 @@ def test_bounds(bound: dict[str, Any], expected: object) -> None:
         ("claims.0.bound", {"text": "a", "boolean": True}, "bound", "exactly one"),
         ("claims.0.bound", {}, "bound", "exactly one"),
         ("claims.0.bound", {"text": "a", "unit": "s"}, "bound.unit", "no unit"),
-        ("claims.0.aspect", "speeed", "claims[C1].aspect", "not one of"),
-        ("claims.0.statement", " ", "claims[C1].statement", "not empty"),
+        ("claims.0.aspect", "speeed", "claims[C1].aspect", "must be 'size', 'shape'"),
+        ("claims.0.statement", " ", "claims[C1].statement", "at least 1 character"),
         ("claims.0.cost", {"quick": 9, "full": 1}, "cost.quick", "not below"),
-        ("claims.0.undecidable", {"verdict": "REFUTED", "reason": "r"}, "verdict", "not one of"),
+        (
+            "claims.0.undecidable",
+            {"verdict": "REFUTED", "reason": "r"},
+            "verdict",
+            "must be 'NOT_TESTABLE_HERE' or",
+        ),
+        ("kind", "agent", "x.kind", "'agent' is not one of artifact, page"),
+        ("claims.0.method", None, "claims[C1].method", "must have a value"),
+        ("claims.0.bound.equals.value", True, "equals.value", "must be a number, not True"),
+        ("version", 1.5, "x.version", "must be an integer"),
         ("claims", [CLAIM, CLAIM], "claims[1].id", "twice"),
-        ("claims", {}, "claims", "expected a list"),
-        ("type", "AGENT", "x.type", "not one of"),
-        ("schema", 2, "x.schema", "schema 1"),
-        ("released", "soon", "x.released", ""),
-        ("license", "MIT", "x.license", "expected a mapping"),
-        ("capabilities.0.id", 3, "capabilities[0].id", "text"),
+        ("claims", {}, "claims", "must be a list"),
+        ("type", "AGENT", "x.type", "must be 'SEGMENTATION_MODEL'"),
+        ("schema", 2, "x.schema", "must be 1, not 2"),
+        ("released", "soon", "x.released", "a day in quotes"),
+        ("license", "MIT", "x.license", "must be an object"),
+        ("capabilities.0.id", 3, "capabilities[0].id", "must be a string, not 3"),
         ("published", {"value": 1, "source": "s", "components": {"quality": 2}}, "quality", "0 or"),
-        ("published", {"value": 1, "source": "s", "components": {"fun": 1}}, "fun", "unknown"),
+        (
+            "published",
+            {"value": 1, "source": "s", "components": {"fun": 1}},
+            "components.fun",
+            "must be 'adoption'",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(path: str, value: Any, place: str, advice: str) -> None:
-    with pytest.raises(ManifestError) as error:
+    with pytest.raises(InvalidArgument) as error:
         parse(changed(path, value), "x")
     assert place in str(error.value)
     assert advice in str(error.value)
@@ -117,7 +135,7 @@ def test_a_claim_has_a_bound_and_a_method_or_a_reason() -> None:
     for missing in ("bound", "method"):
         manifest = copy.deepcopy(ARTIFACT)
         del manifest["claims"][0][missing]
-        with pytest.raises(ManifestError, match="undecidable"):
+        with pytest.raises(InvalidArgument, match="undecidable"):
             parse(manifest, "x")
     manifest = copy.deepcopy(ARTIFACT)
     del manifest["claims"][0]["bound"]
@@ -152,22 +170,22 @@ def test_a_page() -> None:
         (b"\xff\xfe", "not YAML"),
         (b"kind: artifact\nkind: page\n", "there twice"),
         (b"a: &x [1]\nb: *x\n", "no aliases"),
-        (b"- 1\n", "expected a mapping"),
-        (b"", "expected a mapping"),
-        (b"1: 2\n", "quotes"),
+        (b"- 1\n", "must be an object"),
+        (b"", "must be an object"),
+        (b"1: 2\n", "[1]: must be strings"),
         (b"? [1, 2]\n: 3\n", "not YAML"),
         (b"kind: !!python/object/apply:os.system [ls]\n", "not YAML"),
     ],
 )
 def test_text_that_is_no_manifest(text: bytes, problem: str) -> None:
-    with pytest.raises(ManifestError, match=r"^x\.yaml") as error:
+    with pytest.raises(InvalidArgument, match=r"^x\.yaml") as error:
         parse_text(text, "x.yaml")
     assert problem in str(error.value)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(text: bytes) -> None:
-    with pytest.raises(ManifestError):
+    with pytest.raises(InvalidArgument):
         parse_text(text, "x.yaml")
 
 
@@ -183,5 +201,5 @@ _json = st.recursive(
     _json,
 )
 def test_any_value_anywhere_is_read_or_refused(path: str, value: object) -> None:
-    with suppress(ManifestError):
+    with suppress(InvalidArgument):
         parse(changed(path, value), "x")

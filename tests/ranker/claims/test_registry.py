@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import NotFound
+from services.errors import InvalidArgument, NotFound
 from services.ranker.claims import facts
-from services.ranker.claims.fields import ManifestError
 from services.ranker.claims.model import Artifact, ArtifactType, Equals, Page, Range, Ratio
 from services.ranker.claims.registry import Registry, packaged, read_manifest
 from services.ranker.measuring import methods
@@ -77,7 +76,7 @@ def test_every_claim_is_observed_or_says_why_not() -> None:
 
 
 def test_an_accuracy_says_why_pictures_at_hand_do_not_decide_it() -> None:
-    """It holds with and without them: decision 29."""
+    """It holds with and without them."""
     named = "model_accuracy.mean_iou@1"
     accuracies = [claim for claim in REGISTRY.claims.values() if claim.method == named]
     assert len(accuracies) == 6
@@ -97,9 +96,10 @@ def test_tolerances_have_units_and_groups_are_named() -> None:
 
 def test_published_facts_speak_of_known_claims_in_the_units_of_their_bounds() -> None:
     published = facts.packaged()
-    assert published.claims <= set(REGISTRY.claims)
+    by_id = {claim.id: claim for claim in REGISTRY.claims.values()}
+    assert published.claims <= set(by_id)
     for name in published.claims:
-        observation, claim = published.of(name), REGISTRY.claims[name]
+        observation, claim = published.of(name), by_id[name]
         assert observation is not None
         assert observation.sources
         if isinstance(claim.bound, Equals | Range | Ratio):
@@ -123,14 +123,13 @@ def test_contradiction_is_mutual() -> None:
     assert found == {("B1.7", "B4.7"), ("B6.1", "B7.1"), ("P1.3", "P8.2")}
     for claim in REGISTRY.claims.values():
         for other in claim.contradicts:
-            assert claim.id in REGISTRY.claims[other].contradicts
+            assert claim.id in REGISTRY.claim(f"{claim.owner}/{other}").contradicts
 
 
 def test_a_page_is_found_by_what_it_compares() -> None:
-    page = REGISTRY.page_of("the-pile", B4)
-    assert page is not None
-    assert page is REGISTRY.page_of(B4, "the-pile")
-    assert REGISTRY.page_of(B4, B4) is None
+    (page,) = REGISTRY.pages_of("the-pile", B4)
+    assert REGISTRY.pages_of(B4, "the-pile") == (page,)
+    assert REGISTRY.pages_of(B4, "gpt2") == ()
     assert REGISTRY.page_about("the-pile") is page
     assert isinstance(REGISTRY.subject("page"), Page)
 
@@ -150,32 +149,54 @@ def _artifact() -> Artifact:
 
 def test_a_method_that_does_not_exist_is_refused() -> None:
     with pytest.raises(
-        ManifestError, match=r"no method 'composition\.subset_count@1'; known: nothing\.x@1"
+        InvalidArgument, match=r"no method 'composition\.subset_count@1'; known: nothing\.x@1"
     ):
         Registry([_artifact()], ["nothing.x@1"])
 
 
 def test_a_contradiction_of_nothing_is_refused() -> None:
     claim = replace(_artifact().claims[0], contradicts=("P99",))
-    with pytest.raises(ManifestError, match="'P99' is not the id of another claim"):
+    with pytest.raises(InvalidArgument, match="'P99' is not the id of another claim"):
         Registry([replace(_artifact(), claims=(claim,))], METHODS)
 
 
-def test_ids_are_unique_over_all_manifests() -> None:
-    with pytest.raises(ManifestError, match="two manifests"):
+def _of(owner: str, artifact: Artifact) -> Artifact:
+    claims = tuple(replace(one, artifact=owner) for one in artifact.claims)
+    return replace(artifact, id=owner, claims=claims)
+
+
+def test_ids_are_unique_over_all_manifests_and_those_of_claims_in_one() -> None:
+    with pytest.raises(InvalidArgument, match="two manifests"):
         Registry([_artifact(), _artifact()], METHODS)
-    with pytest.raises(ManifestError, match="unique over all manifests"):
-        Registry([_artifact(), replace(_artifact(), id="other")], METHODS)
+    claim = _artifact().claims[0]
+    with pytest.raises(InvalidArgument, match="unique in a manifest"):
+        Registry([replace(_artifact(), claims=(claim, claim))], METHODS)
+    both = Registry([_artifact(), _of("other", _artifact())], METHODS)
+    assert both.claim("other/P0").artifact == "other"
+    assert both.claim("the-pile/P0").artifact == "the-pile"
+    with pytest.raises(NotFound, match=r"no claim of other named 'P99'; known: P0"):
+        both.claim("other/P99")
+    # Each contradicts its own.
+    assert both.claim("other/P1.3").contradicts == ("P8.2",)
+
+
+def test_only_what_comes_with_the_ranker_is_still_found_by_a_bare_claim_id() -> None:
+    registry = Registry([_artifact()], METHODS)
+    registry.register(_of("other", _artifact()))
+    old, new = registry.claim("the-pile/P0"), registry.claim("other/P0")
+    assert registry.stored_names(old) == ("the-pile/P0", "P0")
+    assert registry.stored_names(new) == ("other/P0",)
+    assert (registry.is_packaged(old), registry.is_packaged(new)) == (True, False)
 
 
 def test_a_page_compares_known_artifacts() -> None:
     (page,) = REGISTRY.pages
-    with pytest.raises(ManifestError, match="no artifact 'segformer-b4"):
+    with pytest.raises(InvalidArgument, match="no artifact 'segformer-b4"):
         Registry([_artifact(), page], METHODS)
 
 
 def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("kind: nothing\n")
-    with pytest.raises(ManifestError, match=r"x\.yaml\.kind"):
+    with pytest.raises(InvalidArgument, match=r"x\.yaml\.kind"):
         read_manifest(path)

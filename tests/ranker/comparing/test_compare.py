@@ -10,35 +10,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
-from services.ranker.api import compare_reply
+from services.ranker.api import comparisons
 from services.ranker.claims.model import ArtifactType, Basis, PublishedScore
-from services.ranker.comparing.compare import Comparison, canonical, compare, key, parse_day
-from services.ranker.methodology.components import Outcomes
+from services.ranker.comparing.cache_key import canonical, key
+from services.ranker.comparing.compare import Comparison, compare, parse_day
 from services.ranker.methodology.load import load
 from services.ranker.methodology.published import Feasible
-from services.ranker.methodology.score import Dossier
-from services.ranker.methodology.separation import Separation, least_lead
-from tests.ranker.dossiers import DAY, artifact, claim, dossiers, evidence
+from services.ranker.methodology.score import ArtifactRecord, Outcomes
+from services.ranker.methodology.separation import Missing, Separation, least_lead
+from tests.ranker.records import DAY, artifact, claim, evidence, records
 
 METHODOLOGY = load()
 MODEL = ArtifactType.SEGMENTATION_MODEL
 
 
-def compared(left: Dossier, right: Dossier) -> Comparison:
+def compared(left: ArtifactRecord, right: ArtifactRecord) -> Comparison:
     return compare(canonical(left, right), METHODOLOGY, DAY)
 
 
-def model(identifier: str, miou: float | None = None, **more: object) -> Dossier:
+def model(identifier: str, miou: float | None = None, **more: object) -> ArtifactRecord:
     """A segmentation model with, perhaps, an mIoU."""
     claims = tuple(
         claim(f"{identifier}.{fact}", fact, identifier)
         for fact in ("ade20k-miou", "gpu-latency", "parameters", "frameworks", "onnx-loss")
     )
     known = () if miou is None else (evidence(f"{identifier}.ade20k-miou", miou, "%"),)
-    return replace(Dossier(artifact(identifier, MODEL, claims), known, ()), **more)  # type: ignore[arg-type]
+    return replace(ArtifactRecord(artifact(identifier, MODEL, claims), known, ()), **more)  # type: ignore[arg-type]
 
 
-def all_known(identifier: str, *, good: bool) -> Dossier:
+def all_known(identifier: str, *, good: bool) -> ArtifactRecord:
     """A model about which everything is known, all of it good or all of it bad."""
     values: list[tuple[str, float | bool, str]] = [
         ("ade20k-miou", 51.0 if good else 37.4, "%"),
@@ -53,19 +53,19 @@ def all_known(identifier: str, *, good: bool) -> Dossier:
 
 
 @settings(max_examples=40)
-@given(dossiers("a"), dossiers("b"))
-def test_swapping_the_sides_swaps_the_answer(a: Dossier, b: Dossier) -> None:
+@given(records("a"), records("b"))
+def test_swapping_the_sides_swaps_the_answer(a: ArtifactRecord, b: ArtifactRecord) -> None:
     forth, back = compared(a, b), compared(b, a)
     assert back == forth.swapped()
-    assert (forth.left.dossier, forth.right.dossier) == (a, b)
-    assert (back.left.dossier, back.right.dossier) == (b, a)
+    assert (forth.left.record, forth.right.record) == (a, b)
+    assert (back.left.record, back.right.record) == (b, a)
     assert forth.summary == back.summary
     assert key(canonical(a, b), METHODOLOGY, DAY) == key(canonical(b, a), METHODOLOGY, DAY)
 
 
 @settings(max_examples=40)
-@given(dossiers("a"), dossiers("b"))
-def test_the_same_input_gives_the_same_answer(a: Dossier, b: Dossier) -> None:
+@given(records("a"), records("b"))
+def test_the_same_input_gives_the_same_answer(a: ArtifactRecord, b: ArtifactRecord) -> None:
     shuffled = replace(a, evidence=a.evidence[::-1])
     first, again = compared(a, b), compared(shuffled, b)
     assert replace(again, left=first.left) == first
@@ -74,26 +74,30 @@ def test_the_same_input_gives_the_same_answer(a: Dossier, b: Dossier) -> None:
 
 
 @settings(max_examples=40)
-@given(dossiers("a"), dossiers("b"))
-def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(a: Dossier, b: Dossier) -> None:
+@given(records("a"), records("b"))
+def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(
+    a: ArtifactRecord, b: ArtifactRecord
+) -> None:
     pairs = ((a, b), (a, b), (b, a))
-    forth, again, back = (compare_reply.reply(compared(*pair)) for pair in pairs)
-    assert compare_reply.encode(forth) == compare_reply.encode(again)
-    compare_reply.exchange(back)
-    assert compare_reply.encode(back) == compare_reply.encode(forth)
+    forth, again, back = (comparisons.to_message(compared(*pair)) for pair in pairs)
+    assert comparisons.encode(forth) == comparisons.encode(again)
+    comparisons.exchange(back)
+    assert comparisons.encode(back) == comparisons.encode(forth)
 
 
 @settings(max_examples=40)
-@given(dossiers("a"), dossiers("b"), dossiers("third"))
-def test_third_artifacts_change_nothing(a: Dossier, b: Dossier, third: Dossier) -> None:
+@given(records("a"), records("b"), records("third"))
+def test_third_artifacts_change_nothing(
+    a: ArtifactRecord, b: ArtifactRecord, third: ArtifactRecord
+) -> None:
     crowd = replace(a, evidence=a.evidence + third.evidence)
     assert compared(crowd, b) == compared(a, b)
     assert key(canonical(crowd, b), METHODOLOGY, DAY) == key(canonical(a, b), METHODOLOGY, DAY)
 
 
 @settings(max_examples=40)
-@given(dossiers("a", (MODEL,)), dossiers("b", (MODEL,)))
-def test_a_winner_wins_at_the_declared_weights_too(a: Dossier, b: Dossier) -> None:
+@given(records("a", (MODEL,)), records("b", (MODEL,)))
+def test_a_winner_wins_at_the_declared_weights_too(a: ArtifactRecord, b: ArtifactRecord) -> None:
     result = compared(a, b)
     if result.overall is Separation.LEFT:
         assert result.left.score.low > result.right.score.high
@@ -104,15 +108,15 @@ def test_a_winner_wins_at_the_declared_weights_too(a: Dossier, b: Dossier) -> No
     ):
         disjoint = mine.low > other.high or other.low > mine.high
         assert (row.separation is Separation.NOT_SEPARABLE) == (not disjoint)
-        assert bool(row.what_would_separate) == (not disjoint)
+        assert not (row.missing and disjoint)
 
 
 @settings(max_examples=40)
-@given(dossiers("a", (MODEL,)), dossiers("b", (MODEL,)), st.data())
+@given(records("a", (MODEL,)), records("b", (MODEL,)), st.data())
 def test_the_least_lead_is_under_every_declared_weighting(
-    a: Dossier, b: Dossier, data: st.DataObject
+    a: ArtifactRecord, b: ArtifactRecord, data: st.DataObject
 ) -> None:
-    ranges = METHODOLOGY.rules(MODEL).ranges
+    ranges = METHODOLOGY.rules(MODEL).weights
     result = compared(a, b)
     mine, other = result.left.score, result.right.score
     least = least_lead(mine, other, ranges)
@@ -145,9 +149,15 @@ def test_with_little_evidence_they_are_not_separable_and_it_says_what_is_needed(
     quality = result.components[0]
     assert quality.separation is Separation.LEFT
     match = next(row for row in result.components if row.component == "match_graph")
-    assert match.what_would_separate == (
-        "match_graph of a: outcomes of matches; match_graph of b: outcomes of matches"
+    assert match.missing == (
+        Missing("a", "", "outcomes of matches"),
+        Missing("b", "", "outcomes of matches"),
     )
+    ecosystem = next(row for row in result.components if row.component == "ecosystem")
+    assert {(one.artifact, one.metric) for one in ecosystem.missing} >= {
+        ("a", "frameworks"),
+        ("b", "frameworks"),
+    }
     assert "latency" in result.summary
     assert "a is ahead in quality" in result.summary
 
@@ -157,11 +167,13 @@ def test_equal_artifacts_have_no_winner() -> None:
     assert result.overall is Separation.NOT_SEPARABLE
     quality = result.components[0]
     assert quality.separation is Separation.NOT_SEPARABLE
-    assert quality.what_would_separate == "nothing: they are equal in it"
+    assert quality.missing == ()
 
 
 def test_artifacts_of_different_types_are_compared_on_common_scales_only() -> None:
-    corpus = Dossier(artifact("corpus", ArtifactType.DATASET, (), date(2020, 12, 31)), (), ())
+    corpus = ArtifactRecord(
+        artifact("corpus", ArtifactType.DATASET, (), date(2020, 12, 31)), (), ()
+    )
     result = compared(all_known("model", good=True), corpus)
     assert result.overall is Separation.DIFFERENT_TYPES
     found = {row.component: row.separation for row in result.components}
@@ -177,7 +189,7 @@ def test_the_summary_never_gives_a_point_without_interval_and_coverage() -> None
     result = compared(model("a", 50.0), model("b"))
     for side in (result.left, result.right):
         score = side.score
-        name = side.dossier.artifact.id
+        name = side.record.artifact.id
         assert (
             f"{name} scores {score.point:.1f} of 100, between {score.low:.1f} and "
             f"{score.high:.1f}, with evidence for {100 * score.coverage:.0f} %"
@@ -221,7 +233,7 @@ def test_the_key_changes_with_everything_that_the_answer_depends_on() -> None:
         key(canonical(model("c", 50.0), b), METHODOLOGY, DAY),
     ]
     assert len(set(keys)) == len(keys)
-    assert all(one.startswith("cmp:v2:") and len(one.split(":")) == 7 for one in keys)
+    assert all(one.startswith("cmp:v3:") and len(one.split(":")) == 8 for one in keys)
     assert keys[0].endswith(":2026-01-15")
 
 

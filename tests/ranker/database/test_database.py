@@ -15,7 +15,7 @@ from services.ranker.claims.model import Basis, SubjectRelation, Value
 from services.ranker.claims.registry import parse_text
 from services.ranker.database import backup
 from services.ranker.database.database import Database, StoreError
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import KeptManifest, ManifestStore
 from services.ranker.database.match_store import MatchCounts, MatchStore
 
@@ -39,7 +39,7 @@ async def filled(path: Path) -> Database:
     database = Database(path, locked_seconds=0)
     await database.open()
     observation = Observation(Value(1.0, "s"), SubjectRelation.EXACT, Basis.MEASURED)
-    await Store(database).append(
+    await EvidenceStore(database).append(
         seal(observation, claim="A", method="m.f@1", command="c", time=NOON)
     )
     artifact = parse_text(MANIFEST, "thing")
@@ -84,8 +84,8 @@ async def test_a_database_of_the_first_schema_gets_what_is_new(tmp_path: Path) -
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     await database.open()
-    assert len((await Store(database).about(["A"]))[0]) == 1
-    assert await MatchStore(database).counts("thing") == {}
+    assert len((await EvidenceStore(database).about(["A"]))[0]) == 1
+    assert await MatchStore(database).counts(["thing"]) == {"thing": {}}
     await database.close()
 
 
@@ -102,8 +102,8 @@ async def test_a_copy_made_while_it_is_served_restores_everything(tmp_path: Path
     await database.close()
     assert backup.restore(copy, path) == contents
     await database.open()
-    assert await MatchStore(database).counts("thing") == {"a": MatchCounts(2, 1, 1)}
-    assert len((await Store(database).about(["A"]))[0]) == 1
+    assert await MatchStore(database).counts(["thing"]) == {"thing": {"a": MatchCounts(2, 1, 1)}}
+    assert len((await EvidenceStore(database).about(["A"]))[0]) == 1
     assert [one.artifact for one in await ManifestStore(database).latest()] == ["thing"]
     await database.close()
 
@@ -133,7 +133,7 @@ async def test_a_copy_that_was_changed_is_refused_and_nothing_is_lost(
     with pytest.raises(StoreError, match=message):
         backup.restore(copy, path)
     await database.open()
-    assert len((await Store(database).about(["A"]))[0]) == 1
+    assert len((await EvidenceStore(database).about(["A"]))[0]) == 1
     await database.close()
 
 

@@ -13,7 +13,7 @@ from services.errors import Unavailable
 from services.ranker.claims.evidence import EvidenceError, Observation, seal
 from services.ranker.claims.model import Basis, Evidence, SubjectRelation, Value
 from services.ranker.database.database import Database, StoreError
-from services.ranker.database.evidence_store import Store
+from services.ranker.database.evidence_store import EvidenceStore
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -28,14 +28,14 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "evidence.sqlite"
     store_at = Database(path)
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     later, earlier = evidence("A", 2, 5), evidence("A", 1)
     for one in (later, earlier, evidence("B", 3)):
         await store.append(one)
     await store_at.close()
     again_at = Database(path)
     await again_at.open()
-    again = Store(again_at)
+    again = EvidenceStore(again_at)
     assert await again.about(["A"]) == ((later, earlier), ())  # as they came to be kept
     assert await again.about(["C"]) == ((), ())
     assert await again.about([]) == ((), ())
@@ -46,7 +46,7 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
 async def test_the_same_evidence_is_kept_once(tmp_path: Path) -> None:
     store_at = Database(tmp_path / "e.sqlite")
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     await asyncio.gather(*(store.append(evidence("A", 1)) for _ in range(20)))
     assert len((await store.about(["A"]))[0]) == 1
     await store_at.close()
@@ -55,7 +55,7 @@ async def test_the_same_evidence_is_kept_once(tmp_path: Path) -> None:
 async def test_a_wrong_digest_is_not_kept(tmp_path: Path) -> None:
     store_at = Database(tmp_path / "e.sqlite")
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     with pytest.raises(EvidenceError, match="it is refused"):
         await store.append(replace(evidence("A", 1), note="said afterwards"))
     assert await store.about(["A"]) == ((), ())
@@ -66,7 +66,7 @@ async def test_nothing_is_changed_or_taken_back(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
     store_at = Database(path)
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     await store.append(evidence("A", 1))
     with closing(sqlite3.connect(path)) as connection:
         for statement in ("UPDATE evidence SET claim = 'B'", "DELETE FROM evidence"):
@@ -79,7 +79,7 @@ async def test_evidence_that_was_tampered_with_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "e.sqlite"
     store_at = Database(path)
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     good, bad = evidence("A", 1), evidence("A", 2)
     await store.append(good)
     await store.append(bad)
@@ -115,14 +115,14 @@ async def test_another_schema_is_refused(tmp_path: Path) -> None:
 
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not open"):
-        await Store(Database(tmp_path / "e.sqlite")).about(["A"])
+        await EvidenceStore(Database(tmp_path / "e.sqlite")).about(["A"])
 
 
 async def test_a_locked_database_is_unavailable_until_it_is_free(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
     store_at = Database(path, locked_seconds=0)
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="cannot be written: database is locked; end what"):
@@ -137,7 +137,7 @@ async def test_a_database_that_is_damaged_while_open_is_unavailable(tmp_path: Pa
     path = tmp_path / "e.sqlite"
     store_at = Database(path)
     await store_at.open()
-    store = Store(store_at)
+    store = EvidenceStore(store_at)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("DROP TABLE evidence")
     with pytest.raises(Unavailable, match="cannot be read: no such table"):

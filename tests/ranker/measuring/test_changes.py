@@ -13,6 +13,7 @@ from services.ranker.claims.model import (
     Basis,
     Change,
     ClaimVerdict,
+    Difference,
     Evidence,
     Interval,
     SubjectRelation,
@@ -20,7 +21,7 @@ from services.ranker.claims.model import (
     Verdict,
 )
 from services.ranker.measuring.changes import change
-from tests.ranker.dossiers import CPU, NOON, claim, evidence, verdict
+from tests.ranker.records import CPU, NOON, claim, evidence, verdict
 
 CLAIM = claim("c", "g")
 
@@ -48,45 +49,48 @@ def test_time_alone_is_no_change(what: Verdict, number: float, later: timedelta)
 
 
 @pytest.mark.parametrize(
-    ("new", "words"),
+    ("new", "what", "before", "after"),
     [
         (
             {"value": Value(1.05, "s")},
-            (
-                "the value was 1 (from 0.9 to 1.1) s and is 1.05 (from 0.9 to 1.1) s, inside the "
-                "interval that it had"
-            ),
+            "value",
+            "1 (from 0.9 to 1.1) s",
+            "1.05 (from 0.9 to 1.1) s, inside the interval that it had",
         ),
         (
             {"value": Value(2.0, "s"), "interval": Interval(1.9, 2.1, 0.99)},
-            (
-                "the value was 1 (from 0.9 to 1.1) s and is 2 (from 1.9 to 2.1) s, outside the "
-                "interval that it had"
-            ),
+            "value",
+            "1 (from 0.9 to 1.1) s",
+            "2 (from 1.9 to 2.1) s, outside the interval that it had",
         ),
-        (
-            {"value": None, "interval": None},
-            "the value was 1 (from 0.9 to 1.1) s and is unknown",
-        ),
-        ({"basis": Basis.SOURCED}, "it was measured and is sourced"),
+        ({"value": None, "interval": None}, "value", "1 (from 0.9 to 1.1) s", "unknown"),
+        ({"basis": Basis.SOURCED}, "basis", "measured", "sourced"),
         (
             {"relation": SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS},
-            "what was observed was exact and is same architecture random weights",
+            "relation",
+            "exact",
+            "same architecture random weights",
         ),
         (
             {"subject_digest": "sha256:0123456789abcdef"},
-            "what was observed was sha256:subject and is sha256:0123456789ab",
+            "subject",
+            "sha256:subject",
+            "sha256:0123456789ab",
         ),
-        ({"method": "test.method@2"}, "the method was test.method@1 and is test.method@2"),
+        ({"method": "test.method@2"}, "method", "test.method@1", "test.method@2"),
         (
             {"environment": {**versions(python="3.11", torch="2"), "cpu_count": 4}},
-            "the hardware was Test CPU x2 and is Test CPU x4",
+            "hardware",
+            "Test CPU x2",
+            "Test CPU x4",
         ),
     ],
 )
-def test_each_kind_of_change_has_its_words(new: dict[str, object], words: str) -> None:
+def test_each_kind_of_change_has_its_words(
+    new: dict[str, object], what: str, before: str, after: str
+) -> None:
     found = change(judged(FIRST), judged(replace(FIRST, **new)))  # type: ignore[arg-type]
-    assert found == Change(Verdict.CONFIRMED, FIRST, (words,))
+    assert found == Change(Verdict.CONFIRMED, FIRST, (Difference(what, before, after),))
 
 
 def test_a_verdict_that_turns_and_versions_that_move_are_told() -> None:
@@ -94,10 +98,10 @@ def test_a_verdict_that_turns_and_versions_that_move_are_told() -> None:
     found = change(judged(FIRST), judged(now, Verdict.REFUTED))
     assert found is not None
     assert found.differences == (
-        "the verdict was confirmed and is refuted",
-        "numpy was not there and is 2",
-        "python was 3.11 and is 3.12",
-        "torch was 2 and is not there",
+        Difference("verdict", "confirmed", "refuted"),
+        Difference("versions", "numpy not there", "numpy 2"),
+        Difference("versions", "python 3.11", "python 3.12"),
+        Difference("versions", "torch 2", "torch not there"),
     )
 
 
@@ -107,20 +111,22 @@ SAMPLE = replace(
 
 
 @pytest.mark.parametrize(
-    ("new", "words"),
+    ("new", "what", "old", "now"),
     [
-        ({"value": Value(46.0, "%")}, "the value was 45 % and is 46 %"),
-        ({"n": 2000}, "it was of 10 and is of 2,000"),
-        ({"inputs": ("sha256:other pictures",)}, "it was of 10 and is of others"),
-        ({"method": "test.method@2"}, "the method was test.method@1 and is test.method@2"),
+        ({"value": Value(46.0, "%")}, "value", "45 %", "46 %"),
+        ({"n": 2000}, "subject", "10", "2,000"),
+        ({"inputs": ("sha256:other pictures",)}, "subject", "10", "others"),
+        ({"method": "test.method@2"}, "method", "test.method@1", "test.method@2"),
     ],
 )
-def test_each_kind_of_change_of_a_sample_has_its_words(new: dict[str, object], words: str) -> None:
+def test_each_kind_of_change_of_a_sample_has_its_words(
+    new: dict[str, object], what: str, old: str, now: str
+) -> None:
     before = replace(judged(FIRST), sample=SAMPLE)
     after = replace(before, sample=replace(SAMPLE, **new))  # type: ignore[arg-type]
     found = change(before, after)
     assert found is not None
-    assert found.differences == (f"on the sample: {words}",)
+    assert found.differences == (Difference(what, old, now, of_sample=True),)
 
 
 def test_a_sample_that_is_not_measured_again_stands() -> None:

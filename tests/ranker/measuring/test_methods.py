@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from assay_rpc.common.v1 import common_pb2
 
 from services.errors import Unavailable
 from services.ranker.claims import facts
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.labelled import LabelledPicture
 from services.ranker.claims.model import (
     Basis,
     Equals,
@@ -26,46 +26,55 @@ from services.ranker.claims.model import (
 from services.ranker.claims.registry import packaged
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
 from services.ranker.measuring.methods import method_named
-from services.ranker.measuring.probes import Budget, Probes, UnobservableError
-from services.ranker.peers.protocol import ServedModel, Weights
+from services.ranker.peers.protocol import Model
 from tests.ranker.peers_fake import (
     ACCURACY,
     B0,
+    B4_CUDA,
     B4_FACTS,
     B4_PUBLISHED,
     B4_RANDOM,
     BPB,
     COMPLETE,
-    HOLDINGS,
+    DESCRIPTION,
+    MACHINE,
     PICTURES,
     QUIET,
     REFERENCE,
     SAMPLE,
     STORAGE,
+    SUBSETS,
     FakeCorpus,
     FakeSegment,
+    changed,
     codec,
+    corpus,
+    ref,
+    times,
 )
 
 REGISTRY = packaged(methods.known())
+CLAIMS = {claim.id: claim for claim in REGISTRY.claims.values()}
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 
 
-def probes(
+def measurements(
     segment: FakeSegment | None = None,
     corpus: FakeCorpus | None = None,
     budget: Budget = Budget.QUICK,
-    pictures: Sequence[LabelledPicture] = PICTURES,
-) -> Probes:
+    pictures: Sequence[LabelledImage] = PICTURES,
+) -> Measurements:
     peers = segment or FakeSegment(), corpus or FakeCorpus()
-    return Probes(REGISTRY, facts.packaged(), *peers, budget, pictures=pictures)
+    return Measurements(REGISTRY, facts.packaged(), *peers, budget, pictures=pictures)
 
 
-async def observe(claim: str, asked: Probes | None = None) -> Observation:
-    found = REGISTRY.claims[claim]
-    return await method_named(found.method).observe(found, asked or probes())
+async def observe(claim: str, asked: Measurements | None = None) -> Observation:
+    found = CLAIMS[claim]
+    return await method_named(found.method).observe(found, asked or measurements())
 
 
 def content(observation: Observation) -> object:
@@ -96,7 +105,7 @@ async def test_facts_of_the_source_model_agree_with_what_is_published(
     assert content(observation) == pytest.approx(expected)
     assert observation.relation is RANDOM
     assert observation.basis is Basis.MEASURED
-    assert observation.subject_digest == B4_RANDOM.digest
+    assert observation.subject_digest == B4_RANDOM.ref.digest
     published = facts.packaged().of(claim)
     assert published is not None
     assert content(published) == pytest.approx(expected)
@@ -104,18 +113,20 @@ async def test_facts_of_the_source_model_agree_with_what_is_published(
 
 async def test_how_near_a_model_is_decides_which_one_is_observed() -> None:
     served = (B0, B4_RANDOM, B4_PUBLISHED)
-    assert (await observe("B4.1", probes(FakeSegment(served)))).relation is SubjectRelation.EXACT
-    assert (await observe("B4.1", probes(FakeSegment(served[:2])))).relation is RANDOM
-    only_b0 = await observe("B4.1", probes(FakeSegment((B0,))))
+    assert (
+        await observe("B4.1", measurements(FakeSegment(served)))
+    ).relation is SubjectRelation.EXACT
+    assert (await observe("B4.1", measurements(FakeSegment(served[:2])))).relation is RANDOM
+    only_b0 = await observe("B4.1", measurements(FakeSegment((B0,))))
     assert only_b0.relation is SubjectRelation.PROXY
     assert content(only_b0) == 3_752_694
 
 
 async def test_other_weights_of_the_same_architecture_are_a_proxy() -> None:
-    fine_tuned = replace(B4_PUBLISHED, name="segformer-b4-of-someone-else")
-    reference = replace(B4_RANDOM, weights=Weights.REFERENCE)
+    fine_tuned = changed(B4_PUBLISHED, ref=ref("segformer-b4-of-someone-else", "ab"))
+    reference = changed(B4_RANDOM, weights=common_pb2.WEIGHTS_KIND_REFERENCE)
     for model in (fine_tuned, reference):
-        found = await observe("B4.1", probes(FakeSegment((model,))))
+        found = await observe("B4.1", measurements(FakeSegment((model,))))
         assert found.relation is SubjectRelation.PROXY
 
 
@@ -128,20 +139,20 @@ async def test_a_random_model_says_how_to_make_it() -> None:
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        (replace(B4_RANDOM, facts=None), "nothing was recorded"),
-        (replace(B4_RANDOM, class_ids=(1, 2, 3)), "3 classes for 150 channels"),
+        (changed(B4_RANDOM, source_facts=None), "nothing was recorded"),
+        (changed(B4_RANDOM, classes=B4_RANDOM.classes[1:4]), "3 classes for 150 channels"),
     ],
 )
-async def test_a_model_that_cannot_tell(model: object, problem: str) -> None:
+async def test_a_model_that_cannot_tell(model: Model, problem: str) -> None:
     with pytest.raises(UnobservableError, match=problem):
-        await observe("B1.1", probes(FakeSegment((model,))))  # type: ignore[arg-type]
+        await observe("B1.1", measurements(FakeSegment((model,))))
 
 
 async def test_no_model_and_no_segment() -> None:
     with pytest.raises(UnobservableError, match="serves no model"):
-        await observe("B4.1", probes(FakeSegment(())))
+        await observe("B4.1", measurements(FakeSegment(())))
     down = FakeSegment(error=Unavailable("segment cannot be reached"))
-    asked = probes(down)
+    asked = measurements(down)
     for claim in ("B4.1", "B4.2", "B4.5"):
         with pytest.raises(UnobservableError, match="segment cannot be reached"):
             await observe(claim, asked)
@@ -149,7 +160,7 @@ async def test_no_model_and_no_segment() -> None:
 
 
 async def test_labels_on_a_few_inputs_are_shown_and_bound_nothing() -> None:
-    observation = await observe("B8.2", probes(FakeSegment((B4_PUBLISHED,))))
+    observation = await observe("B8.2", measurements(FakeSegment((B4_PUBLISHED,))))
     assert content(observation) == pytest.approx(0.001)
     assert observation.relation is SubjectRelation.PROXY
     assert observation.interval is None
@@ -166,26 +177,25 @@ def test_a_cited_accuracy_spans_what_its_sources_print() -> None:
 
 
 def test_the_rivals_accuracy_is_another_fact() -> None:
-    claims = REGISTRY.artifact(REGISTRY.claims["B1.4"].artifact).claims
-    group = REGISTRY.claims["B1.4"].group
+    claims = REGISTRY.artifact(CLAIMS["B1.4"].artifact).claims
+    group = CLAIMS["B1.4"].group
     assert [one.id for one in claims if one.group == group] == ["B1.4"]
 
 
 async def test_a_rate_in_batches_is_shown_where_none_is_claimed() -> None:
-    b0 = replace(B0, weights=Weights.PUBLISHED)
-    observation = await observe("S0.5", probes(FakeSegment((b0,))))
+    observation = await observe("S0.5", measurements(FakeSegment((B0,))))
     assert observation.value is not None
     assert observation.value.unit == "pictures/s"
     assert observation.interval is not None
     assert observation.interval.low <= float(content(observation)) <= observation.interval.high  # type: ignore[arg-type]
     sealed = seal(observation, claim="S0.5", method="m.f@1", command="c", time=NOON)
-    assert judge(REGISTRY.claims["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
+    assert judge(CLAIMS["S0.5"], sealed).verdict is Verdict.UNDERSPECIFIED
 
 
 @pytest.mark.parametrize(("engine", "size"), [("openvino-cpu", 2), ("onnxruntime-cuda", 32)])
 async def test_a_rate_is_of_batches_that_the_hardware_gains_from(engine: str, size: int) -> None:
-    segment = FakeSegment((replace(B4_RANDOM, engine=engine),))
-    observation = await observe("S4.1", probes(segment))
+    segment = FakeSegment((changed(B4_RANDOM, engine=common_pb2.Engine(id=engine)),))
+    observation = await observe("S4.1", measurements(segment))
     assert [plan.batch_size for plan in segment.timed] == [size]
     assert observation.note.startswith(f"In batches of {size}.")
     assert observation.relation is RANDOM
@@ -193,21 +203,21 @@ async def test_a_rate_is_of_batches_that_the_hardware_gains_from(engine: str, si
 
 async def test_latency_is_clustered_by_process() -> None:
     segment = FakeSegment()
-    observation = await observe("B4.5", probes(segment))
+    observation = await observe("B4.5", measurements(segment))
     assert content(observation) == pytest.approx(1.01)
     assert observation.interval is not None
     assert observation.interval.level == 0.99
     assert observation.n == 9
-    assert observation.environment == QUIET.environment
+    assert observation.environment == MACHINE
     (plan,) = segment.timed
     assert (plan.restarts, plan.batch_size) == (3, 1)
-    await observe("B4.5", probes(segment, budget=Budget.FULL))
+    await observe("B4.5", measurements(segment, budget=Budget.FULL))
     assert segment.timed[1].restarts > plan.restarts
 
 
 async def test_a_noisy_machine_gives_an_upper_bound_only() -> None:
-    noisy = replace(QUIET, noisy=True, noise=0.4, seconds=((1.0, 2.5, 1.4), (2.2, 2.6, 2.4)))
-    observation = await observe("B4.5", probes(FakeSegment(figures=noisy)))
+    noisy = changed(QUIET, noisy=True, noise=0.4, samples=times((1.0, 2.5, 1.4), (2.2, 2.6, 2.4)))
+    observation = await observe("B4.5", measurements(FakeSegment(figures=noisy)))
     assert observation.interval == Interval(0.0, 2.6)
     assert "noisy" in observation.note
     assert "40%" in observation.note
@@ -216,38 +226,38 @@ async def test_a_noisy_machine_gives_an_upper_bound_only() -> None:
 async def test_a_gpu_claim_is_not_timed_on_a_cpu_nor_the_reverse() -> None:
     with pytest.raises(UnobservableError, match="served on a CPU"):
         await observe("B4.4")
-    cuda = FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),))
-    assert content(await observe("B4.4", probes(cuda))) == pytest.approx(1.01)
+    cuda = FakeSegment((B4_CUDA,))
+    assert content(await observe("B4.4", measurements(cuda))) == pytest.approx(1.01)
     with pytest.raises(UnobservableError, match="on an accelerator"):
-        await observe("B4.5", probes(cuda))
+        await observe("B4.5", measurements(cuda))
 
 
 async def test_another_size_is_not_timed() -> None:
     segment = FakeSegment((B0,))
     with pytest.raises(UnobservableError, match="no model of its architecture"):
-        await observe("B4.5", probes(segment))
+        await observe("B4.5", measurements(segment))
     assert segment.timed == []
 
 
 async def test_throughput_in_batches_is_orientation_on_a_cpu() -> None:
     with pytest.raises(UnobservableError, match="the claim is about GPUs"):
         await observe("B6.3")
-    observation = await observe("B6.3", probes(budget=Budget.FULL))
+    observation = await observe("B6.3", measurements(budget=Budget.FULL))
     assert observation.relation is SubjectRelation.PROXY
-    cuda = FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),))
-    observation = await observe("B6.3", probes(cuda))
+    cuda = FakeSegment((B4_CUDA,))
+    observation = await observe("B6.3", measurements(cuda))
     assert observation.relation is RANDOM
 
 
 def batches(*seconds: float, noisy: bool = False) -> FakeSegment:
     """A segment on an accelerator whose batches of 1, 16 and 32 take so long."""
     timings = {
-        size: replace(
-            QUIET, noisy=noisy, seconds=tuple((one * f,) * 3 for f in (0.999, 1.0, 1.001))
+        size: changed(
+            QUIET, noisy=noisy, samples=times(*((one * f,) * 3 for f in (0.999, 1.0, 1.001)))
         )
         for size, one in zip((1, 16, 32), seconds, strict=True)
     }
-    return FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),), by_batch=timings)
+    return FakeSegment((B4_CUDA,), by_batch=timings)
 
 
 @pytest.mark.parametrize(
@@ -264,21 +274,23 @@ def batches(*seconds: float, noisy: bool = False) -> FakeSegment:
 async def test_every_part_of_the_claim_on_batches_counts(
     seconds: tuple[float, ...], holding: int
 ) -> None:
-    observation = await observe("B6.3", probes(batches(*seconds)))
+    observation = await observe("B6.3", measurements(batches(*seconds)))
     assert content(observation) == holding
     assert observation.interval is not None
     surely = observation.interval
     assert surely.level == 0.99
     assert surely.low <= holding <= surely.high
     verdict = judge(
-        REGISTRY.claims["B6.3"],
+        CLAIMS["B6.3"],
         seal(observation, claim="B6.3", method="m.f@1", command="c", time=NOON),
     ).verdict
     assert verdict is (Verdict.CONFIRMED if holding == 3 else Verdict.REFUTED)
 
 
 async def test_a_noisy_machine_leaves_the_parts_on_batches_open() -> None:
-    observation = await observe("B6.3", probes(batches(1 / 4, 16 / 21.5, 32 / 40, noisy=True)))
+    observation = await observe(
+        "B6.3", measurements(batches(1 / 4, 16 / 21.5, 32 / 40, noisy=True))
+    )
     assert observation.interval == Interval(0, 3, 0.99)
 
 
@@ -288,30 +300,29 @@ async def test_subsets_and_sources() -> None:
     assert content(observation) == 1
     assert observation.relation is SubjectRelation.SAMPLE
     assert observation.n == 2200
-    anonymous = FakeCorpus(holdings=replace(HOLDINGS, documents_without_subset=220))
-    assert content(await observe("P5.2", probes(corpus=anonymous))) == pytest.approx(0.9)
-    empty = replace(HOLDINGS, documents=0, subsets=(), duplicate_documents=0)
+    anonymous = FakeCorpus(description=changed(DESCRIPTION, documents_without_subset=220))
+    assert content(await observe("P5.2", measurements(corpus=anonymous))) == pytest.approx(0.9)
+    empty = changed(DESCRIPTION, documents=0, subsets=None, duplicate_documents=0)
     with pytest.raises(UnobservableError, match="no documents"):
-        await observe("P5.2", probes(corpus=FakeCorpus(holdings=empty)))
+        await observe("P5.2", measurements(corpus=FakeCorpus(description=empty)))
 
 
 async def test_the_distance_of_the_shares() -> None:
     sample = await observe("P6.1")
     assert content(sample) == pytest.approx(0, abs=1e-12)
     assert sample.interval == Interval(0.0, 1.0)
-    whole = await observe("P6.1", probes(corpus=FakeCorpus((COMPLETE,))))
+    whole = await observe("P6.1", measurements(corpus=FakeCorpus((COMPLETE,))))
     assert whole.relation is SubjectRelation.EXACT
     assert whole.interval is not None
     assert whole.interval.low == whole.interval.high
-    few = replace(HOLDINGS, subsets=HOLDINGS.subsets[:11], text_bytes=11000)
-    missing = tuple(replace(one, documents=0, text_bytes=0) for one in HOLDINGS.subsets[11:])
-    few = replace(few, subsets=few.subsets + missing)
-    half = await observe("P6.1", probes(corpus=FakeCorpus(holdings=few)))
+    missing = [changed(one, documents=0, text_bytes=0) for one in SUBSETS[11:]]
+    few = changed(DESCRIPTION, subsets=SUBSETS[:11] + missing, text_bytes=11000)
+    half = await observe("P6.1", measurements(corpus=FakeCorpus(description=few)))
     assert content(half) == pytest.approx(0.5)
 
 
 async def test_the_whole_corpus_gives_its_own_compression_ratio() -> None:
-    observation = await observe("P3.2", probes(corpus=FakeCorpus((COMPLETE,))))
+    observation = await observe("P3.2", measurements(corpus=FakeCorpus((COMPLETE,))))
     assert content(observation) == pytest.approx(6100 / 2000)
     assert observation.relation is SubjectRelation.EXACT
 
@@ -319,9 +330,9 @@ async def test_the_whole_corpus_gives_its_own_compression_ratio() -> None:
 async def test_a_sample_leaves_open_what_the_missing_subsets_would_save() -> None:
     everything = await observe("P3.2")
     assert everything.interval is not None
-    missing = tuple(replace(one, documents=0) for one in HOLDINGS.subsets[:11])
-    half = replace(HOLDINGS, subsets=missing + HOLDINGS.subsets[11:])
-    observation = await observe("P3.2", probes(corpus=FakeCorpus(holdings=half)))
+    missing = [changed(one, documents=0) for one in SUBSETS[:11]]
+    half = changed(DESCRIPTION, subsets=missing + SUBSETS[11:])
+    observation = await observe("P3.2", measurements(corpus=FakeCorpus(description=half)))
     assert observation.interval is not None
     assert observation.interval.low < everything.interval.low
     assert observation.interval.high == pytest.approx(2 * everything.interval.high)
@@ -355,26 +366,26 @@ async def test_a_note_says_which_corpus_was_observed() -> None:
 
 async def test_a_measurement_that_several_claims_need_is_made_once() -> None:
     corpus = FakeCorpus()
-    asked = probes(corpus=corpus)
+    asked = measurements(corpus=corpus)
     for claim in ("P3.1", "P3.2", "P4.1", "P4.2", "P4.3", "P5.2", "P1.1", "P2.1"):
         await observe(claim, asked)
-    assert [plan.split for plan in corpus.measured] == ["train", "val", "test"]
+    assert corpus.measured == ["train", "val", "test"]
     assert (corpus.described, corpus.scored) == (1, 1)
 
 
 async def test_a_stretch_of_the_whole_corpus_is_a_sample_of_it() -> None:
-    observation = await observe("P4.1", probes(corpus=FakeCorpus((COMPLETE,))))
+    observation = await observe("P4.1", measurements(corpus=FakeCorpus((COMPLETE,))))
     assert observation.relation is SubjectRelation.SAMPLE
 
 
 async def test_other_text_is_a_proxy() -> None:
-    corpus = FakeCorpus((REFERENCE, replace(REFERENCE, name="zzz")))
+    peer = FakeCorpus((REFERENCE, corpus("zzz", "9e", REFERENCE.kind)))
     for claim in ("P1.1", "P3.1", "P4.1", "P2.1"):
-        observation = await observe(claim, probes(corpus=corpus))
+        observation = await observe(claim, measurements(corpus=peer))
         assert observation.relation is SubjectRelation.PROXY
-        assert observation.subject_digest == REFERENCE.digest
-    stand_in = replace(SAMPLE, kind=REFERENCE.kind)
-    observation = await observe("P3.1", probes(corpus=FakeCorpus((stand_in,))))
+        assert observation.subject_digest == REFERENCE.ref.digest
+    stand_in = changed(SAMPLE, kind=REFERENCE.kind)
+    observation = await observe("P3.1", measurements(corpus=FakeCorpus((stand_in,))))
     assert observation.relation is SubjectRelation.PROXY
 
 
@@ -382,24 +393,24 @@ async def test_other_text_is_a_proxy() -> None:
     ("corpus", "claim", "problem"),
     [
         (FakeCorpus(()), "P3.1", "serves no corpus"),
-        (FakeCorpus((replace(SAMPLE, splits=()),)), "P3.1", "no split"),
-        (FakeCorpus((replace(SAMPLE, splits=("train",)),)), "P4.1", "two are needed"),
-        (FakeCorpus((replace(SAMPLE, splits=("train",)),)), "P2.1", "no held-out split"),
-        (FakeCorpus(figures=replace(STORAGE, codecs={})), "P4.1", "did not measure zstd-3"),
-        (FakeCorpus(figures=replace(STORAGE, lines=0, lines_parsed=0)), "P3.1", "no lines"),
-        (FakeCorpus(figures=replace(STORAGE, streamed_bytes=0)), "P4.3", "no shard"),
+        (FakeCorpus((changed(SAMPLE, splits=None),)), "P3.1", "no split"),
+        (FakeCorpus((changed(SAMPLE, splits=["train"]),)), "P4.1", "two are needed"),
+        (FakeCorpus((changed(SAMPLE, splits=["train"]),)), "P2.1", "no held-out split"),
+        (FakeCorpus(figures=changed(STORAGE, codecs=None)), "P4.1", "did not measure zstd-3"),
+        (FakeCorpus(figures=changed(STORAGE, plain_parse=None)), "P3.1", "no lines"),
+        (FakeCorpus(figures=changed(STORAGE, streaming=None)), "P4.3", "no shard"),
         (
-            FakeCorpus(figures=replace(STORAGE, codecs={"zstd-3": codec(0, 900)})),
+            FakeCorpus(figures=changed(STORAGE, codecs=[codec("zstd-3", 0, 900)])),
             "P4.2",
             "outside physics",
         ),
         (
-            FakeCorpus(scores=replace(BPB, overall=replace(BPB.overall, nats=-1.0))),
+            FakeCorpus(scores=changed(BPB, overall=changed(BPB.overall, nats=-1.0))),
             "P2.1",
             "outside physics",
         ),
         (
-            FakeCorpus(holdings=replace(HOLDINGS, duplicate_documents=10**9)),
+            FakeCorpus(description=changed(DESCRIPTION, duplicate_documents=10**9)),
             "P5.2",
             "outside physics",
         ),
@@ -409,32 +420,32 @@ async def test_a_corpus_that_cannot_tell_or_lies(
     corpus: FakeCorpus, claim: str, problem: str
 ) -> None:
     with pytest.raises(UnobservableError, match=problem):
-        await observe(claim, probes(corpus=corpus))
+        await observe(claim, measurements(corpus=corpus))
 
 
 async def test_a_segment_that_lies_is_refused() -> None:
-    lying = FakeSegment(figures=replace(QUIET, seconds=((-1.0, -1.0, -1.0),)))
+    lying = FakeSegment(figures=changed(QUIET, samples=times((-1.0, -1.0, -1.0))))
     with pytest.raises(UnobservableError, match=r"took -1\.0 s; that is outside physics"):
-        await observe("B4.5", probes(lying))
-    facts_ = replace(B4_FACTS, parameters=1)
+        await observe("B4.5", measurements(lying))
+    facts_ = changed(B4_FACTS, parameters=1)
     with pytest.raises(UnobservableError, match="outside physics"):
-        await observe("B4.1", probes(FakeSegment((replace(B4_RANDOM, facts=facts_),))))
+        await observe("B4.1", measurements(FakeSegment((changed(B4_RANDOM, source_facts=facts_),))))
 
 
 async def test_bits_per_byte_are_a_yardstick() -> None:
     observation = await observe("P2.1")
     assert content(observation) is True
-    assert observation.inputs == (BPB.model_digest,)
+    assert observation.inputs == (BPB.model.digest,)
     # The definition and its 22 subsets are cited; the run shows no more than it computed.
     assert observation.basis is Basis.DERIVED
     assert any("Table 1" in source for source in observation.sources)
     assert "20 held-out documents of 2 subsets of the-pile (sample, sha256:5a5a" in observation.note
-    ignorant = replace(
+    ignorant = changed(
         BPB,
-        overall=replace(BPB.overall, nats=8 * math.log(2) * 2000, bits_per_byte=8.0),
-        subsets={},
+        overall=changed(BPB.overall, nats=8 * math.log(2) * 2000, bits_per_byte=8.0),
+        subsets=None,
     )
-    observation = await observe("P2.1", probes(corpus=FakeCorpus(scores=ignorant)))
+    observation = await observe("P2.1", measurements(corpus=FakeCorpus(scores=ignorant)))
     assert content(observation) is False
 
 
@@ -452,7 +463,7 @@ async def test_an_accuracy_on_pictures_at_hand_is_of_a_sample(
     budget: Budget, pictures: int
 ) -> None:
     segment = FakeSegment((B4_PUBLISHED,))
-    observation = await observe("B1.4", probes(segment, budget=budget))
+    observation = await observe("B1.4", measurements(segment, budget=budget))
     assert observation.value == Value(45.0, "%")
     assert observation.relation is SubjectRelation.SAMPLE
     assert segment.evaluated == [observation.n] == [pictures]
@@ -460,16 +471,16 @@ async def test_an_accuracy_on_pictures_at_hand_is_of_a_sample(
 
 
 @pytest.mark.parametrize("served", [B4_RANDOM, B0])
-async def test_other_weights_have_no_accuracy_of_the_published_ones(served: ServedModel) -> None:
+async def test_other_weights_have_no_accuracy_of_the_published_ones(served: Model) -> None:
     segment = FakeSegment((served,))
     with pytest.raises(UnobservableError, match="not serve its published weights"):
-        await observe("B1.4", probes(segment))
+        await observe("B1.4", measurements(segment))
     assert segment.evaluated == []
 
 
 async def test_without_labelled_pictures_the_setting_is_named() -> None:
     with pytest.raises(UnobservableError, match="ASSAY_RANKER_LABELLED_PICTURES"):
-        await observe("B1.4", probes(FakeSegment((B4_PUBLISHED,)), pictures=()))
+        await observe("B1.4", measurements(FakeSegment((B4_PUBLISHED,)), pictures=()))
 
 
 @pytest.mark.parametrize(
@@ -478,12 +489,12 @@ async def test_without_labelled_pictures_the_setting_is_named() -> None:
 async def test_an_accuracy_outside_physics_is_refused(lie: dict[str, float]) -> None:
     segment = FakeSegment((B4_PUBLISHED,), accuracy=replace(ACCURACY, **lie))  # type: ignore[arg-type]
     with pytest.raises(UnobservableError, match="outside physics"):
-        await observe("B1.4", probes(segment))
+        await observe("B1.4", measurements(segment))
 
 
 async def test_every_method_gives_the_unit_of_its_claim() -> None:
     published = FakeSegment((B4_PUBLISHED,))
-    cuda = FakeSegment((replace(B4_RANDOM, engine="onnxruntime-cuda"),))
+    cuda = FakeSegment((B4_CUDA,))
     (page,) = REGISTRY.pages
     for claim in REGISTRY.claims.values():
         if claim.artifact not in (*page.compares, page.id):
@@ -491,7 +502,7 @@ async def test_every_method_gives_the_unit_of_its_claim() -> None:
         if not claim.method or not isinstance(claim.bound, Equals | Range | Ratio):
             continue
         served = {"B1.4": published, "B4.4": cuda, "B6.3": cuda}
-        asked = probes(served.get(claim.id))
+        asked = measurements(served.get(claim.id))
         observation = await observe(claim.id, asked)
         assert observation.value is not None
         assert observation.value.unit == claim.bound.unit, claim.id

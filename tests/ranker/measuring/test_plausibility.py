@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
+from assay_rpc.corpus.v1.benchmark_pb2 import CodecResult, PlainParse
+from assay_rpc.corpus.v1.describe_pb2 import Corpus, Shard
 
 from services.ranker.measuring import plausibility
 from services.ranker.measuring.plausibility import ImplausibleError
-from services.ranker.peers.protocol import Codec, Shard, Stage
-from tests.ranker.peers_fake import B4_FACTS, B4_RANDOM, BPB, HOLDINGS, QUIET, STORAGE
+from tests.ranker.peers_fake import (
+    B4_FACTS,
+    B4_RANDOM,
+    BPB,
+    DESCRIPTION,
+    QUIET,
+    STORAGE,
+    changed,
+    stages,
+    times,
+)
 
 
 def test_what_can_be_passes() -> None:
     plausibility.check_model(B4_RANDOM)
     plausibility.check_speed(QUIET)
-    plausibility.check_corpus(HOLDINGS)
+    plausibility.check_corpus(DESCRIPTION)
     plausibility.check_storage(STORAGE)
     plausibility.check_score(BPB)
 
@@ -24,12 +34,12 @@ def test_what_can_be_passes() -> None:
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, 1e-9, math.nan, math.inf])
 def test_times_that_no_machine_has(seconds: float) -> None:
     with pytest.raises(ImplausibleError, match="segment says that a batch took"):
-        plausibility.check_speed(replace(QUIET, seconds=((1.0, 1.0, seconds),)))
+        plausibility.check_speed(changed(QUIET, samples=times((1.0, 1.0, seconds))))
 
 
 def test_too_few_runs() -> None:
     with pytest.raises(ImplausibleError, match="timed 2 runs"):
-        plausibility.check_speed(replace(QUIET, seconds=((1.0,), (1.0,))))
+        plausibility.check_speed(changed(QUIET, samples=times((1.0,), (1.0,))))
 
 
 @pytest.mark.parametrize(
@@ -37,45 +47,46 @@ def test_too_few_runs() -> None:
     [
         {"parameters": 0},
         {"parameters": 5},
-        {"stages": (Stage(3, 0, 4),)},
+        {"stages": stages((3, 0, 4))},
         {"logits_shape": (1, 150)},
         {"logits_shape": (1, 150, 0, 128)},
     ],
 )
 def test_counts_that_contradict_each_other(change: dict[str, object]) -> None:
-    facts = replace(B4_FACTS, **change)  # type: ignore[arg-type]
+    facts = changed(B4_FACTS, **change)
     with pytest.raises(ImplausibleError, match="segformer-b4-random"):
-        plausibility.check_model(replace(B4_RANDOM, facts=facts))
+        plausibility.check_model(changed(B4_RANDOM, source_facts=facts))
 
 
 @pytest.mark.parametrize("agreement", [-0.1, 1.1])
 def test_more_labels_than_all_cannot_agree(agreement: float) -> None:
     with pytest.raises(ImplausibleError, match="labels agree"):
-        plausibility.check_model(replace(B4_RANDOM, label_agreement=agreement))
+        plausibility.check_model(changed(B4_RANDOM, parity={"label_agreement": agreement}))
 
 
 @pytest.mark.parametrize(
-    "codec",
+    ("ratio", "seconds"),
     [
-        Codec(0.0, (0.1, 0.1, 0.1)),
-        Codec(-3.0, (0.1, 0.1, 0.1)),
-        Codec(math.inf, (0.1, 0.1, 0.1)),
-        Codec(3.0, (0.1, 0.1)),
-        Codec(3.0, (0.1, 0.1, 0.0)),
-        Codec(3.0, (0.1, 0.1, -0.1)),
-        Codec(3.0, (0.1, 0.1, 1e-9)),
-        Codec(3.0, (0.1, 0.1, math.nan)),
-        Codec(3.0, (0.1, 0.1, math.inf)),
+        (0.0, (0.1, 0.1, 0.1)),
+        (-3.0, (0.1, 0.1, 0.1)),
+        (math.inf, (0.1, 0.1, 0.1)),
+        (3.0, (0.1, 0.1)),
+        (3.0, (0.1, 0.1, 0.0)),
+        (3.0, (0.1, 0.1, -0.1)),
+        (3.0, (0.1, 0.1, 1e-9)),
+        (3.0, (0.1, 0.1, math.nan)),
+        (3.0, (0.1, 0.1, math.inf)),
     ],
 )
-def test_codecs_that_no_machine_has(codec: Codec) -> None:
+def test_codecs_that_no_machine_has(ratio: float, seconds: tuple[float, ...]) -> None:
+    codec = CodecResult(codec="zstd-3", ratio=ratio, seconds=seconds)
     with pytest.raises(ImplausibleError):
-        plausibility.check_storage(replace(STORAGE, codecs={"zstd-3": codec}))
+        plausibility.check_storage(changed(STORAGE, codecs=[codec]))
 
 
 def test_more_lines_parsed_than_there_are() -> None:
     with pytest.raises(ImplausibleError, match="parsed 3 of 2 lines"):
-        plausibility.check_storage(replace(STORAGE, lines=2, lines_parsed=3))
+        plausibility.check_storage(changed(STORAGE, plain_parse=PlainParse(lines=2, parsed=3)))
 
 
 @pytest.mark.parametrize(
@@ -84,19 +95,19 @@ def test_more_lines_parsed_than_there_are() -> None:
         {"documents": 5},
         {"documents_without_subset": 10_000},
         {"duplicate_documents": 10_000},
-        {"shards": (Shard("a", 0, 10, ""),)},
-        {"shards": (Shard("a", 10, 0, ""),)},
+        {"corpus": Corpus(shards=[Shard(path="a", content_bytes=10)])},
+        {"corpus": Corpus(shards=[Shard(path="a", stored_bytes=10)])},
     ],
 )
-def test_holdings_that_contradict_themselves(change: dict[str, object]) -> None:
+def test_descriptions_that_contradict_themselves(change: dict[str, object]) -> None:
     with pytest.raises(ImplausibleError):
-        plausibility.check_corpus(replace(HOLDINGS, **change))  # type: ignore[arg-type]
+        plausibility.check_corpus(changed(DESCRIPTION, **change))
 
 
 def test_likelihoods_above_one_and_sums_that_do_not_add_up() -> None:
     with pytest.raises(ImplausibleError, match="nats for a text"):
-        plausibility.check_score(replace(BPB, overall=replace(BPB.overall, nats=-1.0)))
+        plausibility.check_score(changed(BPB, overall=changed(BPB.overall, nats=-1.0)))
     with pytest.raises(ImplausibleError, match="bits per byte where its sums give"):
-        plausibility.check_score(replace(BPB, overall=replace(BPB.overall, bits_per_byte=0.5)))
+        plausibility.check_score(changed(BPB, overall=changed(BPB.overall, bits_per_byte=0.5)))
     with pytest.raises(ImplausibleError, match="over the subsets"):
-        plausibility.check_score(replace(BPB, subsets={"a": BPB.subsets["a"]}))
+        plausibility.check_score(changed(BPB, subsets=BPB.subsets[:1]))

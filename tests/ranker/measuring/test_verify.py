@@ -14,19 +14,30 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.cli.commands import claims
-from services.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from services.errors import InvalidArgument, NotFound, Unavailable
 from services.ranker.claims import facts
-from services.ranker.claims.labelled import LabelledPicture
-from services.ranker.claims.model import Basis, ClaimVerdict, SubjectRelation, Value, Verdict
+from services.ranker.claims.model import (
+    Basis,
+    ClaimVerdict,
+    Difference,
+    SubjectRelation,
+    Value,
+    Verdict,
+)
 from services.ranker.claims.registry import packaged
-from services.ranker.comparing.dossiers import Dossiers
+from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.database import Database
-from services.ranker.database.evidence_store import Store
-from services.ranker.database.match_store import MatchStore
+from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.measuring import methods
+from services.ranker.measuring.labelled_images import LabelledImage
+from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.methods.registration import Measurement
-from services.ranker.measuring.probes import Budget
-from services.ranker.measuring.verify import Plan, Progress, Verifier, estimate
+from services.ranker.measuring.verify import (
+    VerificationPlan,
+    VerificationProgress,
+    Verifier,
+    estimate,
+)
 from tests.ranker.peers_fake import (
     B0,
     B4,
@@ -38,25 +49,29 @@ from tests.ranker.peers_fake import (
     REFERENCE,
     FakeCorpus,
     FakeSegment,
+    changed,
+    ref,
+    times,
 )
 
 REGISTRY = packaged(methods.known())
+OWNERS = {claim.id: claim.owner for claim in REGISTRY.claims.values()}
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(tmp_path: Path) -> AsyncIterator[EvidenceStore]:
     database = Database(tmp_path / "evidence.sqlite")
     await database.open()
-    yield Store(database)
+    yield EvidenceStore(database)
     await database.close()
 
 
 def verifier(
-    store: Store,
+    store: EvidenceStore,
     segment: FakeSegment | None = None,
     corpus: FakeCorpus | None = None,
-    pictures: Sequence[LabelledPicture] = (),
+    pictures: Sequence[LabelledImage] = (),
     now: datetime = NOON,
 ) -> Verifier:
     return Verifier(
@@ -81,26 +96,26 @@ async def verdicts(
     return found
 
 
-async def test_the_plan_comes_first_then_a_claim_at_a_time(store: Store) -> None:
+async def test_the_plan_comes_first_then_a_claim_at_a_time(store: EvidenceStore) -> None:
     updates = [
         update async for update in verifier(store).verify(PILE, ["P4.1", "P1.2"], Budget.QUICK)
     ]
     plan, *rest = updates
-    assert plan == Plan(("P1.2", "P4.1"), 30)
-    assert [type(update) for update in rest] == [Progress, ClaimVerdict] * 2
-    assert rest[0] == Progress("P1.2", "looking up", 0, 2)
+    assert plan == VerificationPlan(("P1.2", "P4.1"), 30)
+    assert [type(update) for update in rest] == [VerificationProgress, ClaimVerdict] * 2
+    assert rest[0] == VerificationProgress("P1.2", "looking up", 0, 2)
     second = rest[2]
-    assert isinstance(second, Progress)
+    assert isinstance(second, VerificationProgress)
     assert (second.done, second.step) == (1, f"observing {Measurement.STORAGE.value}")
 
 
-async def test_every_claim_of_the_page_gets_a_verdict(store: Store) -> None:
+async def test_every_claim_of_the_page_gets_a_verdict(store: EvidenceStore) -> None:
     asked = verifier(store)
     found: dict[str, ClaimVerdict] = {}
     subjects = [one.id for one in REGISTRY.artifacts] + [one.id for one in REGISTRY.pages]
     for subject in subjects:
         found |= await verdicts(asked, subject)
-    assert set(found) == set(REGISTRY.claims)
+    assert set(found) == {claim.id for claim in REGISTRY.claims.values()}
     decided = {name for name, one in found.items() if one.verdict in ("CONFIRMED", "REFUTED")}
     assert len(decided) >= 34
     for one in found.values():
@@ -159,17 +174,17 @@ async def test_every_claim_of_the_page_gets_a_verdict(store: Store) -> None:
 )
 @pytest.mark.parametrize("up", [True, False])
 async def test_what_is_publicly_known_stands_with_and_without_the_peers(
-    store: Store, claim: str, verdict: str, up: bool
+    store: EvidenceStore, claim: str, verdict: str, up: bool
 ) -> None:
     down = Unavailable("it cannot be reached")
     asked = (
         verifier(store) if up else verifier(store, FakeSegment(error=down), FakeCorpus(error=down))
     )
-    found = await verdicts(asked, REGISTRY.claims[claim].artifact, claim)
+    found = await verdicts(asked, OWNERS[claim], claim)
     assert found[claim].verdict == verdict
 
 
-async def test_claims_that_need_a_peer_say_that_it_is_down(store: Store) -> None:
+async def test_claims_that_need_a_peer_say_that_it_is_down(store: EvidenceStore) -> None:
     down = Unavailable("it cannot be reached")
     asked = verifier(store, FakeSegment(error=down), FakeCorpus(error=down))
     found = await verdicts(asked, B4) | await verdicts(asked, PILE)
@@ -179,7 +194,7 @@ async def test_claims_that_need_a_peer_say_that_it_is_down(store: Store) -> None
         assert "testable with" in found[claim].reason
 
 
-async def test_a_stand_in_never_decides(store: Store) -> None:
+async def test_a_stand_in_never_decides(store: EvidenceStore) -> None:
     asked = verifier(store, FakeSegment((B0,)), FakeCorpus((REFERENCE,)))
     found = await verdicts(asked, B4) | await verdicts(asked, PILE)
     for one in found.values():
@@ -194,7 +209,7 @@ async def test_a_stand_in_never_decides(store: Store) -> None:
     assert "only a stand-in was observed" in shown.reason
 
 
-async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> None:
+async def test_random_weights_decide_speed_but_not_accuracy(store: EvidenceStore) -> None:
     found = await verdicts(verifier(store), B4, "B4.5", "B8.2")
     assert found["B4.5"].verdict is Verdict.REFUTED
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
@@ -204,8 +219,16 @@ async def test_random_weights_decide_speed_but_not_accuracy(store: Store) -> Non
     assert evidence.environment["cpu"] == "a processor"
 
 
+async def stored_verdicts(store: EvidenceStore) -> tuple[ClaimVerdict, ...]:
+    """The verdicts on B4's claims by what is stored."""
+    claims = REGISTRY.artifact(B4).claims
+    evidence, refused = await store.about(claim.reference for claim in claims)
+    assert refused == ()
+    return judge_stored(claims, evidence, ())
+
+
 async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
-    store: Store, tmp_path: Path
+    store: EvidenceStore,
 ) -> None:
     segment = FakeSegment((B4_PUBLISHED,))
     found = (await verdicts(verifier(store, segment, pictures=PICTURES), B4, "B1.4"))["B1.4"]
@@ -214,10 +237,11 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
     assert found.sample is not None
     assert (found.basis, found.evidence.value) == (Basis.SOURCED, Value(50.3, "%"))
     assert (found.sample.basis, found.sample.value) == (Basis.MEASURED, Value(45.0, "%"))
-    kept, _ = await store.about(["B1.4"])
-    assert set(map(repr, kept)) == {repr(found.evidence), repr(found.sample)}
-    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    kept, _ = await store.about([f"{B4}/B1.4"])
+    assert {one.digest: one for one in kept} == {
+        one.digest: one for one in (found.evidence, found.sample)
+    }
+    judged = await stored_verdicts(store)
     (stored,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stored.evidence, stored.sample) == (found.evidence, found.sample)
     assert (stored.verdict, stored.reason) == (found.verdict, found.reason)
@@ -229,12 +253,11 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
 
 
 async def test_why_nothing_was_measured_is_told_beside_what_is_published(
-    store: Store, tmp_path: Path
+    store: EvidenceStore,
 ) -> None:
     random = "segment does not serve its published weights, but segformer-b4-random"
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
-    dossiers = Dossiers(store, MatchStore(Database(tmp_path / "no matches")))
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     stored = {one.claim.id: one for one in judged}
     assert stored["B1.4"].not_measured == random
     assert stored["B4.4"].not_measured == "segformer-b4-random is served on a CPU (onnxruntime-cpu)"
@@ -247,12 +270,12 @@ async def test_why_nothing_was_measured_is_told_beside_what_is_published(
         store, FakeSegment((B4_PUBLISHED,)), pictures=PICTURES, now=NOON + timedelta(days=1)
     )
     await verdicts(later, B4, "B1.4")
-    _, judged = await dossiers.judged(REGISTRY.artifact(B4))
+    judged = await stored_verdicts(store)
     (stood,) = (one for one in judged if one.claim.id == "B1.4")
     assert (stood.not_measured, "not measured" in stood.reason) == ("", False)
 
 
-async def test_random_weights_have_a_rate_and_no_accuracy(store: Store) -> None:
+async def test_random_weights_have_a_rate_and_no_accuracy(store: EvidenceStore) -> None:
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "S4.1", "B1.4")
     rate = found["S4.1"].evidence
     assert rate is not None
@@ -265,47 +288,51 @@ async def test_random_weights_have_a_rate_and_no_accuracy(store: Store) -> None:
     assert (accuracy.basis, accuracy.verdict) == (Basis.SOURCED, Verdict.NOT_TESTABLE_HERE)
 
 
-async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(store: Store) -> None:
+async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(
+    store: EvidenceStore,
+) -> None:
     found = await verdicts(verifier(store, FakeSegment((B4_PUBLISHED,))), B4, "B8.2")
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
     assert "only a stand-in was observed: 0.001 %; testable with" in found["B8.2"].reason
 
 
-async def test_a_figure_of_other_hardware_is_called_that(store: Store) -> None:
+async def test_a_figure_of_other_hardware_is_called_that(store: EvidenceStore) -> None:
     found = await verdicts(verifier(store), B4, "B4.4")
     assert "only a published figure for other hardware is known: 0.06472 s" in found["B4.4"].reason
     assert "observed" not in found["B4.4"].reason
 
 
-async def test_a_full_run_behind_a_derived_verdict_is_named_in_the_command(store: Store) -> None:
+async def test_a_full_run_behind_a_derived_verdict_is_named_in_the_command(
+    store: EvidenceStore,
+) -> None:
     found = await verdicts(verifier(store), PILE, "P2.1", budget=Budget.FULL)
     assert found["P2.1"].basis is Basis.DERIVED
     assert found["P2.1"].evidence is not None
     assert found["P2.1"].evidence.command.endswith("--claim P2.1 --budget full")
 
 
-async def test_a_noisy_machine_is_inconclusive(store: Store) -> None:
-    noisy = replace(QUIET, noisy=True, noise=0.4, seconds=((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
+async def test_a_noisy_machine_is_inconclusive(store: EvidenceStore) -> None:
+    noisy = changed(QUIET, noisy=True, noise=0.4, samples=times((2.2, 2.4, 2.5), (2.4, 2.6, 2.5)))
     found = await verdicts(verifier(store, FakeSegment(figures=noisy)), B4, "B4.5")
     assert found["B4.5"].verdict is Verdict.INCONCLUSIVE
     # Noise only adds time: runs that are faster than claimed even so are faster than claimed.
-    fast = replace(noisy, seconds=((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
+    fast = changed(noisy, samples=times((0.5, 0.9, 0.6), (0.8, 0.7, 0.6)))
     found = await verdicts(verifier(store, FakeSegment(figures=fast)), B4, "B4.5")
     assert found["B4.5"].verdict is Verdict.REFUTED
 
 
-async def test_evidence_is_kept_and_repeats_to_itself(store: Store) -> None:
+async def test_evidence_is_kept_and_repeats_to_itself(store: EvidenceStore) -> None:
     first = await verdicts(verifier(store), PILE, "P4.1")
     again = await verdicts(verifier(store), PILE, "P4.1")
     (change,) = [one.change for one in again.values()]
     assert change is not None
     assert change.differences == ()
     assert first == {name: replace(one, change=None) for name, one in again.items()}
-    kept, _ = await store.about(["P4.1"])
+    kept, _ = await store.about([f"{PILE}/P4.1"])
     assert kept == (first["P4.1"].evidence,)
 
 
-async def test_a_full_budget_is_named_in_the_command(store: Store) -> None:
+async def test_a_full_budget_is_named_in_the_command(store: EvidenceStore) -> None:
     found = await verdicts(verifier(store), PILE, "P4.1", "P1.2", budget=Budget.FULL)
     measured, cited = found["P4.1"].evidence, found["P1.2"].evidence
     assert measured is not None
@@ -314,19 +341,22 @@ async def test_a_full_budget_is_named_in_the_command(store: Store) -> None:
     assert cited.command == "assay claims the-pile --claim P1.2"
 
 
-async def test_one_verification_at_a_time(store: Store) -> None:
+async def test_one_verification_at_a_time(store: EvidenceStore) -> None:
     segment = FakeSegment(hangs=True)
     asked = verifier(store, segment)
     running = asked.verify(B4, ["B4.5"], Budget.QUICK)
-    assert isinstance(await anext(running), Plan)
-    with pytest.raises(Overloaded, match="another verification is running") as error:
-        await anext(asked.verify(PILE, [], Budget.QUICK))
-    assert error.value.retry_after == 45
+    assert isinstance(await anext(running), VerificationPlan)
+    next_ = asked.verify("page", [], Budget.QUICK)
+    waiting = asyncio.create_task(anext(next_))
+    await asyncio.sleep(0)  # it would have its plan by now
+    assert not waiting.done()
     await running.aclose()
+    assert isinstance(await waiting, VerificationPlan)
+    await next_.aclose()
     assert await verdicts(asked, "page")
 
 
-async def test_closing_ends_the_measurement(store: Store) -> None:
+async def test_closing_ends_the_measurement(store: EvidenceStore) -> None:
     segment = FakeSegment(hangs=True)
     asked = verifier(store, segment)
 
@@ -342,7 +372,7 @@ async def test_closing_ends_the_measurement(store: Store) -> None:
     assert await verdicts(asked, "page")
 
 
-async def test_unknown_names_are_refused_before_anything_is_measured(store: Store) -> None:
+async def test_unknown_names_are_refused_before_anything_is_measured(store: EvidenceStore) -> None:
     segment = FakeSegment()
     asked = verifier(store, segment)
     with pytest.raises(NotFound, match="the-pile"):
@@ -365,16 +395,16 @@ def test_the_estimate_counts_a_shared_measurement_once() -> None:
         assert quick <= full < claims.TIMEOUT_SECONDS
 
 
-async def test_the_plan_has_no_time_for_pictures_that_are_not_there(store: Store) -> None:
+async def test_the_plan_has_no_time_for_pictures_that_are_not_there(store: EvidenceStore) -> None:
     asked = (verifier(store), verifier(store, pictures=PICTURES))
     assert [one.plan(B4, ["B1.4"], Budget.FULL).seconds for one in asked] == [0, 3600]
     updates = asked[0].verify(B4, ["B1.4"], Budget.FULL)
-    assert await anext(updates) == Plan(("B1.4",), 0)
+    assert await anext(updates) == VerificationPlan(("B1.4",), 0)
     await updates.aclose()
 
 
-async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> None:
-    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+async def test_a_model_whose_digest_changes_is_measured_again(store: EvidenceStore) -> None:
+    other = changed(B4_RANDOM, ref=ref("segformer-b4-random", "cc"))
     first = await verdicts(verifier(store), B4, "B4.1")
     second = await verdicts(verifier(store, FakeSegment((other,))), B4, "B4.1")
     assert first["B4.1"].evidence != second["B4.1"].evidence
@@ -382,16 +412,16 @@ async def test_a_model_whose_digest_changes_is_measured_again(store: Store) -> N
     assert second["B4.1"].change is not None
     assert second["B4.1"].change.evidence == first["B4.1"].evidence
     assert second["B4.1"].change.differences == (
-        f"what was observed was {B4_RANDOM.digest[:19]} and is sha256:cccccccccccc",
+        Difference("subject", B4_RANDOM.ref.digest[:19], "sha256:cccccccccccc"),
     )
-    assert len((await store.about(["B4.1"]))[0]) == 2
+    assert len((await store.about([f"{B4}/B4.1"]))[0]) == 2
 
 
 async def test_a_clock_that_was_set_back_does_not_bring_an_older_verification_back(
-    store: Store,
+    store: EvidenceStore,
 ) -> None:
     """What a verification is compared with is the one before it, whatever their clocks said."""
-    other = replace(B4_RANDOM, digest="sha256:" + "cc" * 32)
+    other = changed(B4_RANDOM, ref=ref("segformer-b4-random", "cc"))
     await verdicts(verifier(store), B4, "B4.1")
     set_back = verifier(store, FakeSegment((other,)), now=NOON - timedelta(days=1))
     second = await verdicts(set_back, B4, "B4.1")
@@ -401,7 +431,7 @@ async def test_a_clock_that_was_set_back_does_not_bring_an_older_verification_ba
     assert third["B4.1"].change.differences == ()
 
 
-async def test_another_figure_of_a_sample_is_a_change(store: Store) -> None:
+async def test_another_figure_of_a_sample_is_a_change(store: EvidenceStore) -> None:
     segment = FakeSegment((B4_PUBLISHED,))
     few, all_ = PICTURES[:2], PICTURES
     times = (NOON + timedelta(hours=number) for number in range(5))
@@ -412,17 +442,17 @@ async def test_another_figure_of_a_sample_is_a_change(store: Store) -> None:
         found.append(None if change is None else change.differences)
     first, measured, without, again, more = found
     assert first is None
-    assert measured == ("on the sample: nothing was measured, and now it is 45 %",)
+    assert measured == (Difference("value", "nothing was measured", "45 %", of_sample=True),)
     assert (without, again) == ((), ())
     assert more is not None
-    assert more[0] == f"on the sample: it was of 2 and is of {len(all_)}"
+    assert more[0] == Difference("subject", "2", f"{len(all_)}", of_sample=True)
 
 
 async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "evidence.sqlite"
     database = Database(path, locked_seconds=0)
     await database.open()
-    store = Store(database)
+    store = EvidenceStore(database)
     with closing(sqlite3.connect(path, isolation_level=None)) as other, capture_logs() as logs:
         other.execute("BEGIN IMMEDIATE")
         found = await verdicts(verifier(store), PILE, "P1.2", "P4.1", "P2.2")
@@ -431,5 +461,5 @@ async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path:
     for one in found.values():
         assert "(not kept: the evidence database cannot be written" in one.reason
     assert [one["event"] for one in logs] == ["evidence not kept"]
-    assert await store.about(found) == ((), ())
+    assert await store.about(f"{PILE}/{name}" for name in found) == ((), ())
     await database.close()

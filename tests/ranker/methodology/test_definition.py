@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
 from services.ranker.claims.model import ArtifactType, SubjectRelation
-from services.ranker.methodology.definition import COMPONENTS, Number, Reference, Scale, parse
+from services.ranker.methodology.definition import COMPONENTS, Reference, Scale, parse
 from services.ranker.methodology.load import V1, load, loads
 
 PACKAGED: dict[str, Any] = yaml.safe_load(V1.read_bytes())
@@ -32,10 +32,12 @@ def test_packaged_methodology() -> None:
 def test_weights_sum_to_one(kind: ArtifactType) -> None:
     rules = load().rules(kind)
     assert tuple(rules.weights) == COMPONENTS
-    assert math.fsum(rules.weights.values()) == pytest.approx(1, abs=1e-12)
-    assert rules.weights["adoption"] == 0
+    assert math.fsum(one.weight for one in rules.weights.values()) == pytest.approx(1, abs=1e-12)
+    assert rules.weights["adoption"].weight == 0
     for metrics in (rules.quality, rules.ecosystem):
-        assert math.fsum(metric.weight for metric in metrics) == pytest.approx(1, abs=1e-12)
+        assert math.fsum(metric.weight for metric in metrics.values()) == pytest.approx(
+            1, abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("kind", ArtifactType)
@@ -43,20 +45,20 @@ def test_no_proxy_speaks_for_an_artifact_and_random_weights_never_for_accuracy(
     kind: ArtifactType,
 ) -> None:
     rules = load().rules(kind)
-    for metric in (*rules.quality, *rules.ecosystem):
+    for metric in (*rules.quality.values(), *rules.ecosystem.values()):
         for source in metric.inputs:
             assert SubjectRelation.PROXY not in source.relations
             if "miou" in source.fact or "bits" in source.fact:
-                assert source.relations == {SubjectRelation.EXACT}
+                assert source.relations == (SubjectRelation.EXACT,)
 
 
 def test_every_reference_is_published_or_holds_by_definition() -> None:
     for kind in ArtifactType:
         rules = load().rules(kind)
-        for metric in (*rules.quality, *rules.ecosystem):
+        for metric in (*rules.quality.values(), *rules.ecosystem.values()):
             for source in metric.inputs:
-                if isinstance(source.kind, Number):
-                    for end in (source.kind.scale.zero, source.kind.scale.one):
+                if source.scale is not None:
+                    for end in (source.scale.zero, source.scale.one):
                         assert "measured" not in end.source
 
 
@@ -80,32 +82,32 @@ MIOU = "types.SEGMENTATION_MODEL.quality.ade20k-miou"
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("version", ..., "lacks version"),
-        ("version", "", "must be a text"),
-        ("surprise", 1, "unknown keys: surprise"),
-        ("posterior.level", 1.5, "must be below 1"),
-        ("posterior.prior_alpha", 0, "must be above 0"),
-        ("freshness.half_life_days", "two years", "finite number"),
-        ("freshness.half_life_days", math.inf, "finite number"),
-        ("types.DATASET", ..., "lacks DATASET"),
-        ("types.ROBOT", {}, "unknown keys: ROBOT"),
-        ("types.DATASET.weights.quality.weight", 0.6, "weights sum to 1.05"),
-        ("types.DATASET.weights.quality.weight", 0.9, "low <= weight <= high"),
-        ("types.DATASET.weights.quality.weight", True, "finite number"),
-        ("types.DATASET.weights.luck", {}, "unknown keys: luck"),
-        ("types.DATASET.quality", {}, "must not be empty"),
-        ("types.DATASET.quality", [], "must be a mapping"),
-        (f"{MIOU}.weight", 0.5, "weights sum to 0.9"),
-        (f"{MIOU}.per_hardware", "yes", "true or false"),
-        (f"{MIOU}.when_missing", 1, "must be a text"),
-        (f"{MIOU}.inputs", [], "at least one item"),
+        ("version", ..., "version: is missing"),
+        ("version", "", "version: must have at least 1 character"),
+        ("surprise", 1, "surprise: is not a known key"),
+        ("posterior.level", 1.5, "posterior.level: must be less than 1"),
+        ("posterior.prior_alpha", 0, "posterior.prior_alpha: must be greater than 0"),
+        ("freshness.half_life_days", "two years", "half_life_days: must be a number"),
+        ("freshness.half_life_days", math.inf, "half_life_days: must be a finite number"),
+        ("types.DATASET", ..., "types.DATASET: is missing"),
+        ("types.ROBOT", {}, "types.ROBOT: must be 'SEGMENTATION_MODEL'"),
+        ("types.DATASET.weights.quality.weight", 0.6, "DATASET.weights: weights sum to 1.05"),
+        ("types.DATASET.weights.quality.weight", 0.9, "needs 0.45 (low) <= 0.9 <= 0.65 (high)"),
+        ("types.DATASET.weights.quality.weight", True, "quality.weight: must be a number"),
+        ("types.DATASET.weights.luck", {"weight": 0, "low": 0, "high": 0}, "must be of quality"),
+        ("types.DATASET.quality", {}, "DATASET.quality: must have at least 1 item"),
+        ("types.DATASET.quality", [], "DATASET.quality: must be an object"),
+        (f"{MIOU}.weight", 0.5, "SEGMENTATION_MODEL.quality: weights sum to 0.9"),
+        (f"{MIOU}.per_hardware", "yes", "per_hardware: must be true or false"),
+        (f"{MIOU}.when_missing", 1, "when_missing: must be a string"),
+        (f"{MIOU}.inputs", [], "inputs: must have at least 1 item"),
         (f"{MIOU}.inputs.0.relations", ["PROXY"], "cannot speak for an artifact"),
         (f"{MIOU}.inputs.0.unit", ..., "either unit and scale"),
         (f"{MIOU}.inputs.0.good", True, "either unit and scale"),
         (f"{MIOU}.inputs.0.scale.zero.value", 51.0, "they must differ"),
-        (f"{MIOU}.inputs.0.scale.zero.value", -1, "at least 0"),
-        (f"{MIOU}.inputs.0.scale.logarithmic", 1, "true or false"),
-        (f"{MIOU}.inputs.0.scale.one.artifact", ..., "lacks artifact"),
+        (f"{MIOU}.inputs.0.scale.zero.value", -1, "zero.value: must be greater than or equal to 0"),
+        (f"{MIOU}.inputs.0.scale.logarithmic", 1, "logarithmic: must be true or false"),
+        (f"{MIOU}.inputs.0.scale.one.artifact", ..., "inputs[0].scale.one.artifact: is missing"),
     ],
 )
 def test_mistakes_are_named(path: str, value: object, message: str) -> None:
@@ -126,14 +128,18 @@ def test_any_bytes_are_refused_clearly(content: bytes) -> None:
 
 
 def scale(zero: float, one: float, *, logarithmic: bool = False) -> Scale:
-    return Scale(Reference("z", zero, "s"), Reference("o", one, "s"), logarithmic)
+    return Scale(
+        zero=Reference(artifact="z", value=zero, source="s"),
+        one=Reference(artifact="o", value=one, source="s"),
+        logarithmic=logarithmic,
+    )
 
 
 def test_scale_places_references_at_its_ends() -> None:
-    assert scale(37.4, 51).place(37.4) == 0
-    assert scale(37.4, 51).place(51) == 1
-    assert scale(37.4, 51).place(44.2) == pytest.approx(0.5)
-    assert scale(1, 0.01, logarithmic=True).place(0.1) == pytest.approx(0.5)
+    assert scale(37.4, 51).position(37.4) == 0
+    assert scale(37.4, 51).position(51) == 1
+    assert scale(37.4, 51).position(44.2) == pytest.approx(0.5)
+    assert scale(1, 0.01, logarithmic=True).position(0.1) == pytest.approx(0.5)
 
 
 @given(
@@ -148,8 +154,8 @@ def test_scale_is_monotone_and_within_the_unit_interval(
 ) -> None:
     if math.isclose(zero, one, rel_tol=1e-6):
         return
-    places = scale(zero, one, logarithmic=logarithmic)
+    found = scale(zero, one, logarithmic=logarithmic)
     low, high = sorted((first, second))
     if one < zero:
         low, high = high, low
-    assert 0 <= places.place(low) <= places.place(high) <= 1
+    assert 0 <= found.position(low) <= found.position(high) <= 1

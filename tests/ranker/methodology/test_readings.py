@@ -15,13 +15,11 @@ from services.ranker.methodology.readings import (
     latest_hardware,
     read,
 )
-from tests.ranker.dossiers import CPU, NOON, claim, evidence
+from tests.ranker.records import CPU, NOON, claim, evidence
 
-METRICS = {m.name: m for m in load().rules(ArtifactType.SEGMENTATION_MODEL).quality}
+METRICS = load().rules(ArtifactType.SEGMENTATION_MODEL).quality
 MIOU, LATENCY, SIZE = METRICS["ade20k-miou"], METRICS["latency"], METRICS["size"]
-COMPOSITION = next(
-    m for m in load().rules(ArtifactType.DATASET).quality if m.name == "documented_composition"
-)
+COMPOSITION = load().rules(ArtifactType.DATASET).quality["documented_composition"]
 HERE = hardware_class(CPU)
 GPU = {"cpu": "Test CPU", "cpu_count": 16, "accelerators": ["Test GPU"]}
 

@@ -12,9 +12,8 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.segment.api import evaluate as evaluate_api
@@ -23,7 +22,7 @@ from services.segment.images.label_map import Encoding
 from services.segment.images.outputs import Segmentation
 from services.segment.serving.repository import RegisteredModel, Repository, discover
 from tests.segment.api.test_segment import PIXELS, SECONDS, label_array, png, refused, request
-from tests.segment.conftest import Client, Start
+from tests.segment.conftest import Client, Start, evaluated
 from tests.segment.images.test_accuracy import by_hand
 from tests.segment.test_metrics import values
 from tests.segment.tiny_model import RESEARCH, Tiny, write
@@ -32,26 +31,32 @@ Code = grpc.StatusCode
 CLASSES = Tiny().classes
 HEIGHT, WIDTH = PIXELS.shape[:2]
 MASK = np.random.default_rng(5).integers(0, CLASSES, (HEIGHT, WIDTH), dtype=np.uint8)
-ZERO_IS_NONE = pb.MASK_VALUES_ZERO_IS_NONE
+ZERO_IS_NONE = segment_pb2.MASK_VALUES_ZERO_IS_NONE
 
 
-def settings(**fields: Any) -> pb.EvaluateSegmentationRequest:
-    return pb.EvaluateSegmentationRequest(settings=pb.EvaluationSettings(**fields))
+def settings(**fields: Any) -> segment_pb2.EvaluateSegmentationRequest:
+    return segment_pb2.EvaluateSegmentationRequest(
+        settings=segment_pb2.EvaluationSettings(**fields)
+    )
 
 
-def pair(mask: Any = MASK, picture: bytes | None = None) -> pb.EvaluateSegmentationRequest:
+def pair(mask: Any = MASK, picture: bytes | None = None) -> segment_pb2.EvaluateSegmentationRequest:
     """A pair whose mask is an array, encoded bytes or a LabelMap."""
     image = images_pb2.Image(encoded=png() if picture is None else picture)
     if isinstance(mask, images_pb2.LabelMap):
-        return pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair(image=image, values=mask))
+        return segment_pb2.EvaluateSegmentationRequest(
+            pair=segment_pb2.EvaluationPair(image=image, values=mask)
+        )
     encoded = mask if isinstance(mask, bytes) else png(mask)
-    return pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair(image=image, encoded=encoded))
-
-
-def evaluate(client: Client, *messages: pb.EvaluateSegmentationRequest, **options: Any) -> Any:
-    return client.segment.EvaluateSegmentation(
-        _stream(messages), **({"timeout": SECONDS} | options)
+    return segment_pb2.EvaluateSegmentationRequest(
+        pair=segment_pb2.EvaluationPair(image=image, encoded=encoded)
     )
+
+
+async def evaluate(
+    client: Client, *messages: segment_pb2.EvaluateSegmentationRequest, **options: Any
+) -> segment_pb2.EvaluationResult:
+    return await evaluated(client, _stream(messages), **({"timeout": SECONDS} | options))
 
 
 async def _stream(messages: Iterable[Any]) -> AsyncIterator[Any]:
@@ -178,7 +183,10 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
         ([settings(), pair(FLOOD)], "pairs[0].mask.values.data: 15001 bytes"),
         ([settings(), pair(RUNS)], "pairs[0].mask.values.encoding: raw, zstd or PNG"),
         (
-            [settings(), pb.EvaluateSegmentationRequest(pair=pb.EvaluationPair())],
+            [
+                settings(),
+                segment_pb2.EvaluateSegmentationRequest(pair=segment_pb2.EvaluationPair()),
+            ],
             "pairs[0].mask: give either",
         ),
         ([settings(), NO_PICTURE], "pairs[0].image: give either"),
@@ -186,7 +194,7 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
     ],
 )
 async def test_what_is_wrong_is_named(
-    start: Start, messages: list[pb.EvaluateSegmentationRequest], says: str
+    start: Start, messages: list[segment_pb2.EvaluateSegmentationRequest], says: str
 ) -> None:
     client = await start()
     code, _, message = await refused(evaluate(client, *messages))
@@ -262,7 +270,7 @@ async def test_no_more_is_read_than_is_worked_on(tiny_directory: Path) -> None:
     (model,) = discover([tiny_directory])
     gate, read = Gate(model), 0
 
-    async def pairs() -> AsyncIterator[pb.EvaluateSegmentationRequest]:
+    async def pairs() -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
         nonlocal read
         yield settings()
         for _ in range(40):
@@ -270,7 +278,12 @@ async def test_no_more_is_read_than_is_worked_on(tiny_directory: Path) -> None:
             yield pair()
 
     bounds = Bounds(3, max_pixels=1 << 20, max_request_bytes=1 << 20, max_reply_bytes=1 << 20)
-    call = asyncio.create_task(evaluate_api.evaluate(gate, pairs(), gate, bounds))  # type: ignore[arg-type]  # all that it uses
+    updates = evaluate_api.evaluate(gate, pairs(), gate, bounds)  # type: ignore[arg-type]  # all that it uses
+
+    async def last() -> segment_pb2.EvaluationResult:
+        return [update async for update in updates][-1].result
+
+    call = asyncio.create_task(last())
     await gate.full.wait()
     assert read == 3
     gate.open.set()
@@ -286,7 +299,7 @@ async def test_a_deadline_ends_it(start: Start) -> None:
         yield pair()
         await asyncio.Event().wait()
 
-    call = client.segment.EvaluateSegmentation(waiting(), timeout=0.5)
+    call = evaluated(client, waiting(), timeout=0.5)
     assert (await refused(call))[0] is Code.DEADLINE_EXCEEDED
     assert (await evaluate(client, settings(), pair())).pairs == 1
 
@@ -302,8 +315,7 @@ async def test_a_client_that_sends_nothing_is_not_waited_for_without_end(
         yield pair()
         await asyncio.Event().wait()
 
-    call = client.segment.EvaluateSegmentation(silent(), timeout=SECONDS)
-    code, _, message = await refused(call)
+    code, _, message = await refused(evaluated(client, silent(), timeout=SECONDS))
     assert code is Code.DEADLINE_EXCEEDED
     assert "pairs[1]: nothing came for 1 s" in message
 
@@ -318,7 +330,7 @@ async def test_a_caller_that_leaves_takes_its_pairs_along(start: Start) -> None:
         sent.set()
         await asyncio.Event().wait()
 
-    call = client.segment.EvaluateSegmentation(waiting(), timeout=SECONDS)
+    call = asyncio.create_task(evaluated(client, waiting(), timeout=SECONDS))
     await sent.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from assay.inference.v2 import open_inference_pb2 as pb
 from PIL import Image
 
+from services.inference.v2 import open_inference_pb2 as pb
 from services.rpc.server import build_server
 from services.segment.__main__ import build_service
 from services.segment.images.preprocess import Preprocessor

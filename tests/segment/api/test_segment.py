@@ -12,9 +12,8 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2, models_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 from PIL import Image
@@ -42,17 +41,17 @@ def png(pixels: Any = PIXELS, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def request(encoded: bytes | None = None, **fields: Any) -> pb.SegmentImageRequest:
+def request(encoded: bytes | None = None, **fields: Any) -> segment_pb2.SegmentImageRequest:
     image = images_pb2.Image(encoded=png() if encoded is None else encoded)
-    return pb.SegmentImageRequest(**({"image": image} | fields))
+    return segment_pb2.SegmentImageRequest(**({"image": image} | fields))
 
 
-def given(height: int, width: int, **fields: Any) -> pb.SegmentImageRequest:
+def given(height: int, width: int, **fields: Any) -> segment_pb2.SegmentImageRequest:
     size = images_pb2.PixelSize(height=height, width=width)
     return request(output_size=images_pb2.OUTPUT_SIZE_GIVEN, size=size, **fields)
 
 
-def overlaid(**options: Any) -> pb.SegmentImageRequest:
+def overlaid(**options: Any) -> segment_pb2.SegmentImageRequest:
     return request(overlay=images_pb2.OverlayOptions(**options))
 
 
@@ -182,7 +181,7 @@ async def test_a_broken_picture_fails_alone(start: Start) -> None:
         return_exceptions=True,
     )
     kinds = [type(reply) for reply in replies]
-    assert kinds[0] is kinds[2] is pb.SegmentImageResponse
+    assert kinds[0] is kinds[2] is segment_pb2.SegmentImageResponse
     assert kinds[1] is kinds[3] is grpc.aio.AioRpcError
 
 
@@ -198,10 +197,10 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
         (
             request(model=model("tiny", digest="sha256:00")),
             Code.FAILED_PRECONDITION,
-            "PRECONDITION",
+            "DIGEST_MISMATCH",
             "has the digest",
         ),
-        (pb.SegmentImageRequest(), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "encoded"),
+        (segment_pb2.SegmentImageRequest(), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "encoded"),
         (request(b""), Code.INVALID_ARGUMENT, "BAD_IMAGE", "empty"),
         (request(b"GIF89a, or so"), Code.INVALID_ARGUMENT, "BAD_IMAGE", "image"),
         (request(png()[:-60]), Code.INVALID_ARGUMENT, "BAD_IMAGE", "cut off"),
@@ -240,7 +239,7 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
             "set `output_size`",
         ),
         (request(classes=[2, 7]), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "unknown class 7"),
-        (request(classes=[0] * 65_537), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "at most 65536"),
+        (request(classes=[0] * 65_537), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "65,536 are"),
         (request(top_k=8), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "top_k: 8; at most 7"),
         (overlaid(opacity=0), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity: 0;"),
         (overlaid(opacity=1.5), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity"),
@@ -249,7 +248,7 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
     ],
 )
 async def test_bad_requests_are_refused_with_what_to_do(
-    start: Start, call: pb.SegmentImageRequest, code: Code, reason: str, says: str
+    start: Start, call: segment_pb2.SegmentImageRequest, code: Code, reason: str, says: str
 ) -> None:
     client = await start()
     found = await refused(client.segment.SegmentImage(call, timeout=SECONDS))
@@ -308,8 +307,8 @@ async def test_callers_who_leave_cost_no_place(start: Start) -> None:
     """With one place, of two calls one waits for the window; cancelling it frees the place."""
     client = await start(queue_items=1, max_batch=2, batch_window_seconds=10)
 
-    def send() -> asyncio.Task[pb.SegmentImageResponse]:
-        async def call() -> pb.SegmentImageResponse:
+    def send() -> asyncio.Task[segment_pb2.SegmentImageResponse]:
+        async def call() -> segment_pb2.SegmentImageResponse:
             return await client.segment.SegmentImage(request(), timeout=SECONDS)
 
         return asyncio.create_task(call())
@@ -336,14 +335,16 @@ async def test_models_are_listed_and_described(start: Start, tmp_path: Path) -> 
         tiny_model.write(tmp_path / name, Tiny(name=name))
     tiny_model.write(tmp_path / "r", Tiny(name="r", license=RESEARCH))
     client = await start(models=[tmp_path])
-    first = await client.segment.ListModels(pb.ListModelsRequest(page_size=3), timeout=SECONDS)
-    rest = await client.segment.ListModels(
-        pb.ListModelsRequest(page_token=first.next_page_token), timeout=SECONDS
+    first = await client.segment.ListModels(
+        segment_pb2.ListModelsRequest(page_size=3), timeout=SECONDS
     )
-    assert [item.model.name for item in (*first.models, *rest.models)] == ["a", "b", "c", "r"]
+    rest = await client.segment.ListModels(
+        segment_pb2.ListModelsRequest(page_token=first.next_page_token), timeout=SECONDS
+    )
+    assert [item.ref.name for item in (*first.models, *rest.models)] == ["a", "b", "c", "r"]
     assert not rest.next_page_token
-    assert [item.license.research_only for item in rest.models] == [True]
-    unknown = pb.ListModelsRequest(page_token="?")  # noqa: S106  # no password
+    assert [item.license.terms for item in rest.models] == [common_pb2.TERMS_RESEARCH_ONLY]
+    unknown = segment_pb2.ListModelsRequest(page_token="?")  # noqa: S106  # no password
     code, _, _ = await refused(client.segment.ListModels(unknown, timeout=SECONDS))
     assert code is Code.INVALID_ARGUMENT
 
@@ -352,13 +353,13 @@ async def test_a_model_is_described_as_its_manifest_says(
     start: Start, tiny_directory: Path
 ) -> None:
     client = await start()
-    reply = await client.segment.GetModel(pb.GetModelRequest(), timeout=SECONDS)
+    reply = await client.segment.GetModel(segment_pb2.GetModelRequest(), timeout=SECONDS)
     found, manifest = reply.model, read_manifest(tiny_directory)
     assert manifest.facts is not None
     assert manifest.parity is not None
     assert (found.ref.name, found.ref.version) == ("tiny", "1")
     assert found.ref.digest == manifest_digest(manifest)
-    assert found.weights == models_pb2.WEIGHTS_KIND_REFERENCE
+    assert found.weights == common_pb2.WEIGHTS_KIND_REFERENCE
     assert found.license.id == "Apache-2.0"
     assert [item.name for item in found.classes] == [item.name for item in manifest.classes]
     assert found.preprocessing.mean == pytest.approx(manifest.preprocessing.mean)
@@ -367,16 +368,19 @@ async def test_a_model_is_described_as_its_manifest_says(
     assert found.source_facts.stages[0].downsampling == 4
     assert found.parity.label_agreement == manifest.parity.label_agreement
     assert dict(found.digests) == dict(manifest.digests)
-    assert (found.engine, found.precision) == ("onnxruntime-cpu", "fp32")
-    assert [(one.engine, one.passed) for one in found.parities] == [("onnxruntime-cpu", True)]
-    known = pb.GetModelRequest(model=model("x"))
+    assert (found.engine.id, found.engine.precision) == (
+        "onnxruntime-cpu",
+        common_pb2.PRECISION_FP32,
+    )
+    assert [(one.engine.id, one.passed) for one in found.parities] == [("onnxruntime-cpu", True)]
+    known = segment_pb2.GetModelRequest(model=model("x"))
     assert (await refused(client.segment.GetModel(known, timeout=SECONDS)))[0] is Code.NOT_FOUND
 
 
 async def test_research_weights_are_described_but_not_served(start: Start, tmp_path: Path) -> None:
     directory = tiny_model.write(tmp_path, Tiny(license=RESEARCH))
     client = await start(models=[directory])
-    await client.segment.GetModel(pb.GetModelRequest(), timeout=SECONDS)
+    await client.segment.GetModel(segment_pb2.GetModelRequest(), timeout=SECONDS)
     code, reason, says = await refused(client.segment.SegmentImage(request(), timeout=SECONDS))
     assert (code, reason) == (Code.PERMISSION_DENIED, "LICENSE_NOT_ACCEPTED")
     assert "ASSAY_SEGMENT_ACCEPTED_LICENSES" in says

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.segment.engines.instructions import decisive_instructions, instruction_set
+from services.common.machine import instruction_set
+from services.segment.engines.instructions import decisive_instructions
 
 HASWELL = frozenset({"avx", "avx2", "fma"})
 ALDER_LAKE = HASWELL | {"avx_vnni"}

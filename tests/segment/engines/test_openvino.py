@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import InvalidArgument, PreconditionFailed
@@ -22,7 +21,7 @@ from services.segment.images.upsample import upsample_argmax
 from services.segment.manifest import MODEL_FILE, Precision, read_manifest
 from services.segment.reference import MODEL_DIRECTORY
 from services.segment.reference.scenes.draw import draw_scene
-from tests.segment.conftest import Start
+from tests.segment.conftest import Start, precision_of
 from tests.segment.tiny_model import Tiny, write
 
 pytest.importorskip("openvino")
@@ -125,6 +124,7 @@ def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
         OpenVinoEngine(tmp_path, Tiny().manifest())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 async def test_the_reference_model_is_served(start: Start, precision: Precision) -> None:
     if precision.upper() not in capabilities():
@@ -139,14 +139,15 @@ async def test_the_reference_model_is_served(start: Start, precision: Precision)
     except PreconditionFailed as error:
         pytest.skip(str(error))
     client = await start(models=[MODEL_DIRECTORY], engine="openvino", precision=precision)
-    reply = await client.segment.GetModel(pb.GetModelRequest(), timeout=60)
-    assert (reply.model.engine, reply.model.precision) == ("openvino-cpu", precision)
-    ways = {(one.engine, one.precision) for one in reply.model.parities if one.passed}
+    reply = await client.segment.GetModel(segment_pb2.GetModelRequest(), timeout=60)
+    served_on = (reply.model.engine.id, precision_of(reply.model.engine))
+    assert served_on == ("openvino-cpu", precision)
+    ways = {(one.engine.id, precision_of(one.engine)) for one in reply.model.parities if one.passed}
     assert {("onnxruntime-cpu", "fp32"), ("openvino-cpu", "fp32"), ("openvino-cpu", "bf16")} == ways
     scene, _ = draw_scene(3, 200, 300)
     tensor = images_pb2.PixelTensor(height=200, width=300, rgb=scene.tobytes())
     served = await client.segment.SegmentImage(
-        pb.SegmentImageRequest(image=images_pb2.Image(pixels=tensor)), timeout=60
+        segment_pb2.SegmentImageRequest(image=images_pb2.Image(pixels=tensor)), timeout=60
     )
     labels = np.frombuffer(zstandard.decompress(served.labels.data), np.uint8).reshape(200, 300)
     picture = Image.fromarray(scene)

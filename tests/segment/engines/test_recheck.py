@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.segment.v1 import segment_pb2
 from structlog.testing import capture_logs
 
 from services.errors import PreconditionFailed
@@ -119,16 +119,16 @@ async def test_a_server_tells_what_it_measured(tmp_path: Path, start: Start) -> 
     elsewhere = model(tmp_path / "elsewhere", EXACT, "another")
     here = model(tmp_path / "here", replace(EXACT, name="here"), HERE)
     client = await start(models=[elsewhere, here], engine="openvino", precision="bf16")
-    request = pb.GetModelRequest()
+    request = segment_pb2.GetModelRequest()
     request.model.name = "tiny"
     found = (await client.segment.GetModel(request, timeout=60)).model
-    assert [one.instruction_set for one in found.parities] == ["", "another"]
-    assert found.measured_here.instruction_set == HERE
+    assert [one.engine.instruction_set for one in found.parities] == ["", "another"]
+    assert found.measured_here.engine.instruction_set == HERE
     assert found.measured_here.passed
     assert found.measured_here.label_agreement >= 0.995
     request.model.name = "here"
     found = (await client.segment.GetModel(request, timeout=60)).model
-    assert found.parities[1].instruction_set == HERE
+    assert found.parities[1].engine.instruction_set == HERE
     assert not found.HasField("measured_here")
 
 
@@ -140,7 +140,7 @@ async def test_a_server_does_not_start_with_what_is_not_exact_here(
     with pytest.raises(PreconditionFailed, match="tiny is not served by openvino-cpu in bf16 on"):
         await start(models=[directory], engine="openvino", precision="bf16")
     client = await start(models=[directory], engine="openvino", precision="fp32")
-    found = (await client.segment.GetModel(pb.GetModelRequest(), timeout=60)).model
+    found = (await client.segment.GetModel(segment_pb2.GetModelRequest(), timeout=60)).model
     assert not found.HasField("measured_here")
 
 

@@ -11,8 +11,7 @@ import grpc
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -73,7 +72,7 @@ async def test_all_outputs_at_every_size(start: Start, size: tuple[int, int]) ->
     )
     assert (reply.labels.height, reply.labels.width) == size
     assert (reply.labels.encoding, reply.labels.data) == (COCO, b"")
-    assert not reply.labels.HasField("other")
+    assert not reply.labels.HasField("filtered_value")
     assert [mask.class_id for mask in reply.labels.masks] == np.unique(labels).tolist()
     for mask in reply.labels.masks:
         assert np.array_equal(decoded(mask.counts, *size), labels == mask.class_id)
@@ -101,7 +100,7 @@ async def test_a_filter_leaves_others_out(start: Start, tmp_path: Path, classes:
     call = request(encoding=RAW, classes=[*kept, kept[0]], top_k=1, overlay=style)
     reply = await client.segment.SegmentImage(call, timeout=SECONDS)
     other = 255 if classes == 7 else 65_535
-    assert reply.labels.other == other
+    assert reply.labels.filtered_value == other
     found = label_array(reply.labels)
     assert np.array_equal(found, np.where(np.isin(labels, kept), labels.astype(int), other))
     pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
@@ -164,7 +163,7 @@ async def test_an_overlay_honours_orientation(start: Start) -> None:
     ],
 )
 async def test_outputs_that_no_reply_holds_cost_nothing(
-    start: Start, call: pb.SegmentImageRequest, monkeypatch: pytest.MonkeyPatch
+    start: Start, call: segment_pb2.SegmentImageRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await start(max_message_bytes=1 << 20)
 
@@ -225,7 +224,11 @@ async def test_priority_and_client_are_passed_on(
         return await submit(self, prepare, finish, admission, **options)
 
     monkeypatch.setattr(Scheduler, "submit", watched)
-    for priority in (pb.PRIORITY_UNSPECIFIED, pb.PRIORITY_HIGH, pb.PRIORITY_LOW):
+    for priority in (
+        segment_pb2.PRIORITY_UNSPECIFIED,
+        segment_pb2.PRIORITY_HIGH,
+        segment_pb2.PRIORITY_LOW,
+    ):
         await client.segment.SegmentImage(
             request(priority=priority), timeout=SECONDS, metadata=metadata
         )

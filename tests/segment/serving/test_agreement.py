@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
 from services.segment.export.command import export_checkpoint
-from tests.segment.conftest import Start
+from tests.segment.conftest import Start, evaluated
 
 MODEL = "segformer-b0-finetuned-ade-512-512"
 # Shares of the pixels: of all photographs together, and of each. In bf16 0.9 % of COCO's differ.
@@ -37,13 +36,15 @@ class Expected:
 
 
 @pytest.fixture(scope="session")
-def real_model(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_model(data_dir: Path, made_once: Callable[..., Path]) -> Path:
     """The real B0, exported."""
     pytest.importorskip("torch")
-    out = tmp_path_factory.mktemp("real") / MODEL
-    images = sorted((data_dir / "ade20k/images").iterdir())
-    export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=images[:1])
-    return out
+
+    def write(out: Path) -> None:
+        probes = sorted((data_dir / "ade20k/images").iterdir())[:1]
+        export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=probes)
+
+    return made_once(MODEL, write)
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +116,9 @@ async def test_labels_agree_with_hugging_face(
     agreed = pixels = 0
     for item in expected:
         image = images_pb2.Image(encoded=item.path.read_bytes())
-        reply = await client.segment.SegmentImage(pb.SegmentImageRequest(image=image), timeout=120)
+        reply = await client.segment.SegmentImage(
+            segment_pb2.SegmentImageRequest(image=image), timeout=120
+        )
         raw = zstandard.decompress(reply.labels.data)
         labels = np.frombuffer(raw, np.uint8).reshape(item.labels.shape).astype(np.int64)
         agreements[item.path.name] = float((labels == item.labels).mean())
@@ -149,21 +152,23 @@ async def test_an_evaluation_agrees_with_hugging_face(
     licenses = ["LicenseRef-NVIDIA-Source-Code-SegFormer"]
     client = await start(models=[real_model], accepted_licenses=licenses)
 
-    async def messages() -> AsyncIterator[pb.EvaluateSegmentationRequest]:
-        yield pb.EvaluateSegmentationRequest(
-            settings=pb.EvaluationSettings(mask_values=pb.MASK_VALUES_ZERO_IS_NONE)
+    async def messages() -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
+        yield segment_pb2.EvaluateSegmentationRequest(
+            settings=segment_pb2.EvaluationSettings(
+                mask_values=segment_pb2.MASK_VALUES_ZERO_IS_NONE
+            )
         )
         for item in expected:
             if item.mask is not None:
                 mask = data_dir / "ade20k/annotations" / f"{item.path.stem}.png"
-                yield pb.EvaluateSegmentationRequest(
-                    pair=pb.EvaluationPair(
+                yield segment_pb2.EvaluateSegmentationRequest(
+                    pair=segment_pb2.EvaluationPair(
                         image=images_pb2.Image(encoded=item.path.read_bytes()),
                         encoded=mask.read_bytes(),
                     )
                 )
 
-    reply = await client.segment.EvaluateSegmentation(messages(), timeout=120)
+    reply = await evaluated(client, messages(), timeout=120)
     wanted = mean_iou([(item.mask, item.labels) for item in expected if item.mask is not None])
     assert reply.pairs >= 6
     assert reply.mean_iou == pytest.approx(wanted, abs=MIOU)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.errors import InvalidArgument, PreconditionFailed, TooLarge, Unavailable
+from services.errors import InvalidArgument, PreconditionFailed, StorageFull, Unavailable
 from services.segment.serving.desired import (
     Desired,
     DesiredFile,
@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_what_was_wanted(tmp_path: Path) -> None:
         file.replace(ONE)
         with pytest.raises(OSError, match="No space"):
             (disk / "filler").write_bytes(bytes(1 << 20))
-        with pytest.raises(TooLarge, match=r"disk .* is full"):
+        with pytest.raises(StorageFull, match=r"disk .* is full"):
             file.replace(TWO)
         assert file.read() == ONE
         (disk / "filler").unlink()

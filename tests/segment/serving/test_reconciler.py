@@ -13,10 +13,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from assay.common.v1 import common_pb2
-from assay.segment.v1 import images_pb2
-from assay.segment.v1 import repository_pb2 as rp
-from assay.segment.v1 import segment_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import admin_pb2, images_pb2, segment_pb2
 from grpc_health.v1 import health_pb2
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
@@ -27,12 +25,12 @@ from services.segment.engines.engine import Engine
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE, manifest_digest, read_manifest
 from tests.rpc.echo_server import health_stub
 from tests.segment.api.test_segment import SECONDS, label_array, refused, request
-from tests.segment.conftest import Client, Start
+from tests.segment.conftest import Client, Start, evaluated
 from tests.segment.tiny_model import RESEARCH, Tiny, sealed, write
 
 Code = grpc.StatusCode
-SERVING, FAILED = rp.MODEL_STATE_SERVING, rp.MODEL_STATE_FAILED
-AVAILABLE = rp.MODEL_STATE_AVAILABLE
+SERVING, FAILED = admin_pb2.MODEL_STATE_SERVING, admin_pb2.MODEL_STATE_FAILED
+AVAILABLE = admin_pb2.MODEL_STATE_AVAILABLE
 Seen = list[tuple[str, str, str]]
 
 
@@ -59,9 +57,9 @@ def served(start: Start, folder: Path, tmp_path: Path) -> Callable[..., Any]:
     return starter
 
 
-def wish(*models: tuple[str, str], revision: str = "") -> rp.SetDesiredModelsRequest:
-    return rp.SetDesiredModelsRequest(
-        models=[rp.DesiredModel(name=name, version=version) for name, version in models],
+def wish(*models: tuple[str, str], revision: str = "") -> admin_pb2.SetDesiredModelsRequest:
+    return admin_pb2.SetDesiredModelsRequest(
+        models=[admin_pb2.DesiredModel(name=name, version=version) for name, version in models],
         expected_revision=revision,
     )
 
@@ -71,19 +69,19 @@ async def want(client: Client, *models: tuple[str, str], revision: str = "") -> 
     return str(reply.revision)
 
 
-async def repository(client: Client) -> rp.GetRepositoryResponse:
-    return await client.models.GetRepository(rp.GetRepositoryRequest(), timeout=SECONDS)
+async def repository(client: Client) -> admin_pb2.GetRepositoryResponse:
+    return await client.models.GetRepository(admin_pb2.GetRepositoryRequest(), timeout=SECONDS)
 
 
-def seen(reply: rp.GetRepositoryResponse) -> Seen:
-    names = rp.ModelState.Name
+def seen(reply: admin_pb2.GetRepositoryResponse) -> Seen:
+    names = admin_pb2.ModelState.Name
     return [
-        (item.model.name, item.model.version, names(item.state).removeprefix("MODEL_STATE_"))
+        (item.ref.name, item.ref.version, names(item.state).removeprefix("MODEL_STATE_"))
         for item in reply.models
     ]
 
 
-async def until(client: Client, wanted: Seen) -> rp.GetRepositoryResponse:
+async def until(client: Client, wanted: Seen) -> admin_pb2.GetRepositoryResponse:
     """Ask until the repository is so."""
     reply = await repository(client)
     async with asyncio.timeout(SECONDS):
@@ -112,9 +110,9 @@ async def test_everything_that_is_there_is_served_until_somebody_says_otherwise(
     reply = await repository(client)
     assert reply.everything
     assert seen(reply) == [("tiny", "1", "SERVING"), ("tiny", "2", "SERVING")]
-    assert [item.default_version for item in reply.models] == [False, True]
-    assert all(item.desired and item.model.digest for item in reply.models)
-    assert reply.HasField("reconciled_at")
+    assert [item.serves_unversioned for item in reply.models] == [False, True]
+    assert all(item.desired and item.ref.digest for item in reply.models)
+    assert reply.HasField("reconcile_time")
     write(tmp_path / "three", Tiny(version="3", seed=3))
     copy(tmp_path / "three", folder / "tiny" / "3")
     await until(client, [("tiny", str(version), "SERVING") for version in (1, 2, 3)])
@@ -205,18 +203,20 @@ async def test_a_retired_model_finishes_what_it_has_and_is_freed(
     async def pairs() -> Any:
         mask = np.zeros((100, 150), np.uint8)
         ref = common_pb2.ModelRef(name="tiny", version="1")
-        yield pb.EvaluateSegmentationRequest(settings=pb.EvaluationSettings(model=ref))
+        yield segment_pb2.EvaluateSegmentationRequest(
+            settings=segment_pb2.EvaluationSettings(model=ref)
+        )
         for _ in range(2):
             item = request()
-            part = pb.EvaluationPair(image=item.image)
+            part = segment_pb2.EvaluationPair(image=item.image)
             part.values.height, part.values.width = mask.shape
             part.values.type = images_pb2.LABEL_TYPE_UINT8
             part.values.encoding = images_pb2.LABEL_ENCODING_RAW
             part.values.data = mask.tobytes()
-            yield pb.EvaluateSegmentationRequest(pair=part)
+            yield segment_pb2.EvaluateSegmentationRequest(pair=part)
             await go_on.wait()
 
-    evaluation = client.segment.EvaluateSegmentation(pairs(), timeout=SECONDS)
+    evaluation = asyncio.create_task(evaluated(client, pairs(), timeout=SECONDS))
     computed = 'assay_segment_batch_size_count{model="tiny",version="1"} 1.0'
     async with asyncio.timeout(SECONDS):
         while computed not in _metrics(client):
@@ -255,7 +255,7 @@ async def test_a_model_that_cannot_be_loaded_leaves_its_predecessor(
     assert "can't open it" in reply.models[2].problem
     assert str(folder) not in reply.models[2].problem
     assert [item.desired for item in reply.models] == [False, False, True]
-    assert [item.default_version for item in reply.models] == [False, True, False]
+    assert [item.serves_unversioned for item in reply.models] == [False, True, False]
     assert await version_of(client) == "2"
     # Repaired, it is loaded without being asked for again.
     shutil.rmtree(folder / "tiny" / "3")
@@ -351,14 +351,14 @@ async def _passes(client: Client, count: int = 3) -> None:
     """Wait until the replica has looked that many times."""
     async with asyncio.timeout(SECONDS):
         for _ in range(count):
-            before = (await repository(client)).reconciled_at
-            while (await repository(client)).reconciled_at == before:
+            before = (await repository(client)).reconcile_time
+            while (await repository(client)).reconcile_time == before:
                 pass
 
 
 async def test_a_model_replaced_in_its_place_is_a_new_one(served: Any, folder: Path) -> None:
     client = await served()
-    old = (await repository(client)).models[1].model.digest
+    old = (await repository(client)).models[1].ref.digest
     new = write(folder.parent / "new", Tiny(version="2", seed=9))
     digest = manifest_digest(read_manifest(new))
     (folder / "tiny" / "2").rename(folder.parent / "old")
@@ -366,7 +366,7 @@ async def test_a_model_replaced_in_its_place_is_a_new_one(served: Any, folder: P
     async with asyncio.timeout(SECONDS):
         while (await client.segment.SegmentImage(request(), timeout=SECONDS)).model.digest == old:
             pass
-    assert (await repository(client)).models[1].model.digest == digest
+    assert (await repository(client)).models[1].ref.digest == digest
     assert 'assay_segment_requests{model="tiny",version="2"} 0.0' in _metrics(client)
 
 
@@ -402,7 +402,7 @@ async def test_of_callers_that_saw_one_revision_one_wins(served: Any) -> None:
         return_exceptions=True,
     )
     (lost,) = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
-    assert lost.code() is Code.FAILED_PRECONDITION
+    assert lost.code() is Code.ABORTED
     (won,) = [outcome for outcome in outcomes if isinstance(outcome, str)]
     assert {(await repository(client)).revision for client in (first, second)} == {won}
 
@@ -426,7 +426,7 @@ async def test_the_same_call_twice_is_one(served: Any) -> None:
     ],
 )
 async def test_what_cannot_be_wanted(
-    served: Any, message: rp.SetDesiredModelsRequest, says: str
+    served: Any, message: admin_pb2.SetDesiredModelsRequest, says: str
 ) -> None:
     client = await served()
     code, _, problem = await refused(client.models.SetDesiredModels(message, timeout=SECONDS))
@@ -441,7 +441,7 @@ async def test_without_a_file_what_is_there_at_the_start_is_served(start: Start)
     assert (reply.everything, seen(reply)) == (True, [("tiny", "1", "SERVING")])
     message = wish(("tiny", "1"))
     code, _, problem = await refused(client.models.SetDesiredModels(message, timeout=SECONDS))
-    assert code is Code.FAILED_PRECONDITION
+    assert code is Code.UNIMPLEMENTED
     assert "ASSAY_SEGMENT_DESIRED" in problem
 
 
@@ -490,8 +490,8 @@ async def test_research_weights_are_listed_with_the_reason(served: Any, folder: 
     assert seen(reply)[0] == ("other", "1", "NOT_ACCEPTED")
     assert RESEARCH.id in reply.models[0].problem
     assert reply.models[0].desired
-    listed = await client.segment.ListModels(pb.ListModelsRequest(), timeout=SECONDS)
-    assert [item.model.name for item in listed.models] == ["other", "tiny", "tiny"]
+    listed = await client.segment.ListModels(segment_pb2.ListModelsRequest(), timeout=SECONDS)
+    assert [item.ref.name for item in listed.models] == ["other", "tiny", "tiny"]
     assert await version_of(client) == "2"
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import evidence_pb2
 
 from services.cli.output.measured import hardware
-from services.cli.output.messages import enum_name
+from services.cli.output.messages import enum_name, source
 from services.cli.output.report.text import lines, words
 from services.cli.output.verdicts import measured_text, number, value_text
 
 
-def claims(title: str, verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> str:
+def claims(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> str:
     """Claims with verdict, value, why, and the command that repeats each."""
     rows = "".join(_claim(one) for one in verdicts)
     return (
@@ -23,7 +23,7 @@ def claims(title: str, verdicts: Sequence[ranker_pb2.ClaimVerdict]) -> str:
     )
 
 
-def _claim(verdict: ranker_pb2.ClaimVerdict) -> str:
+def _claim(verdict: evidence_pb2.ClaimVerdict) -> str:
     name = enum_name(verdict, "verdict")
     basis = enum_name(verdict, "basis") if verdict.basis else ""
     return (
@@ -34,7 +34,7 @@ def _claim(verdict: ranker_pb2.ClaimVerdict) -> str:
     )
 
 
-def _found(verdict: ranker_pb2.ClaimVerdict) -> str:
+def _found(verdict: evidence_pb2.ClaimVerdict) -> str:
     evidence = verdict.evidence
     parts = [lines(value_text(evidence))]
     if evidence.n > 1:
@@ -45,22 +45,22 @@ def _found(verdict: ranker_pb2.ClaimVerdict) -> str:
     return "<br>".join(part for part in parts if part)
 
 
-def _why(verdict: ranker_pb2.ClaimVerdict) -> str:
+def _why(verdict: evidence_pb2.ClaimVerdict) -> str:
     evidence = verdict.evidence
     quiet = [
         evidence.note,
-        "; ".join(evidence.sources),
+        "; ".join(map(source, evidence.sources)),
         _kept(evidence),
         f"contradicts {', '.join(verdict.contradicts)}" if any(verdict.contradicts) else "",
     ]
-    told = "".join(f"<p><small>{escape(one)}</small></p>" for one in quiet if one)
+    notes = "".join(f"<p><small>{escape(one)}</small></p>" for one in quiet if one)
     command = f"<p><code>{escape(evidence.command)}</code></p>" if evidence.command else ""
-    return f"<p>{escape(verdict.reason)}</p>{command}{told}"
+    return f"<p>{escape(verdict.reason)}</p>{command}{notes}"
 
 
-def _kept(evidence: ranker_pb2.Evidence) -> str:
+def _kept(evidence: evidence_pb2.Evidence) -> str:
     """The day of a piece of evidence, the machine that was measured on if one was, its digest."""
     if not evidence.digest:
         return ""
-    day = evidence.time.ToJsonString()[:10]
+    day = evidence.measure_time.ToJsonString()[:10]
     return f"{' '.join(filter(None, [day, hardware(evidence)]))}, evidence {evidence.digest}"

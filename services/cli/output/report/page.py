@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import compare_pb2
 
+from services.cli.output.messages import page_claims
 from services.cli.output.report import sections
 from services.cli.output.report.claims import claims
 from services.cli.output.report.picture import Seen
@@ -16,10 +17,10 @@ from services.cli.output.report.style import CSS
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def render(reply: ranker_pb2.CompareResponse, seen: Seen | None = None) -> str:
+def render(reply: compare_pb2.CompareResponse, seen: Seen | None = None) -> str:
     """Return a comparison as HTML; equal comparisons give equal pages."""
     left, right = reply.left.artifact.id, reply.right.artifact.id
-    every = [*reply.left.claims, *reply.right.claims, *reply.page_claims]
+    every = [*reply.left.claims, *reply.right.claims, *page_claims(reply)]
     title = escape(f"{left} and {right}, compared")
     parts = [
         f'<p class="summary">{escape(reply.summary)}</p>',
@@ -31,8 +32,7 @@ def render(reply: ranker_pb2.CompareResponse, seen: Seen | None = None) -> str:
         claims(f"Claims about {left}", reply.left.claims),
         claims(f"Claims about {right}", reply.right.claims),
     ]
-    if reply.page_claims:
-        parts.append(claims("Claims of the page that compares them", reply.page_claims))
+    parts += [claims(f"Claims of {page.page.name}", page.claims) for page in reply.pages]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from assay.common.v1 import common_pb2
-from assay.ranker.v1 import ranker_pb2
-from assay.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import artifact_pb2
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 
 TIMEOUT_SECONDS = 120.0
 _SCENE = (3, 384, 512)
@@ -33,7 +33,7 @@ class Seen:
 
 
 async def look(
-    channel: grpc.aio.Channel, artifacts: Sequence[ranker_pb2.Artifact], file: Path | None
+    channel: grpc.aio.Channel, artifacts: Sequence[artifact_pb2.Artifact], file: Path | None
 ) -> Seen | None:
     """Segment a file, or a scene that the project draws, with a compared model.
 
@@ -42,7 +42,7 @@ async def look(
     that could show it is served.
     """
     compared = [
-        one.id for one in artifacts if one.type == ranker_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL
+        one.id for one in artifacts if one.type == artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL
     ]
     if not compared:
         return None
@@ -77,12 +77,12 @@ def chosen(models: Iterable[models_pb2.ModelSummary], compared: Collection[str])
     """A compared model, else one with published weights, else one that this project trained."""
     ranked = sorted(
         (
-            one.model.name not in compared,
-            one.weights != models_pb2.WEIGHTS_KIND_PUBLISHED,
-            one.model.name,
+            one.ref.name not in compared,
+            one.weights != common_pb2.WEIGHTS_KIND_TRAINED,
+            one.ref.name,
         )
         for one in models
-        if one.weights != models_pb2.WEIGHTS_KIND_RANDOM
+        if one.weights != common_pb2.WEIGHTS_KIND_RANDOM
     )
     return ranked[0][-1] if ranked else None
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-from assay.ranker.v1 import ranker_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_pb2
 
 from services.cli.output import measured
-from services.cli.output.messages import enum_name
+from services.cli.output.messages import ends, enum_name, missing
 from services.cli.output.report.drawing import interval
 from services.cli.output.report.text import lines, words
 from services.cli.output.verdicts import measured_text
@@ -18,7 +18,7 @@ SIDES = ("left", "right")
 """Names of the colours that the two artifacts are drawn in."""
 
 
-def side_by_side(reply: ranker_pb2.CompareResponse) -> str:
+def side_by_side(reply: compare_pb2.CompareResponse) -> str:
     """Type, licence, pricing, counts, published and measured scores, and the components."""
     sides = (reply.left, reply.right)
     artifacts = [side.artifact for side in sides]
@@ -61,7 +61,7 @@ def _row(heading: str, cells: Iterable[str], better: str = "") -> str:
     return f"<tr><th>{heading}</th>{tds}<td>{better}</td></tr>"
 
 
-def _capabilities(artifact: ranker_pb2.Artifact) -> str:
+def _capabilities(artifact: artifact_pb2.Artifact) -> str:
     items = "".join(
         f"<li>{escape(one.name)}: {escape(one.description)}</li>" for one in artifact.capabilities
     )
@@ -69,15 +69,16 @@ def _capabilities(artifact: ranker_pb2.Artifact) -> str:
     return f"<details><summary>{count}</summary><ul>{items}</ul></details>"
 
 
-def _matches(counts: ranker_pb2.MatchCounts) -> str:
-    told = f"<br><small>{counts.succeeded} of {counts.reported} reported went well</small>"
-    return f"{counts.matched}{told if counts.reported else ''}"
+def _matches(counts: score_pb2.MatchCounts) -> str:
+    reported = f"<br><small>{counts.succeeded} of {counts.reported} reported went well</small>"
+    return f"{counts.matched}{reported if counts.reported else ''}"
 
 
-def _published(artifact: ranker_pb2.Artifact, color: str) -> str:
-    if not artifact.HasField("published"):
-        return "none"
-    published = artifact.published
+def _published(artifact: artifact_pb2.Artifact, color: str) -> str:
+    return "".join(_published_score(one, color) for one in artifact.published) or "none"
+
+
+def _published_score(published: artifact_pb2.PublishedScore, color: str) -> str:
     feasible = published.feasible
     parts = ", ".join(
         f"{words(name)} {value:g}" for name, value in sorted(published.printed_components.items())
@@ -89,7 +90,9 @@ def _published(artifact: ranker_pb2.Artifact, color: str) -> str:
     )
 
 
-def _score(score: ranker_pb2.Score, color: str) -> str:
+def _score(score: score_pb2.Score, color: str) -> str:
+    if not score.HasField("point"):
+        return "no evidence yet"
     return (
         f"{score.point:.1f} of 100, from {score.low:.1f} to {score.high:.1f}"
         f"{interval(score.low, score.point, score.high, 100, color)}"
@@ -97,10 +100,10 @@ def _score(score: ranker_pb2.Score, color: str) -> str:
     )
 
 
-def _component(component: ranker_pb2.Component, color: str) -> str:
+def _component(component: score_pb2.Component, color: str) -> str:
     why = f"<small>{escape(component.explanation)}</small>"
-    if not component.coverage:
-        return f"nothing is known: 0 to 1{interval(0, 0.5, 1, 1, color)}{why}"
+    if not component.HasField("point"):
+        return f"nothing is known{why}"
     drawn = interval(component.low, component.point, component.high, 1, color)
     return f"{component.point:.2f}, from {component.low:.2f} to {component.high:.2f}{drawn}{why}"
 
@@ -119,34 +122,42 @@ def _measured(row: measured.Row) -> Iterable[str]:
         yield f"{lines(measured_text(cell.evidence))}{drawn}"
 
 
-def _span(evidence: ranker_pb2.Evidence) -> tuple[float, float, float]:
+def _span(evidence: evidence_pb2.Evidence) -> tuple[float, float, float]:
     point = evidence.value.number
     if not evidence.HasField("interval"):
         return point, point, point
-    return evidence.interval.low, point, evidence.interval.high
+    low, high = ends(evidence.interval)
+    return low, point, high
 
 
-def _reliability(side: ranker_pb2.ComparedArtifact, color: str) -> str:
-    value = side.reliability
+def _reliability(side: compare_pb2.ComparedArtifact, color: str) -> str:
+    return "".join(_page_reliability(one, color) for one in side.reliability)
+
+
+def _page_reliability(value: compare_pb2.PageReliability, color: str) -> str:
+    counts = (
+        f"<small>{value.confirmed} confirmed, {value.refuted} refuted, "
+        f"{value.undecided} undecided, by fact; no part of the score</small>"
+    )
+    if not value.HasField("mean"):
+        return f"unknown{counts}"
     low, high = value.interval.low, value.interval.high
     return (
         f"{value.mean:.2f}, from {low:.2f} to {high:.2f}"
-        f"{interval(low, value.mean, high, 1, color)}"
-        f"<small>{value.confirmed} groups of claims hold, {value.refuted} do not, "
-        f"{value.undecided} are undecided; no part of the score</small>"
+        f"{interval(low, value.mean, high, 1, color)}{counts}"
     )
 
 
-def _better(reply: ranker_pb2.CompareResponse, row: ranker_pb2.ComponentComparison | None) -> str:
+def _better(reply: compare_pb2.CompareResponse, row: compare_pb2.ComponentComparison | None) -> str:
     if row is None:
         return ""
     names = {
-        ranker_pb2.SEPARATION_LEFT: reply.left.artifact.id,
-        ranker_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
-        ranker_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
-        ranker_pb2.SEPARATION_DIFFERENT_TYPES: "not compared",
+        compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
+        compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
+        compare_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
+        compare_pb2.SEPARATION_DIFFERENT_TYPES: "not compared",
     }
-    told = escape(names.get(row.separation, ""))
-    if not row.what_would_separate:
-        return told
-    return f"{told}<br><small>{escape(row.what_would_separate)}</small>"
+    better = escape(names.get(row.separation, ""))
+    if not row.missing:
+        return better
+    return f"{better}<br><small>missing to decide: {escape(missing(row))}</small>"

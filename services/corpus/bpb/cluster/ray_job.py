@@ -1,8 +1,8 @@
 """Scores the units of a job on a Ray cluster: actors hold the model, and units come to them.
 
-The driver keeps the list of what is left. When a machine is lost, so are its actors: their units go
-back to the list, and others are started where there is room. A unit counts when its result is
-written, so none counts twice.
+The driver keeps the list of units that are left. When a machine is lost, the units of its actors go
+back to the list and new actors start where there is room. A unit counts once: when its result is
+written.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from services.corpus.bpb.cluster.unit_results import UnitResult, is_done, write_result
 from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
-from services.corpus.bpb.cluster.units import Unit
+from services.corpus.bpb.cluster.units import WorkUnit
 from services.corpus.bpb.models.compute import CUDA
 from services.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
-_PATIENCE_SECONDS = 600  # a cluster may have to start machines
-_MAX_LOSSES = 3  # of each worker, between two results
+_START_TIMEOUT_SECONDS = 600  # a cluster may have to start machines
+_MAX_LOSSES_A_WORKER = 3  # between two results
 
 
 class _Worker:
@@ -40,7 +40,7 @@ class _Worker:
         """Open the job. Not the constructor: what that raises would look like a lost machine."""
         self._scorer = UnitScorer(self._job)
 
-    def score(self, unit: Unit) -> UnitResult:
+    def score(self, unit: WorkUnit) -> UnitResult:
         if self._scorer is None:
             raise RuntimeError("score before open")
         return self._scorer.score(unit)
@@ -56,8 +56,8 @@ def run_on_ray(
 ) -> None:
     """Score the units of a job whose results are not in `out` yet, and write them there.
 
-    `address` is that of a running cluster ("auto" finds this machine's); None starts one here.
-    `workers` actors are asked for; 0 means as many as the cluster has room for. `progress` is
+    `address` names a running cluster ("auto" finds this machine's); None starts one here. `workers`
+    actors are started; 0 means as many as the cluster has room for. `progress` is
     called with the units done and their total. Raises Unavailable when the cluster has no room or
     loses worker after worker, what a worker raised, and PreconditionFailed as `is_done` does;
     finished units stay.
@@ -81,11 +81,11 @@ def run_on_ray(
 
 
 def _results(
-    remote: Any, job: UnitJob, units: list[Unit], workers: int
-) -> Iterator[tuple[Unit, UnitResult]]:
+    remote: Any, job: UnitJob, units: list[WorkUnit], workers: int
+) -> Iterator[tuple[WorkUnit, UnitResult]]:
     """Score units on that many actors, and yield each as it is done."""
     left = deque(units)
-    tasks: dict[Any, tuple[Any, Unit | None]] = {}  # None: the actor opens the job
+    tasks: dict[Any, tuple[Any, WorkUnit | None]] = {}  # None: the actor opens the job
 
     def start() -> None:
         actor = remote.remote(job)
@@ -95,9 +95,9 @@ def _results(
         start()
     lost = 0  # since the last result
     while left or any(unit for _, unit in tasks.values()):
-        finished, _ = ray.wait(list(tasks), num_returns=1, timeout=_PATIENCE_SECONDS)
+        finished, _ = ray.wait(list(tasks), num_returns=1, timeout=_START_TIMEOUT_SECONDS)
         if not finished and not any(unit for _, unit in tasks.values()):
-            raise Unavailable(f"the cluster had no room for a worker in {_PATIENCE_SECONDS} s")
+            raise Unavailable(f"the cluster had no room for a worker in {_START_TIMEOUT_SECONDS} s")
         for task in finished:
             actor, unit = tasks.pop(task)
             try:
@@ -105,7 +105,7 @@ def _results(
             except RayActorError as error:
                 _log.warning("worker lost", unit=str(unit), reason=str(error).splitlines()[0])
                 lost += 1
-                if lost > _MAX_LOSSES * workers:
+                if lost > _MAX_LOSSES_A_WORKER * workers:
                     raise Unavailable(f"{lost} workers were lost one after the other") from error
                 if unit is not None:
                     left.appendleft(unit)

@@ -14,12 +14,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from services.corpus.bpb.cluster.units import Unit
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.cluster.units import WorkUnit
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.errors import PreconditionFailed
 
-FORMAT = "assay-unit/1"
-_SHOWN = 5
+FORMAT = "assay-unit/2"
+_MAX_NUMBERS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class UnitResult:
     """Scores of a unit's documents, in their order, by what `engine` says."""
 
     job: dict[str, object]
-    unit: Unit
+    unit: WorkUnit
     engine: str
     documents: tuple[DocumentScore, ...]
 
@@ -38,10 +38,10 @@ class Merged:
 
     job: dict[str, object]
     engines: tuple[str, ...]
-    figures: Figures
+    figures: ScoreTotals
 
 
-def result_path(directory: Path, unit: Unit) -> Path:
+def result_path(directory: Path, unit: WorkUnit) -> Path:
     """Name the file of a unit's result."""
     return directory / f"unit-{unit.number:06d}.json"
 
@@ -58,7 +58,7 @@ def write_result(directory: Path, result: UnitResult) -> Path:
         "job": result.job,
         "unit": astuple(result.unit),
         "engine": result.engine,
-        "documents": [astuple(document) for document in result.documents],
+        "documents": [document.row() for document in result.documents],
     }
     # Of this process: two may write the same result at once.
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -78,22 +78,26 @@ def read_result(path: Path) -> UnitResult:
     """Read a result. Raises PreconditionFailed when the file is none, OSError."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        documents = tuple(DocumentScore(*row) for row in content["documents"])
-        result = UnitResult(content["job"], Unit(*content["unit"]), content["engine"], documents)
-    except (ValueError, KeyError, TypeError) as error:
+        if content.get("format") != FORMAT:
+            raise PreconditionFailed(
+                f"{path} is of format {content.get('format')!r}, not {FORMAT!r}"
+            )
+        documents = tuple(DocumentScore.of(row) for row in content["documents"])
+        result = UnitResult(
+            content["job"], WorkUnit(*content["unit"]), content["engine"], documents
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreconditionFailed(
             f"{path} is not a result of a unit ({type(error).__name__}: {error}); remove it and "
             "score its unit again"
         ) from error
-    if content.get("format") != FORMAT:
-        raise PreconditionFailed(f"{path} is of format {content.get('format')!r}, not {FORMAT!r}")
     return result
 
 
-def is_done(directory: Path, unit: Unit, job: dict[str, object]) -> bool:
+def is_done(directory: Path, unit: WorkUnit, job: dict[str, object]) -> bool:
     """Whether the unit's result is there.
 
-    Raises PreconditionFailed when it is that of another job.
+    Raises PreconditionFailed when it is a result of another job.
     """
     path = result_path(directory, unit)
     if not path.exists():
@@ -105,13 +109,13 @@ def is_done(directory: Path, unit: Unit, job: dict[str, object]) -> bool:
 def merge(directory: Path) -> Merged:
     """Add the results of a job up.
 
-    The sum is exact, so it is the same bits whoever scored which unit, in whatever order. Raises
+    The sums are exact, so which machine scored a unit, and the order, change no bit. Raises
     PreconditionFailed when there is no result, one is of another job, or one is missing.
     """
     paths = sorted(directory.glob("unit-*.json"))
     if not paths:
         raise PreconditionFailed(f"{directory} holds no result of a unit")
-    figures, engines, numbers = Figures(), set(), set()
+    figures, engines, numbers = ScoreTotals(), set(), set()
     job = read_result(paths[0]).job
     for path in paths:
         result = read_result(path)
@@ -138,5 +142,5 @@ def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object
 
 
 def _some(numbers: Sequence[int]) -> str:
-    more = "..." if len(numbers) > _SHOWN else ""
-    return ", ".join(map(str, numbers[:_SHOWN])) + more
+    more = "..." if len(numbers) > _MAX_NUMBERS_SHOWN else ""
+    return ", ".join(map(str, numbers[:_MAX_NUMBERS_SHOWN])) + more

@@ -8,15 +8,16 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
+from services.common.license import License
 from services.corpus.bpb.cluster.unit_results import UnitResult
-from services.corpus.bpb.cluster.units import Unit, cut_units
+from services.corpus.bpb.cluster.units import WorkUnit, cut_units
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.models.compute import Compute
 from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.corpus.bpb.models.threads import threads_for
 from services.corpus.bpb.scoring import score_document
 from services.corpus.catalog.catalog import Catalog, Registration
-from services.corpus.catalog.corpus import CorpusRef, Kind, License, Shard
+from services.corpus.catalog.corpus import Kind, Shard
 from services.corpus.catalog.locate import Location
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
@@ -62,7 +63,7 @@ class UnitScorer:
         catalog = Catalog(job.cache)
         catalog.load({_CORPUS: Registration(job.shards, Kind.SAMPLE, "", License(""))})
         self._job = job
-        self._corpus = catalog.open(CorpusRef(_CORPUS))
+        self._corpus = catalog.open(_CORPUS)
         self._selection = self._corpus.resolve(selection)
         missing = self._corpus.unindexed(self._selection)
         if missing:
@@ -72,7 +73,7 @@ class UnitScorer:
             )
         self._shards = {shard.path: shard for shard in self._corpus.shards_of(self._selection)}
         counts = {path: _frames(shard) for path, shard in self._shards.items()}
-        self.units: tuple[Unit, ...] = cut_units(counts, job.unit_frames)
+        self.units: tuple[WorkUnit, ...] = cut_units(counts, job.unit_frames)
         self._name = REFERENCE if job.model is None else job.model.name
         self._registry = Registry({} if job.model is None else {self._name: job.model})
         self._info = self._registry.describe(self._name)
@@ -98,7 +99,7 @@ class UnitScorer:
             "units": len(self.units),
         }
 
-    def score(self, unit: Unit) -> UnitResult:
+    def score(self, unit: WorkUnit) -> UnitResult:
         """Score the documents of a unit. The same unit gives the same result, bit by bit.
 
         Raises as `score_document`, reading frames and loading the model do; nothing is written.

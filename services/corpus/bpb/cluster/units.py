@@ -12,7 +12,7 @@ _NAME = re.compile(r"(?P<shard>.+):(?P<first>\d+)-(?P<end>\d+)")
 
 
 @dataclass(frozen=True)
-class Unit:
+class WorkUnit:
     """Frames `first` up to, and without, `end` of the shard of this path.
 
     `number` counts the units of a job from 0.
@@ -27,17 +27,17 @@ class Unit:
         return f"{self.shard}:{self.first}-{self.end}"
 
 
-def cut_units(frames: Mapping[str, int], unit_frames: int) -> tuple[Unit, ...]:
+def cut_units(frames: Mapping[str, int], unit_frames: int) -> tuple[WorkUnit, ...]:
     """Cut shards, given with their numbers of frames, into units of `unit_frames` or fewer."""
     ranges = [
         (shard, first, min(first + unit_frames, count))
         for shard, count in frames.items()
         for first in range(0, count, unit_frames)
     ]
-    return tuple(Unit(number, *place) for number, place in enumerate(ranges))
+    return tuple(WorkUnit(number, *place) for number, place in enumerate(ranges))
 
 
-def find_unit(units: tuple[Unit, ...], name: str) -> Unit:
+def find_unit(units: tuple[WorkUnit, ...], name: str) -> WorkUnit:
     """Return the unit that is called `name`, as "train/00.jsonl.zst:0-16".
 
     Raises InvalidArgument when there is none.
@@ -49,7 +49,7 @@ def find_unit(units: tuple[Unit, ...], name: str) -> Unit:
     return found
 
 
-def share_of(units: tuple[Unit, ...], share: str) -> tuple[Unit, ...]:
+def share_of(units: tuple[WorkUnit, ...], share: str) -> tuple[WorkUnit, ...]:
     """Return share I of N, given as "I/N" with 0 <= I < N: every N-th unit.
 
     Raises InvalidArgument for one that is none.

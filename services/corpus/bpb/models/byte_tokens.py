@@ -17,6 +17,11 @@ class ByteTokenizer:
         """Id of the token that stands before a document."""
         return self._prefix_token
 
+    @property
+    def vocabulary(self) -> int:
+        """Bytes, and the token that stands before them."""
+        return max(256, self._prefix_token + 1)
+
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:  # noqa: ARG002
         """Return the bytes of the text; a lone surrogate gives its three (WTF-8)."""
         return list(text.encode("utf-8", "surrogatepass"))

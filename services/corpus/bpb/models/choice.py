@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import structlog
 
+from services.corpus.bpb.models.causality import causality_trial, require_causal
 from services.corpus.bpb.models.compute import (
     CUDA,
     ENGINES,
@@ -20,8 +21,8 @@ from services.corpus.bpb.models.compute import (
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.model_directory import ByteManifest, HuggingFaceModel
 from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model
-from services.corpus.bpb.models.parity import require_parity, trial_windows
-from services.errors import InvalidArgument, PreconditionFailed
+from services.corpus.bpb.models.parity import require_parity, trial_text, trial_windows
+from services.errors import EngineUnavailable, InvalidArgument
 
 _log = structlog.get_logger(__name__)
 # For each kind of model the engines that can run it, the fastest first. A GPU is asked for by name.
@@ -54,8 +55,9 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
 
     Without an engine's name, one that is not installed, can't run the model or does not agree with
     the reference is passed over for the next. Raises InvalidArgument for an engine that is none, or
-    is not for this kind of model, and for a model that can't be loaded; PreconditionFailed when
-    what was asked for is not installed or not to be trusted, naming what is missing or both values.
+    is not for this kind of model; ModelUnusable for a model that can't be loaded or whose figures
+    could not be trusted; EngineUnavailable when what was asked for is not installed or does not
+    agree with the reference, naming what is missing or both values.
     """
     choices = _CHOICES[type(found)]
     if compute.engine:
@@ -72,7 +74,7 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
     for engine in choices[:-1]:
         try:
             return _start(name, found, engine, compute.precision)
-        except PreconditionFailed as error:
+        except EngineUnavailable as error:
             _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
     return _start(name, found, choices[-1], compute.precision)
 
@@ -90,7 +92,7 @@ def _start(
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(missing, "score")
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"scoring {name} on {engine} needs {missing}, which is not installed on the server: "
             f"pip install 'assay[{extra}]'"
         ) from error
@@ -100,14 +102,19 @@ def _start(
 def _start_bytes(found: ByteManifest, engine: str, precision: Precision) -> Loaded:
     data = read_model(found)
     reference = OnnxByteModel(found, data)
+    tokens = reference.encode(trial_text())
+    trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
+    require_causal(found.model.name, Precision.FP32, reference, trial)
     if engine == ONNXRUNTIME:
         if precision is not Precision.FP32:
-            raise PreconditionFailed(f"{engine} computes in fp32 only; leave the precision out")
+            raise EngineUnavailable(f"{engine} computes in fp32 only; leave the precision out")
         return Loaded(reference, engine, precision, Shift())
     # OpenVINO is in an extra.
     from services.corpus.bpb.models.openvino_model import OpenVinoByteModel  # noqa: PLC0415
 
     model: LanguageModel = OpenVinoByteModel(found, data, precision, 1)
+    what = f"{found.model.name} on {engine}"
+    require_causal(what, precision, model, trial, refusal=EngineUnavailable)
     windows = trial_windows(reference, found.max_length)
     shift = require_parity(engine, precision, model, reference, windows)
     return Loaded(model, engine, precision, shift)

@@ -6,19 +6,22 @@ Code in the directory is never run and pickles are never loaded. The tokenizer i
 
 from __future__ import annotations
 
-import inspect
+import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from services.corpus.bpb.models.model_directory import HuggingFaceModel
-from services.errors import InvalidArgument
+from services.corpus.bpb.models.quantisation import cannot_read, quantisation
+from services.corpus.bpb.models.tensors import require_all, require_finite
+from services.errors import ModelUnusable
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -27,21 +30,14 @@ class HuggingFaceTokenizer:
     """Text to tokens and back."""
 
     def __init__(self, name: str, model: HuggingFaceModel) -> None:
-        """Read tokenizer.json. Raises InvalidArgument when it can't be, or lacks the prefix."""
-        setting = f"language_models[{name!r}]"
+        """Read tokenizer.json. Raises ModelUnusable when it can't be."""
         try:
             self._tokenizer = Tokenizer.from_file(str(model.directory / "tokenizer.json"))
         except Exception as error:  # the library raises nothing more specific
-            problem = f"tokenizer.json cannot be read: {error}"
-            raise InvalidArgument(setting, problem) from error
+            raise ModelUnusable(f"{name}: tokenizer.json cannot be read: {error}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        prefix = self._tokenizer.token_to_id(model.prefix)
-        if prefix is None:
-            problem = f"tokenizer.json does not have the special token {model.prefix!r}"
-            raise InvalidArgument(setting, problem)
-        self.prefix_token = int(prefix)
-        self.size = int(self._tokenizer.get_vocab_size())
+        self.prefix_token = model.prefix_token
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Tokenize a text.
@@ -60,34 +56,45 @@ class HuggingFaceTokenizer:
         return text
 
 
-def load_module(
-    name: str, model: HuggingFaceModel, tokenizer: HuggingFaceTokenizer, dtype: torch.dtype
-) -> Any:
+def load_module(name: str, model: HuggingFaceModel, dtype: torch.dtype) -> Any:
     """Load the weights as a torch module on the CPU, ready to be evaluated.
 
-    Raises InvalidArgument when transformers can't load them, or they are another tokenizer's.
+    Raises ModelUnusable when transformers can't load them, they are not all of a causal language
+    model's, or any is not a finite number.
     """
-    setting = f"language_models[{name!r}]"
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    config = json.loads((model.directory / "config.json").read_text(encoding="utf-8"))
+    method = quantisation(config)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            model.directory,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        problem = f"transformers cannot load it: {str(error).strip().splitlines()[0]}"
-        raise InvalidArgument(setting, problem) from error
-    if "logits_to_keep" not in inspect.signature(loaded.forward).parameters:
-        problem = f"{type(loaded).__name__} is not a kind of causal language model that is scored"
-        raise InvalidArgument(setting, problem)
-    embedded = int(loaded.get_input_embeddings().num_embeddings)
-    if tokenizer.size > embedded:
-        raise InvalidArgument(
-            setting,
-            f"the tokenizer has {tokenizer.size} tokens and the model {embedded}; they do not "
-            "belong together",
-        )
+        with _quietly():
+            read: Any = AutoModelForCausalLM.from_pretrained(
+                model.directory,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # they are named below
+                output_loading_info=True,
+            )
+    except Exception as error:  # the library raises nothing more specific
+        problem = f"transformers cannot load it: {str(error).strip().partition(chr(10))[0]}"
+        if method:
+            problem = cannot_read(method, error)
+        elif config.get("auto_map") and "code" in problem:
+            problem = "it needs code of its own (auto_map in config.json), which is never run"
+        raise ModelUnusable(f"{name}: {problem}") from error
+    loaded, info = read
+    require_all(name, loaded, info)
+    require_finite(name, loaded)
     return loaded.eval()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers from reporting to the log what is checked, and what is raised."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)

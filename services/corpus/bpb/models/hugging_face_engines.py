@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from typing import Any
 
+import structlog
 import torch
 
+from services.corpus.bpb.models.causality import CausalityTrial, causality_trial, require_causal
 from services.corpus.bpb.models.compute import CUDA, OPENVINO, TORCH, Precision, Shift
+from services.corpus.bpb.models.doubts import doubts
 from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer, load_module
 from services.corpus.bpb.models.language_model import LanguageModel
+from services.corpus.bpb.models.memory import available, needed_by_openvino
 from services.corpus.bpb.models.model_directory import HuggingFaceModel
-from services.corpus.bpb.models.parity import require_parity, trial_windows
+from services.corpus.bpb.models.parity import require_parity, trial_text, trial_windows
 from services.corpus.bpb.models.threads import threads_for
-from services.corpus.bpb.models.torch_model import TorchModel
-from services.errors import PreconditionFailed
+from services.corpus.bpb.models.torch_model import TorchModel, known_tokens
+from services.errors import EngineUnavailable, ModelUnusable
 
+_log = structlog.get_logger(__name__)
 _TYPES = {
     Precision.FP32: torch.float32,
     Precision.BF16: torch.bfloat16,
@@ -29,19 +35,23 @@ def start(
 ) -> tuple[LanguageModel, Shift]:
     """Load a model on openvino-cpu, torch-cpu or torch-cuda.
 
-    Raises InvalidArgument when it can't be loaded at all; PreconditionFailed when the engine can't
-    run it here, or does not agree with torch; ImportError when the engine is not installed.
+    Raises ModelUnusable when it can't be loaded at all or is no causal language model;
+    EngineUnavailable when the engine can't run it here, has not the memory for it, or does not
+    agree with torch; ImportError when the engine is not installed.
     """
     if engine == CUDA and not torch.cuda.is_available():
-        raise PreconditionFailed(f"{engine}: torch {torch.__version__} finds no GPU here")
+        raise EngineUnavailable(f"{engine}: torch {torch.__version__} finds no GPU here")
+    if engine == OPENVINO:
+        _require_memory(found)
     threads = threads_for(found.parameters)
     torch.set_num_threads(threads)
     tokenizer = HuggingFaceTokenizer(name, found)
-    module = load_module(name, found, tokenizer, torch.float32)
+    module = load_module(name, found, torch.float32)
     reference = TorchModel(tokenizer, module)
-    model: LanguageModel
+    trial = _require_language_model(name, found, reference, type(module).__name__)
     if engine == TORCH and precision is Precision.FP32:
         return reference, Shift()
+    model: LanguageModel
     if engine == OPENVINO:
         if precision is not Precision.FP32 and _has_gated_layers(module):
             threads = _at_least_two(threads, precision)
@@ -54,11 +64,48 @@ def start(
             threads=threads,
         )
     else:
-        device = "cuda" if engine == CUDA else "cpu"
-        other = copy.deepcopy(module).to(device=device, dtype=_TYPES[precision])
-        model = TorchModel(tokenizer, other)
+        model = _on_torch(tokenizer, module, precision, "cuda" if engine == CUDA else "cpu")
+    what = f"{name} on {engine} in {precision}"
+    require_causal(what, precision, model, trial, refusal=EngineUnavailable)
     windows = trial_windows(reference, found.max_length)
     return model, require_parity(engine, precision, model, reference, windows)
+
+
+def _require_language_model(
+    name: str, found: HuggingFaceModel, reference: TorchModel, kind: str
+) -> CausalityTrial:
+    """Try the model on a text that every model is tried on; signs of a mistake go to the log."""
+    text = trial_text()
+    tokens = reference.encode(text)
+    if max(tokens, default=0) >= reference.vocabulary:
+        raise ModelUnusable(
+            f"{name}: its tokenizer gives token {max(tokens)} for plain English, and the model has "
+            f"{reference.vocabulary}; they do not belong together"
+        )
+    trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
+    config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
+    hint = " (config.json has is_decoder false)" if config.get("is_decoder") is False else ""
+    require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
+    loss = -float(reference.log_likelihoods([trial.first])[0].mean())
+    for doubt in doubts(found, reference, text, loss):
+        _log.warning("its tokenizer may be another model's", model=name, sign=doubt)
+    return trial
+
+
+def _require_memory(found: HuggingFaceModel) -> None:
+    needed, free = needed_by_openvino(found.parameters), available()
+    if free is not None and needed > free:
+        raise EngineUnavailable(
+            f"loading it on {OPENVINO} takes about {needed / 1e9:.1f} GB of memory, and "
+            f"{free / 1e9:.1f} GB are free; ask for {TORCH}, which takes less than half of that"
+        )
+
+
+def _on_torch(
+    tokenizer: HuggingFaceTokenizer, module: Any, precision: Precision, device: str
+) -> TorchModel:
+    other = copy.deepcopy(module).to(device=device, dtype=_TYPES[precision])
+    return TorchModel(tokenizer, other)
 
 
 def _openvino(
@@ -77,8 +124,23 @@ def _openvino(
         graphs = openvino_graphs.convert(module, max_length)
     except Exception as error:  # whatever torch.export and OpenVINO raise
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise PreconditionFailed(f"OpenVINO cannot convert {name} ({problem})") from error
-    return openvino_model.OpenVinoModel(tokenizer, graphs, precision, threads)
+        raise EngineUnavailable(f"OpenVINO cannot convert {name} ({problem})") from error
+    longer = None
+    if max_length > openvino_model.LONGEST:
+        exact = precision is Precision.FP32
+        longer = (
+            TorchModel(tokenizer, module)
+            if exact
+            else _on_torch(tokenizer, module, precision, "cpu")
+        )
+    return openvino_model.OpenVinoModel(
+        tokenizer,
+        known_tokens(module),
+        graphs,
+        precision=precision,
+        threads=threads,
+        longer=longer,
+    )
 
 
 def _has_gated_layers(module: Any) -> bool:
@@ -91,7 +153,7 @@ def _at_least_two(threads: int, precision: Precision) -> int:
     It does so where it joins the matrices of a gated layer in less than fp32.
     """
     if len(os.sched_getaffinity(0)) < 2:
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"OpenVINO runs this kind of model in {precision} on two processors or more, and here "
             f"is one; ask for fp32, or for {TORCH}"
         )

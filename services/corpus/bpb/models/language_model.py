@@ -9,17 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from services.common.license import License
 from services.corpus.bpb.windows import Window
-
-
-@dataclass(frozen=True)
-class License:
-    """A licence, as data: an SPDX id or short name, the full name, where to read it."""
-
-    id: str
-    name: str
-    url: str = ""
-    research_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,8 +41,13 @@ class LanguageModel(Protocol):
     """A loaded causal language model. Used by one thread at a time."""
 
     @property
-    def prefix_token(self) -> int:
+    def prefix_token(self) -> int | None:
         """Id of the token that stands before a document: BOS where there is one, else EOS."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows: the ids below this. Its tokenizer may know more."""
         ...
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:

@@ -17,7 +17,7 @@ import onnxruntime
 from services.corpus.bpb.models.byte_tokens import ByteTokenizer
 from services.corpus.bpb.models.model_directory import ByteManifest
 from services.corpus.bpb.windows import Window
-from services.errors import PreconditionFailed
+from services.errors import SourceChanged
 
 _BATCH_TOKENS = 1024
 
@@ -25,11 +25,11 @@ _BATCH_TOKENS = 1024
 def read_model(manifest: ByteManifest) -> bytes:
     """Read the ONNX file.
 
-    Raises PreconditionFailed when it is not the one that its manifest describes.
+    Raises SourceChanged when it is not the one that its manifest describes.
     """
     data = manifest.model.read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
-        raise PreconditionFailed(
+        raise SourceChanged(
             f"{manifest.model.name} is not the file that lm.json describes: its SHA-256 "
             "differs; restore the two together"
         )

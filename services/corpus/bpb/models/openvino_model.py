@@ -15,9 +15,10 @@ import openvino
 
 from services.corpus.bpb.models.byte_tokens import ByteTokenizer
 from services.corpus.bpb.models.compute import Precision
+from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.model_directory import ByteManifest
 from services.corpus.bpb.windows import Window
-from services.errors import PreconditionFailed
+from services.errors import EngineUnavailable
 
 if TYPE_CHECKING:  # it needs torch, which byte models run without
     from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer
@@ -28,6 +29,9 @@ _ROWS = 128
 # The lengths that the byte-level model works in: it fills its input up to the next one, and what
 # OpenVINO makes of that step takes no other. What follows a token does not change its likelihood.
 _BLOCK = 128
+# Attention takes 3 bytes for each pair of tokens here, and is slower than torch's from about 15,000
+# tokens on; torch's memory grows with the window alone.
+LONGEST = 8192
 _HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16"}
 _CAPABILITIES = {Precision.FP32: "FP32", Precision.BF16: "BF16", Precision.FP16: "FP16"}
 
@@ -35,7 +39,7 @@ _CAPABILITIES = {Precision.FP32: "FP32", Precision.BF16: "BF16", Precision.FP16:
 def _compile(model: openvino.Model, precision: Precision, threads: int) -> Any:
     core = openvino.Core()
     if _CAPABILITIES[precision] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"OpenVINO does not compute in {precision} on this processor; ask for fp32"
         )
     options = {
@@ -49,17 +53,24 @@ def _compile(model: openvino.Model, precision: Precision, threads: int) -> Any:
 
 
 class OpenVinoModel:
-    """A LanguageModel of Hugging Face's, converted: graphs as `openvino_graphs.convert` makes."""
+    """A LanguageModel of Hugging Face's, converted: graphs as `openvino_graphs.convert` makes.
+
+    Windows longer than LONGEST are scored by `longer`, the same model on torch.
+    """
 
     def __init__(
         self,
         tokenizer: HuggingFaceTokenizer,
+        vocabulary: int,
         graphs: tuple[openvino.Model, openvino.Model],
+        *,
         precision: Precision,
         threads: int,
+        longer: LanguageModel | None = None,
     ) -> None:
-        """Compile. Raises PreconditionFailed when the processor has no such precision."""
-        self.prefix_token = tokenizer.prefix_token
+        """Compile. Raises EngineUnavailable when the processor has no such precision."""
+        self.prefix_token, self.vocabulary = tokenizer.prefix_token, vocabulary
+        self._longer = longer
         self.encode, self.decode = tokenizer.encode, tokenizer.decode
         self._body, self._head = (_compile(graph, precision, threads) for graph in graphs)
 
@@ -69,6 +80,8 @@ class OpenVinoModel:
 
     def log_likelihoods(self, windows: Sequence[Window]) -> list[npt.NDArray[np.float32]]:
         """Return log p of every target, in nats."""
+        if self._longer is not None and len(windows[0].inputs) > LONGEST:
+            return self._longer.log_likelihoods(windows)
         return [self._window(window) for window in windows]
 
     def _window(self, window: Window) -> npt.NDArray[np.float32]:
@@ -93,7 +106,7 @@ class OpenVinoByteModel(ByteTokenizer):
     ) -> None:
         """Compile the ONNX model `data`.
 
-        Raises PreconditionFailed when the processor has no such precision.
+        Raises EngineUnavailable when the processor has no such precision.
         """
         super().__init__(manifest.prefix_token)
         self._request = _compile(openvino.Core().read_model(data), precision, threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,9 +79,10 @@ class Registry:
     def start(self, name: str, compute: Compute = FASTEST) -> Loaded:
         """Load a model, or return it when it was the last one loaded, with what runs it. Blocks.
 
-        Raises NotFound; PreconditionFailed when what runs the model is not installed or does not
-        agree with the reference, or its file is not the one that its manifest describes;
-        InvalidArgument for an engine that can't run it, or when it can't be loaded.
+        Raises NotFound; EngineUnavailable when what runs the model is not installed or does not
+        agree with the reference; SourceChanged when its file is not the one that its manifest
+        describes; ModelUnusable when it can't be loaded or could not be trusted; InvalidArgument
+        for an engine that can't run it.
         """
         with self._lock:
             found = self._find(name)
@@ -91,10 +93,21 @@ class Registry:
 
     def _find(self, name: str) -> ByteManifest | HuggingFaceModel:
         if name not in self._directories:
-            raise NotFound("language model", name, self._directories)
+            raise NotFound("language model", name, self._directories, _hub_hint(name))
         if name not in self._found:
             self._found[name] = read_directory(name, self._directories[name])
         return self._found[name]
+
+
+def _hub_hint(name: str) -> str:
+    """Say how a model of the hub is got, where the name may be one's."""
+    if not re.fullmatch(r"([\w.-]+/)?[\w.-]+", name):
+        return ""
+    folder = name.rpartition("/")[2]
+    return (
+        "if it is an id of the Hugging Face hub: nothing is downloaded here; get it with "
+        f"`hf download {name} --local-dir {folder}` and give the folder"
+    )
 
 
 def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:

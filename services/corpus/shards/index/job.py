@@ -25,7 +25,7 @@ from services.corpus.shards.index.format import (
     open_index,
     text_path,
 )
-from services.corpus.shards.index.writer import LEVEL, write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import ShardFile, find_shards
 from services.errors import PreconditionFailed, Unavailable
 
@@ -46,18 +46,10 @@ class Indexed:
     fresh: bool
 
 
-@dataclass(frozen=True)
-class Options:
-    """How shards are re-framed."""
-
-    level: int = LEVEL
-    with_text: bool = True
-
-
 def index_corpus(
     source: Path,
     out: Path,
-    options: Options,
+    options: IndexOptions,
     *,
     jobs: int,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -68,14 +60,14 @@ def index_corpus(
     `progress` is called ten times a second with the compressed bytes that were read and of all;
     `stopped` is asked as often. Raises Unavailable once it says so, LayoutError,
     PreconditionFailed when another indexer works on `out`, DataLoss and OSError; what was finished
-    stays, and a further call goes on.
+    stays, and a further call resumes.
     """
     shards = find_shards(source)
     sizes = [shard.file.stat().st_size for shard in shards]
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() == source.resolve():
         raise PreconditionFailed("--out: is the corpus itself; name another directory")
-    # A fresh interpreter a process: no lock or thread of this one is carried over.
+    # Spawned, so that no lock or thread of this process is inherited.
     spawn = multiprocessing.get_context("spawn")
     read = spawn.RawArray("Q", len(shards))
     watched, alive = spawn.Pipe(duplex=False)
@@ -85,7 +77,7 @@ def index_corpus(
         closing(alive),
         ProcessPoolExecutor(min(jobs, len(shards)), spawn, _begin_worker, (watched, read)) as pool,
     ):
-        # Ctrl-C comes to all processes of a terminal: this one ends the others.
+        # A terminal sends Ctrl-C to all its processes; this one ends the workers itself.
         with _without_interrupts():
             running = [
                 pool.submit(_index_and_count, number, shard, out, options)
@@ -122,19 +114,19 @@ _read: Any = None
 
 
 def _begin_worker(watched: Connection, read: Any) -> None:
-    """Make a process of its own of a worker: it ends with the one that has the other end."""
+    """Prepare a worker process: it ends when the process with the other end of the pipe does."""
     global _read  # noqa: PLW0603  a pool has no other way to hand something to its workers
     _read = read
 
     def watch() -> None:
         watched.poll(None)
-        # At once, as any kill: that is what the journal is for.
+        # At once, as if killed: the journal makes that safe.
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _index_and_count(number: int, shard: ShardFile, out: Path, options: Options) -> Indexed:
+def _index_and_count(number: int, shard: ShardFile, out: Path, options: IndexOptions) -> Indexed:
     def count(read: int) -> None:
         _read[number] = read
 
@@ -142,7 +134,7 @@ def _index_and_count(number: int, shard: ShardFile, out: Path, options: Options)
 
 
 def index_shard(
-    shard: ShardFile, out: Path, options: Options, progress: Callable[[int], None]
+    shard: ShardFile, out: Path, options: IndexOptions, progress: Callable[[int], None]
 ) -> Indexed:
     """Index one shard, unless that was done already with the same options.
 
@@ -158,8 +150,7 @@ def index_shard(
             shard.file,
             shard.path,
             out,
-            level=options.level,
-            with_text=options.with_text,
+            options,
             progress=lambda read, _: progress(read),
         )
     progress(index.header.source.bytes)
@@ -174,7 +165,7 @@ def index_shard(
     )
 
 
-def _is_done(index: Index, shard: ShardFile, out: Path, options: Options) -> bool:
+def _is_done(index: Index, shard: ShardFile, out: Path, options: IndexOptions) -> bool:
     """Whether an index is of this shard, made so, and has its files beside it."""
     header = index.header
     if header.level != options.level or (header.text is not None) != options.with_text:

@@ -1,4 +1,4 @@
-"""Files of an index in the making: under their final name only once they are whole."""
+"""Files that are being written: each gets its final name when it is whole."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Output:
         return self._file
 
     def take_back(self) -> None:
-        """Go on with what an earlier run has published, unless it left a file in the making."""
+        """Take the file that an earlier run published, unless it left a partial one."""
         if not self._partial.exists():
             with suppress(FileNotFoundError):
                 self._final.replace(self._partial)
 
     def open(self) -> None:
-        """Open what an earlier run has left, or a new file."""
+        """Open the partial file that an earlier run left, or a new one."""
         self._file = self._partial.open("r+b" if self._partial.exists() else "w+b")
 
     def written(self, offset: int, size: int, digest: int) -> bytes | None:
@@ -53,7 +53,7 @@ class Output:
         self._size += len(data)
 
     def begin(self) -> None:
-        """Go on after what was kept; what follows it goes."""
+        """Truncate the file after what was kept, and write from there."""
         self._opened.truncate(self._size)
         self._opened.seek(self._size)
 
@@ -69,20 +69,20 @@ class Output:
         return os.pread(self._opened.fileno(), size, offset)
 
     def flush(self) -> None:
-        """Hand what was written to the system."""
+        """Flush the buffer to the operating system."""
         self._opened.flush()
 
     def end(self) -> FileFact:
-        """Bring everything to the disk."""
+        """Sync the file to the disk, and close it."""
         self._opened.flush()
         os.fsync(self._opened.fileno())
         self._opened.close()
         return FileFact(self._size, f"sha256:{self._digest.hexdigest()}")
 
     def close(self) -> None:
-        """Close the file, whatever state it is in."""
+        """Close the file, also after an error."""
         if self._file is not None:
-            # What could not be written to a full disk is made again by the next run.
+            # After a full disk the next run writes the missing part again.
             with suppress(OSError):
                 self._file.close()
 
@@ -104,7 +104,7 @@ def file_fact(file: Path) -> FileFact:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Proves that an indexed shard holds what its source did: every line, byte for byte."""
+"""Verifies that an indexed shard holds every line of its source, byte for byte."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Re-frames one shard: many frames, one subset each, with the index of them.
 
-Which frames there are follows from the source, the level and the frame size alone. So a run that
-was killed is gone on with by making the same frames again and compressing only those that are not
-on the disk yet: a journal says which are.
+The source, the level and the frame size alone decide which frames there are. A run that was killed
+is resumed by making the same frames again and compressing only those that are not on the disk yet;
+a journal says which are.
 """
 
 from __future__ import annotations
@@ -36,12 +36,21 @@ from services.corpus.shards.index.seek_table import seek_table
 from services.errors import DataLoss
 
 FRAME_BYTES = 512 << 10
-LEVEL = 3
+LEVEL = 3  # of zstd
 _MAX_OPEN_BYTES = 64 << 20
 _JOURNAL = ".journal"
 
 Progress = Callable[[int, int], None]
 """Called with the compressed bytes of the source that were read, and the jsonl bytes they held."""
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """How shards are re-framed: zstd's level, whether with texts, and a frame's size in jsonl."""
+
+    level: int = LEVEL
+    with_text: bool = True
+    frame_bytes: int = FRAME_BYTES
 
 
 @dataclass(slots=True)
@@ -58,36 +67,23 @@ def write_index(
     source: Path,
     name: str,
     out: Path,
+    options: IndexOptions = IndexOptions(),
     *,
-    level: int = LEVEL,
-    with_text: bool = True,
-    frame_bytes: int = FRAME_BYTES,
     progress: Progress = lambda _read, _jsonl: None,
 ) -> Index:
-    """Re-frame the shard `source` to `out`/`name` with its index and, `with_text`, its texts.
+    """Re-frame the shard `source` to `out`/`name`, with its index and, if asked, its texts.
 
-    Goes on where an earlier run with the same arguments was killed, or its machine lost power.
-    Nothing is left under a final name before it is whole; the index comes last. Memory does not
-    grow with the shard, but for 16 bytes a document. Raises DataLoss at damage and at a line that
-    is not a document, and OSError.
+    Resumes an earlier run with the same arguments that was killed, or whose machine lost power.
+    A file gets its final name when it is whole; the index comes last. Memory does not grow with the
+    shard, but for 16 bytes a document. Raises DataLoss at damage and at a line that is not a
+    document, and OSError.
     """
-    writer = _Writer(source, name, out, level=level, with_text=with_text, frame_bytes=frame_bytes)
-    return writer.run(progress)
+    return _Writer(source, name, out, options).run(progress)
 
 
 class _Writer:
-    def __init__(
-        self,
-        source: Path,
-        name: str,
-        out: Path,
-        *,
-        level: int,
-        with_text: bool,
-        frame_bytes: int,
-    ) -> None:
-        self._source, self._name = source, name
-        self._frame_bytes, self._level, self._with_text = frame_bytes, level, with_text
+    def __init__(self, source: Path, name: str, out: Path, options: IndexOptions) -> None:
+        self._source, self._name, self._options = source, name, options
         self._final = out / name
         self._final_text, self._final_index = out / text_path(name), out / index_path(name)
         self._final.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +91,7 @@ class _Writer:
         self._texts = Output(self._final_text)
         self._journal = self._final.with_name(self._final.name + _JOURNAL)
         self._compressor = zstandard.ZstdCompressor(
-            level=level, write_checksum=True, write_content_size=True
+            level=options.level, write_checksum=True, write_content_size=True
         )
         self._groups: dict[str, _Group] = {}
         self._open_bytes = 0
@@ -141,7 +137,7 @@ class _Writer:
                 self._subsets[subset] = len(self._subsets)
                 self._subset_digests.append(hashlib.sha256())
         size = len(line) + 1
-        if group.size and group.size + size > self._frame_bytes:
+        if group.size and group.size + size > self._options.frame_bytes:
             self._flush(subset)
             group = self._groups[subset] = _Group()
         group.lines.append(line)
@@ -160,7 +156,7 @@ class _Writer:
         number = self._subsets[subset]
         self._subset_digests[number].update(lines)
         texts = b"".join(group.texts)
-        with_text = self._with_text and group.plain and texts
+        with_text = self._options.with_text and group.plain and texts
         position = len(self._frames)
         first, documents = len(self._text_bytes), len(group.lines)
         if position < len(self._done):
@@ -198,7 +194,9 @@ class _Writer:
             raise DataLoss(self._name, record[0], "was half indexed and that half has changed,")
 
     def _settings(self) -> bytes:
-        return np.array([self._level, self._frame_bytes, self._with_text], "<u8").tobytes()
+        return np.array(
+            [self._options.level, self._options.frame_bytes, self._options.with_text], "<u8"
+        ).tobytes()
 
     def _resume(self, source: FileFact) -> list[tuple[int, ...]]:
         """Return the records of the frames that are on the disk already.
@@ -241,12 +239,12 @@ class _Writer:
         text = self._texts.end()
         header = Header(
             shard=shard,
-            text=text if self._with_text else None,
+            text=text if self._options.with_text else None,
             source=source,
             subsets=tuple(self._subsets),
             subset_digests=tuple(f"sha256:{one.hexdigest()}" for one in self._subset_digests),
-            frame_bytes=self._frame_bytes,
-            level=self._level,
+            frame_bytes=self._options.frame_bytes,
+            level=self._options.level,
         )
         index = Index(
             header,
@@ -262,7 +260,7 @@ class _Writer:
             os.fsync(file.fileno())
         self._final_index.unlink(missing_ok=True)
         self._shard.publish()
-        if self._with_text:
+        if self._options.with_text:
             self._texts.publish()
         else:
             self._texts.discard()
@@ -270,7 +268,7 @@ class _Writer:
         sync_folder(self._final.parent)
         partial.replace(self._final_index)
         sync_folder(self._final.parent)
-        if not self._with_text:
+        if not self._options.with_text:
             self._final_text.unlink(missing_ok=True)  # of the index that was there before
         self._journal.unlink(missing_ok=True)
         return index

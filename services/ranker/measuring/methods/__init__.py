@@ -1,6 +1,6 @@
 """The methods by which claims are observed, one module a subject.
 
-A method is a small async function from a claim and the `Probes` of one verification to an
+A method is a small async function from a claim and the `Measurements` of one verification to an
 `Observation`. It is registered under "module.function@version": a change that can move a value is
 a new version, so that evidence always says which rule it was made by.
 

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.labelled import VALIDATION_PICTURES
 from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
+from services.ranker.measuring.labelled_images import VALIDATION_PICTURES
+from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.probes import Probes, UnobservableError
+from services.ranker.peers.protocol import engine, model_subject
 
 
 @method(1, Measurement.ACCURACY)
-async def mean_iou(claim: Claim, probes: Probes) -> Observation:
+async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
     """Mean intersection over union of the published weights, in percent, at one scale.
 
     Always of a sample, which decides no accuracy: even on the whole validation set pictures are
-    resized as the model's own processor does, and published figures keep their proportions.
+    resized as the model's own processor does, and published accuracy keep their proportions.
     """
-    model, relation = await probes.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact)
     if relation is not SubjectRelation.EXACT:
-        raise UnobservableError(f"segment does not serve its published weights, but {model.name}")
-    figures = await probes.accuracy(model)
+        raise UnobservableError(
+            f"segment does not serve its published weights, but {model.ref.name}"
+        )
+    accuracy = await measurements.accuracy(model)
     return Observation(
-        value=Value(100 * figures.mean_iou, "%"),
+        value=Value(100 * accuracy.mean_iou, "%"),
         relation=SubjectRelation.SAMPLE,
         basis=Basis.MEASURED,
-        subject_digest=model.digest,
-        n=figures.pictures,
+        subject_digest=model.ref.digest,
+        subject=model_subject(model),
+        n=accuracy.pictures,
         note=(
-            f"Measured with {model.engine} on {figures.pictures:,} of the "
+            f"Measured with {model.engine.id} on {accuracy.pictures:,} of the "
             f"{VALIDATION_PICTURES:,} validation pictures, each resized to the model's square; "
-            f"{figures.pixel_accuracy:.1%} of the pixels are right."
+            f"{accuracy.pixel_accuracy:.1%} of the pixels are right."
         ),
-        inputs=(figures.pictures_digest,),
+        engine=engine(model.engine),
+        inputs=(accuracy.pictures_digest,),
     )

@@ -9,23 +9,27 @@ from dataclasses import replace
 
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
+from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.probes import Probes, UnobservableError
-from services.ranker.peers.protocol import ServedModel, SourceFacts
+from services.ranker.peers.protocol import RESIZE_MODE_PAD, Model, SourceFacts, model_subject
 
 _LEARNED_LAYERS = ("Linear", "Conv2d")
 
 
-async def _facts(claim: Claim, probes: Probes) -> tuple[SourceFacts, ServedModel, SubjectRelation]:
-    model, relation = await probes.model(claim.artifact)
-    if model.facts is None:
-        raise UnobservableError(f"nothing was recorded of the model that {model.name} was made of")
-    return model.facts, model, relation
+async def _facts(
+    claim: Claim, measurements: Measurements
+) -> tuple[SourceFacts, Model, SubjectRelation]:
+    model, relation = await measurements.model(claim.artifact)
+    if not model.HasField("source_facts"):
+        raise UnobservableError(
+            f"nothing was recorded of the model that {model.ref.name} was made of"
+        )
+    return model.source_facts, model, relation
 
 
 def _observed(
     value: Value,
-    model: ServedModel,
+    model: Model,
     relation: SubjectRelation,
     note: str = "",
     *,
@@ -35,95 +39,96 @@ def _observed(
         value=value,
         relation=relation,
         basis=Basis.MEASURED,
-        subject_digest=model.digest,
+        subject_digest=model.ref.digest,
+        subject=model_subject(model),
         sources=sources,
         note=_about(model, note),
         recipe=recipe(model, relation),
     )
 
 
-def _about(model: ServedModel, note: str) -> str:
-    return f"Observed on {model.name} ({model.architecture}). {note}".rstrip()
+def _about(model: Model, note: str) -> str:
+    return f"Observed on {model.ref.name} ({model.architecture}). {note}".rstrip()
 
 
-def recipe(model: ServedModel, relation: SubjectRelation) -> str:
+def recipe(model: Model, relation: SubjectRelation) -> str:
     """Return the shell words that make the subject and have it served, before `assay claims`."""
     if relation is not SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS:
         return ""
     size = model.architecture.rpartition("-")[2]
     return (
-        f"assay export --architecture {size} --random-weights 0 --out {model.name} && "
-        f"ASSAY_SEGMENT_MODELS='[\"{model.name}\"]' "
+        f"assay export --architecture {size} --random-weights 0 --out {model.ref.name} && "
+        f"ASSAY_SEGMENT_MODELS='[\"{model.ref.name}\"]' "
     )
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def class_count(claim: Claim, probes: Probes) -> Observation:
+async def class_count(claim: Claim, measurements: Measurements) -> Observation:
     """How many classes, when their ids are 0, 1, 2, ... and each has a channel of the logits."""
-    facts, model, relation = await _facts(claim, probes)
-    count = len(model.class_ids)
-    if model.class_ids != tuple(range(count)) or facts.logits_shape[1] != count:
+    facts, model, relation = await _facts(claim, measurements)
+    count = len(model.classes)
+    if [one.id for one in model.classes] != list(range(count)) or facts.logits_shape[1] != count:
         raise UnobservableError(
-            f"{model.name} has {count} classes for {facts.logits_shape[1]} channels"
+            f"{model.ref.name} has {count} classes for {facts.logits_shape[1]} channels"
         )
     return _observed(Value(float(count), "classes"), model, relation)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def stage_downsampling(claim: Claim, probes: Probes) -> Observation:
+async def stage_downsampling(claim: Claim, measurements: Measurements) -> Observation:
     """Input pixels a side for one of each encoder stage's."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     text = "-".join(str(stage.downsampling) for stage in facts.stages)
     return _observed(Value(text), model, relation)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def stage_depths(claim: Claim, probes: Probes) -> Observation:
+async def stage_depths(claim: Claim, measurements: Measurements) -> Observation:
     """Transformer blocks of each encoder stage."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("-".join(str(one.depth) for one in facts.stages)), model, relation)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def stage_widths(claim: Claim, probes: Probes) -> Observation:
+async def stage_widths(claim: Claim, measurements: Measurements) -> Observation:
     """Channels of each encoder stage."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("-".join(str(one.width) for one in facts.stages)), model, relation)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def convolution_count(claim: Claim, probes: Probes) -> Observation:
+async def convolution_count(claim: Claim, measurements: Measurements) -> Observation:
     """Convolution modules of the whole model."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     total = sum(count for kind, count in facts.modules.items() if kind.startswith("Conv"))
     roles = ", ".join(f"{count} {role}" for role, count in sorted(facts.convolutions.items()))
     return _observed(Value(float(total), "convolutions"), model, relation, f"By role: {roles}.")
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def head_layer_count(claim: Claim, probes: Probes) -> Observation:
+async def head_layer_count(claim: Claim, measurements: Measurements) -> Observation:
     """Layers of the decode head with weights of their own, normalisation not counted."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     total = sum(facts.head_modules.get(kind, 0) for kind in _LEARNED_LAYERS)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(facts.head_modules.items()))
     return _observed(Value(float(total), "layers"), model, relation, f"Its modules: {kinds}.")
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def parameter_count(claim: Claim, probes: Probes) -> Observation:
+async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the whole model."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     return _observed(Value(float(facts.parameters), "parameters"), model, relation)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def head_parameter_ratio(claim: Claim, probes: Probes) -> Observation:
+async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the decode head over those of DeepLabV3+'s, which are cited."""
-    facts, model, relation = await _facts(claim, probes)
-    other = probes.facts.figure("deeplabv3plus_r101_head_parameters")
+    facts, model, relation = await _facts(claim, measurements)
+    other = measurements.facts.figure("deeplabv3plus_r101_head_parameters")
     head = facts.parameters_by_part.get("decode_head")
     if head is None:
-        raise UnobservableError(f"no parameters were recorded for {model.name}'s decode head")
+        raise UnobservableError(f"no parameters were recorded for {model.ref.name}'s decode head")
     note = (
         f"{head:,} parameters against {other.value:,.0f}, which is {1 - head / other.value:.0%} "
         "fewer."
@@ -132,44 +137,47 @@ async def head_parameter_ratio(claim: Claim, probes: Probes) -> Observation:
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def logits_shape(claim: Claim, probes: Probes) -> Observation:
+async def logits_shape(claim: Claim, measurements: Measurements) -> Observation:
     """Logits of one picture: channels, height and width in the order that they come in."""
-    facts, model, relation = await _facts(claim, probes)
+    facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("x".join(map(str, facts.logits_shape[1:]))), model, relation)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def logits_size(claim: Claim, probes: Probes) -> Observation:
+async def logits_size(claim: Claim, measurements: Measurements) -> Observation:
     """Height and width of the logits of one picture."""
-    facts, model, relation = await _facts(claim, probes)
-    height, width = model.input_size
+    facts, model, relation = await _facts(claim, measurements)
+    height, width = model.preprocessing.height, model.preprocessing.width
     note = f"For an input of {height}x{width}; the labels are made by bilinear upsampling."
     return _observed(Value("x".join(map(str, facts.logits_shape[2:]))), model, relation, note)
 
 
 @method(1, Measurement.MODEL_FACTS)
-async def pads(claim: Claim, probes: Probes) -> Observation:
+async def pads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether pictures are padded to the input's size."""
-    model, relation = await probes.model(claim.artifact)
-    height, width = model.input_size
-    how = "padded" if model.pads else "resized"
-    return _observed(Value(model.pads), model, relation, f"Pictures are {how} to {height}x{width}.")
+    model, relation = await measurements.model(claim.artifact)
+    wanted = model.preprocessing
+    padded = wanted.resize_mode == RESIZE_MODE_PAD
+    how = "padded" if padded else "resized"
+    note = f"Pictures are {how} to {wanted.height}x{wanted.width}."
+    return _observed(Value(padded), model, relation, note)
 
 
 @method(2, Measurement.MODEL_FACTS)
-async def export_label_change(claim: Claim, probes: Probes) -> Observation:
+async def export_label_change(claim: Claim, measurements: Measurements) -> Observation:
     """Labels that the exported graph changes on the inputs that its export was checked on, in %.
 
     For orientation: these inputs stand in for the pictures that an accuracy is of, and are too few
     to bound what pictures would lose.
     """
-    model, relation = await probes.model(claim.artifact)
-    if model.label_agreement is None:
-        raise UnobservableError(f"no comparison with its source was recorded for {model.name}")
+    model, relation = await measurements.model(claim.artifact)
+    if not model.HasField("parity"):
+        raise UnobservableError(f"no comparison with its source was recorded for {model.ref.name}")
+    agreement = model.parity.label_agreement
     note = (
-        f"{model.label_agreement:.4%} of labels on the few inputs that the export was checked on "
+        f"{agreement:.4%} of labels on the few inputs that the export was checked on "
         "are those of the source model; that bounds nothing for other pictures."
     )
-    changed = Value(100 * (1 - model.label_agreement), "%")
+    changed = Value(100 * (1 - agreement), "%")
     observation = _observed(changed, model, SubjectRelation.PROXY, note)
     return replace(observation, recipe=recipe(model, relation))

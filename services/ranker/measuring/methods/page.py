@@ -12,15 +12,15 @@ from services.ranker.claims.model import (
     SubjectRelation,
     Value,
 )
+from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.probes import Probes, UnobservableError
 from services.ranker.methodology.published import feasible
 
 
 @method(1, Measurement.NONE)
-async def feasible_score(claim: Claim, probes: Probes) -> Observation:
+async def feasible_score(claim: Claim, measurements: Measurements) -> Observation:
     """The printed score, with the scores that the published formula allows beside it."""
-    artifact = probes.registry.artifact(claim.artifact)
+    artifact = measurements.registry.artifact(claim.artifact)
     if artifact.published is None:
         raise UnobservableError("no page printed a score for it")
     bounds = feasible(artifact.published.printed_components)
@@ -41,9 +41,9 @@ async def feasible_score(claim: Claim, probes: Probes) -> Observation:
 
 
 @method(1, Measurement.NONE)
-async def match_graph_evidence(claim: Claim, probes: Probes) -> Observation:
+async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Observation:
     """Whether any match is printed for any of the compared artifacts."""
-    page, artifacts = _compared(claim, probes)
+    page, artifacts = _compared(claim, measurements)
     matched = {one.id: page.printed[one.id]["times_matched"] for one in artifacts}
     parts = {one.id: _printed(one)["match_graph"] for one in artifacts}
     return Observation(
@@ -60,9 +60,9 @@ async def match_graph_evidence(claim: Claim, probes: Probes) -> Observation:
 
 
 @method(1, Measurement.NONE)
-async def component_leads(claim: Claim, probes: Probes) -> Observation:
+async def component_leads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether the first artifact leads in ecosystem alone, the second in adoption and quality."""
-    page, (first, second) = _compared(claim, probes)
+    page, (first, second) = _compared(claim, measurements)
     left, right = _printed(first), _printed(second)
     ahead = {name for name in left if left[name] > right[name]}
     behind = {name for name in left if left[name] < right[name]}
@@ -79,11 +79,11 @@ async def component_leads(claim: Claim, probes: Probes) -> Observation:
     )
 
 
-def _compared(claim: Claim, probes: Probes) -> tuple[Page, tuple[Artifact, ...]]:
-    page = probes.registry.subject(claim.artifact)
+def _compared(claim: Claim, measurements: Measurements) -> tuple[Page, tuple[Artifact, ...]]:
+    page = measurements.registry.subject(claim.owner)
     if not isinstance(page, Page):
-        raise UnobservableError(f"{claim.artifact} is no page")
-    return page, tuple(probes.registry.artifact(name) for name in page.compares)
+        raise UnobservableError(f"{claim.owner} is no page")
+    return page, tuple(measurements.registry.artifact(name) for name in page.compares)
 
 
 def _printed(artifact: Artifact) -> dict[str, int]:

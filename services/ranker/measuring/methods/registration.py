@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Claim
-from services.ranker.measuring.probes import Probes
+from services.ranker.measuring.measurements import Measurements
 
-Observe = Callable[[Claim, Probes], Awaitable[Observation]]
+Observe = Callable[[Claim, Measurements], Awaitable[Observation]]
 
 
 class Measurement(StrEnum):

@@ -4,43 +4,46 @@ from __future__ import annotations
 
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, Value
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.probes import Probes
+from services.ranker.peers.protocol import corpus_label, corpus_subject, engine, environment
 
 _BITS_OF_A_BYTE = 8.0
 """What a model that knows nothing needs; one that knows something needs less."""
 
 
 @method(2, Measurement.BITS_PER_BYTE)
-async def bits_per_byte_defined(claim: Claim, probes: Probes) -> Observation:
+async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Observation:
     """Whether held-out documents give one figure overall and one by subset, less being better.
 
     That less is better is so by construction: it is the length of the text as the model would
     encode it. Over which subsets the metric is defined is cited; the run shows that it can be
     computed. That the subsets add up to the whole has been checked when the figures came in.
     """
-    corpus, relation = await probes.corpus(claim.artifact)
-    figures = await probes.bits_per_byte(corpus)
-    published = probes.facts.of(claim.id)
-    scored = {name: one for name, one in figures.subsets.items() if one.text_bytes}
-    defined = bool(scored) and 0 < figures.overall.bits_per_byte < _BITS_OF_A_BYTE
+    corpus, relation = await measurements.corpus(claim.artifact)
+    result = await measurements.bits_per_byte(corpus)
+    published = measurements.published(claim)
+    scored = {one.subset: one.score for one in result.subsets if one.score.text_bytes}
+    defined = bool(scored) and 0 < result.overall.bits_per_byte < _BITS_OF_A_BYTE
     listed = ", ".join(f"{name} {one.bits_per_byte:.3f}" for name, one in sorted(scored.items()))
     return Observation(
         value=Value(defined),
         relation=relation,
         basis=Basis.DERIVED,
-        subject_digest=corpus.digest,
-        n=figures.overall.documents,
-        environment=figures.environment,
+        subject_digest=corpus.ref.digest,
+        subject=corpus_subject(corpus),
+        n=result.overall.documents,
+        environment=environment(result.environment),
+        engine=engine(result.compute.engine),
         sources=published.sources if published else (),
-        inputs=(figures.model_digest,),
+        inputs=(result.model.digest,),
         breakdown={name: one.bits_per_byte for name, one in sorted(scored.items())},
         breakdown_unit="bits per byte",
         note=(
             "Less is better by construction, for it is the length of the text as the model would "
             "encode it; that it is defined over all subsets is cited. Computed here on "
-            f"{figures.overall.documents} held-out documents of {len(scored)} subsets of "
-            f"{corpus.label}: {figures.model} needs {figures.overall.bits_per_byte:.3f} bits per "
-            f"byte; by subset: {listed}."
+            f"{result.overall.documents} held-out documents of {len(scored)} subsets of "
+            f"{corpus_label(corpus)}: {result.model.name} needs "
+            f"{result.overall.bits_per_byte:.3f} bits per byte; by subset: {listed}."
         ),
     )

@@ -6,6 +6,7 @@ shows how much they depend on the text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -19,10 +20,18 @@ from services.ranker.measuring.intervals import (
     share,
     student,
 )
+from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.probes import Probes, UnobservableError
-from services.ranker.peers.protocol import Codec, CorpusFacts, ServedCorpus, StorageFigures
+from services.ranker.peers.protocol import (
+    CodecResult,
+    CorpusDescription,
+    CorpusSummary,
+    StorageResult,
+    corpus_label,
+    corpus_subject,
+    environment,
+)
 
 # Both tools at their default levels; The Pile's official shards have zstd's. The shards that are
 # here may have been packed anew at another level, so what is "stored" says nothing of the claim.
@@ -34,90 +43,108 @@ _GZIP = "gzip-6"
 class _Measured:
     """The corpus that was measured, how near it is to the claim's, and what was found by split."""
 
-    corpus: ServedCorpus
+    corpus: CorpusSummary
     relation: SubjectRelation
-    splits: tuple[StorageFigures, ...]
+    splits: Mapping[str, StorageResult]
+
+    @property
+    def name(self) -> str:
+        return self.corpus.ref.name
 
     def observed(self, *, value: Value, interval: Interval, n: int, note: str) -> Observation:
-        size = sum(one.sample_bytes for one in self.splits)
+        results = list(self.splits.values())
+        size = sum(one.sample_bytes for one in results)
         return Observation(
             value=value,
             relation=self.relation,
             basis=Basis.MEASURED,
-            subject_digest=self.corpus.digest,
+            subject_digest=self.corpus.ref.digest,
+            subject={**corpus_subject(self.corpus), "splits": list(self.splits)},
             interval=interval,
             n=n,
-            environment=self.splits[0].environment,
+            environment=environment(results[0].environment),
             note=(
-                f"Measured on {size / 1e6:,.3g} MB of {self.corpus.label}, splits "
-                f"{', '.join(one.split for one in self.splits)}. {note}"
+                f"Measured on {size / 1e6:,.3g} MB of "
+                f"{corpus_label(self.corpus)}, splits "
+                f"{', '.join(self.splits)}. {note}"
             ),
         )
 
 
-async def _measured(claim: Claim, probes: Probes) -> _Measured:
-    corpus, relation = await probes.corpus(claim.artifact)
-    splits = tuple(await probes.storage(corpus))
+async def _measured(claim: Claim, measurements: Measurements) -> _Measured:
+    corpus, relation = await measurements.corpus(claim.artifact)
+    splits = await measurements.storage(corpus)
     if not splits:
-        raise UnobservableError(f"{corpus.name} has no split here")
+        raise UnobservableError(f"{corpus.ref.name} has no split here")
     # A stretch of a whole corpus is a sample of it.
     if relation is SubjectRelation.EXACT:
         relation = SubjectRelation.SAMPLE
     return _Measured(corpus, relation, splits)
 
 
-def _codec(figures: StorageFigures, name: str) -> Codec:
-    if name not in figures.codecs:
-        raise UnobservableError(f"corpus did not measure {name} on {figures.split}")
-    return figures.codecs[name]
+def _codecs(measured: _Measured, name: str) -> list[CodecResult]:
+    """Return what was measured of a codec on each split."""
+    found = []
+    for split, result in measured.splits.items():
+        codec = next((one for one in result.codecs if one.codec == name), None)
+        if codec is None:
+            raise UnobservableError(f"corpus did not measure {name} on {split}")
+        found.append(codec)
+    return found
 
 
-def _seconds(figures: StorageFigures, name: str) -> Interval:
+def _ratios_to_gzip(measured: _Measured, name: str) -> list[float]:
+    pairs = zip(_codecs(measured, name), _codecs(measured, _GZIP), strict=True)
+    return [codec.ratio / gzip.ratio for codec, gzip in pairs]
+
+
+def _seconds(codec: CodecResult) -> Interval:
     """Interval of a codec's median time, sure enough for a quotient of two to hold LEVEL."""
-    return order_statistics(_codec(figures, name).seconds, 1 - (1 - LEVEL) / 2)
+    return order_statistics(codec.seconds, 1 - (1 - LEVEL) / 2)
 
 
 @method(1, Measurement.STORAGE)
-async def plain_parse_share(claim: Claim, probes: Probes) -> Observation:
+async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of lines that zstandard and a plain JSON parser read as documents."""
-    measured = await _measured(claim, probes)
-    figures = measured.splits
-    lines = sum(one.lines for one in figures)
-    parsed = sum(one.lines_parsed for one in figures)
+    measured = await _measured(claim, measurements)
+    counts = [one.plain_parse for one in measured.splits.values()]
+    lines = sum(one.lines for one in counts)
+    parsed = sum(one.parsed for one in counts)
     if not lines:
-        raise UnobservableError(f"{measured.corpus.name} has no lines here")
+        raise UnobservableError(f"{measured.name} has no lines here")
     note = f"{parsed:,} of {lines:,} lines were objects with a text."
     value = Value(parsed / lines, "share")
     return measured.observed(value=value, interval=share(parsed, lines), n=lines, note=note)
 
 
 @method(1, Measurement.STORAGE)
-async def compression_ratio(claim: Claim, probes: Probes) -> Observation:
+async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Size of the whole corpus's JSON lines over their compressed size.
 
     Of a sample, what its documents give is an estimate for the subsets that it holds. What the
     others would give is unknown, from nothing saved to everything: the interval allows for both,
     weighted by the published share of the subsets that are missing.
     """
-    corpus, relation = await probes.corpus(claim.artifact)
-    facts = await probes.holdings(corpus)
+    corpus, relation = await measurements.corpus(claim.artifact)
+    description = await measurements.description(corpus)
     if relation is SubjectRelation.EXACT:
-        packed = sum(one.compressed_bytes for one in facts.shards)
-        ratio = sum(one.jsonl_bytes for one in facts.shards) / packed
+        packed = sum(one.stored_bytes for one in description.corpus.shards)
+        ratio = sum(one.content_bytes for one in description.corpus.shards) / packed
         return Observation(
             value=Value(ratio, "1"),
             relation=relation,
             basis=Basis.MEASURED,
-            subject_digest=corpus.digest,
-            n=len(facts.shards),
-            note=about(facts, f"{packed / 1e9:,.4g} GB packed."),
+            subject_digest=corpus.ref.digest,
+            subject=corpus_subject(corpus),
+            n=len(description.corpus.shards),
+            note=about(description, f"{packed / 1e9:,.4g} GB packed."),
         )
-    measured = await _measured(claim, probes)
-    ratios = [_codec(one, _ZSTD).ratio for one in measured.splits]
+    measured = await _measured(claim, measurements)
+    ratios = [one.ratio for one in _codecs(measured, _ZSTD)]
     interval = student(ratios)
     if interval is None:
-        raise UnobservableError(f"{corpus.name} has one split here; two are needed")
-    missing = _missing_share(facts)
+        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    missing = _missing_share(description)
     bounds = Interval(
         1 / ((1 - missing) / max(interval.low, 1.0) + missing),
         interval.high / (1 - missing),
@@ -131,73 +158,69 @@ async def compression_ratio(claim: Claim, probes: Probes) -> Observation:
     return measured.observed(value=value, interval=bounds, n=len(ratios), note=note)
 
 
-def _missing_share(facts: CorpusFacts) -> float:
+def _missing_share(description: CorpusDescription) -> float:
     """Return the published share of the text whose subsets have no document here."""
-    published = [one for one in facts.subsets if one.published_share is not None]
-    total = sum(one.published_share or 0.0 for one in published)
-    missing = sum(one.published_share or 0.0 for one in published if not one.documents)
+    published = [one for one in description.subsets if one.HasField("published")]
+    total = sum(one.published.weight for one in published)
+    missing = sum(one.published.weight for one in published if not one.documents)
     if not total or missing >= total:
-        raise UnobservableError(f"no published subset is in {facts.corpus.name} here")
+        raise UnobservableError(f"no published subset is in {description.corpus.ref.name} here")
     return missing / total
 
 
 @method(1, Measurement.STORAGE)
-async def ratio_against_gzip(claim: Claim, probes: Probes) -> Observation:
+async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation."""
-    measured = await _measured(claim, probes)
-    figures = measured.splits
-    ratios = [_codec(one, _ZSTD).ratio / _codec(one, _GZIP).ratio for one in figures]
+    measured = await _measured(claim, measurements)
+    ratios = _ratios_to_gzip(measured, _ZSTD)
     interval = student(ratios)
     if interval is None:
-        raise UnobservableError(f"{measured.corpus.name} has one split here; two are needed")
-    others = sorted({name for one in figures for name in one.codecs} - {_GZIP, _ZSTD, "stored"})
-    listed = ", ".join(
-        f"{name} {fmean(_codec(one, name).ratio / _codec(one, _GZIP).ratio for one in figures):.3g}"
-        for name in others
-    )
+        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    names = {codec.codec for one in measured.splits.values() for codec in one.codecs}
+    others = sorted(names - {_GZIP, _ZSTD, "stored"})
+    listed = ", ".join(f"{name} {fmean(_ratios_to_gzip(measured, name)):.3g}" for name in others)
     note = f"zstd at level 3 against gzip at 6. Other levels against the same gzip: {listed}."
     value = Value(fmean(ratios), "1")
     return measured.observed(value=value, interval=interval, n=len(ratios), note=note)
 
 
 @method(1, Measurement.STORAGE)
-async def speed_against_gzip(claim: Claim, probes: Probes) -> Observation:
+async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Decompression speed of zstd over gzip's, both at their default levels.
 
     The interval holds every split's.
     """
-    measured = await _measured(claim, probes)
-    figures = measured.splits
-    interval = hull([quotient(_seconds(one, _GZIP), _seconds(one, _ZSTD)) for one in figures])
-    medians = [
-        (median(_codec(one, _GZIP).seconds), median(_codec(one, _ZSTD).seconds)) for one in figures
-    ]
+    measured = await _measured(claim, measurements)
+    pairs = list(zip(_codecs(measured, _GZIP), _codecs(measured, _ZSTD), strict=True))
+    interval = hull([quotient(_seconds(gzip), _seconds(zstd)) for gzip, zstd in pairs])
+    medians = [(median(gzip.seconds), median(zstd.seconds)) for gzip, zstd in pairs]
     ratio = fmean(gzip / zstd for gzip, zstd in medians)
-    gzip, zstd = (figures[0].sample_bytes / 1e6 / seconds for seconds in medians[0])
+    split, result = next(iter(measured.splits.items()))
+    gzip, zstd = (result.sample_bytes / 1e6 / seconds for seconds in medians[0])
     note = (
-        f"On {figures[0].split}: {zstd:,.0f} MB a second against {gzip:,.0f}, one core; it holds "
+        f"On {split}: {zstd:,.0f} MB a second against {gzip:,.0f}, one core; it holds "
         "for this hardware."
     )
     value = Value(ratio, "1")
-    return measured.observed(value=value, interval=interval, n=len(figures), note=note)
+    return measured.observed(value=value, interval=interval, n=len(pairs), note=note)
 
 
 @method(1, Measurement.STORAGE)
-async def streaming_memory(claim: Claim, probes: Probes) -> Observation:
+async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:
     """Growth of peak memory while shards are read as a stream, over the JSON lines that went by.
 
     A reader's buffers are of fixed size, so the ratio is an upper bound of what more text would
     give.
     """
-    measured = await _measured(claim, probes)
-    figures = measured.splits
-    largest = max(figures, key=lambda one: one.streamed_bytes)
-    if not largest.streamed_bytes:
-        raise UnobservableError(f"{measured.corpus.name} has no shard with documents here")
-    ratio = largest.streaming_growth_bytes / largest.streamed_bytes
+    measured = await _measured(claim, measurements)
+    streams = [one.streaming for one in measured.splits.values()]
+    largest = max(streams, key=lambda one: one.content_bytes)
+    if not largest.content_bytes:
+        raise UnobservableError(f"{measured.name} has no shard with documents here")
+    ratio = largest.peak_growth_bytes / largest.content_bytes
     note = (
-        f"{largest.streaming_growth_bytes / 1e6:.3g} MB of growth while "
-        f"{largest.streamed_bytes / 1e6:.3g} MB went by; buffers of fixed size included, so an "
+        f"{largest.peak_growth_bytes / 1e6:.3g} MB of growth while "
+        f"{largest.content_bytes / 1e6:.3g} MB went by; buffers of fixed size included, so an "
         "upper bound."
     )
     bounds = Interval(0.0, ratio)

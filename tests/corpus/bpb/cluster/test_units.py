@@ -21,9 +21,10 @@ from services.corpus.bpb.cluster.unit_results import (
     write_result,
 )
 from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
-from services.corpus.bpb.cluster.units import Unit, cut_units, find_unit, share_of
+from services.corpus.bpb.cluster.units import WorkUnit, cut_units, find_unit, share_of
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.figures import DocumentScore, Figures
+from services.corpus.bpb.exclusion import Exclusion
+from services.corpus.bpb.figures import DocumentScore, ScoreTotals
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 from tests.corpus.bpb.unit_jobs import make_job
@@ -68,7 +69,7 @@ SCORES = st.builds(
     st.floats(0, 1e9),
     st.integers(0, 10**9),
     st.integers(0, 10**9),
-    st.booleans(),
+    st.sampled_from([None, *Exclusion]),
 )
 
 
@@ -80,20 +81,22 @@ def test_however_documents_are_dealt_the_figures_are_the_same(
     shuffle: random.Random,
 ) -> None:
     directory = tmp_path_factory.mktemp("results")
-    whole = Figures()
+    whole = ScoreTotals()
     for score in scores:
         whole.add(score)
     dealt = list(scores)
     shuffle.shuffle(dealt)
     for number in range(count):
-        unit = Unit(number, "test.jsonl.zst", number, number + 1)
+        unit = WorkUnit(number, "test.jsonl.zst", number, number + 1)
         write_result(
             directory, UnitResult({"units": count}, unit, "e", tuple(dealt[number::count]))
         )
     merged = merge(directory).figures
     assert merged.overall == whole.overall
     assert merged.subsets == whole.subsets
-    assert merged.not_round_tripping == whole.not_round_tripping
+    for reason, left in whole.excluded.items():
+        assert merged.excluded[reason].score == left.score
+        assert sorted(merged.excluded[reason].ids) == sorted(left.ids)
 
 
 @pytest.fixture(scope="module")

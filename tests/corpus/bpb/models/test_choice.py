@@ -38,7 +38,7 @@ from services.corpus.bpb.windows import Window
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import EngineUnavailable, InvalidArgument
 from tests.corpus.bpb import tiny_models
 from tests.corpus.bpb.fakes import UniformModel
 
@@ -112,7 +112,7 @@ def test_gated_layers_in_bfloat16_are_refused_on_one_processor(
     directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    with pytest.raises(PreconditionFailed, match="two processors or more"):
+    with pytest.raises(EngineUnavailable, match="two processors or more"):
         Registry(directories).load("llama", Compute(OPENVINO, Precision.BF16))
 
 
@@ -125,14 +125,14 @@ class _Off(UniformModel):
 
 def test_an_engine_that_does_not_agree_is_refused_with_both_values() -> None:
     windows = trial_windows(UniformModel(), 64)
-    with pytest.raises(PreconditionFailed, match=r"2\.078442 nats.*2\.079442"):
+    with pytest.raises(EngineUnavailable, match=r"2\.078442 nats.*2\.079442"):
         require_parity("it", Precision.FP32, _Off(), UniformModel(), windows)
     assert require_parity("it", Precision.BF16, _Off(), UniformModel(), windows).mean > 0
 
 
 def test_likelihoods_that_are_no_numbers_are_refused() -> None:
     model = UniformModel(poison=ord("e"))
-    with pytest.raises(PreconditionFailed, match="nan"):
+    with pytest.raises(EngineUnavailable, match="nan"):
         require_parity("it", Precision.BF16, model, UniformModel(), trial_windows(model, 64))
 
 
@@ -153,7 +153,7 @@ def test_without_openvino_torch_takes_its_place_unless_it_was_named(
     registry = Registry(directories)
     assert registry.start("gpt2").engine == TORCH
     for name in ("gpt2", REFERENCE):
-        with pytest.raises(PreconditionFailed, match=r"needs openvino.*'assay\[openvino\]'"):
+        with pytest.raises(EngineUnavailable, match=r"needs openvino.*'assay\[openvino\]'"):
             registry.load(name, Compute(OPENVINO))
 
 
@@ -161,7 +161,7 @@ def test_a_model_that_cannot_be_converted_runs_on_torch(
     directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise PreconditionFailed("no")
+        raise EngineUnavailable("no")
 
     monkeypatch.setattr(hugging_face_engines, "_openvino", refuse)
     assert Registry(directories).start("gpt2").engine == TORCH
@@ -185,12 +185,12 @@ def test_engines_that_do_not_fit(
 def test_a_gpu_that_is_not_there(directories: dict[str, Path]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(PreconditionFailed, match="finds no GPU"):
+    with pytest.raises(EngineUnavailable, match="finds no GPU"):
         Registry(directories).load("gpt2", Compute(CUDA))
 
 
 def test_onnx_runtime_has_one_precision() -> None:
-    with pytest.raises(PreconditionFailed, match="fp32 only"):
+    with pytest.raises(EngineUnavailable, match="fp32 only"):
         Registry({}).load(REFERENCE, Compute(ONNXRUNTIME, Precision.BF16))
 
 

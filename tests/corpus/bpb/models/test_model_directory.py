@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,35 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.corpus.bpb import models
+from services.corpus.bpb.definition import Definition, Prefix
 from services.corpus.bpb.models.model_directory import HuggingFaceModel, digest, read_directory
 from services.corpus.bpb.models.registry import Registry
 from services.errors import InvalidArgument, NotFound, PreconditionFailed
-
-CONFIG = {"model_type": "llama", "vocab_size": 7, "max_position_embeddings": 64}
-TOKENIZER_CONFIG = {"bos_token": {"content": "<s>"}, "eos_token": "</s>"}
-
-
-def safetensors(shapes: dict[str, list[int]]) -> bytes:
-    header = json.dumps(
-        {
-            name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}
-            for name, shape in shapes.items()
-        }
-    ).encode()
-    return struct.pack("<Q", len(header)) + header
+from tests.corpus.bpb.models import folders
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    path = tmp_path / "model"
-    path.mkdir()
-    (path / "config.json").write_text(json.dumps(CONFIG))
-    (path / "tokenizer.json").write_text("{}")
-    (path / "tokenizer_config.json").write_text(json.dumps(TOKENIZER_CONFIG))
-    (path / "model.safetensors").write_bytes(
-        safetensors({"embed": [7, 4], "lm_head.weight": [7, 4]})
-    )
-    return path
+    return folders.write(tmp_path / "model")
 
 
 def read(path: Path) -> HuggingFaceModel:
@@ -51,35 +31,19 @@ def read(path: Path) -> HuggingFaceModel:
 def test_what_a_directory_says_about_itself(directory: Path) -> None:
     found = read(directory)
     assert (found.architecture, found.max_length, found.parameters) == ("llama", 64, 56)
-    assert found.prefix == "<s>"
+    assert (found.bos_token, found.eos_token, found.prefix_token) == (1, 2, 1)
 
 
 def test_a_tied_head_counts_once(directory: Path) -> None:
-    (directory / "config.json").write_text(json.dumps({**CONFIG, "tie_word_embeddings": True}))
+    (directory / "config.json").write_text(
+        json.dumps({**folders.CONFIG, "tie_word_embeddings": True})
+    )
     assert read(directory).parameters == 28
 
 
 def test_the_prefix_is_eos_where_there_is_no_bos(directory: Path) -> None:
     (directory / "tokenizer_config.json").write_text('{"bos_token": null, "eos_token": "</s>"}')
-    assert read(directory).prefix == "</s>"
-
-
-@pytest.mark.parametrize(
-    ("config", "tokenizer", "expected"),
-    [
-        ({"n_positions": 8, "max_position_embeddings": 9}, {}, 8),
-        ({"n_ctx": 5}, {"model_max_length": 4}, 5),
-        ({}, {"model_max_length": 4}, 4),
-        ({}, {"model_max_length": 10**30}, 2048),
-    ],
-)
-def test_the_longest_window(
-    directory: Path, config: dict[str, int], tokenizer: dict[str, int], expected: int
-) -> None:
-    plain = {"model_type": "gpt2", "vocab_size": 7, **config}
-    (directory / "config.json").write_text(json.dumps(plain))
-    (directory / "tokenizer_config.json").write_text(json.dumps({**TOKENIZER_CONFIG, **tokenizer}))
-    assert read(directory).max_length == expected
+    assert read(directory).prefix_token == 2
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -92,28 +56,26 @@ def test_a_directory_that_is_not_a_model_says_what_is_missing(
     assert caught.value.field == "language_models['m']"
 
 
-def test_pickled_weights_are_not_loaded(directory: Path) -> None:
-    (directory / "model.safetensors").unlink()
-    (directory / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n")
-    with pytest.raises(InvalidArgument, match=r"convert pytorch_model\.bin"):
-        read(directory)
-
-
 def test_a_shard_that_the_index_names_must_be_there(directory: Path) -> None:
     (directory / "model.safetensors").unlink()
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
-    (directory / "model-1.safetensors").write_bytes(safetensors({"a": [2]}))
+    (directory / "model-1.safetensors").write_bytes(folders.safetensors({"a": [2]}))
     with pytest.raises(InvalidArgument, match=r"has no model-2\.safetensors"):
         read(directory)
-    (directory / "model-2.safetensors").write_bytes(safetensors({"b": [3]}))
+    (directory / "model-2.safetensors").write_bytes(folders.safetensors({"b": [3]}))
     assert read(directory).parameters == 5
 
 
-def test_no_prefix_token_is_an_error(directory: Path) -> None:
-    (directory / "tokenizer_config.json").unlink()
-    with pytest.raises(InvalidArgument, match="neither a bos_token nor an eos_token"):
-        read(directory)
+def test_a_model_without_special_tokens_has_no_prefix_until_one_is_given(directory: Path) -> None:
+    (directory / "tokenizer_config.json").write_text('{"bos_token": null, "eos_token": null}')
+    assert read(directory).prefix_token is None
+    info = Registry({"m": directory}).describe("m")
+    with pytest.raises(InvalidArgument, match="--prefix ID or --prefix none") as caught:
+        Definition().resolve(info)
+    assert caught.value.field == "definition.prefix"
+    assert Definition(prefix=Prefix.NONE).resolve(info).prefix_token is None
+    assert Definition(prefix=Prefix.GIVEN, prefix_token=3).resolve(info).prefix_token == 3
 
 
 def test_no_directory(tmp_path: Path) -> None:
@@ -168,6 +130,8 @@ def test_an_unknown_model_is_not_found_and_the_known_are_listed(directory: Path)
     for ask in (registry.describe, registry.load):
         with pytest.raises(NotFound, match="known: byte-reference, mine"):
             ask("other")
+    with pytest.raises(NotFound, match="`hf download openai-community/gpt2 --local-dir gpt2`"):
+        registry.describe("openai-community/gpt2")
 
 
 def test_a_bad_directory_is_found_by_the_check(directory: Path, tmp_path: Path) -> None:
@@ -188,7 +152,7 @@ def test_without_torch_the_error_names_the_extra(
 ) -> None:
     # None in sys.modules is Python's own way to say that a module cannot be imported.
     monkeypatch.setitem(sys.modules, "torch", None)
-    for module in ("hugging_face_engines", "hugging_face", "torch_model"):
+    for module in ("hugging_face_engines", "hugging_face", "tensors", "torch_model"):
         monkeypatch.delitem(sys.modules, f"services.corpus.bpb.models.{module}", raising=False)
         monkeypatch.delattr(models, module, raising=False)
     with pytest.raises(PreconditionFailed, match=r"needs torch.*pip install 'assay\[score\]'"):

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.shards.index.format import IndexFormatError, decode, encode, open_index
-from services.corpus.shards.index.job import Options, index_corpus
+from services.corpus.shards.index.job import index_corpus
 from services.corpus.shards.index.verify import verify
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import LayoutError, find_shards
 from services.corpus.stream.selection import Selection
 from services.errors import DataLoss
@@ -51,7 +51,7 @@ def some_lines(count: int = 400) -> list[bytes]:
 def test_every_line_is_kept_and_other_readers_read_it(tmp_path: Path) -> None:
     lines = some_lines()
     source = make_source(tmp_path, lines)
-    index = write_index(source, NAME, tmp_path / "out", frame_bytes=5000)
+    index = write_index(source, NAME, tmp_path / "out", IndexOptions(frame_bytes=5000))
     assert len(index.frames) > 20
     with (tmp_path / "out" / NAME).open("rb") as file:
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
@@ -72,7 +72,9 @@ def test_every_line_is_kept_and_other_readers_read_it(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
 def test_the_zstd_command_reads_it(tmp_path: Path) -> None:
     lines = some_lines(50)
-    write_index(make_source(tmp_path, lines), NAME, tmp_path / "out", frame_bytes=5000)
+    write_index(
+        make_source(tmp_path, lines), NAME, tmp_path / "out", IndexOptions(frame_bytes=5000)
+    )
     done = subprocess.run(["zstd", "-dc", tmp_path / "out" / NAME], check=True, capture_output=True)
     assert sorted(done.stdout.splitlines(keepends=True)) == sorted(lines)
 
@@ -90,7 +92,9 @@ def test_verify_names_an_index_that_is_not_there_or_damaged(tmp_path: Path) -> N
 
 def test_verify_names_what_differs(tmp_path: Path) -> None:
     lines = some_lines(60)
-    write_index(make_source(tmp_path, lines), NAME, tmp_path / "out", frame_bytes=5000)
+    write_index(
+        make_source(tmp_path, lines), NAME, tmp_path / "out", IndexOptions(frame_bytes=5000)
+    )
     changed = make_source(tmp_path, [*lines[:-1], lines[-1].replace(b"59 ", b"60 ")])
     with pytest.raises(DataLoss, match="does not hold the lines of"):
         verify(changed, NAME, tmp_path / "out")
@@ -99,14 +103,14 @@ def test_verify_names_what_differs(tmp_path: Path) -> None:
 _RUN = """
 import sys
 from pathlib import Path
-from services.corpus.shards.index.writer import write_index
-write_index(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), frame_bytes=2000)
+from services.corpus.shards.index.writer import IndexOptions, write_index
+write_index(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), IndexOptions(frame_bytes=2000))
 """
 
 
 def test_a_killed_run_goes_on_to_the_very_same_files(tmp_path: Path) -> None:
     source = make_source(tmp_path, some_lines(3000))
-    write_index(source, NAME, tmp_path / "once", frame_bytes=2000)
+    write_index(source, NAME, tmp_path / "once", IndexOptions(frame_bytes=2000))
     arguments: list[str | Path] = [sys.executable, "-c", _RUN, source, NAME, tmp_path / "killed"]
     journal = tmp_path / "killed" / f"{NAME}.journal"
     chance = random.Random(3)
@@ -117,7 +121,7 @@ def test_a_killed_run_goes_on_to_the_very_same_files(tmp_path: Path) -> None:
             pass
         process.send_signal(signal.SIGKILL)
         process.wait()
-    write_index(source, NAME, tmp_path / "killed", frame_bytes=2000)
+    write_index(source, NAME, tmp_path / "killed", IndexOptions(frame_bytes=2000))
     for name in (NAME, "train/00.text.zst", "train/00.index"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
     assert not journal.exists()
@@ -127,7 +131,7 @@ _RUN_UNTIL_NAMED = """
 import os, signal, sys
 from pathlib import Path
 from services.corpus.shards.index.output import Output
-from services.corpus.shards.index.writer import write_index
+from services.corpus.shards.index.writer import IndexOptions, write_index
 publish, left = Output.publish, int(sys.argv[4])
 def publish_and_die(self):
     global left
@@ -136,7 +140,7 @@ def publish_and_die(self):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 Output.publish = publish_and_die
-write_index(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), frame_bytes=2000)
+write_index(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), IndexOptions(frame_bytes=2000))
 """
 
 
@@ -148,10 +152,10 @@ def test_a_run_killed_before_its_index_has_its_name_is_gone_on_from(
     """With the shard, or the texts too, named already: readable, and not made again."""
     lines = some_lines(600)
     source = make_source(tmp_path, lines)
-    write_index(source, NAME, tmp_path / "once", frame_bytes=2000)
+    write_index(source, NAME, tmp_path / "once", IndexOptions(frame_bytes=2000))
     out = tmp_path / "killed"
     if before != "nothing":
-        write_index(source, NAME, out, frame_bytes=2000, level=9)
+        write_index(source, NAME, out, IndexOptions(frame_bytes=2000, level=9))
     arguments: list[str | Path] = [sys.executable, "-c", _RUN_UNTIL_NAMED, source, NAME, out]
     killed = subprocess.run([*arguments, str(named)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -161,7 +165,7 @@ def test_a_run_killed_before_its_index_has_its_name_is_gone_on_from(
     wanted = corpus.resolve(Selection(splits=("train",)))
     assert sum(1 for _ in corpus.documents(wanted)) == len(lines)
     file = shard.stat().st_ino
-    write_index(source, NAME, out, frame_bytes=2000)
+    write_index(source, NAME, out, IndexOptions(frame_bytes=2000))
     assert shard.stat().st_ino == file
     for name in (NAME, "train/00.text.zst", "train/00.index"):
         assert (out / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
@@ -174,7 +178,7 @@ def test_a_journal_ahead_of_what_reached_the_disk_is_gone_back_on(
 ) -> None:
     """As after a loss of power: a later write is there, and an earlier one is zeros."""
     source = make_source(tmp_path, some_lines(600))
-    write_index(source, NAME, tmp_path / "once", frame_bytes=2000)
+    write_index(source, NAME, tmp_path / "once", IndexOptions(frame_bytes=2000))
     stopped: list[int] = []
 
     def stop(read: int, _jsonl: int) -> None:
@@ -182,7 +186,7 @@ def test_a_journal_ahead_of_what_reached_the_disk_is_gone_back_on(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_index(source, NAME, tmp_path / "lost", frame_bytes=2000, progress=stop)
+        write_index(source, NAME, tmp_path / "lost", IndexOptions(frame_bytes=2000), progress=stop)
     assert stopped
     folder = tmp_path / "lost" / "train"
     name = {"shard": f"{NAME}.partial", "texts": "train/00.text.zst.partial"}.get(lost)
@@ -190,12 +194,13 @@ def test_a_journal_ahead_of_what_reached_the_disk_is_gone_back_on(
     data = file.read_bytes()
     assert len(data) > 1000
     file.write_bytes(data[: len(data) // 2] + bytes(len(data) // 4))
-    write_index(source, NAME, tmp_path / "lost", frame_bytes=2000)
+    write_index(source, NAME, tmp_path / "lost", IndexOptions(frame_bytes=2000))
     for one in (NAME, "train/00.text.zst", "train/00.index"):
         assert (tmp_path / "lost" / one).read_bytes() == (tmp_path / "once" / one).read_bytes()
     assert len(list(folder.iterdir())) == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
@@ -209,7 +214,7 @@ def test_a_bad_line_ends_it_and_leaves_nothing_half_made(
 ) -> None:
     source = make_source(tmp_path, [*some_lines(3), bad])
     with pytest.raises(DataLoss, match=problem):
-        index_corpus(source.parents[1], tmp_path / "out", Options(), jobs=1)
+        index_corpus(source.parents[1], tmp_path / "out", IndexOptions(), jobs=1)
     assert not (tmp_path / "out" / NAME).exists()
 
 
@@ -247,13 +252,13 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path) -> None:
     )
     assert "OSError: [Errno 27]" in done.stderr
     assert not (tmp_path / "out" / NAME).exists()
-    write_index(source, NAME, tmp_path / "out", frame_bytes=2000)
+    write_index(source, NAME, tmp_path / "out", IndexOptions(frame_bytes=2000))
     assert verify(source, NAME, tmp_path / "out").documents == 600
 
 
 def test_an_index_is_read_back_and_every_corruption_refused(tmp_path: Path) -> None:
     source = make_source(tmp_path, some_lines(30))
-    index = write_index(source, NAME, tmp_path / "out", frame_bytes=2000)
+    index = write_index(source, NAME, tmp_path / "out", IndexOptions(frame_bytes=2000))
     data = (tmp_path / "out" / "train" / "00.index").read_bytes()
     assert encode(open_index(tmp_path / "out" / "train" / "00.index")) == data == encode(index)
     chance = random.Random(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from services.corpus.shards.index.job import Options, index_corpus, index_shard
+from services.corpus.shards.index.job import index_corpus, index_shard
 from services.corpus.shards.index.verify import verify
+from services.corpus.shards.index.writer import IndexOptions
 from services.corpus.shards.layout import find_shards
 from services.errors import DataLoss, PreconditionFailed, Unavailable
 from tests.corpus.shard_files import line, write_corpus
@@ -40,17 +42,18 @@ def command(*arguments: str | Path) -> list[str | Path]:
     return [sys.executable, "-m", "services.cli", "corpus", *arguments]
 
 
+@pytest.mark.process
 def test_a_second_indexer_is_refused_and_a_second_run_does_nothing(tmp_path: Path) -> None:
     source = small(tmp_path / "source")
-    (first,) = index_corpus(source, tmp_path / "out", Options(), jobs=2)
-    (again,) = index_corpus(source, tmp_path / "out", Options(), jobs=2)
+    (first,) = index_corpus(source, tmp_path / "out", IndexOptions(), jobs=2)
+    (again,) = index_corpus(source, tmp_path / "out", IndexOptions(), jobs=2)
     assert (first.fresh, again.fresh, again.documents) == (True, False, 20)
     with (tmp_path / "out" / ".index.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(PreconditionFailed, match="another indexer"):
-            index_corpus(source, tmp_path / "out", Options(), jobs=1)
+            index_corpus(source, tmp_path / "out", IndexOptions(), jobs=1)
     with pytest.raises(PreconditionFailed, match="the corpus itself"):
-        index_corpus(source, source, Options(), jobs=1)
+        index_corpus(source, source, IndexOptions(), jobs=1)
 
 
 def test_a_shard_is_indexed_again_where_what_is_there_is_not_what_is_asked_for(
@@ -59,47 +62,53 @@ def test_a_shard_is_indexed_again_where_what_is_there_is_not_what_is_asked_for(
     (shard,) = find_shards(small(tmp_path / "source"))
     out = tmp_path / "out"
 
-    def fresh(options: Options) -> bool:
+    def fresh(options: IndexOptions) -> bool:
         return index_shard(shard, out, options, lambda _: None).fresh
 
-    assert fresh(Options())
-    assert not fresh(Options())
+    assert fresh(IndexOptions())
+    assert not fresh(IndexOptions())
     assert (out / "train" / "00.text.zst").exists()
-    assert fresh(Options(with_text=False))
+    assert fresh(IndexOptions(with_text=False))
     assert not (out / "train" / "00.text.zst").exists()
-    assert fresh(Options(level=5))
+    assert fresh(IndexOptions(level=5))
     (out / "train" / "00.text.zst").unlink()
-    assert fresh(Options(level=5))
+    assert fresh(IndexOptions(level=5))
     os.truncate(out / NAME, 10)
-    assert fresh(Options(level=5))
-    assert not fresh(Options(level=5))
+    assert fresh(IndexOptions(level=5))
+    assert not fresh(IndexOptions(level=5))
     small(tmp_path / "source")
     shard.file.write_bytes(shard.file.read_bytes() * 2)
-    assert fresh(Options(level=5))
+    assert fresh(IndexOptions(level=5))
     assert verify(shard.file, NAME, out).documents == 40
 
 
 def test_progress_is_of_bytes_and_not_of_shards(tmp_path: Path) -> None:
     (shard,) = find_shards(large(tmp_path / "source"))
     read: list[int] = []
-    index_shard(shard, tmp_path / "out", Options(), read.append)
+    index_shard(shard, tmp_path / "out", IndexOptions(), read.append)
     assert read == sorted(read)
     assert read[-1] == shard.file.stat().st_size
     assert len(set(read)) > 10
 
 
+@pytest.mark.process
 def test_a_broken_shard_ends_the_others_at_once(tmp_path: Path) -> None:
     source = large(tmp_path / "source", seconds=10)
     (source / "train" / "01.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd and nothing of zstd")
     with pytest.raises(DataLoss, match=r"01\.jsonl\.zst"):
-        index_corpus(source, tmp_path / "out", Options(), jobs=2)
+        index_corpus(source, tmp_path / "out", IndexOptions(), jobs=2)
     assert not (tmp_path / "out" / "train" / "00.index").exists()  # it was not waited for
 
 
+@pytest.mark.process
 def test_it_can_be_stopped(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="the same command goes on"):
         index_corpus(
-            large(tmp_path / "source"), tmp_path / "out", Options(), jobs=1, stopped=lambda: True
+            large(tmp_path / "source"),
+            tmp_path / "out",
+            IndexOptions(),
+            jobs=1,
+            stopped=lambda: True,
         )
     assert not (tmp_path / "out" / NAME).exists()
 
@@ -118,8 +127,10 @@ def test_an_interrupted_and_a_killed_command_leave_no_process_and_are_gone_on_fr
     process = subprocess.Popen(
         arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 200):
-        pass
+    while not (journal.exists() and journal.stat().st_size > 200):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.005)
+            break
     (os.killpg if to_all else os.kill)(process.pid, sent)
     # Pipes end when the last process that has them does.
     _, said = process.communicate(timeout=60)
@@ -128,7 +139,7 @@ def test_an_interrupted_and_a_killed_command_leave_no_process_and_are_gone_on_fr
     again = subprocess.run([*arguments, "--json"], check=True, capture_output=True, timeout=120)
     (shard,) = json.loads(again.stdout)["shards"]
     assert (shard["path"], shard["documents"]) == (NAME, 60)
-    index_corpus(source, tmp_path / "once", Options(), jobs=1)
+    index_corpus(source, tmp_path / "once", IndexOptions(), jobs=1)
     for name in FILES:
         one, other = tmp_path / "out" / "train" / name, tmp_path / "once" / "train" / name
         assert one.read_bytes() == other.read_bytes()

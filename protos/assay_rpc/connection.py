@@ -1,0 +1,91 @@
+"""How a server is reached: `Connection`, which every client, channel and adapter takes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+PathLike = str | os.PathLike[str]
+
+_SCHEME = re.compile(r"(dns|unix|unix-abstract|ipv4|ipv6|xds|vsock):")
+_LOOPBACK = re.compile(r"(dns:///)?(localhost|127\.[0-9.]+|\[::1\])(:|$)")
+_LOCAL = re.compile(r"unix(-abstract)?:")
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server's address, and what its callers show it. Other processes can be sent it: it pickles.
+
+    `target` is "host:port" or any gRPC name ("dns:///...", "unix:..."). With `tls`, or `ca`, the
+    server is reached over TLS: `ca` is a PEM file of the authorities to trust, without it those
+    that gRPC trusts; `cert` and `key` are the caller's own PEM files, for a server that asks for
+    them. `token` is sent with every call as "authorization: Bearer TOKEN", and `client_id` as
+    "assay-client-id": whose turn it is when calls wait.
+
+    Raises ValueError for an empty target, a certificate without its key or without TLS, a token or
+    client id that is no header's value, and a token that would travel unencrypted to another
+    machine.
+    """
+
+    target: str
+    tls: bool = field(default=False, kw_only=True)
+    ca: PathLike | None = field(default=None, kw_only=True)
+    cert: PathLike | None = field(default=None, kw_only=True)
+    key: PathLike | None = field(default=None, kw_only=True)
+    token: str | None = field(default=None, kw_only=True, repr=False)
+    client_id: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.target:
+            raise ValueError("target is empty: give host:port")
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together: give both, or neither")
+        if self.cert is not None and not self.secure:
+            raise ValueError("cert needs tls=True or ca: a certificate is shown only over TLS")
+        for name, value in (("token", self.token), ("client_id", self.client_id)):
+            if value is not None and not _VISIBLE.fullmatch(value):
+                raise ValueError(f"{name} must be printable ASCII without spaces")
+        if self.token is not None and not (self.secure or self.loopback):
+            raise ValueError("a token needs tls=True or ca: anyone on the way could read it")
+
+    @classmethod
+    def of(cls, target: str | Connection) -> Connection:
+        """The connection itself, or a plaintext one to the address."""
+        return target if isinstance(target, Connection) else cls(target)
+
+    @property
+    def name(self) -> str:
+        """The target as gRPC resolves it."""
+        return self.target if _SCHEME.match(self.target) else f"dns:///{self.target}"
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is reached over TLS."""
+        return self.tls or self.ca is not None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is on this machine, as far as its name says."""
+        return bool(_LOOPBACK.match(self.target) or _LOCAL.match(self.target))
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is sent with every call."""
+        sent = (
+            ("authorization", f"Bearer {self.token}" if self.token is not None else None),
+            ("assay-client-id", self.client_id),
+        )
+        return tuple((key, value) for key, value in sent if value is not None)
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """Credentials of a channel; None for plaintext. Raises OSError for an unreadable file."""
+        if not self.secure:
+            return None
+        files = (self.ca, self.key, self.cert)
+        return grpc.ssl_channel_credentials(
+            *(Path(path).read_bytes() if path is not None else None for path in files)
+        )

@@ -1,0 +1,78 @@
+"""A corpus as an `IterableDataset` of the library `datasets`.
+
+    from assay_rpc.corpus.huggingface import load
+
+    dataset = load("localhost:50052", "the-pile", subsets=["ArXiv"], seed=7)
+    mine = datasets.distributed.split_dataset_by_node(dataset, rank=0, world_size=8)
+
+Needs `datasets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Unpack
+
+from datasets import Features, IterableDataset, Value
+
+from assay_rpc.connection import Connection
+from assay_rpc.corpus.selection import SelectionOptions, select
+from assay_rpc.corpus.stream import CorpusStream
+from assay_rpc.corpus.v1 import selection_pb2
+
+_FEATURES = Features(
+    {
+        "text": Value("large_string"),
+        "subset": Value("string"),
+        "id": Value("string"),
+        "shard": Value("string"),
+        "line": Value("int64"),
+    }
+)
+
+
+def load(
+    target: str | Connection,
+    corpus: str,
+    *,
+    parts: int = 64,
+    **selection: Unpack[SelectionOptions],
+) -> IterableDataset:
+    """Return the selected documents as rows of text, subset, id, shard and line.
+
+    `target` is "host:port" or a Connection. `parts` are what `datasets` calls shards: it deals them
+    to nodes and workers, shuffles their order, and continues from a state at the beginning of one,
+    of which it skips the rows that were taken. More than one needs an index.
+    """
+    return IterableDataset.from_generator(
+        _rows,
+        features=_FEATURES,
+        gen_kwargs={
+            "target": target,
+            "corpus": corpus,
+            "selection": select(**selection).SerializeToString(deterministic=True),
+            "part": list(range(parts)),
+            "parts": parts,
+        },
+    )
+
+
+def _rows(
+    target: str | Connection, corpus: str, selection: bytes, part: Sequence[int], parts: int
+) -> Iterator[dict[str, Any]]:
+    for number in part:
+        with CorpusStream(
+            target,
+            corpus,
+            selection=selection_pb2.Selection.FromString(selection),
+            rank=number,
+            world_size=parts,
+        ) as stream:
+            for document in stream:
+                yield {
+                    "text": document.text,
+                    "subset": document.subset,
+                    "id": document.id,
+                    "shard": document.shard,
+                    "line": document.line,
+                }

@@ -1,0 +1,338 @@
+"""Documents of a corpus, one after the other, each exactly once, whatever happens to the server.
+
+    from assay_rpc.corpus import stream
+
+    documents = stream("localhost:50052", "the-pile", seed=7, rank=0, world_size=8)
+    for document in documents:
+        train(document.text)
+        checkpoint(documents.state_dict())
+
+Frames are decoded here, in a thread a little ahead of the program, where `zstandard` is installed
+(the extra `fast`); without it, or where the corpus has no index, the server decodes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, closing
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+import grpc.aio
+
+from assay_rpc._patience import Patience
+from assay_rpc.channel import connect, connect_async
+from assay_rpc.connection import Connection
+from assay_rpc.corpus._ahead import Ahead
+from assay_rpc.corpus._decode import Batch, frame_decoder
+from assay_rpc.corpus._position import CHUNK_BYTES, Position
+from assay_rpc.corpus.document import Document
+from assay_rpc.corpus.selection import SelectionOptions, select
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
+from assay_rpc.errors import AssayError
+
+# Batches that are decoded before they are asked for.
+_AHEAD = 2
+
+
+def stream(
+    target: str | Connection | grpc.Channel,
+    corpus: str,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    delivery: stream_pb2.Delivery.ValueType | None = None,
+    patience_seconds: float = 60.0,
+    chunk_bytes: int = CHUNK_BYTES,
+    skip_damaged: bool = False,
+    **selection: Unpack[SelectionOptions],
+) -> CorpusStream:
+    """Follow the documents of `corpus` that `selection` names; see CorpusStream and `select`."""
+    return CorpusStream(
+        target,
+        corpus,
+        selection=select(**selection),
+        rank=rank,
+        world_size=world_size,
+        delivery=delivery,
+        patience_seconds=patience_seconds,
+        chunk_bytes=chunk_bytes,
+        skip_damaged=skip_damaged,
+    )
+
+
+class _Stream:
+    """What the two streams share: their place."""
+
+    def __init__(
+        self,
+        corpus: str,
+        *,
+        selection: selection_pb2.Selection | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        delivery: stream_pb2.Delivery.ValueType | None = None,
+        patience_seconds: float = 60.0,
+        chunk_bytes: int = CHUNK_BYTES,
+        skip_damaged: bool = False,
+    ) -> None:
+        self._patience = patience_seconds
+        self._position = Position(
+            corpus,
+            selection or selection_pb2.Selection(),
+            rank=rank,
+            world_size=world_size,
+            delivery=delivery,
+            chunk_bytes=chunk_bytes,
+            skip_damaged=skip_damaged,
+        )
+
+    @property
+    def damaged(self) -> list[stream_pb2.DamagedFrame]:
+        """The frames that were skipped so far."""
+        return self._position.damaged
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin epoch `epoch`, from 0: another order of the same documents.
+
+        The order is that of the seed plus `epoch`. Raises ValueError without a seed.
+        """
+        self._position.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is, as JSON can hold it."""
+        return self._position.state()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken, by the same rank of as many.
+
+        Raises CursorMismatch for a state of another corpus, selection, rank or version.
+        """
+        self._position.load(state)
+
+    def resume_from(self, states: Sequence[dict[str, Any]]) -> None:
+        """Continue from the states of every rank of an earlier run, of which there may be others.
+
+        The ranks of this run, given the same states, get together what those had left. Raises
+        CursorMismatch for states of another corpus, selection or version; the server refuses states
+        that are not of every rank.
+        """
+        self._position.load_all(states)
+
+
+class CorpusStream(_Stream):
+    """Iterates the documents of a selection for one rank.
+
+    `target` is "host:port", a Connection or a blocking channel. Continues by itself after
+    UNAVAILABLE, for at most `patience_seconds` without progress; every other error is raised as an
+    AssayError: IndexRequired where the corpus has no index and `world_size`, a seed, a mixture or
+    `delivery` needs one. A message aims at `chunk_bytes`, and up to six are held. Iterating again
+    continues where the last iteration stopped. Not for several threads.
+
+    With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
+    are skipped and listed in `damaged`, each once; without it they end the stream with DataLoss.
+    One that was listed before a state is not listed by the stream that continues from it.
+    """
+
+    def __init__(
+        self,
+        target: str | Connection | grpc.Channel,
+        corpus: str,
+        *,
+        selection: selection_pb2.Selection | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        delivery: stream_pb2.Delivery.ValueType | None = None,
+        patience_seconds: float = 60.0,
+        chunk_bytes: int = CHUNK_BYTES,
+        skip_damaged: bool = False,
+    ) -> None:
+        super().__init__(
+            corpus,
+            selection=selection,
+            rank=rank,
+            world_size=world_size,
+            delivery=delivery,
+            patience_seconds=patience_seconds,
+            chunk_bytes=chunk_bytes,
+            skip_damaged=skip_damaged,
+        )
+        self._owned = isinstance(target, (str, Connection))
+        self._channel = connect(target) if isinstance(target, (str, Connection)) else target
+        self._stub = corpus_pb2_grpc.CorpusServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel, if this object made it."""
+        if self._owned:
+            self._channel.close()
+
+    def __iter__(self) -> Iterator[Document]:
+        for batch in self._batches():
+            yield from self._position.documents(batch)
+
+    def texts(self) -> Iterator[list[str]]:
+        """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
+        for texts in self.texts_bytes():
+            yield [text.decode("utf-8", "surrogatepass") for text in texts]
+
+    def texts_bytes(self) -> Iterator[list[bytes]]:
+        """As `texts`, in UTF-8; a lone surrogate is three bytes (WTF-8)."""
+        for batch in self._batches():
+            yield self._position.texts(batch)
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield batches, whatever happens to the server between them."""
+        patience = Patience(self._patience)
+        while True:
+            try:
+                call = self._stub.StreamCorpus(self._position.request())
+                # One thread receives and one decompresses, and the program's own cuts texts.
+                with (
+                    closing(Ahead(call, _AHEAD, call.cancel)) as chunks,
+                    closing(Ahead(self._joined(chunks), _AHEAD, call.cancel)) as batches,
+                ):
+                    for batch, cursor in batches:
+                        if batch is not None:
+                            yield batch
+                        self._position.passed(cursor)
+                        patience.progress()
+            except grpc.RpcError as error:
+                failed = AssayError.of(error)
+                if not self._position.fell_back(failed):
+                    time.sleep(patience.wait(failed))
+            else:
+                return
+
+    def _joined(
+        self, chunks: Iterator[stream_pb2.StreamCorpusResponse]
+    ) -> Iterator[tuple[Batch | None, bytes]]:
+        """Join chunks up to each cursor; None stands for a cursor that nothing precedes."""
+        joined = _Joined(self._position)
+        for chunk in chunks:
+            ended = joined.add(chunk)
+            if ended is not None:
+                yield ended
+
+
+class AsyncCorpusStream(_Stream):
+    """As CorpusStream, for programs with asyncio: `async for document in stream`.
+
+    Frames are decoded in a thread of the event loop's executor.
+    """
+
+    def __init__(
+        self,
+        target: str | Connection | grpc.aio.Channel,
+        corpus: str,
+        *,
+        selection: selection_pb2.Selection | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        delivery: stream_pb2.Delivery.ValueType | None = None,
+        patience_seconds: float = 60.0,
+        chunk_bytes: int = CHUNK_BYTES,
+        skip_damaged: bool = False,
+    ) -> None:
+        super().__init__(
+            corpus,
+            selection=selection,
+            rank=rank,
+            world_size=world_size,
+            delivery=delivery,
+            patience_seconds=patience_seconds,
+            chunk_bytes=chunk_bytes,
+            skip_damaged=skip_damaged,
+        )
+        self._owned = isinstance(target, (str, Connection))
+        self._channel = connect_async(target) if isinstance(target, (str, Connection)) else target
+        self._stub = corpus_pb2_grpc.CorpusServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel, if this object made it."""
+        if self._owned:
+            await self._channel.close()
+
+    async def __aiter__(self) -> AsyncIterator[Document]:
+        async with aclosing(self._batches()) as batches:
+            async for batch in batches:
+                for document in self._position.documents(batch):
+                    yield document
+
+    async def texts(self) -> AsyncIterator[list[str]]:
+        """Iterate lists of texts, one a chunk: as `aiter`, with less made of each document."""
+        async with aclosing(self._batches()) as batches:
+            async for batch in batches:
+                texts = self._position.texts(batch)
+                yield [text.decode("utf-8", "surrogatepass") for text in texts]
+
+    async def _batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield batches, whatever happens to the server between them."""
+        patience = Patience(self._patience)
+        while True:
+            call = self._stub.StreamCorpus(self._position.request())
+            joined = _Joined(self._position)
+            try:
+                async for chunk in call:
+                    ended = await asyncio.to_thread(joined.add, chunk)
+                    if ended is None:
+                        continue
+                    batch, cursor = ended
+                    if batch is not None:
+                        yield batch
+                    self._position.passed(cursor)
+                    patience.progress()
+            except grpc.RpcError as error:
+                failed = AssayError.of(error)
+                if not self._position.fell_back(failed):
+                    await asyncio.sleep(patience.wait(failed))
+            else:
+                return
+            finally:
+                call.cancel()
+
+
+class _Joined:
+    """Joins chunks up to each cursor."""
+
+    def __init__(self, position: Position) -> None:
+        self._position = position
+        self._batch, self._decode = Batch(), frame_decoder()
+
+    def add(self, chunk: stream_pb2.StreamCorpusResponse) -> tuple[Batch | None, bytes] | None:
+        """Give the batch that ends with this chunk, and its cursor; None within a batch.
+
+        The batch is None for a cursor that nothing precedes. Raises DataLoss.
+        """
+        self._position.began(chunk)
+        self._batch.add(chunk, self._decode)
+        if not chunk.cursor:
+            return None
+        empty = chunk.WhichOneof("payload") is None and not chunk.damaged
+        ended = None if empty else self._batch
+        self._batch = Batch()
+        return ended, chunk.cursor

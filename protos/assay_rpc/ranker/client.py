@@ -1,0 +1,200 @@
+"""Artifacts, claims, scores and comparisons: `RankerClient`.
+
+    from assay_rpc.client import RankerClient
+
+    with RankerClient("localhost:50053") as ranker:
+        for verdict in ranker.verify("the-pile"):
+            print(verdict.claim.id, verdict.reason)
+        print(ranker.compare("segformer-b0", "the-pile").summary)
+
+`as_of` is a day, YYYY-MM-DD in UTC; empty means today. Every call raises AssayError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+import grpc
+
+from assay_rpc._clients import PATIENCE_SECONDS, Client
+from assay_rpc._patience import Patience
+from assay_rpc.connection import Connection
+from assay_rpc.errors import AssayError
+from assay_rpc.ranker._requests import (
+    Effort,
+    OnJob,
+    TypeName,
+    ranks_request,
+    search_request,
+    submit_request,
+    told,
+)
+from assay_rpc.ranker.v1 import (
+    artifact_pb2,
+    compare_pb2,
+    evidence_pb2,
+    rank_pb2,
+    ranker_pb2_grpc,
+    search_pb2,
+    verification_pb2,
+    verification_pb2_grpc,
+)
+
+
+class RankerClient(Client):
+    """Reads artifacts, evidence, scores and comparisons, and verifies claims."""
+
+    def __init__(
+        self, target: str | Connection | grpc.Channel, *, timeout: float | None = None
+    ) -> None:
+        super().__init__(target, timeout=timeout)
+        self._stub = ranker_pb2_grpc.RankerServiceStub(self._channel)
+        self._jobs = verification_pb2_grpc.VerificationServiceStub(self._channel)
+
+    def artifacts(self) -> Iterator[artifact_pb2.ArtifactSummary]:
+        """Iterate the registered artifacts, by id."""
+        request = artifact_pb2.ListArtifactsRequest()
+        return self._pages(self._stub.ListArtifacts, request, "artifacts")
+
+    def artifact(self, artifact: str, *, version: int = 0) -> artifact_pb2.Artifact:
+        """Give an artifact with its capabilities and claims; version 0 is the current one."""
+        request = artifact_pb2.GetArtifactRequest(artifact=artifact, version=version)
+        reply: artifact_pb2.GetArtifactResponse = self._call(self._stub.GetArtifact, request)
+        return reply.artifact
+
+    def compare(
+        self, left: str, right: str, *, as_of: str = "", hardware: str = ""
+    ) -> compare_pb2.CompareResponse:
+        """Compare two artifacts from the evidence that is stored."""
+        request = compare_pb2.CompareRequest(left=left, right=right, as_of=as_of, hardware=hardware)
+        reply: compare_pb2.CompareResponse = self._call(self._stub.Compare, request)
+        return reply
+
+    def rank(self, artifact: str, *, as_of: str = "", hardware: str = "") -> rank_pb2.Rank:
+        """Give an artifact's score, and its place among those of its type."""
+        request = rank_pb2.GetRankRequest(artifact=artifact, as_of=as_of, hardware=hardware)
+        reply: rank_pb2.GetRankResponse = self._call(self._stub.GetRank, request)
+        return reply.rank
+
+    def explain(
+        self, artifact: str, *, as_of: str = "", hardware: str = ""
+    ) -> rank_pb2.ExplainRankResponse:
+        """Trace an artifact's score to the evidence that it comes from."""
+        request = rank_pb2.ExplainRankRequest(artifact=artifact, as_of=as_of, hardware=hardware)
+        reply: rank_pb2.ExplainRankResponse = self._call(self._stub.ExplainRank, request)
+        return reply
+
+    def ranks(
+        self,
+        *,
+        type: TypeName | None = None,  # noqa: A002  # the contract's name
+        intent: str | None = None,
+        as_of: str = "",
+        hardware: str = "",
+    ) -> Iterator[rank_pb2.Rank]:
+        """Iterate the artifacts of a type, or those that serve an intent, best group first."""
+        request = ranks_request(type, intent, as_of, hardware)
+        return self._pages(self._stub.ListRanks, request, "ranks")
+
+    def search(
+        self,
+        intent: str,
+        *,
+        type: TypeName | None = None,  # noqa: A002  # the contract's name
+        limit: int = 0,
+    ) -> list[search_pb2.CapabilityMatch]:
+        """Find the capabilities that serve an intent, the best match first."""
+        request = search_request(intent, type, limit)
+        return list(self._call(self._stub.SearchCapabilities, request).matches)
+
+    def evidence(self, digest: str) -> evidence_pb2.Evidence:
+        """Give a piece of evidence by its digest."""
+        request = evidence_pb2.GetEvidenceRequest(digest=digest)
+        reply: evidence_pb2.GetEvidenceResponse = self._call(self._stub.GetEvidence, request)
+        return reply.evidence
+
+    def evidence_of(self, claim: str) -> Iterator[evidence_pb2.Evidence]:
+        """Iterate the evidence about a claim, "OWNER/ID", the newest first."""
+        request = evidence_pb2.ListEvidenceRequest(claim=claim)
+        return self._pages(self._stub.ListEvidence, request, "evidence")
+
+    def submit(
+        self,
+        artifact: str,
+        *,
+        claims: Sequence[str] = (),
+        effort: Effort = "quick",
+        request_id: str | None = None,
+    ) -> verification_pb2.Job:
+        """Queue a verification of an artifact's claims, all or those named as "OWNER/ID".
+
+        The same `request_id` gives the same job; without one it is made up.
+        """
+        request = submit_request(artifact, claims, effort, request_id)
+        reply: verification_pb2.SubmitVerificationResponse = self._call(
+            self._jobs.SubmitVerification, request
+        )
+        return reply.job
+
+    def job(self, job: str) -> verification_pb2.Job:
+        """Give a job as it is now."""
+        reply: verification_pb2.GetJobResponse = self._call(
+            self._jobs.GetJob, verification_pb2.GetJobRequest(job=job)
+        )
+        return reply.job
+
+    def jobs(self) -> Iterator[verification_pb2.Job]:
+        """Iterate the jobs, the newest first."""
+        return self._pages(self._jobs.ListJobs, verification_pb2.ListJobsRequest(), "jobs")
+
+    def cancel(self, job: str) -> verification_pb2.Job:
+        """Cancel a job; returns once it has ended."""
+        reply: verification_pb2.CancelJobResponse = self._call(
+            self._jobs.CancelJob, verification_pb2.CancelJobRequest(job=job)
+        )
+        return reply.job
+
+    def watch(
+        self, job: str, *, progress: OnJob | None = None
+    ) -> Iterator[evidence_pb2.ClaimVerdict]:
+        """Iterate a job's verdicts as they are decided, until it ends.
+
+        `progress` takes the Job each time that it has changed. A restart of the server costs time.
+        Raises AssayError when the job has failed.
+        """
+        patience, had = Patience(PATIENCE_SECONDS), 0
+        while True:
+            request = verification_pb2.WatchJobRequest(job=job, after=had)
+            try:
+                for message in self._jobs.WatchJob(request, timeout=self._timeout):
+                    patience.progress()
+                    if message.WhichOneof("update") == "result":
+                        had += 1
+                        yield message.result
+                    else:
+                        told(message.progress, progress)
+            except grpc.RpcError as error:
+                time.sleep(patience.wait(AssayError.of(error)))
+            else:
+                return
+
+    def verify(
+        self,
+        artifact: str,
+        *,
+        claims: Sequence[str] = (),
+        effort: Effort = "quick",
+        progress: OnJob | None = None,
+    ) -> Iterator[evidence_pb2.ClaimVerdict]:
+        """Submit a verification and watch it; the job is cancelled when iterating stops early."""
+        job = self.submit(artifact, claims=claims, effort=effort).id
+        ended = False
+        try:
+            yield from self.watch(job, progress=progress)
+            ended = True
+        finally:
+            if not ended:
+                with contextlib.suppress(AssayError):
+                    self.cancel(job)

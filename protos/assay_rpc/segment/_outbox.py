@@ -1,0 +1,81 @@
+"""Items that are sent on a stream and kept until they are answered, for a server that restarts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from assay_rpc.segment.v1 import segment_pb2
+
+UNANSWERED = 64
+"""Items that may wait for an answer: enough to fill a server's batches, few enough to be kept."""
+
+
+class Outbox:
+    """The items of a call, from `requests`, of which those without an answer are kept.
+
+    gRPC takes items in a thread of its own, while the program takes answers.
+    """
+
+    def __init__(self, requests: Iterable[segment_pb2.SegmentImagesRequest]) -> None:
+        self._requests = iter(requests)
+        self._waiting: dict[int, segment_pb2.SegmentImagesRequest] = {}
+        self._failed: BaseException | None = None
+        self._taking = threading.Lock()
+
+    def kept(self) -> list[segment_pb2.SegmentImagesRequest]:
+        """The items without an answer."""
+        with self._taking:
+            return list(self._waiting.values())
+
+    def take(self) -> segment_pb2.SegmentImagesRequest | None:
+        """The next item, which is kept; None after the last, or when there is none for an error."""
+        with self._taking:
+            if self._failed is not None:
+                return None
+            try:
+                item = next(self._requests, None)
+            except Exception as error:  # noqa: BLE001  # raised where the answers are taken
+                self._failed = error
+                return None
+            if item is not None:
+                self._waiting[item.id] = item
+            return item
+
+    def answered(self, number: int) -> None:
+        """Forget an item that was answered."""
+        del self._waiting[number]
+
+    def finish(self) -> None:
+        """Raise the error that ended the items, if one did."""
+        if self._failed is not None:
+            raise self._failed
+
+
+class Sender:
+    """The items of one call, as gRPC iterates them: those that were kept, then new ones."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        kept = outbox.kept()
+        self._again = iter(kept)
+        self._room = threading.Semaphore(UNANSWERED - len(kept))
+        self._closed = False
+
+    def __iter__(self) -> Iterator[segment_pb2.SegmentImagesRequest]:
+        yield from self._again
+        while self._room.acquire() and not self._closed:
+            item = self._outbox.take()
+            if item is None:
+                return
+            yield item
+
+    def answered(self, number: int) -> None:
+        """Make room for another item."""
+        self._outbox.answered(number)
+        self._room.release()
+
+    def close(self) -> None:
+        """Let go of the thread that waits for room."""
+        self._closed = True
+        self._room.release()

@@ -1,0 +1,44 @@
+"""`assay audit bpb`: whether a published figure can be right, and by which mistake it is wrong."""
+
+from __future__ import annotations
+
+import argparse
+
+from services.cli.arguments import add_json
+from services.cli.exits import Exit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    bpb: argparse.ArgumentParser = actions.add_parser(
+        "bpb",
+        help="bits per byte: by which mistake is it wrong, and what would be right",
+        description=(
+            "Reads what a project published (claim, sums, documents with counts, texts or their "
+            "digests, in any part) and compares it with what every known way of counting gives. "
+            "docs/bpb-audit.md describes the record. Exit status 4 says that the figure is not "
+            "right."
+        ),
+        epilog="example: assay audit bpb record.json --tokenizer tokenizer.json --shards pile",
+    )
+    bpb.add_argument("record", metavar="FILE", help="JSON, or JSON lines")
+    bpb.add_argument(
+        "--tokenizer",
+        metavar="FILE",
+        help='its tokenizer.json, or "bytes"; without it, the one that the record names',
+    )
+    bpb.add_argument(
+        "--shards",
+        metavar="DIR",
+        help="folder in The Pile's layout with the texts that the record has by digest",
+    )
+    add_json(bpb)
+    bpb.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> Exit:
+    """Tries a record."""
+    from services.cli import auditing  # noqa: PLC0415  it loads numerical libraries
+
+    return await auditing.run(arguments)

@@ -1,0 +1,132 @@
+"""`assay corpus index` and `verify`: make a corpus quick to read anywhere, and prove it whole."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from services.cli.arguments import add_json, count
+from services.cli.exits import Exit
+from services.cli.inventory import existing_folder
+from services.cli.output.console import OUT, note, print_json
+
+_NOTE_SECONDS = 2.0
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `index`."""
+    parser.description = (
+        "Writes every shard of SOURCE again to the directory of --out: plain .jsonl.zst that "
+        "any reader takes, in many small frames of one subset each, with an index and the "
+        "texts alone beside it. SOURCE is left as it is. A run that was interrupted or killed "
+        "goes on where it was. Serve the new directory instead of SOURCE."
+    )
+    parser.epilog = "example: assay corpus index pile --out pile-indexed"
+    parser.add_argument("source", metavar="SOURCE", help="directory with train/NN.jsonl.zst, ...")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write to")
+    parser.add_argument(
+        "--jobs",
+        type=count,
+        default=0,
+        metavar="N",
+        help="shards at a time; one a processor",
+    )
+    parser.add_argument(
+        "--level",
+        type=count,
+        choices=range(1, 23),
+        default=3,
+        metavar="N",
+        help="zstd level, 1 to 22; 3 without",
+    )
+    parser.add_argument(
+        "--no-text",
+        action="store_true",
+        help="without the texts alone: half of the space, and slower to read",
+    )
+    add_json(parser)
+    parser.set_defaults(run=index)
+
+
+def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.epilog = "example: assay corpus verify pile pile-indexed"
+    parser.add_argument("source", metavar="SOURCE", help="directory that was indexed")
+    parser.add_argument("out", metavar="DIR", help="directory that was written")
+    add_json(parser)
+    parser.set_defaults(run=verify)
+
+
+async def index(arguments: argparse.Namespace) -> Exit:
+    """Indexes a corpus."""
+    from services.corpus.shards.index.job import index_corpus  # noqa: PLC0415  the corpus extra
+    from services.corpus.shards.index.writer import IndexOptions  # noqa: PLC0415
+
+    begun = noted = time.monotonic()
+    stop = threading.Event()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal noted
+        now = time.monotonic()
+        if now - noted >= _NOTE_SECONDS:
+            noted = now
+            note(f"{_rate(done, now - begun)}, of {total / 1e6:,.0f} MB")
+
+    try:
+        shards = await asyncio.to_thread(
+            index_corpus,
+            existing_folder("SOURCE", arguments.source),
+            Path(arguments.out),
+            IndexOptions(arguments.level, not arguments.no_text),
+            jobs=arguments.jobs or len(os.sched_getaffinity(0)),
+            progress=progress,
+            stopped=stop.is_set,
+        )
+    finally:
+        stop.set()
+    size, seconds = sum(shard.source_bytes for shard in shards), time.monotonic() - begun
+    note(f"{_rate(size, seconds)}, in {seconds:,.0f} s")
+    if arguments.json:
+        print_json({"shards": [asdict(shard) for shard in shards], "seconds": round(seconds, 3)})
+        return Exit.DONE
+    for shard in shards:
+        state = "indexed" if shard.fresh else "was there"
+        OUT.print(
+            f"{shard.path}: {state}, {shard.documents:,} documents in {shard.frames:,} frames, "
+            f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes",
+            markup=False,
+            soft_wrap=True,
+        )
+    return Exit.DONE
+
+
+def _rate(size: int, seconds: float) -> str:
+    return f"{size / 1e6:,.0f} MB, {size / seconds / 1e6:,.1f} MB/s"
+
+
+async def verify(arguments: argparse.Namespace) -> Exit:
+    """Compares an indexed corpus with its source."""
+    from services.corpus.shards.index.verify import verify as verify_shard  # noqa: PLC0415
+    from services.corpus.shards.layout import find_shards  # noqa: PLC0415
+
+    verified: list[dict[str, Any]] = []
+    out = existing_folder("DIR", arguments.out)
+    for shard in find_shards(existing_folder("SOURCE", arguments.source)):
+        found = await asyncio.to_thread(verify_shard, shard.file, shard.path, out)
+        verified.append({"path": shard.path, **asdict(found)})
+        if not arguments.json:
+            OUT.print(
+                f"{shard.path}: {found.documents:,} documents in {found.frames:,} frames are, byte "
+                f"for byte, those of the source ({found.jsonl_bytes:,} bytes of jsonl)",
+                markup=False,
+                soft_wrap=True,
+            )
+    if arguments.json:
+        print_json({"shards": verified})
+    return Exit.DONE

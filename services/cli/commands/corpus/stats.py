@@ -1,0 +1,120 @@
+"""`assay corpus stats`: what a corpus holds, beside what was published of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
+from rich.table import Table
+
+from services.cli.arguments import add_json, add_shards, corpus_ref, shards_inventory
+from services.cli.connection import Connection
+from services.cli.exits import Exit
+from services.cli.output.console import ERR, OUT, print_json
+from services.cli.output.messages import plain
+from services.errors import InternalError
+
+_TIMEOUT_SECONDS = 3600.0
+_AVAILABILITY = {
+    describe_pb2.AVAILABILITY_EXCEPT_UNCOPYRIGHTED: "copyrighted",
+    describe_pb2.AVAILABILITY_BY_NAME: "withdrawn",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The action's arguments."""
+    parser.description = (
+        "Counts documents and bytes by subset, with their share, compression and licence, "
+        "beside the paper's table where the corpus is the Pile. Reads every shard that has no "
+        "index once; the counts are kept. A withdrawn subset comes only where it is named, and "
+        "--uncopyrighted leaves the copyrighted ones out too."
+    )
+    parser.epilog = "example: assay corpus stats --shards pile-indexed"
+    add_shards(parser)
+    add_json(parser)
+    parser.set_defaults(run=stats)
+
+
+async def stats(arguments: argparse.Namespace) -> Exit:
+    """Prints what a corpus holds."""
+    async with Connection(shards_inventory(arguments.shards)) as connection:
+        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        request = describe_pb2.DescribeCorpusRequest(corpus=corpus_ref(arguments))
+        reply = await _described(stub, request)
+    if arguments.json:
+        print_json(plain(reply))
+        return Exit.DONE
+    OUT.print(_subset_table(reply))
+    for line in _summary(reply):
+        OUT.print(line, markup=False, soft_wrap=True)
+    return Exit.DONE
+
+
+async def _described(
+    stub: corpus_pb2_grpc.CorpusServiceAsyncStub, request: describe_pb2.DescribeCorpusRequest
+) -> describe_pb2.CorpusDescription:
+    """Follow the counting on stderr; return its result."""
+    with ERR.status("counting") as status:
+        async for update in stub.DescribeCorpus(request, timeout=_TIMEOUT_SECONDS):
+            if update.HasField("result"):
+                return update.result
+            one = update.progress
+            status.update(
+                f"counting: {one.shards_done} of {one.shards_total} shards, "
+                f"{one.bytes_done:,} of {one.bytes_total:,} bytes"
+            )
+    raise InternalError("the description ended without a result; see the corpus service's log")
+
+
+def _subset_table(reply: describe_pb2.CorpusDescription) -> Table:
+    table = Table(
+        title=f"{reply.corpus.ref.name}: {reply.documents:,} documents, {reply.text_bytes:,} "
+        f"bytes of text in {len(reply.corpus.shards)} shards",
+        title_justify="left",
+    )
+    table.add_column("subset", no_wrap=True)
+    for heading in ("documents", "bytes", "share", "published", "mean KiB", "published", "zstd"):
+        table.add_column(heading, justify="right")
+    table.add_column("rights")
+    for subset in reply.subsets:
+        published = subset.HasField("published")
+        mean = subset.text_bytes / subset.documents / 1024 if subset.documents else 0.0
+        marks = [_AVAILABILITY.get(subset.rights.availability, ""), subset.rights.license]
+        table.add_row(
+            subset.name or "(none named)",
+            f"{subset.documents:,}",
+            f"{subset.text_bytes:,}",
+            f"{subset.share:.2%}",
+            f"{subset.published.weight:.2%}" if published else "",
+            f"{mean:.2f}" if subset.documents else "",
+            f"{subset.published.mean_document_kib:.2f}" if published else "",
+            f"{subset.content_bytes / subset.stored_bytes:.2f}" if subset.stored_bytes else "",
+            "; ".join(filter(None, marks)),
+        )
+    return table
+
+
+def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
+    lines = []
+    if reply.HasField("distance"):
+        found = reply.distance
+        lines.append(
+            f"total-variation distance of the shares from {found.source}: "
+            f"{found.total_variation:.3f} ({found.interval.level:.0%} interval "
+            f"{found.interval.low:.3f} .. {found.interval.high:.3f}, of drawing documents alone)"
+        )
+    indexed = sum(shard.HasField("frames") for shard in reply.corpus.shards)
+    compressed = sum(shard.stored_bytes for shard in reply.corpus.shards)
+    jsonl = sum(shard.content_bytes for shard in reply.corpus.shards)
+    if compressed:
+        lines.append(
+            f"{jsonl:,} bytes of jsonl in {compressed:,}, {jsonl / compressed:.2f} to 1; "
+            f"{indexed} of {len(reply.corpus.shards)} shards have an index"
+        )
+    if indexed < len(reply.corpus.shards):
+        lines.append("compression by subset needs an index in every shard: assay corpus index")
+    lines.append(
+        f"{reply.duplicate_documents:,} documents repeat an earlier text, "
+        f"{reply.documents_without_subset:,} name no subset; digest {reply.corpus.ref.digest}"
+    )
+    return lines

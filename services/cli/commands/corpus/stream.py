@@ -1,0 +1,117 @@
+"""`assay corpus stream`: print documents as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
+
+from services.cli.arguments import (
+    add_selection,
+    add_shards,
+    corpus_ref,
+    count,
+    output_file,
+    selection,
+    shards_inventory,
+)
+from services.cli.connection import Connection
+from services.cli.exits import Exit
+from services.cli.output.console import note
+
+_TIMEOUT_SECONDS = 24 * 3600.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The action's arguments."""
+    parser.description = (
+        'Prints a JSON line {"text", "meta", "id", "subset", "shard", "line"} a document. '
+        "With --cursor FILE the position is kept in FILE: a later run with the same selection "
+        "goes on where this one ended. After a run that was killed, the documents since the "
+        "last kept position come again, and the last line may be cut short."
+    )
+    parser.epilog = 'example: assay corpus stream --shards pile --split test --subset "Pile-CC"'
+    add_shards(parser)
+    add_selection(parser)
+    parser.add_argument(
+        "--cursor", metavar="FILE", help="keep the position in FILE, and go on from it"
+    )
+    parser.add_argument(
+        "--jsonl", action="store_true", help="print the shards' own lines, byte for byte"
+    )
+    parser.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="pass over damaged frames, and say which; needs an index",
+    )
+    parser.add_argument(
+        "--rank", type=count, default=0, metavar="R", help="the part of this rank, from 0"
+    )
+    parser.add_argument(
+        "--world-size", type=count, default=1, metavar="W", help="ranks; more need an index"
+    )
+    parser.set_defaults(run=stream)
+
+
+async def stream(arguments: argparse.Namespace) -> Exit:
+    """Streams documents to stdout."""
+    position = output_file("--cursor", arguments.cursor) if arguments.cursor else None
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=corpus_ref(arguments),
+        selection=selection(arguments),
+        cursor=position.read_bytes() if position and position.exists() else b"",
+        delivery=stream_pb2.DELIVERY_JSONL if arguments.jsonl else stream_pb2.DELIVERY_DOCUMENTS,
+        skip_damaged=arguments.skip_damaged,
+    )
+    if arguments.world_size != 1 or arguments.rank:
+        request.rank.rank, request.rank.world_size = arguments.rank, arguments.world_size
+    out = sys.stdout.buffer
+    async with Connection(shards_inventory(arguments.shards)) as connection:
+        stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+        begun, meta = bytearray(), b""
+        async for chunk in stub.StreamCorpus(request, timeout=_TIMEOUT_SECONDS):
+            for document in chunk.documents.documents:
+                begun += document.text
+                meta = meta or document.meta  # comes with a document's first fragment
+                if not document.continues:
+                    _write_document(out, document, bytes(begun), meta)
+                    begun, meta = bytearray(), b""
+            out.write(chunk.jsonl.lines)
+            for frame in chunk.damaged:
+                note(
+                    f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
+                    f"{frame.offset}: {frame.documents} documents"
+                )
+            # Flushed before the position is kept: a run that dies in between repeats, never skips.
+            out.flush()
+            if position and chunk.cursor:
+                _replace(position, chunk.cursor)
+    return Exit.DONE
+
+
+def _write_document(out: BinaryIO, document: stream_pb2.Document, text: bytes, meta: bytes) -> None:
+    # A lone surrogate of the shard's JSON travels as its three bytes (WTF-8); only a \u escape can
+    # print it.
+    decoded = text.decode("utf-8", "surrogatepass")
+    try:
+        line = json.dumps(decoded, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        line = json.dumps(decoded).encode()
+    rest = {
+        "id": document.id,
+        "subset": document.subset,
+        "shard": document.shard,
+        "line": document.line,
+    }
+    out.write(b'{"text": %b, "meta": %b, ' % (line, meta or b"null"))
+    out.write(json.dumps(rest, ensure_ascii=False).encode()[1:] + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(content)
+    temporary.replace(path)

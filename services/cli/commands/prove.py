@@ -1,0 +1,80 @@
+"""`assay score --prove` and `assay prove verify`: figures that prove themselves."""
+
+from __future__ import annotations
+
+import argparse
+
+from services.cli.arguments import add_json, add_selection, add_shards
+from services.cli.exits import Exit
+from services.errors import InvalidArgument
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--prove` and what belongs to it to `assay score`."""
+    parser.add_argument(
+        "--prove",
+        metavar="FILE",
+        help="also code the documents with the model into FILE, which `assay prove verify` decodes",
+    )
+    parser.add_argument(
+        "--leave-out-lossy",
+        action="store_true",
+        help="with --prove: list documents that the tokenizer does not give back, and prove the "
+        "others",
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check: argparse.ArgumentParser = actions.add_parser(
+        "verify",
+        help="decode a proof and compare every document with its digest",
+        description=(
+            "Decodes every document of a proof with the model and compares it with its SHA-256, "
+            "its nats and the length of its code. With --shards or --corpus the documents must be "
+            "those of the selection. Exit status 4 says that the proof does not hold."
+        ),
+        epilog="example: assay prove verify gpt2.proof --model gpt2 --shards pile --split test",
+    )
+    check.add_argument("proof", metavar="FILE")
+    check.add_argument(
+        "--model", metavar="DIR", help="the model's folder; the reference model without it"
+    )
+    check.add_argument(
+        "--texts", metavar="FILE", help="write the decoded documents as JSON lines of id and text"
+    )
+    check.add_argument(
+        "--elsewhere",
+        action="store_true",
+        help="decode although the machine or a version is another than the proof's",
+    )
+    add_shards(check)
+    add_selection(check)
+    add_json(check)
+    check.set_defaults(run=run_verify)
+
+
+def check_options(arguments: argparse.Namespace) -> None:
+    """Refuses what no proof can be made of, before hours of scoring."""
+    if arguments.prove:
+        from services.cli import proving  # noqa: PLC0415  it loads numerical libraries
+
+        proving.check_options(arguments)
+    elif arguments.leave_out_lossy:
+        raise InvalidArgument("--leave-out-lossy", "belongs to --prove, which is not given")
+
+
+async def write(arguments: argparse.Namespace) -> None:
+    """Writes the proof of a selection, if one is asked for, and says what it holds."""
+    if arguments.prove:
+        from services.cli import proving  # noqa: PLC0415
+
+        await proving.write(arguments)
+
+
+async def run_verify(arguments: argparse.Namespace) -> Exit:
+    """Verifies a proof."""
+    from services.cli import proving  # noqa: PLC0415
+
+    return await proving.run_verify(arguments)

@@ -1,0 +1,52 @@
+"""What names a machine where figures depend on it: its class, and its instruction set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+# oneDNN's names, as ONEDNN_MAX_CPU_ISA has them, the widest first; and the processor's flags that
+# each needs beyond those of the next.
+_SETS: tuple[tuple[str, AbstractSet[str]], ...] = (
+    ("avx512_core_amx_fp16", {"amx_tile", "amx_int8", "amx_bf16", "amx_fp16"}),
+    ("avx512_core_amx", {"amx_tile", "amx_int8", "amx_bf16"}),
+    ("avx512_core_fp16", {"avx512_fp16", "avx512_bf16"}),
+    ("avx512_core_bf16", {"avx512_bf16"}),
+    ("avx512_core_vnni", {"avx512_vnni"}),
+    ("avx512_core", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
+    ("avx2_vnni_2", {"avx_vnni", "avx_vnni_int8", "avx_ne_convert"}),
+    ("avx2_vnni", {"avx_vnni"}),
+    ("avx2", {"avx2"}),
+)
+_NAMES = [name for name, _ in _SETS]
+_NO_LIMITS = {"", "all", "default"}
+
+
+def hardware_class(cpu: object, cpu_count: object, accelerators: Iterable[str]) -> str:
+    """Return the class of machines whose timings are compared: "AMD EPYC x2 + NVIDIA H200"."""
+    return " + ".join([f"{cpu} x{cpu_count}", *sorted(accelerators)])
+
+
+def instruction_set(flags: AbstractSet[str], limit: str = "") -> str:
+    """Return oneDNN's name of the widest instruction set up to `limit`, "" if it knows none.
+
+    A limit that is none of the names here is told beside what it limits: that is no other set's
+    name, so that nothing is taken for measured.
+    """
+    allowed = _SETS[_NAMES.index(limit) :] if limit in _NAMES else _SETS
+    found = next((name for name, needed in allowed if needed <= flags), "")
+    return found if limit in _NO_LIMITS or limit in _NAMES else f"{found} up to {limit}"
+
+
+def processor_flags() -> frozenset[str]:
+    """Return what Linux says that the processor can do; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == "flags":
+            return frozenset(value.split())
+    return frozenset()

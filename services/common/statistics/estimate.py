@@ -1,0 +1,55 @@
+"""An estimate with what is known of its error, and weighted sums of independent ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its variance with the degrees of freedom that it was estimated with.
+
+    `cumulant` is the third cumulant of the error (0: symmetric). Variance 0 means exact.
+    """
+
+    value: float
+    variance: float = 0.0
+    freedom: float = math.inf
+    cumulant: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """The standard error."""
+        return math.sqrt(self.variance)
+
+    @property
+    def skewness(self) -> float:
+        """Of the error; 0 where there is none."""
+        return self.cumulant / self.variance**1.5 if self.variance else 0.0
+
+
+def weighted_sum(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
+    """Return the sum of independent estimates, each times its weight."""
+    variances = [weight * weight * part.variance for weight, part in parts]
+    return Estimate(
+        math.fsum(weight * part.value for weight, part in parts),
+        math.fsum(variances),
+        satterthwaite(
+            (variance, part.freedom) for variance, (_, part) in zip(variances, parts, strict=True)
+        ),
+        math.fsum(weight**3 * part.cumulant for weight, part in parts),
+    )
+
+
+def satterthwaite(parts: Iterable[tuple[float, float]]) -> float:
+    """Return the degrees of freedom of a sum of independent variances, each with its own.
+
+    Satterthwaite (1946). Parts are (variance, degrees); infinite when no variance is above 0.
+    """
+    kept = [(variance, freedom) for variance, freedom in parts if variance > 0]
+    whole = math.fsum(variance for variance, _ in kept)
+    # In shares of the sum, since squares of small variances are 0.
+    spent = math.fsum((variance / whole) ** 2 / freedom for variance, freedom in kept)
+    return 1 / spent if spent else math.inf

@@ -1,0 +1,38 @@
+"""Shares of trials: an interval that needs no prior, and a posterior that has one."""
+
+from __future__ import annotations
+
+from services.common.statistics.distributions import beta_quantile
+from services.common.statistics.interval import Interval, Kind
+
+
+def share_interval(successes: int, trials: int, level: float) -> Interval:
+    """Clopper and Pearson's interval of a share: it holds at least its level at every size.
+
+    Raises ValueError unless 0 <= successes <= trials and there are trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is no share")
+    tail = (1 - level) / 2
+    low, high = 0.0, 1.0
+    if successes:
+        low = beta_quantile(tail, successes, trials - successes + 1)
+    if successes < trials:
+        high = beta_quantile(1 - tail, successes + 1, trials - successes)
+    return Interval(low, high, level, Kind.CONFIDENCE, "clopper-pearson@1", trials)
+
+
+def posterior_mean(alpha: float, beta: float) -> float:
+    """Return the mean of a beta distribution."""
+    return alpha / (alpha + beta)
+
+
+def posterior_interval(alpha: float, beta: float, level: float) -> Interval:
+    """Return the central interval of a beta distribution: half of what is left on each side.
+
+    `alpha` and `beta` are the prior's plus the successes and the failures that were seen, which
+    need not be whole.
+    """
+    tail = (1 - level) / 2
+    low, high = (beta_quantile(p, alpha, beta) for p in (tail, 1 - tail))
+    return Interval(low, high, level, Kind.CREDIBLE, "beta-posterior@1", alpha + beta)

@@ -1,0 +1,107 @@
+"""How a project counted bytes, told from the counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations_with_replacement
+
+from services.corpus.audit.evidence import Evidence
+from services.corpus.audit.scored_tokens import Pattern
+from services.corpus.audit.tokenizer import Cut
+from services.corpus.audit.verdict import Mistake
+
+Predict = Callable[[int], int]
+
+_WORD = re.compile(r"[^\W\d_]+")
+_SPECIALS = (
+    *("<|endoftext|>", "<s>", "</s>", "<|begin_of_text|>", "<|end_of_text|>", "<bos>", "<eos>"),
+    *("<|startoftext|>", "<|bos|>", "<|eos|>", "[CLS]", "[SEP]", "<unk>", "<pad>"),
+)
+
+
+def size(text: str) -> int:
+    """Return a text's bytes in UTF-8."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def special_sizes(evidence: Evidence) -> dict[int, str]:
+    """Return what one or two special tokens around a text can add to its bytes, with spellings."""
+    own = tuple(evidence.cutter.specials) if evidence.cutter else ()
+    found: dict[int, str] = {}
+    for names in (own, own or _SPECIALS):
+        for name in names:
+            found.setdefault(size(name), name)
+        for pair in combinations_with_replacement(names[:20], 2):
+            found.setdefault(size("".join(pair)), "".join(pair))
+    return found
+
+
+def of_texts(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
+    """Ways to count that the text alone decides."""
+    yield Mistake.CHARACTERS, lambda i: len(evidence.text(i))
+    for fold in (str.lower, str.casefold):
+        yield Mistake.CASE_FOLDED, lambda i, fold=fold: size(fold(evidence.text(i)))  # type: ignore[misc]
+    yield Mistake.DECODED_BYTES, lambda i: size(_scored(evidence, i))
+
+
+def special_tokens(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
+    """Special tokens' spellings, around every text."""
+    for added in special_sizes(evidence):
+        yield Mistake.SPECIAL_TOKEN_BYTES, lambda i, n=added: (evidence.sources[i] or 0) + n  # type: ignore[misc]
+
+
+def sentinels(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
+    """Marks for capital letters: one a letter, one a word, or two around words in capitals."""
+    marks: dict[int, tuple[int, Sequence[int]]] = {}
+
+    def at(place: int) -> tuple[int, Sequence[int]]:
+        if place not in marks:
+            marks[place] = _capitals(evidence.text(place))
+        return marks[place]
+
+    for scheme in range(3):
+        for width in (3, 1, 2, 4):
+            yield (
+                Mistake.SENTINELS_AS_TEXT,
+                lambda i, s=scheme, w=width: at(i)[0] + w * at(i)[1][s],  # type: ignore[misc]
+            )
+
+
+def with_tokens(
+    cuts: Mapping[int, Cut], pattern: Pattern | None
+) -> Iterator[tuple[Mistake | None, Predict]]:
+    """Ways to count that go by tokens. The bytes of the scored tokens alone are a sound one."""
+    if pattern is not None:
+        yield None, lambda i: pattern.covered(cuts[i].sizes)
+    if any(cut.replaced != _total(cut) for cut in cuts.values()):
+        yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
+        yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
+    yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
+    yield Mistake.LEADING_SPACE_TWICE, lambda i: _total(cuts[i]) + cuts[i].spaces
+    # The tokenizer's own space in front: counted as text, and then a second time, too.
+    for own in (1, 2):
+        yield (
+            Mistake.LEADING_SPACE_TWICE,
+            lambda i, n=own: _total(cuts[i]) + cuts[i].spaces + n * cuts[i].own_space,  # type: ignore[misc]
+        )
+    yield Mistake.OWN_SPACE_BYTES, lambda i: _total(cuts[i]) + cuts[i].own_space
+    yield Mistake.DECODED_BYTES, lambda i: cuts[i].decoded
+    yield Mistake.DECODED_BYTES, lambda i: cuts[i].spelled
+
+
+def _total(cut: Cut) -> int:
+    return int(cut.sizes.sum())
+
+
+def _scored(evidence: Evidence, place: int) -> str:
+    scored = evidence.documents[place].scored_text
+    return evidence.text(place) if scored is None else scored
+
+
+def _capitals(text: str) -> tuple[int, Sequence[int]]:
+    """Return the bytes of a text in small letters, and how many marks each scheme adds."""
+    words = [word for word in _WORD.findall(text) if word[0].isupper()]
+    whole = sum(1 for word in words if len(word) > 1 and word.isupper())
+    letters = sum(map(str.isupper, text))
+    return size(text.lower()), (len(words), letters, len(words) + whole)

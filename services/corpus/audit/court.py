@@ -1,0 +1,144 @@
+"""Says whether a published bits-per-byte figure can be right, and by which mistake it is wrong.
+
+Four questions are asked one after the other, each answered by comparing what was published with
+what every known way of counting would have given:
+
+1. Which text was read: the source, or a folded one?
+2. Which of its tokens were scored?
+3. How were bytes counted?
+4. How does the claim follow from the sums?
+
+A sound way that fits ends a question: a mistake is found only where none does. Where several
+mistakes fit equally well, all are named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from services.corpus.audit.averages import LN2, document_nats, figures, nats_of
+from services.corpus.audit.byte_counts import size
+from services.corpus.audit.evidence import Evidence
+from services.corpus.audit.impossible import impossible, impossible_bytes
+from services.corpus.audit.record import Record
+from services.corpus.audit.scored_tokens import Pattern, scored_in, scored_of
+from services.corpus.audit.tokenizer import Cutter
+from services.corpus.audit.trial import Trial
+from services.corpus.audit.verdict import Mistake, Status, Verdict
+from services.corpus.audit.which_bytes import which_bytes
+from services.corpus.audit.which_tokens import which_text, which_tokens
+
+_SHOWN = 10
+_SOURCE = "the texts"
+_FOLDED = "the texts in small letters: no figure of the source, which was never scored"
+
+
+def judge(
+    record: Record, cutter: Cutter | None = None, known_texts: Mapping[str, bytes] | None = None
+) -> Verdict:
+    """Try a record.
+
+    `cutter` is its tokenizer, `known_texts` holds texts of the evaluation set by SHA-256 in hex,
+    for documents that are published by digest.
+    """
+    trial = Trial(Evidence(record, cutter, known_texts or {}))
+    never = list(impossible(trial.evidence))
+    missing = len(trial.evidence.texts) - len(trial.evidence.with_text)
+    if missing:
+        trial.unchecked.append(f"{missing:,} documents, whose texts are not known")
+    which_text(trial)
+    which_tokens(trial)
+    if not which_bytes(trial):
+        never += impossible_bytes(trial.evidence)
+    recomputed = _which_average(trial)
+    # Numbers that cannot be are not corrected.
+    corrected = None if never or not trial.correctable else _corrected(trial)
+    if never:
+        status = Status.IMPOSSIBLE
+    elif any(finding.mistakes for finding in trial.findings):
+        status = Status.WRONG
+    elif trial.findings:
+        status = Status.UNEXPLAINED
+    else:
+        status = Status.CONSISTENT if trial.unchecked else Status.SOUND
+    return Verdict(
+        status=status,
+        claimed=record.claim.value,
+        recomputed=recomputed,
+        corrected=corrected,
+        corrected_of="" if corrected is None else _FOLDED if trial.folded else _SOURCE,
+        impossible=_listed(never),
+        findings=tuple(trial.findings),
+        checked=tuple(trial.checked),
+        unchecked=tuple(trial.unchecked),
+    )
+
+
+def _listed(problems: list[str]) -> tuple[str, ...]:
+    more = len(problems) - _SHOWN
+    return (*problems[:_SHOWN], *([f"and {more:,} more like these"] if more > 0 else []))
+
+
+def _which_average(trial: Trial) -> float | None:
+    """Compare the claim with the figures that the published sums give; return the right one."""
+    ways = list(figures(trial.record))
+    if not ways:
+        trial.unchecked.append("how the claim follows from the sums: not both nats and bytes")
+        return None
+    claim, right = trial.record.claim, ways[0].value
+    if claim.equals(right):
+        trial.checked.append("the claim is what the published sums give")
+        return right
+    mistakes = [
+        way.mistake for way in ways[1:] if way.mistake is not None and claim.equals(way.value)
+    ]
+    trial.accuse(mistakes, f"the claim, {claim.value} where the published sums give {right:.6g}")
+    return right
+
+
+def _corrected(trial: Trial) -> float | None:
+    """Compute the figure of the scored tokens over the bytes that they stand for."""
+    documents = trial.evidence.documents
+    nats: list[float] = []
+    for place, document in enumerate(documents):
+        one = trial.nats.get(place, document_nats(document))
+        if one is None:
+            break
+        nats.append(one)
+    whole = math.fsum(nats) if documents and len(nats) == len(documents) else None
+    if whole is None:
+        whole = nats_of(trial.record.totals)
+    covered = _covered(trial)
+    return whole / LN2 / covered if whole is not None and covered else None
+
+
+def _covered(trial: Trial) -> float | None:
+    """Return the bytes of source that the scored tokens stand for, None where it is not known."""
+    evidence, pattern = trial.evidence, trial.pattern
+    partial = pattern is not None and bool(pattern.mistakes)
+    if not evidence.sources or None in evidence.sources:
+        known = trial.record.known.bytes
+        return None if known is None else known * _share(trial, pattern)
+    if trial.folded and evidence.all_texts:
+        return float(sum(size(evidence.text(i).lower()) for i in evidence.with_text))
+    sources = [one or 0 for one in evidence.sources]
+    if not partial or pattern is None:
+        return float(sum(sources))
+    if evidence.cutter is not None and evidence.all_texts:
+        cuts = evidence.cuts(range(len(sources)))
+        return float(sum(pattern.covered(cuts[i].sizes) for i in range(len(sources))))
+    return sum(sources) * _share(trial, pattern)
+
+
+def _share(trial: Trial, pattern: Pattern | None) -> float:
+    """Estimate the share of bytes that were scored by that of tokens."""
+    if pattern is None or not pattern.mistakes or Mistake.GUIDE_WEIGHTS in pattern.mistakes:
+        return 1.0
+    known, totals, documents = trial.record.known, trial.record.totals, trial.evidence.documents
+    tokens = known.tokens if known.tokens is not None else totals.tokens
+    counts = [one.sums.tokens for one in documents]
+    if counts and None not in counts:
+        scored = sum(scored_of(one) or 0 for one in documents)
+        return scored / max(1, sum(count or 0 for count in counts))
+    return (scored_in(totals) or tokens or 1) / tokens if tokens else 1.0

@@ -1,0 +1,114 @@
+"""Numbers that no evaluation gives, whatever mistakes it made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from services.corpus.audit.evidence import Evidence, wrong_digest
+from services.corpus.audit.record import Record, Sums
+
+# A tokenizer may put a token before and one behind a text, and a space of its own.
+_AROUND = 3
+# Where the number of documents is unknown: there is none of fewer bytes a token around it.
+_LEAST_DOCUMENT = 10
+_ROUNDING = 1e-4  # nats by which a certain token can seem more than certain
+
+
+def impossible(evidence: Evidence) -> Iterator[str]:
+    """Find numbers that cannot be, but for those that a wrong count of bytes can explain."""
+    record = evidence.record
+    if record.claim.value < 0:
+        yield f"the claim is {record.claim.value} bits per byte; information is never negative"
+    yield from _sums("totals", record.totals)
+    if record.perplexity is not None:
+        if record.perplexity.value < 1:
+            yield f"the perplexity is {record.perplexity.value}; it is never below 1"
+        elif record.totals.loss is not None:
+            yield from _perplexity(record)
+    for place, document in enumerate(record.documents):
+        where = f"document {document.id}"
+        yield from _sums(where, document.sums)
+        if any(nats is not None and nats < -_ROUNDING for nats in document.token_nats or ()):
+            yield f"{where} has a token of negative -log p; no probability is above 1"
+        if wrong_digest(document):
+            yield f"{where} has a text that its SHA-256 is not of"
+        characters, text = document.sums.characters, evidence.texts[place]
+        if characters is not None and text is not None and characters != len(text):
+            yield (
+                f"{where} is said to have {characters:,} characters, and its text has {len(text):,}"
+            )
+    yield from _additions(record)
+
+
+def impossible_bytes(evidence: Evidence) -> Iterator[str]:
+    """Find numbers of bytes that cannot be, given those of characters and tokens."""
+    record = evidence.record
+    count = len(record.documents) or record.known_documents or 0
+    yield from _bytes("totals", record.totals, record.tokenizer, count)
+    for document in record.documents:
+        yield from _bytes(f"document {document.id}", document.sums, record.tokenizer, 1)
+
+
+def _bytes(where: str, sums: Sums, tokenizer: str, documents: int) -> Iterator[str]:
+    tokens, size, characters = sums.tokens, sums.bytes, sums.characters
+    if size is None:
+        return
+    if characters is not None and not characters <= size <= 4 * characters:
+        yield (
+            f"{where}: {size:,} bytes for {characters:,} characters; UTF-8 takes 1 to 4 bytes for "
+            "each"
+        )
+    around = _AROUND * documents or size // _LEAST_DOCUMENT
+    if tokens is not None and tokens > size + around:
+        kind = " of a byte model" if tokenizer == "bytes" else ""
+        yield (
+            f"{where}: {tokens:,} tokens{kind} for {size:,} bytes; a token stands for one byte or "
+            "more"
+        )
+    if size == 0 and sums.bits_per_byte is not None and sums.bits_per_byte.value > 0:
+        yield f"{where}: {sums.bits_per_byte.value} bits per byte of no bytes"
+
+
+def _sums(where: str, sums: Sums) -> Iterator[str]:
+    for name, number in (("nats", sums.nats), ("loss", sums.loss), ("figure", sums.bits_per_byte)):
+        if number is not None and number.value < 0:
+            sign = "; is it a log-likelihood with its sign?" if name != "figure" else ""
+            yield f"{where}: the {name} is {number.value}, and never negative{sign}"
+    tokens = sums.tokens
+    if tokens is not None and sums.scored_tokens is not None and sums.scored_tokens > tokens:
+        yield f"{where}: {sums.scored_tokens:,} tokens scored of {tokens:,}"
+    if tokens == 0 and sums.nats is not None and sums.nats.value > 0:
+        yield f"{where}: {sums.nats.value} nats for no tokens"
+
+
+def _perplexity(record: Record) -> Iterator[str]:
+    perplexity, loss = record.perplexity, record.totals.loss
+    if perplexity is None or loss is None or loss.value > 700:
+        return
+    # Off by a digit's half, the loss moves the perplexity by as much of itself.
+    allowed = math.exp(loss.value) * (loss.half_digit + 1e-4) + perplexity.half_digit
+    if abs(perplexity.value - math.exp(loss.value)) > 1.02 * allowed:
+        yield (
+            f"the perplexity is {perplexity.value} and the loss {loss.value}, whose exponential is "
+            f"{math.exp(loss.value):.6g}"
+        )
+
+
+def _additions(record: Record) -> Iterator[str]:
+    """Totals that are not the sums of the documents'."""
+    documents = record.documents
+    if not documents:
+        return
+    for name in ("tokens", "scored_tokens", "bytes", "characters"):
+        total = getattr(record.totals, name)
+        parts = [getattr(document.sums, name) for document in documents]
+        if total is not None and None not in parts and sum(parts) != total:
+            yield f"totals: {total:,} {name}, and the documents' add up to {sum(parts):,}"
+    nats = [document.sums.nats for document in documents]
+    total = record.totals.nats
+    if total is not None and all(one is not None for one in nats):
+        added = math.fsum(one.value for one in nats if one is not None)
+        slack = sum(one.half_digit for one in nats if one is not None)
+        if abs(added - total.value) > slack + total.half_digit + 1e-5 * abs(added):
+            yield f"totals: {total.value} nats, and the documents' add up to {added:.6f}"

@@ -1,0 +1,280 @@
+"""What a project published of a bits-per-byte figure: read and checked, all problems at once.
+
+docs/bpb-audit.md describes the format. Everything is optional but the claim; the more there is, the
+more can be told.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from services.errors import InvalidArgument
+
+FORMAT = "assay-bpb-record/1"
+_MOST_PROBLEMS = 20
+_MOST = 1 << 53
+_COUNTS = ("tokens", "scored_tokens", "bytes", "characters")
+_NUMBERS = ("nats", "loss", "bits_per_byte")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A published number and half of its last printed digit: what it may be off by."""
+
+    value: float
+    half_digit: float
+
+    def equals(self, other: float) -> bool:
+        """Whether `other` can have been printed so; single precision is granted, too."""
+        return abs(self.value - other) <= max(1.02 * self.half_digit, 2e-6 * abs(other))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Counts and sums as published, None where there is none.
+
+    `tokens` are those counted, `scored_tokens` those whose likelihoods were added; `loss` is the
+    mean -log p of a token in nats.
+    """
+
+    tokens: int | None = None
+    scored_tokens: int | None = None
+    bytes: int | None = None
+    characters: int | None = None
+    nats: Number | None = None
+    loss: Number | None = None
+    bits_per_byte: Number | None = None
+
+
+@dataclass(frozen=True)
+class PublishedDocument:
+    """One document. `text` is the source, `scored_text` what the model read where that differs.
+
+    `token_nats` are -log p of the document's tokens, None where a token was not scored.
+    """
+
+    id: str
+    sums: Sums
+    text: str | None = None
+    scored_text: str | None = None
+    sha256: str = ""
+    source_bytes: int | None = None
+    token_nats: tuple[float | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was published. `known` are the evaluation set's own counts, from whoever keeps it.
+
+    `tokenizer` is "bytes", the path of a tokenizer.json, or empty; `window` and `stride` are in
+    tokens, 0 where unknown.
+    """
+
+    name: str
+    claim: Number
+    totals: Sums
+    known: Sums
+    known_documents: int | None
+    perplexity: Number | None
+    tokenizer: str
+    window: int
+    stride: int
+    documents: tuple[PublishedDocument, ...]
+
+
+def parse(data: bytes) -> Record:
+    """Read a record: one JSON object, or JSON lines: the record, then a document a line.
+
+    Raises InvalidArgument that lists every problem, up to 20.
+    """
+    try:
+        value = _load(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument("record", f"is neither JSON nor JSON lines ({error})") from None
+    reader = _Reader()
+    record = reader.record(value)
+    if reader.problems:
+        shown = reader.problems[:_MOST_PROBLEMS]
+        more = len(reader.problems) - len(shown)
+        listed = "\n  ".join([*shown, *([f"and {more:,} more"] if more else [])])
+        raise InvalidArgument(
+            "record", f"has {len(reader.problems)} problem(s); correct them:\n  {listed}"
+        )
+    return record
+
+
+def _load(data: bytes) -> Any:
+    text = data.decode("utf-8")
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError:
+        lines = [line for line in text.split("\n") if line.strip()]
+        if len(lines) < 2:
+            raise
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(json.loads(line, parse_float=Decimal))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    first, *documents = values
+    if not isinstance(first, dict) or "documents" in first:
+        raise ValueError("the first line must be the record, without documents")
+    return {**first, "documents": documents}
+
+
+class _Reader:
+    """Reads values and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def record(self, value: Any) -> Record:
+        fields = self._object("record", value, _RECORD_FIELDS)
+        if fields.get("format", FORMAT) != FORMAT:
+            self._say("format", f"is {fields['format']!r}; this program reads {FORMAT!r}")
+        claim = self._number("bits_per_byte", fields.get("bits_per_byte"))
+        if claim is None and "bits_per_byte" not in fields:
+            self._say("bits_per_byte", "is missing: the figure that is claimed")
+        totals = self._object(
+            "totals", fields.get("totals", {}), (*_COUNTS, *_NUMBERS, "perplexity")
+        )
+        known = self._object(
+            "evaluation_set", fields.get("evaluation_set", {}), (*_COUNTS, "documents")
+        )
+        listed = fields.get("documents", [])
+        if not isinstance(listed, list):
+            self._say("documents", "must be a list")
+            listed = []
+        documents = tuple(self._document(f"documents[{i}]", one) for i, one in enumerate(listed))
+        self._no_duplicates(documents)
+        return Record(
+            name=self._text("name", fields.get("name")) or "the figure",
+            claim=claim or Number(0, 0),
+            totals=self._sums("totals", totals),
+            known=self._sums("evaluation_set", known),
+            known_documents=self._count("evaluation_set.documents", known.get("documents")),
+            perplexity=self._number("totals.perplexity", totals.get("perplexity")),
+            tokenizer=self._text("tokenizer", fields.get("tokenizer")) or "",
+            window=self._count("window", fields.get("window")) or 0,
+            stride=self._count("stride", fields.get("stride")) or 0,
+            documents=documents,
+        )
+
+    def _document(self, place: str, value: Any) -> PublishedDocument:
+        fields = self._object(place, value, _DOCUMENT_FIELDS)
+        digest = self._text(f"{place}.sha256", fields.get("sha256")) or ""
+        if digest and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
+            self._say(f"{place}.sha256", "must be 64 digits of hexadecimal in small letters")
+        return PublishedDocument(
+            id=self._text(f"{place}.id", fields.get("id")) or place,
+            sums=self._sums(place, fields),
+            text=self._text(f"{place}.text", fields.get("text")),
+            scored_text=self._text(f"{place}.scored_text", fields.get("scored_text")),
+            sha256=digest,
+            source_bytes=self._count(f"{place}.source_bytes", fields.get("source_bytes")),
+            token_nats=self._nats(f"{place}.token_nats", fields.get("token_nats")),
+        )
+
+    def _no_duplicates(self, documents: Sequence[PublishedDocument]) -> None:
+        seen: set[str] = set()
+        for i, document in enumerate(documents):
+            if document.id in seen:
+                self._say(f"documents[{i}].id", f"{document.id!r} is that of another document, too")
+            seen.add(document.id)
+
+    def _sums(self, place: str, fields: Mapping[str, Any]) -> Sums:
+        prefix = "" if not place else f"{place}."
+        counts = {name: self._count(prefix + name, fields.get(name)) for name in _COUNTS}
+        numbers = {name: self._number(prefix + name, fields.get(name)) for name in _NUMBERS}
+        return Sums(
+            tokens=counts["tokens"],
+            scored_tokens=counts["scored_tokens"],
+            bytes=counts["bytes"],
+            characters=counts["characters"],
+            nats=numbers["nats"],
+            loss=numbers["loss"],
+            bits_per_byte=numbers["bits_per_byte"],
+        )
+
+    def _object(self, place: str, value: Any, known: Sequence[str]) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self._say(place, "must be an object")
+            return {}
+        for name in value.keys() - set(known):
+            self._say(f"{place}.{name}", f"is not a field; the fields are {', '.join(known)}")
+        return value
+
+    def _count(self, place: str, value: Any) -> int | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+            self._say(place, f"is {_shown(value)}; must be a whole number, 0 to {_MOST}")
+            return None
+        return value
+
+    def _number(self, place: str, value: Any) -> Number | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            self._say(place, f"is {_shown(value)}; must be a number")
+            return None
+        exact = Decimal(value)
+        if not math.isfinite(float(exact)):
+            self._say(place, f"is {_shown(value)}; must be a number that is not as large")
+            return None
+        exponent = exact.as_tuple().exponent
+        half = 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else 0.0
+        return Number(float(exact), half)
+
+    def _text(self, place: str, value: Any) -> str | None:
+        if value is not None and not isinstance(value, str):
+            self._say(place, f"is {_shown(value)}; must be a string")
+            return None
+        return value
+
+    def _nats(self, place: str, value: Any) -> tuple[float | None, ...] | None:
+        if value is None:
+            return None
+        right: Callable[[Any], bool] = lambda one: (  # noqa: E731
+            one is None
+            or (
+                isinstance(one, int | Decimal)
+                and not isinstance(one, bool)
+                and math.isfinite(float(Decimal(one)))
+            )
+        )
+        if not isinstance(value, list) or not all(map(right, value)):
+            self._say(place, "must be a list of numbers, null for a token that was not scored")
+            return None
+        return tuple(None if one is None else float(one) for one in value)
+
+    def _say(self, place: str, problem: str) -> None:
+        self.problems.append(f"{place}: {problem}")
+
+
+_RECORD_FIELDS = (
+    *("format", "name", "bits_per_byte", "totals", "evaluation_set", "tokenizer"),
+    *("window", "stride", "documents"),
+)
+_DOCUMENT_FIELDS = (
+    *("id", "text", "scored_text", "sha256", "source_bytes", *_COUNTS, *_NUMBERS),
+    "token_nats",
+)
+
+
+def _shown(value: Any) -> str:
+    text = str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def lines(record: Mapping[str, Any]) -> Iterator[bytes]:
+    """Write a record as JSON lines, the form for many documents."""
+    head = {name: value for name, value in record.items() if name != "documents"}
+    for value in (head, *record.get("documents", ())):
+        yield json.dumps(value, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,126 @@
+"""Which of its tokens a project scored, told from how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.corpus.audit.record import PublishedDocument, Record, Sums
+from services.corpus.audit.tokenizer import Counts
+from services.corpus.audit.verdict import Mistake
+
+_WINDOWS = tuple(2**k for k in range(6, 18))
+# Tokens around a text that a project may score with it: its beginning, its end.
+_AROUND = (1, 2)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A way of scoring tokens. `window` and `stride` are in tokens, 0 where it has none."""
+
+    mistakes: tuple[Mistake, ...]
+    window: int = 0
+    stride: int = 0
+    extra: int = 0
+
+    def counts(self, tokens: Counts) -> Counts:
+        """Return how many are scored in texts of so many tokens."""
+        scored = tokens + self.extra
+        if Mistake.TRUNCATED in self.mistakes:
+            scored = np.minimum(scored, self.window)
+        if Mistake.FIRST_TOKEN_MISSING in self.mistakes:
+            scored = np.maximum(scored - 1, 0)
+        if Mistake.BOUNDARY_UNSCORED in self.mistakes:
+            chunks = -(-tokens // self.window)
+            scored = scored - np.maximum(chunks - self.stride, 0)
+        if Mistake.GUIDE_WEIGHTS in self.mistakes:
+            later = -(-np.maximum(tokens - self.window, 0) // self.stride)
+            scored = np.maximum(tokens - 1, 0) - later
+        return scored
+
+    def unscored(self, tokens: int) -> slice:
+        """Return the places of tokens that are not scored, but for a truncated text's first."""
+        if Mistake.TRUNCATED in self.mistakes:
+            return slice(self.window, tokens)
+        if Mistake.BOUNDARY_UNSCORED in self.mistakes:
+            return slice(self.window * self.stride, tokens, self.window)
+        if self.mistakes:
+            return slice(0, 1)
+        return slice(0, 0)
+
+    def covered(self, sizes: Counts) -> int:
+        """Return how many bytes the scored tokens stand for, given the bytes of all."""
+        left_out = sizes[self.unscored(len(sizes))].sum()
+        both = {Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING} <= set(self.mistakes)
+        return int(sizes.sum() - left_out - (sizes[:1].sum() if both else 0))
+
+
+COMPLETE = Pattern(())
+
+
+def patterns(record: Record, longest: int) -> Iterator[Pattern]:
+    """Every pattern that is looked for, sound ones first.
+
+    `longest` is the most tokens that were scored of a text: where texts were cut off, there.
+    """
+    yield COMPLETE
+    for extra in _AROUND:
+        yield Pattern((), extra=extra)
+    yield Pattern((Mistake.FIRST_TOKEN_MISSING,))
+    near = (record.window, record.window + 1, record.window - 1)
+    for window in (*near, longest, longest + 1) if record.window else (longest, longest + 1):
+        if window > 1:
+            yield Pattern((Mistake.TRUNCATED,), window)
+            yield Pattern((Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING), window)
+    for window in near if record.window else _WINDOWS:
+        if window < 2:
+            continue
+        # The stride is here how many chunks' first tokens are scored all the same.
+        yield Pattern((Mistake.BOUNDARY_UNSCORED,), window, 0)
+        yield Pattern((Mistake.BOUNDARY_UNSCORED,), window, 1)
+        for stride in {record.stride or window // 2, window // 2, window // 4}:
+            if 0 < stride < window:
+                yield Pattern((Mistake.GUIDE_WEIGHTS,), window, stride)
+
+
+def recognise(record: Record, tokens: Counts, scored: Counts, *, added: bool) -> list[Pattern]:
+    """Return the patterns that give these counts; sound ones alone when there are any.
+
+    `tokens` are those of the texts and `scored` those that were scored, by document; when `added`,
+    `scored` is one sum of all.
+    """
+    found: list[Pattern] = []
+    for pattern in patterns(record, 0 if added else int(scored.max(initial=0))):
+        if pattern.window and not (tokens > pattern.window).any():
+            continue
+        counts = pattern.counts(tokens)
+        if (counts.sum() == scored.sum()) if added else np.array_equal(counts, scored):
+            if not pattern.mistakes:
+                return [pattern]
+            if all(pattern.mistakes != other.mistakes for other in found):
+                found.append(pattern)
+    return found
+
+
+def scored_of(document: PublishedDocument) -> int | None:
+    """Return how many tokens a document says were scored, in one way or another."""
+    if document.sums.scored_tokens is not None:
+        return document.sums.scored_tokens
+    if document.token_nats is not None:
+        # A likelihood of exactly 1 is a token that was passed over.
+        return sum(1 for nats in document.token_nats if nats)
+    return scored_in(document.sums)
+
+
+def scored_in(sums: Sums) -> int | None:
+    """Return how many tokens these sums are of."""
+    if sums.scored_tokens is not None:
+        return sums.scored_tokens
+    if sums.nats is not None and sums.loss is not None and sums.loss.value > 0:
+        quotient = sums.nats.value / sums.loss.value
+        doubt = quotient * (1e-6 + sums.loss.half_digit / sums.loss.value)
+        if doubt < 0.4:
+            return round(quotient)
+    return sums.tokens

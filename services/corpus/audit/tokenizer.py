@@ -1,0 +1,168 @@
+"""How a published tokenizer cuts texts, and how many bytes each of its tokens stands for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.errors import InvalidArgument, PreconditionFailed
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One text's tokens: `sizes` are the bytes of each, `decoded` those that come back.
+
+    `spelled` are those that come back with special tokens, such as one for what is unknown, `alone`
+    those that come back when each token is decoded by itself.
+
+    `replaced` are the bytes that decoding each token by itself gives, where a part of a character
+    becomes U+FFFD; `spaces` are the tokens that begin with a space; the tokenizer's own space in
+    front of the text is in none of them.
+    """
+
+    sizes: Counts
+    replaced: int
+    spaces: int
+    own_space: int
+    decoded: int
+    spelled: int
+    alone: int
+
+
+class Cutter(Protocol):
+    """A tokenizer as an audit needs it."""
+
+    @property
+    def specials(self) -> Sequence[str]:
+        """Spellings of its special tokens."""
+        ...
+
+    def cut(self, texts: Sequence[str]) -> list[Cut]:
+        """Cut texts, without special tokens."""
+        ...
+
+
+def open_cutter(tokenizer: str) -> Cutter | None:
+    """Open what a record names; None where it names nothing.
+
+    Raises InvalidArgument for a file that cannot be read as a tokenizer.json.
+    """
+    if not tokenizer:
+        return None
+    return ByteCutter() if tokenizer == "bytes" else FileCutter(Path(tokenizer))
+
+
+class ByteCutter:
+    """Tokens are bytes."""
+
+    specials: Sequence[str] = ()
+
+    def cut(self, texts: Sequence[str]) -> list[Cut]:
+        """Cut texts into bytes."""
+        return [self._one(text.encode("utf-8", "surrogatepass")) for text in texts]
+
+    def _one(self, data: bytes) -> Cut:
+        sizes = np.ones(len(data), np.int64)
+        replaced = sum(1 if byte < 0x80 else 3 for byte in data)
+        return Cut(sizes, replaced, data.count(b" "), 0, len(data), len(data), replaced)
+
+
+class FileCutter:
+    """A tokenizer.json."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file."""
+        try:
+            from tokenizers import Tokenizer  # noqa: PLC0415  it is in an extra
+        except ImportError as error:
+            raise PreconditionFailed(
+                "an audit with a tokenizer.json needs tokenizers, which is not installed: pip "
+                "install 'assay[score]'"
+            ) from error
+        try:
+            content = json.loads(path.read_bytes())
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except FileNotFoundError:
+            raise InvalidArgument("tokenizer", f"there is no file {path}") from None
+        except Exception as error:  # the library raises nothing more specific
+            problem = f"{path.name} cannot be read as a tokenizer.json: {error}"
+            raise InvalidArgument("tokenizer", problem) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        added = content.get("added_tokens") or []
+        self.specials: Sequence[str] = [one["content"] for one in added if one.get("special")]
+        raw = _raw_tokens(self._tokenizer, content)
+        self._sizes = np.array([len(data) for data in raw], np.int64)
+        self._replaced = np.array(
+            [len(data.decode("utf-8", "replace").encode()) for data in raw], np.int64
+        )
+        self._spaces = np.array([data.startswith(b" ") for data in raw], np.int64)
+        self._alone = np.full(len(raw), -1, np.int64)  # looked up when first seen
+
+    def cut(self, texts: Sequence[str]) -> list[Cut]:
+        """Cut texts. Lone surrogates, which the library refuses, are read as U+FFFD."""
+        readable = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+        encodings = self._tokenizer.encode_batch_fast(readable, add_special_tokens=False)
+        every = [np.array(one.ids, np.int64) for one in encodings]
+        return [self._one(text, ids) for text, ids in zip(readable, every, strict=True)]
+
+    def _one(self, text: str, ids: Counts) -> Cut:
+        sizes = self._sizes[ids]
+        total, source = int(sizes.sum()), len(text.encode())
+        own = int(total == source + 1 and bool(self._spaces[ids[0]])) if len(ids) else 0
+        decoded = spelled = source
+        if own:
+            sizes[0] -= 1
+        elif total != source:
+            # Lossy: only decoding tells what comes back.
+            tokens = ids.tolist()
+            decoded = len(self._tokenizer.decode(tokens).encode())
+            spelled = len(self._tokenizer.decode(tokens, skip_special_tokens=False).encode())
+        replaced = int(self._replaced[ids].sum()) - own
+        spaces = int(self._spaces[ids].sum()) - own
+        for token in np.unique(ids[self._alone[ids] < 0]).tolist():
+            text = self._tokenizer.decode([token], skip_special_tokens=False)
+            self._alone[token] = len(text.encode())
+        alone = int(self._alone[ids].sum())
+        return Cut(sizes, replaced, spaces, own, decoded, spelled, alone)
+
+
+def _raw_tokens(tokenizer: Any, content: dict[str, Any]) -> list[bytes]:
+    """Return the bytes of each token by its id."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    added = {one["id"] for one in content.get("added_tokens") or ()}
+    parts = json.dumps([content.get(name) for name in ("pre_tokenizer", "decoder")])
+    byte_level = '"ByteLevel"' in parts
+    fallback = bool((content.get("model") or {}).get("byte_fallback"))
+    raw = [b""] * (max(vocabulary.values(), default=-1) + 1)
+    table = _byte_level_table()
+    for piece, number in vocabulary.items():
+        if number in added:
+            raw[number] = piece.encode()
+        elif byte_level and all(character in table for character in piece):
+            raw[number] = bytes(table[character] for character in piece)
+        elif fallback and len(piece) == 6 and piece.startswith("<0x"):
+            raw[number] = bytes([int(piece[3:5], 16)])
+        else:
+            raw[number] = piece.replace("\u2581", " ").encode("utf-8", "replace")
+    return raw
+
+
+def _byte_level_table() -> dict[str, int]:
+    """The characters that GPT-2's byte-level tokenizers write bytes with."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(0x100 + i): byte for i, byte in enumerate(others)
+    }

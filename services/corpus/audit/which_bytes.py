@@ -1,0 +1,159 @@
+"""The third question: how bytes were counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from services.corpus.audit import byte_counts
+from services.corpus.audit.averages import LN2, nats_of
+from services.corpus.audit.byte_counts import Predict
+from services.corpus.audit.evidence import Evidence
+from services.corpus.audit.record import Number, Record
+from services.corpus.audit.trial import Trial
+from services.corpus.audit.verdict import Mistake
+
+_TOO_MANY = (
+    *(Mistake.LEADING_SPACE_TWICE, Mistake.REPLACEMENT_BYTES, Mistake.SENTINELS_AS_TEXT),
+    *(Mistake.SPECIAL_TOKEN_BYTES, Mistake.DECODED_BYTES),
+)
+_TOO_FEW = (Mistake.CHARACTERS, Mistake.DECODED_BYTES, Mistake.CASE_FOLDED)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Published bytes: of documents, or of all of them together."""
+
+    published: dict[int, int]
+    total: Number | None
+    sample: list[int]
+    detail: str
+
+    def fits(self, predict: Predict, places: list[int]) -> bool:
+        """Whether a way of counting gives what was published for the documents at `places`."""
+        if self.total is None:
+            return bool(places) and all(predict(i) == self.published[i] for i in places)
+        return _equal(self.total, sum(map(predict, places)))
+
+
+def which_bytes(trial: Trial) -> bool:
+    """Compare published bytes with those of the texts, counted in every known way.
+
+    Returns whether a mistake explains a count that is not the texts'.
+    """
+    evidence = trial.evidence
+    total = _total_bytes(trial.record)
+    published = {
+        i: document.sums.bytes
+        for i, document in enumerate(evidence.documents)
+        if document.sums.bytes is not None and evidence.sources[i] is not None
+    }
+    if published:
+        off = [i for i, size in published.items() if size != evidence.sources[i]]
+        if not off:
+            trial.checked.append(f"bytes of {len(published):,} documents are those of their texts")
+            return False
+        return _explain(
+            trial,
+            _Count(
+                published,
+                None,
+                [i for i in evidence.sample(off) if i in published],
+                f"the bytes of {len(off):,} of {len(published):,} documents",
+            ),
+        )
+    sources = [size for size in evidence.sources if size is not None]
+    if total is None or not sources or len(sources) < len(evidence.sources):
+        _without_texts(trial, total)
+        return False
+    if _equal(total, sum(sources)):
+        trial.checked.append("the total of bytes is that of the texts")
+        return False
+    every = list(range(len(sources)))
+    detail = f"the total of bytes, {total.value:,.0f} where the texts have {sum(sources):,}"
+    return _explain(trial, _Count(dict.fromkeys(every, 0), total, every, detail))
+
+
+def _explain(trial: Trial, count: _Count) -> bool:
+    evidence = trial.evidence
+    found: list[Mistake] = []
+    for mistake, predict, places in _ways(trial, evidence, count):
+        if mistake in found or not count.fits(predict, places):
+            continue
+        if mistake is None:
+            # Only what was scored is counted: neither is then wrong.
+            trial.checked.append("the bytes are those of the scored tokens")
+            unscored = trial.pattern.mistakes if trial.pattern else ()
+            trial.findings = [
+                one
+                for one in trial.findings
+                if not one.mistakes or set(one.mistakes) - set(unscored)
+            ]
+            return False
+        found.append(mistake)
+    if found == [Mistake.CASE_FOLDED]:
+        trial.folded = True
+    trial.accuse(found, count.detail)
+    return bool(found)
+
+
+def _ways(
+    trial: Trial, evidence: Evidence, count: _Count
+) -> Iterator[tuple[Mistake | None, Predict, list[int]]]:
+    """Ways of counting that are not the right one, with the documents that they are tried on."""
+    texts = [i for i in count.published if evidence.texts[i] is not None]
+    if count.total is None or len(texts) == len(count.published):
+        if evidence.cutter is not None and count.sample:
+            cuts = evidence.cuts(count.sample)
+            for mistake, predict in byte_counts.with_tokens(cuts, trial.pattern):
+                yield mistake, predict, count.sample
+        ways = chain(byte_counts.of_texts(evidence), byte_counts.sentinels(evidence))
+        for mistake, predict in ways:
+            yield mistake, predict, texts
+    for mistake, predict in byte_counts.special_tokens(evidence):
+        yield mistake, predict, list(count.published)
+
+
+def _total_bytes(record: Record) -> Number | None:
+    """Return the total of bytes as published, or as the claim implies it."""
+    if record.totals.bytes is not None:
+        return Number(float(record.totals.bytes), 0.0)
+    nats = nats_of(record.totals)
+    if nats is None or record.claim.value <= 0:
+        return None
+    size = nats / LN2 / record.claim.value
+    parts = (record.claim, record.totals.nats or record.totals.loss)
+    doubt = sum(part.half_digit / part.value for part in parts if part is not None and part.value)
+    return Number(size, size * (doubt + 2e-6))
+
+
+def _equal(total: Number, value: int) -> bool:
+    return abs(total.value - value) <= total.half_digit + 0.5
+
+
+def _without_texts(trial: Trial, total: Number | None) -> None:
+    """Compare the total with what whoever keeps the evaluation set knows of it."""
+    known, documents = trial.record.known, trial.record.known_documents
+    if total is None or not known.bytes:
+        trial.unchecked.append(
+            "whether the bytes are those of the texts: neither texts nor an evaluation set's bytes"
+        )
+        return
+    if _equal(total, known.bytes):
+        trial.checked.append("the total of bytes is the evaluation set's")
+        return
+    excess = total.value - known.bytes
+    detail = (
+        f"the total of bytes, {total.value:,.0f} where the evaluation set has {known.bytes:,} "
+        f"({excess / known.bytes:+.2%})"
+    )
+    if known.characters is not None and _equal(total, known.characters):
+        trial.accuse([Mistake.CHARACTERS], detail)
+    elif documents and any(
+        _equal(total, known.bytes + documents * added)
+        for added in byte_counts.special_sizes(trial.evidence)
+    ):
+        trial.accuse([Mistake.SPECIAL_TOKEN_BYTES], detail)
+    else:
+        trial.accuse(_TOO_MANY if excess > 0 else _TOO_FEW, detail)

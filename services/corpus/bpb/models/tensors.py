@@ -1,0 +1,149 @@
+"""Whether the weights that were loaded are all of the model's, and only its own.
+
+transformers fills what a folder lacks with random numbers and drops what it does not know, and says
+so in its log only. A figure of such a model would be of no model at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+import torch
+
+from services.errors import ModelUnusable
+
+_log = structlog.get_logger(__name__)
+_SHOWN = 5
+# Tables and masks that older versions stored, and that their classes make by themselves.
+_MADE_BY_CLASS = re.compile(
+    r"(rotary_emb\.inv_freq|attn\.(bias|masked_bias)|attention\.(bias|masked_bias)|causal_mask"
+    r"|position_ids|token_type_ids|_extra_state|num_batches_tracked)$"
+)
+# Parts beside the language model that leave its likelihoods as they are.
+_BESIDE = re.compile(
+    r"(^|\.)(vision|visual|image|img|video|audio|speech|multi_modal|multimodal|mm_|mtp|nextn|v_head"
+    r"|value_head|talker|token2wav|aligner|projector)",
+    re.IGNORECASE,
+)
+# What tells the folder's kind, by what begins or lies in a tensor's name.
+_OTHER_KINDS = (
+    (re.compile(r"lora_|(^|\.)(adapter|prompt_encoder)"), "an adapter that is not merged"),
+    (
+        re.compile(r"(^|\.)(score|classifier|qa_outputs|reward_head|regression_head|rm_head)\."),
+        "a classifier or reward model",
+    ),
+    (re.compile(r"(^|\.)(encoder)\."), "a model with an encoder"),
+    (re.compile(r"(qweight|qzeros|weight_scale|scales|absmax|SCB)$"), "quantised weights"),
+    (re.compile(r"(^|\.)cls\.|(^|\.)lm_head\.dense"), "a masked language model"),
+)
+
+
+def require_all(model: str, module: Any, info: Mapping[str, Any]) -> None:
+    """Compare what a folder held with what its model needs, by transformers' loading info.
+
+    Raises ModelUnusable, naming tensors, when any is missing or of another shape, or when the
+    folder holds others that show that it is another kind of model, or more of this one than its
+    config.json describes. Others are named in the log.
+    """
+    kind = type(module).__name__
+    if missing := sorted(filter(lambda name: _is_needed(module, name), info["missing_keys"])):
+        known = _kind_of(info["unexpected_keys"])
+        raise ModelUnusable(
+            f"{model}: its weights lack {_some(missing)} of a {kind}, which would be random "
+            "numbers; "
+            + (f"they are those of {known}" if known else "get the whole checkpoint")
+            + (f" (it has {_some(sorted(info['unexpected_keys']))})" if known else "")
+        )
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, stored, wanted = mismatched[0]
+        raise ModelUnusable(
+            f"{model}: {_some([one[0] for one in mismatched])} of its weights have another shape "
+            f"than its config.json says: {name} is {_shape(stored)}, not {_shape(wanted)}; they "
+            "are of two models"
+        )
+    unexpected = sorted(n for n in info["unexpected_keys"] if not _MADE_BY_CLASS.search(n))
+    composite = getattr(module.config, "text_config", None) is not None
+    foreign = [name for name in unexpected if _is_foreign(module, name, composite=composite)]
+    if foreign:
+        known = _kind_of(foreign)
+        raise ModelUnusable(
+            f"{model}: its weights hold {_some(foreign)}, which a {kind} of its config.json does "
+            "not use: "
+            + (f"they are those of {known}" if known else "they are of another model")
+            + "; get the config.json and the weights of one model"
+        )
+    if unexpected:
+        _log.warning("tensors beside the language model", model=model, tensors=_some(unexpected))
+
+
+def require_finite(model: str, module: Any) -> None:
+    """Raise ModelUnusable, naming tensors, when a weight is NaN or infinite."""
+    with torch.inference_mode():
+        # One number for each is enough, and quick; a sum that overflows is looked at again.
+        bad = [
+            name
+            for name, value in module.named_parameters()
+            if value.is_floating_point()
+            and not torch.isfinite(value.sum())
+            and not torch.isfinite(value).all()
+        ]
+    if bad:
+        raise ModelUnusable(
+            f"{model}: its weights are not finite numbers in {_some(bad)}; get another copy"
+        )
+
+
+def _is_needed(module: Any, name: str) -> bool:
+    """Whether a tensor that is missing had to come from the folder.
+
+    Buffers are made by their class, but for statistics and corrections that training left there.
+    """
+    buffer = dict(module.named_buffers()).get(name)
+    if buffer is None:
+        return True
+    return bool(buffer.is_floating_point()) and not _MADE_BY_CLASS.search(name)
+
+
+def _is_foreign(module: Any, name: str, *, composite: bool) -> bool:
+    if any(pattern.search(name) for pattern, _ in _OTHER_KINDS[:2]):
+        return True
+    if _BESIDE.search(name):
+        return False
+    place = _place(module, name)
+    if place.isdecimal() and getattr(module.config, "num_nextn_predict_layers", None):
+        return False  # layers that predict further tokens stand behind the others
+    # Of a model of text and pictures, parts have names of every kind.
+    return bool(place) or not composite
+
+
+def _place(module: Any, name: str) -> str:
+    """Return how the name goes on below the base model's own parts; "" outside of them."""
+    base = getattr(module, "base_model_prefix", "")
+    parts = name.removeprefix(f"{base}.").split(".")
+    root = getattr(module, base, module) if base else module
+    for start in (root, module):
+        found, depth = start, 0
+        while depth < len(parts) and (inner := getattr(found, parts[depth], None)) is not None:
+            found, depth = inner, depth + 1
+        if depth:
+            return parts[min(depth, len(parts) - 1)]
+    return ""
+
+
+def _kind_of(names: Iterable[str]) -> str:
+    for pattern, what in _OTHER_KINDS:
+        if any(pattern.search(name) for name in names):
+            return what
+    return ""
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,158 @@
+"""Opens a language model for proving: its tokens, its stepper, and what both depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from services.corpus.bpb import reference
+from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
+from services.corpus.bpb.models.model_directory import (
+    ByteManifest,
+    HuggingFaceModel,
+    read_directory,
+)
+from services.corpus.bpb.models.parity import trial_windows
+from services.corpus.bpb.models.registry import REFERENCE, Registry
+from services.corpus.bpb.models.threads import threads_for
+from services.corpus.bpb.windows import Window
+from services.corpus.proof.engines.pins import pins
+from services.corpus.proof.frequencies import LARGEST_VOCABULARY, Distribution
+from services.corpus.proof.stepper import Pins, Stepper
+from services.errors import PreconditionFailed
+
+# Nats of one token between stepping and reading a whole window, both in float32.
+_ALLOWED = 1e-3
+_TRIALS = 3  # the longest trial window would take a large model minutes, token by token
+
+
+@dataclass(frozen=True)
+class ProvingModel:
+    """A model ready to be stepped. `tokenizer` is the digest of what makes its tokens."""
+
+    info: ModelInfo
+    tokenizer: str
+    encode: Callable[[str], list[int]]
+    decode: Callable[[Sequence[int]], str]
+    stepper: Stepper
+    pins: Pins
+
+
+def open_model(name: str, directory: Path | None = None) -> ProvingModel:
+    """Open a model's folder, or the packaged reference model without one.
+
+    Raises InvalidArgument for a folder that is not a model's; PreconditionFailed when a library is
+    missing, the model cannot be read token by token, or doing so gives other likelihoods.
+    """
+    if directory is None:
+        name, directory = REFERENCE, Path(next(iter(reference.__path__)))
+    info = Registry({name: directory}).describe(name)
+    if info.vocabulary > LARGEST_VOCABULARY:
+        raise PreconditionFailed(
+            f"{name} has {info.vocabulary:,} tokens; a proof holds at most {LARGEST_VOCABULARY:,}"
+        )
+    found = read_directory(name, directory)
+    try:
+        if isinstance(found, ByteManifest):
+            return _open_bytes(info, found)
+        return _open_hugging_face(name, info, found)
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        extra = "export" if missing == "onnx" else "score"
+        raise PreconditionFailed(
+            f"proving with {name} needs {missing}, which is not installed: "
+            f"pip install 'assay[{extra}]'"
+        ) from error
+
+
+def _open_bytes(info: ModelInfo, found: ByteManifest) -> ProvingModel:
+    # onnx is in an extra.
+    from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model  # noqa: PLC0415
+    from services.corpus.proof.engines.byte_stepper import ByteStepper  # noqa: PLC0415
+    from services.corpus.proof.engines.byte_weights import (  # noqa: PLC0415
+        ARCHITECTURE,
+        read_weights,
+    )
+
+    if found.architecture != ARCHITECTURE:
+        raise PreconditionFailed(
+            f"{info.name} is a {found.architecture}, and of byte models only a {ARCHITECTURE} can "
+            "be read byte by byte"
+        )
+    data = read_model(found)
+    whole = OnnxByteModel(found, data)
+    stepper = ByteStepper(read_weights(data), found.max_length)
+    _require_same(info.name, stepper, whole, found.max_length)
+    threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or "0"
+    count = int(threads) if threads.isdecimal() and int(threads) else len(os.sched_getaffinity(0))
+    return ProvingModel(
+        info,
+        "bytes",
+        whole.encode,
+        whole.decode,
+        stepper,
+        pins("numpy-steps", "fp32", count, "numpy"),
+    )
+
+
+def _open_hugging_face(name: str, info: ModelInfo, found: HuggingFaceModel) -> ProvingModel:
+    # Torch is in an extra.
+    import torch  # noqa: PLC0415
+
+    from services.corpus.bpb.models.hugging_face import (  # noqa: PLC0415
+        HuggingFaceTokenizer,
+        load_module,
+    )
+    from services.corpus.bpb.models.torch_model import TorchModel  # noqa: PLC0415
+    from services.corpus.proof.engines.torch_stepper import TorchStepper  # noqa: PLC0415
+
+    threads = threads_for(found.parameters)
+    torch.set_num_threads(threads)
+    tokenizer = HuggingFaceTokenizer(name, found)
+    module = load_module(name, found, torch.float32)
+    stepper = TorchStepper(module)
+    _require_same(name, stepper, TorchModel(tokenizer, module), found.max_length)
+    content = (found.directory / "tokenizer.json").read_bytes()
+    return ProvingModel(
+        info,
+        f"sha256:{hashlib.sha256(content).hexdigest()}",
+        tokenizer.encode,
+        tokenizer.decode,
+        stepper,
+        pins("torch-steps", "fp32", threads, "numpy", "tokenizers", "torch", "transformers"),
+    )
+
+
+def _require_same(name: str, stepper: Stepper, whole: LanguageModel, max_length: int) -> None:
+    """Compare stepping with reading whole windows."""
+    worst = 0.0
+    for window in trial_windows(whole, max_length)[:_TRIALS]:
+        try:
+            stepped = _stepped(stepper, window)
+        except Exception as error:  # whatever a model raises that keeps no such cache
+            raise PreconditionFailed(
+                f"{name} cannot be read token by token ({type(error).__name__}: {error})"
+            ) from error
+        (expected,) = whole.log_likelihoods([window])
+        worst = max(worst, float(np.abs(stepped - expected).max()))
+    if not worst <= _ALLOWED:
+        raise PreconditionFailed(
+            f"{name}, read token by token, gives likelihoods that are up to {worst:.3g} nats from "
+            f"those of whole windows, and {_ALLOWED:g} are allowed; a proof would be of another "
+            "figure"
+        )
+
+
+def _stepped(stepper: Stepper, window: Window) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    first = len(window.inputs) - len(window.targets)
+    logits = stepper.begin(np.array([window.inputs[: first + 1]], np.int64))
+    found = [-Distribution(logits).nats(0, window.targets[0])]
+    for token, target in zip(window.inputs[first + 1 :], window.targets[1:], strict=True):
+        logits = stepper.step(np.array([token], np.int64))
+        found.append(-Distribution(logits).nats(0, target))
+    return np.array(found)

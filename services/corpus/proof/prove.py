@@ -1,0 +1,158 @@
+"""Codes documents with a model into a proof of its bits per byte."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from services.corpus.bpb.definition import Definition, Prefix
+from services.corpus.proof import file_format
+from services.corpus.proof.batches import code_batch
+from services.corpus.proof.engines.proving_model import ProvingModel
+from services.corpus.proof.file_format import Header, Proof, Record
+from services.corpus.proof.rows import EncodedRow
+from services.corpus.shards.documents import Document
+from services.errors import InvalidArgument, PreconditionFailed
+
+ROWS = 32
+MOST_ROWS = 1024
+# Batches are of documents of like length, sorted among this many batches' documents at a time.
+_POOL_BATCHES = 64
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class _Tokenized:
+    document: Document
+    tokens: list[int]
+
+
+def prove(
+    model: ProvingModel,
+    definition: Definition,
+    documents: Iterable[Document],
+    path: Path,
+    *,
+    rows: int = ROWS,
+    leave_out_lossy: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Proof:
+    """Write the proof of a model's bits per byte over documents.
+
+    `rows` documents are coded in step. Documents that the tokenizer does not give back cannot be
+    decoded to their bytes: they are refused, or else left out and listed. `progress` is called with
+    the tokens coded since its last call.
+
+    Raises InvalidArgument for a definition whose figure no code has, and where there are no
+    documents; PreconditionFailed for lossy documents; InternalError for a distribution that is
+    none.
+    """
+    resolved = provable(definition).resolve(model.info)
+    if not 1 <= rows <= MOST_ROWS:
+        raise InvalidArgument("rows", f"is {rows}; 1 to {MOST_ROWS} documents are coded in step")
+    kept, lossy = _tokenize(model, documents)
+    if lossy and not leave_out_lossy:
+        named = ", ".join(lossy[:_NAMED]) + (", ..." if len(lossy) > _NAMED else "")
+        raise PreconditionFailed(
+            f"the tokenizer of {model.info.name} does not give back {len(lossy):,} of "
+            f"{len(lossy) + len(kept):,} documents ({named}), so no code of its tokens decodes to "
+            "their bytes; leave them out (they are then listed in the proof), or use a model with "
+            "a lossless tokenizer"
+        )
+    if not kept:
+        raise InvalidArgument(
+            "selection", f"no document in it can be proved ({len(lossy):,} are lossy)"
+        )
+    records = [
+        record
+        for batch in _batches(kept, rows)
+        for record in _encode(model, resolved, batch, progress)
+    ]
+    header = Header(
+        model=model.info.name,
+        model_digest=model.info.digest,
+        tokenizer=model.tokenizer,
+        vocabulary=model.info.vocabulary,
+        definition=resolved,
+        pins=model.pins,
+        rows=rows,
+        left_out=tuple(lossy),
+    )
+    return file_format.write(path, header, records)
+
+
+def provable(definition: Definition) -> Definition:
+    """Return a definition that scores every token once, by a distribution over tokens.
+
+    Raises InvalidArgument for one that does not.
+    """
+    if definition.follows_guide:
+        raise InvalidArgument(
+            "definition.preset",
+            f"{definition.preset.value} never scores the first token and weights windows, so its "
+            "figure is no code's length; choose lm_eval or pile_paper",
+        )
+    if definition.special_tokens:
+        raise InvalidArgument(
+            "definition.special_tokens",
+            "scores tokens that are no part of the text; leave it out for a proof",
+        )
+    if definition.prefix_everywhere:
+        raise InvalidArgument(
+            "definition.prefix_everywhere", "is in no proof's format; leave it out for a proof"
+        )
+    if definition.prefix is Prefix.NONE:
+        raise InvalidArgument(
+            "definition.prefix",
+            "none leaves a document's first token unscored, and what is not scored cannot be "
+            "decoded; choose a prefix token",
+        )
+    return definition
+
+
+def _tokenize(
+    model: ProvingModel, documents: Iterable[Document]
+) -> tuple[list[_Tokenized], list[str]]:
+    kept, lossy = [], []
+    for document in documents:
+        text = document.text.decode("utf-8", "surrogatepass")
+        tokens = model.encode(text)
+        if model.decode(tokens) == text:
+            kept.append(_Tokenized(document, tokens))
+        else:
+            lossy.append(document.id)
+    return kept, lossy
+
+
+def _batches(items: Sequence[_Tokenized], rows: int) -> Iterator[list[_Tokenized]]:
+    every = iter(items)
+    while pool := list(islice(every, _POOL_BATCHES * rows)):
+        pool.sort(key=lambda item: len(item.tokens))
+        for start in range(0, len(pool), rows):
+            yield pool[start : start + rows]
+
+
+def _encode(
+    model: ProvingModel,
+    definition: Definition,
+    batch: Sequence[_Tokenized],
+    progress: Callable[[int], None],
+) -> Iterator[Record]:
+    coding = [EncodedRow(item.tokens) for item in batch]
+    code_batch(model.stepper, definition, coding, progress)
+    for item, row in zip(batch, coding, strict=True):
+        code, bits = row.finish()
+        yield Record(
+            id=item.document.id,
+            subset=item.document.subset,
+            sha256=hashlib.sha256(item.document.text).digest(),
+            text_bytes=len(item.document.text),
+            tokens=len(item.tokens),
+            nats=math.fsum(row.nats),
+            bits=bits,
+            code=code,
+        )

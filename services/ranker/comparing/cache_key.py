@@ -1,0 +1,110 @@
+"""Which cached comparison answers for a pair: the pair in one order, and the key of its answer.
+
+The pair is put in one order (`canonical`) before it is compared; `compare` puts the answer back
+into the caller's order. All that the answer depends on is in the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+
+from services.errors import InvalidArgument
+from services.ranker.claims.model import ClaimVerdict, PageVerdicts
+from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.readings import latest_hardware
+from services.ranker.methodology.score import ArtifactRecord
+
+SCHEMA = 3
+"""Of what `key` digests; raise it when the same evidence must give another answer."""
+
+PREFIX = f"cmp:v{SCHEMA}"
+"""What every key starts with."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two records in the order of their ids. `swapped` says that the caller had them reversed."""
+
+    first: ArtifactRecord
+    second: ArtifactRecord
+    pages: tuple[PageVerdicts, ...]
+    swapped: bool
+    hardware: str
+    """Class that timings are taken from."""
+
+
+def canonical(
+    left: ArtifactRecord,
+    right: ArtifactRecord,
+    pages: Iterable[PageVerdicts] = (),
+    hardware: str = "",
+) -> Pair:
+    """The pair in one order, whichever way it was asked for.
+
+    Without a class of hardware, the one that both were measured on last.
+
+    Raises InvalidArgument when the two are one artifact.
+    """
+    if left.artifact.id == right.artifact.id:
+        raise InvalidArgument(
+            "right", f"{right.artifact.id!r} is the left artifact too; name another one"
+        )
+    first, second = sorted((_own(left), _own(right)), key=lambda one: one.artifact.id)
+    return Pair(
+        first,
+        second,
+        tuple(pages),
+        swapped=first.artifact.id != left.artifact.id,
+        hardware=hardware or latest_hardware(first.evidence, second.evidence),
+    )
+
+
+def _own(record: ArtifactRecord) -> ArtifactRecord:
+    """The record with evidence on its artifact's own claims alone."""
+    claims = {claim.id for claim in record.artifact.claims}
+    own = tuple(item for item in record.evidence if item.claim in claims)
+    return record if own == record.evidence else replace(record, evidence=own)
+
+
+def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
+    """The cache key of a comparison: new evidence, methodology or day is a new key."""
+    sides = [evidence_digest(side) for side in (pair.first, pair.second)]
+    pages = _digest(
+        [one.page.id, one.page.digest, [_verdict(verdict) for verdict in one.claims]]
+        for one in pair.pages
+    )
+    hardware = hashlib.sha256(pair.hardware.encode()).hexdigest()[:16]
+    rules = methodology.digest.removeprefix("sha256:")
+    return ":".join((PREFIX, *sides, pages, rules, hardware, as_of.isoformat()))
+
+
+def evidence_digest(record: ArtifactRecord) -> str:
+    """SHA-256, in hex, of all that is known of one artifact."""
+    record = _own(record)
+    artifact, outcomes = record.artifact, record.outcomes
+    return _digest(
+        [
+            artifact.id,
+            artifact.digest,
+            [outcomes.reported, outcomes.succeeded, record.matched],
+            sorted(item.digest for item in record.evidence),
+            [_verdict(verdict) for verdict in record.verdicts],
+        ]
+    )
+
+
+def _verdict(verdict: ClaimVerdict) -> list[object]:
+    evidence = verdict.evidence.digest if verdict.evidence else ""
+    return [
+        verdict.claim.id, verdict.verdict, verdict.basis, evidence, verdict.reason,
+        list(verdict.contradicts),
+    ]  # fmt: skip
+
+
+def _digest(parts: Iterable[object]) -> str:
+    text = json.dumps(list(parts), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

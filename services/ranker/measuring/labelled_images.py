@@ -1,0 +1,49 @@
+"""Pictures with the labels of their pixels, from a folder in ADE20K's form.
+
+The folder has `images` and `annotations`, whose files belong together by name; in an annotation 0
+is no class and any other value a class id plus one. Only pictures of the validation set count,
+which is told by their names: a model has learnt the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.errors import InvalidArgument
+
+VALIDATION_PICTURES = 2000
+"""How many pictures ADE20K's validation set has."""
+
+_VALIDATION = "ADE_val_"
+
+
+class UnreadableError(Exception):
+    """A labelled picture that cannot be read; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A picture's file and that of its mask."""
+
+    image: Path
+    mask: Path
+
+
+def labelled_images(folder: Path) -> tuple[LabelledImage, ...]:
+    """Return the folder's validation pictures, by name.
+
+    Raises InvalidArgument when there are none, or one has no mask.
+    """
+    found = []
+    for image in sorted((folder / "images").glob(f"{_VALIDATION}*")):
+        mask = folder / "annotations" / f"{image.stem}.png"
+        if not mask.is_file():
+            raise InvalidArgument("labelled_pictures", f"{image.name} has no {mask.name} beside it")
+        found.append(LabelledImage(image, mask))
+    if not found:
+        raise InvalidArgument(
+            "labelled_pictures",
+            f"{folder} has no images/{_VALIDATION}*, with their masks in annotations",
+        )
+    return tuple(found)

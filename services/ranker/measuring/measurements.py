@@ -1,0 +1,233 @@
+"""What the methods of one verification have measured, each thing once.
+
+Pure over the two peers. An answer, or the failure to get one, is kept for the run: nothing is
+measured twice, and a service that is down costs one timeout and not one a claim. Every answer
+passes `plausibility` before a method sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeVar, cast
+
+from services.errors import AssayError
+from services.ranker.claims.evidence import Observation
+from services.ranker.claims.facts import Facts
+from services.ranker.claims.model import Artifact, Claim, SubjectRelation
+from services.ranker.claims.registry import Registry
+from services.ranker.measuring import plausibility
+from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
+from services.ranker.peers.protocol import (
+    CORPUS_KIND_COMPLETE,
+    CORPUS_KIND_SAMPLE,
+    WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_TRAINED,
+    Accuracy,
+    BenchmarkResult,
+    CorpusDescription,
+    CorpusPeer,
+    CorpusSummary,
+    FinalScore,
+    Model,
+    SegmentPeer,
+    SpeedPlan,
+    StorageResult,
+)
+
+T = TypeVar("T")
+
+_HELD_OUT_SPLITS = ("test", "val")
+_MEBIBYTE = 1 << 20
+
+_MIN_REPETITIONS = 9
+"""The least with which all repetitions span a median at 99.5 %, and two medians' ratio at 99 %."""
+
+
+_MAX_QUICK_PICTURES = 10
+
+
+class Budget(StrEnum):
+    """How much a verification may cost: about a minute an artifact, or what intervals need."""
+
+    QUICK = "quick"
+    FULL = "full"
+
+
+class UnobservableError(Exception):
+    """A method that has nothing to observe here; the message says what is missing."""
+
+
+class Measurements:
+    """What one verification has asked of the peers so far, and asks them."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        facts: Facts,
+        segment: SegmentPeer,
+        corpus: CorpusPeer,
+        budget: Budget,
+        *,
+        pictures: Sequence[LabelledImage] = (),
+    ) -> None:
+        self.registry = registry
+        self.facts = facts
+        self.budget = budget
+        self._segment = segment
+        self._corpus = corpus
+        self._pictures = pictures
+        self._answers: dict[Hashable, object] = {}
+
+    def published(self, claim: Claim) -> Observation | None:
+        """What is published of a claim, or None: facts are of the claims that come with this."""
+        return self.facts.of(claim.id) if self.registry.is_packaged(claim) else None
+
+    def _artifact(self, name: str) -> Artifact:
+        if not name:
+            raise UnobservableError("the claim is about a page and names no artifact to measure")
+        return self.registry.artifact(name)
+
+    async def model(self, artifact: str) -> tuple[Model, SubjectRelation]:
+        """Return the served model nearest to an artifact, and how near it is.
+
+        Raises `UnobservableError` when none is served or segment does not answer.
+        """
+        wanted = self._artifact(artifact)
+        models = await self._once("models", "segment", self._models)
+        ranked = sorted(
+            ((_model_relation(one, wanted.id, wanted.subject), one) for one in models),
+            key=lambda pair: (
+                list(SubjectRelation).index(pair[0]),
+                pair[1].weights != WEIGHTS_KIND_TRAINED,
+                pair[1].ref.name,
+            ),
+        )
+        if not ranked:
+            raise UnobservableError("segment serves no model")
+        relation, model = ranked[0]
+        return model, relation
+
+    async def speed(self, model: Model, plan: SpeedPlan) -> BenchmarkResult:
+        """Time a model."""
+
+        async def ask() -> BenchmarkResult:
+            result = await self._segment.time(model, plan)
+            plausibility.check_speed(result)
+            return result
+
+        return await self._once(("speed", model.ref.digest, plan), "segment", ask)
+
+    async def accuracy(self, model: Model) -> Accuracy:
+        """Compare a model's labels with masks: of a few pictures on the quick budget, else of all.
+
+        Raises `UnobservableError` when no labelled pictures are at hand.
+        """
+        if not self._pictures:
+            raise UnobservableError(
+                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder"
+            )
+        pictures = self._pictures
+        if self.budget is Budget.QUICK:
+            pictures = pictures[:_MAX_QUICK_PICTURES]
+
+        async def ask() -> Accuracy:
+            try:
+                accuracy = await self._segment.evaluate(model, pictures)
+            except UnreadableError as error:
+                raise UnobservableError(str(error)) from error
+            plausibility.check_accuracy(accuracy, len(pictures))
+            return accuracy
+
+        return await self._once(("accuracy", model.ref.digest), "segment", ask)
+
+    async def corpus(self, artifact: str) -> tuple[CorpusSummary, SubjectRelation]:
+        """Return the served corpus nearest to an artifact, and how near it is.
+
+        Raises `UnobservableError` when none is served or corpus does not answer.
+        """
+        wanted = self._artifact(artifact).subject
+        corpora = await self._once("corpora", "corpus", self._corpus.corpora)
+        for one in corpora:
+            if one.ref.name == wanted and one.kind == CORPUS_KIND_COMPLETE:
+                return one, SubjectRelation.EXACT
+            if one.ref.name == wanted and one.kind == CORPUS_KIND_SAMPLE:
+                return one, SubjectRelation.SAMPLE
+        if not corpora:
+            raise UnobservableError("corpus serves no corpus")
+        return min(corpora, key=lambda one: one.ref.name), SubjectRelation.PROXY
+
+    async def description(self, corpus: CorpusSummary) -> CorpusDescription:
+        """Return what a corpus holds."""
+
+        async def ask() -> CorpusDescription:
+            description = await self._corpus.describe(corpus.ref)
+            plausibility.check_corpus(description)
+            return description
+
+        return await self._once(("description", corpus.ref.digest), "corpus", ask)
+
+    async def storage(self, corpus: CorpusSummary) -> Mapping[str, StorageResult]:
+        """Measure codecs and readers on every split of a corpus."""
+        full = self.budget is Budget.FULL
+        size, repetitions = (16 * _MEBIBYTE, 25) if full else (2 * _MEBIBYTE, _MIN_REPETITIONS)
+
+        async def ask() -> Mapping[str, StorageResult]:
+            found = {}
+            for split in corpus.splits:
+                result = await self._corpus.storage(corpus.ref, split, size, repetitions)
+                plausibility.check_storage(result)
+                found[split] = result
+            return found
+
+        return await self._once(("storage", corpus.ref.digest), "corpus", ask)
+
+    async def bits_per_byte(self, corpus: CorpusSummary) -> FinalScore:
+        """Score a language model on held-out documents of a corpus."""
+        split = next((one for one in _HELD_OUT_SPLITS if one in corpus.splits), None)
+        if split is None:
+            raise UnobservableError(f"{corpus.ref.name} has no held-out split here")
+        documents = 60 if self.budget is Budget.FULL else 6
+
+        async def ask() -> FinalScore:
+            models = await self._corpus.language_models()
+            if not models:
+                raise UnobservableError("corpus has no language model to score")
+            score = await self._corpus.score(corpus.ref, split, models[0], documents)
+            plausibility.check_score(score)
+            return score
+
+        return await self._once(("bits_per_byte", corpus.ref.digest), "corpus", ask)
+
+    async def _models(self) -> tuple[Model, ...]:
+        models = await self._segment.models()
+        for model in models:
+            plausibility.check_model(model)
+        return models
+
+    async def _once(self, key: Hashable, peer: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask, or give the answer of the first time; a failure is an answer too."""
+        if key not in self._answers:
+            try:
+                self._answers[key] = await ask()
+            except UnobservableError as error:
+                self._answers[key] = error
+            except plausibility.ImplausibleError as error:
+                problem = f"{error}; that is outside physics, so it is refused as evidence"
+                self._answers[key] = UnobservableError(problem)
+            except AssayError as error:
+                self._answers[key] = UnobservableError(f"{peer} gave no answer: {error}")
+        answer = self._answers[key]
+        if isinstance(answer, UnobservableError):
+            raise answer
+        return cast("T", answer)
+
+
+def _model_relation(model: Model, artifact: str, architecture: str) -> SubjectRelation:
+    if model.architecture != architecture:
+        return SubjectRelation.PROXY
+    if model.weights == WEIGHTS_KIND_TRAINED and model.ref.name == artifact:
+        return SubjectRelation.EXACT
+    if model.weights == WEIGHTS_KIND_RANDOM:
+        return SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
+    return SubjectRelation.PROXY

@@ -1,0 +1,106 @@
+"""What a servicer asks about the call that it serves: its deadline, its caller, its size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from services.errors import DeadlineExceeded, InvalidArgument, TooLarge
+
+CLIENT_ID_KEY = "assay-client-id"
+# The contract's limits; the Open Inference protocol has none.
+_OWN = "assay."
+_MAX_ELEMENTS = 1_000
+_LONGER_LISTS = {
+    "assay.segment.v1.SegmentImageRequest.classes": 65_536,
+    "assay.corpus.v1.StreamCorpusRequest.resume": 65_536,
+    "assay.corpus.v1.ScoreTextsRequest.texts": 65_536,
+}
+
+
+class HasDeadline(Protocol):
+    """The part of a grpc.aio.ServicerContext that knows the deadline."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds left; None without a deadline."""
+
+
+# When the call that this task serves must be done, on time.monotonic()'s clock.
+_due: ContextVar[float | None] = ContextVar("assay_call_due", default=None)
+
+
+def remaining(context: HasDeadline) -> float | None:
+    """Seconds left of the incoming call, at least 0; None when the caller set no deadline."""
+    left = context.time_remaining()
+    return None if left is None else max(left, 0.0)
+
+
+def note_deadline(context: HasDeadline) -> None:
+    """Keep the call's deadline for this task and those it starts; refuse one already past.
+
+    Raises DeadlineExceeded.
+    """
+    left = remaining(context)
+    if left is not None and left <= 0:
+        raise DeadlineExceeded("the deadline was already past when the call arrived")
+    _due.set(None if left is None else time.monotonic() + left)
+
+
+def left_of_call() -> float | None:
+    """Seconds left of the call that this task serves, below 0 once past; None without a deadline.
+
+    A task that outlives the call that started it must be started in a context of its own
+    (`asyncio.create_task(..., context=contextvars.Context())`), or it inherits this deadline.
+    """
+    due = _due.get()
+    return None if due is None else due - time.monotonic()
+
+
+def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """The client's name for itself, or else its connection; it shares a quota and proves nothing.
+
+    Ask before the call is answered.
+    """
+    for key, value in context.invocation_metadata() or ():
+        if key == CLIENT_ID_KEY and value:
+            return f"id {value!s}"  # so that no name is another's connection
+    return f"peer {context.peer()}"
+
+
+def require_fits(what: str, message: Message, limit: int) -> None:
+    """Raise TooLarge if the message, called `what`, has more than `limit` bytes.
+
+    The transport's own limit is wider, because its refusal has no details. Raises InvalidArgument
+    for a list or map of it that is longer than the contract allows: checking millions of names
+    would keep the server from every other call.
+    """
+    size = message.ByteSize()
+    if size > limit:
+        raise TooLarge(
+            f"{what} has {size:,} bytes and the server takes {limit:,}; send less in one message"
+        )
+    if message.DESCRIPTOR.full_name.startswith(_OWN):
+        _require_short_lists(message, "")
+
+
+def _require_short_lists(message: Message, path: str) -> None:
+    for field, value in message.ListFields():
+        name = f"{path}{field.name}"
+        parts: Iterable[Message] = ()
+        if field.is_repeated:
+            limit = _LONGER_LISTS.get(field.full_name, _MAX_ELEMENTS)
+            if len(value) > limit:
+                raise InvalidArgument(
+                    name, f"has {len(value):,} elements; at most {limit:,} are allowed"
+                )
+            if field.message_type and not field.message_type.GetOptions().map_entry:
+                parts = value
+        elif field.message_type:
+            parts = (value,)
+        for part in parts:
+            _require_short_lists(part, f"{name}.")

@@ -1,0 +1,70 @@
+"""`assay score --prove` and `assay prove verify`, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli.exits import Exit
+from tests.corpus.shard_files import line, write_corpus
+
+TEXTS = ["def f(x):\n    return x\n" * 8, "Grüße, 你好", "", "spam and eggs " * 20]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pile")
+    return write_corpus(folder, {"test.jsonl.zst": [line(text) for text in TEXTS]})
+
+
+def _assay(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments],
+        env={**os.environ, "ASSAY_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_proof_is_written_and_holds(assay_home: Path, root: Path, tmp_path: Path) -> None:
+    proof, texts = str(tmp_path / "p"), tmp_path / "t.jsonl"
+    score = _assay(assay_home, "score", "--shards", str(root), "--prove", proof)
+    assert score.returncode == Exit.DONE, score.stderr
+    assert "proof written to" in score.stdout
+    verified = _assay(
+        assay_home,
+        *("prove", "verify", proof, "--shards", str(root), "--texts", str(texts), "--json"),
+    )
+    assert verified.returncode == Exit.DONE, verified.stderr
+    found = json.loads(verified.stdout)
+    assert found["holds"]
+    assert found["documents"] == len(TEXTS)
+    assert found["code_bits_per_byte"] <= found["bits_per_byte"] + 2 * len(TEXTS) / found["bytes"]
+    decoded = sorted(json.loads(one)["text"] for one in texts.read_text().splitlines())
+    assert decoded == sorted(TEXTS)
+    # Of other documents than the selection's it says so.
+    other = _assay(
+        assay_home, "prove", "verify", proof, "--shards", str(root), "--max-documents", "2"
+    )
+    assert other.returncode == Exit.BAD_INPUT
+    assert "does NOT hold" in other.stdout
+    assert "is not among the documents" in other.stdout
+
+
+def test_what_has_no_proof_is_refused_before_anything_is_scored(assay_home: Path) -> None:
+    for arguments, named in (
+        (("--prove", "p", "--definition", "huggingface_guide"), "never scores the first token"),
+        (("--prove", "p", "--sample", "5"), "whole selection"),
+        (("--prove", "p", "--engine", "openvino-cpu"), "its own engine"),
+        (("--prove", "p", "--against", "xz"), "one model"),
+        (("--leave-out-lossy",), "belongs to --prove"),
+    ):
+        done = _assay(assay_home, "score", *arguments)
+        assert done.returncode == Exit.BAD_INPUT
+        assert named in done.stderr

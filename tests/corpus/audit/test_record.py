@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.corpus.audit.court import judge
+from services.corpus.audit.record import lines, parse
+from services.corpus.audit.tokenizer import FileCutter, open_cutter
+from services.corpus.audit.verdict import Status
+from services.errors import InvalidArgument
+
+
+def _parse(value: Any) -> Any:
+    return parse(json.dumps(value).encode())
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        _parse(
+            {
+                "totals": {"tokens": -1, "loss": "2", "speed": 3},
+                "window": 1.5,
+                "documents": [{"id": 3}, {"sha256": "xyz"}, 7, {"token_nats": [1, "a"]}],
+            }
+        )
+    message = str(caught.value)
+    for part in (
+        "bits_per_byte: is missing",
+        "totals.tokens: is -1; must be a whole number",
+        "totals.loss: is '2'; must be a number",
+        "totals.speed: is not a field; the fields are tokens",
+        "window: is 1.5; must be a whole number",
+        "documents[0].id: is 3; must be a string",
+        "documents[1].sha256: must be 64 digits",
+        "documents[2]: must be an object",
+        "documents[3].token_nats: must be a list of numbers",
+    ):
+        assert part in message
+    assert "has 9 problem(s)" in message
+
+
+def test_many_problems_are_counted() -> None:
+    with pytest.raises(InvalidArgument, match="and 30 more"):
+        _parse({"bits_per_byte": 1, "documents": [0] * 50})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[1]\n[2",
+        b"\xff",
+        b'{"bits_per_byte": NaN}',
+        b"3",
+        b'{"format": "other"}',
+        b'{"bits_per_byte": 1e999}',
+    ],
+)
+def test_what_is_no_record_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidArgument, match=r"^record: "):
+        parse(data)
+
+
+def test_ids_are_of_one_document() -> None:
+    with pytest.raises(InvalidArgument, match=r"documents\[1\].id: 'a' is that of another"):
+        _parse({"bits_per_byte": 1, "documents": [{"id": "a"}, {"id": "a"}]})
+
+
+def test_json_lines_say_the_same() -> None:
+    record = {
+        "bits_per_byte": 1.5,
+        "tokenizer": "bytes",
+        "documents": [{"id": "a", "text": "x\u2028y"}, {"id": "b", "bytes": 3}],
+    }
+    assert parse(b"".join(lines(record))) == _parse(record)
+
+
+def test_a_figure_is_as_exact_as_it_is_printed() -> None:
+    claim = parse(b'{"bits_per_byte": 1.10}').claim
+    assert claim.equals(1.1049)
+    assert not claim.equals(1.107)
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=4), st.lists))
+def test_any_value_is_refused_or_read(value: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        _parse({"bits_per_byte": value if not isinstance(value, int) else "x"} | {"totals": 1})
+
+
+@pytest.mark.parametrize(
+    ("record", "named"),
+    [
+        ({"bits_per_byte": -0.5}, "never negative"),
+        ({"totals": {"loss": -2.1}}, "log-likelihood with its sign"),
+        ({"tokenizer": "bytes", "totals": {"tokens": 120, "bytes": 90}}, "tokens of a byte model"),
+        ({"totals": {"tokens": 120, "bytes": 90}}, "a token stands for one byte or more"),
+        ({"totals": {"bytes": 90, "characters": 100}}, "1 to 4 bytes"),
+        ({"totals": {"bytes": 500, "characters": 100}}, "1 to 4 bytes"),
+        ({"totals": {"tokens": 5, "scored_tokens": 6}}, "6 tokens scored of 5"),
+        ({"totals": {"perplexity": 0.5}}, "never below 1"),
+        ({"totals": {"perplexity": 9.0, "loss": 2.0}}, "exponential is 7.389"),
+        ({"totals": {"tokens": 0, "nats": 1.0}}, "for no tokens"),
+        ({"documents": [{"id": "a", "bytes": 0, "bits_per_byte": 1}]}, "of no bytes"),
+        ({"documents": [{"id": "a", "token_nats": [-0.5, 1]}]}, "no probability is above 1"),
+        ({"documents": [{"id": "a", "text": "x", "sha256": "0" * 64}]}, "SHA-256 is not of"),
+        ({"documents": [{"id": "a", "text": "xy", "characters": 3}]}, "said to have 3 characters"),
+        (
+            {
+                "totals": {"bytes": 9},
+                "documents": [{"id": "a", "bytes": 3}, {"id": "b", "bytes": 5}],
+            },
+            "add up to 8",
+        ),
+        (
+            {"totals": {"nats": 9.0}, "documents": [{"id": "a", "nats": 3.0}]},
+            "add up to 3.0",
+        ),
+    ],
+)
+def test_impossible_numbers_are_named(record: dict[str, Any], named: str) -> None:
+    verdict = judge(_parse({"bits_per_byte": 1.0, **record}))
+    assert verdict.status is Status.IMPOSSIBLE
+    assert any(named in one for one in verdict.impossible), verdict.impossible
+    assert verdict.corrected is None
+
+
+def test_a_tokenizer_that_is_none_is_refused(tmp_path: Any) -> None:
+    assert open_cutter("") is None
+    with pytest.raises(InvalidArgument, match="there is no file"):
+        FileCutter(tmp_path / "t.json")
+    (tmp_path / "t.json").write_text("{}")
+    with pytest.raises(InvalidArgument, match=r"cannot be read as a tokenizer\.json"):
+        FileCutter(tmp_path / "t.json")

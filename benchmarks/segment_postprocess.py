@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from benchmarks import report
 from benchmarks.segment_setting import finish, parse
 from services.segment.engines import openvino
-from services.segment.engines.engine import Output
+from services.segment.engines.engine import Labels, Output
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.images import upsample
 from services.segment.images.decode import PILLOW_LIMIT, decode
@@ -39,7 +39,7 @@ _THEIR_THREADS = 2
 _SIZES = [(512, 512, 200.0), (768, 1024, 400.0), (1536, 2048, 500.0)]
 _NOISE_TARGET = 3.0
 _NOISE_SHAPE = (128, 128, 150)
-Labelled: TypeAlias = Callable[[Output, int, int], upsample.Labels]
+Labelled: TypeAlias = Callable[[Output, int, int], Labels]
 
 
 def outputs(model: Path, images: list[Path]) -> list[Output]:
@@ -84,12 +84,12 @@ class Theirs:
         return found
 
 
-def ours(output: Output, height: int, width: int) -> upsample.Labels:
+def ours(output: Output, height: int, width: int) -> Labels:
     """The label map."""
     return upsample.upsample_argmax(output.logits, output.labels, height, width)
 
 
-def ours_with_arg_max(output: Output, height: int, width: int) -> upsample.Labels:
+def ours_with_arg_max(output: Output, height: int, width: int) -> Labels:
     """The label map, with the arg max of the logits computed anew."""
     labels = np.empty_like(output.labels)
     openvino.arg_max(output.logits, labels)

@@ -19,7 +19,7 @@ from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
 from services.segment.api.admin import SegmentAdminService
 from services.segment.api.benchmark import SegmentBenchmarkService
-from services.segment.api.open_inference import PROBES, OpenInferenceService
+from services.segment.api.open_inference import HEALTH_METHODS, OpenInferenceService
 from services.segment.api.segment import SegmentService
 from services.segment.serving.models import Models
 from services.segment.serving.reconciler import Reconciler
@@ -61,7 +61,7 @@ def build_service(settings: SegmentSettings) -> Service:
         warm=warm,
         close=close,
         drain=servicer.drain,
-        probes=PROBES,
+        probes=HEALTH_METHODS,
         collectors=models.metrics.collectors,
     )
 

@@ -12,16 +12,16 @@ from services.errors import InvalidArgument, NotFound
 from services.segment.serving.desired import desired
 from services.segment.serving.models import Models
 from services.segment.serving.reconciler import Reconciler
-from services.segment.serving.states import ModelStatus, State
+from services.segment.serving.states import ModelState, ModelStatus
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATES = {
-    State.AVAILABLE: admin_pb2.MODEL_STATE_AVAILABLE,
-    State.LOADING: admin_pb2.MODEL_STATE_LOADING,
-    State.SERVING: admin_pb2.MODEL_STATE_SERVING,
-    State.DRAINING: admin_pb2.MODEL_STATE_DRAINING,
-    State.FAILED: admin_pb2.MODEL_STATE_FAILED,
-    State.NOT_ACCEPTED: admin_pb2.MODEL_STATE_NOT_ACCEPTED,
+    ModelState.AVAILABLE: admin_pb2.MODEL_STATE_AVAILABLE,
+    ModelState.LOADING: admin_pb2.MODEL_STATE_LOADING,
+    ModelState.SERVING: admin_pb2.MODEL_STATE_SERVING,
+    ModelState.DRAINING: admin_pb2.MODEL_STATE_DRAINING,
+    ModelState.FAILED: admin_pb2.MODEL_STATE_FAILED,
+    ModelState.NOT_ACCEPTED: admin_pb2.MODEL_STATE_NOT_ACCEPTED,
 }
 
 
@@ -67,7 +67,7 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
             state=_STATES[status.state],
             problem=status.problem,
             desired=status.desired,
-            serves_unversioned=status.state is State.SERVING and self._is_default(status),
+            serves_unversioned=status.state is ModelState.SERVING and self._is_default(status),
         )
 
     def _is_default(self, status: ModelStatus) -> bool:

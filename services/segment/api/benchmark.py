@@ -21,7 +21,7 @@ from services.segment.benchmarking import runs
 from services.segment.benchmarking.parts import PartTime
 from services.segment.benchmarking.runs import MIN_RUNS, ProcessRuns
 from services.segment.benchmarking.statistics import MAX_RESTARTS, Span, server_figures, summarise
-from services.segment.benchmarking.worker import Plan
+from services.segment.benchmarking.worker import Measurement
 from services.segment.serving.models import Models
 from services.segment.serving.repository import RegisteredModel
 from services.segment.settings import SegmentSettings
@@ -47,59 +47,66 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         model.require_accepted()
-        order = parse(request)
-        self._check(order, model)
+        benchmark = parse(request)
+        self._check(benchmark, model)
         loop = asyncio.get_running_loop()
         if self._busy_until is not None:
             raise Overloaded("a benchmark is running", max(1.0, self._busy_until - loop.time()))
-        self._busy_until = loop.time() + order.budget
+        self._busy_until = loop.time() + benchmark.budget
         try:
             machine = await asyncio.to_thread(environment, *_PACKAGES)
-            plan = self._plan(order, model)
-            if order.server:
-                order = replace(order, rate=order.rate or await runs.default_rate(plan))
-                plan = replace(plan, rate=order.rate)
+            measurement = self._measurement(benchmark, model)
+            if benchmark.server:
+                benchmark = replace(
+                    benchmark, rate=benchmark.rate or await runs.default_rate(measurement)
+                )
+                measurement = replace(measurement, rate=benchmark.rate)
             processes: list[runs.ProcessRuns] = []
             measuring = runs.measure(
-                plan, restarts=order.restarts, budget=order.budget, processes=processes
+                measurement,
+                restarts=benchmark.restarts,
+                budget=benchmark.budget,
+                processes=processes,
             )
             async with aclosing(measuring) as progress:
                 async for done in progress:
                     yield benchmark_pb2.BenchmarkModelResponse(
-                        progress=benchmark_pb2.BenchmarkProgress(done=done, total=order.total)
+                        progress=benchmark_pb2.BenchmarkProgress(done=done, total=benchmark.total)
                     )
-            modules = await runs.module_times(plan) if order.modules else []
+            modules = await runs.module_times(measurement) if benchmark.modules else []
         finally:
             self._busy_until = None
-        found = result(order, processes, modules)
+        found = result(benchmark, processes, modules)
         found.model.CopyFrom(segment_replies.model_ref(model))
         found.environment.CopyFrom(machine)
-        found.engine.CopyFrom(engine_message(plan.engine, plan.precision, threads=plan.threads))
+        found.engine.CopyFrom(
+            engine_message(measurement.engine, measurement.precision, threads=measurement.threads)
+        )
         yield benchmark_pb2.BenchmarkModelResponse(result=found)
 
-    def _check(self, order: Order, model: RegisteredModel) -> None:
+    def _check(self, benchmark: Benchmark, model: RegisteredModel) -> None:
         """Raise InvalidArgument if this model or this device can't be measured like that."""
-        if max(order.batch_sizes) > 1 and not model.manifest.graph.dynamic_batch:
+        if max(benchmark.batch_sizes) > 1 and not model.manifest.graph.dynamic_batch:
             raise InvalidArgument("batch_size", "this model's graph takes one image at a time")
-        if order.modules and self._settings.device != "cpu":
+        if benchmark.modules and self._settings.device != "cpu":
             raise InvalidArgument(
                 "module_timings",
                 f"on {self._settings.device} the engine's profiler times what it asks for, not "
                 "what is computed: ask on a CPU",
             )
 
-    def _plan(self, order: Order, model: RegisteredModel) -> Plan:
+    def _measurement(self, benchmark: Benchmark, model: RegisteredModel) -> Measurement:
         settings, choice = self._settings, self._models.choice
-        return Plan(
+        return Measurement(
             directory=str(model.directory.resolve()),
             digest=model.digest,
             engine=choice.engine,
             precision=choice.precision,
             gpu=settings.devices[0],
             threads=settings.cpu_threads,
-            kind="server" if order.server else "batches",
-            batch_sizes=order.batch_sizes,
-            runs=order.runs,
+            kind="server" if benchmark.server else "batches",
+            batch_sizes=benchmark.batch_sizes,
+            runs=benchmark.runs,
             limits=settings.limits,
             workers=settings.pool_threads,
         )
@@ -119,7 +126,7 @@ _SERVER = benchmark_pb2.SCENARIO_SERVER
 
 
 @dataclass(frozen=True)
-class Order:
+class Benchmark:
     """A checked request: `budget` and `bound` in seconds, `rate` a second and 0 for the default."""
 
     scenario: benchmark_pb2.Scenario.ValueType
@@ -142,7 +149,7 @@ class Order:
         return self.runs * self.restarts * len(self.batch_sizes)
 
 
-def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Order:
+def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Benchmark:
     """Check the request and fill in the defaults. Raises InvalidArgument."""
     scenario = request.scenario or _SINGLE_STREAM
     if scenario not in {_SINGLE_STREAM, _OFFLINE, _SERVER}:
@@ -160,7 +167,7 @@ def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Order:
     if not 0 < budget <= _MAX_BUDGET:
         raise InvalidArgument("budget", f"{budget:g} s; more than 0, at most 30 minutes is allowed")
     rate, bound = _load(request, scenario)
-    return Order(scenario, sizes, runs, restarts, budget, rate, bound, request.module_timings)
+    return Benchmark(scenario, sizes, runs, restarts, budget, rate, bound, request.module_timings)
 
 
 def _batch_sizes(
@@ -201,15 +208,15 @@ def _load(
 
 
 def result(
-    order: Order, processes: Sequence[ProcessRuns], modules: Sequence[PartTime]
+    benchmark: Benchmark, processes: Sequence[ProcessRuns], modules: Sequence[PartTime]
 ) -> benchmark_pb2.BenchmarkResult:
     """Return the figures of the first batch size, of the sweep, of the load and of the parts."""
-    first = order.batch_sizes[0]
+    first = benchmark.batch_sizes[0]
     samples = [process.seconds.get(first, []) for process in processes]
-    elapsed = [process.elapsed for process in processes] if order.server else None
+    elapsed = [process.elapsed for process in processes] if benchmark.server else None
     figures = summarise(samples, first, elapsed)
     message = benchmark_pb2.BenchmarkResult(
-        scenario=order.scenario,
+        scenario=benchmark.scenario,
         batch_size=first,
         runs=sum(map(len, samples)),
         restarts=len(samples),
@@ -229,20 +236,20 @@ def result(
             for part in modules
         ],
     )
-    if order.server:
+    if benchmark.server:
         found = server_figures(
             [seconds for runs in samples for seconds in runs],
             sum(process.refused for process in processes),
             math.fsum(process.elapsed for process in processes),
-            order.bound,
+            benchmark.bound,
         )
-        message.server.target_rate = order.rate
+        message.server.target_rate = benchmark.rate
         message.server.achieved_rate = found.achieved_rate
-        if order.bound is not None:
+        if benchmark.bound is not None:
             message.server.within_bound = found.within_bound
             message.server.met = found.met
-    if len(order.batch_sizes) > 1:
-        message.sweep.extend(_batch(size, processes) for size in order.batch_sizes)
+    if len(benchmark.batch_sizes) > 1:
+        message.sweep.extend(_batch(size, processes) for size in benchmark.batch_sizes)
     return message
 
 

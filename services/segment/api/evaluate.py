@@ -30,8 +30,8 @@ from services.segment.images.accuracy import (
     MaskMeaning,
     Tally,
     count,
+    empty_tally,
     figures,
-    nothing,
 )
 from services.segment.images.label_map import Encoding
 from services.segment.images.outputs import OriginalSize, Wanted
@@ -41,7 +41,7 @@ from services.segment.serving.repository import RegisteredModel
 Context = grpc.aio.ServicerContext[Any, Any]
 # Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
 # over 2 Mbit/s. A client that sends nothing would keep its model loaded for ever.
-_LONGEST_SILENCE = 300.0
+_MAX_SILENCE_SECONDS = 300.0
 _PROGRESS_SECONDS = 1.0
 # The most that an element of the confusion matrix takes in a reply.
 _ELEMENT_BYTES = 10
@@ -85,12 +85,12 @@ async def evaluate(
         raise InvalidArgument(
             "settings.confusion_matrix", f"that of {classes} classes does not fit a reply"
         )
-    sums = _Sums(nothing(classes, confusion=settings.confusion_matrix), settings.pair_results)
+    sums = _Sums(empty_tally(classes, confusion=settings.confusion_matrix), settings.pair_results)
     pairs = 0
     running: deque[asyncio.Task[Tally]] = deque()
     # One model from the first pair to the last, whatever is served meanwhile.
     with models.lease(model) as loaded:
-        judge = _Judge(
+        compare = _Comparison(
             loaded, caller(context), meaning, bounds.max_pixels, settings.confusion_matrix
         )
         try:
@@ -98,7 +98,7 @@ async def evaluate(
                 if request.WhichOneof("part") != "pair":
                     raise InvalidArgument(field, "settings come once, and then pairs")
                 require_fits(field, request, bounds.max_request_bytes)
-                running.append(asyncio.create_task(judge(pairs, request.pair)))
+                running.append(asyncio.create_task(compare(pairs, request.pair)))
                 pairs += 1
                 while running and (len(running) >= bounds.pairs or running[0].done()):
                     for update in sums.add(await running.popleft()):
@@ -163,12 +163,12 @@ async def _next(
 ) -> segment_pb2.EvaluateSegmentationRequest | None:
     """Return the next message, which should be `field`; None after the last one."""
     try:
-        async with asyncio.timeout(_LONGEST_SILENCE):
+        async with asyncio.timeout(_MAX_SILENCE_SECONDS):
             return await anext(messages, None)
     except TimeoutError:
         raise DeadlineExceeded(
-            f"{field}: nothing came for {_LONGEST_SILENCE:g} s; send the next message sooner, or "
-            "end the stream after the last pair"
+            f"{field}: nothing came for {_MAX_SILENCE_SECONDS:g} s; send the next message sooner, "
+            "or end the stream after the last pair"
         ) from None
 
 
@@ -182,7 +182,7 @@ def _meaning(settings: segment_pb2.EvaluationSettings, model: RegisteredModel) -
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Comparison:
     """Labels one picture and counts how it agrees with its mask."""
 
     loaded: Loaded
@@ -232,9 +232,9 @@ class _Pair:
                 f"{mask.shape[1]} x {mask.shape[0]} pixels, and the upright picture has "
                 f"{picture.width} x {picture.height}",
             )
-        stranger = self.meaning.stranger(mask)
-        if stranger is not None:
-            raise InvalidArgument(f"{field}.mask", self._why(stranger))
+        unknown = self.meaning.unknown_value(mask)
+        if unknown is not None:
+            raise InvalidArgument(f"{field}.mask", self._why(unknown))
         return picture
 
     def mask(self) -> Mask:

@@ -17,10 +17,10 @@ from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unav
 from services.inference.v2 import open_inference_pb2 as pb
 from services.inference.v2 import open_inference_pb2_grpc
 from services.rpc.call import caller, remaining
-from services.segment.api.open_requests import Order, Requests, parse_parameters, wanted_outputs
+from services.segment.api.open_requests import Pictures, Requests, parse_parameters, wanted_outputs
 from services.segment.batching.scheduler import deadline_in
 from services.segment.batching.ticket import Admission
-from services.segment.images.upsample import Labels
+from services.segment.engines.engine import Labels
 from services.segment.manifest import Manifest
 from services.segment.serving.models import Models
 from services.segment.serving.pipeline import Inference
@@ -28,8 +28,8 @@ from services.segment.settings import SegmentSettings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-PROBES = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
-"""Methods that answer before the service is ready."""
+HEALTH_METHODS = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
+"""Methods of health probes, which answer before the service is ready."""
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
@@ -103,18 +103,18 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         with self._models.lease(model) as loaded:
             wanted = wanted_outputs(request)
             timeout, priority = parse_parameters(request.parameters, remaining(context))
-            order = self._requests.order(request, model.manifest, wanted)
+            pictures = self._requests.pictures(request, model.manifest, wanted)
             submit = partial(
                 loaded.pipeline.infer,
                 labels="labels" in wanted,
                 logits="logits" in wanted,
             )
             admission = Admission(
-                0, deadline_in(timeout), priority, caller(context), bucket=order.bucket
+                0, deadline_in(timeout), priority, caller(context), bucket=pictures.bucket
             )
             try:
                 async with asyncio.timeout(timeout):
-                    found = await _all(submit, order, admission)
+                    found = await _all(submit, pictures, admission)
             except TimeoutError:
                 raise DeadlineExceeded(
                     "the request's time was over before its answer was made"
@@ -130,7 +130,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
 
 async def _all(
-    submit: Callable[..., Coroutine[Any, Any, Inference]], order: Order, admission: Admission
+    submit: Callable[..., Coroutine[Any, Any, Inference]], pictures: Pictures, admission: Admission
 ) -> list[Inference]:
     """Compute every picture; the first that fails ends the others and the request.
 
@@ -148,7 +148,7 @@ async def _all(
                     )
                 )
                 for index, (source, nbytes) in enumerate(
-                    zip(order.sources, order.nbytes, strict=True)
+                    zip(pictures.sources, pictures.nbytes, strict=True)
                 )
             ]
     except ExceptionGroup as errors:

@@ -28,7 +28,7 @@ _PRIORITIES = (Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
 @dataclass(frozen=True)
-class Order:
+class Pictures:
     """Pictures of one size bucket, each with the bytes that it and its answer hold."""
 
     sources: list[Source]
@@ -43,7 +43,9 @@ class Requests:
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
 
-    def order(self, request: pb.ModelInferRequest, manifest: Manifest, wanted: list[str]) -> Order:
+    def pictures(
+        self, request: pb.ModelInferRequest, manifest: Manifest, wanted: list[str]
+    ) -> Pictures:
         """Check the input and return its pictures."""
         if len(request.id) > _MAX_ID:
             raise InvalidArgument("id", f"{len(request.id)} characters; at most {_MAX_ID}")
@@ -74,7 +76,7 @@ class Requests:
         shape: list[int],
         manifest: Manifest,
         wanted: list[str],
-    ) -> Order:
+    ) -> Pictures:
         open_tensors.check_pixels_shape(shape, manifest, "inputs[0].shape")
         count, _, height, width = shape
         answer = _answer_bytes(manifest, height, width, wanted)
@@ -86,7 +88,7 @@ class Requests:
         )
         how = manifest.preprocessing
         usual = (height, width) == (how.height, how.width)
-        return Order(
+        return Pictures(
             [*sources],
             [3 * 4 * height * width + answer] * count,
             None if usual else (height, width),
@@ -99,7 +101,7 @@ class Requests:
         shape: list[int],
         manifest: Manifest,
         wanted: list[str],
-    ) -> Order:
+    ) -> Pictures:
         if len(shape) != 1:
             raise InvalidArgument("inputs[0].shape", f"{shape}; [N] is taken, one file an element")
         count = shape[0]
@@ -132,7 +134,7 @@ class Requests:
             return decoded
 
         prepared = 3 * 4 * how.height * how.width
-        return Order(
+        return Pictures(
             [partial(picture, file, index) for index, file in enumerate(files)],
             [len(file) + prepared + logits for file in files],
         )

@@ -27,7 +27,7 @@ _CLIENT_HEADROOM = 0.25
 _TRIAL_SECONDS = 1.0
 _TRIAL_BATCHES = 10
 # Seconds that a caller is told to wait at least: a shorter pause is not worth a round trip.
-_MIN_RETRY = 0.01
+_MIN_RETRY_SECONDS = 0.01
 
 _UNPREPARED = {State.WAITING, State.PREPARING}
 _PENDING = {*_UNPREPARED, State.QUEUED}
@@ -120,11 +120,10 @@ class LearnedAdmission:
                 self.cost.relax_larger(size, batch.bucket)
         self._refused = False
 
-    def until_idle(self, now: float) -> float:
+    def retry_after(self, now: float) -> float:
         """Return the expected seconds until the running batch is done, or of one that would run."""
-        if self._running is None:
-            return self.cost.upper(1)
-        return self._left_of_batch(now)
+        seconds = self.cost.upper(1) if self._running is None else self._left_of_batch(now)
+        return max(_MIN_RETRY_SECONDS, seconds)
 
     def keeps_deadlines(self, now: float, tickets: Sequence[Ticket]) -> bool:
         """Whether everything else that was admitted can be in time if these are the next batch."""
@@ -179,7 +178,7 @@ class LearnedAdmission:
         if needed <= left:
             return Overloaded(
                 f"the time until the deadline, {left:.3g} s, is promised to others",
-                max(_MIN_RETRY, self.until_idle(now)),
+                self.retry_after(now),
             )
         retry = needed - left  # when enough of what is ahead of it is done
         if left < own:  # an idle engine would be too slow as well: when a trial may be taken
@@ -187,7 +186,7 @@ class LearnedAdmission:
             retry = idle_at + self._trial_pause() - now
         return Overloaded(
             f"this would take about {needed:.3g} s and the deadline leaves {left:.3g} s",
-            max(_MIN_RETRY, retry),
+            max(_MIN_RETRY_SECONDS, retry),
         )
 
     def _trial_pause(self) -> float:

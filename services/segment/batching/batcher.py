@@ -40,8 +40,6 @@ from services.segment.batching.ticket import Admission, Batch, Limits, Priority,
 # A wait that is cut short for a deadline leaves this many times a batch's expected seconds: less,
 # and a timer that fires late makes the item hopeless.
 _START_MARGIN = 1.25
-# Seconds that a caller is told to wait at least: a shorter pause is not worth a round trip.
-_MIN_RETRY = 0.01
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Batcher:
     ) -> None:
         """Make an empty batcher; `queue` makes a queue of that many priorities."""
         self.limits = limits
-        self._policy = policy or LearnedAdmission(limits)
+        self._policy = LearnedAdmission(limits) if policy is None else policy
         self.cost = self._policy.cost
         """What batches cost, as learned."""
         self._quota = Quota(limits.max_items, limits.max_bytes)
@@ -118,7 +116,7 @@ class Batcher:
         self.require_fits(admission.size)
         refusal = self._quota.refusal(admission.client, admission.size)
         if refusal is not None:
-            raise Overloaded(refusal, max(_MIN_RETRY, self._policy.until_idle(now)))
+            raise Overloaded(refusal, self._policy.retry_after(now))
         ticket = self._policy.admit(now, admission, prepare, overdue=self._queue.overdue)
         self._quota.take(admission.client, admission.size)
         self._open.add(ticket)

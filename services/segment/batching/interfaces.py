@@ -78,8 +78,8 @@ class AdmissionPolicy(Protocol):
     def batch_done(self, batch: Batch, now: float, *, learn: bool) -> None:
         """Note that the engine is idle; `learn` says whether the time taken is a usual one."""
 
-    def until_idle(self, now: float) -> float:
-        """Return the expected seconds until the running batch is done, or of one that would run."""
+    def retry_after(self, now: float) -> float:
+        """Return in how many seconds whoever finds the queue full should ask again."""
 
     def keeps_deadlines(self, now: float, tickets: Sequence[Ticket]) -> bool:
         """Whether all other items can be in time if these are the next batch."""

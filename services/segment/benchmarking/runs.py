@@ -13,12 +13,12 @@ from typing import Any
 from services.errors import InvalidArgument, SourceChanged
 from services.rpc.worker import run_worker
 from services.segment.benchmarking.parts import PartTime
-from services.segment.benchmarking.worker import Plan
+from services.segment.benchmarking.worker import Measurement
 
 WORKER = "services.segment.benchmarking.worker"
 MIN_RUNS = 3
 # What a default rate and the parts of a model are judged by.
-_FEW_RUNS = 5
+_MAX_QUICK_RUNS = 5
 _DEFAULT_LOAD = 0.5
 
 
@@ -40,7 +40,7 @@ class ProcessRuns:
 
 
 async def measure(
-    plan: Plan, *, restarts: int, budget: float, processes: list[ProcessRuns]
+    measurement: Measurement, *, restarts: int, budget: float, processes: list[ProcessRuns]
 ) -> AsyncGenerator[int]:
     """Fill `processes` and yield the number of runs so far, refused ones included.
 
@@ -50,7 +50,7 @@ async def measure(
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
-    sizes = len(plan.batch_sizes)
+    sizes = len(measurement.batch_sizes)
     needed = math.ceil(MIN_RUNS / restarts)
     done = answered = 0
     for restart in range(restarts):
@@ -59,7 +59,7 @@ async def measure(
         share = budget * (restart + 1) / restarts
         runs = ProcessRuns()
         processes.append(runs)
-        async with aclosing(_lines(replace(plan, seed=restart))) as lines:
+        async with aclosing(_lines(replace(measurement, seed=restart))) as lines:
             async for line in lines:
                 _add(runs, line)
                 done += 1
@@ -72,27 +72,27 @@ async def measure(
     if not answered:
         raise InvalidArgument(
             "target_rate",
-            f"none of {done} requests was answered at {plan.rate:g} a second: ask for fewer",
+            f"none of {done} requests was answered at {measurement.rate:g} a second: ask for fewer",
         )
 
 
-async def default_rate(plan: Plan) -> float:
+async def default_rate(measurement: Measurement) -> float:
     """Return half of the requests a second that one process answers one after the other."""
-    single = replace(plan, kind="batches", batch_sizes=(1,), runs=_FEW_RUNS)
+    single = replace(measurement, kind="batches", batch_sizes=(1,), runs=_MAX_QUICK_RUNS)
     async with aclosing(_lines(single)) as lines:
         seconds = [float(line["seconds"]) async for line in lines]
     return _DEFAULT_LOAD / statistics.median(seconds)
 
 
-async def module_times(plan: Plan) -> list[PartTime]:
+async def module_times(measurement: Measurement) -> list[PartTime]:
     """Return where the time of a batch of the first size goes."""
-    profiled = replace(plan, kind="modules", runs=min(plan.runs, _FEW_RUNS))
+    profiled = replace(measurement, kind="modules", runs=min(measurement.runs, _MAX_QUICK_RUNS))
     async with aclosing(_lines(profiled)) as lines:
         return [PartTime(*part) async for line in lines for part in line["modules"]]
 
 
-async def _lines(plan: Plan) -> AsyncGenerator[dict[str, Any]]:
-    async with aclosing(run_worker(WORKER, asdict(plan))) as lines:
+async def _lines(measurement: Measurement) -> AsyncGenerator[dict[str, Any]]:
+    async with aclosing(run_worker(WORKER, asdict(measurement))) as lines:
         async for line in lines:
             if "changed" in line:
                 raise SourceChanged(

@@ -21,7 +21,7 @@ _T95 = (
 )  # fmt: skip
 MAX_RESTARTS = len(_T95) + 1
 # Above this share of the median, a run tells little about the next one.
-_NOISY = 0.1
+_MAX_NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Figures:
     @property
     def noisy(self) -> bool:
         """Whether the runs spread so far that the figures say little."""
-        return self.noise > _NOISY
+        return self.noise > _MAX_NOISE
 
 
 @dataclass(frozen=True)

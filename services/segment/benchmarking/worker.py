@@ -1,6 +1,6 @@
 """Measures one model in a process of its own: `python -m services.segment.benchmarking.worker`.
 
-Reads one JSON object on stdin, the fields of `Plan`. Writes JSON lines, by the plan's `kind`:
+Reads one JSON object on stdin, the fields of `Measurement`. Writes JSON lines, by its `kind`:
 
     batches   {"batch_size": n, "seconds": x} a timed run
     server    {"seconds": x, "at": y} a request, x being null if it was refused, y the seconds
@@ -55,7 +55,7 @@ _WARM_UP = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class Measurement:
     """What one process measures: the model with the manifest's `digest`, in `directory`.
 
     `runs` is of each batch size, or requests, which arrive at `rate` a second by `seed` and go
@@ -82,30 +82,30 @@ class Plan:
         return self.limits.max_batch_size if self.kind == "server" else max(self.batch_sizes)
 
 
-def plan_of(request: dict[str, Any]) -> Plan:
-    """Return the plan that was sent as JSON."""
-    return Plan(**(request | {"limits": Limits(**request["limits"])}))
+def measurement_of(request: dict[str, Any]) -> Measurement:
+    """Return the measurement that was sent as JSON."""
+    return Measurement(**(request | {"limits": Limits(**request["limits"])}))
 
 
-def measure(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a plan of batches or modules.
+def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a measurement of batches or modules.
 
-    Raises SourceChanged if the directory holds another model than the plan's, InvalidArgument
-    if it can't be opened.
+    Raises SourceChanged if the directory holds another model, InvalidArgument if it can't be
+    opened.
     """
-    manifest, engine, tensor = _opened(plan)
-    if plan.kind == "modules":
-        path = Path(plan.directory) / MODEL_FILE
+    manifest, engine, tensor = _opened(measurement)
+    if measurement.kind == "modules":
+        path = Path(measurement.directory) / MODEL_FILE
         times = part_times(
-            _profiled(plan, path, manifest, tensor), parts_by_name(path.read_bytes())
+            _profiled(measurement, path, manifest, tensor), parts_by_name(path.read_bytes())
         )
         yield {"modules": [astuple(part) for part in times]}
         return
     upsample.warm()
     how = manifest.preprocessing
     # Sizes in turn: what changes on the machine meanwhile touches all of them alike.
-    for run in range(_WARM_UP + plan.runs):
-        for size in plan.batch_sizes:
+    for run in range(_WARM_UP + measurement.runs):
+        for size in measurement.batch_sizes:
             start = time.perf_counter()
             for output in engine.run([tensor] * size):
                 upsample.upsample_argmax(output.logits, output.labels, how.height, how.width)
@@ -115,43 +115,45 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _profiled(
-    plan: Plan, path: Path, manifest: Manifest, tensor: NDArray[np.float32]
+    measurement: Measurement, path: Path, manifest: Manifest, tensor: NDArray[np.float32]
 ) -> list[Events]:
     """Return what the engine's own profiler sees of each run."""
-    if plan.engine != OPENVINO:
-        batch = np.stack([tensor] * plan.batch_sizes[0])
-        return profile_onnxruntime(path, batch, threads=plan.threads, runs=plan.runs)
+    if measurement.engine != OPENVINO:
+        batch = np.stack([tensor] * measurement.batch_sizes[0])
+        return profile_onnxruntime(path, batch, threads=measurement.threads, runs=measurement.runs)
     # OpenVINO is in an extra.
     from services.segment.engines.openvino import compile_profiled  # noqa: PLC0415
 
-    compiled = compile_profiled(path, manifest, precision=plan.precision, threads=plan.threads)
-    return profile_openvino(compiled, tensor[None], runs=plan.runs)
+    compiled = compile_profiled(
+        path, manifest, precision=measurement.precision, threads=measurement.threads
+    )
+    return profile_openvino(compiled, tensor[None], runs=measurement.runs)
 
 
-async def serve(plan: Plan) -> None:
-    """Print the lines of a plan of the server scenario; raises what `measure` does."""
-    manifest, engine, tensor = _opened(plan)
-    with ThreadPoolExecutor(plan.workers) as pool:
+async def serve(measurement: Measurement) -> None:
+    """Print the lines of a measurement of the server scenario; raises what `measure` does."""
+    manifest, engine, tensor = _opened(measurement)
+    with ThreadPoolExecutor(measurement.workers) as pool:
         metrics = QueueMetrics().of(manifest.name, manifest.version)
-        pipeline = Pipeline(manifest, engine, plan.limits, pool, metrics)
+        pipeline = Pipeline(manifest, engine, measurement.limits, pool, metrics)
         pipeline.warm()
-        times = arrivals(plan.rate, plan.runs, plan.seed)
+        times = arrivals(measurement.rate, measurement.runs, measurement.seed)
         async with aclosing(offer(pipeline, tensor, times)) as answers:
             async for answer in answers:
                 _print({"seconds": answer.seconds, "at": answer.at})
         await pipeline.close()
 
 
-def _opened(plan: Plan) -> tuple[Manifest, Engine, NDArray[np.float32]]:
+def _opened(measurement: Measurement) -> tuple[Manifest, Engine, NDArray[np.float32]]:
     """Return the checked manifest, the engine, and one input."""
-    directory = Path(plan.directory)
-    manifest = _manifest(directory, plan.digest)
-    engine = Choice(plan.engine, plan.precision).open(
+    directory = Path(measurement.directory)
+    manifest = _manifest(directory, measurement.digest)
+    engine = Choice(measurement.engine, measurement.precision).open(
         directory,
         manifest,
-        threads=plan.threads,
-        gpu=plan.gpu,
-        max_batch_size=plan.max_batch_size,
+        threads=measurement.threads,
+        gpu=measurement.gpu,
+        max_batch_size=measurement.max_batch_size,
     )
     how = manifest.preprocessing
     return manifest, engine, Preprocessor(how)(_picture(how.width, how.height))
@@ -187,12 +189,12 @@ def _print(line: dict[str, Any]) -> None:
 def main() -> int:
     """Measure what stdin asks for."""
     end_with_parent()
-    plan = plan_of(json.load(sys.stdin))
+    measurement = measurement_of(json.load(sys.stdin))
     try:
-        if plan.kind == "server":
-            asyncio.run(serve(plan))
+        if measurement.kind == "server":
+            asyncio.run(serve(measurement))
         else:
-            for line in measure(plan):
+            for line in measure(measurement):
                 _print(line)
     except SourceChanged:
         _print({"changed": True})

@@ -36,14 +36,14 @@ class GraphCheck:
             (3, how.height, how.width), dtype=np.float32
         )
         try:
-            probe = engine.run([noise])[0]
+            output = engine.run([noise])[0]
         except Exception as error:
             # Engines' exceptions share no base class.
             raise self._wrong(f"it fails on a picture of its size: {error}") from error
         h, w = graph.logits_size(how.height, how.width)
         found = {
-            "logits": (tuple(probe.logits.shape), str(probe.logits.dtype)),
-            "labels": (tuple(probe.labels.shape), str(probe.labels.dtype)),
+            "logits": (tuple(output.logits.shape), str(output.logits.dtype)),
+            "labels": (tuple(output.labels.shape), str(output.labels.dtype)),
         }
         wanted = {
             "logits": ((h, w, classes), "float32"),
@@ -52,12 +52,12 @@ class GraphCheck:
         for name, expected in wanted.items():
             if found[name] != expected:
                 raise self._wrong(f"a picture's {name} are {found[name]}, not {expected}")
-        if not np.isfinite(probe.logits).all():
+        if not np.isfinite(output.logits).all():
             raise self._wrong("its logits are not finite")
-        if int(probe.labels.max()) >= classes:
+        if int(output.labels.max()) >= classes:
             raise self._wrong(f"it gives labels that are not below {classes}")
-        chosen = np.take_along_axis(probe.logits, probe.labels[..., None].astype(np.int64), 2)
-        if not np.array_equal(chosen[..., 0], probe.logits.max(axis=2)):
+        chosen = np.take_along_axis(output.logits, output.labels[..., None].astype(np.int64), 2)
+        if not np.array_equal(chosen[..., 0], output.logits.max(axis=2)):
             raise self._wrong("its labels are not the arg max of its logits")
 
     def size(self, tensor: Floats) -> None:

@@ -15,14 +15,13 @@ import onnxruntime as ort
 
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
-from services.segment.engines.engine import CUDA, Floats, Output
+from services.segment.engines.engine import CUDA, Floats, Labels, Output
 from services.segment.engines.onnxruntime import (
     open_session,
     run_plainly,
     session_options,
 )
 from services.segment.engines.pinned import PageLocked, cuda_allocator
-from services.segment.images.upsample import Labels
 from services.segment.manifest import Manifest
 
 _PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"

@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.segment.images.upsample import Labels
 from services.segment.manifest import Precision
 
 OPENVINO = "openvino-cpu"
@@ -16,6 +15,7 @@ ONNXRUNTIME = "onnxruntime-cpu"
 CUDA = "onnxruntime-cuda"
 
 Floats = NDArray[np.float32]
+Labels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)

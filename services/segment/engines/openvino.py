@@ -17,8 +17,7 @@ from numba import njit
 
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
-from services.segment.engines.engine import OPENVINO, Floats, Output
-from services.segment.images.upsample import Labels
+from services.segment.engines.engine import OPENVINO, Floats, Labels, Output
 from services.segment.manifest import Manifest, ModelGraph, Precision
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}

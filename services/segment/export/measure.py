@@ -18,7 +18,7 @@ from services.segment.engines.parity import Gate, Probe, gate, measure_parity
 from services.segment.manifest import Manifest, ModelParity, Precision
 
 
-def require_judge(precision: Precision) -> None:
+def require_engine(precision: Precision) -> None:
     """Raise Unavailable where no engine can run a graph in that number type.
 
     ONNX Runtime runs fp32 and fp16 on any processor. A graph in bf16 takes OpenVINO.

@@ -21,7 +21,7 @@ from services.segment.export.facts import source_facts
 from services.segment.export.folding import FoldedSegformer
 from services.segment.export.graph import describe_graph, torch_labels, write_graph
 from services.segment.export.licenses import APACHE
-from services.segment.export.measure import measured, probed, require_judge, source_logits
+from services.segment.export.measure import measured, probed, require_engine, source_logits
 from services.segment.export.output import atomic_directory, check_output
 from services.segment.export.precision import in_precision
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
@@ -129,7 +129,7 @@ def export(
     """
     if not is_name(source.name):
         raise InvalidArgument("name", f"{source.name!r} is not a name: {NAME_RULE}")
-    require_judge(precision)
+    require_engine(precision)
     model, preprocessing = source.model, source.preprocessing
     height, width = preprocessing.height, preprocessing.width
     check_output(out, 3 * 4 * sum(parameter.numel() for parameter in model.parameters()))

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = NDArray[np.uint8] | NDArray[np.uint16]
+from services.segment.engines.engine import Labels
+
 Mask = Labels
 Counts = NDArray[np.int64]
 # Instead of a class id: a pixel that is left out, and a value that means nothing.
@@ -49,7 +50,7 @@ class MaskMeaning:
             ids[ignore] = LEFT_OUT
         return ids
 
-    def stranger(self, mask: Mask) -> int | None:
+    def unknown_value(self, mask: Mask) -> int | None:
         """Return a value of the mask that is no class and not left out, None if there is none."""
         ids = self.ids(mask)
         for part in _chunks(mask):
@@ -101,7 +102,7 @@ class Figures:
     accuracy: list[float | None]
 
 
-def nothing(classes: int, *, confusion: bool) -> Tally:
+def empty_tally(classes: int, *, confusion: bool) -> Tally:
     """Return the tally of no pixels."""
     none = np.zeros(classes, np.int64)
     matrix = np.zeros((classes, classes), np.int64) if confusion else None
@@ -111,7 +112,7 @@ def nothing(classes: int, *, confusion: bool) -> Tally:
 def count(mask: Mask, labels: Labels, meaning: MaskMeaning, *, confusion: bool) -> Tally:
     """Count the pixels of a (height, width) mask and of the label map of that size.
 
-    Values that `meaning.stranger` finds are left out: ask it first. Raises ValueError if the
+    Values that `meaning.unknown_value` finds are left out: ask it first. Raises ValueError if the
     shapes differ or a label is not below `meaning.classes`.
     """
     if mask.shape != labels.shape:
@@ -120,7 +121,7 @@ def count(mask: Mask, labels: Labels, meaning: MaskMeaning, *, confusion: bool) 
     if labels.size and int(labels.max()) >= classes:
         raise ValueError(f"label {int(labels.max())} of {classes} classes")
     ids = meaning.ids(mask)
-    total = nothing(classes, confusion=confusion)
+    total = empty_tally(classes, confusion=confusion)
     for values, found in zip(_chunks(mask), _chunks(labels), strict=True):
         wanted = ids[values]
         counts = wanted >= 0

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.segment.images.upsample import Labels
+from services.segment.engines.engine import Labels
 
 # Level 1 shrinks a label map thirtyfold in half a millisecond; higher ones cost more than that.
 _ZSTD_LEVEL = 1

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import BadImage, ImageTooLarge, InvalidArgument
+from services.segment.engines.engine import Labels
 from services.segment.images.limits import check_pieces, check_size
-from services.segment.images.upsample import Labels
 
 # Of a PNG: signature, length and name of its first chunk, width, height; then these two bytes.
 _DEPTH_AT, _COLOR_AT = 24, 25

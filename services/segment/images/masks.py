@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from services.segment.images.upsample import Labels
+from services.segment.engines.engine import Labels
 
 
 @dataclass(frozen=True)

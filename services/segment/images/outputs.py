@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from services.errors import InvalidArgument, TooLarge
-from services.segment.engines.engine import Output
+from services.segment.engines.engine import Labels, Output
 from services.segment.images import label_map, masks, overlay, top_classes, upsample
 from services.segment.images.label_map import Encoding, Share
 from services.segment.images.masks import Mask
@@ -59,7 +59,7 @@ class Wanted:
         unknown = [index for index in self.classes if index >= classes]
         if unknown:
             raise InvalidArgument(
-                "classes", f"{min(unknown)} is no class of the model: ids are 0 to {classes - 1}"
+                "classes", f"unknown class {min(unknown)}; ids are 0 to {classes - 1}"
             )
         if self.classes and classes > np.iinfo(np.uint16).max:
             raise InvalidArgument(
@@ -140,10 +140,10 @@ class Outputs:
         pixels = math.prod(size)
         if wanted.encoding is Encoding.RAW:
             item_bytes = self._item_bytes(wanted)
-            _require("label map", size, pixels * item_bytes, max_bytes, _ANOTHER_ENCODING)
+            _require("label map", size, pixels * item_bytes, max_bytes, _ASK_FOR_ANOTHER)
         if wanted.top:
             planes = wanted.top * pixels * (self._label_bytes + 2)
-            _require(f"{wanted.top} best classes", size, planes, max_bytes, _LESS)
+            _require(f"{wanted.top} best classes", size, planes, max_bytes, _ASK_FOR_LESS)
 
     def make(
         self,
@@ -182,7 +182,7 @@ class Outputs:
         what = f"label map as {wanted.encoding.value}" + " and what else was asked for" * (
             top is not None or wanted.overlay is not None
         )
-        _require(what, size, held, max_bytes, _ANOTHER_ENCODING)
+        _require(what, size, held, max_bytes, _ASK_FOR_ANOTHER)
         return Segmentation(
             *size,
             item_bytes=labels.dtype.itemsize,
@@ -201,7 +201,7 @@ class Outputs:
             return 2
         return self._label_bytes
 
-    def _top(self, wanted: Wanted, output: Output, labels: upsample.Labels) -> EncodedTop | None:
+    def _top(self, wanted: Wanted, output: Output, labels: Labels) -> EncodedTop | None:
         if not wanted.top:
             return None
         best = top_classes.top_classes(output.logits, labels, wanted.top)
@@ -213,8 +213,8 @@ class Outputs:
         )
 
 
-_ANOTHER_ENCODING = "ask for another encoding or a smaller size"
-_LESS = "ask for fewer or for a smaller size"
+_ASK_FOR_ANOTHER = "ask for another encoding or a smaller size"
+_ASK_FOR_LESS = "ask for fewer or for a smaller size"
 
 
 def warm() -> None:

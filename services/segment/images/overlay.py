@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from PIL import Image
 
-from services.segment.images.upsample import Labels
+from services.segment.engines.engine import Labels
 
 DEFAULT_OPACITY = 0.55
 _JPEG_QUALITY = 90

@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from services.segment.images.upsample import Labels, axis
+from services.segment.engines.engine import Labels
+from services.segment.images.upsample import axis
 
 # Of a probability of 1.
 SCALE = 65_535

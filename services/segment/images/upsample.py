@@ -23,7 +23,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Labels = NDArray[np.uint8] | NDArray[np.uint16]
+from services.segment.engines.engine import Labels
+
 _HALF = np.float32(0.5)
 # Pixels of a cell are computed as many at a time: vectors of eight, four of them at once.
 _LANES = 32

@@ -19,7 +19,7 @@ CARD_FILE = "MODEL_CARD.md"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Training:
     """How long and on what to train."""
 
     seed: int = 0
@@ -50,7 +50,7 @@ def _instructions(parity: ModelParity) -> str:
     return f" with {parity.instruction_set}" if parity.instruction_set else ""
 
 
-def model_card(directory: Path, plan: Plan, result: Accuracy, minutes: float) -> str:
+def model_card(directory: Path, how: Training, result: Accuracy, minutes: float) -> str:
     """Return the card of the model in `directory` as Markdown."""
     manifest = read_manifest(directory)
     facts, preprocessing = manifest.facts, manifest.preprocessing
@@ -73,10 +73,10 @@ take any figure of it for a figure of a published SegFormer.
   decode head {facts.decoder_width} wide, input {preprocessing.height} x {preprocessing.width};
   {size:,} bytes as ONNX, fp32.
 * **Classes**: ADE20K's 150 ids, of which {len(DRAWN)} are drawn; the others never win.
-* **Training data**: {plan.scenes:,} scenes drawn by `services/segment/reference/scenes`, from
+* **Training data**: {how.scenes:,} scenes drawn by `services/segment/reference/scenes`, from
   seed 0 up. No photograph, and no weight of another model, took part.
-* **Training**: from random weights, seed {plan.seed}, {plan.steps:,} steps of {plan.batch}
-  pictures, AdamW, peak learning rate {plan.peak_rate:g}; {minutes:.0f} minutes on one core of a
+* **Training**: from random weights, seed {how.seed}, {how.steps:,} steps of {how.batch}
+  pictures, AdamW, peak learning rate {how.peak_rate:g}; {minutes:.0f} minutes on one core of a
   busy machine. Repeat it with `python -m services.segment.reference.train --out DIR`.
 {checked_on(manifest)}
 * **{MODEL_FILE}**: `{manifest.digests[MODEL_FILE]}`

@@ -26,7 +26,7 @@ from services.segment.export.licenses import APACHE
 from services.segment.export.output import check_output
 from services.segment.export.pipeline import Source, export
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
-from services.segment.reference.card import CARD_FILE, Plan, model_card
+from services.segment.reference.card import CARD_FILE, Training, model_card
 from services.segment.reference.evaluate import HELD_OUT_SCENES, HELD_OUT_SEED, evaluate
 from services.segment.reference.scenes.draw import draw_scene
 from services.segment.reference.scenes.labels import DRAWN
@@ -66,13 +66,13 @@ def training_scene(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def _batches(
-    images: torch.Tensor, labels: torch.Tensor, plan: Plan
+    images: torch.Tensor, labels: torch.Tensor, training: Training
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield shuffled batches without end: mirrored and differently exposed at random."""
-    generator = torch.Generator().manual_seed(plan.seed)
+    generator = torch.Generator().manual_seed(training.seed)
     while True:
         order = torch.randperm(len(images), generator=generator)
-        for chosen in torch.split(order, plan.batch):
+        for chosen in torch.split(order, training.batch):
             picture, truth = images[chosen].float() / 255, labels[chosen].long()
             if torch.rand((), generator=generator) < 0.5:
                 picture, truth = picture.flip(3), truth.flip(2)
@@ -82,25 +82,25 @@ def _batches(
             yield (picture - _MEAN) / _STD, truth
 
 
-def train(plan: Plan) -> Model:
+def train(training: Training) -> Model:
     """Train and return the model; its classes are indices of DRAWN."""
-    torch.manual_seed(plan.seed)
+    torch.manual_seed(training.seed)
     torch.use_deterministic_algorithms(True)
     started = time.monotonic()
-    pairs = [training_scene(seed) for seed in range(plan.scenes)]
+    pairs = [training_scene(seed) for seed in range(training.scenes)]
     images = torch.from_numpy(np.stack([rgb for rgb, _ in pairs]).transpose(0, 3, 1, 2).copy())
     labels = torch.from_numpy(np.stack([label for _, label in pairs]))
     share = torch.bincount(labels.flatten(), minlength=len(DRAWN)).float() / labels.numel()
     weights = share.clamp_min(1e-4) ** -0.3
     weights /= (weights * share).sum()
-    _say(f"{plan.scenes} scenes drawn in {time.monotonic() - started:.0f} s")
+    _say(f"{training.scenes} scenes drawn in {time.monotonic() - started:.0f} s")
     model: Model = SegformerForSemanticSegmentation(small_config(len(DRAWN))).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.peak_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=training.peak_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.peak_rate, total_steps=plan.steps, pct_start=0.1
+        optimizer, training.peak_rate, total_steps=training.steps, pct_start=0.1
     )
-    batches = _batches(images, labels, plan)
-    for step in range(1, plan.steps + 1):
+    batches = _batches(images, labels, training)
+    for step in range(1, training.steps + 1):
         picture, truth = next(batches)
         logits = functional.interpolate(
             model(picture).logits, size=truth.shape[1:], mode="bilinear", align_corners=False
@@ -111,9 +111,9 @@ def train(plan: Plan) -> Model:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % 50 == 0 or step == plan.steps:
+        if step % 50 == 0 or step == training.steps:
             _say(
-                f"step {step}/{plan.steps}, loss {loss.item():.3f}, "
+                f"step {step}/{training.steps}, loss {loss.item():.3f}, "
                 f"{time.monotonic() - started:.0f} s"
             )
     trained: Model = model.train(False)
@@ -140,38 +140,38 @@ def main(arguments: list[str] | None = None) -> int:
     """Train, export, evaluate and write the card; return an exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="new directory for the model")
-    parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--scenes", type=int, default=Plan.scenes, help="scenes to train on")
-    parser.add_argument("--steps", type=int, default=Plan.steps, help="batches to train for")
+    parser.add_argument("--seed", type=int, default=Training.seed)
+    parser.add_argument("--scenes", type=int, default=Training.scenes, help="scenes to train on")
+    parser.add_argument("--steps", type=int, default=Training.steps, help="batches to train for")
     given = parser.parse_args(arguments)
-    plan = Plan(seed=given.seed, scenes=given.scenes, steps=given.steps)
+    training = Training(seed=given.seed, scenes=given.scenes, steps=given.steps)
     # One thread: sums over several are not in the same order each time.
     torch.set_num_threads(1)
     try:
         check_output(given.out, 1 << 26)
         started = time.monotonic()
-        model = widen(train(plan), len(ADE20K_CLASSES))
+        model = widen(train(training), len(ADE20K_CLASSES))
         minutes = (time.monotonic() - started) / 60
-        export(_source(model, plan), given.out, _say)
+        export(_source(model, training), given.out, _say)
     except AssayError as error:
         _say(f"error: {error}")
         return 1
     _say("measuring on held-out scenes")
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + HELD_OUT_SCENES)
     result = evaluate(given.out, seeds)
-    (given.out / CARD_FILE).write_text(model_card(given.out, plan, result, minutes))
+    (given.out / CARD_FILE).write_text(model_card(given.out, training, result, minutes))
     _say(f"mean IoU {result.mean_iou:.4f} on {HELD_OUT_SCENES} held-out scenes")
     return 0
 
 
-def _source(model: Model, plan: Plan) -> Source:
+def _source(model: Model, training: Training) -> Source:
     return Source(
         model,
         "segformer-reference",
         "reference",
         APACHE,
-        f"trained by this project from random weights on {plan.scenes} drawn scenes, seed "
-        f"{plan.seed}; a stand-in that decides nothing about a real model",
+        f"trained by this project from random weights on {training.scenes} drawn scenes, seed "
+        f"{training.seed}; a stand-in that decides nothing about a real model",
         ADE20K_CLASSES,
         ADE20K_PREPROCESSING.replaced(height=SIDE, width=SIDE),
     )

@@ -20,7 +20,7 @@ from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
-from services.segment.engines.engine import Engine, Output
+from services.segment.engines.engine import Engine, Labels, Output
 from services.segment.images import outputs, upsample
 from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
 from services.segment.images.preprocess import Preprocessor
@@ -34,14 +34,14 @@ _WARM_SIDES = (64, 512, 2048)
 _BLANK = Image.new("RGB", (1, 1))
 
 R = TypeVar("R")
-_Plan = tuple[tuple[int, int], int]
+_Work = tuple[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
 class Inference:
     """What was asked for of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
 
-    labels: upsample.Labels | None
+    labels: Labels | None
     logits: NDArray[np.float32] | None
 
 
@@ -132,7 +132,7 @@ class Pipeline:
         """
         wanted.check(len(self._manifest.classes))
 
-        def plan(height: int, width: int) -> _Plan:
+        def measure(height: int, width: int) -> _Work:
             size = self._outputs.size(wanted, height, width)
             self._outputs.require_fits(wanted, size, max_bytes)
             return size, math.prod(size) * wanted.work
@@ -141,7 +141,7 @@ class Pipeline:
             return self._outputs.make(wanted, output, size, decode, max_bytes)
 
         held = replace(admission, size=admission.size + self._preprocessor.nbytes)
-        return await self._answer(decode, plan, finish, held, admitted)
+        return await self._answer(decode, measure, finish, held, admitted)
 
     async def infer(
         self,
@@ -160,7 +160,7 @@ class Pipeline:
         what `source` and `Scheduler.submit` raise.
         """
 
-        def plan(height: int, width: int) -> _Plan:
+        def measure(height: int, width: int) -> _Work:
             if labels:
                 return (height, width), height * width
             # Nothing is left to do but to hand the logits on.
@@ -172,29 +172,29 @@ class Pipeline:
                 found = upsample.upsample_argmax(output.logits, output.labels, *size)
             return Inference(found, output.logits if logits else None)
 
-        result, _ = await self._answer(source, plan, finish, admission, admitted)
+        result, _ = await self._answer(source, measure, finish, admission, admitted)
         return result
 
     async def _answer(
         self,
         source: Callable[[], Image.Image | NDArray[np.float32]],
-        plan: Callable[[int, int], _Plan],
+        measure: Callable[[int, int], _Work],
         finish: Callable[[Output, tuple[int, int]], R],
         admission: Admission,
         admitted: asyncio.Event | None,
     ) -> tuple[R, Trace]:
         """Have one item prepared, computed and finished.
 
-        `plan` gives the size of the map that is made of an input of that height and width, and the
-        units of work that this takes; `finish` makes the answer.
+        `measure` gives the size of the map that is made of an input of that height and width,
+        and the units of work that this takes; `finish` makes the answer.
         """
 
         def prepare() -> _Prepared:
             given = source()
             if isinstance(given, Image.Image):
-                size, units = plan(given.height, given.width)
+                size, units = measure(given.height, given.width)
                 return _Prepared(self._preprocessor(given), size, units)
-            return _Prepared(given, *plan(*given.shape[1:]))
+            return _Prepared(given, *measure(*given.shape[1:]))
 
         try:
             return await self._scheduler.submit(

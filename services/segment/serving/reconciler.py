@@ -28,7 +28,7 @@ from services.segment.serving.states import ModelStatus, statuses
 from services.segment.settings import SegmentSettings
 
 # A model whose files stay as they are is tried again after pauses that double up to this.
-_LONGEST_PAUSE = 300.0
+_MAX_PAUSE_SECONDS = 300.0
 _log = structlog.get_logger(__name__)
 _Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -59,8 +59,8 @@ class Reconciler:
         self._survey = Survey()
         self._failures: dict[Identity, _Failure] = {}
         self._loading: Identity | None = None
-        self._told: dict[str, str] = {}
-        self._asked = asyncio.Event()
+        self._warned: dict[str, str] = {}
+        self._changed = asyncio.Event()
         self._closing = False
         self._follower: asyncio.Task[None] | None = None
         self.reconciled_at: datetime | None = None
@@ -91,7 +91,7 @@ class Reconciler:
     async def close(self) -> None:
         """End following; a model that is being loaded is waited for."""
         self._closing = True
-        self._asked.set()
+        self._changed.set()
         if self._follower is not None:
             await self._follower
 
@@ -109,7 +109,7 @@ class Reconciler:
                 "no repository is configured: start the service with "
                 f"{self._settings.variable('desired')} naming a file on shared storage"
             )
-        found = await asyncio.to_thread(self._look_around)
+        found = await asyncio.to_thread(self._read_models)
         known = {identity[:2] for identity in self._models.loaded}
         known |= {model.key for model in found.models}
         for index, model in enumerate(state.models):
@@ -121,7 +121,7 @@ class Reconciler:
             _log.warning("cannot write which models are wanted", file=file, error=cause)
             raise
         self._survey = found
-        self._asked.set()
+        self._changed.set()
 
     def statuses(self, state: Desired) -> list[ModelStatus]:
         """Return how far each model is, where `state` is wanted."""
@@ -138,8 +138,8 @@ class Reconciler:
         while not self._closing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.reconcile_seconds):
-                    await self._asked.wait()
-            self._asked.clear()
+                    await self._changed.wait()
+            self._changed.clear()
             try:
                 while not self._closing and await self._look():
                     pass
@@ -150,10 +150,10 @@ class Reconciler:
     async def _look(self) -> bool:
         """Read what is wanted and what is there, and take a step; say whether there is more."""
         self._desired = await asyncio.to_thread(self._read)
-        self._survey = await asyncio.to_thread(self._look_around)
-        for item in self._survey.troubles:
+        self._survey = await asyncio.to_thread(self._read_models)
+        for item in self._survey.failures:
             path, error = str(item.path), str(item.error)
-            self._tell(path, error, "cannot read a model", path=path, error=error)
+            self._warn_once(path, error, "cannot read a model", path=path, error=error)
         return await self._step()
 
     async def _step(self, *, strict: bool = False) -> bool:
@@ -185,16 +185,16 @@ class Reconciler:
             before = self._failures.get(identity)
             again = before is not None and before.files == files
             pause = 2 * before.pause if before and again else self._settings.reconcile_seconds
-            pause = min(pause, _LONGEST_PAUSE)
+            pause = min(pause, _MAX_PAUSE_SECONDS)
             said = str(error) if isinstance(error, AssayError) else repr(error)
             problem = _without_paths(error, model.directory)
             now = time.monotonic()
             soonest = now + self._settings.reconcile_seconds
             self._failures[identity] = _Failure(problem, files, now + pause, soonest, pause)
-            self._tell(str(identity), said, "cannot load a model", problem=said)
+            self._warn_once(str(identity), said, "cannot load a model", problem=said)
         else:
             self._failures.pop(identity, None)
-            self._told.pop(str(identity), None)
+            self._warned.pop(str(identity), None)
         finally:
             self._loading = None
 
@@ -234,26 +234,26 @@ class Reconciler:
         if state is None and self._seen:
             return self._as_before(f"{self._file.path}: was there and is gone")
         self._seen = self._seen or state is not None
-        self._told.pop("desired", None)
+        self._warned.pop("desired", None)
         return state or Desired()
 
     def _as_before(self, error: str) -> Desired:
-        self._tell("desired", error, "cannot read which models are wanted", error=error)
+        self._warn_once("desired", error, "cannot read which models are wanted", error=error)
         return self._desired
 
-    def _look_around(self) -> Survey:
+    def _read_models(self) -> Survey:
         return survey(self._settings.models, self._settings.accepted_licenses)
 
-    def _tell(self, about: str, problem: str, event: str, /, **fields: str) -> None:
+    def _warn_once(self, about: str, problem: str, event: str, /, **fields: str) -> None:
         """Log a problem of something the first time, and again when it is another one."""
-        if self._told.get(about) != problem:
-            self._told[about] = problem
+        if self._warned.get(about) != problem:
+            self._warned[about] = problem
             _log.warning(event, **fields)
 
     def _warn_of_licences(self) -> None:
         for model in self._survey.models:
             if not model.accepted:
-                self._tell(
+                self._warn_once(
                     str(model.identity),
                     "licence",
                     "listed but not served: its licence is not accepted",
@@ -266,8 +266,8 @@ class Reconciler:
         """Refuse to start with nothing, unless a licence is all that is lacking."""
         for identity, item in self._failures.items():
             raise InvalidArgument(f"model {identity.name} {identity.version}", item.problem)
-        for trouble in self._survey.troubles:
-            raise trouble.error
+        for failure in self._survey.failures:
+            raise failure.error
         if self._desired.models and all(model.accepted for model in self._survey.models):
             raise InvalidArgument(str(file.path), "none of the models that it names is there")
 

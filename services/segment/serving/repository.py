@@ -131,7 +131,7 @@ def discover(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Re
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ReadFailure:
     """A folder or model directory that cannot be read now, and why."""
 
     path: Path
@@ -143,37 +143,37 @@ class Survey:
     """The models that can be read now, by name and version, and what cannot."""
 
     models: tuple[RegisteredModel, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
 
     def hides(self, directory: Path) -> bool:
         """Return whether `directory` is, or lies in, a folder that cannot be read now."""
-        paths = [trouble.path for trouble in self.troubles]
+        paths = [failure.path for failure in self.failures]
         return any(path in {directory, *directory.parents} for path in paths)
 
 
 def survey(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Survey:
-    """Read what can be read under `paths`; a directory that is being copied is a trouble.
+    """Read what can be read under `paths`; a directory that is being copied is a failure.
 
     Of two directories with different models of one name and version, the first counts.
     """
     accepted = frozenset(accepted_licenses)
     found: dict[tuple[str, str], RegisteredModel] = {}
-    troubles: list[Trouble] = []
+    failures: list[ReadFailure] = []
     for path in paths:
         try:
             directories = _model_directories(path)
         except (InvalidArgument, OSError) as error:
-            troubles.append(Trouble(path, error))
+            failures.append(ReadFailure(path, error))
             continue
         for directory in directories:
             try:
                 model = _registered(directory, accepted)
                 Repository([*filter(None, [found.get(model.key)]), model])
             except (InvalidArgument, OSError) as error:
-                troubles.append(Trouble(directory, error))
+                failures.append(ReadFailure(directory, error))
             else:
                 found.setdefault(model.key, model)
-    return Survey(tuple(sorted(found.values(), key=lambda model: model.order)), tuple(troubles))
+    return Survey(tuple(sorted(found.values(), key=lambda model: model.order)), tuple(failures))
 
 
 def _registered(directory: Path, accepted: frozenset[str]) -> RegisteredModel:

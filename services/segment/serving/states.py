@@ -11,7 +11,7 @@ from services.segment.serving.planning import Plan
 from services.segment.serving.repository import Identity, RegisteredModel, version_key
 
 
-class State(Enum):
+class ModelState(Enum):
     """How far a model is."""
 
     AVAILABLE = "available"
@@ -27,7 +27,7 @@ class ModelStatus:
     """A model; its digest is empty where it is not there."""
 
     identity: Identity
-    state: State
+    state: ModelState
     problem: str
     desired: bool
 
@@ -47,7 +47,9 @@ def statuses(
     """
     found: dict[Identity, ModelStatus] = {}
 
-    def note(identity: Identity, state: State, problem: str = "", *, desired: bool = False) -> None:
+    def note(
+        identity: Identity, state: ModelState, problem: str = "", *, desired: bool = False
+    ) -> None:
         found[identity] = ModelStatus(identity, state, problem, desired or identity in plan.wanted)
 
     absent = {(model.name, model.version) for model in plan.absent}
@@ -60,25 +62,27 @@ def statuses(
         identity = model.identity
         if not model.accepted:
             asked = plan.everything or is_absent(identity)
-            note(identity, State.NOT_ACCEPTED, _terms(model), desired=asked)
+            note(identity, ModelState.NOT_ACCEPTED, _terms(model), desired=asked)
         elif identity == loading:
-            note(identity, State.LOADING)
+            note(identity, ModelState.LOADING)
         elif identity in plan.wanted and identity in problems:
-            note(identity, State.FAILED, problems[identity])
+            note(identity, ModelState.FAILED, problems[identity])
         else:
-            note(identity, State.LOADING if identity in plan.wanted else State.AVAILABLE)
+            note(identity, ModelState.LOADING if identity in plan.wanted else ModelState.AVAILABLE)
     for identity in draining:
-        note(identity, State.DRAINING)
+        note(identity, ModelState.DRAINING)
     for identity in serving:  # also where its folder is gone
-        note(identity, State.SERVING, desired=is_absent(identity))
-    known = {status.identity[:2] for status in found.values() if status.state != State.DRAINING}
+        note(identity, ModelState.SERVING, desired=is_absent(identity))
+    known = {
+        status.identity[:2] for status in found.values() if status.state != ModelState.DRAINING
+    }
     for wish in plan.absent:
         if wish.version and (wish.name, wish.version) not in known:
             missing = Identity(wish.name, wish.version, "")
-            note(missing, State.FAILED, "no model folder holds it", desired=True)
+            note(missing, ModelState.FAILED, "no model folder holds it", desired=True)
         elif not wish.version and all(name != wish.name for name, _ in known):
             missing = Identity(wish.name, "", "")
-            note(missing, State.FAILED, "no model folder holds one of that name", desired=True)
+            note(missing, ModelState.FAILED, "no model folder holds one of that name", desired=True)
     return sorted(found.values(), key=lambda status: _order(status.identity))
 
 

@@ -307,7 +307,7 @@ async def test_a_deadline_ends_it(start: Start) -> None:
 async def test_a_client_that_sends_nothing_is_not_waited_for_without_end(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate_api, "_LONGEST_SILENCE", 1.0)
+    monkeypatch.setattr(evaluate_api, "_MAX_SILENCE_SECONDS", 1.0)
     client = await start()
 
     async def silent() -> AsyncIterator[Any]:

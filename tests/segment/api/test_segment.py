@@ -238,7 +238,7 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
             "INVALID_ARGUMENT",
             "set `output_size`",
         ),
-        (request(classes=[2, 7]), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "7 is no class"),
+        (request(classes=[2, 7]), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "unknown class 7"),
         (request(classes=[0] * 65_537), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "65,536 are"),
         (request(top_k=8), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "top_k: 8; at most 7"),
         (overlaid(opacity=0), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", "overlay.opacity: 0;"),

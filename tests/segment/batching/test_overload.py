@@ -15,7 +15,9 @@ import pytest
 
 from services.errors import AssayError
 from services.segment.batching.batcher import Batcher
+from services.segment.batching.fair_queue import FairQueue
 from services.segment.batching.ticket import Admission, Batch, Limits, Priority, Ticket
+from tests.segment.batching.plain import AdmitAll, FirstComeQueue
 
 SERVICE = 0.1  # seconds of a batch, whatever its size
 DEADLINE = 4 * SERVICE
@@ -64,11 +66,13 @@ class Simulation:
         spread: float = 0.0,
         bad: tuple[float, float] = (0.0, 1.0),
         seed: int = 1,
+        batcher: Batcher | None = None,
     ) -> None:
         """Batches vary by `spread`; `bad` is how often one takes far longer, and how many times."""
         self.rng = random.Random(seed)
         self.limits, self.spread, self.bad = limits, spread, bad
-        self.batcher, self.outcome = Batcher(limits), Outcome()
+        self.batcher = Batcher(limits) if batcher is None else batcher
+        self.outcome = Outcome()
         self.sources: dict[Ticket, Source] = {}
         self.now = 0.0
         self.order = itertools.count()
@@ -222,3 +226,27 @@ def test_bulk_work_without_a_deadline_does_not_starve(max_batch: int) -> None:
     outcome = Simulation(limits, [*urgent, bulk]).run()
     assert outcome.longest[bulk] <= 100 * SERVICE
     assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+def test_without_learned_admission_most_work_is_late(max_batch: int) -> None:
+    """What is taken and then dropped was prepared in vain, and its caller has waited in vain."""
+    limits = Limits(max_batch_size=max_batch, max_items=1000)
+    plain = Batcher(limits, AdmitAll())
+    outcome = Simulation(limits, MIXES["ten clients"], spread=0.2, batcher=plain).run()
+    assert outcome.late + outcome.expired >= 0.5 * outcome.admitted
+    learned = Simulation(limits, MIXES["ten clients"], spread=0.2).run()
+    assert learned.late + learned.expired <= 0.01 * learned.admitted
+
+
+def test_without_turns_a_client_that_floods_takes_what_it_sends() -> None:
+    flood, modest = Source(2.7, "flood"), Source(0.3, "modest")
+    limits = Limits(max_batch_size=8, max_items=1000)
+    shares = []
+    for queue in (FirstComeQueue, FairQueue):
+        batcher = Batcher(limits, AdmitAll(), queue)
+        outcome = Simulation(limits, [flood, modest], batcher=batcher).run()
+        shares.append(outcome.served[modest] / (ITEMS * 0.3 / 3))
+    first_come, fair = shares
+    assert first_come < 0.5
+    assert fair > 0.9

@@ -12,9 +12,9 @@ from services.errors import InvalidArgument
 from services.segment.batching.ticket import Limits
 from services.segment.benchmarking import runs
 from services.segment.benchmarking.runs import ProcessRuns, measure
-from services.segment.benchmarking.worker import Plan
+from services.segment.benchmarking.worker import Measurement
 
-PLAN = Plan(
+MEASUREMENT = Measurement(
     directory="",
     digest="",
     engine="onnxruntime-cpu",
@@ -48,7 +48,7 @@ async def test_refusals_are_not_among_the_runs_that_are_needed(
 ) -> None:
     answer_with(monkeypatch, [None, None, None, 0.1, None, 0.2, 0.3, 0.4, None])
     processes: list[ProcessRuns] = []
-    measuring = measure(PLAN, restarts=1, budget=NO_TIME, processes=processes)
+    measuring = measure(MEASUREMENT, restarts=1, budget=NO_TIME, processes=processes)
     assert [done async for done in measuring] == [1, 2, 3, 4, 5, 6, 7]
     (runs,) = processes
     assert (runs.seconds, runs.refused, runs.elapsed) == ({1: [0.1, 0.2, 0.3]}, 4, 6.0)
@@ -59,10 +59,10 @@ async def test_a_load_of_which_nothing_is_answered_is_the_callers_to_lower(
 ) -> None:
     answer_with(monkeypatch, [None] * 4)
     with pytest.raises(InvalidArgument, match=r"target_rate: none of 8 requests .* 50 a second"):
-        async for _ in measure(PLAN, restarts=2, budget=NO_TIME, processes=[]):
+        async for _ in measure(MEASUREMENT, restarts=2, budget=NO_TIME, processes=[]):
             pass
 
 
 def test_the_engine_is_opened_for_the_batches_that_it_will_get() -> None:
-    assert PLAN.max_batch_size == 8
-    assert replace(PLAN, kind="batches", batch_sizes=(2, 4)).max_batch_size == 4
+    assert MEASUREMENT.max_batch_size == 8
+    assert replace(MEASUREMENT, kind="batches", batch_sizes=(2, 4)).max_batch_size == 4

@@ -55,19 +55,19 @@ def test_fp32_is_the_module_itself(tiny_checkpoint: Saver) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("precision", "judge"), [("fp16", "onnxruntime-cpu"), ("bf16", "openvino-cpu")]
+    ("precision", "engine"), [("fp16", "onnxruntime-cpu"), ("bf16", "openvino-cpu")]
 )
 def test_a_checkpoint_in_a_narrow_type(
-    tiny_checkpoint: Saver, tmp_path: Path, precision: Precision, judge: str
+    tiny_checkpoint: Saver, tmp_path: Path, precision: Precision, engine: str
 ) -> None:
-    if judge == "openvino-cpu" and not find_spec("openvino"):
+    if engine == "openvino-cpu" and not find_spec("openvino"):
         pytest.skip("openvino is not installed")
     wide = load_checkpoint(tiny_checkpoint(), print).model
     export(tmp_path / "out", checkpoint=str(tiny_checkpoint()), precision=precision)
     manifest = read_manifest(tmp_path / "out")
     assert manifest.graph.precision == precision
     assert manifest.parity is not None
-    assert (manifest.parity.engine, manifest.parity.precision) == (judge, precision)
+    assert (manifest.parity.engine, manifest.parity.precision) == (engine, precision)
     assert manifest.parity.passed
     assert manifest.facts is not None
     assert manifest.facts.parameters == wide.num_parameters()
@@ -78,9 +78,9 @@ def test_bf16_without_an_engine_to_check_it(tmp_path: Path) -> None:
         "import importlib.util as util\n"
         "real = util.find_spec\n"
         "util.find_spec = lambda name, *more: None if name == 'openvino' else real(name, *more)\n"
-        "from services.segment.export.measure import require_judge\n"
-        "require_judge('fp16')\n"
-        "require_judge('bf16')\n"
+        "from services.segment.export.measure import require_engine\n"
+        "require_engine('fp16')\n"
+        "require_engine('bf16')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False

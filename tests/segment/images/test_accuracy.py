@@ -13,7 +13,14 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from services.segment.images import accuracy as accuracy_module
-from services.segment.images.accuracy import Figures, MaskMeaning, Tally, count, figures, nothing
+from services.segment.images.accuracy import (
+    Figures,
+    MaskMeaning,
+    Tally,
+    count,
+    empty_tally,
+    figures,
+)
 
 CLASSES = 5
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -36,7 +43,7 @@ PLAIN = MaskMeaning(CLASSES)
 
 
 def tally(pairs: list[Pair], meaning: MaskMeaning = PLAIN) -> Tally:
-    total = nothing(meaning.classes, confusion=True)
+    total = empty_tally(meaning.classes, confusion=True)
     for mask, labels in pairs:
         total += count(mask, labels, meaning, confusion=True)
     return total
@@ -141,7 +148,7 @@ def test_zero_is_none_moves_every_class_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("meaning", "values", "stranger"),
+    ("meaning", "values", "unknown_value"),
     [
         (MaskMeaning(3), [0, 1, 2, 255], None),
         (MaskMeaning(3), [0, 7, 3], 3),
@@ -153,9 +160,9 @@ def test_zero_is_none_moves_every_class_by_one() -> None:
     ],
 )
 def test_a_value_that_is_no_class(
-    meaning: MaskMeaning, values: list[int], stranger: int | None
+    meaning: MaskMeaning, values: list[int], unknown_value: int | None
 ) -> None:
-    assert meaning.stranger(np.array([values], np.uint8)) == stranger
+    assert meaning.unknown_value(np.array([values], np.uint8)) == unknown_value
 
 
 def test_two_bytes_have_a_value_of_their_own_that_is_left_out() -> None:

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from services.segment.reference.card import Plan  # noqa: E402
+from services.segment.reference.card import Training  # noqa: E402
 from services.segment.reference.scenes.labels import DRAWN  # noqa: E402
 from services.segment.reference.train import main, train, widen  # noqa: E402
 
@@ -23,8 +23,8 @@ def one_thread():  # type: ignore[no-untyped-def]
 
 @pytest.mark.usefixtures("one_thread")
 def test_training_is_repeatable_and_widening_changes_nothing() -> None:
-    plan = Plan(scenes=2, steps=2, batch=2)
-    model, again = train(plan).state_dict(), train(plan)
+    training = Training(scenes=2, steps=2, batch=2)
+    model, again = train(training).state_dict(), train(training)
     assert all(torch.equal(value, model[key]) for key, value in again.state_dict().items())
     wide = widen(again, 150)
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))

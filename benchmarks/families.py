@@ -130,7 +130,9 @@ def make(family: str, directory: Path) -> Path:
     sizes = {
         name: value
         for name, value in _SIZES.items()
-        if hasattr(known, name) and name not in FAMILIES[family]
+        if hasattr(known, name)
+        and name not in FAMILIES[family]
+        and not isinstance(getattr(kind, name, None), property)
     }
     torch.manual_seed(0)
     config = kind(**sizes, **FAMILIES[family])

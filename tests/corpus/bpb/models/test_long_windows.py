@@ -18,7 +18,7 @@ from services.corpus.bpb.models import hugging_face_engines, memory, torch_model
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.windows import Window
-from services.errors import PreconditionFailed
+from services.errors import EngineUnavailable
 from tests.corpus.bpb import tiny_models
 
 pytestmark = pytest.mark.torch
@@ -72,7 +72,7 @@ def test_without_memory_for_a_second_copy_torch_takes_openvinos_place(
     directories = {"m": tiny_models.make("llama", tmp_path / "m")}
     monkeypatch.setattr(hugging_face_engines, "available", lambda: 1000)
     assert Registry(directories).start("m").engine == TORCH
-    with pytest.raises(PreconditionFailed, match=r"GB of memory, and 0\.0 GB are free"):
+    with pytest.raises(EngineUnavailable, match=r"GB of memory, and 0\.0 GB are free"):
         Registry(directories).start("m", Compute(OPENVINO))
     monkeypatch.setattr(hugging_face_engines, "available", lambda: None)
     assert Registry(directories).start("m").engine == OPENVINO

@@ -21,7 +21,7 @@ from services.corpus.bpb.models.doubts import doubts
 from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.scoring import score_document
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import ModelUnusable
 from tests.corpus.bpb import tiny_models
 from tests.corpus.bpb.fakes import document
 
@@ -65,8 +65,8 @@ def test_a_tokenizer_that_gives_plain_english_other_tokens_is_another_models(
     tmp_path: Path,
 ) -> None:
     directory = tiny_models.make("gpt2", tmp_path / "m")
-    add_token(directory, 300, "the")
-    with pytest.raises(InvalidArgument, match=r"gives token 300 .* the model has 257"):
+    add_token(directory, 257, "the")
+    with pytest.raises(ModelUnusable, match=r"gives token 257 .* the model has 257"):
         Registry({"m": directory}).load("m", Compute(TORCH))
 
 
@@ -87,7 +87,7 @@ def test_a_window_that_the_model_fails_on_is_named_with_the_kind(tmp_path: Path)
     problem = r"RobertaForCausalLM fails on a window of 70 tokens .*choose a shorter one"
     full, short = (Definition(length).resolve(registry.describe("m")) for length in (70, 64))
     model = registry.load("m", Compute(TORCH))
-    with pytest.raises(PreconditionFailed, match=problem):
+    with pytest.raises(ModelUnusable, match=problem):
         score_document(model, full, document("x" * 200))
     assert score_document(model, short, document("x" * 200)).tokens == 200
 

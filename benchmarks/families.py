@@ -61,7 +61,7 @@ _SIZES: dict[str, Any] = {
     "max_seq_len": LENGTH,
     "context_length": LENGTH,
     "sliding_window": 32,
-    "initializer_range": 0.2,
+    "initializer_range": 0.1,
     "pad_token_id": 0,
     "bos_token_id": PREFIX,
     "eos_token_id": PREFIX,

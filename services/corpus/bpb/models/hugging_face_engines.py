@@ -83,8 +83,7 @@ def _require_language_model(
     trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
     config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
     hint = " (config.json has is_decoder false)" if config.get("is_decoder") is False else ""
-    require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
-    loss = -float(reference.log_likelihoods([trial.first])[0].mean())
+    loss = -require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
     for doubt in doubts(found, reference, text, loss):
         _log.warning("its tokenizer may be another model's", model=name, sign=doubt)
     return trial

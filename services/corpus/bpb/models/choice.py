@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -71,35 +72,35 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
         choices = (compute.engine,)
     elif not find_spec("openvino"):
         choices = tuple(engine for engine in choices if engine != OPENVINO)
-    for engine in choices[:-1]:
-        try:
-            return _start(name, found, engine, compute.precision)
-        except EngineUnavailable as error:
-            _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
-    return _start(name, found, choices[-1], compute.precision)
-
-
-def _start(
-    name: str, found: ByteManifest | HuggingFaceModel, engine: str, precision: Precision
-) -> Loaded:
     try:
         if isinstance(found, ByteManifest):
-            return _start_bytes(found, engine, precision)
+            return _start_bytes(name, found, choices, compute.precision)
         # Torch is in an extra.
         from services.corpus.bpb.models import hugging_face_engines  # noqa: PLC0415
 
-        model, shift = hugging_face_engines.start(name, found, engine, precision)
+        model, engine, shift = hugging_face_engines.start(name, found, choices, compute.precision)
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(missing, "score")
         raise EngineUnavailable(
-            f"scoring {name} on {engine} needs {missing}, which is not installed on the server: "
-            f"pip install 'assay[{extra}]'"
+            f"scoring {name} on {choices[-1]} needs {missing or error}, which is not installed on "
+            f"the server: pip install 'assay[{extra}]'"
         ) from error
-    return Loaded(model, engine, precision, shift)
+    return Loaded(model, engine, compute.precision, shift)
 
 
-def _start_bytes(found: ByteManifest, engine: str, precision: Precision) -> Loaded:
+def _start_bytes(
+    name: str, found: ByteManifest, engines: Sequence[str], precision: Precision
+) -> Loaded:
+    for engine in engines[:-1]:
+        try:
+            return _start_bytes_on(found, engine, precision)
+        except (EngineUnavailable, ImportError) as error:
+            _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
+    return _start_bytes_on(found, engines[-1], precision)
+
+
+def _start_bytes_on(found: ByteManifest, engine: str, precision: Precision) -> Loaded:
     data = read_model(found)
     reference = OnnxByteModel(found, data)
     tokens = reference.encode(trial_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -31,44 +32,41 @@ _TYPES = {
 
 
 def start(
-    name: str, found: HuggingFaceModel, engine: str, precision: Precision
-) -> tuple[LanguageModel, Shift]:
-    """Load a model on openvino-cpu, torch-cpu or torch-cuda.
+    name: str, found: HuggingFaceModel, engines: Sequence[str], precision: Precision
+) -> tuple[LanguageModel, str, Shift]:
+    """Load a model on the first of openvino-cpu, torch-cpu and torch-cuda that runs it.
 
-    Raises ModelUnusable when it can't be loaded at all or is no causal language model;
-    EngineUnavailable when the engine can't run it here, has not the memory for it, or does not
-    agree with torch; ImportError when the engine is not installed.
+    Return it with its engine and how far that is from torch in float32. Raises ModelUnusable when
+    it can't be loaded at all or is no causal language model; for the last engine EngineUnavailable
+    when it can't run the model here, has not the memory for it, or does not agree with torch, and
+    ImportError when it is not installed.
     """
-    if engine == CUDA and not torch.cuda.is_available():
-        raise EngineUnavailable(f"{engine}: torch {torch.__version__} finds no GPU here")
-    if engine == OPENVINO:
-        _require_memory(found)
-    threads = threads_for(found.parameters)
-    torch.set_num_threads(threads)
+    if engines == (CUDA,) and not torch.cuda.is_available():  # before minutes of loading
+        raise EngineUnavailable(f"{CUDA}: torch {torch.__version__} finds no GPU here")
+    free = available()
+    torch.set_num_threads(threads_for(found.parameters))
     tokenizer = HuggingFaceTokenizer(name, found)
     module = load_module(name, found, torch.float32)
     reference = TorchModel(tokenizer, module)
     trial = _require_language_model(name, found, reference, type(module).__name__)
-    if engine == TORCH and precision is Precision.FP32:
-        return reference, Shift()
-    model: LanguageModel
-    if engine == OPENVINO:
-        if precision is not Precision.FP32 and _has_gated_layers(module):
-            threads = _at_least_two(threads, precision)
-        model = _openvino(
-            name,
-            tokenizer,
-            module,
-            max_length=found.max_length,
-            precision=precision,
-            threads=threads,
-        )
-    else:
-        model = _on_torch(tokenizer, module, precision, "cuda" if engine == CUDA else "cpu")
-    what = f"{name} on {engine} in {precision}"
-    require_causal(what, precision, model, trial, refusal=EngineUnavailable)
-    windows = trial_windows(reference, found.max_length)
-    return model, require_parity(engine, precision, model, reference, windows)
+    for number, engine in enumerate(engines, 1):
+        try:
+            if engine == TORCH and precision is Precision.FP32:
+                return reference, engine, Shift()
+            if engine == OPENVINO:
+                _require_memory(found, free)
+                model = _openvino(name, found, tokenizer, module, precision)
+            else:
+                model = _on_torch(tokenizer, module, precision, "cuda" if engine == CUDA else "cpu")
+            what = f"{name} on {engine} in {precision}"
+            require_causal(what, precision, model, trial, refusal=EngineUnavailable)
+            windows = trial_windows(reference, found.max_length)
+            return model, engine, require_parity(engine, precision, model, reference, windows)
+        except (EngineUnavailable, ModelUnusable, ImportError) as error:
+            if number == len(engines):
+                raise
+            _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
+    raise ValueError("no engine was given")
 
 
 def _require_language_model(
@@ -85,15 +83,14 @@ def _require_language_model(
     trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
     config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
     hint = " (config.json has is_decoder false)" if config.get("is_decoder") is False else ""
-    require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
-    loss = -float(reference.log_likelihoods([trial.first])[0].mean())
+    loss = -require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
     for doubt in doubts(found, reference, text, loss):
         _log.warning("its tokenizer may be another model's", model=name, sign=doubt)
     return trial
 
 
-def _require_memory(found: HuggingFaceModel) -> None:
-    needed, free = needed_by_openvino(found.parameters), available()
+def _require_memory(found: HuggingFaceModel, free: int | None) -> None:
+    needed = needed_by_openvino(found.parameters)
     if free is not None and needed > free:
         raise EngineUnavailable(
             f"loading it on {OPENVINO} takes about {needed / 1e9:.1f} GB of memory, and "
@@ -110,23 +107,24 @@ def _on_torch(
 
 def _openvino(
     name: str,
+    found: HuggingFaceModel,
     tokenizer: HuggingFaceTokenizer,
     module: Any,
-    *,
-    max_length: int,
     precision: Precision,
-    threads: int,
 ) -> LanguageModel:
     # OpenVINO is in an extra.
     from services.corpus.bpb.models import openvino_graphs, openvino_model  # noqa: PLC0415
 
+    threads = threads_for(found.parameters)
+    if precision is not Precision.FP32 and _has_gated_layers(module):
+        threads = _at_least_two(threads, precision)
     try:
-        graphs = openvino_graphs.convert(module, max_length)
+        graphs = openvino_graphs.convert(module, found.max_length)
     except Exception as error:  # whatever torch.export and OpenVINO raise
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise EngineUnavailable(f"OpenVINO cannot convert {name} ({problem})") from error
     longer = None
-    if max_length > openvino_model.LONGEST:
+    if found.max_length > openvino_model.LONGEST:
         exact = precision is Precision.FP32
         longer = (
             TorchModel(tokenizer, module)

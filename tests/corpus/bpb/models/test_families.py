@@ -1,0 +1,26 @@
+"""Families of models give what double precision gives, document by document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the score extra")
+pytest.importorskip("transformers", reason="needs the score extra")
+
+from benchmarks import families
+from benchmarks.corpus_bpb_double import TOLERANCE, largest_differences
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+
+def test_there_are_at_least_twenty() -> None:
+    assert len(families.FAMILIES) >= 20
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_figures_are_those_of_double_precision(family: str, tmp_path: Path) -> None:
+    directory = families.make(family, tmp_path / "model")
+    for engine, difference in largest_differences(directory):
+        assert difference < TOLERANCE, engine

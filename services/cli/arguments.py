@@ -10,7 +10,6 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus import select
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.cli.connection import running_address
 from services.cli.inventory import (
     Inventory,
     existing_folder,
@@ -18,6 +17,7 @@ from services.cli.inventory import (
     names_a_folder,
 )
 from services.cli.output.console import note
+from services.cli.remote import running_address
 from services.corpus.shards.layout import SUFFIX, find_shards
 from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc
 from assay_rpc.channel import connect_async
@@ -165,10 +166,15 @@ class _Ranker:
                 ca=self._settings.peer_tls_ca,
                 cert=self._settings.peer_tls_cert,
                 key=self._settings.peer_tls_key,
+                token=_token(self._settings.peer_token_file),
             )
         )
         self.closing.push_async_callback(channel.close)
         return channel
+
+
+def _token(file: Path | None) -> str | None:
+    return file.read_text("utf-8").strip() if file is not None else None
 
 
 def _now() -> datetime:

@@ -37,6 +37,11 @@ class RankerSettings(ServerSettings):
     peer_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
     )
+    peer_token_file: Path | None = Field(
+        default=None,
+        description="File with the bearer token that is sent to segment and corpus; needs TLS, "
+        "unless they are on this machine.",
+    )
     labelled_pictures: Path | None = Field(
         default=None,
         description="Folder in ADE20K's form that accuracy is measured on. Default: it is not.",

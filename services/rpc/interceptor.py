@@ -13,8 +13,11 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
+from services.common.identity import ANONYMOUS
 from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import status
+from services.rpc.access.access import Access
+from services.rpc.access.roles import Role, required
 from services.rpc.call import note_deadline, remaining, require_fits
 from services.rpc.health import Health
 from services.rpc.metrics import CallMetrics
@@ -22,9 +25,11 @@ from services.rpc.metrics import CallMetrics
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # Asked every few seconds by every probe, and needed before the service is ready.
-_INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+_REFLECTION = "/grpc.reflection."
+_INFRASTRUCTURE = ("/grpc.health.", _REFLECTION)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger(__name__)
+_audit = structlog.get_logger("assay.audit")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
@@ -38,16 +43,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self,
         metrics: CallMetrics,
         health: Health,
+        access: Access,
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
-        The methods `probes` answer all the same. A request over `max_request_bytes` is refused
-        with TOO_LARGE.
+        The methods `probes` answer all the same. `access` says who may call what. A request over
+        `max_request_bytes` is refused with TOO_LARGE.
         """
         self._metrics = metrics
         self._health = health
+        self._access = access
         self._max_request_bytes = max_request_bytes
         self._probes = probes
 
@@ -87,6 +94,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         serialize = _serializer(handler.response_serializer)
         return wrap(wrapped, handler.request_deserializer, serialize)
 
+    def _begin(self, method: str, context: Context) -> _Call:
+        quiet = self._is_quiet(method)
+        # Probes are asked by those who cannot sign in, and say no more than "ready".
+        access = None if quiet and not method.startswith(_REFLECTION) else self._access
+        return _Call(self._metrics, method, context, access, quiet=quiet)
+
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
@@ -97,7 +110,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
+            record = self._begin(method, context)
             try:
                 record.begin(serving=self._health.serving)
                 self._check_size(request)
@@ -114,7 +127,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, behavior: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
+            record = self._begin(method, context)
             replies = None
             try:
                 record.begin(serving=self._health.serving)
@@ -137,7 +150,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One call, from its arrival to its log line."""
 
-    def __init__(self, metrics: CallMetrics, method: str, context: Context, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        metrics: CallMetrics,
+        method: str,
+        context: Context,
+        access: Access | None,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._access = access
+        self._caller = ANONYMOUS
         self._metrics = metrics
         self._method = method
         self._context = context
@@ -155,7 +178,9 @@ class _Call:
         metrics.in_flight.labels(*self._labels).inc()
 
     def begin(self, *, serving: bool) -> None:
-        """Refuses a call that comes too early or too late."""
+        """Refuses a call that its caller may not make, or that comes too early or too late."""
+        if self._access is not None:
+            self._caller = self._access.admit(self._method, self._context)
         if not serving and not self._quiet:
             raise Unavailable("the service is starting or stopping; try again")
         note_deadline(self._context)
@@ -208,7 +233,13 @@ class _Call:
         }
         if self._message is not None:
             fields["error"] = self._message
+        if self._caller.verified:
+            fields["caller"] = self._caller.name
         (_log.debug if self._quiet else _log.info)("call", **fields)
+        role = required(self._method)
+        if role is not Role.READ and not self._quiet:
+            # The audit trail: every call that could change something, whoever made it.
+            _audit.info("change", role=role, **{"caller": self._caller.name, **fields})
 
 
 def _request_id(context: Context) -> str:

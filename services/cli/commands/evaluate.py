@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from assay_rpc.channel import connect
 from assay_rpc.common.v1 import common_pb2
+from assay_rpc.connection import Connection as RpcConnection
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
@@ -68,8 +71,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
     )
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
-        stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        reply = await _evaluated(stub, _messages(arguments, model, pairs), len(pairs))
+        to = await connection.to("segment")
+        reply = await _evaluated(to, _messages(arguments, model, pairs), len(pairs))
     if arguments.json:
         print_json(plain(reply))
     else:
@@ -78,16 +81,22 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 async def _evaluated(
-    stub: segment_pb2_grpc.SegmentServiceAsyncStub,
-    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    to: RpcConnection,
+    messages: Iterator[segment_pb2.EvaluateSegmentationRequest],
     pairs: int,
 ) -> segment_pb2.EvaluationResult:
     """Follow an evaluation on stderr; return its result."""
-    with ERR.status("evaluating") as status:
-        async for update in stub.EvaluateSegmentation(messages):
-            if update.HasField("result"):
-                return update.result
-            status.update(f"evaluated {update.progress.done} of {pairs} pictures")
+    # Not grpc.aio: when the server ends a call while the client still sends, it says "Internal
+    # error from Core" in place of the server's reason.
+    with connect(to) as channel, ERR.status("evaluating") as status:
+        call = segment_pb2_grpc.SegmentServiceStub(channel).EvaluateSegmentation(messages)
+        try:
+            while (update := await asyncio.to_thread(next, call, None)) is not None:
+                if update.HasField("result"):
+                    return update.result
+                status.update(f"evaluated {update.progress.done} of {pairs} pictures")
+        finally:
+            call.cancel()
     raise InternalError("the evaluation ended without a result; see the segment service's log")
 
 
@@ -108,9 +117,9 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
     return pairs
 
 
-async def _messages(
+def _messages(
     arguments: argparse.Namespace, model: common_pb2.ModelRef, pairs: Sequence[Pair]
-) -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
+) -> Iterator[segment_pb2.EvaluateSegmentationRequest]:
     zero_is_none = segment_pb2.MASK_VALUES_ZERO_IS_NONE
     yield segment_pb2.EvaluateSegmentationRequest(
         settings=segment_pb2.EvaluationSettings(

@@ -22,7 +22,7 @@ from assay_rpc.ranker.v1 import (
 )
 from prometheus_client import Counter
 
-from services.errors import AssayError
+from services.errors import AssayError, InvalidArgument
 from services.ranker.api.admin import RankerAdminService
 from services.ranker.api.comparisons import SCHEMA, Comparisons
 from services.ranker.api.evidence import EvidenceReplies
@@ -53,6 +53,7 @@ from services.ranker.settings import RankerSettings
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
+_MIN_SECRET_BYTES = 16
 _FILES = (ranker_pb2, verification_pb2, outcome_pb2, admin_pb2)
 
 
@@ -106,7 +107,7 @@ class _Ranker:
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
-        cache = Cache(store_at(settings.redis), schema=SCHEMA)
+        cache = Cache(store_at(settings.redis), schema=SCHEMA, secret=_secret(settings))
         self.closing.push_async_callback(cache.close)
         store = EvidenceStore(self._database)
         records = Records(self._known, store, self._matches)
@@ -171,6 +172,17 @@ class _Ranker:
         )
         self.closing.push_async_callback(channel.close)
         return channel
+
+
+def _secret(settings: RankerSettings) -> bytes:
+    file = settings.cache_secret_file
+    if file is None:
+        return b""
+    secret = file.read_bytes().strip()
+    if len(secret) < _MIN_SECRET_BYTES:
+        variable = settings.variable("cache_secret_file")
+        raise InvalidArgument(variable, f"{file} has fewer than {_MIN_SECRET_BYTES} bytes")
+    return secret
 
 
 def _token(file: Path | None) -> str | None:

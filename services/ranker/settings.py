@@ -75,6 +75,11 @@ class RankerSettings(ServerSettings):
     redis_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
     )
+    cache_secret_file: Path | None = Field(
+        default=None,
+        description="File with the secret that cached comparisons are signed with, the same for "
+        "all who share a Redis. Default: whoever can write to Redis can change an answer.",
+    )
     lock_seconds: float = Field(
         default=3.0,
         ge=0,

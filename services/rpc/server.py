@@ -29,7 +29,7 @@ from services.rpc.access.roles import ADMIN_SUFFIX
 from services.rpc.exits import Exit
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
-from services.rpc.metrics import CallMetrics, MetricsPage
+from services.rpc.metrics import CallMetrics, MetricsPage, add_process_metrics
 from services.rpc.settings import ServerSettings
 from services.rpc.tls import ServerTls
 from services.rpc.worker import end_with_parent
@@ -101,6 +101,7 @@ class Server:
         self._health = Health(service.full_names)
         self.registry = CollectorRegistry()
         """Metrics of this server: its own and the service's."""
+        add_process_metrics(self.registry, service.name)
         for collector in service.collectors:
             self.registry.register(collector)
         self._main: grpc.aio.Server | None = None

@@ -57,6 +57,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._access = access
         self._max_request_bytes = max_request_bytes
         self._probes = probes
+        self.ended = 0
+        """Calls that have ended, other than probes."""
 
     async def intercept_service(
         self,
@@ -100,6 +102,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         access = None if quiet and not method.startswith(_REFLECTION) else self._access
         return _Call(self._metrics, method, context, access, quiet=quiet)
 
+    def _end(self, record: _Call) -> None:
+        record.end()
+        self.ended += not record.quiet
+
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
@@ -120,7 +126,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await record.fail(error)
                 raise
             finally:
-                record.end()
+                self._end(record)
             return reply
 
         return call
@@ -142,7 +148,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 if replies is not None:
                     await replies.aclose()
-                record.end()
+                self._end(record)
 
         return call
 
@@ -165,7 +171,8 @@ class _Call:
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
-        self._quiet = quiet
+        self.quiet = quiet
+        """Whether it is a probe's."""
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()
@@ -181,7 +188,7 @@ class _Call:
         """Refuses a call that its caller may not make, or that comes too early or too late."""
         if self._access is not None:
             self._caller = self._access.admit(self._method, self._context)
-        if not serving and not self._quiet:
+        if not serving and not self.quiet:
             raise Unavailable("the service is starting or stopping; try again")
         note_deadline(self._context)
 
@@ -235,9 +242,9 @@ class _Call:
             fields["error"] = self._message
         if self._caller.verified:
             fields["caller"] = self._caller.name
-        (_log.debug if self._quiet else _log.info)("call", **fields)
+        (_log.debug if self.quiet else _log.info)("call", **fields)
         role = required(self._method)
-        if role is not Role.READ and not self._quiet:
+        if role is not Role.READ and not self.quiet:
             # The audit trail: every call that could change something, whoever made it.
             _audit.info("change", role=role, **{"caller": self._caller.name, **fields})
 

@@ -29,6 +29,7 @@ from services.rpc.access.roles import ADMIN_SUFFIX
 from services.rpc.exits import Exit
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
+from services.rpc.memory import return_freed_memory
 from services.rpc.metrics import CallMetrics, MetricsPage, add_process_metrics
 from services.rpc.settings import ServerSettings
 from services.rpc.tls import ServerTls
@@ -109,6 +110,8 @@ class Server:
         self._probe: grpc.aio.Server | None = None
         self._page: MetricsPage | None = None
         self._stopped: asyncio.Task[None] | None = None
+        self._trimming: asyncio.Task[None] | None = None
+        self._ended_calls: Callable[[], int] = lambda: 0
         self.port = 0
         """Port of the gRPC server, once started."""
         self.admin_port = 0
@@ -134,6 +137,7 @@ class Server:
             await self._probe.start()
             for server in self._servers():
                 await server.start()
+            self._trimming = asyncio.create_task(return_freed_memory(self._ended_calls))
             await self._service.warm()
             await self._health.serve()
         except BaseException:
@@ -200,6 +204,7 @@ class Server:
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
         # transport's refusal has none. A method that reads a stream checks each itself.
         largest = min(2 * settings.request_limit, 2**31 - 1)
+        self._ended_calls = lambda: interceptor.ended
 
         def made() -> grpc.aio.Server:
             return grpc.aio.server(interceptors=(interceptor,), options=_options(settings, largest))
@@ -233,6 +238,8 @@ class Server:
     async def _close(self, grace: float) -> None:
         await self._health.drain()
         self._service.drain()
+        if self._trimming is not None:
+            self._trimming.cancel()
         await self._stop_servers(grace)
         # Probes see NOT_SERVING until the last call has ended.
         if self._probe is not None:

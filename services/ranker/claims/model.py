@@ -7,6 +7,7 @@ is the unit of a pure number. Times are aware datetimes in UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -119,6 +120,18 @@ class Boolean:
 Bound = Equals | Range | Ratio | Text | Boolean
 
 
+def ends(bound: Bound) -> tuple[float, float]:
+    """Return the ends of what a numeric bound allows, tolerance included."""
+    if isinstance(bound, Equals):
+        return bound.value - bound.tolerance, bound.value + bound.tolerance
+    if isinstance(bound, Text | Boolean):
+        raise TypeError(f"{bound!r} has no ends")
+    return (
+        -math.inf if bound.low is None else bound.low,
+        math.inf if bound.high is None else bound.high,
+    )
+
+
 @dataclass(frozen=True)
 class Value:
     """An observed number (with unit), text or truth."""
@@ -186,11 +199,14 @@ class Claim:
     """A statement that can be checked, with what would make it true.
 
     `id` is unique in its manifest. `artifact` is what it is about, empty for a claim of `page`
-    about itself. `contradicts` are claims of the same owner, by id, and others as "OWNER/ID".
-    `method` is the "name@version" that observes it, empty when there is none. `undecidable` is set
-    on a claim that no observation decides (its comparator is not named, its data are not at hand);
-    evidence is then shown for orientation. `needs` says what it takes to decide the claim by
-    measurement, for the reader of a NOT_TESTABLE_HERE.
+    about itself. `contradicts` are claims of the same owner, by id. `aspect` and `group`, the fact
+    that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
+    chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
+    it, and `machine` whether it depends on the hardware and the engine. `method` is the
+    "name@version" that observes it, empty when there is none. `undecidable` is set on a claim that
+    no observation decides (its comparator is not named, its data are not at hand); evidence is then
+    shown for orientation. `needs` says what it takes to decide the claim by measurement, for the
+    reader of a NOT_TESTABLE_HERE.
     """
 
     id: str
@@ -207,6 +223,10 @@ class Claim:
     needs: str = ""
     cost: Cost = field(default_factory=Cost)
     page: str = ""
+    stated_aspect: Aspect | None = None
+    guess: float = 0.0
+    sample_decides: bool = False
+    machine: bool = False
 
     @cached_property
     def owner(self) -> str:

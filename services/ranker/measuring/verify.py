@@ -197,10 +197,10 @@ async def _observe(
         observation = await method_named(claim.method).observe(claim, measurements)
     except UnobservableError as error:
         problem = str(error)
-    if observation is not None and decides(observation.relation, claim.aspect):
+    if observation is not None and decides(observation.relation, claim):
         return observation, claim.method, "", None
     published = measurements.published(claim)
-    if published is not None and (observation is None or decides(published.relation, claim.aspect)):
+    if published is not None and (observation is None or decides(published.relation, claim)):
         sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
         return published, _CITE, problem, observation if sampled else None
     return observation, claim.method, problem, None

@@ -26,8 +26,9 @@ from services.ranker.claims.model import (
     Undecidable,
     Value,
     Verdict,
+    ends,
 )
-from services.ranker.claims.verdict import choose, decides, ends, judge, unmeasured
+from services.ranker.claims.verdict import choose, decides, judge, unmeasured
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}
@@ -42,7 +43,9 @@ bounds = st.one_of(
 )
 
 
-def claim(bound: Bound | None, aspect: Aspect = Aspect.SIZE) -> Claim:
+def claim(
+    bound: Bound | None, aspect: Aspect = Aspect.SIZE, *, sample_decides: bool = False
+) -> Claim:
     return Claim(
         id="C",
         artifact="a",
@@ -52,6 +55,7 @@ def claim(bound: Bound | None, aspect: Aspect = Aspect.SIZE) -> Claim:
         bound=bound,
         method="m.f@1",
         needs="the real thing",
+        sample_decides=sample_decides,
     )
 
 
@@ -117,15 +121,18 @@ def test_a_proxy_never_decides(bound: Bound, number: float) -> None:
 @pytest.mark.parametrize("aspect", Aspect)
 def test_random_weights_decide_size_shape_and_speed_only(aspect: Aspect) -> None:
     relation = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
-    found = judge(claim(Equals(1, 0, "s"), aspect), evidence(1.0, relation=relation))
+    asked = claim(Equals(1, 0, "s"), aspect)
+    found = judge(asked, evidence(1.0, relation=relation))
     allowed = aspect in {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
-    assert (found.verdict in DECIDED) == allowed == decides(relation, aspect)
+    assert (found.verdict in DECIDED) == allowed == decides(relation, asked)
 
 
 @pytest.mark.parametrize("aspect", Aspect)
-def test_a_sample_decides_storage_and_metrics_only(aspect: Aspect) -> None:
-    found = judge(claim(Equals(1, 0, "s"), aspect), evidence(1.0, relation=SubjectRelation.SAMPLE))
-    assert (found.verdict in DECIDED) == (aspect in {Aspect.STORAGE, Aspect.METRIC})
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_sample_decides_what_its_method_says(aspect: Aspect, allowed: bool) -> None:
+    asked = claim(Equals(1, 0, "s"), aspect, sample_decides=allowed)
+    found = judge(asked, evidence(1.0, relation=SubjectRelation.SAMPLE))
+    assert (found.verdict in DECIDED) == allowed
 
 
 @pytest.mark.parametrize(
@@ -136,8 +143,10 @@ def test_a_sample_decides_storage_and_metrics_only(aspect: Aspect) -> None:
         (Boolean(True), True, Verdict.CONFIRMED),
         (Boolean(True), False, Verdict.REFUTED),
         (Boolean(False), False, Verdict.CONFIRMED),
-        (Text("True"), True, Verdict.REFUTED),
-        (Boolean(True), 1.0, Verdict.REFUTED),
+        (Text("True"), True, Verdict.INCONCLUSIVE),
+        (Boolean(True), 1.0, Verdict.INCONCLUSIVE),
+        (Boolean(False), "no", Verdict.INCONCLUSIVE),
+        (Text("1"), 1.0, Verdict.INCONCLUSIVE),
         (Equals(64e6, 0.64e6, "s"), 64_108_374.0, Verdict.CONFIRMED),
         (Equals(0, 0, "s"), 85.0, Verdict.REFUTED),
         (Equals(1, 0, "s"), True, Verdict.INCONCLUSIVE),
@@ -152,6 +161,15 @@ def test_values_without_an_interval(bound: Bound, content: object, verdict: Verd
 def test_a_value_of_another_unit_decides_nothing() -> None:
     found = judge(claim(Range(2, 3, "s")), evidence(2.5, unit="ms"))
     assert found.verdict is Verdict.INCONCLUSIVE
+
+
+@given(bounds | st.builds(Boolean, st.booleans()) | st.builds(Text, st.just("1")), numbers)
+def test_a_value_of_another_kind_or_unit_never_refutes(bound: Bound, number: float) -> None:
+    for content in (number, str(number), number > 0):
+        found = judge(claim(bound), evidence(content, unit="ms"))
+        like = isinstance(bound, Boolean | Text) and type(bound.value) is type(content)
+        assert found.verdict is Verdict.INCONCLUSIVE or like
+        assert like or "of another kind than" in found.reason
 
 
 def test_no_evidence_says_why_and_what_would_help() -> None:

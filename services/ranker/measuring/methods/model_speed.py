@@ -11,8 +11,22 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median
 
+from services.ranker.claims.definition import (
+    ALL_BUT_WEIGHTS,
+    SEGMENTATION,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation, Value
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    Interval,
+    SubjectRelation,
+    Value,
+)
 from services.ranker.measuring.intervals import LEVEL, clustered_median, quotient
 from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
 from services.ranker.measuring.methods.model_facts import recipe
@@ -53,7 +67,20 @@ async def _subject(claim: Claim, measurements: Measurements) -> tuple[Model, Sub
     return model, relation
 
 
-@method(1, Measurement.SINGLE_STREAM)
+@method(
+    1,
+    Measurement.SINGLE_STREAM,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="s",
+        fact="cpu-latency",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.005, 60, logarithmic=True, least=0),
+    ),
+)
 async def cpu_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on a CPU."""
     model, relation = await _subject(claim, measurements)
@@ -62,7 +89,20 @@ async def cpu_latency(claim: Claim, measurements: Measurements) -> Observation:
     return await _latency(model, relation, measurements)
 
 
-@method(1, Measurement.SINGLE_STREAM)
+@method(
+    1,
+    Measurement.SINGLE_STREAM,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="s",
+        fact="gpu-latency",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.0005, 5, logarithmic=True, least=0),
+    ),
+)
 async def accelerator_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on an accelerator."""
     model, relation = await _subject(claim, measurements)
@@ -134,7 +174,20 @@ def _note(model: Model, result: BenchmarkResult) -> str:
     return text
 
 
-@method(2, Measurement.OFFLINE)
+@method(
+    2,
+    Measurement.OFFLINE,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="pictures/s",
+        fact="batch-throughput",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.05, 5000, logarithmic=True, least=0),
+    ),
+)
 async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     """Pictures a second in batches: of 32 on an accelerator, and of 2 on a CPU.
 
@@ -160,7 +213,20 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     )
 
 
-@method(2, Measurement.OFFLINE)
+@method(
+    2,
+    Measurement.OFFLINE,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="parts that hold",
+        fact="batch-speedup",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0, 3, least=0, most=3),
+    ),
+)
 async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation:
     """How many of the claim's three parts hold for pictures a second in batches.
 

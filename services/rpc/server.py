@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from services.errors import AssayError
 from services.rpc import logs, tls
 from services.rpc.exits import Exit
+from services.rpc.failure import Failure
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.metrics import CallMetrics, MetricsPage
@@ -60,6 +61,9 @@ class Service:
     May be called more than once."""
     collectors: tuple[Collector, ...] = field(default=())
     """Prometheus metrics of its own, made with `registry=None`."""
+    failure: Failure = field(default_factory=Failure)
+    """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
+    drains, and ends with Exit.FAILED."""
     probes: frozenset[str] = frozenset()
     """Methods, "/package.Service/Method", that are asked whether it is ready: they answer before it
     is, and are logged as health checks are."""
@@ -222,7 +226,11 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         await server.stop(grace=0)
         raise
     _log.info("serving", service=service.name, host=settings.host, **ports)
-    await asked
+    failed = asyncio.create_task(service.failure.wait())
+    await asyncio.wait({asked, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        _log.error("the service has failed", service=service.name, error=failed.result())
+    failed.cancel()
     _log.info("draining", service=service.name, seconds=settings.drain_seconds)
     if settings.ready_file is not None:
         settings.ready_file.unlink(missing_ok=True)
@@ -234,8 +242,9 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         await server.stop(grace=0)
     again.cancel()
     await stopping
+    asked.cancel()
     _log.info("stopped", service=service.name)
-    return Exit.DRAINED
+    return Exit.FAILED if service.failure.reason else Exit.DRAINED
 
 
 def _write_ready_file(settings: ServerSettings, ports: dict[str, int]) -> None:

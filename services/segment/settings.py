@@ -47,7 +47,8 @@ class SegmentSettings(ServerSettings):
     )
     accepted_licenses: frozenset[str] = Field(
         frozenset(),
-        description="JSON list of the licence ids whose research-only weights may be served.",
+        description="JSON list of the ids of licences that have to be accepted: of weights for "
+        "research only, and LicenseRef-Unknown for weights without a stated licence.",
     )
     device: Device = Field(
         "cpu", description="Where models run. The service does not start if it isn't there."

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; the reference model "
-        "without it",
+        help="a folder that `assay export` wrote, or a registered name; without it the only "
+        "one of a running service, or else the demonstration model",
     )
     given_as = parser.add_mutually_exclusive_group()
     given_as.add_argument(
@@ -150,14 +150,18 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:
-    """The ids of classes that are named, or given as ids."""
-    ids = {item.name: item.id for item in described.model.classes}
-    ids |= {str(item.id): item.id for item in described.model.classes}
+    """The ids of classes that are named, or given as ids; several classes may have one name."""
+    classes = described.model.classes
+    found: list[int] = []
     for name in wanted:
-        if name not in ids:
-            known = ", ".join(item.name for item in described.model.classes[:10])
-            raise InvalidArgument("--class", f"{name} is no class of the model: {known}, ...")
-    return [ids[name] for name in wanted]
+        ids = [item.id for item in classes if item.name == name]
+        ids = ids or [item.id for item in classes if str(item.id) == name]
+        if not ids:
+            known = ", ".join(item.name for item in classes[:10])
+            more = ", ..." if len(classes) > 10 else ""
+            raise InvalidArgument("--class", f"{name} is no class of the model: {known}{more}")
+        found += ids
+    return found
 
 
 def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:

@@ -145,7 +145,7 @@ def segmentation(
 
 def _license(model: RegisteredModel) -> common_pb2.License:
     terms = model.manifest.license
-    return license_message(License(terms.id, terms.name, terms.url, terms.research_only))
+    return license_message(License(terms.id, terms.name, terms.url, terms.restricted))
 
 
 def _parity(parity: ModelParity) -> models_pb2.ExportParity:

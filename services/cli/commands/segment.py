@@ -16,7 +16,7 @@ from rich.table import Table
 from services.cli.arguments import add_json, output_file, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 120.0
@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg"
     )
-    parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file"
+    )
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
@@ -105,6 +107,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
             request, timeout=TIMEOUT_SECONDS
         )
+    for notice in reply.notices:
+        warn(f"{arguments.image}: {notice}")
     _write(reply, files)
     if arguments.json:
         print_json(_as_json(reply))
@@ -219,6 +223,7 @@ def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:
             for c in reply.classes
         ],
         "seconds": timings,
+        "notices": list(reply.notices),
     }
 
 

@@ -131,6 +131,7 @@ def segmentation(
             post=duration(trace.finish),
         ),
         batch_size=trace.batch_size,
+        notices=result.notices,
     )
     if result.top is not None:
         top = reply.top_classes

@@ -22,6 +22,7 @@ from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
 from services.segment.engines.engine import Engine, Labels, Output
 from services.segment.images import outputs, upsample
+from services.segment.images.decode import NOTICES
 from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
 from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import Manifest
@@ -144,8 +145,17 @@ class Pipeline:
         def finish(output: Output, size: tuple[int, int]) -> Segmentation:
             return self._outputs.make(wanted, output, size, decode, max_bytes)
 
+        notices: tuple[str, ...] = ()
+
+        def noticed() -> Image.Image:
+            nonlocal notices
+            picture = decode()
+            notices = picture.info.get(NOTICES, ())
+            return picture
+
         held = replace(admission, size=admission.size + self._preprocessor.nbytes)
-        return await self._answer(decode, measure, finish, held, admitted)
+        result, trace = await self._answer(noticed, measure, finish, held, admitted)
+        return replace(result, notices=notices), trace
 
     async def infer(
         self,

@@ -17,6 +17,7 @@ from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import status
 from services.rpc.call import note_deadline, remaining, require_fits
 from services.rpc.health import Health
+from services.rpc.intake import Claim, Intake
 from services.rpc.metrics import CallMetrics
 
 REQUEST_ID_KEY = "x-request-id"
@@ -40,12 +41,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         health: Health,
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
+        max_held_bytes: int = 0,
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
         The methods `probes` answer all the same. A request over `max_request_bytes` is refused
-        with TOO_LARGE.
+        with TOO_LARGE, one that would make all of them hold over `max_held_bytes` with OVERLOADED;
+        0 is no bound.
         """
+        self._intake = Intake(max_held_bytes) if max_held_bytes else None
         self._metrics = metrics
         self._health = health
         self._max_request_bytes = max_request_bytes
@@ -67,6 +71,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_unary
             or handler.stream_stream
         )
+        claim = None
+        deserialize = handler.request_deserializer
+        if self._intake and not handler.request_streaming and not self._is_quiet(method):
+            claim = await self._intake.enter()
+            deserialize = claim.reading(deserialize)
         wrap: Callable[..., Any]
         if not handler.response_streaming:
             wrap = (
@@ -74,7 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if handler.request_streaming
                 else grpc.unary_unary_rpc_method_handler
             )
-            wrapped: Callable[..., Any] = self._unary(method, behavior)
+            wrapped: Callable[..., Any] = self._unary(method, behavior, claim)
         else:
             wrap = (
                 grpc.stream_stream_rpc_method_handler
@@ -83,9 +92,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             # A coroutine that answers by context.write() is as good as a generator.
             streams = inspect.isasyncgenfunction(behavior)
-            wrapped = (self._stream if streams else self._unary)(method, behavior)
+            wrapped = (self._stream if streams else self._unary)(method, behavior, claim)
         serialize = _serializer(handler.response_serializer)
-        return wrap(wrapped, handler.request_deserializer, serialize)
+        return wrap(wrapped, deserialize, serialize)
 
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
@@ -95,9 +104,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if isinstance(request, Message):
             require_fits("the request", request, self._max_request_bytes)
 
-    def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _unary(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
+            record = _Call(self._metrics, method, context, claim, quiet=self._is_quiet(method))
             try:
                 record.begin(serving=self._health.serving)
                 self._check_size(request)
@@ -112,9 +123,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _stream(self, method: str, behavior: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    def _stream(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
+            record = _Call(self._metrics, method, context, claim, quiet=self._is_quiet(method))
             replies = None
             try:
                 record.begin(serving=self._health.serving)
@@ -137,8 +150,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One call, from its arrival to its log line."""
 
-    def __init__(self, metrics: CallMetrics, method: str, context: Context, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        metrics: CallMetrics,
+        method: str,
+        context: Context,
+        claim: Claim | None,
+        *,
+        quiet: bool,
+    ) -> None:
         self._metrics = metrics
+        self._claim = claim
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
@@ -158,6 +180,8 @@ class _Call:
         """Refuses a call that comes too early or too late."""
         if not serving and not self._quiet:
             raise Unavailable("the service is starting or stopping; try again")
+        if self._claim is not None:
+            self._claim.require_read()
         note_deadline(self._context)
 
     def succeed(self) -> None:
@@ -195,6 +219,8 @@ class _Call:
 
     def end(self) -> None:
         """Counts the call and writes its line."""
+        if self._claim is not None:
+            self._claim.close()
         seconds = time.perf_counter() - self._start
         name = self._code.name
         self._metrics.in_flight.labels(*self._labels).dec()

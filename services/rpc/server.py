@@ -61,6 +61,8 @@ class Service:
     May be called more than once."""
     collectors: tuple[Collector, ...] = field(default=())
     """Prometheus metrics of its own, made with `registry=None`."""
+    max_held_bytes: int = 0
+    """Bytes of the requests that its calls hold at once; 0 where requests are small."""
     failure: Failure = field(default_factory=Failure)
     """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
     drains, and ends with Exit.FAILED."""
@@ -83,6 +85,7 @@ class Server:
             self._health,
             settings.request_limit,
             service.probes,
+            service.max_held_bytes,
         )
         for collector in service.collectors:
             self.registry.register(collector)

@@ -64,6 +64,7 @@ def build_service(settings: SegmentSettings) -> Service:
         close=close,
         drain=servicer.drain,
         failure=failure,
+        max_held_bytes=settings.held_bytes,
         probes=HEALTH_METHODS,
         collectors=models.metrics.collectors,
     )

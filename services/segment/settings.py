@@ -106,6 +106,14 @@ class SegmentSettings(ServerSettings):
         "that large. A compressed request counts as what it becomes.",
     )
 
+    held_bytes: int = Field(
+        192 << 20,
+        ge=1 << 20,
+        description="Most bytes of requests that are held at once, from when they are read until "
+        "they are answered. Each takes up to three times its size; what finds no room is refused "
+        "before it is parsed.",
+    )
+
     @field_validator("gpus")
     @classmethod
     def _gpus_are_numbered_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:

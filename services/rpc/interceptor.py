@@ -20,6 +20,7 @@ from services.rpc.access.access import Access
 from services.rpc.access.roles import Role, required
 from services.rpc.call import note_deadline, remaining, require_fits
 from services.rpc.health import Health
+from services.rpc.intake import Claim, Intake
 from services.rpc.metrics import CallMetrics
 
 REQUEST_ID_KEY = "x-request-id"
@@ -44,14 +45,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         metrics: CallMetrics,
         health: Health,
         access: Access,
+        *,
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
+        max_held_bytes: int = 0,
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
         The methods `probes` answer all the same. `access` says who may call what. A request over
-        `max_request_bytes` is refused with TOO_LARGE.
+        `max_request_bytes` is refused with TOO_LARGE, one that would make all of them hold over
+        `max_held_bytes` with OVERLOADED; 0 is no bound.
         """
+        self._intake = Intake(max_held_bytes) if max_held_bytes else None
         self._metrics = metrics
         self._health = health
         self._access = access
@@ -76,6 +81,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_unary
             or handler.stream_stream
         )
+        claim = None
+        deserialize = handler.request_deserializer
+        if self._intake and not handler.request_streaming and not self._is_quiet(method):
+            claim = await self._intake.enter()
+            deserialize = claim.reading(deserialize)
         wrap: Callable[..., Any]
         if not handler.response_streaming:
             wrap = (
@@ -83,7 +93,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if handler.request_streaming
                 else grpc.unary_unary_rpc_method_handler
             )
-            wrapped: Callable[..., Any] = self._unary(method, behavior)
+            wrapped: Callable[..., Any] = self._unary(method, behavior, claim)
         else:
             wrap = (
                 grpc.stream_stream_rpc_method_handler
@@ -92,15 +102,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             # A coroutine that answers by context.write() is as good as a generator.
             streams = inspect.isasyncgenfunction(behavior)
-            wrapped = (self._stream if streams else self._unary)(method, behavior)
+            wrapped = (self._stream if streams else self._unary)(method, behavior, claim)
         serialize = _serializer(handler.response_serializer)
-        return wrap(wrapped, handler.request_deserializer, serialize)
+        return wrap(wrapped, deserialize, serialize)
 
-    def _begin(self, method: str, context: Context) -> _Call:
+    def _begin(self, method: str, context: Context, claim: Claim | None) -> _Call:
         quiet = self._is_quiet(method)
         # Probes are asked by those who cannot sign in, and say no more than "ready".
         access = None if quiet and not method.startswith(_REFLECTION) else self._access
-        return _Call(self._metrics, method, context, access, quiet=quiet)
+        return _Call(self._metrics, method, context, access, claim, quiet=quiet)
 
     def _end(self, record: _Call) -> None:
         record.end()
@@ -114,9 +124,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if isinstance(request, Message):
             require_fits("the request", request, self._max_request_bytes)
 
-    def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _unary(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = self._begin(method, context)
+            record = self._begin(method, context, claim)
             try:
                 record.begin(serving=self._health.serving)
                 self._check_size(request)
@@ -131,9 +143,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _stream(self, method: str, behavior: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    def _stream(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = self._begin(method, context)
+            record = self._begin(method, context, claim)
             replies = None
             try:
                 record.begin(serving=self._health.serving)
@@ -162,12 +176,14 @@ class _Call:
         method: str,
         context: Context,
         access: Access | None,
+        claim: Claim | None,
         *,
         quiet: bool,
     ) -> None:
         self._access = access
         self._caller = ANONYMOUS
         self._metrics = metrics
+        self._claim = claim
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
@@ -190,6 +206,8 @@ class _Call:
             self._caller = self._access.admit(self._method, self._context)
         if not serving and not self.quiet:
             raise Unavailable("the service is starting or stopping; try again")
+        if self._claim is not None:
+            self._claim.require_read()
         note_deadline(self._context)
 
     def succeed(self) -> None:
@@ -227,6 +245,8 @@ class _Call:
 
     def end(self) -> None:
         """Counts the call and writes its line."""
+        if self._claim is not None:
+            self._claim.close()
         seconds = time.perf_counter() - self._start
         name = self._code.name
         self._metrics.in_flight.labels(*self._labels).dec()

@@ -27,6 +27,7 @@ from services.rpc import logs
 from services.rpc.access.access import Access
 from services.rpc.access.roles import ADMIN_SUFFIX
 from services.rpc.exits import Exit
+from services.rpc.failure import Failure
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.memory import return_freed_memory
@@ -66,6 +67,11 @@ class Service:
     May be called more than once."""
     collectors: tuple[Collector, ...] = field(default=())
     """Prometheus metrics of its own, made with `registry=None`."""
+    max_held_bytes: int = 0
+    """Bytes of the requests that its calls hold at once; 0 where requests are small."""
+    failure: Failure = field(default_factory=Failure)
+    """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
+    drains, and ends with Exit.FAILED."""
     probes: frozenset[str] = frozenset()
     """Methods, "/package.Service/Method", that are asked whether it is ready: they answer before it
     is, and are logged as health checks are."""
@@ -198,8 +204,9 @@ class Server:
             CallMetrics(self.registry),
             self._health,
             access,
-            settings.request_limit,
-            self._service.probes,
+            max_request_bytes=settings.request_limit,
+            probes=self._service.probes,
+            max_held_bytes=self._service.max_held_bytes,
         )
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
         # transport's refusal has none. A method that reads a stream checks each itself.
@@ -303,7 +310,11 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         await server.stop(grace=0)
         raise
     _log.info("serving", service=service.name, host=settings.host, **ports)
-    await asked
+    failed = asyncio.create_task(service.failure.wait())
+    await asyncio.wait({asked, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        _log.error("the service has failed", service=service.name, error=failed.result())
+    failed.cancel()
     _log.info("draining", service=service.name, seconds=settings.drain_seconds)
     if settings.ready_file is not None:
         settings.ready_file.unlink(missing_ok=True)
@@ -315,8 +326,9 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         await server.stop(grace=0)
     again.cancel()
     await stopping
+    asked.cancel()
     _log.info("stopped", service=service.name)
-    return Exit.DRAINED
+    return Exit.FAILED if service.failure.reason else Exit.DRAINED
 
 
 def _write_ready_file(settings: ServerSettings, ports: dict[str, int]) -> None:

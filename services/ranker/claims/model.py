@@ -7,11 +7,14 @@ is the unit of a pure number. Times are aware datetimes in UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
+
+from services.common.statistics import interval as statistics
 
 
 class ArtifactType(StrEnum):
@@ -68,11 +71,23 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A closed interval; `level` is its confidence, 0 when the ends are bounds."""
+    """An interval as evidence keeps it: `level` is its confidence, 0 when the ends are bounds.
+
+    An end that is open is infinite. What computes intervals has `services.common.statistics`.
+    """
 
     low: float
     high: float
     level: float = 0.0
+
+    @classmethod
+    def of(cls, found: statistics.Interval) -> Interval:
+        """Return an interval that was computed, as evidence keeps it."""
+        return cls(
+            -math.inf if found.low is None else found.low,
+            math.inf if found.high is None else found.high,
+            found.level,
+        )
 
 
 @dataclass(frozen=True)

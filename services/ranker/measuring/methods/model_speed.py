@@ -7,13 +7,17 @@ kept as an upper bound, and a claim that it does not settle stays INCONCLUSIVE.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, median
 
+from services.common.statistics.estimate import mean_of
+from services.common.statistics.interval import Interval, Kind, quotient
+from services.common.statistics.student import student
+from services.ranker.claims import model as claims
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation, Value
-from services.ranker.measuring.intervals import LEVEL, clustered_median, quotient
+from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
+from services.ranker.claims.verdict import MIN_LEVEL
 from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
 from services.ranker.measuring.methods.model_facts import recipe
 from services.ranker.measuring.methods.registration import Measurement, method
@@ -83,7 +87,7 @@ async def _latency(
         seconds=240 if full else 60,
     )
     result = await measurements.speed(model, plan)
-    interval = _batch_seconds(result)
+    interval = claims.Interval.of(_batch_seconds(result))
     value = _mean_of_medians(result)
     return Observation(
         value=Value(min(max(value, interval.low), interval.high), "s"),
@@ -113,12 +117,17 @@ def _mean_of_medians(result: BenchmarkResult) -> float:
     return fmean(map(median, _seconds(result)))
 
 
-def _batch_seconds(result: BenchmarkResult, level: float = LEVEL) -> Interval:
-    """Return the interval of a batch's seconds; on a noisy machine, what the runs bound."""
-    interval = clustered_median(_seconds(result), level)
-    if interval is None or result.noisy:
-        return Interval(0.0, max(map(max, _seconds(result))))
-    return Interval(max(interval.low, 0.0), interval.high, interval.level)
+def _batch_seconds(result: BenchmarkResult, level: float = MIN_LEVEL) -> Interval:
+    """Return the interval of a batch's seconds; on a noisy machine, what the runs bound.
+
+    Runs of one process share its fate, so each process counts as one observation, its median.
+    """
+    medians = list(map(median, _seconds(result)))
+    if len(medians) < 2 or result.noisy:
+        longest = max(map(max, _seconds(result)))
+        return Interval(0.0, longest, 0.0, Kind.BOUNDS, "longest-run@1")
+    interval = student(mean_of(medians), level)
+    return replace(interval, low=max(interval.low or 0.0, 0.0))
 
 
 def _note(model: Model, result: BenchmarkResult) -> str:
@@ -143,7 +152,7 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     model, relation = await _subject(claim, measurements)
     size = _BATCHES[-1] if _on_accelerator(model) else _RATE_BATCH_ON_CPU
     result = await measurements.speed(model, _offline(size, measurements.budget))
-    interval = _rate(result, LEVEL)
+    interval = claims.Interval.of(_rate(result, MIN_LEVEL))
     rate = size / _mean_of_medians(result)
     return Observation(
         value=Value(min(max(rate, interval.low), interval.high), "pictures/s"),
@@ -175,7 +184,7 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
         raise UnobservableError(f"{model.ref.name} is served on a CPU, and the claim is about GPUs")
     sizes = _BATCHES if accelerated else _BATCHES_ON_CPU
     timed = [await measurements.speed(model, _offline(size, measurements.budget)) for size in sizes]
-    each = 1 - (1 - LEVEL) / len(sizes)  # so that together they hold LEVEL
+    each = 1 - (1 - MIN_LEVEL) / len(sizes)  # so that together they can decide
     rates = [_rate(result, each) for result in timed]
     single, middle, large = (result.batch_size / _mean_of_medians(result) for result in timed)
     part = (sizes[1] - sizes[0]) / (sizes[2] - sizes[0])
@@ -195,7 +204,7 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
         subject=model_subject(model),
-        interval=Interval(low, high, LEVEL),
+        interval=claims.Interval(low, high, MIN_LEVEL),
         n=sum(map(_runs, timed)),
         environment=environment(timed[-1].environment),
         engine=engine(timed[-1].engine),
@@ -210,27 +219,37 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
 
 
 def _rate(result: BenchmarkResult, level: float) -> Interval:
-    """Pictures a second."""
+    """Pictures a second; open above where a batch's seconds are only bounded."""
     seconds = _batch_seconds(result, level)
     size = result.batch_size
-    return Interval(size / seconds.high, _over(size, seconds.low), seconds.level)
+    low = size / seconds.high if seconds.high else None
+    return replace(seconds, low=low, high=size / seconds.low if seconds.low else None)
 
 
 def _between(first: Interval, second: Interval, part: float) -> Interval:
     """Every value `part` of the way from one in `first` to one in `second`."""
-    low, high = (
-        (1 - part) * one + part * other
-        for one, other in ((first.low, second.low), (first.high, second.high))
+    level = max(0.0, first.level + second.level - 1)
+    return Interval(
+        _mixed(first.low, second.low, part),
+        _mixed(first.high, second.high, part),
+        level,
+        Kind.CONFIDENCE if level else Kind.BOUNDS,
+        "between@1",
     )
-    return Interval(low, high, max(0.0, first.level + second.level - 1))
+
+
+def _mixed(one: float | None, other: float | None, part: float) -> float | None:
+    return None if one is None or other is None else (1 - part) * one + part * other
 
 
 def _inside(interval: Interval, span: tuple[float, float]) -> bool:
-    return span[0] <= interval.low and interval.high <= span[1]
+    low, high = interval.low, interval.high
+    return low is not None and span[0] <= low and high is not None and high <= span[1]
 
 
 def _outside(interval: Interval, span: tuple[float, float]) -> bool:
-    return interval.high < span[0] or interval.low > span[1]
+    low, high = interval.low, interval.high
+    return (high is not None and high < span[0]) or (low is not None and low > span[1])
 
 
 def _offline(batch_size: int, budget: Budget) -> SpeedPlan:
@@ -242,7 +261,3 @@ def _offline(batch_size: int, budget: Budget) -> SpeedPlan:
         restarts=4 if full else 3,
         seconds=150 if full else 30,
     )
-
-
-def _over(above: float, below: float) -> float:
-    return above / below if below > 0 else math.inf

@@ -74,7 +74,7 @@ def quotient(above: Interval, below: Interval) -> Interval:
     """Every quotient of a value in `above` and one in `below`, whose ends are all positive.
 
     It holds both levels at once, so its own is at least 1 - (1 - a) - (1 - b). An open end of one
-    opens the end that it leads to; below that is 0, since both are positive. Raises ValueError for an end that is not positive.
+    opens the end that it leads to, down to 0. Raises ValueError for an end that is not positive.
     """
     ends = (above.low, above.high, below.low, below.high)
     if any(end is not None and end <= 0 for end in ends):

@@ -50,6 +50,8 @@ class Observation:
     breakdown_unit: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
 
 
 def seal(
@@ -88,6 +90,8 @@ def seal(
         owner=owner,
         subject=dict(observation.subject),
         engine=dict(observation.engine),
+        restarts=tuple(dict(one) for one in observation.restarts),
+        conditions=observation.conditions,
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -141,6 +145,10 @@ def canonical(evidence: Evidence) -> bytes:
         for name, value in (("subject", evidence.subject), ("engine", evidence.engine))
         if value
     }
+    if evidence.restarts:
+        document["restarts"] = [dict(one) for one in evidence.restarts]
+    if evidence.conditions:
+        document["conditions"] = evidence.conditions
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -189,6 +197,8 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
+        restarts=_mappings(document.get("restarts", [])),
+        conditions=str(document.get("conditions", "")),
     )
 
 
@@ -202,6 +212,12 @@ def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value
+
+
+def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(_mapping(one) for one in value)
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, field_validator
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, f
 from services.common.documents import Document, validate
 from services.errors import InvalidArgument, Violation
 from services.ranker.claims import model
+from services.ranker.claims.fitting import nearest
 
 SCHEMA = 1
 
@@ -90,6 +92,24 @@ def _day(value: object) -> date:
         raise ValueError(f'must be a day in quotes, like "2020-12-31", not {value!r:.60}') from None
 
 
+def _one_of(kind: type[StrEnum]) -> PlainValidator:
+    """Accept the values of an enum; suggest the nearest for another."""
+
+    def check(value: object) -> StrEnum:
+        known = [one.value for one in kind]
+        if isinstance(value, str) and value in known:
+            return kind(value)
+        near = nearest(str(value).casefold(), [one.casefold() for one in known])
+        meant = [one for one in known if near and one.casefold() == near[0]]
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise ValueError(f"{value!r:.60} is not one of {', '.join(known)}{hint}")
+
+    return PlainValidator(check)
+
+
+_CITES = "sources."
+_Aspect = Annotated[model.Aspect, _one_of(model.Aspect)]
+_Type = Annotated[model.ArtifactType, _one_of(model.ArtifactType)]
 _Number = Annotated[float, PlainValidator(_number)]
 _Day = Annotated[date, PlainValidator(_day)]
 _String = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -189,11 +209,13 @@ class _Cost(_Part):
 class _Claim(_Part):
     id: _ClaimId
     statement: _String
-    aspect: Annotated[model.Aspect, Field(strict=False)]
-    group: _String
+    aspect: _Aspect | None = None
+    group: _String = ""
     bound: _Bound | None = None
     method: _String = ""
     scope: _String = ""
+    hardware: _String = ""
+    engine: _String = ""
     comparator: _String = ""
     contradicts: _Strings = ()
     undecidable: _Undecidable | None = None
@@ -201,6 +223,10 @@ class _Claim(_Part):
     cost: _Cost | None = None
 
     def problems(self) -> Iterator[Violation]:
+        if not self.method or self.method.startswith(_CITES):
+            for key in ("aspect", "group"):
+                if not getattr(self, key):
+                    yield key, "is missing; only a method that measures says it itself"
         if self.undecidable is None and (self.bound is None or not self.method):
             yield (
                 "bound" if self.bound is None else "method",
@@ -210,6 +236,8 @@ class _Claim(_Part):
     def claim(self, *, artifact: str = "", page: str = "") -> model.Claim:
         undecidable = self.undecidable
         changed = {
+            "aspect": self.aspect or model.Aspect.PUBLICATION,
+            "stated_aspect": self.aspect,
             "bound": self.bound.bound() if self.bound else None,
             "undecidable": model.Undecidable(model.Verdict(undecidable.verdict), undecidable.reason)
             if undecidable
@@ -255,7 +283,7 @@ class _Artifact(_Part):
     schema_: Literal[1] = Field(alias="schema")
     id: _Id
     name: _String
-    type: Annotated[model.ArtifactType, Field(strict=False)]
+    type: _Type
     description: _String
     license: _License
     pricing: _String

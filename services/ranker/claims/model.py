@@ -134,6 +134,18 @@ class Boolean:
 Bound = Equals | Range | Ratio | Text | Boolean
 
 
+def ends(bound: Bound) -> tuple[float, float]:
+    """Return the ends of what a numeric bound allows, tolerance included."""
+    if isinstance(bound, Equals):
+        return bound.value - bound.tolerance, bound.value + bound.tolerance
+    if isinstance(bound, Text | Boolean):
+        raise TypeError(f"{bound!r} has no ends")
+    return (
+        -math.inf if bound.low is None else bound.low,
+        math.inf if bound.high is None else bound.high,
+    )
+
+
 @dataclass(frozen=True)
 class Value:
     """An observed number (with unit), text or truth."""
@@ -201,11 +213,14 @@ class Claim:
     """A statement that can be checked, with what would make it true.
 
     `id` is unique in its manifest. `artifact` is what it is about, empty for a claim of `page`
-    about itself. `contradicts` are claims of the same owner, by id, and others as "OWNER/ID".
-    `method` is the "name@version" that observes it, empty when there is none. `undecidable` is set
-    on a claim that no observation decides (its comparator is not named, its data are not at hand);
-    evidence is then shown for orientation. `needs` says what it takes to decide the claim by
-    measurement, for the reader of a NOT_TESTABLE_HERE.
+    about itself. `contradicts` are claims of the same owner, by id. `aspect` and `group`, the fact
+    that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
+    chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
+    it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
+    `engine` name as far as the claim does. `method` is the "name@version" that observes it, empty
+    when there is none. `undecidable` is set on a claim that no observation decides (its comparator
+    is not named, its data are not at hand); evidence is then shown for orientation. `needs` says
+    what it takes to decide the claim by measurement, for the reader of a NOT_TESTABLE_HERE.
     """
 
     id: str
@@ -222,6 +237,12 @@ class Claim:
     needs: str = ""
     cost: Cost = field(default_factory=Cost)
     page: str = ""
+    stated_aspect: Aspect | None = None
+    guess: float = 0.0
+    sample_decides: bool = False
+    machine: bool = False
+    hardware: str = ""
+    engine: str = ""
 
     @cached_property
     def owner(self) -> str:
@@ -301,7 +322,10 @@ class Evidence:
     it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
-    empty where that is not known. `content` are the bytes that the digest is of.
+    empty where that is not known. `restarts` are what a timing rests on, those of earlier
+    verifications too, each as `services.ranker.measuring.pooling` writes it. `conditions` say what
+    the value holds for, in words for the reason of a verdict. `content` are the bytes that the
+    digest is of.
     """
 
     digest: str
@@ -324,12 +348,14 @@ class Evidence:
     owner: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
     content: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was: "verdict", "value", "subject", "hardware", "versions", "method".
+    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
 
     `of_sample` says that it is of what was measured of a sample.
     """

@@ -26,8 +26,9 @@ from services.ranker.claims.model import (
     Undecidable,
     Value,
     Verdict,
+    ends,
 )
-from services.ranker.claims.verdict import choose, decides, ends, judge, unmeasured
+from services.ranker.claims.verdict import choose, decides, judge, unmeasured
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}
@@ -42,7 +43,9 @@ bounds = st.one_of(
 )
 
 
-def claim(bound: Bound | None, aspect: Aspect = Aspect.SIZE) -> Claim:
+def claim(
+    bound: Bound | None, aspect: Aspect = Aspect.SIZE, *, sample_decides: bool = False
+) -> Claim:
     return Claim(
         id="C",
         artifact="a",
@@ -52,6 +55,7 @@ def claim(bound: Bound | None, aspect: Aspect = Aspect.SIZE) -> Claim:
         bound=bound,
         method="m.f@1",
         needs="the real thing",
+        sample_decides=sample_decides,
     )
 
 
@@ -117,15 +121,18 @@ def test_a_proxy_never_decides(bound: Bound, number: float) -> None:
 @pytest.mark.parametrize("aspect", Aspect)
 def test_random_weights_decide_size_shape_and_speed_only(aspect: Aspect) -> None:
     relation = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
-    found = judge(claim(Equals(1, 0, "s"), aspect), evidence(1.0, relation=relation))
+    asked = claim(Equals(1, 0, "s"), aspect)
+    found = judge(asked, evidence(1.0, relation=relation))
     allowed = aspect in {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
-    assert (found.verdict in DECIDED) == allowed == decides(relation, aspect)
+    assert (found.verdict in DECIDED) == allowed == decides(relation, asked)
 
 
 @pytest.mark.parametrize("aspect", Aspect)
-def test_a_sample_decides_storage_and_metrics_only(aspect: Aspect) -> None:
-    found = judge(claim(Equals(1, 0, "s"), aspect), evidence(1.0, relation=SubjectRelation.SAMPLE))
-    assert (found.verdict in DECIDED) == (aspect in {Aspect.STORAGE, Aspect.METRIC})
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_sample_decides_what_its_method_says(aspect: Aspect, allowed: bool) -> None:
+    asked = claim(Equals(1, 0, "s"), aspect, sample_decides=allowed)
+    found = judge(asked, evidence(1.0, relation=SubjectRelation.SAMPLE))
+    assert (found.verdict in DECIDED) == allowed
 
 
 @pytest.mark.parametrize(
@@ -136,8 +143,10 @@ def test_a_sample_decides_storage_and_metrics_only(aspect: Aspect) -> None:
         (Boolean(True), True, Verdict.CONFIRMED),
         (Boolean(True), False, Verdict.REFUTED),
         (Boolean(False), False, Verdict.CONFIRMED),
-        (Text("True"), True, Verdict.REFUTED),
-        (Boolean(True), 1.0, Verdict.REFUTED),
+        (Text("True"), True, Verdict.INCONCLUSIVE),
+        (Boolean(True), 1.0, Verdict.INCONCLUSIVE),
+        (Boolean(False), "no", Verdict.INCONCLUSIVE),
+        (Text("1"), 1.0, Verdict.INCONCLUSIVE),
         (Equals(64e6, 0.64e6, "s"), 64_108_374.0, Verdict.CONFIRMED),
         (Equals(0, 0, "s"), 85.0, Verdict.REFUTED),
         (Equals(1, 0, "s"), True, Verdict.INCONCLUSIVE),
@@ -152,6 +161,15 @@ def test_values_without_an_interval(bound: Bound, content: object, verdict: Verd
 def test_a_value_of_another_unit_decides_nothing() -> None:
     found = judge(claim(Range(2, 3, "s")), evidence(2.5, unit="ms"))
     assert found.verdict is Verdict.INCONCLUSIVE
+
+
+@given(bounds | st.builds(Boolean, st.booleans()) | st.builds(Text, st.just("1")), numbers)
+def test_a_value_of_another_kind_or_unit_never_refutes(bound: Bound, number: float) -> None:
+    for content in (number, str(number), number > 0):
+        found = judge(claim(bound), evidence(content, unit="ms"))
+        like = isinstance(bound, Boolean | Text) and type(bound.value) is type(content)
+        assert found.verdict is Verdict.INCONCLUSIVE or like
+        assert like or "of another kind than" in found.reason
 
 
 def test_no_evidence_says_why_and_what_would_help() -> None:
@@ -194,7 +212,55 @@ def test_the_latest_evidence_that_decides_is_chosen_whatever_its_order(order: li
         evidence(6.0, minutes=9),
     ]
     chosen = choose(claim(Equals(1, 0, "s")), [items[place] for place in order])
-    assert chosen == max(items[1], items[5], key=lambda item: item.digest)
+    assert chosen == min(items[1], items[5], key=lambda item: item.digest)
+
+
+@given(st.permutations(range(7)))
+def test_of_measurements_the_best_is_chosen_and_never_the_latest(order: list[int]) -> None:
+    """Who measures until it suits gets what was measured first."""
+    items = [
+        measured(3.0, n=8, minutes=10),
+        measured(1.0, n=8, minutes=5),  # as good, and the first
+        measured(2.0, n=8, level=0.9, minutes=1),
+        measured(4.0, n=3, minutes=2),
+        measured(5.0, n=8, half=0.9, minutes=3),
+        measured(6.0, n=99, digest="another", minutes=4),  # of what is served no more
+        evidence(9.0, relation=SubjectRelation.PROXY, minutes=60),
+    ]
+    asked = claim(Equals(1, 0, "s"))
+    assert choose(asked, [items[place] for place in order]) == items[1]
+    pooled = measured(7.0, n=8, minutes=20, restarts=({"a": 1}, {"a": 2}))
+    assert choose(asked, [*items, pooled]) == pooled
+
+
+def test_of_counts_the_latest_is_chosen() -> None:
+    """Luck has no part in them: another value is a change of what is counted."""
+    items = [evidence(1.0, minutes=0), evidence(2.0, minutes=5)]
+    assert choose(claim(Equals(1, 0, "s")), items) == items[1]
+
+
+def measured(
+    value: float,
+    *,
+    n: int,
+    minutes: int,
+    level: float = 0.99,
+    half: float = 0.5,
+    digest: str = "sha256:d",
+    restarts: tuple[dict[str, object], ...] = (),
+) -> Evidence:
+    """A measurement with an interval."""
+    observation = Observation(
+        Value(value, "s"),
+        SubjectRelation.EXACT,
+        Basis.MEASURED,
+        subject_digest=digest,
+        interval=Interval(value - half, value + half, level),
+        n=n,
+        restarts=restarts,
+    )
+    time = NOON + timedelta(minutes=minutes)
+    return seal(observation, claim="C", method="m.f@1", command="c", time=time)
 
 
 @given(st.permutations(range(5)))

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.definition import (
+    EVERY_PART,
+    SEGMENTATION,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Value
 from services.ranker.measuring.labelled_images import VALIDATION_PICTURES
 from services.ranker.measuring.measurements import Measurements, UnobservableError
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.peers.protocol import engine, model_subject
 
 
-@method(1, Measurement.ACCURACY)
+@method(
+    1,
+    Measurement.ACCURACY,
+    Definition(
+        aspect=Aspect.ACCURACY,
+        kind=Kind.NUMBER,
+        unit="%",
+        fact="ade20k-miou",
+        types=SEGMENTATION,
+        depends_on=EVERY_PART,
+        chance=Plausible(20, 65, least=0, most=100),
+    ),
+)
 async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
     """Mean intersection over union of the published weights, in percent, at one scale.
 

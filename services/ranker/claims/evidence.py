@@ -17,7 +17,9 @@ from services.ranker.claims.model import (
     Basis,
     Evidence,
     Interval,
+    NotMeasured,
     SubjectRelation,
+    UnmeasuredReason,
     Value,
     reference,
 )
@@ -52,6 +54,30 @@ class Observation:
     engine: Mapping[str, object] = field(default_factory=dict)
     restarts: tuple[Mapping[str, object], ...] = ()
     conditions: str = ""
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
+
+
+def nothing(why: NotMeasured) -> Observation:
+    """What is kept of a method that measured nothing, for a later comparison to tell."""
+    return Observation(
+        None,
+        SubjectRelation.PROXY,
+        Basis.MEASURED,
+        note=why.message,
+        unmeasured={"reason": why.reason.value, "remedy": why.remedy},
+    )
+
+
+def why_not(evidence: Evidence) -> NotMeasured:
+    """Why a method measured nothing, from what was kept of that."""
+    reason = str(evidence.unmeasured.get("reason", ""))
+    return NotMeasured(
+        evidence.note,
+        UnmeasuredReason(reason)
+        if reason in set(UnmeasuredReason)
+        else UnmeasuredReason.UNSPECIFIED,
+        str(evidence.unmeasured.get("remedy", "")),
+    )
 
 
 def seal(
@@ -92,6 +118,7 @@ def seal(
         engine=dict(observation.engine),
         restarts=tuple(dict(one) for one in observation.restarts),
         conditions=observation.conditions,
+        unmeasured=dict(observation.unmeasured),
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -142,7 +169,11 @@ def canonical(evidence: Evidence) -> bytes:
         document["breakdown_unit"] = evidence.breakdown_unit
     document |= {
         name: dict(value)
-        for name, value in (("subject", evidence.subject), ("engine", evidence.engine))
+        for name, value in (
+            ("subject", evidence.subject),
+            ("engine", evidence.engine),
+            ("unmeasured", evidence.unmeasured),
+        )
         if value
     }
     if evidence.restarts:
@@ -199,6 +230,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         engine=_mapping(document.get("engine", {})),
         restarts=_mappings(document.get("restarts", [])),
         conditions=str(document.get("conditions", "")),
+        unmeasured=_mapping(document.get("unmeasured", {})),
     )
 
 

@@ -110,24 +110,36 @@ def _one_of(kind: type[StrEnum]) -> PlainValidator:
 _CITES = "sources."
 _Aspect = Annotated[model.Aspect, _one_of(model.Aspect)]
 _Type = Annotated[model.ArtifactType, _one_of(model.ArtifactType)]
+
+
+def _size(value: object) -> tuple[int, int]:
+    """Height and width in pixels, written "512x512"."""
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", value if isinstance(value, str) else "")
+    if found is None:
+        raise ValueError(f'must be height and width, like "512x512", not {value!r:.60}')
+    return int(found[1]), int(found[2])
+
+
+_Size = Annotated[tuple[int, int], PlainValidator(_size)]
 _Number = Annotated[float, PlainValidator(_number)]
 _Day = Annotated[date, PlainValidator(_day)]
 _String = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Strings = tuple[str, ...]
 
 
-def _of(pattern: str) -> AfterValidator:
-    """Hold a string to the pattern that the contract gives for ids."""
+def _of(pattern: str, what: str = "id") -> AfterValidator:
+    """Hold a string to the pattern that the contract gives for it."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r:.60} is no id: it must match {pattern}")
+            raise ValueError(f"{value!r:.60} is no {what}: it must match {pattern}")
         return value
 
     return AfterValidator(check)
 
 
 _Id = Annotated[_String, _of("[a-z0-9][a-z0-9._-]{0,99}")]
+_Digest = Annotated[_String, _of("sha256:[0-9a-f]{64}", "digest")]
 _ClaimId = Annotated[_String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
@@ -291,8 +303,22 @@ class _Artifact(_Part):
     claims: tuple[_Claim, ...]
     published: _PublishedScore | None = None
     subject: _String = ""
+    classes: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    input: _Size | None = None
+    revision: _String = ""
+    digest: _Digest | None = None
+    subsets: tuple[_String, ...] = ()
     released: _Day | None = None
     version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
+
+    def problems(self) -> Iterator[Violation]:
+        segments = self.type is model.ArtifactType.SEGMENTATION_MODEL
+        for key in ("classes", "input") if not segments else ("subsets",):
+            if getattr(self, key):
+                yield key, f"a {self.type.value} has none; take it out"
+        if not segments and self.subject not in ("", self.id):
+            problem = f"what is no segmentation model is measured under its own id, {self.id!r}: "
+            yield "subject", problem + "serve it as that, and take `subject` out"
 
     def entry(self, digest: str) -> model.Artifact:
         return model.Artifact(
@@ -307,6 +333,9 @@ class _Artifact(_Part):
             published=self.published.score() if self.published else None,
             digest=digest,
             subject=self.subject,
+            configuration=model.Configuration(
+                self.classes or 0, self.input, self.revision, self.digest or "", self.subsets
+            ),
             released=self.released,
             version=self.version,
         )

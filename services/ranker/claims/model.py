@@ -274,11 +274,28 @@ class PublishedScore:
 
 
 @dataclass(frozen=True)
+class Configuration:
+    """What makes a subject the one that it is, as far as its manifest says so.
+
+    `classes` is 0 and `input` (height, width) None where it does not; `revision` is that of the
+    published thing, `digest` "sha256:<hex>" of its file of weights, or of the corpus as served.
+    `subsets` are the names of all that a corpus is made of.
+    """
+
+    classes: int = 0
+    input: tuple[int, int] | None = None
+    revision: str = ""
+    digest: str = ""
+    subsets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A thing that pages make claims about. `digest` is "sha256:<hex>" of its manifest.
 
     `released` is the day of its first publication; None when it is not known. `version` counts the
-    manifests that were written for it.
+    manifests that were written for it. `subject` is the architecture of a model, and the id of what
+    is no segmentation model; with `configuration` it says what has to be measured.
     """
 
     id: str
@@ -294,6 +311,7 @@ class Artifact:
     subject: str = ""
     released: date | None = None
     version: int = 1
+    configuration: Configuration = field(default_factory=Configuration)
 
 
 @dataclass(frozen=True)
@@ -322,7 +340,8 @@ class Evidence:
     it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
-    empty where that is not known. `restarts` are what a timing rests on, those of earlier
+    empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
+    and what to do. `restarts` are what a timing rests on, those of earlier
     verifications too, each as `services.ranker.measuring.pooling` writes it. `conditions` say what
     the value holds for, in words for the reason of a verdict. `content` are the bytes that the
     digest is of.
@@ -350,6 +369,7 @@ class Evidence:
     engine: Mapping[str, object] = field(default_factory=dict)
     restarts: tuple[Mapping[str, object], ...] = ()
     conditions: str = ""
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
     content: bytes = field(default=b"", compare=False, repr=False)
 
 
@@ -375,13 +395,36 @@ class Change:
     differences: tuple[Difference, ...]
 
 
+class UnmeasuredReason(StrEnum):
+    """Kinds of reasons why a claim's method measured nothing."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    NOT_SERVED = "NOT_SERVED"
+    OTHER_SUBJECT = "OTHER_SUBJECT"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    LICENSE_NOT_ACCEPTED = "LICENSE_NOT_ACCEPTED"
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    DATA_MISSING = "DATA_MISSING"
+    TOO_COSTLY = "TOO_COSTLY"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """Why a claim's method measured nothing, and what to do about it where something can be."""
+
+    message: str
+    reason: UnmeasuredReason = UnmeasuredReason.UNSPECIFIED
+    remedy: str = ""
+
+
 @dataclass(frozen=True)
 class ClaimVerdict:
     """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
 
     `sample` is what was measured of a sample besides, where something else decides. `change` is
     told by a verification alone, of a claim that had evidence before. `not_measured` says why the
-    claim's method measured nothing; empty when it did, or never tried.
+    claim's method measured nothing; None when it did, or never tried.
     """
 
     claim: Claim
@@ -392,7 +435,7 @@ class ClaimVerdict:
     contradicts: tuple[str, ...]
     sample: Evidence | None = None
     change: Change | None = None
-    not_measured: str = ""
+    not_measured: NotMeasured | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from services.ranker.claims.evidence import why_not
 from services.ranker.claims.identity import hardware_class, identity
 from services.ranker.claims.model import (
     STRENGTH,
@@ -23,6 +24,7 @@ from services.ranker.claims.model import (
     Equals,
     Evidence,
     Interval,
+    NotMeasured,
     SubjectRelation,
     Text,
     Value,
@@ -56,12 +58,14 @@ def decides(relation: SubjectRelation, claim: Claim) -> bool:
     return claim.aspect in DECIDES[relation]
 
 
-def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> ClaimVerdict:
+def judge(
+    claim: Claim, evidence: Evidence | None, unobserved: NotMeasured | None = None
+) -> ClaimVerdict:
     """Return the verdict on `claim` that `evidence` allows.
 
     `unobserved` says why nothing was measured, or nothing that decides, when that is known.
     """
-    verdict, reason = _judge(claim, evidence, unobserved)
+    verdict, reason = _judge(claim, evidence, unobserved.message if unobserved else "")
     return ClaimVerdict(
         claim=claim,
         verdict=verdict,
@@ -96,15 +100,15 @@ def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str
             if claim.id in damaged
             else "it has not been verified yet"
         )
-        unobserved = f"{why}: assay claims {claim.owner} --claim {claim.id}"
+        unobserved = NotMeasured(f"{why}: assay claims {claim.owner} --claim {claim.id}")
     verdict = judge(claim, chosen, unobserved=unobserved)
     return replace(verdict, sample=sample_beside(evidence, chosen))
 
 
-def _not_measured(evidence: Evidence | None, unobserved: str) -> str:
+def _not_measured(evidence: Evidence | None, unobserved: NotMeasured | None) -> NotMeasured | None:
     if evidence is None:  # it was never verified
-        return ""
-    return unobserved or (evidence.note if evidence.value is None else "")
+        return None
+    return unobserved or (why_not(evidence) if evidence.value is None else None)
 
 
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
@@ -186,19 +190,19 @@ def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evid
     return max(samples, key=lambda one: (one.time, one.digest), default=None)
 
 
-def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> str:
-    """Return why nothing was measured when `chosen` was looked up; empty when that is not known.
+def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> NotMeasured | None:
+    """Return why nothing was measured when `chosen` was looked up; None when that is not known.
 
     What was measured of the claim before, or of a sample, makes it moot.
     """
     if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
-        return ""
+        return None
     items = tuple(evidence)
     if sample_beside(items, chosen) is not None:
-        return ""
+        return None
     tried = (one for one in items if one.value is None and one.time >= chosen.time)
     latest = max(tried, key=lambda one: (one.time, one.digest), default=None)
-    return latest.note if latest is not None else ""
+    return why_not(latest) if latest is not None else None
 
 
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:

@@ -18,8 +18,9 @@ from services.ranker.claims.definition import (
 )
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Value
-from services.ranker.measuring.measurements import Measurements, UnobservableError
-from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.methods.registration import Measurement, depends_on, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import RESIZE_MODE_PAD, Model, SourceFacts, model_subject
 
 _LEARNED_LAYERS = ("Linear", "Conv2d")
@@ -28,7 +29,7 @@ _LEARNED_LAYERS = ("Linear", "Conv2d")
 async def _facts(
     claim: Claim, measurements: Measurements
 ) -> tuple[SourceFacts, Model, SubjectRelation]:
-    model, relation = await measurements.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if not model.HasField("source_facts"):
         raise UnobservableError(
             f"nothing was recorded of the model that {model.ref.name} was made of"
@@ -290,7 +291,7 @@ async def logits_size(claim: Claim, measurements: Measurements) -> Observation:
 )
 async def pads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether pictures are padded to the input's size."""
-    model, relation = await measurements.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     wanted = model.preprocessing
     padded = wanted.resize_mode == RESIZE_MODE_PAD
     how = "padded" if padded else "resized"
@@ -317,7 +318,7 @@ async def export_label_change(claim: Claim, measurements: Measurements) -> Obser
     For orientation: these inputs stand in for the pictures that an accuracy is of, and are too few
     to bound what pictures would lose.
     """
-    model, relation = await measurements.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if not model.HasField("parity"):
         raise UnobservableError(f"no comparison with its source was recorded for {model.ref.name}")
     agreement = model.parity.label_agreement

@@ -29,13 +29,15 @@ from services.ranker.claims.model import (
     Aspect,
     Claim,
     SubjectRelation,
+    UnmeasuredReason,
     Value,
 )
 from services.ranker.claims.verdict import MIN_LEVEL
-from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
-from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.measurements import Budget, Measurements
+from services.ranker.measuring.methods.registration import Measurement, depends_on, method
 from services.ranker.measuring.methods.timed import Timed, timed
 from services.ranker.measuring.pooling import restarts_of
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     SCENARIO_OFFLINE,
     SCENARIO_SINGLE_STREAM,
@@ -60,13 +62,8 @@ def _on_accelerator(model: Model) -> bool:
 
 
 async def _subject(claim: Claim, measurements: Measurements) -> tuple[Model, SubjectRelation]:
-    """Return the model to time; one of another size says nothing of this one's time."""
-    model, relation = await measurements.model(claim.artifact)
-    if relation is SubjectRelation.PROXY:
-        raise UnobservableError(
-            f"segment serves no model of its architecture, only {model.ref.name}"
-        )
-    return model, relation
+    """Return the model to time; another configuration says nothing of this one's time."""
+    return await measurements.model(claim.artifact, depends_on(claim))
 
 
 @method(
@@ -87,7 +84,10 @@ async def cpu_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on a CPU."""
     model, relation = await _subject(claim, measurements)
     if _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on an accelerator ({model.engine.id})")
+        raise UnobservableError(
+            f"{model.ref.name} is served on an accelerator ({model.engine.id})",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     return await _latency(claim, model, relation, measurements)
 
 
@@ -109,7 +109,10 @@ async def accelerator_latency(claim: Claim, measurements: Measurements) -> Obser
     """Seconds a picture, one after the other, on an accelerator."""
     model, relation = await _subject(claim, measurements)
     if not _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on a CPU ({model.engine.id})")
+        raise UnobservableError(
+            f"{model.ref.name} is served on a CPU ({model.engine.id})",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     return await _latency(claim, model, relation, measurements)
 
 
@@ -245,7 +248,10 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
     model, relation = await _subject(claim, measurements)
     accelerated = _on_accelerator(model)
     if not accelerated and measurements.budget is not Budget.FULL:
-        raise UnobservableError(f"{model.ref.name} is served on a CPU, and the claim is about GPUs")
+        raise UnobservableError(
+            f"{model.ref.name} is served on a CPU, and the claim is about GPUs",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     sizes = _BATCHES if accelerated else _BATCHES_ON_CPU
     results = [
         await measurements.speed(model, _offline(size, measurements.budget, _TOGETHER))

@@ -14,8 +14,9 @@ from services.ranker.claims.model import (
     SubjectRelation,
     Value,
 )
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.methodology.published import feasible
 
 

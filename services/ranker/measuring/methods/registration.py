@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.ranker.claims.definition import Definition
+from services.ranker.claims.definition import Definition, Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Claim
 from services.ranker.measuring.measurements import Measurements
@@ -64,3 +64,8 @@ def known() -> Mapping[str, Definition]:
 def method_named(name: str) -> Method:
     """Return the method; the registry has checked that it exists."""
     return _METHODS[name]
+
+
+def depends_on(claim: Claim) -> frozenset[Part]:
+    """Return the parts of a configuration that the fact of a claim depends on."""
+    return method_named(claim.method).definition.depends_on

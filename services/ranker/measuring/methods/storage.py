@@ -32,9 +32,10 @@ from services.ranker.claims.model import (
     Value,
 )
 from services.ranker.claims.verdict import MIN_LEVEL
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     CodecResult,
     CorpusDescription,

@@ -6,10 +6,16 @@ shows how much they depend on the text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from services.common.statistics import interval as statistics
+from services.common.statistics.estimate import mean_of
+from services.common.statistics.interval import hull, quotient
+from services.common.statistics.medians import widest_median_interval
+from services.common.statistics.shares import share_interval
+from services.common.statistics.student import student
 from services.ranker.claims.definition import (
     DATA,
     Definition,
@@ -25,14 +31,7 @@ from services.ranker.claims.model import (
     SubjectRelation,
     Value,
 )
-from services.ranker.measuring.intervals import (
-    LEVEL,
-    hull,
-    order_statistics,
-    quotient,
-    share,
-    student,
-)
+from services.ranker.claims.verdict import MIN_LEVEL
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
@@ -112,9 +111,19 @@ def _ratios_to_gzip(measured: _Measured, name: str) -> list[float]:
     return [codec.ratio / gzip.ratio for codec, gzip in pairs]
 
 
-def _seconds(codec: CodecResult) -> Interval:
-    """Interval of a codec's median time, sure enough for a quotient of two to hold LEVEL."""
-    return order_statistics(codec.seconds, 1 - (1 - LEVEL) / 2)
+def _seconds(codec: CodecResult) -> statistics.Interval:
+    """Interval of a codec's median time, sure enough for a quotient of two to decide."""
+    return widest_median_interval(codec.seconds, 1 - (1 - MIN_LEVEL) / 2)
+
+
+def _mean_over_splits(measured: _Measured, ratios: Sequence[float]) -> Interval:
+    """Interval of the mean ratio of splits.
+
+    Each is a ratio of sums over the many documents of a split, and so nearly normal.
+    """
+    if len(ratios) < 2:
+        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    return Interval.of(student(mean_of(ratios), MIN_LEVEL))
 
 
 @method(
@@ -140,7 +149,8 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
         raise UnobservableError(f"{measured.name} has no lines here")
     note = f"{parsed:,} of {lines:,} lines were objects with a text."
     value = Value(parsed / lines, "share")
-    return measured.observed(value=value, interval=share(parsed, lines), n=lines, note=note)
+    interval = Interval.of(share_interval(parsed, lines, MIN_LEVEL))
+    return measured.observed(value=value, interval=interval, n=lines, note=note)
 
 
 @method(
@@ -179,9 +189,7 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
         )
     measured = await _measured(claim, measurements)
     ratios = [one.ratio for one in _codecs(measured, _ZSTD)]
-    interval = student(ratios)
-    if interval is None:
-        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    interval = _mean_over_splits(measured, ratios)
     missing = _missing_share(description)
     bounds = Interval(
         1 / ((1 - missing) / max(interval.low, 1.0) + missing),
@@ -223,9 +231,7 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation."""
     measured = await _measured(claim, measurements)
     ratios = _ratios_to_gzip(measured, _ZSTD)
-    interval = student(ratios)
-    if interval is None:
-        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    interval = _mean_over_splits(measured, ratios)
     names = {codec.codec for one in measured.splits.values() for codec in one.codecs}
     others = sorted(names - {_GZIP, _ZSTD, "stored"})
     listed = ", ".join(f"{name} {fmean(_ratios_to_gzip(measured, name)):.3g}" for name in others)
@@ -255,7 +261,7 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     """
     measured = await _measured(claim, measurements)
     pairs = list(zip(_codecs(measured, _GZIP), _codecs(measured, _ZSTD), strict=True))
-    interval = hull([quotient(_seconds(gzip), _seconds(zstd)) for gzip, zstd in pairs])
+    interval = Interval.of(hull([quotient(_seconds(gzip), _seconds(zstd)) for gzip, zstd in pairs]))
     medians = [(median(gzip.seconds), median(zstd.seconds)) for gzip, zstd in pairs]
     ratio = fmean(gzip / zstd for gzip, zstd in medians)
     split, result = next(iter(measured.splits.items()))

@@ -9,7 +9,7 @@ from services.cli.arguments import pixel_size
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note
 from services.errors import InvalidArgument
-from services.segment.export.command import export
+from services.segment.export.command import Exported, export
 from services.segment.export.given import DEFAULT_THRESHOLD, Given
 
 
@@ -106,6 +106,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
         ),
         progress=note,
     )
+    print_exported(exported)
+    return Exit.DONE
+
+
+def print_exported(exported: Exported) -> None:
+    """Say what was written, and how far each engine is from its source."""
     manifest = exported.manifest
     OUT.print(
         f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes, "
@@ -123,4 +129,3 @@ async def run(arguments: argparse.Namespace) -> Exit:
             f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
             soft_wrap=True,
         )
-    return Exit.DONE

@@ -146,6 +146,38 @@ def export(
     )
 
 
+def import_graph(
+    file: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    given: Given = NOTHING_GIVEN,
+    input_name: str | None = None,
+    output_name: str | None = None,
+    labels: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Write a ready ONNX file as the new directory `out`.
+
+    `labels` is a file with the names of the classes. Raises InvalidArgument naming what the file
+    lacks, Unavailable where a library is not installed, TooLarge (disk full), InternalError (an
+    engine does not give what the file gives).
+    """
+    if not is_name(version):
+        raise InvalidArgument("version", f"{version!r} is not a version: {NAME_RULE}")
+    started = time.monotonic()
+    _pipeline()
+    # onnx is in the export extra.
+    from services.segment.export.onnx_import import Names, import_onnx  # noqa: PLC0415
+
+    names = Names(input_name, output_name, labels)
+    manifest = import_onnx(
+        file, out, name=name, version=version, given=given, names=names, progress=progress
+    )
+    return _exported(out, manifest, started)
+
+
 def _pipeline() -> ModuleType:
     try:
         # Torch takes seconds to import and is in an extra of its own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -322,6 +323,14 @@ def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
         engine=arguments.engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
     )
+
+
+def pixel_size(text: str) -> tuple[int, int]:
+    """Width and height of WxH, for argparse."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
 
 
 def output_file(flag: str, given: str) -> Path:

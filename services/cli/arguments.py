@@ -38,6 +38,8 @@ _PRESETS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
     "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+    "levanter": scoring_pb2.DEFINITION_PRESET_LEVANTER,
+    "paloma": scoring_pb2.DEFINITION_PRESET_PALOMA,
 }
 _PREFIXES = {
     "bos": scoring_pb2.PREFIX_TOKEN_BOS,
@@ -224,8 +226,9 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
-        help="lm_eval without it; pile_paper keeps half a window of context; huggingface_guide is "
-        "for comparison only, since it leaves tokens out",
+        help="lm_eval without it; pile_paper keeps half a window of context; paloma begins with "
+        "the end of sequence; huggingface_guide and levanter are for comparison only, since they "
+        "leave tokens out",
     )
     parser.add_argument(
         "--max-length",

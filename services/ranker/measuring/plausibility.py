@@ -121,6 +121,13 @@ def check_storage(result: StorageResult) -> None:
                     f"one core; memory is not faster than {MAX_MEGABYTES_PER_SECOND:,.0f} MB a "
                     "second"
                 )
+        if codec.tool_seconds and len(codec.tool_seconds) != len(codec.seconds):
+            raise ImplausibleError(
+                f"corpus timed {name}'s tool {len(codec.tool_seconds)} times of "
+                f"{len(codec.seconds)}"
+            )
+        if not all(math.isfinite(one) and one >= 0 for one in codec.tool_seconds):
+            raise ImplausibleError(f"corpus says that {name}'s tool took less than no time")
     lines = result.plain_parse
     if lines.parsed > lines.lines:
         raise ImplausibleError(f"corpus parsed {lines.parsed} of {lines.lines} lines")

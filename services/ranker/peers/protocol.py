@@ -16,6 +16,7 @@ from assay_rpc.common.v1.common_pb2 import (
     WEIGHTS_KIND_TRAINED,
     Engine,
     Environment,
+    MachineLoad,
     Precision,
     WeightsKind,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "CorpusPeer",
     "CorpusSummary",
     "FinalScore",
+    "MachineLoad",
     "Model",
     "SegmentPeer",
     "SourceFacts",

@@ -27,7 +27,8 @@ from typing import Any
 import zstandard
 
 from services.common.median import median_interval
-from services.corpus.shards.decoder import decode_shard, read_blocks
+from services.corpus.shards.blocks import read_blocks
+from services.corpus.shards.decoder import decode_shard
 from services.errors import DataLoss
 from services.rpc.worker import end_with_parent
 

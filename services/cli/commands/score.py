@@ -100,7 +100,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
     prove.check_options(arguments)
-    shards = shards_inventory(arguments.shards)
+    shards = shards_inventory(arguments)
     folders: dict[str, Path] = {}
     model = _registered("--model", arguments.model or "byte-reference", folders)
     common: dict[str, Any] = {

@@ -65,6 +65,14 @@ def build_service(settings: CorpusSettings) -> Service:
         except (AssayError, LayoutError, OSError) as error:
             raise StartError(f"{settings.variable('corpora')}: {error}") from error
         for corpus in catalog.list():
+            if corpus.left_out:
+                _log.warning(
+                    "files that look like shards are not read",
+                    corpus=corpus.ref.name,
+                    files=len(corpus.left_out),
+                    first=corpus.left_out[:10],
+                    advice="every_file in the corpus's settings, or another format",
+                )
             slow = sum(shard.index is None for shard in corpus.shards)
             if slow:
                 _log.warning(

@@ -11,6 +11,7 @@ from assay_rpc.corpus.v1 import stream_pb2
 from services.common.wire import prefix
 from services.corpus.api import corpora
 from services.corpus.catalog.corpus import Corpus
+from services.corpus.shards.bad_lines import BadLine
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import SkippedFrame
 from services.corpus.stream import resume, unit_stream
@@ -73,7 +74,15 @@ def messages(
     if isinstance(position, RankPosition):
         raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
     jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
-    reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
+    reading = chunks(
+        corpus.shards,
+        selection,
+        codec,
+        position=position,
+        jsonl=jsonl,
+        limits=limits,
+        skip_bad_lines=request.skip_bad_lines,
+    )
     return _naming(corpus, _sequential(corpus, selection, reading, jsonl=jsonl))
 
 
@@ -180,17 +189,33 @@ def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
 
 
 def _chunk_message(part: Chunk, *, jsonl: bool) -> stream_pb2.StreamCorpusResponse:
-    damaged = _damaged(part.damaged)
+    message = stream_pb2.StreamCorpusResponse(
+        cursor=part.cursor, damaged=_damaged(part.damaged), bad_lines=_bad_lines(part.bad)
+    )
     if jsonl:
-        lines = stream_pb2.JsonlBatch(lines=part.lines, continues=part.continues)
-        return stream_pb2.StreamCorpusResponse(cursor=part.cursor, jsonl=lines, damaged=damaged)
+        message.jsonl.lines, message.jsonl.continues = part.lines, part.continues
+        return message
     documents = stream_pb2.DocumentBatch(
         documents=[
             document_message(document, continues=part.continues, whole=not part.fragment)
             for document in part.documents
         ]
     )
-    return stream_pb2.StreamCorpusResponse(cursor=part.cursor, documents=documents, damaged=damaged)
+    message.documents.CopyFrom(documents)
+    return message
+
+
+def _bad_lines(found: Sequence[BadLine]) -> list[stream_pb2.BadLine]:
+    return [
+        stream_pb2.BadLine(
+            shard=one.shard,
+            line=one.line,
+            offset=one.offset,
+            reason=one.reason,
+            rest=one.rest,
+        )
+        for one in found
+    ]
 
 
 def document_message(

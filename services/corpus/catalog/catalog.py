@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 from services.common.license import License
@@ -19,9 +19,10 @@ from services.corpus.catalog.counts import (
 )
 from services.corpus.catalog.fact_cache import FactCache
 from services.corpus.catalog.locate import Location, ShardFiles, locate
+from services.corpus.shards.formats import READING, Reading
 from services.corpus.shards.index.format import Index, IndexFormatError, open_index
 from services.corpus.shards.layout import LayoutError
-from services.corpus.storage.files import StoredFile, open_stream, size_and_version
+from services.corpus.storage.files import StoredFile, content_of, size_and_version
 from services.corpus.storage.frame_cache import FrameCache
 from services.corpus.storage.local_copy import local_copy
 from services.corpus.storage.objects import RETRIES, Objects, Retries
@@ -30,7 +31,7 @@ from services.corpus.stream.selection import Selection
 from services.errors import DigestMismatch, NotFound, Unavailable
 
 # Counted up whenever the same bytes would give other counts.
-_COUNTS_VERSION = 2
+_COUNTS_VERSION = 3
 _DIGEST_READ_BYTES = 1 << 20
 FRAME_CACHE_BYTES = 10 << 30
 
@@ -43,6 +44,8 @@ class Registration:
     kind: Kind
     source: str
     license: License
+    reading: Reading = READING
+    every_file: bool = False
 
 
 class Catalog:
@@ -72,8 +75,13 @@ class Catalog:
         `storage.objects` raises.
         """
         for name, registration in sorted(registrations.items()):
-            files = locate(registration.location, self._store)
-            shards = tuple(self._shard(file) for file in files)
+            found = locate(
+                registration.location,
+                self._store,
+                registration.reading,
+                every_file=registration.every_file,
+            )
+            shards = tuple(self._shard(file) for file in found.shards)
             self._corpora[name] = Corpus(
                 CorpusRef(name, corpus_digest(shards)),
                 kind=registration.kind,
@@ -81,6 +89,7 @@ class Catalog:
                 license=registration.license,
                 shards=shards,
                 count=self._count,
+                left_out=found.left_out,
             )
 
     def close(self) -> None:
@@ -111,8 +120,11 @@ class Catalog:
         size, version = _registered(files.file)
         index = self._index(files)
         digest = index.header.shard.digest if index else self._digest(files.file)
+        # A shard that grows afterwards is read to the size that was digested.
+        reading = replace(files.reading, size=size)
         return Shard(
-            *(files.split, files.path, files.file, size, digest, version), index, files.text
+            *(files.split, files.path, files.file, size, digest, version),
+            *(index, files.text, reading),
         )
 
     def _digest(self, file: StoredFile) -> str:
@@ -162,11 +174,10 @@ class Catalog:
 
     def _file_digest(self, file: StoredFile) -> str:
         digest = hashlib.sha256()
-        with open_stream(file, 0 if isinstance(file, Path) else _DIGEST_READ_BYTES) as source:
-            while data := source.read(_DIGEST_READ_BYTES):
-                if self._closed.is_set():
-                    raise Unavailable("the server is shutting down")
-                digest.update(data)
+        for data in content_of(file, 0 if isinstance(file, Path) else _DIGEST_READ_BYTES):
+            if self._closed.is_set():
+                raise Unavailable("the server is shutting down")
+            digest.update(data)
         return f"sha256:{digest.hexdigest()}"
 
     def _count(self, corpus: Corpus) -> CorpusCounts:
@@ -193,10 +204,15 @@ def _registered(file: StoredFile) -> tuple[int, str]:
 
 
 def corpus_digest(shards: tuple[Shard, ...]) -> str:
-    """Digest a corpus: SHA-256 over a line "<path> <size> <digest>" for each shard, in order."""
+    """Digest a corpus: SHA-256 over a line "<path> <size> <digest>" for each shard, in order.
+
+    Where its records are read by other keys than the usual ones, they are in the line as well.
+    """
     digest = hashlib.sha256()
     for shard in shards:
-        digest.update(f"{shard.path} {shard.compressed_bytes} {shard.digest}\n".encode())
+        keys = shard.reading.keys.describe()
+        read = f" {keys}" if keys else ""
+        digest.update(f"{shard.path} {shard.compressed_bytes} {shard.digest}{read}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 

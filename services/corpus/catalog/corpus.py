@@ -14,6 +14,7 @@ from services.common.license import License
 from services.corpus.catalog import published
 from services.corpus.catalog.counts import CorpusCounts, CountProgress
 from services.corpus.shards.documents import Document
+from services.corpus.shards.formats import READING, Keys, Reading
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index
 from services.corpus.storage.files import StoredFile, size_and_version
@@ -58,6 +59,7 @@ class Shard:
     version: str
     index: Index | None = None
     text_file: StoredFile | None = None
+    reading: Reading = READING
 
     def open_frames(self) -> FrameReader:
         """Open the frames of an indexed shard."""
@@ -78,12 +80,15 @@ class Corpus:
         license: License,  # noqa: A002  the field's name
         shards: tuple[Shard, ...],
         count: Callable[[Corpus], CorpusCounts],
+        left_out: tuple[str, ...] = (),
     ) -> None:
         self.ref = ref
         self.kind = kind
         self.source = source
         self.license = license
         self.shards = shards
+        self.left_out = left_out
+        """Paths of files beside the shards that look like some and are not read."""
         self._count = count
         self._counts: CorpusCounts | None = None
         self.count_progress = CountProgress()
@@ -96,6 +101,11 @@ class Corpus:
     def splits(self) -> tuple[str, ...]:
         """The splits that have a shard, in their canonical order."""
         return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    @property
+    def keys(self) -> Keys:
+        """Where its records have their texts and subsets."""
+        return self.shards[0].reading.keys
 
     @property
     def compressed_bytes(self) -> int:

@@ -250,7 +250,7 @@ def test_a_line_without_text_is_named_after_the_documents_before_it(tmp_path: Pa
     delivered, error = _until_error(_shard_corpus(tmp_path, compress(b"".join(lines))))
     assert delivered == 2
     assert isinstance(error, DataLoss)
-    assert str(error).startswith('test.jsonl.zst: line 2 has no "text", at compressed byte ')
+    assert str(error).startswith('test.jsonl.zst: line 2 has no "text"; it has "meta" (--skip')
 
 
 def test_a_meta_that_fits_in_no_message_is_refused_with_a_way_out(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ class StreamCorpusRequest(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     SKIP_DAMAGED_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_LINES_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
     """Position to continue from: the cursor of a chunk of a call with the same corpus, selection and
     rank. Empty: the beginning.
@@ -107,6 +108,11 @@ class StreamCorpusRequest(_message.Message):
     skip_damaged: _builtins.bool
     """Skips frames whose digest is wrong, and reports them in `damaged`, instead of ending with
     DATA_LOSS. Needs an index.
+    """
+    skip_bad_lines: _builtins.bool
+    """Skips lines that are no documents, and reports them in `bad_lines`, instead of ending with
+    DATA_LOSS. Only shards without an index have such lines. More than 100 that are more than 1 % of
+    a shard's lines end the stream all the same.
     """
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
@@ -135,10 +141,11 @@ class StreamCorpusRequest(_message.Message):
         rank: Global___ReaderRank | None = ...,
         resume: _abc.Iterable[Global___ResumePoint] | None = ...,
         skip_damaged: _builtins.bool = ...,
+        skip_bad_lines: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "rank", b"rank", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "corpus", b"corpus", "cursor", b"cursor", "delivery", b"delivery", "rank", b"rank", "resume", b"resume", "selection", b"selection", "skip_damaged", b"skip_damaged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "corpus", b"corpus", "cursor", b"cursor", "delivery", b"delivery", "rank", b"rank", "resume", b"resume", "selection", b"selection", "skip_bad_lines", b"skip_bad_lines", "skip_damaged", b"skip_damaged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -214,6 +221,7 @@ class StreamCorpusResponse(_message.Message):
     FRAMES_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
     CORPUS_FIELD_NUMBER: _builtins.int
+    BAD_LINES_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
     """Position after this chunk, opaque. Empty when the chunk ends in the middle of a document or of
     a batch of frames: continue from the last cursor that was not empty.
@@ -234,6 +242,10 @@ class StreamCorpusResponse(_message.Message):
     def corpus(self) -> _selection_pb2.CorpusRef:
         """Corpus that is read. In the first message of a call."""
 
+    @_builtins.property
+    def bad_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___BadLine]:
+        """Lines skipped since the chunk before."""
+
     def __init__(
         self,
         *,
@@ -243,16 +255,55 @@ class StreamCorpusResponse(_message.Message):
         frames: Global___FrameBatch | None = ...,
         damaged: _abc.Iterable[Global___DamagedFrame] | None = ...,
         corpus: _selection_pb2.CorpusRef | None = ...,
+        bad_lines: _abc.Iterable[Global___BadLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_lines", b"bad_lines", "corpus", b"corpus", "cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["documents", "jsonl", "frames"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___StreamCorpusResponse: _TypeAlias = StreamCorpusResponse  # noqa: Y015
+
+@_typing.final
+class BadLine(_message.Message):
+    """A line that is not a document and was skipped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    shard: _builtins.str
+    """Shard's path below the corpus's root."""
+    line: _builtins.int
+    """Line in the shard, from 0."""
+    offset: _builtins.int
+    """Byte of the file up to which the shard had been read."""
+    reason: _builtins.str
+    """What is wrong with it."""
+    rest: _builtins.bool
+    """True when the shard cannot be read from this line on."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.str = ...,
+        line: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        rest: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "offset", b"offset", "reason", b"reason", "rest", b"rest", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BadLine: _TypeAlias = BadLine  # noqa: Y015
 
 @_typing.final
 class FrameBatch(_message.Message):

@@ -75,7 +75,7 @@ def test_folders_of_the_command_line(tmp_path: Path) -> None:
     )
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"
-    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere does not exist"):
         shards_inventory(given(str(tmp_path / "nowhere")))
 
 

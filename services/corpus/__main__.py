@@ -31,6 +31,7 @@ from services.corpus.catalog.corpus import Kind
 from services.corpus.reference import build
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.layout import LayoutError
+from services.corpus.stream.budget import StreamBudget
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
@@ -49,7 +50,12 @@ def build_service(settings: CorpusSettings) -> Service:
     store = ScoreStore(settings.home_directory / "scores", cache / "scores")
     scorer = BpbScorer(settings.language_models, store)
     selections = Selections(catalog)
-    servicer = CorpusService(selections, settings.threads, settings.max_message_bytes)
+    servicer = CorpusService(
+        selections,
+        settings.threads,
+        settings.max_message_bytes,
+        StreamBudget(settings.held_by_streams),
+    )
     scoring = ScoringService(selections, scorer)
     kernel = KernelTimes(settings.home_directory / "machine", machine_id(), threads=1)
     benchmark = CorpusBenchmarkService(catalog, kernel)

@@ -19,8 +19,7 @@ from services.corpus.shards.formats import Reading
 from services.corpus.shards.frames import SkippedFrame
 from services.corpus.shards.records import BadLineError
 from services.corpus.storage.files import StoredFile
-from services.corpus.stream.cursor import LinePosition
-from services.corpus.stream.resume import RankPosition
+from services.corpus.stream.cursor import LinePosition, Position
 from services.corpus.stream.selection import WITHDRAWN, Selection
 from services.errors import DataLoss, InvalidArgument
 
@@ -59,7 +58,7 @@ class Item:
 
     document: Document | None
     lines: bytes
-    after: LinePosition | RankPosition
+    after: Position
     damaged: tuple[SkippedFrame, ...] = ()
     bad: tuple[BadLine, ...] = ()
     size: int = field(init=False)

@@ -103,7 +103,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         self, request: stream_pb2.StreamCorpusRequest, context: Context
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
-        corpus = self._selections.open(request.corpus)
+        corpus = self._selections.open(request.corpus, request.selection)
         limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._selections.resolve(corpus, request.selection)
         size = held_bytes(limits.chunk_bytes, indexed=not corpus.unindexed(selection))

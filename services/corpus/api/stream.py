@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from typing import TypeVar
 
-from assay_rpc.corpus.v1 import stream_pb2
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.common.wire import prefix
 from services.corpus.api import corpora
@@ -14,14 +15,15 @@ from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.bad_lines import BadLine
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import SkippedFrame
-from services.corpus.stream import resume, unit_stream
+from services.corpus.stream import resume, spans, unit_stream
 from services.corpus.stream.chunks import FRAGMENT_BYTES, Chunk, Limits, chunks
-from services.corpus.stream.cursor import CursorCodec, LinePosition
+from services.corpus.stream.cursor import CursorCodec, LinePosition, Position
 from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
+from services.corpus.stream.spans import SpanPosition
 from services.corpus.stream.unit_reader import UnitReader
-from services.corpus.stream.unit_stream import FrameChunk, FramePart
+from services.corpus.stream.unit_stream import FrameChunk, FramePart, UnitPosition
 from services.errors import CursorMismatch, InvalidArgument
 
 Messages = Generator[bytes | None, None, None]
@@ -48,6 +50,15 @@ def limits_of(request: stream_pb2.StreamCorpusRequest, fragment_bytes: int) -> L
         )
     if request.delivery not in _DELIVERIES:
         raise InvalidArgument("delivery", f"{request.delivery} is not a delivery")
+    if (
+        request.selection.unit == selection_pb2.MIXTURE_UNIT_TOKENS
+        and request.delivery != stream_pb2.DELIVERY_TOKENS
+    ):
+        raise InvalidArgument("selection.unit", "is tokens, which DELIVERY_TOKENS alone counts")
+    if request.remainder not in stream_pb2.RankRemainder.values():
+        raise InvalidArgument("remainder", f"{request.remainder} is not a remainder")
+    if request.batch_documents and request.remainder not in _REMAINDERS:
+        raise InvalidArgument("batch_documents", "is for equal shares: give a `remainder` as well")
     chunk_bytes = request.chunk_bytes or _DEFAULT_CHUNK_BYTES
     if not _MIN_CHUNK_BYTES <= chunk_bytes <= _MAX_CHUNK_BYTES:
         raise InvalidArgument(
@@ -69,13 +80,14 @@ def messages(
         or request.resume
         or request.skip_damaged
         or request.delivery == stream_pb2.DELIVERY_FRAMES
+        or request.remainder in _REMAINDERS
     )
     if needs_index or not corpus.unindexed(selection):
         return _naming(corpus, _planned(corpus, selection, request, codec, limits))
     if request.HasField("rank"):
         resume.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
-    if isinstance(position, RankPosition):
+    if position is not None and not isinstance(position, LinePosition):
         raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
     jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
     reading = chunks(
@@ -128,11 +140,23 @@ def _planned(
 ) -> Messages:
     plan = corpus.plan(selection)
     corpus.check_unchanged(selection)
-    position = _beginning(request, codec, plan)
+    position: UnitPosition
+    if request.remainder in _REMAINDERS:
+        share = _share(request, codec, plan)
+        position = share.position
+        yield stream_pb2.StreamCorpusResponse(
+            cursor=codec.encode(position),
+            share=stream_pb2.RankShare(
+                documents=share.documents, dropped=share.dropped, repeated=share.repeated
+            ),
+        ).SerializeToString()
+    else:
+        position = _beginning(request, codec, plan)
+        if request.resume:
+            # A rank that ends before its first chunk must have a cursor to be dealt anew from.
+            beginning = stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
+            yield beginning.SerializeToString()
     shards = corpus.shards_of(selection)
-    if request.resume:
-        # A rank that ends before its first chunk must have a cursor to be dealt anew from.
-        yield stream_pb2.StreamCorpusResponse(cursor=codec.encode(position)).SerializeToString()
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
         if request.delivery == stream_pb2.DELIVERY_FRAMES:
             for part in unit_stream.frame_chunks(units, position, codec, limits):
@@ -154,13 +178,64 @@ def _serialised(reading: Generator[Chunk | None, None, None], *, jsonl: bool) ->
         del message
 
 
+_REMAINDERS = {
+    stream_pb2.RANK_REMAINDER_DROP: spans.Remainder.DROP,
+    stream_pb2.RANK_REMAINDER_WRAP: spans.Remainder.WRAP,
+}
+
+
+def _share(
+    request: stream_pb2.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
+) -> spans.Share:
+    """Return the equal share of the rank of a request, from where it begins."""
+    rank, world_size = _rank_of(request)
+    batch, remainder = request.batch_documents or 1, _REMAINDERS[request.remainder]
+    whole = ((0, int(plan.counts.sum())),) if plan.counts.any() else ()
+    points = list(request.resume)
+    if request.cursor:
+        if points:
+            raise InvalidArgument("resume", "and `cursor` both say where to begin; give one")
+        points = [stream_pb2.ResumePoint(cursor=request.cursor)]
+    if not points:
+        return spans.share(whole, rank, world_size, batch, remainder)
+    positions = [
+        _span_position(point, codec, lambda r, w: spans.share(whole, r, w, batch, remainder))
+        for point in points
+    ]
+    own = positions[0]
+    if len(positions) == 1 and own.stride == world_size:
+        _same_rank(own, resume.start(rank, world_size))
+        left = sum(end - begin for begin, end in own.spans)
+        return spans.Share(own, left, 0, 0)
+    return spans.share(spans.left_of(positions), rank, world_size, batch, remainder)
+
+
+def _span_position(
+    point: stream_pb2.ResumePoint,
+    codec: CursorCodec,
+    beginning: Callable[[int, int], spans.Share],
+) -> SpanPosition:
+    position: Position
+    if point.cursor:
+        position = codec.decode(point.cursor)
+    else:
+        position = beginning(point.rank.rank, point.rank.world_size or 1).position
+    if not isinstance(position, SpanPosition):
+        raise CursorMismatch("cursor: is of a call without `remainder`; start over without it")
+    return spans.after(position, point.documents)
+
+
+def _rank_of(request: stream_pb2.StreamCorpusRequest) -> tuple[int, int]:
+    if not request.HasField("rank"):
+        return 0, 1
+    return request.rank.rank, request.rank.world_size
+
+
 def _beginning(
     request: stream_pb2.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
 ) -> RankPosition:
     """Return the position that a request begins at."""
-    rank, world_size = 0, 1
-    if request.HasField("rank"):
-        rank, world_size = request.rank.rank, request.rank.world_size
+    rank, world_size = _rank_of(request)
     beginning = resume.start(rank, world_size)
     if request.cursor and request.resume:
         raise InvalidArgument("resume", "and `cursor` both say where to begin; give one of them")
@@ -190,10 +265,17 @@ def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
     position = codec.decode(cursor)
     if isinstance(position, LinePosition):
         raise CursorMismatch("cursor: is one of a corpus without index; start over without it")
+    if not isinstance(position, RankPosition):
+        raise CursorMismatch(
+            "cursor: is of a call with `remainder`, or of one of tokens; start over without it"
+        )
     return position
 
 
-def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
+P = TypeVar("P", RankPosition, SpanPosition)
+
+
+def _same_rank(position: P, beginning: RankPosition) -> P:
     if (position.rank, position.stride) != (beginning.rank, beginning.stride):
         raise CursorMismatch(
             f"cursor: belongs to rank {position.rank} of {position.stride}, and the request is of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
@@ -28,11 +28,12 @@ from services.corpus.storage.local_copy import local_copy
 from services.corpus.storage.objects import RETRIES, Objects, Retries
 from services.corpus.storage.remote import ObjectStore
 from services.corpus.stream.selection import Selection
-from services.errors import DigestMismatch, NotFound, Unavailable
+from services.errors import DigestMismatch, IndexRequired, NotFound, Unavailable
 
 # Counted up whenever the same bytes would give other counts.
 _COUNTS_VERSION = 3
 _DIGEST_READ_BYTES = 1 << 20
+_KEPT_MIXES = 8
 FRAME_CACHE_BYTES = 10 << 30
 
 
@@ -66,6 +67,8 @@ class Catalog:
         self._indexes = cache / "indexes"
         self._store = ObjectStore(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
         self._corpora: dict[str, Corpus] = {}
+        self._mixed: dict[str, Corpus] = {}
+        self._mixed_lock = threading.Lock()
         self._closed = threading.Event()
 
     def load(self, registrations: Mapping[str, Registration]) -> None:
@@ -111,6 +114,26 @@ class Catalog:
                 f"request wants {digest}"
             )
         return corpus
+
+    def mixed(self, named: Sequence[tuple[str, str]], digest: str = "") -> Corpus:
+        """Return several corpora, by name and digest, as one whose paths begin with their names.
+
+        Raises as `open`, and IndexRequired where a shard has no index.
+        """
+        parts = sorted((self.open(*one) for one in named), key=lambda corpus: corpus.ref.name)
+        key = " ".join(corpus.ref.digest for corpus in parts)
+        with self._mixed_lock:
+            mix = self._mixed.get(key)
+            if mix is None:
+                mix = self._mixed[key] = _mix(parts)
+            while len(self._mixed) > _KEPT_MIXES:
+                del self._mixed[next(iter(self._mixed))]
+        if digest and digest != mix.ref.digest:
+            raise DigestMismatch(
+                f"corpus.digest: these corpora together have digest {mix.ref.digest} here, and the "
+                f"request wants {digest}"
+            )
+        return mix
 
     def list(self) -> list[Corpus]:
         """All corpora, by name."""
@@ -214,6 +237,31 @@ def corpus_digest(shards: tuple[Shard, ...]) -> str:
         read = f" {keys}" if keys else ""
         digest.update(f"{shard.path} {shard.compressed_bytes} {shard.digest}{read}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _mix(parts: Sequence[Corpus]) -> Corpus:
+    for corpus in parts:
+        missing = next((shard.path for shard in corpus.shards if shard.index is None), "")
+        if missing:
+            raise IndexRequired(
+                f"{missing} of {corpus.ref.name!r} has no index, which mixing corpora needs; make "
+                "one with `assay corpus index` and serve what it writes"
+            )
+    shards = tuple(
+        replace(shard, path=f"{corpus.ref.name}/{shard.path}", corpus=corpus.ref.name)
+        for corpus in parts
+        for shard in corpus.shards
+    )
+    return Corpus(
+        CorpusRef("+".join(corpus.ref.name for corpus in parts), corpus_digest(shards)),
+        kind=Kind.SAMPLE,
+        source="; ".join(corpus.source for corpus in parts if corpus.source),
+        license=License("", "", ""),
+        shards=shards,
+        count=lambda corpus: counts_of_indexes(
+            [shard.index for shard in corpus.shards if shard.index is not None]
+        ),
+    )
 
 
 def _counts_from_json(value: Mapping[str, object]) -> CorpusCounts | None:

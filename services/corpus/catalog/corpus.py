@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from services.common.license import License
 from services.corpus.catalog import published
@@ -49,6 +52,7 @@ class Shard:
     """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
 
     `version` is that of the file when it was digested; a file that replaces it has another.
+    `corpus` is the name of its corpus where several are mixed.
     """
 
     split: str
@@ -60,6 +64,7 @@ class Shard:
     index: Index | None = None
     text_file: StoredFile | None = None
     reading: Reading = READING
+    corpus: str = ""
 
     def open_frames(self) -> FrameReader:
         """Open the frames of an indexed shard."""
@@ -149,8 +154,12 @@ class Corpus:
         """Return the shards of a resolved selection, in its order."""
         return tuple(s for split in selection.splits for s in self.shards if s.split == split)
 
-    def plan(self, selection: Selection) -> StreamPlan:
+    def plan(
+        self, selection: Selection, tokens: Sequence[npt.NDArray[np.integer]] = ()
+    ) -> StreamPlan:
         """Order the documents of a resolved selection; blocks for milliseconds the first time.
+
+        `tokens` has those of each document of each shard, where weights are shares of tokens.
 
         Raises IndexRequired when a shard has no index.
         """
@@ -160,12 +169,13 @@ class Corpus:
                 f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
                 "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
             )
-        key = json.dumps(selection.digests())
+        key = json.dumps([selection.digests(), [int(one.sum()) for one in tokens]])
         with self._plan_lock:
             plan = self._plans.pop(key, None)
             if plan is None:
                 indexes = [s.index for s in self.shards_of(selection) if s.index is not None]
-                plan = StreamPlan(indexes, selection)
+                named = [shard.corpus for shard in self.shards_of(selection)]
+                plan = StreamPlan(indexes, selection, corpora=named, tokens=tokens)
             self._plans[key] = plan
             while len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from services.corpus.shards.bad_lines import BadLine, BadLines
 from services.corpus.shards.blocks import BLOCK_BYTES, Block, read_blocks
 from services.corpus.shards.documents import Document, parse_wanted, subset_of
@@ -17,8 +19,7 @@ from services.corpus.shards.formats import Reading
 from services.corpus.shards.frames import SkippedFrame
 from services.corpus.shards.records import BadLineError
 from services.corpus.storage.files import StoredFile
-from services.corpus.stream.cursor import LinePosition
-from services.corpus.stream.resume import RankPosition
+from services.corpus.stream.cursor import LinePosition, Position
 from services.corpus.stream.selection import WITHDRAWN, Selection
 from services.errors import DataLoss, InvalidArgument
 
@@ -26,8 +27,7 @@ from services.errors import DataLoss, InvalidArgument
 # block without either is delivered unparsed.
 _WITHDRAWN = tuple(name.encode() for name in WITHDRAWN)
 _ESCAPED = re.compile(rb"\\u00[2-7]")
-# Where a line begins that has nothing but white space.
-_BLANK = (b"\n\n", b"\n\r", b"\n ", b"\n\t")
+_LINE_BREAK, _SPACE = ord("\n"), ord(" ")
 # Around a document's fields in a message.
 _FIELDS_BYTES = 32
 
@@ -58,7 +58,7 @@ class Item:
 
     document: Document | None
     lines: bytes
-    after: LinePosition | RankPosition
+    after: Position
     damaged: tuple[SkippedFrame, ...] = ()
     bad: tuple[BadLine, ...] = ()
     size: int = field(init=False)
@@ -245,8 +245,11 @@ class Reader:
 
 
 def _has_blank(data: bytes) -> bool:
-    """Whether lines begin with white space, as those of nothing else do."""
-    return data[:1].isspace() or any(begin in data for begin in _BLANK)
+    """Whether a line begins with white space, as one of nothing else does."""
+    characters = np.frombuffer(data, np.uint8)
+    # `in` and patterns look at every space or line break; this costs a hundredth of decoding.
+    begins = np.flatnonzero(characters[:-1] == _LINE_BREAK) + 1
+    return bool(characters[0] <= _SPACE or (characters[begins] <= _SPACE).any())
 
 
 def _may_be_withdrawn(data: bytes) -> bool:

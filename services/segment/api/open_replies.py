@@ -55,7 +55,7 @@ def described(
         versions=versions,
         platform=platform,
         inputs=[
-            _Metadata(name="image", datatype="BYTES", shape=[-1]),
+            _Metadata(name="image", datatype="BYTES", shape=[-1, 1]),
             _Metadata(name="pixels", datatype="FP32", shape=[-1, 3, *size]),
         ],
         outputs=[

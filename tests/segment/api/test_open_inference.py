@@ -356,7 +356,7 @@ async def test_a_model_is_described_with_its_versions_and_tensors(
     assert told.platform == "onnxruntime-cpu"
     tensors = {item.name: (item.datatype, [*item.shape]) for item in (*told.inputs, *told.outputs)}
     assert tensors == {
-        "image": ("BYTES", [-1]),
+        "image": ("BYTES", [-1, 1]),
         "pixels": ("FP32", [-1, 3, 64, 96]),
         "labels": ("UINT8", [-1, -1, -1]),
         "logits": ("FP32", [-1, 16, 24, 7]),

@@ -275,3 +275,80 @@ async def test_a_registered_page_is_shown_with_what_it_compares(ranker: Ranker) 
         assert (shown.page.id, list(shown.page.claims)) == ("another-page", [])
         assert [one.claim.id for one in shown.claims] == ["R1"]
         channel = await ranker.connect()  # after a restart it is still so
+
+
+ABOUT_TWO: dict[str, Any] = {
+    **PAGE,
+    "id": "about-two",
+    "source": {"title": "Somebody's page", "url": "https://example.org"},
+    "claims": [
+        claim(id="T1", artifact="thing"),
+        claim(
+            id="T2",
+            artifact="the-pile",
+            bound={"equals": {"value": 5, "tolerance": 0}, "unit": "subsets"},
+            sources=[{"title": "A paper that nobody has read", "says": 9}],
+        ),
+        claim(
+            id="T3",
+            artifact="the-pile",
+            method="sources.cite@1",
+            aspect="publication",
+            group="whatever",
+            bound={"boolean": True},
+            sources=[{"title": "The same", "says": False}],
+            contradicts=["T2"],
+        ),
+    ],
+}
+
+
+async def test_a_page_claims_things_of_several_artifacts_and_proves_none_by_what_it_quotes(
+    ranker: Ranker,
+) -> None:
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=manifest()))
+    content = yaml.safe_dump(ABOUT_TWO).encode()
+    page = (await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))).page
+    assert page.source.title == "Somebody's page"
+    assert [(one.id, one.artifact) for one in page.claims] == [
+        ("T1", "thing"),
+        ("T2", "the-pile"),
+        ("T3", "the-pile"),
+    ]
+    found = await verify(channel, "about-two")
+    nowhere, false, quoted = (found[name] for name in ("T1", "T2", "T3"))
+    assert nowhere.not_measured.reason == evidence_pb2.NotMeasured.REASON_NOT_SERVED
+    # A sample counts no subsets; what is quoted against the claim refutes nothing either.
+    for one in (false, quoted):
+        assert one.verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+        assert one.sourcing == evidence_pb2.SOURCE_VERDICT_MISQUOTED
+    assert "nobody has read here" in quoted.reason
+    known = ranker_pb2_grpc.RankerServiceStub(channel)
+    compared = await known.Compare(compare_pb2.CompareRequest(left="the-pile", right="thing"))
+    assert compared.left.score.coverage == pytest.approx(0.15)  # of its day alone
+    assert not any("about-two" in one.contradicts for one in compared.left.claims)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({"artifact": "the-pil"}, "claims[T1].artifact", "did you mean the-pile"),
+        ({"method": "model_facts.pads@1"}, "claims[T1].method", "no method measures this"),
+        ({"contradicts": ["the-pile/P1.1"]}, "claims[T1].contradicts", "is the-pile's"),
+        ({"comparator": {"artifact": "x"}}, "claims[T1].comparator.artifact", "no artifact 'x'"),
+    ],
+)
+async def test_a_page_that_does_not_fit_is_refused(
+    ranker: Ranker, change: dict[str, Any], place: str, message: str
+) -> None:
+    stub = admin_pb2_grpc.RankerAdminServiceStub(await ranker.connect())
+    page = {
+        **ABOUT_TWO,
+        "compares": ["the-pile", "gpt2"],
+        "claims": [claim(id="T1", **{"artifact": "the-pile", **change})],
+    }
+    content = yaml.safe_dump(page).encode()
+    reply = await stub.ValidateManifest(admin_pb2.ValidateManifestRequest(manifest=content))
+    assert any(place in one.place and message in one.message for one in reply.errors), reply

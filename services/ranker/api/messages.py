@@ -63,6 +63,7 @@ def page(value: model.Page, *, claims: bool = True) -> artifact_pb2.Page:
         name=value.name,
         description=value.description,
         artifacts=value.compares,
+        source=source(value.source) if value.source else None,
         claims=[claim(one) for one in value.claims] if claims else (),
         digest=value.digest,
         version=value.version,
@@ -120,14 +121,33 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
         method=value.method,
         group=value.group,
         contradicts=_references(value.owner, value.contradicts),
+        quote=value.quote,
+        source=source(value.source) if value.source else None,
+        sources=map(source, value.sources),
     )
-    if value.scope:
-        message.scope.note = value.scope
+    if value.scope != model.Scope():
+        message.scope.CopyFrom(claim_pb2.Scope(**asdict(value.scope)))
     if value.comparator:
         message.comparator.name = value.comparator
+        message.comparator.artifact = value.rival
     if value.bound is not None:
         message.bound.CopyFrom(_bound(value.bound))
     return message
+
+
+def source(value: model.Source) -> claim_pb2.Source:
+    """Return a source; a text or a truth that it says is its quotation where it has no other."""
+    says = "" if value.says is None else str(value.says).lower()
+    says = value.says if isinstance(value.says, str) else says
+    return claim_pb2.Source(
+        title=value.title,
+        locator=value.locator,
+        url=value.url,
+        quote=value.quote or says,
+        date=value.date,
+        digest=value.digest,
+        values=value.values,
+    )
 
 
 def _references(owner: str, claims: Iterable[str]) -> list[str]:
@@ -162,7 +182,7 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
         basis=_basis(value.basis),
         method=value.method,
         n=value.n,
-        sources=[claim_pb2.Source(title=one) for one in value.sources],
+        sources=map(source, value.sources),
         command=value.command,
         measure_time=timestamp(value.time),
         note=value.note,
@@ -219,10 +239,7 @@ def _enum(kind: Any, prefix: str, name: object) -> Any:
 
 
 def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
-    """Return a claim with its verdict and the evidence for it, if there is any.
-
-    Manifests do not say what a page cites, so whether it repeats that is left open.
-    """
+    """Return a claim with its verdict and the evidence for it, if there is any."""
     owner = value.claim.owner
     message = evidence_pb2.ClaimVerdict(
         claim=claim(value.claim),
@@ -230,6 +247,7 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
         basis=_basis(value.basis),
         reason=value.reason,
         contradicts=_references(owner, value.contradicts),
+        sourcing=evidence_pb2.SourceVerdict.Value(f"SOURCE_VERDICT_{value.sourcing.value}"),
     )
     if value.not_measured:
         message.not_measured.CopyFrom(_not_measured(value.not_measured))

@@ -18,6 +18,8 @@ from services.ranker.claims.model import (
     Evidence,
     Interval,
     NotMeasured,
+    Source,
+    SourceRole,
     SubjectRelation,
     UnmeasuredReason,
     Value,
@@ -44,7 +46,7 @@ class Observation:
     interval: Interval | None = None
     n: int = 1
     environment: Mapping[str, object] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
     note: str = ""
     inputs: tuple[str, ...] = ()
     recipe: str = ""
@@ -53,6 +55,7 @@ class Observation:
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
     unmeasured: Mapping[str, object] = field(default_factory=dict)
+    declared: bool = False
 
 
 def nothing(why: NotMeasured) -> Observation:
@@ -115,6 +118,7 @@ def seal(
         subject=dict(observation.subject),
         engine=dict(observation.engine),
         unmeasured=dict(observation.unmeasured),
+        declared=observation.declared,
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -154,7 +158,7 @@ def canonical(evidence: Evidence) -> bytes:
         else [_open(evidence.interval.low), _open(evidence.interval.high), evidence.interval.level],
         "n": evidence.n,
         "environment": dict(evidence.environment),
-        "sources": list(evidence.sources),
+        "sources": [_source(one) for one in evidence.sources],
         "command": evidence.command,
         "time": evidence.time.astimezone(UTC).isoformat(),
         "note": evidence.note,
@@ -172,6 +176,8 @@ def canonical(evidence: Evidence) -> bytes:
         )
         if value
     }
+    if evidence.declared:
+        document["declared"] = True
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -211,7 +217,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         interval=_interval(interval) if isinstance(interval, list) else None,
         n=int(str(document["n"])),
         environment=_mapping(document["environment"]),
-        sources=_texts(document["sources"]),
+        sources=_sources(document["sources"]),
         command=str(document["command"]),
         time=datetime.fromisoformat(str(document["time"])),
         note=str(document["note"]),
@@ -221,6 +227,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
         unmeasured=_mapping(document.get("unmeasured", {})),
+        declared=document.get("declared", False) is True,
     )
 
 
@@ -234,6 +241,34 @@ def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value
+
+
+def _source(source: Source) -> object:
+    """A source as it is kept: its title alone as a text, as all were kept at first."""
+    default = Source(source.title)
+    changed = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(source).items()
+        if value != getattr(default, name)
+    }
+    return {"title": source.title, **changed} if changed else source.title
+
+
+def _sources(value: object) -> tuple[Source, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(
+        Source(one)
+        if isinstance(one, str)
+        else Source(
+            **{
+                **one,
+                "values": tuple(one.get("values", ())),
+                "role": SourceRole(one.get("role", SourceRole.OWN)),
+            }
+        )
+        for one in value
+    )
 
 
 def _texts(value: object) -> tuple[str, ...]:

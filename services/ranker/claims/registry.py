@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from services.errors import InvalidArgument, NotFound, Violation
-from services.ranker.claims import fitting
+from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse
 from services.ranker.claims.model import Artifact, Claim, Page, reference
@@ -141,6 +141,11 @@ class Registry:
         for claim in self._claims.values():
             where = f"{claim.owner}.claims[{claim.id}]"
             about = self._artifacts.get(claim.artifact)
+            for key, name in (("artifact", claim.artifact), ("comparator.artifact", claim.rival)):
+                if name and name not in self._artifacts:
+                    yield f"{where}.{key}", self._unknown(name)
+            if claim.artifact and about is None:
+                continue
             fits = fitting.problems(claim, about.type if about else None, self._methods)
             yield from ((f"{where}.{key}", problem) for key, problem in fits)
             for other in claim.contradicts:
@@ -157,10 +162,12 @@ class Registry:
             for key, names in (("compares", page.compares), ("printed", page.printed)):
                 for name in names:
                     if name not in self._artifacts:
-                        near = fitting.nearest(name, self._artifacts)
-                        known = ", ".join(near or sorted(self._artifacts))
-                        hint = f"did you mean {known}?" if near else f"known: {known}"
-                        yield f"{page.id}.{key}", f"no artifact {name!r}; {hint}"
+                        yield f"{page.id}.{key}", self._unknown(name)
+
+    def _unknown(self, name: str) -> str:
+        near = fitting.nearest(name, self._artifacts)
+        hint = f"did you mean {', '.join(near)}?" if near else ""
+        return f"no artifact {name!r}; {hint or 'known: ' + ', '.join(sorted(self._artifacts))}"
 
 
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:
@@ -240,4 +247,12 @@ def packaged(methods: Mapping[str, Definition]) -> Registry:
         (entry for entry in folder.iterdir() if entry.name.endswith(".yaml")),
         key=lambda entry: entry.name,
     )
-    return Registry([parse_text(one.read_bytes(), one.name) for one in manifests], methods)
+    published = facts.packaged()
+    entries = [parse_text(one.read_bytes(), one.name) for one in manifests]
+    return Registry([_with_sources(entry, published) for entry in entries], methods)
+
+
+def _with_sources(entry: Artifact | Page, published: facts.Facts) -> Artifact | Page:
+    """Give each claim what is published of it; claims that come with the ranker have ids apart."""
+    claims = (replace(one, sources=published.sources(one.id)) for one in entry.claims)
+    return replace(entry, claims=tuple(claims))

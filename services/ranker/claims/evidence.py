@@ -54,6 +54,8 @@ class Observation:
     breakdown_unit: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
     declared: bool = False
 
@@ -117,6 +119,8 @@ def seal(
         owner=owner,
         subject=dict(observation.subject),
         engine=dict(observation.engine),
+        restarts=tuple(dict(one) for one in observation.restarts),
+        conditions=observation.conditions,
         unmeasured=dict(observation.unmeasured),
         declared=observation.declared,
     )
@@ -178,6 +182,10 @@ def canonical(evidence: Evidence) -> bytes:
     }
     if evidence.declared:
         document["declared"] = True
+    if evidence.restarts:
+        document["restarts"] = [dict(one) for one in evidence.restarts]
+    if evidence.conditions:
+        document["conditions"] = evidence.conditions
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -226,6 +234,8 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
+        restarts=_mappings(document.get("restarts", [])),
+        conditions=str(document.get("conditions", "")),
         unmeasured=_mapping(document.get("unmeasured", {})),
         declared=document.get("declared", False) is True,
     )
@@ -269,6 +279,12 @@ def _sources(value: object) -> tuple[Source, ...]:
         )
         for one in value
     )
+
+
+def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(_mapping(one) for one in value)
 
 
 def _texts(value: object) -> tuple[str, ...]:

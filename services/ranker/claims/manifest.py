@@ -251,13 +251,6 @@ class _Cost(_Part):
             yield "quick", "costs are seconds, 0 or more, and `full` is not below `quick`"
 
 
-class _Scope(_Part):
-    hardware: _String = ""
-    engine: _String = ""
-    dataset: _String = ""
-    note: _String = ""
-
-
 class _Comparator(_Part):
     artifact: _Id | None = None
     name: _String = ""
@@ -301,7 +294,10 @@ class _Claim(_Part):
     group: _String = ""
     bound: _Bound | None = None
     method: _String = ""
-    scope: Annotated[_Scope, _mapped("note")] = Field(default_factory=_Scope)
+    scope: _String = ""
+    hardware: _String = ""
+    engine: _String = ""
+    dataset: _String = ""
     comparator: Annotated[_Comparator, _mapped("name")] | None = None
     quote: _String = ""
     source: _Source | None = None
@@ -335,7 +331,6 @@ class _Claim(_Part):
             if undecidable
             else None,
             "cost": model.Cost(**dict(self.cost)) if self.cost else model.Cost(),
-            "scope": model.Scope(**dict(self.scope)),
             "comparator": self.comparator.name or self.comparator.artifact or ""
             if self.comparator
             else "",

@@ -14,6 +14,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 
+from services.common.statistics import interval as statistics
+
 
 class ArtifactType(StrEnum):
     """What an artifact is; it decides the weights and the metrics of its score."""
@@ -69,11 +71,23 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A closed interval; `level` is its confidence, 0 when the ends are bounds."""
+    """An interval as evidence keeps it: `level` is its confidence, 0 when the ends are bounds.
+
+    An end that is open is infinite. What computes intervals has `services.common.statistics`.
+    """
 
     low: float
     high: float
     level: float = 0.0
+
+    @classmethod
+    def of(cls, found: statistics.Interval) -> Interval:
+        """Return an interval that was computed, as evidence keeps it."""
+        return cls(
+            -math.inf if found.low is None else found.low,
+            math.inf if found.high is None else found.high,
+            found.level,
+        )
 
 
 @dataclass(frozen=True)
@@ -231,16 +245,6 @@ class SourceVerdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Scope:
-    """Where a claim holds, as far as it says so. `note` is any other condition, in words."""
-
-    hardware: str = ""
-    engine: str = ""
-    dataset: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Claim:
     """A statement that can be checked, with what would make it true.
 
@@ -248,7 +252,8 @@ class Claim:
     about itself. `contradicts` are claims of the same owner, by id. `aspect` and `group`, the fact
     that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
     chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
-    it, and `machine` whether it depends on the hardware and the engine. `method` is the
+    it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
+    `engine` name as far as the claim does, as `dataset` does the data. `method` is the
     "name@version" that observes it, empty when there is none. `undecidable` is set on a claim that
     no observation decides (its comparator is not named, its data are not at hand); evidence is then
     shown for orientation. `needs` says what it takes to decide the claim by measurement, for the
@@ -265,7 +270,7 @@ class Claim:
     group: str
     bound: Bound | None = None
     method: str = ""
-    scope: Scope = field(default_factory=Scope)
+    scope: str = ""
     comparator: str = ""
     contradicts: tuple[str, ...] = ()
     undecidable: Undecidable | None = None
@@ -276,6 +281,9 @@ class Claim:
     guess: float = 0.0
     sample_decides: bool = False
     machine: bool = False
+    hardware: str = ""
+    engine: str = ""
+    dataset: str = ""
     rival: str = ""
     quote: str = ""
     source: Source | None = None
@@ -381,9 +389,11 @@ class Evidence:
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
     empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
-    and what to do. `declared` says that it is what a registered manifest quotes, which nobody has
-    read here: it is shown, decides nothing and enters no score. `content` are the bytes that the
-    digest is of.
+    and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
+    as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
+    words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
+    which nobody has read here: it is shown, decides nothing and enters no score. `content` are the
+    bytes that the digest is of.
     """
 
     digest: str
@@ -406,6 +416,8 @@ class Evidence:
     owner: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
     declared: bool = False
     content: bytes = field(default=b"", compare=False, repr=False)
@@ -413,7 +425,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was: "verdict", "value", "subject", "hardware", "versions", "method".
+    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
 
     `of_sample` says that it is of what was measured of a sample.
     """

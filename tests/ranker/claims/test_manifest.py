@@ -16,7 +16,6 @@ from services.ranker.claims.model import (
     Page,
     Range,
     Ratio,
-    Scope,
     Source,
     Text,
     Verdict,
@@ -225,7 +224,8 @@ CITED: dict[str, Any] = {
     **CLAIM,
     "quote": "made of three parts",
     "source": {"title": "A page", "url": "https://example.org/page"},
-    "scope": {"dataset": "the test split", "note": "one scale"},
+    "scope": "one scale",
+    "dataset": "the test split",
     "comparator": {"artifact": "the-pile"},
     "sources": [
         {
@@ -248,7 +248,7 @@ def test_a_claim_says_what_the_page_says_where_and_what_it_cites() -> None:
         "made of three parts",
         Source("A page", url="https://example.org/page"),
     )
-    assert claim.scope == Scope(dataset="the test split", note="one scale")
+    assert (claim.scope, claim.dataset) == ("one scale", "the test split")
     assert (claim.comparator, claim.rival) == ("the-pile", "the-pile")
     paper, letter = claim.sources
     assert (paper.locator, paper.date, paper.values) == ("Table 1, row 2", "2021-05", (3, 4.5))
@@ -268,7 +268,6 @@ def test_a_claim_says_what_the_page_says_where_and_what_it_cites() -> None:
         ("sources.0.date", "2021-13", "sources[0].date", "must be a date in quotes"),
         ("sources.1.role", "RECORD", "sources[1].role", "not a known key"),
         ("comparator", {}, "claims[C1].comparator.name", "name what it compares with"),
-        ("scope", {"machine": "mine"}, "claims[C1].scope.machine", "not a known key"),
         ("artifact", "the-pile", "claims[C1].artifact", "not a known key"),
     ],
 )

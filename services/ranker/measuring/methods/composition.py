@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.common.statistics.shares import share_interval
 from services.ranker.claims.definition import (
     DATA,
     Definition,
@@ -17,7 +18,7 @@ from services.ranker.claims.model import (
     SubjectRelation,
     Value,
 )
-from services.ranker.measuring.intervals import share
+from services.ranker.claims.verdict import MIN_LEVEL
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.unobservable import UnobservableError
@@ -93,7 +94,7 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
         subject=corpus_subject(description.corpus),
-        interval=share(named, description.documents),
+        interval=Interval.of(share_interval(named, description.documents, MIN_LEVEL)),
         n=description.documents,
         note=about(description, f"{named:,} of {description.documents:,} name their subset."),
     )

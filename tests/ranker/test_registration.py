@@ -158,7 +158,7 @@ async def test_versions_only_grow_and_have_one_content(ranker: Ranker) -> None:
     assert (await register(version=3, pricing="Dear")).artifact.pricing == "Dear"
     with pytest.raises(grpc.aio.AioRpcError, match="registered in version 3"):
         await register(version=2)
-    with pytest.raises(grpc.aio.AioRpcError, match="comes with the ranker"):
+    with pytest.raises(grpc.aio.AioRpcError, match="comes with the ranker and stays"):
         await register(id="the-pile")
     known = ranker_pb2_grpc.RankerServiceStub(channel)
     reply = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
@@ -352,3 +352,68 @@ async def test_a_page_that_does_not_fit_is_refused(
     content = yaml.safe_dump(page).encode()
     reply = await stub.ValidateManifest(admin_pb2.ValidateManifestRequest(manifest=content))
     assert any(place in one.place and message in one.message for one in reply.errors), reply
+
+
+def withdrawal(identifier: str, version: int = 2) -> admin_pb2.RegisterManifestRequest:
+    record = {
+        "kind": "withdrawal",
+        "schema": 1,
+        "id": identifier,
+        "version": version,
+        "reason": "nobody keeps it up",
+    }
+    return admin_pb2.RegisterManifestRequest(manifest=yaml.safe_dump(record).encode())
+
+
+async def test_an_artifact_is_withdrawn_by_a_later_record_and_registered_again(
+    ranker: Ranker,
+) -> None:
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=manifest()))
+    reply = await stub.RegisterManifest(withdrawal("thing"))
+    assert (reply.version, reply.artifact.withdrawal.reason) == (2, "nobody keeps it up")
+    assert await stub.RegisterManifest(withdrawal("thing")) == reply
+    for _ in range(2):
+        known = ranker_pb2_grpc.RankerServiceStub(channel)
+        shown = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
+        assert shown.artifact == reply.artifact
+        listed = await known.ListArtifacts(artifact_pb2.ListArtifactsRequest())
+        assert "thing" not in [one.id for one in listed.artifacts]
+        with pytest.raises(grpc.aio.AioRpcError, match=r"withdrawn on .*: nobody keeps it up"):
+            await known.Compare(compare_pb2.CompareRequest(left="thing", right="the-pile"))
+        found = await known.SearchCapabilities(
+            search_pb2.SearchCapabilitiesRequest(intent="songs of humpback whales")
+        )
+        assert "thing" not in [one.artifact for match in found.matches for one in match.providers]
+        channel = await ranker.connect()  # after a restart it is still so
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    again = admin_pb2.RegisterManifestRequest(manifest=manifest(version=3))
+    assert not (await stub.RegisterManifest(again)).artifact.HasField("withdrawal")
+    channel = await ranker.connect()
+    known = ranker_pb2_grpc.RankerServiceStub(channel)
+    shown = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
+    assert (shown.artifact.version, shown.artifact.HasField("withdrawal")) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "version", "message"),
+    [
+        ("the-pile", 2, "comes with the ranker and stays as it is"),
+        ("page", 2, "comes with the ranker and stays as it is"),
+        ("nothing", 2, "no artifact named 'nothing'"),
+        ("thing", 1, "greater than or equal to 2"),
+        ("thing", 2, "the page about-two is about thing; withdraw the page first"),
+    ],
+)
+async def test_what_cannot_be_withdrawn(
+    ranker: Ranker, identifier: str, version: int, message: str
+) -> None:
+    stub = admin_pb2_grpc.RankerAdminServiceStub(await ranker.connect())
+    for content in (manifest(), yaml.safe_dump(ABOUT_TWO).encode()):
+        await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))
+    with pytest.raises(grpc.aio.AioRpcError, match=message):
+        await stub.RegisterManifest(withdrawal(identifier, version))
+    page = await stub.RegisterManifest(withdrawal("about-two"))
+    assert page.page.withdrawal.reason == "nobody keeps it up"
+    assert (await stub.RegisterManifest(withdrawal("thing"))).artifact.HasField("withdrawal")

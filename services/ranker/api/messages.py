@@ -28,6 +28,7 @@ from services.common.license import License
 from services.errors import DigestMismatch, InvalidArgument
 from services.ranker.claims import model
 from services.ranker.claims.identity import hardware_class
+from services.ranker.claims.registry import Withdrawn
 from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.pooling import read
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress
@@ -40,7 +41,9 @@ _MAX_HARDWARE = 500
 _MAX_ELEMENTS = 1000
 
 
-def artifact(value: model.Artifact, *, claims: bool = True) -> artifact_pb2.Artifact:
+def artifact(
+    value: model.Artifact, *, claims: bool = True, withdrawn: Withdrawn | None = None
+) -> artifact_pb2.Artifact:
     """Return an artifact, with its claims if asked for, and what its published score is worth."""
     return artifact_pb2.Artifact(
         id=value.id,
@@ -54,10 +57,21 @@ def artifact(value: model.Artifact, *, claims: bool = True) -> artifact_pb2.Arti
         published=[_published(value.published)] if value.published else (),
         digest=value.digest,
         version=value.version,
+        withdrawal=_withdrawal(withdrawn),
     )
 
 
-def page(value: model.Page, *, claims: bool = True) -> artifact_pb2.Page:
+def _withdrawal(value: Withdrawn | None) -> artifact_pb2.Withdrawal | None:
+    if value is None:
+        return None
+    return artifact_pb2.Withdrawal(
+        withdraw_time=timestamp(value.time), reason=value.withdrawal.reason
+    )
+
+
+def page(
+    value: model.Page, *, claims: bool = True, withdrawn: Withdrawn | None = None
+) -> artifact_pb2.Page:
     """Return a page, with its claims if asked for."""
     return artifact_pb2.Page(
         id=value.id,
@@ -68,6 +82,7 @@ def page(value: model.Page, *, claims: bool = True) -> artifact_pb2.Page:
         claims=[claim(one) for one in value.claims] if claims else (),
         digest=value.digest,
         version=value.version,
+        withdrawal=_withdrawal(withdrawn),
     )
 
 

@@ -31,21 +31,26 @@ from services.ranker.claims.fitting import nearest
 SCHEMA = 1
 
 
-def parse(document: object, name: str) -> model.Artifact | model.Page:
-    """Turn one YAML document into an artifact or a page. `name` is what messages call it.
+def parse(document: object, name: str) -> model.Artifact | model.Page | model.Withdrawal:
+    """Turn one YAML document into an artifact, a page, or that one of them is withdrawn.
+
+    `name` is what messages call it.
 
     Raises `InvalidArgument` with everything that is wrong.
     """
     kind = document.get("kind") if isinstance(document, Mapping) else None
-    if kind not in (None, "artifact", "page"):
-        raise InvalidArgument(f"{name}.kind", f"{kind!r} is not one of artifact, page")
+    kinds: Mapping[object, type[_Artifact | _Page | _Withdrawal]] = {
+        "artifact": _Artifact,
+        "page": _Page,
+        "withdrawal": _Withdrawal,
+    }
+    if kind is not None and (not isinstance(kind, str) or kind not in kinds):
+        raise InvalidArgument(
+            f"{name}.kind", f"{kind!r:.60} is not one of {', '.join(map(str, kinds))}"
+        )
     problems = list(_repeated_ids(document, name))
     try:
-        entry: _Page | _Artifact = (
-            validate(_Page, document, name)
-            if kind == "page"
-            else validate(_Artifact, document, name)
-        )
+        entry = validate(kinds.get(kind, _Artifact), document, name)
     except InvalidArgument as error:
         problems += [(_by_id(path, document, name), told) for path, told in error.violations]
     if problems:
@@ -219,7 +224,10 @@ class _Bound(_Part):
         kinds = [name for name in type(self).model_fields if name != "unit"]
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            yield given[-1] if given else kinds[0], f"write exactly one of {', '.join(kinds)}"
+            yield (
+                given[-1] if given else kinds[0],
+                f"write exactly one of {', '.join(kinds)}",
+            )
         elif given[0] in ("text", "boolean"):
             if self.unit is not None:
                 yield "unit", f"a {given[0]} has no unit; take it out"
@@ -468,3 +476,14 @@ class _Page(_Part):
             version=self.version,
             source=self.source.source() if self.source else None,
         )
+
+
+class _Withdrawal(_Part):
+    kind: Literal["withdrawal"]
+    schema_: Literal[1] = Field(alias="schema")
+    id: _Id
+    reason: _String
+    version: Annotated[int, Field(ge=2, lt=1 << 31)]
+
+    def entry(self, digest: str) -> model.Withdrawal:
+        return model.Withdrawal(self.id, self.version, self.reason, digest)

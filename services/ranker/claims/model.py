@@ -380,6 +380,19 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Withdrawal:
+    """That a registered manifest no longer counts, as a later record says. What it led to stays.
+
+    `id` is the artifact's or the page's, `version` counts on from its manifests.
+    """
+
+    id: str
+    version: int
+    reason: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
 

@@ -89,6 +89,7 @@ def test_the_digest_is_of_the_content() -> None:
 )
 def test_bounds(bound: dict[str, Any], expected: object) -> None:
     artifact = parse(changed("claims.0.bound", bound), "x")
+    assert isinstance(artifact, Artifact)
     assert artifact.claims[0].bound == expected
 
 
@@ -155,7 +156,9 @@ def test_a_claim_has_a_bound_and_a_method_or_a_reason() -> None:
     manifest = copy.deepcopy(ARTIFACT)
     del manifest["claims"][0]["bound"]
     manifest["claims"][0]["undecidable"] = {"verdict": "UNDERSPECIFIED", "reason": "of what?"}
-    undecidable = parse(manifest, "x").claims[0].undecidable
+    artifact = parse(manifest, "x")
+    assert isinstance(artifact, Artifact)
+    undecidable = artifact.claims[0].undecidable
     assert undecidable is not None
     assert undecidable.verdict is Verdict.UNDERSPECIFIED
 
@@ -243,6 +246,7 @@ CITED: dict[str, Any] = {
 
 def test_a_claim_says_what_the_page_says_where_and_what_it_cites() -> None:
     artifact = parse(changed("claims.0", CITED), "x")
+    assert isinstance(artifact, Artifact)
     claim = artifact.claims[0]
     assert (claim.quote, claim.source) == (
         "made of three parts",
@@ -254,7 +258,9 @@ def test_a_claim_says_what_the_page_says_where_and_what_it_cites() -> None:
     assert (paper.locator, paper.date, paper.values) == ("Table 1, row 2", "2021-05", (3, 4.5))
     assert (letter.values, letter.says) == ((), None)
     assert claim.declared
-    assert not parse(ARTIFACT, "x").claims[0].declared
+    without = parse(ARTIFACT, "x")
+    assert isinstance(without, Artifact)
+    assert not without.claims[0].declared
 
 
 @pytest.mark.parametrize(

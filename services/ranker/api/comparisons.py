@@ -26,7 +26,7 @@ from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.reliability import PageReliability
 from services.ranker.methodology.separation import Separation
 
-SCHEMA = 3
+SCHEMA = 4
 """Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
 
 _EXCHANGED = {

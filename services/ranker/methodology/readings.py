@@ -83,7 +83,7 @@ def latest_hardware(*sides: Iterable[Evidence]) -> str:
 
 def _admitted(item: Evidence, source: Input, per_hardware: bool, hardware: str) -> bool:
     """Whether `item` may speak for the artifact through `source`."""
-    if item.relation not in source.relations:
+    if item.relation not in source.relations or item.declared:
         return False
     return not per_hardware or (
         item.basis is Basis.MEASURED and hardware_class(item.environment) == hardware

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -35,6 +36,11 @@ def test_a_figure_of_the_artifact_is_read_with_its_interval() -> None:
     assert (reading.low, reading.point, reading.high) == pytest.approx((0.25, 0.5, 0.75))
     assert reading.evidence == (item.digest,)
     assert reading.shown == "44.2 % (measured)"
+
+
+def test_what_a_manifest_quotes_enters_no_score() -> None:
+    item = replace(evidence("ade20k-miou", 99.0, "%", basis=Basis.SOURCED), declared=True)
+    assert read(MIOU, [item], facts(MIOU), HERE) is None
 
 
 def test_open_interval_ends_reach_the_end_of_the_scale() -> None:

@@ -39,15 +39,11 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
             )
     groups = {claim.group for claim in artifact.claims if not claim.comparator}
     rules = methodology.rules(artifact.type)
-    unread = [
-        name
-        for name, metric in (*rules.quality.items(), *rules.ecosystem.items())
-        if not groups & {one.fact for one in metric.inputs}
-    ]
+    unread = [metric.fact for metric in rules.metrics.values() if metric.fact not in groups]
     if unread and artifact.claims:
         yield (
             f"{artifact.id}.claims",
-            f"no claim has the group of {', '.join(unread)}: the score leaves their weight open",
+            f"no claim is about {', '.join(unread)}: it has no place in profiles that want them",
         )
 
 

@@ -16,6 +16,7 @@ from assay_rpc.segment.v1 import models_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from services.corpus.catalog import published
 from services.errors import AssayError
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.peers.protocol import Accuracy, SpeedPlan
@@ -184,12 +185,12 @@ REFERENCE = corpus("python-reference", "9e", describe_pb2.CORPUS_KIND_REFERENCE)
 
 SUBSETS = [
     describe_pb2.SubsetInfo(
-        name=f"subset {number}",
+        name=name,
         documents=100,
         text_bytes=1000,
         published=describe_pb2.PublishedSubset(weight=1 / 22),
     )
-    for number in range(22)
+    for name in sorted(published.NAMES)
 ]
 DESCRIPTION = describe_pb2.CorpusDescription(
     corpus=describe_pb2.Corpus(

@@ -191,7 +191,7 @@ class CorpusServer(
                 describe_pb2.SubsetInfo(
                     name=name, documents=500, text_bytes=5000, published=published
                 )
-                for name in ("a", "b")
+                for name in ("ArXiv", "Github")
             ],
             documents=1000,
             text_bytes=10000,

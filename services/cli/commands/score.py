@@ -25,7 +25,7 @@ from services.cli.arguments import (
     shards_inventory,
 )
 from services.cli.commands import prove
-from services.cli.connection import Connection, running_address
+from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output.console import ERR, print_json
@@ -37,6 +37,7 @@ from services.cli.output.score_output import (
     show_comparison,
     show_score,
 )
+from services.cli.remote import running_address
 from services.errors import InternalError, InvalidArgument
 
 _HUB_ID = re.compile(r"[\w-]+/[\w.-]+")

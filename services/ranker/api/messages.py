@@ -232,7 +232,7 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
         contradicts=_references(owner, value.contradicts),
     )
     if value.not_measured:
-        message.not_measured.message = value.not_measured
+        message.not_measured.CopyFrom(_not_measured(value.not_measured))
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence, owner))
     if value.sample is not None:
@@ -240,6 +240,14 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
     if value.change is not None:
         message.change.CopyFrom(_change(value.change, owner))
     return message
+
+
+def _not_measured(value: model.NotMeasured) -> evidence_pb2.NotMeasured:
+    return evidence_pb2.NotMeasured(
+        reason=evidence_pb2.NotMeasured.Reason.Value(f"REASON_{value.reason.value}"),
+        message=value.message,
+        remedy=value.remedy,
+    )
 
 
 def page_verdicts(value: model.PageVerdicts) -> compare_pb2.PageVerdicts:

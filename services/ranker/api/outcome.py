@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from assay_rpc.ranker.v1 import outcome_pb2, outcome_pb2_grpc, score_pb2
 
+from services.common import identity
 from services.errors import InvalidArgument
 from services.ranker.api import messages
 from services.ranker.database.match_store import MatchCounts, Reporter
@@ -56,15 +57,14 @@ class OutcomeService(outcome_pb2_grpc.OutcomeServiceServicer):
 
 
 def reporter(context: Context) -> Reporter:
-    """Who calls: the subject of the certificate that the server verified, or else the address.
+    """Who calls: the identity that the server verified, or else the address.
 
     Nothing in a request says who reports, for anyone could write it there. The port is left out of
     an address: a retry may come by another.
     """
-    for key in ("peer_spiffe_id", "x509_common_name"):
-        for value in context.auth_context().get(key, ()):
-            if value:
-                return Reporter(value.decode("utf-8", "replace"), verified=True)
+    who = identity.current()
+    if who.verified:
+        return Reporter(who.name, verified=True)
     return Reporter(context.peer().rpartition(":")[0], verified=False)
 
 

@@ -17,7 +17,9 @@ from services.ranker.claims.model import (
     Basis,
     Evidence,
     Interval,
+    NotMeasured,
     SubjectRelation,
+    UnmeasuredReason,
     Value,
     reference,
 )
@@ -50,6 +52,30 @@ class Observation:
     breakdown_unit: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
+
+
+def nothing(why: NotMeasured) -> Observation:
+    """What is kept of a method that measured nothing, for a later comparison to tell."""
+    return Observation(
+        None,
+        SubjectRelation.PROXY,
+        Basis.MEASURED,
+        note=why.message,
+        unmeasured={"reason": why.reason.value, "remedy": why.remedy},
+    )
+
+
+def why_not(evidence: Evidence) -> NotMeasured:
+    """Why a method measured nothing, from what was kept of that."""
+    reason = str(evidence.unmeasured.get("reason", ""))
+    return NotMeasured(
+        evidence.note,
+        UnmeasuredReason(reason)
+        if reason in set(UnmeasuredReason)
+        else UnmeasuredReason.UNSPECIFIED,
+        str(evidence.unmeasured.get("remedy", "")),
+    )
 
 
 def seal(
@@ -88,6 +114,7 @@ def seal(
         owner=owner,
         subject=dict(observation.subject),
         engine=dict(observation.engine),
+        unmeasured=dict(observation.unmeasured),
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -138,7 +165,11 @@ def canonical(evidence: Evidence) -> bytes:
         document["breakdown_unit"] = evidence.breakdown_unit
     document |= {
         name: dict(value)
-        for name, value in (("subject", evidence.subject), ("engine", evidence.engine))
+        for name, value in (
+            ("subject", evidence.subject),
+            ("engine", evidence.engine),
+            ("unmeasured", evidence.unmeasured),
+        )
         if value
     }
     return json.dumps(
@@ -189,6 +220,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
+        unmeasured=_mapping(document.get("unmeasured", {})),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from services.ranker.claims.evidence import why_not
 from services.ranker.claims.model import (
     STRENGTH,
     Aspect,
@@ -22,10 +23,12 @@ from services.ranker.claims.model import (
     Equals,
     Evidence,
     Interval,
+    NotMeasured,
     SubjectRelation,
     Text,
     Value,
     Verdict,
+    ends,
 )
 
 DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
@@ -33,10 +36,9 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: frozenset(
         {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
     ),
-    SubjectRelation.SAMPLE: frozenset({Aspect.STORAGE, Aspect.METRIC}),
     SubjectRelation.PROXY: frozenset(),
 }
-"""Which aspects of a thing each kind of stand-in can decide."""
+"""Which aspects of a thing each kind of stand-in can decide; of a sample its method says it."""
 
 MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
@@ -48,17 +50,21 @@ _STAND_IN = {
 }
 
 
-def decides(relation: SubjectRelation, aspect: Aspect) -> bool:
-    """Whether an observation of that relation may decide a claim about that aspect."""
-    return aspect in DECIDES[relation]
+def decides(relation: SubjectRelation, claim: Claim) -> bool:
+    """Whether an observation of that relation may decide the claim."""
+    if relation is SubjectRelation.SAMPLE:
+        return claim.sample_decides
+    return claim.aspect in DECIDES[relation]
 
 
-def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> ClaimVerdict:
+def judge(
+    claim: Claim, evidence: Evidence | None, unobserved: NotMeasured | None = None
+) -> ClaimVerdict:
     """Return the verdict on `claim` that `evidence` allows.
 
     `unobserved` says why nothing was measured, or nothing that decides, when that is known.
     """
-    verdict, reason = _judge(claim, evidence, unobserved)
+    verdict, reason = _judge(claim, evidence, unobserved.message if unobserved else "")
     return ClaimVerdict(
         claim=claim,
         verdict=verdict,
@@ -93,15 +99,15 @@ def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str
             if claim.id in damaged
             else "it has not been verified yet"
         )
-        unobserved = f"{why}: assay claims {claim.owner} --claim {claim.id}"
+        unobserved = NotMeasured(f"{why}: assay claims {claim.owner} --claim {claim.id}")
     verdict = judge(claim, chosen, unobserved=unobserved)
     return replace(verdict, sample=sample_beside(evidence, chosen))
 
 
-def _not_measured(evidence: Evidence | None, unobserved: str) -> str:
+def _not_measured(evidence: Evidence | None, unobserved: NotMeasured | None) -> NotMeasured | None:
     if evidence is None:  # it was never verified
-        return ""
-    return unobserved or (evidence.note if evidence.value is None else "")
+        return None
+    return unobserved or (why_not(evidence) if evidence.value is None else None)
 
 
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
@@ -115,7 +121,7 @@ def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     """
 
     def preference(item: Evidence) -> tuple[bool, int, datetime, bool, str]:
-        able = decides(item.relation, claim.aspect)
+        able = decides(item.relation, claim)
         strength = STRENGTH[item.basis] if able else 0
         return able, strength, item.time, item.value is not None, item.digest
 
@@ -134,19 +140,19 @@ def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evid
     return max(samples, key=lambda one: (one.time, one.digest), default=None)
 
 
-def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> str:
-    """Return why nothing was measured when `chosen` was looked up; empty when that is not known.
+def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> NotMeasured | None:
+    """Return why nothing was measured when `chosen` was looked up; None when that is not known.
 
     What was measured of the claim before, or of a sample, makes it moot.
     """
     if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
-        return ""
+        return None
     items = tuple(evidence)
     if sample_beside(items, chosen) is not None:
-        return ""
+        return None
     tried = (one for one in items if one.value is None and one.time >= chosen.time)
     latest = max(tried, key=lambda one: (one.time, one.digest), default=None)
-    return latest.note if latest is not None else ""
+    return why_not(latest) if latest is not None else None
 
 
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
@@ -161,7 +167,7 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
     if evidence.value is None:
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or evidence.note, claim)
-    if not decides(evidence.relation, claim.aspect):
+    if not decides(evidence.relation, claim):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
     assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
     verdict = _compare(claim.bound, evidence.value, evidence.interval)
@@ -180,13 +186,12 @@ def _seen(claim: Claim, evidence: Evidence) -> str:
 
 def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     """Wholly inside is CONFIRMED, wholly outside REFUTED, else INCONCLUSIVE."""
-    if isinstance(bound, Text | Boolean):
-        same = type(bound.value) is type(value.content) and bound.value == value.content
-        return Verdict.CONFIRMED if same else Verdict.REFUTED
-    number = value.number
-    if number is None or value.unit != bound.unit:
-        # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
+    if not _alike(bound, value):  # what is no answer refutes nothing
         return Verdict.INCONCLUSIVE
+    if isinstance(bound, Text | Boolean):
+        return Verdict.CONFIRMED if bound.value == value.content else Verdict.REFUTED
+    number = value.number
+    assert number is not None  # noqa: S101  (it is of one kind with the bound)
     if interval is not None and 0 < interval.level < MIN_LEVEL:
         return Verdict.INCONCLUSIVE
     low, high = ends(bound)
@@ -198,21 +203,13 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def ends(bound: Bound) -> tuple[float, float]:
-    """Return the ends of what a numeric bound allows, tolerance included."""
-    if isinstance(bound, Equals):
-        return bound.value - bound.tolerance, bound.value + bound.tolerance
-    if isinstance(bound, Text | Boolean):
-        raise TypeError(f"{bound!r} has no ends")
-    return (
-        -math.inf if bound.low is None else bound.low,
-        math.inf if bound.high is None else bound.high,
-    )
-
-
 def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     how = {Basis.MEASURED: "measured", Basis.SOURCED: "published", Basis.DERIVED: "computed"}
+    if not _alike(bound, evidence.value):
+        return (
+            f"{how[evidence.basis]} {show(evidence.value)}, of another kind than {allowed(bound)}"
+        )
     if isinstance(bound, Boolean):
         return f"{how[evidence.basis]}: {'' if verdict is Verdict.CONFIRMED else 'not '}as claimed"
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
@@ -222,6 +219,13 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
         Verdict.INCONCLUSIVE: "which may or may not be",
     }[verdict]
     return f"{found}, {relation} {allowed(bound)}"
+
+
+def _alike(bound: Bound, value: Value) -> bool:
+    """Whether a bound and a value are of one kind, and of one unit."""
+    if isinstance(bound, Text | Boolean):
+        return type(bound.value) is type(value.content)
+    return value.number is not None and value.unit == bound.unit
 
 
 def allowed(bound: Bound) -> str:

@@ -123,9 +123,13 @@ def evidence_digest(record: ArtifactRecord) -> str:
 
 
 def _verdict(verdict: ClaimVerdict) -> list[object]:
-    """What it rests on. What it contradicts follows from the manifests, whose digests are there."""
-    evidence = verdict.evidence.digest if verdict.evidence else ""
-    return [verdict.claim.id, verdict.verdict, verdict.basis, evidence, verdict.reason]
+    """What it rests on, and what its method says of the claim, which no digest here is of.
+
+    What it contradicts follows from the manifests, whose digests are there.
+    """
+    claim, evidence = verdict.claim, verdict.evidence.digest if verdict.evidence else ""
+    by_method = [claim.aspect, claim.group, claim.guess, claim.machine]
+    return [claim.id, *by_method, verdict.verdict, verdict.basis, evidence, verdict.reason]
 
 
 def _digest(parts: Iterable[object]) -> str:

@@ -97,7 +97,7 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
     components, profiles = separation.by_component(left, right), separation.by_profile(left, right)
     decisive = separation.decisive(left, right)
     overall = _overall(left, right, profiles, decisive)
-    sides = tuple(_compared(one, decisive, pair.pages, methodology) for one in (left, right))
+    sides = tuple(_compared(one, decisive, pair.pages) for one in (left, right))
     result = Comparison(
         left=sides[0],
         right=sides[1],
@@ -128,12 +128,11 @@ def _compared(
     side: Standing,
     decisive: Profile | None,
     pages: Iterable[PageVerdicts],
-    methodology: Methodology,
 ) -> ComparedArtifact:
     artifact = side.record.artifact
     printed = artifact.published
     of_pages = (
-        reliability(said, methodology, one.page.id)
+        reliability(said, one.page.id)
         for one in pages
         if (said := [claim for claim in one.claims if claim.claim.artifact == artifact.id])
     )
@@ -141,7 +140,7 @@ def _compared(
         record=side.record,
         score=side.score(decisive or side.profiles[0]),
         scores=tuple(side.score(one) for one in side.profiles),
-        reliability=(reliability(side.record.verdicts, methodology), *of_pages),
+        reliability=(reliability(side.record.verdicts), *of_pages),
         feasible=published.feasible(printed.printed_components) if printed else None,
         remark=published.remark(printed.value, printed.printed_components) if printed else "",
     )

@@ -159,40 +159,10 @@ class _Freshness(Document):
     half_life_days: _Positive
 
 
-class Plausible(Document):
-    """The range that a fact's value may have before anything is known, for guesses of it."""
-
-    low: float
-    high: float
-
-    def problems(self) -> Iterator[Violation]:
-        """The ends are in order."""
-        if not self.low < self.high:
-            yield "high", f"is {self.high:g}, which is not above {self.low:g}"
-
-    def share(self, low: float, high: float) -> float:
-        """Return the share of the range in [low, high]: in logarithms where it is positive."""
-        low, high = max(low, self.low), min(high, self.high)
-        if low >= high:
-            return 0.0
-        if self.low > 0:
-            return math.log(high / low) / math.log(self.high / self.low)
-        return (high - low) / (self.high - self.low)
-
-
-class _Guesses(Document):
-    """The chance that a guess of a fact holds: of truths, of texts, and of numbers by unit."""
-
-    truth: _Below
-    text: _Below
-    units: Mapping[str, Plausible]
-
-
 class _Reliability(Document):
     kappa: float
     trivial_above: float
     level: float
-    guesses: _Guesses
 
     def problems(self) -> Iterator[Violation]:
         yield from _as_computed(
@@ -254,7 +224,6 @@ class Methodology:
     list_level: float
     family_level: float
     half_life_days: float
-    guesses: _Guesses
     types: Mapping[ArtifactType, TypeRules]
 
     def rules(self, artifact_type: ArtifactType) -> TypeRules:
@@ -275,6 +244,5 @@ def parse(data: object, digest: str) -> Methodology:
         list_level=file.family.list_level,
         family_level=file.family.level,
         half_life_days=file.freshness.half_life_days,
-        guesses=file.reliability.guesses,
         types=file.types,
     )

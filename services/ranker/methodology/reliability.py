@@ -16,26 +16,15 @@ from services.common.statistics import reliability as facts
 from services.common.statistics.reliability import FactClaim, Outcome
 from services.ranker.claims.model import (
     Aspect,
-    Bound,
     Claim,
     ClaimVerdict,
-    Equals,
     Interval,
-    Range,
     Ratio,
-    Text,
     Verdict,
 )
-from services.ranker.claims.verdict import ends
-from services.ranker.methodology.definition import Methodology
 
 _OUTCOMES = {Verdict.CONFIRMED: Outcome.CONFIRMED, Verdict.REFUTED: Outcome.REFUTED}
 _CITED = "sources.cite"
-_TIMED = frozenset({"storage.speed_against_gzip", "storage.streaming_memory"})
-"""Methods outside of `model_speed` whose values depend on the machine."""
-
-_CERTAIN = 0.999999
-"""A guess that cannot fail, as a chance below 1."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +49,7 @@ class PageReliability:
     page: str = ""
 
 
-def reliability(
-    verdicts: Iterable[ClaimVerdict], methodology: Methodology, page: str = ""
-) -> PageReliability:
+def reliability(verdicts: Iterable[ClaimVerdict], page: str = "") -> PageReliability:
     """How far a page can be believed.
 
     A fact is refuted when any claim about it is, confirmed when one is and none is refuted, and
@@ -73,7 +60,7 @@ def reliability(
     by_fact: dict[str, list[ClaimVerdict]] = {}
     for one in counted:
         by_fact.setdefault(_fact(one), []).append(one)
-    known = [_of_fact(name, found, methodology) for name, found in by_fact.items()]
+    known = [_of_fact(name, found) for name, found in by_fact.items()]
     found = facts.reliability(known)
     return PageReliability(
         mean=found.mean,
@@ -94,55 +81,38 @@ def reliability(
 
 def _counts(claim: Claim) -> bool:
     """Whether a claim is about this artifact, wherever it runs."""
-    method = _method(claim)
-    on_a_machine = (
-        claim.aspect is Aspect.SPEED or method.startswith("model_speed.") or method in _TIMED
-    )
+    on_a_machine = claim.machine or claim.aspect is Aspect.SPEED
     # A ratio to a comparator is about both; anything else about a comparator is about it alone.
     of_another = bool(claim.comparator) and not isinstance(claim.bound, Ratio)
     return not (on_a_machine or of_another)
 
 
-def _method(claim: Claim) -> str:
-    return claim.method.partition("@")[0]
-
-
 def _fact(verdict: ClaimVerdict) -> str:
-    """What a claim is about: its method and subject, or else where its figure is printed.
+    """What a claim is about: its method's fact and subject, or else where its figure is printed.
 
     A claim that nothing observes has its group alone to say what it is about.
     """
-    claim = verdict.claim
-    method = _method(claim)
-    if method and method != _CITED:
-        return f"{method} of {claim.artifact}"
-    evidence = verdict.evidence
-    if evidence is not None and evidence.value is not None:
+    claim, evidence = verdict.claim, verdict.evidence
+    if _cited(claim) and evidence is not None and evidence.value is not None:
         value = evidence.value
-        return f"{value.content!r} {value.unit} in {'; '.join(sorted(evidence.sources))}"
-    return f"{claim.group or claim.id} of {claim.artifact}"
+        return f"{value.content!r} {value.unit} in {'; '.join(sorted(map(str, evidence.sources)))}"
+    method = "" if _cited(claim) else claim.method.partition("@")[0]
+    return f"{claim.group or claim.id} by {method or 'nothing'} of {claim.artifact}"
 
 
-def _of_fact(name: str, verdicts: Sequence[ClaimVerdict], methodology: Methodology) -> FactClaim:
+def _cited(claim: Claim) -> bool:
+    return claim.method.partition("@")[0] == _CITED
+
+
+def _of_fact(name: str, verdicts: Sequence[ClaimVerdict]) -> FactClaim:
     """A fact with the hardest to guess of the claims that decide it."""
     by_outcome: dict[Outcome, list[float]] = {}
     for one in verdicts:
         outcome = _OUTCOMES.get(one.verdict, Outcome.UNDECIDED)
-        by_outcome.setdefault(outcome, []).append(guess(one.claim.bound, methodology))
+        by_outcome.setdefault(outcome, []).append(one.claim.guess)
     order = (Outcome.REFUTED, Outcome.CONFIRMED, Outcome.UNDECIDED)
     outcome = next(one for one in order if one in by_outcome)
     # What is cited is of one aspect, for its aspect would be the author's to say.
-    cited = all(_method(one.claim) in ("", _CITED) for one in verdicts)
+    cited = all(_cited(one.claim) or not one.claim.method for one in verdicts)
     aspect = _CITED if cited else min(one.claim.aspect.value for one in verdicts)
     return FactClaim(name, aspect, min(by_outcome[outcome]), outcome)
-
-
-def guess(bound: Bound | None, methodology: Methodology) -> float:
-    """The chance that a guess within the plausible range of a fact meets a bound."""
-    guesses = methodology.guesses
-    if isinstance(bound, Text):
-        return guesses.text
-    if not isinstance(bound, Equals | Range | Ratio):
-        return guesses.truth
-    plausible = guesses.units.get(bound.unit)
-    return _CERTAIN if plausible is None else min(_CERTAIN, plausible.share(*ends(bound)))

@@ -23,12 +23,13 @@ from services.ranker.claims.model import (
     Value,
     Verdict,
 )
-from services.ranker.claims.registry import packaged
+from services.ranker.claims.registry import Registry, packaged
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import LabelledImage
-from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
+from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import method_named
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import Model
 from tests.ranker.peers_fake import (
     ACCURACY,
@@ -77,6 +78,15 @@ async def observe(claim: str, asked: Measurements | None = None) -> Observation:
     return await method_named(found.method).observe(found, asked or measurements())
 
 
+def whole_pile() -> Measurements:
+    """With the whole corpus at hand, whose digest the manifest has."""
+    pile = REGISTRY.artifact("the-pile")
+    stated = replace(pile.configuration, digest=COMPLETE.ref.digest)
+    registry = Registry([replace(pile, configuration=stated)], methods.known())
+    peers = FakeSegment(), FakeCorpus((COMPLETE,))
+    return Measurements(registry, facts.packaged(), *peers, Budget.QUICK)
+
+
 def content(observation: Observation) -> object:
     assert observation.value is not None
     return observation.value.content
@@ -85,7 +95,6 @@ def content(observation: Observation) -> object:
 @pytest.mark.parametrize(
     ("claim", "expected"),
     [
-        ("B1.1", 150),
         ("B1.2", "4-8-16-32"),
         ("B1.3", 85),
         ("B2.1", 6),
@@ -94,7 +103,6 @@ def content(observation: Observation) -> object:
         ("B4.2", "3-8-27-3"),
         ("B4.3", "64-128-320-512"),
         ("B6.1", "150x128x128"),
-        ("B6.2", False),
         ("B7.1", "128x128"),
     ],
 )
@@ -117,17 +125,24 @@ async def test_how_near_a_model_is_decides_which_one_is_observed() -> None:
         await observe("B4.1", measurements(FakeSegment(served)))
     ).relation is SubjectRelation.EXACT
     assert (await observe("B4.1", measurements(FakeSegment(served[:2])))).relation is RANDOM
-    only_b0 = await observe("B4.1", measurements(FakeSegment((B0,))))
-    assert only_b0.relation is SubjectRelation.PROXY
-    assert content(only_b0) == 3_752_694
+    with pytest.raises(UnobservableError, match="nothing of its architecture, segformer-b4, but"):
+        await observe("B4.1", measurements(FakeSegment((B0,))))
 
 
-async def test_other_weights_of_the_same_architecture_are_a_proxy() -> None:
+@pytest.mark.parametrize("claim", ["B1.1", "B6.2"])
+async def test_what_was_published_is_not_told_by_a_stand_in(claim: str) -> None:
+    with pytest.raises(UnobservableError, match=r"differs in .*weights \(random\)"):
+        await observe(claim)
+    exact = await observe(claim, measurements(FakeSegment((B4_PUBLISHED,))))
+    assert exact.relation is SubjectRelation.EXACT
+
+
+async def test_other_weights_of_the_same_architecture_stand_in_for_nothing() -> None:
     fine_tuned = changed(B4_PUBLISHED, ref=ref("segformer-b4-of-someone-else", "ab"))
     reference = changed(B4_RANDOM, weights=common_pb2.WEIGHTS_KIND_REFERENCE)
     for model in (fine_tuned, reference):
-        found = await observe("B4.1", measurements(FakeSegment((model,))))
-        assert found.relation is SubjectRelation.PROXY
+        with pytest.raises(UnobservableError, match=r"weights \(of another model\)"):
+            await observe("B4.1", measurements(FakeSegment((model,))))
 
 
 async def test_a_random_model_says_how_to_make_it() -> None:
@@ -139,8 +154,11 @@ async def test_a_random_model_says_how_to_make_it() -> None:
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        (changed(B4_RANDOM, source_facts=None), "nothing was recorded"),
-        (changed(B4_RANDOM, classes=B4_RANDOM.classes[1:4]), "3 classes for 150 channels"),
+        (changed(B4_PUBLISHED, source_facts=None), "nothing was recorded"),
+        (
+            changed(B4_PUBLISHED, source_facts=changed(B4_FACTS, logits_shape=(1, 9, 128, 128))),
+            "150 classes for 9 channels",
+        ),
     ],
 )
 async def test_a_model_that_cannot_tell(model: Model, problem: str) -> None:
@@ -165,8 +183,8 @@ async def test_labels_on_a_few_inputs_are_shown_and_bound_nothing() -> None:
     assert observation.relation is SubjectRelation.PROXY
     assert observation.interval is None
     assert "bounds nothing" in observation.note
-    random = await observe("B8.2")
-    assert random.recipe.startswith("assay export")
+    with pytest.raises(UnobservableError, match=r"weights \(random\)"):
+        await observe("B8.2")
 
 
 def test_a_cited_accuracy_spans_what_its_sources_print() -> None:
@@ -234,7 +252,7 @@ async def test_a_gpu_claim_is_not_timed_on_a_cpu_nor_the_reverse() -> None:
 
 async def test_another_size_is_not_timed() -> None:
     segment = FakeSegment((B0,))
-    with pytest.raises(UnobservableError, match="no model of its architecture"):
+    with pytest.raises(UnobservableError, match="nothing of its architecture"):
         await observe("B4.5", measurements(segment))
     assert segment.timed == []
 
@@ -311,7 +329,7 @@ async def test_the_distance_of_the_shares() -> None:
     sample = await observe("P6.1")
     assert content(sample) == pytest.approx(0, abs=1e-12)
     assert sample.interval == Interval(0.0, 1.0)
-    whole = await observe("P6.1", measurements(corpus=FakeCorpus((COMPLETE,))))
+    whole = await observe("P6.1", whole_pile())
     assert whole.relation is SubjectRelation.EXACT
     assert whole.interval is not None
     assert whole.interval.low == whole.interval.high
@@ -321,8 +339,24 @@ async def test_the_distance_of_the_shares() -> None:
     assert content(half) == pytest.approx(0.5)
 
 
+async def test_that_a_corpus_is_whole_is_shown_by_its_digest_alone() -> None:
+    """Whoever serves it may call it what he likes, and complete."""
+    called = await observe("P1.1", measurements(corpus=FakeCorpus((COMPLETE,))))
+    assert called.relation is SubjectRelation.SAMPLE
+    assert (await observe("P1.1", whole_pile())).relation is SubjectRelation.EXACT
+
+
+@pytest.mark.parametrize("names", [["ArXiv", "Wikitext"], [""], []])
+async def test_a_corpus_that_lies_about_its_name_is_no_sample(names: list[str]) -> None:
+    foreign = [changed(one, name=name) for one, name in zip(SUBSETS, names, strict=False)]
+    asked = measurements(corpus=FakeCorpus(description=changed(DESCRIPTION, subsets=foreign)))
+    for claim in ("P1.1", "P3.1", "P4.1", "P5.2", "P2.1"):
+        with pytest.raises(UnobservableError, match="it is no sample of the-pile"):
+            await observe(claim, asked)
+
+
 async def test_the_whole_corpus_gives_its_own_compression_ratio() -> None:
-    observation = await observe("P3.2", measurements(corpus=FakeCorpus((COMPLETE,))))
+    observation = await observe("P3.2", whole_pile())
     assert content(observation) == pytest.approx(6100 / 2000)
     assert observation.relation is SubjectRelation.EXACT
 
@@ -378,21 +412,17 @@ async def test_a_stretch_of_the_whole_corpus_is_a_sample_of_it() -> None:
     assert observation.relation is SubjectRelation.SAMPLE
 
 
-async def test_other_text_is_a_proxy() -> None:
+async def test_other_text_stands_in_for_nothing() -> None:
     peer = FakeCorpus((REFERENCE, corpus("zzz", "9e", REFERENCE.kind)))
     for claim in ("P1.1", "P3.1", "P4.1", "P2.1"):
-        observation = await observe(claim, measurements(corpus=peer))
-        assert observation.relation is SubjectRelation.PROXY
-        assert observation.subject_digest == REFERENCE.ref.digest
-    stand_in = changed(SAMPLE, kind=REFERENCE.kind)
-    observation = await observe("P3.1", measurements(corpus=FakeCorpus((stand_in,))))
-    assert observation.relation is SubjectRelation.PROXY
+        with pytest.raises(UnobservableError, match="no the-pile, but python-reference, zzz"):
+            await observe(claim, measurements(corpus=peer))
 
 
 @pytest.mark.parametrize(
     ("corpus", "claim", "problem"),
     [
-        (FakeCorpus(()), "P3.1", "serves no corpus"),
+        (FakeCorpus(()), "P3.1", "serves no the-pile"),
         (FakeCorpus((changed(SAMPLE, splits=None),)), "P3.1", "no split"),
         (FakeCorpus((changed(SAMPLE, splits=["train"]),)), "P4.1", "two are needed"),
         (FakeCorpus((changed(SAMPLE, splits=["train"]),)), "P2.1", "no held-out split"),
@@ -473,7 +503,7 @@ async def test_an_accuracy_on_pictures_at_hand_is_of_a_sample(
 @pytest.mark.parametrize("served", [B4_RANDOM, B0])
 async def test_other_weights_have_no_accuracy_of_the_published_ones(served: Model) -> None:
     segment = FakeSegment((served,))
-    with pytest.raises(UnobservableError, match="not serve its published weights"):
+    with pytest.raises(UnobservableError, match=r"random|architecture"):
         await observe("B1.4", measurements(segment))
     assert segment.evaluated == []
 
@@ -501,7 +531,8 @@ async def test_every_method_gives_the_unit_of_its_claim() -> None:
             continue  # other sizes are not served by the peer made by hand
         if not claim.method or not isinstance(claim.bound, Equals | Range | Ratio):
             continue
-        served = {"B1.4": published, "B4.4": cuda, "B6.3": cuda}
+        served = {"B4.4": cuda, "B6.3": cuda}
+        served |= dict.fromkeys(("B1.1", "B1.4", "B8.2"), published)
         asked = measurements(served.get(claim.id))
         observation = await observe(claim.id, asked)
         assert observation.value is not None

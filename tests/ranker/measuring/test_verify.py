@@ -20,7 +20,9 @@ from services.ranker.claims.model import (
     Basis,
     ClaimVerdict,
     Difference,
+    NotMeasured,
     SubjectRelation,
+    UnmeasuredReason,
     Value,
     Verdict,
 )
@@ -205,8 +207,9 @@ async def test_a_stand_in_never_decides(store: EvidenceStore) -> None:
     shown = found["P4.2"]
     assert shown.verdict is Verdict.NOT_TESTABLE_HERE
     assert shown.evidence is not None
-    assert shown.evidence.relation is SubjectRelation.PROXY
-    assert "only a stand-in was observed" in shown.reason
+    assert shown.evidence.value is None
+    assert shown.not_measured is not None
+    assert shown.not_measured.reason is UnmeasuredReason.NOT_SERVED
 
 
 async def test_random_weights_decide_speed_but_not_accuracy(store: EvidenceStore) -> None:
@@ -255,14 +258,21 @@ async def test_an_accuracy_of_a_sample_is_kept_beside_the_published_one(
 async def test_why_nothing_was_measured_is_told_beside_what_is_published(
     store: EvidenceStore,
 ) -> None:
-    random = "segment does not serve its published weights, but segformer-b4-random"
+    random = NotMeasured(
+        "segment serves segformer-b4-random, which differs in weights (random)",
+        UnmeasuredReason.OTHER_SUBJECT,
+        f"serve {B4} under that name",
+    )
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
     judged = await stored_verdicts(store)
     stored = {one.claim.id: one for one in judged}
     assert stored["B1.4"].not_measured == random
-    assert stored["B4.4"].not_measured == "segformer-b4-random is served on a CPU (onnxruntime-cpu)"
-    assert stored["B4.1"].not_measured == ""
-    assert stored["B1.1"].not_measured == ""  # never verified
+    assert stored["B4.4"].not_measured == NotMeasured(
+        "segformer-b4-random is served on a CPU (onnxruntime-cpu)",
+        UnmeasuredReason.ENGINE_UNAVAILABLE,
+    )
+    assert stored["B4.1"].not_measured is None
+    assert stored["B1.1"].not_measured is None  # never verified
     for name, one in found.items():
         assert stored[name] == replace(one, change=None)
     # What is measured later makes it moot.
@@ -272,7 +282,7 @@ async def test_why_nothing_was_measured_is_told_beside_what_is_published(
     await verdicts(later, B4, "B1.4")
     judged = await stored_verdicts(store)
     (stood,) = (one for one in judged if one.claim.id == "B1.4")
-    assert (stood.not_measured, "not measured" in stood.reason) == ("", False)
+    assert (stood.not_measured, "not measured" in stood.reason) == (None, False)
 
 
 async def test_random_weights_have_a_rate_and_no_accuracy(store: EvidenceStore) -> None:

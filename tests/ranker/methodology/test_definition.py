@@ -20,7 +20,6 @@ from services.ranker.methodology.definition import (
     GREATEST,
     LEAST,
     SHOWN,
-    Plausible,
     Reference,
     Scale,
     parse,
@@ -103,8 +102,6 @@ MIOU = f"{MODEL}.metrics.ade20k-miou"
         ("family.artifacts", 6, "family.artifacts: is 6, and what is computed has 50"),
         ("family.pair_level", 1.5, "family.pair_level: must be less than 1"),
         ("reliability.kappa", 3, "reliability.kappa: is 3, and what is computed has 2"),
-        ("reliability.guesses.truth", 1, "guesses.truth: must be less than 1"),
-        ("reliability.guesses.units.s", {"low": 2, "high": 1}, "units.s.high: is 1, which is not"),
         ("outcomes.operators_for_a_point", 1, "is 1, and what is computed has 5"),
         ("freshness.half_life_days", "two years", "half_life_days: must be a number"),
         ("freshness.half_life_days", math.inf, "half_life_days: must be a finite number"),
@@ -187,13 +184,3 @@ def test_scale_is_monotone_and_within_its_cut(
     if one < zero:
         low, high = high, low
     assert LEAST <= found.utility(low) <= found.utility(high) <= GREATEST
-
-
-def test_a_guess_is_the_share_of_the_plausible_range() -> None:
-    parameters = Plausible(low=1e5, high=1e12)
-    assert parameters.share(1, 1e12) == 1
-    assert parameters.share(1e5, 1e12) == 1
-    assert parameters.share(64e6 * 0.99, 64e6 * 1.01) == pytest.approx(0.00124, rel=1e-2)
-    assert parameters.share(0, math.inf) == 1
-    assert parameters.share(1e13, 1e14) == 0
-    assert Plausible(low=0, high=100).share(5, 15) == pytest.approx(0.1)

@@ -10,58 +10,44 @@ from hypothesis import strategies as st
 
 from services.common.statistics.reliability import FactClaim, Outcome
 from services.common.statistics.reliability import reliability as of_facts
-from services.ranker.claims.model import (
-    Aspect,
-    Boolean,
-    Bound,
-    Claim,
-    ClaimVerdict,
-    Equals,
-    Range,
-    Ratio,
-    Text,
-    Verdict,
-)
-from services.ranker.methodology.load import load
-from services.ranker.methodology.reliability import PageReliability, guess, reliability
+from services.ranker.claims import registry
+from services.ranker.claims.model import Aspect, Claim, ClaimVerdict, Ratio, Verdict
+from services.ranker.measuring import methods
+from services.ranker.methodology.reliability import PageReliability, reliability
 from tests.ranker.records import claim, evidence, verdict
 
-METHODOLOGY = load()
-TIGHT = Equals(64e6, 64e4, "parameters")
-TRIVIAL = Range(1, 1e12, "parameters")
+TIGHT, TRIVIAL = 0.001, 0.999999
+"""Chances of a guess."""
 
 
 def judged(
-    what: Verdict,
-    method: str = "model_facts.parameter_count@1",
-    bound: Bound = TIGHT,
-    **more: object,
+    what: Verdict, fact: str = "parameters", guess: float = TIGHT, **more: object
 ) -> ClaimVerdict:
-    made = replace(claim("c", "group"), method=method, bound=bound)
+    """A verdict on a claim whose method observes a fact."""
+    made = replace(claim("c", fact), method=f"model_facts.{fact}@1", guess=guess)
     return verdict(replace(made, **more), what)  # type: ignore[arg-type]
 
 
 def of(*verdicts: ClaimVerdict) -> PageReliability:
-    numbered = (
+    return reliability(
         replace(one, claim=replace(one.claim, id=f"c{number}"))
         for number, one in enumerate(verdicts)
     )
-    return reliability(numbered, METHODOLOGY)
 
 
-METHODS = st.sampled_from([f"model_facts.fact_{letter}@1" for letter in "pqrst"])
+FACTS = st.sampled_from("pqrst")
 GIVEN = st.lists(
     st.tuples(
-        METHODS,
+        FACTS,
         st.sampled_from(Verdict),
-        st.sampled_from([TIGHT, TRIVIAL, Boolean(True), Text("x")]),
+        st.sampled_from([TIGHT, TRIVIAL, 0.5, 0.1]),
         st.sampled_from([Aspect.SIZE, Aspect.SHAPE]),
     ),
     max_size=20,
 )
 
 
-def made(given_: list[tuple[str, Verdict, Bound, Aspect]]) -> list[ClaimVerdict]:
+def made(given_: list[tuple[str, Verdict, float, Aspect]]) -> list[ClaimVerdict]:
     # A fact has one aspect: its method's.
     aspects: dict[str, Aspect] = {}
     return [
@@ -72,7 +58,7 @@ def made(given_: list[tuple[str, Verdict, Bound, Aspect]]) -> list[ClaimVerdict]
 
 @given(GIVEN, st.integers(0, 19))
 def test_a_refutation_never_raises_and_a_confirmation_never_lowers(
-    given_: list[tuple[str, Verdict, Bound, Aspect]], place: int
+    given_: list[tuple[str, Verdict, float, Aspect]], place: int
 ) -> None:
     assume(place < len(given_))
     verdicts = made(given_)
@@ -96,7 +82,7 @@ def test_a_refutation_never_raises_and_a_confirmation_never_lowers(
 
 @given(GIVEN)
 def test_reliability_lies_within_its_bounds(
-    given_: list[tuple[str, Verdict, Bound, Aspect]],
+    given_: list[tuple[str, Verdict, float, Aspect]],
 ) -> None:
     result = of(*made(given_))
     assert 0 <= result.bounds.low <= result.bounds.high <= 1
@@ -107,21 +93,9 @@ def test_reliability_lies_within_its_bounds(
     assert result.confirmed + result.refuted + result.undecided == len(facts)
 
 
-@given(GIVEN, st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=40))
-def test_what_the_author_files_claims_under_changes_nothing(
-    given_: list[tuple[str, Verdict, Bound, Aspect]], groups: list[str]
-) -> None:
-    verdicts = made(given_)
-    filed = [
-        replace(one, claim=replace(one.claim, group=groups[number % len(groups)]))
-        for number, one in enumerate(verdicts)
-    ]
-    assert of(*filed) == of(*verdicts)
-
-
 @given(GIVEN, st.integers(0, 19), st.integers(1, 30))
 def test_repeating_a_claim_changes_nothing(
-    given_: list[tuple[str, Verdict, Bound, Aspect]], place: int, times: int
+    given_: list[tuple[str, Verdict, float, Aspect]], place: int, times: int
 ) -> None:
     assume(place < len(given_))
     verdicts = made(given_)
@@ -130,19 +104,16 @@ def test_repeating_a_claim_changes_nothing(
 
 @given(GIVEN)
 def test_thirty_trivial_claims_move_nothing(
-    given_: list[tuple[str, Verdict, Bound, Aspect]],
+    given_: list[tuple[str, Verdict, float, Aspect]],
 ) -> None:
-    thirty = [
-        judged(Verdict.CONFIRMED, f"model_facts.trivial_{n}@1", TRIVIAL, group=f"g{n}")
-        for n in range(30)
-    ]
+    thirty = [judged(Verdict.CONFIRMED, f"trivial {n}", TRIVIAL) for n in range(30)]
     before, after = of(*made(given_)), of(*made(given_), *thirty)
     assert (after.mean, after.interval) == (before.mean, before.interval)
     assert after.trivial == before.trivial + 30
 
 
 def test_thirty_trivial_claims_alone_are_no_figure() -> None:
-    thirty = [judged(Verdict.CONFIRMED, bound=TRIVIAL, group=f"g{n}") for n in range(30)]
+    thirty = [judged(Verdict.CONFIRMED, guess=TRIVIAL) for n in range(30)]
     result = of(*thirty)
     assert (result.mean, result.interval) == (None, None)
     assert (result.confirmed, result.trivial) == (1, 1)
@@ -150,14 +121,14 @@ def test_thirty_trivial_claims_alone_are_no_figure() -> None:
 
 def test_a_trivial_claim_beside_a_tight_one_takes_nothing_from_it() -> None:
     tight = judged(Verdict.CONFIRMED)
-    assert of(tight, judged(Verdict.CONFIRMED, bound=TRIVIAL)) == of(tight)
+    assert of(tight, judged(Verdict.CONFIRMED, guess=TRIVIAL)) == of(tight)
 
 
 def test_thirty_figures_of_one_printed_place_are_one_fact() -> None:
     cited = evidence("c", 50.3, "%")
     thirty = [
         replace(
-            judged(Verdict.CONFIRMED, "sources.cite@1", group=f"g{n}", aspect=aspect),
+            judged(Verdict.CONFIRMED, f"g{n}", method="sources.cite@1", aspect=aspect),
             evidence=cited,
         )
         for n, aspect in zip(range(30), [*Aspect] * 4, strict=False)
@@ -170,10 +141,10 @@ def test_thirty_figures_of_one_printed_place_are_one_fact() -> None:
 @pytest.mark.parametrize(
     "left_out",
     [
-        judged(Verdict.REFUTED, "model_speed.cpu_latency@1", aspect=Aspect.SPEED),
-        judged(Verdict.REFUTED, "sources.cite@1", aspect=Aspect.SPEED),
-        judged(Verdict.REFUTED, "storage.speed_against_gzip@1", Ratio(5, 10), comparator="gzip"),
-        judged(Verdict.REFUTED, "sources.cite@1", comparator="DeepLabV3+"),
+        judged(Verdict.REFUTED, "cpu-latency", machine=True),
+        judged(Verdict.REFUTED, "rate", method="sources.cite@1", aspect=Aspect.SPEED),
+        judged(Verdict.REFUTED, "gzip", machine=True, bound=Ratio(5, 10), comparator="gzip"),
+        judged(Verdict.REFUTED, "rival", method="sources.cite@1", comparator="DeepLabV3+"),
     ],
 )
 def test_the_machine_and_other_artifacts_do_not_count(left_out: ClaimVerdict) -> None:
@@ -182,40 +153,30 @@ def test_the_machine_and_other_artifacts_do_not_count(left_out: ClaimVerdict) ->
 
 
 def test_a_ratio_to_a_comparator_is_about_both() -> None:
-    ratio = judged(
-        Verdict.REFUTED,
-        "model_facts.head_parameter_ratio@1",
-        Ratio(None, 0.105),
-        comparator="DeepLabV3+'s decode head",
-    )
+    bound = Ratio(None, 0.105)
+    ratio = judged(Verdict.REFUTED, "decoder-size", bound=bound, comparator="DeepLabV3+'s head")
     assert (of(ratio).refuted, of(ratio).left_out) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("bound", "chance"),
-    [
-        (TRIVIAL, 0.999999),
-        (Equals(22, 0, "subsets"), 0.0),
-        (Range(5, 15, "%"), 0.1),
-        (Range(None, None, "%"), 0.999999),
-        (Ratio(0.1, 10), 0.5),
-        (Boolean(True), 0.5),
-        (Text("3-8-27-3"), 0.1),
-        (Equals(3, 1, "furlongs"), 0.999999),
-        (None, 0.5),
-    ],
-)
-def test_the_chance_of_a_guess(bound: Bound | None, chance: float) -> None:
-    assert guess(bound, METHODOLOGY) == pytest.approx(chance)
+def test_nobody_states_a_packaged_artifacts_facts_but_its_methods() -> None:
+    """As registered: what a method says of its fact holds, whatever a manifest files it under."""
+    known = registry.packaged(methods.known())
+    for artifact in known.artifacts:
+        for one in artifact.claims:
+            if one.method and not one.method.startswith("sources."):
+                definition = methods.known()[one.method]
+                assert one.group == (definition.fact or one.group)
+                assert one.machine == definition.machine
+                assert 0 <= one.guess < 1
 
 
 def test_it_is_the_posterior_of_its_facts() -> None:
     """Each fact once, with the hardest to guess of what decides it."""
     verdicts = [
-        judged(Verdict.CONFIRMED, "model_facts.a@1", Text("x"), aspect=Aspect.SHAPE),
-        judged(Verdict.CONFIRMED, "model_facts.a@1", Boolean(True), aspect=Aspect.SHAPE),
-        judged(Verdict.REFUTED, "model_facts.b@1", Boolean(True), aspect=Aspect.SHAPE),
-        judged(Verdict.NOT_TESTABLE_HERE, "model_facts.d@1", Text("x"), aspect=Aspect.SIZE),
+        judged(Verdict.CONFIRMED, "a", 0.1, aspect=Aspect.SHAPE),
+        judged(Verdict.CONFIRMED, "a", 0.5, aspect=Aspect.SHAPE),
+        judged(Verdict.REFUTED, "b", 0.5, aspect=Aspect.SHAPE),
+        judged(Verdict.NOT_TESTABLE_HERE, "d", 0.1, aspect=Aspect.SIZE),
     ]
     expected = of_facts(
         [
@@ -235,7 +196,7 @@ def test_it_is_the_posterior_of_its_facts() -> None:
 
 
 def test_no_fact_is_no_figure() -> None:
-    found = reliability((), METHODOLOGY)
+    found = reliability(())
     assert (found.mean, found.bounds.low, found.bounds.high) == (None, 0, 1)
 
 
@@ -247,7 +208,5 @@ def test_a_claim_that_nothing_observes_is_undecided_by_its_group() -> None:
     def open_(group: str) -> Claim:
         return replace(claim(group, group), method="", bound=None)
 
-    found = reliability(
-        [verdict(open_(group), Verdict.UNDERSPECIFIED) for group in ("a", "b")], METHODOLOGY
-    )
+    found = reliability([verdict(open_(group), Verdict.UNDERSPECIFIED) for group in ("a", "b")])
     assert claims_of(found) == (0, 0, 2)

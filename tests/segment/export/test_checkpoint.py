@@ -32,7 +32,7 @@ def test_a_checkpoint(tiny_checkpoint: Saver) -> None:
     assert loaded.classes == ("sky", "sea", "sand")
     assert (loaded.preprocessing.height, loaded.preprocessing.mean) == (64, (0.5, 0.4, 0.3))
     assert loaded.name == "tiny"
-    assert loaded.license.research_only  # nothing says otherwise
+    assert loaded.license.needs_accepting  # nothing is stated
     assert not loaded.model.training
 
 

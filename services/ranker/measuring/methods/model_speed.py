@@ -12,15 +12,31 @@ from dataclasses import replace
 from statistics import fmean, median
 
 from services.common.statistics.estimate import mean_of
-from services.common.statistics.interval import Interval, Kind, quotient
+from services.common.statistics.interval import Interval, quotient
+from services.common.statistics.interval import Kind as Meaning
 from services.common.statistics.student import student
 from services.ranker.claims import model as claims
+from services.ranker.claims.definition import (
+    ALL_BUT_WEIGHTS,
+    SEGMENTATION,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    SubjectRelation,
+    UnmeasuredReason,
+    Value,
+)
 from services.ranker.claims.verdict import MIN_LEVEL
-from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
+from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.model_facts import recipe
-from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.methods.registration import Measurement, depends_on, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     SCENARIO_OFFLINE,
     SCENARIO_SINGLE_STREAM,
@@ -48,30 +64,57 @@ def _on_accelerator(model: Model) -> bool:
 
 
 async def _subject(claim: Claim, measurements: Measurements) -> tuple[Model, SubjectRelation]:
-    """Return the model to time; one of another size says nothing of this one's time."""
-    model, relation = await measurements.model(claim.artifact)
-    if relation is SubjectRelation.PROXY:
-        raise UnobservableError(
-            f"segment serves no model of its architecture, only {model.ref.name}"
-        )
-    return model, relation
+    """Return the model to time; another configuration says nothing of this one's time."""
+    return await measurements.model(claim.artifact, depends_on(claim))
 
 
-@method(1, Measurement.SINGLE_STREAM)
+@method(
+    1,
+    Measurement.SINGLE_STREAM,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="s",
+        fact="cpu-latency",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.005, 60, logarithmic=True, least=0),
+    ),
+)
 async def cpu_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on a CPU."""
     model, relation = await _subject(claim, measurements)
     if _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on an accelerator ({model.engine.id})")
+        raise UnobservableError(
+            f"{model.ref.name} is served on an accelerator ({model.engine.id})",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     return await _latency(model, relation, measurements)
 
 
-@method(1, Measurement.SINGLE_STREAM)
+@method(
+    1,
+    Measurement.SINGLE_STREAM,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="s",
+        fact="gpu-latency",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.0005, 5, logarithmic=True, least=0),
+    ),
+)
 async def accelerator_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on an accelerator."""
     model, relation = await _subject(claim, measurements)
     if not _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on a CPU ({model.engine.id})")
+        raise UnobservableError(
+            f"{model.ref.name} is served on a CPU ({model.engine.id})",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     return await _latency(model, relation, measurements)
 
 
@@ -125,7 +168,7 @@ def _batch_seconds(result: BenchmarkResult, level: float = MIN_LEVEL) -> Interva
     medians = list(map(median, _seconds(result)))
     if len(medians) < 2 or result.noisy:
         longest = max(map(max, _seconds(result)))
-        return Interval(0.0, longest, 0.0, Kind.BOUNDS, "longest-run@1")
+        return Interval(0.0, longest, 0.0, Meaning.BOUNDS, "longest-run@1")
     interval = student(mean_of(medians), level)
     return replace(interval, low=max(interval.low or 0.0, 0.0))
 
@@ -143,7 +186,20 @@ def _note(model: Model, result: BenchmarkResult) -> str:
     return text
 
 
-@method(2, Measurement.OFFLINE)
+@method(
+    2,
+    Measurement.OFFLINE,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="pictures/s",
+        fact="batch-throughput",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.05, 5000, logarithmic=True, least=0),
+    ),
+)
 async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     """Pictures a second in batches: of 32 on an accelerator, and of 2 on a CPU.
 
@@ -169,7 +225,20 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     )
 
 
-@method(2, Measurement.OFFLINE)
+@method(
+    2,
+    Measurement.OFFLINE,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="parts that hold",
+        fact="batch-speedup",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0, 3, least=0, most=3),
+    ),
+)
 async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation:
     """How many of the claim's three parts hold for pictures a second in batches.
 
@@ -181,7 +250,10 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
     model, relation = await _subject(claim, measurements)
     accelerated = _on_accelerator(model)
     if not accelerated and measurements.budget is not Budget.FULL:
-        raise UnobservableError(f"{model.ref.name} is served on a CPU, and the claim is about GPUs")
+        raise UnobservableError(
+            f"{model.ref.name} is served on a CPU, and the claim is about GPUs",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     sizes = _BATCHES if accelerated else _BATCHES_ON_CPU
     timed = [await measurements.speed(model, _offline(size, measurements.budget)) for size in sizes]
     each = 1 - (1 - MIN_LEVEL) / len(sizes)  # so that together they can decide
@@ -233,7 +305,7 @@ def _between(first: Interval, second: Interval, part: float) -> Interval:
         _mixed(first.low, second.low, part),
         _mixed(first.high, second.high, part),
         level,
-        Kind.CONFIDENCE if level else Kind.BOUNDS,
+        Meaning.CONFIDENCE if level else Meaning.BOUNDS,
         "between@1",
     )
 

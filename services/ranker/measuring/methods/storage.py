@@ -16,12 +16,26 @@ from services.common.statistics.interval import hull, quotient
 from services.common.statistics.medians import widest_median_interval
 from services.common.statistics.shares import share_interval
 from services.common.statistics.student import student
+from services.ranker.claims.definition import (
+    DATA,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation, Value
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    Interval,
+    SubjectRelation,
+    Value,
+)
 from services.ranker.claims.verdict import MIN_LEVEL
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     CodecResult,
     CorpusDescription,
@@ -112,7 +126,19 @@ def _mean_over_splits(measured: _Measured, ratios: Sequence[float]) -> Interval:
     return Interval.of(student(mean_of(ratios), MIN_LEVEL))
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="plain-format",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0, 1, least=0, most=1),
+    ),
+)
 async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of lines that zstandard and a plain JSON parser read as documents."""
     measured = await _measured(claim, measurements)
@@ -127,7 +153,19 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
     return measured.observed(value=value, interval=interval, n=lines, note=note)
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="compression-ratio",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(1, 10, logarithmic=True, least=0),
+    ),
+)
 async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Size of the whole corpus's JSON lines over their compressed size.
 
@@ -176,7 +214,19 @@ def _missing_share(description: CorpusDescription) -> float:
     return missing / total
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="ratio-against-gzip",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0.8, 1.6, logarithmic=True, least=0),
+    ),
+)
 async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation."""
     measured = await _measured(claim, measurements)
@@ -190,7 +240,20 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     return measured.observed(value=value, interval=interval, n=len(ratios), note=note)
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="speed-against-gzip",
+        types=DATA,
+        sample_decides=True,
+        machine=True,
+        chance=Plausible(0.5, 20, logarithmic=True, least=0),
+    ),
+)
 async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Decompression speed of zstd over gzip's, both at their default levels.
 
@@ -211,7 +274,19 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     return measured.observed(value=value, interval=interval, n=len(pairs), note=note)
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="streaming",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0.001, 10, logarithmic=True, least=0),
+    ),
+)
 async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:
     """Growth of peak memory while shards are read as a stream, over the JSON lines that went by.
 

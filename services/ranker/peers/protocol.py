@@ -27,6 +27,7 @@ from assay_rpc.corpus.v1.describe_pb2 import (
     CorpusDescription,
     CorpusKind,
     CorpusSummary,
+    SubsetInfo,
 )
 from assay_rpc.corpus.v1.scoring_pb2 import FinalScore
 from assay_rpc.corpus.v1.selection_pb2 import CorpusRef
@@ -61,6 +62,7 @@ __all__ = [
     "SourceFacts",
     "SpeedPlan",
     "StorageResult",
+    "SubsetInfo",
     "corpus_label",
     "corpus_subject",
     "engine",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import describe_pb2
 
 from services.errors import Unavailable
 from services.ranker.claims import facts
@@ -78,12 +79,12 @@ async def observe(claim: str, asked: Measurements | None = None) -> Observation:
     return await method_named(found.method).observe(found, asked or measurements())
 
 
-def whole_pile() -> Measurements:
+def whole_pile(corpus: FakeCorpus | None = None) -> Measurements:
     """With the whole corpus at hand, whose digest the manifest has."""
     pile = REGISTRY.artifact("the-pile")
     stated = replace(pile.configuration, digest=COMPLETE.ref.digest)
     registry = Registry([replace(pile, configuration=stated)], methods.known())
-    peers = FakeSegment(), FakeCorpus((COMPLETE,))
+    peers = FakeSegment(), corpus or FakeCorpus((COMPLETE,))
     return Measurements(registry, facts.packaged(), *peers, Budget.QUICK)
 
 
@@ -520,6 +521,55 @@ async def test_an_accuracy_outside_physics_is_refused(lie: dict[str, float]) -> 
     segment = FakeSegment((B4_PUBLISHED,), accuracy=replace(ACCURACY, **lie))  # type: ignore[arg-type]
     with pytest.raises(UnobservableError, match="outside physics"):
         await observe("B1.4", measurements(segment))
+
+
+def described(**counts: object) -> FakeCorpus:
+    return FakeCorpus((COMPLETE,), changed(DESCRIPTION, **counts))
+
+
+async def counted(method: str, asked: Measurements) -> Observation:
+    """What a method observes of the Pile."""
+    found = replace(CLAIMS["P1.1"], method=f"composition.{method}@1")
+    return await method_named(found.method).observe(found, asked)
+
+
+async def test_duplicates_are_counted_in_the_whole_and_bound_nothing_in_a_part() -> None:
+    found = await counted("duplicate_rate", whole_pile(described(duplicate_documents=22)))
+    assert found.value == Value(0.01, "share")
+    assert (found.relation, found.interval) == (SubjectRelation.EXACT, Interval(0.01, 0.01))
+    part = await counted("duplicate_rate", measurements())
+    assert (part.relation, part.interval) == (SubjectRelation.SAMPLE, Interval(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("license_", "licensed"),
+    [
+        ("CC-BY-SA", True),
+        ("public domain (opinions of US courts)", True),
+        ("none; books in copyright", False),
+        ("each author's own", False),
+        ("no known restriction", False),
+        ("a library's terms; some abstracts in copyright", False),
+        ("", False),
+    ],
+)
+async def test_a_subset_is_licensed_where_one_licence_is_stated_for_all_of_it(
+    license_: str, licensed: bool
+) -> None:
+    subsets = [
+        describe_pb2.SubsetInfo(name="a", documents=1, text_bytes=300),
+        describe_pb2.SubsetInfo(
+            name="b", text_bytes=100, rights=describe_pb2.SubsetRights(license=license_)
+        ),
+    ]
+    asked = whole_pile(described(subsets=subsets, text_bytes=400))
+    found = await counted("licensed_share", asked)
+    assert found.value == Value(0.25 if licensed else 0.0, "share")
+
+
+async def test_where_no_rights_are_stated_nothing_is_observed() -> None:
+    with pytest.raises(UnobservableError, match="nothing is stated of the rights"):
+        await counted("licensed_share", whole_pile())
 
 
 async def test_every_method_gives_the_unit_of_its_claim() -> None:

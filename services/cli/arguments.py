@@ -255,6 +255,11 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
         "sequence, without it",
     )
     parser.add_argument(
+        "--prefix-everywhere",
+        action="store_true",
+        help="begin every window with that token, for models that were only trained so, as Gemma",
+    )
+    parser.add_argument(
         "--special-tokens",
         action="store_true",
         help="also score the special tokens that the tokenizer adds by itself, as "
@@ -273,6 +278,7 @@ def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
         context_length=arguments.context_length,
         stride=arguments.stride,
         special_tokens=arguments.special_tokens,
+        prefix_everywhere=arguments.prefix_everywhere,
     )
     if isinstance(arguments.prefix, int):
         message.prefix = scoring_pb2.PREFIX_TOKEN_GIVEN

@@ -17,7 +17,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from services.corpus.catalog import published
-from services.errors import AssayError
+from services.errors import AssayError, InternalError
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.peers.protocol import Accuracy, SpeedPlan
 
@@ -112,8 +112,26 @@ def times(*processes: Sequence[float]) -> list[segment_benchmark_pb2.RunTimes]:
     return [segment_benchmark_pb2.RunTimes(seconds=seconds) for seconds in processes]
 
 
+def restarts(
+    count: int, *, others: float = 0.0, kernel: float | None = 1.0, first: int = 0
+) -> list[segment_benchmark_pb2.Restart]:
+    """What so many processes saw of a machine, one an hour from 1970 on."""
+    found = []
+    for place in range(first, first + count):
+        load = common_pb2.MachineLoad(
+            others_cores=others, allowed_others_cores=0.1, kernel_ratio=kernel, steal=0.0
+        )
+        record = segment_benchmark_pb2.Restart(load=load)
+        record.start_time.FromSeconds(3600 * (place + 1))
+        found.append(record)
+    return found
+
+
+_EIGHT = ((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00), (1.03, 1.02, 1.04)) * 2
+
 QUIET = segment_benchmark_pb2.BenchmarkResult(
-    samples=times((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00)),
+    samples=times(*_EIGHT),
+    restart_records=restarts(8),
     batch_size=1,
     noise=0.01,
     engine=common_pb2.Engine(id="onnxruntime-cpu"),
@@ -141,6 +159,7 @@ class FakeSegment:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     listed: int = 0
     stopped: int = 0
+    engines: Mapping[str, segment_benchmark_pb2.BenchmarkResult] = field(default_factory=dict)
 
     async def models(self) -> tuple[models_pb2.Model, ...]:
         self.listed += 1
@@ -164,6 +183,10 @@ class FakeSegment:
                 await asyncio.Event().wait()
             finally:
                 self.stopped += 1
+        if plan.engine and plan.engine != self.figures.engine.id:
+            if plan.engine not in self.engines:
+                raise InternalError(f"{plan.engine} is not installed")
+            return self.engines[plan.engine]
         figures = self.by_batch.get(plan.batch_size, self.figures)
         return changed(figures, batch_size=plan.batch_size)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 from rich.table import Table
 
+from services.cli.output.basis import basis_sentences, standing
 from services.cli.output.console import OUT, note
 from services.cli.output.messages import enum_name, plain
 from services.cli.output.score_plot import Row, plot
@@ -55,15 +55,8 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
             *[""] * 4,
             *(f"{value:,}" for value in counts),
         )
-    if final.macro.HasField("value"):
-        macro = final.macro.interval if final.macro.HasField("interval") else None
-        table.add_row("mean of subsets (macro)", f"{final.macro.value:.4f}", _interval(macro))
-    for average in final.weighted:
-        table.add_row(
-            f"{average.weights} weights ({average.weight:.0%} of the weight)",
-            f"{average.bits_per_byte:.4f}",
-            _interval(average.interval if average.HasField("interval") else None),
-        )
+    _add_averages(table, final)
+    table.caption, table.caption_justify = "\n".join(_score_words(final.overall)), "left"
     OUT.print(table)
     printed = final.published[0] if final.published else None
     rows = [
@@ -89,9 +82,10 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     """Prints two models' figures by subset, and how they differ."""
     names = [final.model.model.name, final.against.model.name]
     table = Table(
-        title=f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired by document",
+        title=f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired",
         title_justify="left",
-        caption="a difference below 0: the first predicts better",
+        caption="\n".join(_comparison_words(final.overall)),
+        caption_justify="left",
     )
     table.add_column("subset")
     for heading in (*names, "difference", "95 % interval", "documents"):
@@ -103,9 +97,10 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             _bits(one.model),
             _bits(one.against),
             f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else _NO_VALUE,
-            _interval(one.interval if one.HasField("interval") else None, signed=True),
+            _standing(one, "+.4f"),
             f"{one.model.documents:,}",
         )
+    _add_averages(table, final, "", "")
     OUT.print(table)
     drawn = [
         Row(name, one.model, against=one.against)
@@ -134,6 +129,7 @@ def score_json(final: scoring_pb2.FinalScore) -> dict[str, Any]:
         "overall": _score_json(final.overall),
         "macro_bits_per_byte": final.macro.value if final.macro.HasField("value") else None,
         "macro_interval": plain(final.macro.interval) if final.macro.HasField("interval") else None,
+        "macro_basis": plain(final.macro.basis) if final.macro.HasField("basis") else None,
         "weighted": [plain(one) for one in final.weighted],
         "subsets": {subset.subset: _score_json(subset.score) for subset in final.subsets},
         "excluded": [
@@ -163,6 +159,8 @@ def comparison_json(final: scoring_pb2.BPBComparison) -> dict[str, Any]:
         "overall": _difference_json(final.overall),
         "subsets": {one.subset: _difference_json(one.difference) for one in final.subsets},
         "documents_left_out": final.documents_left_out,
+        "macro": plain(final.macro),
+        "weighted": [plain(one) for one in final.weighted],
     }
 
 
@@ -181,7 +179,7 @@ def _add_row(table: Table, name: str, score: scoring_pb2.BitsPerByte) -> None:
     table.add_row(
         name,
         _bits(score),
-        _interval(score.interval if score.HasField("interval") else None),
+        _standing(score, ".4f"),
         f"{score.nats_per_token:.3f}" if score.HasField("nats_per_token") else "",
         f"{score.bytes_per_token:.2f}" if score.HasField("bytes_per_token") else "",
         f"{score.documents:,}",
@@ -203,11 +201,51 @@ def _none_of(documents: int) -> str:
     )
 
 
-def _interval(interval: common_pb2.Interval | None, *, signed: bool = False) -> str:
-    if interval is None:
-        return ""
-    form = "+.4f" if signed else ".4f"
-    return f"{interval.low:{form}} .. {interval.high:{form}}"
+def _standing(
+    one: scoring_pb2.BitsPerByte | scoring_pb2.BPBDifference | scoring_pb2.WeightedScore, form: str
+) -> str:
+    return standing(one.basis, one.interval if one.HasField("interval") else None, form)
+
+
+def _add_averages(
+    table: Table, final: scoring_pb2.FinalScore | scoring_pb2.BPBComparison, *before: str
+) -> None:
+    """Add the averages over the subsets, which are differences where cells stand before them."""
+    form = "+.4f" if before else ".4f"
+    if final.macro.HasField("value"):
+        macro = final.macro
+        interval = macro.interval if macro.HasField("interval") else None
+        cells = (f"{macro.value:{form}}", standing(macro.basis, interval, form))
+        table.add_row("mean of subsets (macro)", *before, *cells)
+    for one in final.weighted:
+        name = f"{one.weights} weights ({one.weight:.0%} of the weight)"
+        table.add_row(name, *before, f"{one.bits_per_byte:{form}}", _standing(one, form))
+
+
+def _score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
+    said = basis_sentences(overall.basis) if overall.HasField("basis") else []
+    perplexities = []
+    if overall.HasField("byte_perplexity"):
+        perplexities.append(f"byte perplexity {overall.byte_perplexity:,.5g}")
+    if overall.HasField("word_perplexity"):
+        perplexities.append(f"word perplexity {overall.word_perplexity:,.5g}")
+    return [*said, ", ".join(perplexities)]
+
+
+def _comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
+    said = ["a difference below 0: the first predicts better"]
+    if overall.HasField("basis"):
+        said += basis_sentences(overall.basis)
+    if overall.identical:
+        said.append("identical on all that was scored")
+    elif overall.HasField("smallest_detectable") and (
+        overall.interval.low <= 0 <= overall.interval.high
+    ):
+        said.append(
+            f"no difference seen; {overall.smallest_detectable:.2g} would have been, in four of "
+            "five samples"
+        )
+    return said
 
 
 def _note_lost(final: scoring_pb2.FinalScore) -> None:
@@ -222,15 +260,19 @@ def _note_lost(final: scoring_pb2.FinalScore) -> None:
 
 
 def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:
-    """Over every document that has a likelihood, also those that are excluded."""
+    """Over every document that has a likelihood, also those that are excluded.
+
+    Of a sample the sums are of what was scored, and give no figure.
+    """
     none = scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE
+    sampled = final.overall.basis.unit != scoring_pb2.SAMPLE_UNIT_UNSPECIFIED
     parts = [final.overall, *(one.score for one in final.excluded if one.reason != none)]
     names = ("nats", "text_bytes", "tokens", "documents")
     merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
     return merged | {
         "bits_per_byte": bits / merged["text_bytes"]
-        if merged["tokens"] and merged["text_bytes"]
+        if merged["tokens"] and merged["text_bytes"] and not sampled
         else None
     }
 
@@ -245,6 +287,9 @@ def _score_json(score: scoring_pb2.BitsPerByte) -> dict[str, Any]:
         "documents": score.documents,
         "nats_per_token": score.nats_per_token if score.HasField("nats_per_token") else None,
         "bytes_per_token": score.bytes_per_token if score.HasField("bytes_per_token") else None,
+        "byte_perplexity": score.byte_perplexity if score.HasField("byte_perplexity") else None,
+        "word_perplexity": score.word_perplexity if score.HasField("word_perplexity") else None,
+        "basis": plain(score.basis) if score.HasField("basis") else None,
     }
 
 
@@ -254,4 +299,9 @@ def _difference_json(one: scoring_pb2.BPBDifference) -> dict[str, Any]:
         "interval": plain(one.interval) if one.HasField("interval") else None,
         "model": _score_json(one.model),
         "against": _score_json(one.against),
+        "basis": plain(one.basis) if one.HasField("basis") else None,
+        "smallest_detectable": (
+            one.smallest_detectable if one.HasField("smallest_detectable") else None
+        ),
+        "identical": one.identical,
     }

@@ -13,14 +13,17 @@ from typing import Any, TypeVar
 
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.difference import Differences, differences
-from services.corpus.bpb.figures import DocumentScore, ScoreTotals
+from services.corpus.bpb.difference import Differences
+from services.corpus.bpb.document_scoring import score_document
+from services.corpus.bpb.estimates import Scope
+from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.sampling import Sample
-from services.corpus.bpb.scoring import Running, ScoreOne, Scoring, score_document
+from services.corpus.bpb.report import Drawing, Report
+from services.corpus.bpb.sampling import Sample, Unit
+from services.corpus.bpb.scoring import Running, ScoreOne, Scoring
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
 from services.errors import DigestMismatch, InvalidArgument, NotFound, Overloaded
@@ -43,7 +46,7 @@ class Task:
     """Which documents are scored, how, and how the scores are kept.
 
     `documents` is called in the scoring's thread, twice: they are counted before they are scored,
-    so that the time left is known and a sample can be drawn.
+    so that the time left is known and a sample can be drawn. `scope` is what intervals speak of.
     """
 
     documents: Callable[[], Iterator[Document]]
@@ -51,13 +54,15 @@ class Task:
     sample: Sample | None = None
     keeping: Keeping = field(default_factory=Keeping)
     compute: Compute = FASTEST
+    scope: Scope = Scope.DOCUMENTS
 
 
 @dataclass(frozen=True)
 class Final:
     """The result of a scoring. `definition` is spelled out in full; a compressor has none.
 
-    `cached` says that an earlier run had finished it; `loaded` is None for a compressor.
+    `cached` says that an earlier run had finished it; `loaded` is None for a compressor, `drawing`
+    without a sample.
     """
 
     model: ModelInfo
@@ -65,14 +70,13 @@ class Final:
     scores: Sequence[DocumentScore]
     cached: bool
     loaded: Loaded | None
+    drawing: Drawing | None = None
+    scope: Scope = Scope.DOCUMENTS
 
     @cached_property
-    def figures(self) -> ScoreTotals:
-        """The sums of the scores."""
-        figures = ScoreTotals()
-        for score in self.scores:
-            figures.add(score)
-        return figures
+    def figures(self) -> Report:
+        """The sums of the scores, and what they say of all documents."""
+        return Report(self.scores, self.drawing, self.scope)
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ class ScoringJobs:
         finished is kept as the task says.
 
         Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
-        empty selection or a sample larger than it; DigestMismatch for another version or digest
-        than the model's; EngineUnavailable when what runs the model is not installed or does not
+        empty selection or spans of a compressor; DigestMismatch for another version or digest than
+        the model's; EngineUnavailable when what runs the model is not installed or does not
         agree with the reference; ModelUnusable for a model whose figures could not be trusted and a
         likelihood that is not finite; CheckpointMismatch for a checkpoint that is in use, damaged
         or of something else, StorageFull for one that cannot be written; and whatever reading the
@@ -195,17 +199,20 @@ class ScoringJobs:
         both = [(one, self._scorers.takes(one.name, task.definition)) for one in (model, against)]
         for wanted, definition in both:  # before hours of work, not after
             self._scorers.resolve(wanted.name, definition)
+            _require_cut(task.sample, wanted.name)
         ours, theirs = (
             self._score(scoring, replace(task, definition=definition), wanted)
             for wanted, definition in both
         )
-        return Comparison(ours, theirs, differences(ours.scores, theirs.scores))
+        found = Differences(ours.scores, theirs.scores, ours.drawing, task.scope)
+        return Comparison(ours, theirs, found)
 
     def _score(self, scoring: Scoring, task: Task, wanted: Model) -> Final:
         info = self._scorers.describe(wanted.name)
         _require("version", wanted.version, info.version, info.name)
         _require("digest", wanted.digest, info.digest, info.name)
         definition = self._scorers.resolve(wanted.name, task.definition)
+        _require_cut(task.sample, wanted.name)
         loaded = self._scorers.start(wanted.name, task.compute)
         if loaded is not None:
             info = replace(info, engine=loaded.engine)
@@ -218,7 +225,11 @@ class ScoringJobs:
                 scores = scoring.run(
                     info.name, score, task.documents, sample=task.sample, journal=journal
                 )
-        return Final(info, definition, scores, cached, loaded)
+            drawn = journal.drawn
+        drawing = None
+        if task.sample is not None and drawn is not None:
+            drawing = Drawing(task.sample.unit, drawn)
+        return Final(info, definition, scores, cached, loaded, drawing, task.scope)
 
     def _release(self, work: asyncio.Future[Any]) -> None:
         """Take the next job: a scoring whose caller left has ended too."""
@@ -243,6 +254,15 @@ def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None
             value = getattr(part, each.name)
             facts[f"{name}.{each.name}"] = str(value.value if isinstance(value, Enum) else value)
     return facts
+
+
+def _require_cut(sample: Sample | None, name: str) -> None:
+    if sample is not None and sample.unit is Unit.SPANS and name in COMPRESSORS:
+        raise InvalidArgument(
+            "selection.sample.spans",
+            f"{name} compresses whole documents, of which a span is no part; give "
+            "selection.sample.documents (--sample-documents)",
+        )
 
 
 def _require(what: str, wanted: str, actual: str, name: str) -> None:

@@ -27,11 +27,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.license import License
 from services.errors import DigestMismatch, InvalidArgument
 from services.ranker.claims import model
+from services.ranker.claims.identity import hardware_class
 from services.ranker.measuring.measurements import Budget
+from services.ranker.measuring.pooling import read
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress
 from services.ranker.methodology import published as formula
 from services.ranker.methodology.definition import Methodology
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.score import Component, Score
 from services.rpc.messages import license_message
 
@@ -121,8 +122,10 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
         group=value.group,
         contradicts=_references(value.owner, value.contradicts),
     )
-    if value.scope:
-        message.scope.note = value.scope
+    if value.scope or value.hardware or value.engine:
+        message.scope.CopyFrom(
+            claim_pb2.Scope(note=value.scope, hardware=value.hardware, engine=value.engine)
+        )
     if value.comparator:
         message.comparator.name = value.comparator
     if value.bound is not None:
@@ -171,7 +174,10 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
             evidence_pb2.Part(name=name, value=number) for name, number in value.breakdown.items()
         ],
         content=value.content,
+        conditions=value.conditions,
     )
+    if value.restarts:
+        message.timing.CopyFrom(_timing(value.restarts))
     if value.subject or value.subject_digest:
         message.subject.CopyFrom(_subject(value.subject, value.subject_digest))
     if value.engine:
@@ -183,6 +189,15 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
     if value.environment:
         message.environment.CopyFrom(_environment(value.environment))
     return message
+
+
+def _timing(kept: Sequence[Mapping[str, object]]) -> evidence_pb2.Timing:
+    restarts = [read(one) for one in kept]
+    return evidence_pb2.Timing(
+        restarts=len(restarts),
+        clean=sum(one.clean for one in restarts),
+        least_seconds=min(one.least for one in restarts),
+    )
 
 
 def _subject(value: Mapping[str, object], digest: str) -> evidence_pb2.Subject:
@@ -436,6 +451,7 @@ def _environment(value: Mapping[str, object]) -> common_pb2.Environment:
         os=str(value.get("os", "")),
         hardware_class=hardware_class(value),
         instruction_set=str(value.get("instruction_set", "")),
+        machine=str(value.get("machine", "")),
     )
     accelerators, versions = value.get("accelerators"), value.get("versions")
     if isinstance(accelerators, list | tuple):

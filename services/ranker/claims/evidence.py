@@ -52,6 +52,8 @@ class Observation:
     breakdown_unit: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -114,6 +116,8 @@ def seal(
         owner=owner,
         subject=dict(observation.subject),
         engine=dict(observation.engine),
+        restarts=tuple(dict(one) for one in observation.restarts),
+        conditions=observation.conditions,
         unmeasured=dict(observation.unmeasured),
     )
     content = canonical(evidence)
@@ -172,6 +176,10 @@ def canonical(evidence: Evidence) -> bytes:
         )
         if value
     }
+    if evidence.restarts:
+        document["restarts"] = [dict(one) for one in evidence.restarts]
+    if evidence.conditions:
+        document["conditions"] = evidence.conditions
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -220,6 +228,8 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
+        restarts=_mappings(document.get("restarts", [])),
+        conditions=str(document.get("conditions", "")),
         unmeasured=_mapping(document.get("unmeasured", {})),
     )
 
@@ -234,6 +244,12 @@ def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value
+
+
+def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(_mapping(one) for one in value)
 
 
 def _texts(value: object) -> tuple[str, ...]:

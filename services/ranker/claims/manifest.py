@@ -226,6 +226,8 @@ class _Claim(_Part):
     bound: _Bound | None = None
     method: _String = ""
     scope: _String = ""
+    hardware: _String = ""
+    engine: _String = ""
     comparator: _String = ""
     contradicts: _Strings = ()
     undecidable: _Undecidable | None = None

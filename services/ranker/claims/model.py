@@ -216,11 +216,11 @@ class Claim:
     about itself. `contradicts` are claims of the same owner, by id. `aspect` and `group`, the fact
     that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
     chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
-    it, and `machine` whether it depends on the hardware and the engine. `method` is the
-    "name@version" that observes it, empty when there is none. `undecidable` is set on a claim that
-    no observation decides (its comparator is not named, its data are not at hand); evidence is then
-    shown for orientation. `needs` says what it takes to decide the claim by measurement, for the
-    reader of a NOT_TESTABLE_HERE.
+    it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
+    `engine` name as far as the claim does. `method` is the "name@version" that observes it, empty
+    when there is none. `undecidable` is set on a claim that no observation decides (its comparator
+    is not named, its data are not at hand); evidence is then shown for orientation. `needs` says
+    what it takes to decide the claim by measurement, for the reader of a NOT_TESTABLE_HERE.
     """
 
     id: str
@@ -241,6 +241,8 @@ class Claim:
     guess: float = 0.0
     sample_decides: bool = False
     machine: bool = False
+    hardware: str = ""
+    engine: str = ""
 
     @cached_property
     def owner(self) -> str:
@@ -339,7 +341,10 @@ class Evidence:
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
     empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
-    and what to do. `content` are the bytes that the digest is of.
+    and what to do. `restarts` are what a timing rests on, those of earlier
+    verifications too, each as `services.ranker.measuring.pooling` writes it. `conditions` say what
+    the value holds for, in words for the reason of a verdict. `content` are the bytes that the
+    digest is of.
     """
 
     digest: str
@@ -362,13 +367,15 @@ class Evidence:
     owner: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
     content: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was: "verdict", "value", "subject", "hardware", "versions", "method".
+    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
 
     `of_sample` says that it is of what was measured of a sample.
     """

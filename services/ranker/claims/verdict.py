@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.ranker.claims.evidence import why_not
+from services.ranker.claims.identity import hardware_class, identity
 from services.ranker.claims.model import (
     STRENGTH,
     Aspect,
@@ -114,18 +115,67 @@ def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     """Return the piece of evidence that a verdict rests on.
 
     Of those that can decide the measured ones count first, then the derived, then the cited, as in
-    a score: what was cited while a service was down does not displace what was measured. Of one
-    kind the latest. When none can decide, the latest that is there, for orientation. Of several as
-    late as each other one with a value, then the one with the greatest digest, so that their order
-    does not matter.
+    a score: what was cited while a service was down does not displace what was measured. Of what
+    was measured the latest says which subject, engine and machine it is about; of the pieces about
+    that one the best, never the latest, or one could measure until it suits: the one that pools the
+    most restarts, is sure enough to decide, has the most observations, then the narrowest interval,
+    then the first. Of what was cited the latest. When none can decide, the latest that is there,
+    for orientation. The order of the pieces does not matter.
     """
+    items = tuple(evidence)
+    able = [one for one in items if decides(one.relation, claim) and fits(claim, one)]
+    if not able:
+        return max(
+            items, key=lambda one: (one.time, one.value is not None, one.digest), default=None
+        )
+    strongest = max(STRENGTH[one.basis] for one in able)
+    found = [one for one in able if STRENGTH[one.basis] == strongest]
+    latest = max(found, key=_lateness)
+    if latest.basis is not Basis.MEASURED:
+        return latest
+    same = [one for one in found if _identity(one) == _identity(latest)]
+    return min(same, key=_worth)
 
-    def preference(item: Evidence) -> tuple[bool, int, datetime, bool, str]:
-        able = decides(item.relation, claim)
-        strength = STRENGTH[item.basis] if able else 0
-        return able, strength, item.time, item.value is not None, item.digest
 
-    return max(evidence, key=preference, default=None)
+def _lateness(item: Evidence) -> tuple[datetime, bool, str]:
+    return item.time, item.value is not None, item.digest
+
+
+def _worth(item: Evidence) -> tuple[int, bool, int, float, float, str]:
+    """The best first; what a piece says has no part in it."""
+    interval, time = item.interval, item.time.timestamp()
+    if interval is None or interval.level == 0:  # a count has nothing to do with luck
+        return -len(item.restarts), False, -item.n, 0.0, -time, item.digest
+    unsure = interval.level < MIN_LEVEL
+    width = interval.high - interval.low
+    return -len(item.restarts), unsure, -item.n, width, time, item.digest
+
+
+def _identity(item: Evidence) -> str:
+    return identity(
+        method=item.method,
+        subject_digest=item.subject_digest,
+        subject=item.subject,
+        engine=item.engine,
+        environment=item.environment,
+        inputs=item.inputs,
+    )
+
+
+def fits(claim: Claim, evidence: Evidence) -> bool:
+    """Whether it was observed on the hardware and by the engine that the claim names, if any."""
+    return not _elsewhere(claim, evidence)
+
+
+def _elsewhere(claim: Claim, evidence: Evidence) -> str:
+    """What else than the claim names it was observed with; empty for nothing else."""
+    hardware = hardware_class(evidence.environment)
+    if claim.hardware and hardware and claim.hardware.casefold() not in hardware.casefold():
+        return f"{hardware}, and the claim is about {claim.hardware}"
+    engine = str(evidence.engine.get("id", ""))
+    if claim.engine and engine and not engine.casefold().startswith(claim.engine.casefold()):
+        return f"{engine}, and the claim is about {claim.engine}"
+    return ""
 
 
 def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
@@ -163,11 +213,12 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
         if why:
             reason += f" (not measured: {why})"
         return claim.undecidable.verdict, reason
-    if evidence is None:
-        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
-    if evidence.value is None:
-        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or evidence.note, claim)
-    if not decides(evidence.relation, claim):
+    if evidence is None or evidence.value is None:
+        known = "nothing is known of it yet" if evidence is None else evidence.note
+        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or known, claim)
+    if _leaves_open_what_decides(claim):
+        return Verdict.UNDERSPECIFIED, _underspecified(evidence, unobserved)
+    if not (decides(evidence.relation, claim) and fits(claim, evidence)):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
     assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
     verdict = _compare(claim.bound, evidence.value, evidence.interval)
@@ -175,9 +226,33 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
     return verdict, f"{reason} (not measured: {unobserved})" if unobserved else reason
 
 
+def _leaves_open_what_decides(claim: Claim) -> bool:
+    """Whether it is about a speed, and says neither on what nor by what."""
+    return claim.machine and claim.aspect is Aspect.SPEED and not (claim.hardware or claim.engine)
+
+
+def _underspecified(evidence: Evidence, unobserved: str) -> str:
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    reason = "it depends on the hardware and on the engine, and the claim names neither"
+    if evidence.basis is not Basis.MEASURED:
+        figure = f"{show(evidence.value, evidence.interval)} is published for other hardware"
+        return f"{reason}; {figure}{f' (not measured: {unobserved})' if unobserved else ''}"
+    here = hardware_class(evidence.environment)
+    unit = _unit(evidence.breakdown_unit)
+    figures = [f"{_number(one)}{unit} with {name}" for name, one in evidence.breakdown.items()]
+    found = ", ".join(figures) or show(evidence.value, evidence.interval)
+    return f"{reason}; on {here or 'this machine'} it is {found}{_conditions(evidence)}"
+
+
+def _conditions(evidence: Evidence) -> str:
+    return f" ({evidence.conditions})" if evidence.conditions else ""
+
+
 def _seen(claim: Claim, evidence: Evidence) -> str:
     """What is shown of something else, where nothing that decides is known."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
+    if elsewhere := _elsewhere(claim, evidence):
+        return f"it was measured with {elsewhere}: {show(evidence.value, evidence.interval)}"
     if evidence.basis is Basis.MEASURED:
         return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
     thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
@@ -218,7 +293,7 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
         Verdict.REFUTED: "which is not",
         Verdict.INCONCLUSIVE: "which may or may not be",
     }[verdict]
-    return f"{found}, {relation} {allowed(bound)}"
+    return f"{found}, {relation} {allowed(bound)}{_conditions(evidence)}"
 
 
 def _alike(bound: Bound, value: Value) -> bool:
@@ -254,7 +329,12 @@ def show(value: Value, interval: Interval | None = None) -> str:
     if isinstance(content, str):
         return f'"{content}"'
     text = _number(content)
-    if interval is not None and interval.low < interval.high:
+    if interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
+        end = f"most {_number(interval.high)}"
+        if math.isinf(interval.high):
+            end = f"least {_number(interval.low)}"
+        text += f" (at {end})"
+    elif interval is not None and interval.low < interval.high:
         text += f" (from {_number(interval.low)} to {_number(interval.high)})"
     return text + _unit(value.unit)
 

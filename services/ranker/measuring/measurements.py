@@ -15,7 +15,13 @@ from services.errors import AssayError
 from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.model import Artifact, Claim, SubjectRelation, UnmeasuredReason
+from services.ranker.claims.model import (
+    Artifact,
+    Claim,
+    Evidence,
+    SubjectRelation,
+    UnmeasuredReason,
+)
 from services.ranker.claims.registry import Registry
 from services.ranker.measuring import plausibility, subjects
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
@@ -34,6 +40,7 @@ from services.ranker.peers.protocol import (
 )
 
 T = TypeVar("T")
+Earlier = Callable[[Claim], Awaitable[Sequence[Evidence]]]
 
 _HELD_OUT_SPLITS = ("test", "val")
 _MEBIBYTE = 1 << 20
@@ -64,10 +71,13 @@ class Measurements:
         budget: Budget,
         *,
         pictures: Sequence[LabelledImage] = (),
+        earlier: Earlier | None = None,
     ) -> None:
+        """`earlier` gives what is kept of a claim; without it nothing is."""
         self.registry = registry
         self.facts = facts
         self.budget = budget
+        self._earlier = earlier
         self._segment = segment
         self._corpus = corpus
         self._pictures = pictures
@@ -76,6 +86,13 @@ class Measurements:
     def published(self, claim: Claim) -> Observation | None:
         """What is published of a claim, or None: facts are of the claims that come with this."""
         return self.facts.of(claim.id) if self.registry.is_packaged(claim) else None
+
+    async def earlier(self, claim: Claim) -> Sequence[Evidence]:
+        """Return what earlier verifications observed of a claim; nothing where it cannot be read.
+
+        Timings are taken together with those, never instead of them.
+        """
+        return await self._earlier(claim) if self._earlier else ()
 
     def _artifact(self, name: str) -> Artifact:
         if not name:

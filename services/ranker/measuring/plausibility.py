@@ -79,6 +79,15 @@ def check_speed(result: BenchmarkResult) -> None:
     for seconds in runs:
         if not math.isfinite(seconds) or seconds < MIN_BATCH_SECONDS:
             raise ImplausibleError(f"segment says that a batch took {seconds} s")
+    if result.restart_records and len(result.restart_records) != len(result.samples):
+        raise ImplausibleError(
+            f"segment describes {len(result.restart_records)} of {len(result.samples)} processes"
+        )
+    for record in result.restart_records:
+        load = record.load
+        seen = (load.others_cores, load.allowed_others_cores, load.kernel_ratio, load.steal)
+        if not all(math.isfinite(one) and one >= 0 for one in seen):
+            raise ImplausibleError(f"segment says that a machine's load was {seen}")
 
 
 def check_corpus(description: CorpusDescription) -> None:

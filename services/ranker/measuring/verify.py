@@ -113,13 +113,16 @@ class Verifier:
                 self._corpus,
                 budget,
                 pictures=self._pictures,
+                earlier=self._earlier,
             )
             told = False
             for done, claim in enumerate(chosen):
                 yield VerificationProgress(claim.id, _step(claim), done, len(chosen))
-                before = await self._before(claim)
-                verdict, found = await self._verify_one(claim, measurements, budget)
-                verdict = replace(verdict, change=change(before, verdict))
+                earlier = await self._earlier(claim)
+                before = choose(claim, earlier)
+                was = replace(judge(claim, before), sample=sample_beside(earlier, before))
+                verdict, found = await self._verify_one(claim, measurements, budget, earlier)
+                verdict = replace(verdict, change=change(was, verdict))
                 problem = await self._keep(found)
                 if problem:
                     verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
@@ -131,18 +134,13 @@ class Verifier:
     def _estimate(self, claims: Iterable[Claim], budget: Budget) -> float:
         return estimate(claims, budget, pictures=bool(self._pictures))
 
-    async def _before(self, claim: Claim) -> ClaimVerdict:
-        """The verdict of the verification before, if it is known and can be read.
-
-        Beside it is the latest measurement of a sample, also of an earlier verification: it stands
-        until there is another.
-        """
+    async def _earlier(self, claim: Claim) -> Sequence[Evidence]:
+        """What is kept of a claim; nothing where it cannot be read now."""
         try:
             evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:
-            return judge(claim, None)
-        chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
-        return replace(judge(claim, chosen), sample=sample_beside(evidence, chosen))
+            return ()
+        return evidence
 
     async def _keep(self, found: Iterable[Evidence]) -> str:
         """Keep the evidence; return why it could not be kept, or nothing."""
@@ -154,9 +152,16 @@ class Verifier:
         return ""
 
     async def _verify_one(
-        self, claim: Claim, measurements: Measurements, budget: Budget
+        self,
+        claim: Claim,
+        measurements: Measurements,
+        budget: Budget,
+        earlier: Sequence[Evidence],
     ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
-        """Return the verdict, and all evidence to keep."""
+        """Return the verdict, and all evidence to keep.
+
+        It rests on the best of what was found now and `earlier`, as every later reading of it does.
+        """
         if not claim.method:
             return judge(claim, None), ()
         observation, method, unmeasured, sample = await _observe(claim, measurements)
@@ -183,6 +188,9 @@ class Verifier:
         except EvidenceError as error:
             refused = NotMeasured(f"what was observed is refused: {error}", UnmeasuredReason.FAILED)
             return judge(claim, None, refused), ()
+        chosen = choose(claim, (*earlier, *found)) or found[0]
+        if chosen not in found:  # what was measured before is better than what was found now
+            return replace(judge(claim, chosen), not_measured=unmeasured), tuple(found)
         return replace(judge(claim, found[0], unmeasured), sample=beside), tuple(found)
 
 

@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from services.common import machine
 from services.common.statistics import separation
 from services.common.statistics.shares import share_interval
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import (
     STRENGTH,
     Basis,
@@ -95,19 +95,6 @@ def read(
         return None
     best = max(_preference(item, reading) for item, reading in found)
     return _worst([reading for item, reading in found if _preference(item, reading) == best])
-
-
-def hardware_class(environment: Mapping[str, object]) -> str:
-    """Name of the hardware that an environment describes; empty for none.
-
-    Machines with the same processor, count of processors and accelerators are one class.
-    """
-    if not environment:
-        return ""
-    accelerators = environment.get("accelerators") or ()
-    names = [str(name) for name in accelerators] if isinstance(accelerators, list | tuple) else []
-    cpu, count = environment.get("cpu", "unknown"), environment.get("cpu_count", "?")
-    return machine.hardware_class(cpu, count, names)
 
 
 def latest_hardware(*sides: Iterable[Evidence]) -> str:

@@ -75,7 +75,8 @@ __all__ = [
 class SpeedPlan:
     """How a model is to be timed, by one of MLPerf's scenarios.
 
-    `seconds` ends it early with what it has.
+    `restarts` are processes that must have the machine for themselves. `seconds` ends it early with
+    what it has. `engine` is what runs it; empty for what serves it.
     """
 
     scenario: Scenario.ValueType
@@ -83,6 +84,7 @@ class SpeedPlan:
     runs: int
     restarts: int
     seconds: float
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def environment(message: Environment) -> Mapping[str, object]:
         found["cpu_quota"] = message.cpu_quota
     if message.instruction_set:
         found["instruction_set"] = message.instruction_set
+    if message.machine:
+        found["machine"] = message.machine
     details = [one for one in message.accelerators if one.driver or one.memory_bytes]
     if details:
         found["accelerator_details"] = [

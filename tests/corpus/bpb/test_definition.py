@@ -8,7 +8,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition, Prefix, Preset
-from services.corpus.bpb.scoring import score_document
+from services.corpus.bpb.document_scoring import score_document
 from services.errors import InvalidArgument
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 

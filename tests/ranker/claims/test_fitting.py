@@ -59,8 +59,8 @@ def told(of: Claim, about: ArtifactType | None) -> str:
         ("model_facts.parameter_count@1", Range(1, 1e12, "parameters"), MODEL, "nothing can fail"),
         ("model_facts.stage_depths@1", Equals(3, 0, "1"), MODEL, "gives a text, never a number"),
         ("model_facts.pads@1", Text("no"), MODEL, "write `boolean`"),
-        ("model_speed.cpu_latency@1", Ratio(2, 3), MODEL, "gives 's', not '1'"),
-        ("model_speed.cpu_latency@1", Ratio(2, 3, "s"), MODEL, "no ratio to another"),
+        ("model_speed.cpu_latency@2", Ratio(2, 3), MODEL, "gives 's', not '1'"),
+        ("model_speed.cpu_latency@2", Ratio(2, 3, "s"), MODEL, "no ratio to another"),
         ("model_fact.parameter_count@1", None, MODEL, "did you mean model_facts.parameter_count@1"),
     ],
 )

@@ -217,7 +217,55 @@ def test_the_latest_evidence_that_decides_is_chosen_whatever_its_order(order: li
         evidence(6.0, minutes=9),
     ]
     chosen = choose(claim(Equals(1, 0, "s")), [items[place] for place in order])
-    assert chosen == max(items[1], items[5], key=lambda item: item.digest)
+    assert chosen == min(items[1], items[5], key=lambda item: item.digest)
+
+
+@given(st.permutations(range(7)))
+def test_of_measurements_the_best_is_chosen_and_never_the_latest(order: list[int]) -> None:
+    """Who measures until it suits gets what was measured first."""
+    items = [
+        measured(3.0, n=8, minutes=10),
+        measured(1.0, n=8, minutes=5),  # as good, and the first
+        measured(2.0, n=8, level=0.9, minutes=1),
+        measured(4.0, n=3, minutes=2),
+        measured(5.0, n=8, half=0.9, minutes=3),
+        measured(6.0, n=99, digest="another", minutes=4),  # of what is served no more
+        evidence(9.0, relation=SubjectRelation.PROXY, minutes=60),
+    ]
+    asked = claim(Equals(1, 0, "s"))
+    assert choose(asked, [items[place] for place in order]) == items[1]
+    pooled = measured(7.0, n=8, minutes=20, restarts=({"a": 1}, {"a": 2}))
+    assert choose(asked, [*items, pooled]) == pooled
+
+
+def test_of_counts_the_latest_is_chosen() -> None:
+    """Luck has no part in them: another value is a change of what is counted."""
+    items = [evidence(1.0, minutes=0), evidence(2.0, minutes=5)]
+    assert choose(claim(Equals(1, 0, "s")), items) == items[1]
+
+
+def measured(
+    value: float,
+    *,
+    n: int,
+    minutes: int,
+    level: float = 0.99,
+    half: float = 0.5,
+    digest: str = "sha256:d",
+    restarts: tuple[dict[str, object], ...] = (),
+) -> Evidence:
+    """A measurement with an interval."""
+    observation = Observation(
+        Value(value, "s"),
+        SubjectRelation.EXACT,
+        Basis.MEASURED,
+        subject_digest=digest,
+        interval=Interval(value - half, value + half, level),
+        n=n,
+        restarts=restarts,
+    )
+    time = NOON + timedelta(minutes=minutes)
+    return seal(observation, claim="C", method="m.f@1", command="c", time=time)
 
 
 @given(st.permutations(range(5)))

@@ -14,12 +14,12 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, rank_pb2, ranker_pb2_
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType
 from services.ranker.methodology.explain import explain
 from services.ranker.methodology.load import load
 from services.ranker.methodology.profile import Profile, profiles
 from services.ranker.methodology.ranking import of_registry
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.score import ArtifactRecord, Standing, standing
 from tests.ranker.conftest import Ranker, verify
 from tests.ranker.records import CPU, DAY, records

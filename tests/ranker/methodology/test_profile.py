@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from services.common.statistics.family import LEVEL
 from services.common.statistics.normal_range import tail
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, SubjectRelation
 from services.ranker.methodology.definition import GREATEST, LEAST
 from services.ranker.methodology.load import load
 from services.ranker.methodology.profile import Profile, first_complete, profiles
 from services.ranker.methodology.ranking import Places, Rank, of_list, of_registry
-from services.ranker.methodology.readings import Reading, Readings, hardware_class
+from services.ranker.methodology.readings import Reading, Readings
 from services.ranker.methodology.score import ArtifactRecord, Standing, standing
 from tests.ranker.records import CPU, DAY, artifact, claim, evidence
 

@@ -11,10 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.common.statistics.outcomes import Reports
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, Interval, Value
 from services.ranker.methodology.definition import GREATEST, LEAST, SHOWN
 from services.ranker.methodology.load import load
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.score import (
     ArtifactRecord,
     Outcomes,

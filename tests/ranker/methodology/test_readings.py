@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from services.common.statistics.shares import share_interval
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, Evidence, SubjectRelation
 from services.ranker.methodology.definition import GREATEST, LEAST, Metric
 from services.ranker.methodology.load import load
@@ -15,7 +16,6 @@ from services.ranker.methodology.readings import (
     CERTAIN,
     Reading,
     facts_of,
-    hardware_class,
     latest_hardware,
     read,
 )

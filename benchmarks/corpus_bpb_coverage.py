@@ -1,7 +1,7 @@
 """How often intervals of bits per byte hold the truth, with a neural model's likelihoods.
 
 Every document of some splits is scored once, by span, with the packaged model of bytes in windows
-of 256 and of 32 tokens: two models, of which one sees further. That gives the truth. Then samples
+of 512 and of 128 tokens: two models, of which one sees further. That gives the truth. Then samples
 are drawn with many seeds, by the code of the services, and the share of intervals that hold the
 truth is counted: of levels and differences, overall and as the mean of the subsets, for spans and
 documents. The peer is the bootstrap over documents drawn with equal chances that was there before.
@@ -36,7 +36,7 @@ from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
 
-WINDOWS = (256, 32)
+WINDOWS = (512, 128)
 COUNTS = (20, 50, 100, 200, 500)
 LEAST = 0.92
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ _PRESETS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
     "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+    "levanter": scoring_pb2.DEFINITION_PRESET_LEVANTER,
+    "paloma": scoring_pb2.DEFINITION_PRESET_PALOMA,
 }
 _PREFIXES = {
     "bos": scoring_pb2.PREFIX_TOKEN_BOS,
@@ -223,8 +226,9 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
-        help="lm_eval without it; pile_paper keeps half a window of context; huggingface_guide is "
-        "for comparison only, since it leaves tokens out",
+        help="lm_eval without it; pile_paper keeps half a window of context; paloma begins with "
+        "the end of sequence; huggingface_guide and levanter are for comparison only, since they "
+        "leave tokens out",
     )
     parser.add_argument(
         "--max-length",
@@ -322,6 +326,14 @@ def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
         engine=arguments.engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
     )
+
+
+def pixel_size(text: str) -> tuple[int, int]:
+    """Width and height of WxH, for argparse."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
 
 
 def output_file(flag: str, given: str) -> Path:

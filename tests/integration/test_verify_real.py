@@ -95,7 +95,7 @@ def test_stand_ins_decide_nothing_and_sources_still_stand(services: Services) ->
     first = services.ranker.Compare(request, timeout=30)
     assert first.cache.status == compare_pb2.CACHE_STATUS_MISS
     assert services.ranker.Compare(request, timeout=30).cache.status == compare_pb2.CACHE_STATUS_HIT
-    assert len(first.left.claims) + len(first.right.claims) + len(first.pages[0].claims) == 56
+    assert len(first.left.claims) + len(first.right.claims) + len(first.pages[0].claims) == 57
 
     services.corpus.kill()
     left = services.verify(PILE, "P1.1", "P3.1")
@@ -119,9 +119,11 @@ def test_a_sample_of_the_pile_decides_what_a_sample_can(real_services: Services)
         assert found[claim].basis == basis
         assert "the-pile (sample, sha256:" in found[claim].evidence.note
         assert found[claim].evidence.relation == evidence_pb2.SUBJECT_RELATION_SAMPLE
-    # zstd and gzip at their defaults compress text about equally well, on any machine.
-    assert found["P4.1"].verdict == evidence_pb2.VERDICT_REFUTED
+    # zstd and gzip at their defaults compress text about equally well, on any machine; what the
+    # missing subsets would give is open, as it is of the ratio itself.
+    assert found["P4.1"].verdict == evidence_pb2.VERDICT_INCONCLUSIVE
     assert found["P4.1"].evidence.value.number == pytest.approx(1.0, abs=0.1)
+    assert "zstd at level 3 against gzip at 6" in found["P4.1"].reason
     # 17 of 22 subsets: no count of subsets, no shares, no overall ratio follows from them.
     assert found["P1.1"].basis == evidence_pb2.BASIS_SOURCED
     assert found["P6.1"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE

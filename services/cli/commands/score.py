@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,19 @@ from services.cli.commands import prove
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
-from services.cli.output.console import ERR, print_json
+from services.cli.output import document_rows, score_picture
+from services.cli.output.console import ERR, note, print_json
 from services.cli.output.score_output import (
     comparison_json,
+    comparison_rows,
+    comparison_words,
     has_value,
+    published_source,
+    running_line,
     running_table,
     score_json,
+    score_rows,
+    score_words,
     show_comparison,
     show_score,
 )
@@ -45,6 +54,7 @@ _SCOPES = {
     "corpus": scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND,
 }
 _HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
+_LINE_SECONDS = 30.0
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -109,6 +119,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kept by what they score, and one that was cut off goes on too",
     )
     parser.add_argument("--fresh", action="store_true", help="score everything again")
+    parser.add_argument(
+        "--per-document",
+        metavar="FILE",
+        help="also write the figures of every document to FILE, .jsonl or .parquet",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="also draw the plot into FILE, .svg or .png")
     prove.add_options(parser)
     add_compute(parser)
     add_json(parser)
@@ -119,6 +135,10 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
+    if arguments.against and arguments.per_document:
+        raise InvalidArgument("--per-document", "is for one model; leave --against out")
+    per_document = arguments.per_document and document_rows.check(arguments.per_document)
+    picture = arguments.plot and score_picture.check(arguments.plot)
     prove.check_options(arguments)
     shards = shards_inventory(arguments.shards)
     folders: dict[str, Path] = {}
@@ -142,9 +162,16 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 **common, against=common_pb2.ModelRef(name=against)
             )
             comparison = await follow(stub.CompareBPB(both, timeout=TIMEOUT_SECONDS))
+            rows, said = comparison_rows(comparison), comparison_words(comparison.overall)
+            published = ""
         else:
-            one = scoring_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
-            final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS))
+            one = scoring_pb2.ScoreBPBRequest(
+                **common, checkpoint=arguments.checkpoint, per_document=bool(per_document)
+            )
+            documents: list[scoring_pb2.DocumentScore] = []
+            final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS), documents.append)
+            rows, said = score_rows(final), score_words(final.overall)
+            published = published_source(final)
     if against and arguments.json:
         print_json(comparison_json(comparison))
     elif against:
@@ -153,6 +180,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(score_json(final))
     else:
         show_score(final)
+    if per_document:
+        document_rows.write(per_document, final.corpus.name, documents)
+    if picture and rows:
+        score_picture.draw(picture, rows, (model, against), said, published)
+    elif picture:
+        note(f"{picture} is not written: there is nothing to draw")
     await prove.write(arguments)
     scored = comparison.overall.model if against else final.overall
     return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
@@ -190,12 +223,27 @@ def _selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     return chosen
 
 
-async def follow(updates: Any) -> Any:
-    """Shows running figures until the final ones come, and returns those."""
+async def follow(
+    updates: Any,
+    document: Callable[[scoring_pb2.DocumentScore], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Any:
+    """Shows running figures until the final ones come, and returns those.
+
+    On a terminal they are a table that changes, elsewhere a line every 30 seconds of `clock`.
+    `document` is called with the figures of each document that come.
+    """
+    told = clock()
     with Live(console=ERR, transient=True, refresh_per_second=4) as live:
         async for update in updates:
-            if update.HasField("result"):
+            which = update.WhichOneof("update")
+            if which == "result":
                 return update.result
-            if ERR.is_terminal:
+            if which == "document":
+                document(update.document)
+            elif ERR.is_terminal:
                 live.update(running_table(update.progress))
+            elif clock() - told >= _LINE_SECONDS:
+                told = clock()
+                note(running_line(update.progress))
     raise InternalError("the scoring ended without final figures; see the corpus service's log")

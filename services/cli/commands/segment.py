@@ -6,14 +6,13 @@ import argparse
 import io
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, output_file, segment_model
+from services.cli.arguments import add_json, output_file, pixel_size, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, print_json, warn
@@ -67,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="16-bit greyscale PNG of the labels' probabilities, 65535 for 1",
     )
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="of the outputs; the picture's own without it"
+        "--size",
+        type=pixel_size,
+        metavar="WxH",
+        help="of the outputs; the picture's own without it",
     )
     parser.add_argument(
         "--class",
@@ -143,14 +145,6 @@ def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.Segme
     elif arguments.opacity is not None:
         raise InvalidArgument("--opacity", "it is the overlay's: give --overlay FILE as well")
     return request
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Width and height of WxH."""
-    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
-    return int(found[1]), int(found[2])
 
 
 def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:

@@ -40,6 +40,20 @@ def running_table(running: scoring_pb2.RunningScore) -> Table:
     return table
 
 
+def running_line(running: scoring_pb2.RunningScore) -> str:
+    """The same in one line."""
+    overall = running.overall
+    of = f" of {running.documents_total:,}" if running.documents_total else ""
+    said = [f"{running.model.name}: {overall.documents:,}{of} documents"]
+    if has_value(overall):
+        said.append(f"{overall.bits_per_byte:.4f} bits per byte so far")
+    if running.HasField("tokens_per_second"):
+        said.append(f"{running.tokens_per_second:,.0f} tokens/s")
+    if running.HasField("time_left"):
+        said.append(f"about {running.time_left.ToTimedelta().total_seconds():,.0f} s left")
+    return ", ".join(said)
+
+
 def show_score(final: scoring_pb2.FinalScore) -> None:
     """Prints the final figures by subset, then draws them."""
     earlier = ", scored earlier" if final.cached else ""
@@ -56,8 +70,20 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
             *(f"{value:,}" for value in counts),
         )
     _add_averages(table, final)
-    table.caption, table.caption_justify = "\n".join(_score_words(final.overall)), "left"
+    table.caption, table.caption_justify = "\n".join(score_words(final.overall)), "left"
     OUT.print(table)
+    rows = score_rows(final)
+    if not rows:
+        empty = scoring_pb2.EXCLUSION_REASON_EMPTY
+        lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
+        note(f"nothing could be scored: {_none_of(lost)}")
+    else:
+        OUT.print(plot(rows, final.model.name, published=published_source(final)))
+    _note_lost(final)
+
+
+def score_rows(final: scoring_pb2.FinalScore) -> list[Row]:
+    """What a plot of a result shows; nothing when nothing was scored."""
     printed = final.published[0] if final.published else None
     rows = [
         Row(
@@ -68,14 +94,14 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
         for subset in final.subsets
         if has_value(subset.score)
     ]
-    if not rows:
-        empty = scoring_pb2.EXCLUSION_REASON_EMPTY
-        lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
-        note(f"nothing could be scored: {_none_of(lost)}")
-    else:
+    if rows:
         rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
-        OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
-    _note_lost(final)
+    return rows
+
+
+def published_source(final: scoring_pb2.FinalScore) -> str:
+    """Where the published figures beside a result are from; empty without any."""
+    return final.published[0].source if final.published else ""
 
 
 def show_comparison(final: scoring_pb2.BPBComparison) -> None:
@@ -84,7 +110,7 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     table = Table(
         title=f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired",
         title_justify="left",
-        caption="\n".join(_comparison_words(final.overall)),
+        caption="\n".join(comparison_words(final.overall)),
         caption_justify="left",
     )
     table.add_column("subset")
@@ -102,11 +128,7 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
         )
     _add_averages(table, final, "", "")
     OUT.print(table)
-    drawn = [
-        Row(name, one.model, against=one.against)
-        for name, one in [*rows, ("overall", final.overall)]
-        if has_value(one.model)
-    ]
+    drawn = comparison_rows(final)
     if drawn:
         OUT.print(plot(drawn, names[0], against=names[1]))
     else:
@@ -116,6 +138,16 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
             "them, or gives tokens that its model does not have, or they are empty"
         )
+
+
+def comparison_rows(final: scoring_pb2.BPBComparison) -> list[Row]:
+    """What a plot of two models shows; nothing when nothing was scored for both."""
+    rows = [(one.subset or _NO_NAME, one.difference) for one in final.subsets]
+    return [
+        Row(name, one.model, against=one.against)
+        for name, one in [*rows, ("overall", final.overall)]
+        if has_value(one.model) and has_value(one.against)
+    ]
 
 
 def has_value(score: scoring_pb2.BitsPerByte) -> bool:
@@ -222,7 +254,8 @@ def _add_averages(
         table.add_row(name, *before, f"{one.bits_per_byte:{form}}", _standing(one, form))
 
 
-def _score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
+def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
+    """Which question a result answers, what it rests on, and its perplexities."""
     said = basis_sentences(overall.basis) if overall.HasField("basis") else []
     perplexities = []
     if overall.HasField("byte_perplexity"):
@@ -232,7 +265,8 @@ def _score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
     return [*said, ", ".join(perplexities)]
 
 
-def _comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
+def comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
+    """The same of two models' difference, and how small a one would have been seen."""
     said = ["a difference below 0: the first predicts better"]
     if overall.HasField("basis"):
         said += basis_sentences(overall.basis)

@@ -75,8 +75,9 @@ class BpbScorer:
     ) -> AsyncGenerator[scoring_pb2.ScoreBPBResponse, None]:
         """Score the request's model on documents.
 
-        Yields running figures about once a second and the final ones last. Leaving the iterator
-        ends the work at the next batch: use `contextlib.aclosing`.
+        Yields running figures about once a second, those of each document where they are asked
+        for, and the final ones last. Leaving the iterator ends the work at the next batch: use
+        `contextlib.aclosing`.
 
         Raises what `ScoringJobs.score` raises.
         """
@@ -86,6 +87,9 @@ class BpbScorer:
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
                 if isinstance(update, Final):
+                    for score in update.scores if request.per_document else ():
+                        found = bpb_replies.document_score(score)
+                        yield scoring_pb2.ScoreBPBResponse(document=found)
                     final = bpb_replies.final(update, source.corpus, machine)
                     yield scoring_pb2.ScoreBPBResponse(result=final)
                 else:
@@ -115,17 +119,19 @@ class BpbScorer:
     ) -> scoring_pb2.ScoreTextsResponse:
         """Score the request's model on its texts; nothing is kept. Raises what `score` raises."""
         model = _model_of("model", request.model)
-        documents = _documents_of(request.texts)
+        documents, contexts = _documents_of(request.texts)
+        after = request.token_likelihoods or any(contexts.values())
         task = Task(
             lambda: iter(documents),
             _definition_of(request.definition),
             compute=_compute_of(request.compute),
+            contexts=contexts if after else None,
         )
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
                 if isinstance(update, Final):
-                    return bpb_replies.texts(update, machine)
+                    return bpb_replies.texts(update, machine, token_nats=request.token_likelihoods)
         raise InternalError("the scoring ended without final figures")
 
 
@@ -228,18 +234,25 @@ def _sample_of(message: selection_pb2.Selection) -> Sample | None:
     return Sample(sample.spans, sample.documents, sample.seed, _ALLOCATIONS[sample.allocation])
 
 
-def _documents_of(messages: Sequence[scoring_pb2.ScoredText]) -> list[Document]:
-    """Read the texts of a request. Raises InvalidArgument for none, and one that is not UTF-8."""
+def _documents_of(
+    messages: Sequence[scoring_pb2.ScoredText],
+) -> tuple[list[Document], dict[str, bytes]]:
+    """Read the texts of a request, and what stands before each, by its id.
+
+    Raises InvalidArgument for none, and one that is not UTF-8.
+    """
     if not messages:
         raise InvalidArgument("texts", "is empty; send at least one")
     for place, message in enumerate(messages):
-        try:
-            message.text.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise InvalidArgument(
-                f"texts[{place}].text", f"is not UTF-8: {error.reason} at byte {error.start}"
-            ) from None
-    return [
+        for name, data in (("text", message.text), ("context", message.context)):
+            try:
+                data.decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError as error:
+                raise InvalidArgument(
+                    f"texts[{place}].{name}", f"is not UTF-8: {error.reason} at byte {error.start}"
+                ) from None
+    documents = [
         Document(str(place), message.subset, message.text, b"", "", place)
         for place, message in enumerate(messages)
     ]
+    return documents, {str(place): message.context for place, message in enumerate(messages)}

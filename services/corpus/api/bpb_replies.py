@@ -49,6 +49,8 @@ PRESETS = {
     scoring_pb2.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
     scoring_pb2.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
     scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
+    scoring_pb2.DEFINITION_PRESET_LEVANTER: Preset.LEVANTER,
+    scoring_pb2.DEFINITION_PRESET_PALOMA: Preset.PALOMA,
 }
 PREFIXES = {
     scoring_pb2.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
@@ -169,12 +171,18 @@ def comparison(
     )
 
 
-def texts(value: Final, environment: common_pb2.Environment) -> scoring_pb2.ScoreTextsResponse:
-    """Figures of texts, as a message."""
+def texts(
+    value: Final, environment: common_pb2.Environment, *, token_nats: bool = False
+) -> scoring_pb2.ScoreTextsResponse:
+    """Figures of texts, as a message, with the likelihoods of their tokens where asked for."""
     return scoring_pb2.ScoreTextsResponse(
         result=final(value, None, environment),
         texts=[
-            scoring_pb2.TextScore(score=document_score(one).score, excluded=_REASONS[one.excluded])
+            scoring_pb2.TextScore(
+                score=document_score(one).score,
+                excluded=_REASONS[one.excluded],
+                token_nats=value.token_nats.get(one.id, ()) if token_nats else (),
+            )
             for one in value.scores
         ],
     )

@@ -13,19 +13,26 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from services.common.statistics.spans import NAT_UNITS, span_ends
-from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
+from services.corpus.bpb.windows import (
+    Window,
+    guide_windows,
+    packed_windows,
+    rolling_windows,
+    unscored,
+)
 from services.corpus.shards.documents import Document
 from services.errors import ModelUnusable
 
 Progress = Callable[[int], None]
 Range = tuple[int, int]
-"""The first byte, and the one after the last."""
+"""The first byte or token, and the one after the last."""
 
 _WHITESPACE = re.compile(r"\s+")
 
@@ -55,6 +62,8 @@ def score_document(
     for window, row in _likelihoods(model, windows, document.id, progress):
         sums.append(_total(window, row))
         counted += window.counted
+    if definition.counts_scored_bytes:
+        size -= _unscored_bytes(model, definition, text, len(tokens))
     nats = _negative(sums)
     return DocumentScore(document.id, document.subset, nats, size, counted, excluded, words)
 
@@ -78,28 +87,73 @@ def score_ranges(
         nothing = DocumentScore(document.id, document.subset, 0.0, size, 0, excluded)
         return nothing, [[] for _ in ranges]
     starts = np.asarray(model.token_starts(text, special_tokens=bool(definition.special_tokens)))
-    wanted = [tuple(map(int, np.searchsorted(starts, ends))) for ends in ranges]
+    wanted = [_pair(np.searchsorted(starts, ends)) for ends in ranges]
+    nats = _token_nats(model, definition, tokens, wanted, document=document.id, progress=progress)
+    total = math.fsum(itertools.chain.from_iterable(nats))
+    count = sum(map(len, nats))
+    return DocumentScore(document.id, document.subset, total, size, count, excluded), nats
+
+
+def score_after(
+    model: LanguageModel,
+    definition: Definition,
+    document: Document,
+    context: bytes,
+    progress: Progress = lambda _: None,
+) -> tuple[DocumentScore, list[float]]:
+    """Score a document that stands after a context, which is read and not scored.
+
+    The two are tokenized apart, so that no token has bytes of both. Returns -log p of each token
+    too. Raises what `score_document` raises.
+    """
+    text, tokens, excluded = _read(model, definition, document)
+    size, words = len(document.text), count_words(text)
+    before = model.encode(context.decode("utf-8", "surrogatepass"))
+    if excluded is None and max(before, default=0) >= model.vocabulary:
+        excluded = Exclusion.TOKEN_OUT_OF_RANGE
+    if excluded in {Exclusion.TOKEN_OUT_OF_RANGE, Exclusion.EMPTY}:
+        return DocumentScore(document.id, document.subset, 0.0, size, 0, excluded, words), []
+    both = [*before, *tokens]
+    place = (len(before), len(both))
+    [nats] = _token_nats(model, definition, both, [place], document=document.id, progress=progress)
+    total = math.fsum(nats)
+    count = len(nats)
+    return DocumentScore(document.id, document.subset, total, size, count, excluded, words), nats
+
+
+def _token_nats(
+    model: LanguageModel,
+    definition: Definition,
+    tokens: Sequence[int],
+    ranges: Sequence[Range],
+    *,
+    document: str,
+    progress: Progress,
+) -> list[list[float]]:
+    """Return -log p of the tokens in each of some ranges of them, of those that are scored."""
     likely: dict[int, float] = {}
     windows, firsts = [], []
     # Without a prefix the first token is not scored.
     first = 0 if definition.prefix_token is not None else 1
     for window in _windows(tokens, definition):
         end = first + len(window.targets)
-        if any(begin < end and first < after for begin, after in wanted):
+        if any(begin < end and first < after for begin, after in ranges):
             windows.append(window)
             firsts.append(first)
         first = end
-    scored = _likelihoods(model, windows, document.id, progress)
+    scored = _likelihoods(model, windows, document, progress)
     for begin, (window, row) in zip(firsts, scored, strict=True):
         weight = window.counted / len(window.targets)
         likely.update((begin + place, weight * value) for place, value in enumerate(row))
-    nats = [
+    return [
         [0.0 - likely[place] for place in range(begin, after) if place in likely]
-        for begin, after in wanted
+        for begin, after in ranges
     ]
-    total = math.fsum(itertools.chain.from_iterable(nats))
-    count = sum(map(len, nats))
-    return DocumentScore(document.id, document.subset, total, size, count, excluded), nats
+
+
+def _pair(values: npt.NDArray[np.int64]) -> Range:
+    first, after = values.tolist()
+    return first, after
 
 
 def count_words(text: str) -> int:
@@ -168,6 +222,13 @@ def _likelihoods(
     progress(scored)
 
 
+def _unscored_bytes(model: LanguageModel, definition: Definition, text: str, tokens: int) -> int:
+    starts = model.token_starts(text, special_tokens=bool(definition.special_tokens))
+    ends = [*starts[1:], len(text.encode("utf-8", "surrogatepass"))]
+    left = unscored(tokens, definition.prefix_token, definition.max_length)
+    return sum(ends[place] - starts[place] for place in left)
+
+
 def _total(window: Window, row: Sequence[float]) -> float:
     total = math.fsum(row)
     if window.counted != len(window.targets):
@@ -183,12 +244,15 @@ def _negative(sums: Iterable[float]) -> float:
 def _windows(tokens: Sequence[int], definition: Definition) -> Iterator[Window]:
     if definition.follows_guide:
         return guide_windows(tokens, definition.max_length, definition.stride)
+    if definition.preset is Preset.LEVANTER:
+        return packed_windows(tokens, definition.prefix_token, definition.max_length)
     return rolling_windows(
         tokens,
         definition.prefix_token,
         definition.max_length,
         definition.context_length,
         prefix_everywhere=definition.prefix_everywhere,
+        filled_up=definition.preset is not Preset.PALOMA,
     )
 
 

@@ -329,7 +329,9 @@ def show(value: Value, interval: Interval | None = None) -> str:
     if isinstance(content, str):
         return f'"{content}"'
     text = _number(content)
-    if interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
+    if interval is not None and interval.low <= 0 and math.isinf(interval.high):
+        text += " (from nothing to anything)"
+    elif interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
         end = f"most {_number(interval.high)}"
         if math.isinf(interval.high):
             end = f"least {_number(interval.low)}"

@@ -16,6 +16,7 @@ from assay_rpc.common.v1.common_pb2 import (
     WEIGHTS_KIND_TRAINED,
     Engine,
     Environment,
+    MachineLoad,
     Precision,
     WeightsKind,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "CorpusPeer",
     "CorpusSummary",
     "FinalScore",
+    "MachineLoad",
     "Model",
     "SegmentPeer",
     "SourceFacts",
@@ -76,7 +78,8 @@ class SpeedPlan:
     """How a model is to be timed, by one of MLPerf's scenarios.
 
     `restarts` are processes that must have the machine for themselves. `seconds` ends it early with
-    what it has. `engine` is what runs it; empty for what serves it.
+    what it has. `engine` is what runs it; empty for what serves it. `against` is the name of a
+    model that is timed in the same processes, run by run in turn; empty for none.
     """
 
     scenario: Scenario.ValueType
@@ -85,6 +88,7 @@ class SpeedPlan:
     restarts: int
     seconds: float
     engine: str = ""
+    against: str = ""
 
 
 @dataclass(frozen=True)

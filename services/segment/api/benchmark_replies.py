@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.segment.v1 import benchmark_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.statistics.interval import TooFewError
 from services.common.statistics.restarts import Restart
 from services.common.statistics.speed_ratios import PairedRestart, ratio_interval
-from services.rpc.messages import interval_of
+from services.rpc.messages import interval_of, load_message
 from services.segment.api import segment_replies
 from services.segment.benchmarking.parts import PartTime
 from services.segment.benchmarking.runs import ProcessRuns
@@ -126,22 +125,14 @@ def _batch(
 
 
 def _restart(timed: Restart, process: ProcessRuns) -> benchmark_pb2.Restart:
+    kernel = process.load.kernel_seconds if process.load else 0
     started = Timestamp()
     started.FromNanoseconds(round(timed.started * 1e9))
     return benchmark_pb2.Restart(
         start_time=started,
         seconds=timed.seconds,
         least_seconds=timed.least,
-        load=common_pb2.MachineLoad(
-            others_cores=timed.others,
-            allowed_others_cores=timed.allowed,
-            kernel_ratio=timed.kernel,
-            kernel_seconds=process.load.kernel_seconds if process.load else 0,
-            steal=timed.steal,
-            throttled=timed.throttled,
-            own_share=timed.own or 0,
-            clean=timed.clean,
-        ),
+        load=load_message(timed, kernel, timed.own or 0),
     )
 
 

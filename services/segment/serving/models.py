@@ -181,15 +181,16 @@ class Models:
         """Return a model with a pipeline for each device that models run on."""
         settings = self._settings
         verify_files(model.directory, model.manifest)
-        self.choice.require_available()
-        self.choice.require_trusted(model.manifest)
+        choice = self.choice.of(model.manifest)
+        choice.require_available()
+        choice.require_trusted(model.manifest)
         measured_here = rechecked(
-            self.choice, model.directory, model.manifest, threads=settings.cpu_threads
+            choice, model.directory, model.manifest, threads=settings.cpu_threads
         )
         metrics = self.metrics.of(*model.key)
         pipelines = []
         for device in settings.devices:
-            engine = self.choice.open(
+            engine = choice.open(
                 model.directory,
                 model.manifest,
                 threads=settings.cpu_threads,
@@ -203,8 +204,8 @@ class Models:
             pipelines.append(pipeline)
         _log.info(
             "model loaded",
-            engine=self.choice.engine,
-            precision=self.choice.precision,
+            engine=choice.engine,
+            precision=choice.precision,
             **_names(model),
         )
         return Loaded(model, tuple(pipelines), measured_here)

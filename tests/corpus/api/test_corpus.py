@@ -476,6 +476,79 @@ async def test_two_models_are_compared_on_the_same_documents(serve: Start, root:
     assert final.documents_left_out == 0
 
 
+async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+
+    async def score(**more: Any) -> scoring_pb2.TextScore:
+        text = scoring_pb2.ScoredText(text=b"import os\n", **more)
+        request = scoring_pb2.ScoreTextsRequest(texts=[text], model=BYTES, token_likelihoods=True)
+        return (await client.scoring.ScoreTexts(request)).texts[0]
+
+    alone, after = await score(), await score(context=b"import sys\n" * 4)
+    for one in (alone, after):
+        assert (one.score.tokens, one.score.text_bytes, len(one.token_nats)) == (10, 10, 10)
+        assert sum(one.token_nats) == pytest.approx(one.score.nats)
+    assert after.score.nats < alone.score.nats, "it has seen such lines"
+    plain = scoring_pb2.ScoreTextsRequest(
+        texts=[scoring_pb2.ScoredText(text=b"import os\n")], model=BYTES
+    )
+    [whole] = (await client.scoring.ScoreTexts(plain)).texts
+    assert whole.score == alone.score
+    assert not whole.token_nats
+    levanter = scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_LEVANTER)
+    with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[0\].context: is not UTF-8"):
+        await score(context=b"\xff")
+    for model, definition, words in (
+        (XZ, None, "xz has no likelihoods of tokens"),
+        (BYTES, levanter, "levanter counts the bytes of scored tokens only"),
+        (BYTES, scoring_pb2.Definition(special_tokens=True), "are not put around a text"),
+    ):
+        request = scoring_pb2.ScoreTextsRequest(
+            texts=[scoring_pb2.ScoredText(text=b"x", context=b"y")],
+            model=model,
+            definition=definition,
+        )
+        with pytest.raises(grpc.aio.AioRpcError, match=words):
+            await client.scoring.ScoreTexts(request)
+
+
+async def test_the_figures_of_each_document_come_when_asked_for(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    for _ in range(2):  # the second from what was kept
+        updates = [one async for one in client.scoring.ScoreBPB(_score(per_document=True))]
+        documents = [one.document for one in updates if one.HasField("document")]
+        final = updates[-1].result
+        assert len(documents) == final.overall.documents == 50
+        assert len({one.id for one in documents}) == 50
+        assert sum(one.score.text_bytes for one in documents) == final.overall.text_bytes
+        assert sum(one.score.nats for one in documents) == pytest.approx(final.overall.nats)
+        assert {one.subset for one in documents} == {one.subset for one in final.subsets}
+    plain = [one async for one in client.scoring.ScoreBPB(_score())]
+    assert not any(one.HasField("document") for one in plain)
+
+
+async def test_levanters_bytes_are_of_no_sample_and_no_second_model(
+    serve: Start, root: Path
+) -> None:
+    client = await serve({"small": root})
+    definition = scoring_pb2.Definition(
+        preset=scoring_pb2.DEFINITION_PRESET_LEVANTER, max_length=64
+    )
+    request = scoring_pb2.ScoreBPBRequest(corpus=SMALL, model=BYTES, definition=definition)
+    request.selection.max_documents = 3
+    final = await _last(client.scoring.ScoreBPB(request))
+    assert final.definition.preset == scoring_pb2.DEFINITION_PRESET_LEVANTER
+    assert final.overall.tokens == final.overall.text_bytes  # a token is a byte
+    request.selection.sample.spans = 10
+    with pytest.raises(grpc.aio.AioRpcError, match="which a sample cannot have"):
+        await _last(client.scoring.ScoreBPB(request))
+    both = scoring_pb2.CompareBPBRequest(
+        corpus=SMALL, model=BYTES, against=BYTES, definition=definition
+    )
+    with pytest.raises(grpc.aio.AioRpcError, match="which two models cannot have"):
+        await _last(client.scoring.CompareBPB(both))
+
+
 async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     request = scoring_pb2.ScoreTextsRequest(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.common.statistics.spans import NAT_UNITS, span_ends
 from services.corpus.bpb.definition import Definition, Preset
-from services.corpus.bpb.document_scoring import count_words, score_document, score_ranges
+from services.corpus.bpb.document_scoring import count_words, score_after, score_document
 from services.corpus.bpb.exclusion import Exclusion
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, resolved
 
@@ -58,15 +58,45 @@ def test_a_token_of_the_next_span_is_not_counted() -> None:
     assert (score.text_bytes, score.tokens) == (4097, 4096)
 
 
-def test_ranges_may_leave_out_what_stands_before() -> None:
-    text = document("context and text")
-    score, [nats] = score_ranges(UniformModel(), resolved(64), text, [(8, 16)])
-    assert (score.tokens, score.text_bytes, len(nats)) == (8, 8, 8)
+def test_a_context_is_read_and_not_scored() -> None:
+    model = UniformModel()
+    text = document("and text")
+    score, nats = score_after(model, resolved(64), text, b"context ")
+    assert (score.tokens, score.text_bytes, score.words) == (8, 8, 2)
     assert score.nats == pytest.approx(8 * math.log(8), rel=1e-6)
-    with_special, [more] = score_ranges(
-        UniformModel(), resolved(64, special_tokens=True), text, [(8, 16)]
-    )
-    assert (with_special.tokens, more) == (8, nats)
+    assert nats == pytest.approx([math.log(8)] * 8)
+    [window] = [window for batch in model.batches for window in batch]
+    assert list(window.inputs) == [PREFIX, *b"context and tex"]
+    alone, _ = score_after(model, resolved(64), text, b"")
+    assert alone == score_document(model, resolved(64), text)
+
+
+@given(st.integers(0, 100), st.integers(1, 100))
+def test_a_long_context_costs_only_the_windows_that_are_needed(before: int, after: int) -> None:
+    model = UniformModel()
+    score, _ = score_after(model, resolved(8), document("x" * after), b"c" * before)
+    assert (score.tokens, score.text_bytes) == (after, after)
+    assert sum(len(batch) for batch in model.batches) <= after / 8 + 2
+
+
+@pytest.mark.parametrize(
+    ("context", "text", "reason"),
+    [
+        ("z", "ab", Exclusion.TOKEN_OUT_OF_RANGE),
+        ("ab", "z", Exclusion.TOKEN_OUT_OF_RANGE),
+        ("ab", "", Exclusion.EMPTY),
+    ],
+)
+def test_a_text_that_has_no_figure_after_its_context(
+    context: str, text: str, reason: Exclusion
+) -> None:
+    class Narrow(UniformModel):
+        @property
+        def vocabulary(self) -> int:
+            return ord("z")
+
+    score, nats = score_after(Narrow(), resolved(64), document(text), context.encode())
+    assert (score.excluded, score.nats, nats) == (reason, 0.0, [])
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
 from assay_rpc.corpus.v1 import describe_pb2
 from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 
+from services.common.statistics import family
 from services.errors import Unavailable
 from services.ranker.claims import facts
 from services.ranker.claims.evidence import Observation, seal
@@ -34,6 +36,7 @@ from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import method_named
 from services.ranker.measuring.unobservable import UnobservableError
+from services.ranker.methodology.load import load
 from services.ranker.peers.protocol import Model
 from tests.ranker.peers_fake import (
     ACCURACY,
@@ -518,17 +521,93 @@ async def test_a_sample_leaves_open_what_the_missing_subsets_would_save() -> Non
     assert "50%" in observation.note
 
 
+HALF = changed(
+    DESCRIPTION, subsets=[changed(one, documents=0) for one in SUBSETS[:11]] + SUBSETS[11:]
+)
+"""A sample without half of the text."""
+
+
+def loaded(**load: float | None) -> corpus_benchmark_pb2.StorageResult:
+    return changed(STORAGE, load=changed(STORAGE.load, **load))
+
+
 async def test_codecs_are_compared_at_their_default_levels() -> None:
     ratio = await observe("P4.1")
     assert content(ratio) == pytest.approx(1.0, abs=0.01)
     assert ratio.n == 3
     assert "zstd-19 1.21" in ratio.note
+    assert ratio.conditions.startswith("zstd at level 3 against gzip at 6; at other levels")
+    assert ratio.interval is not None
+    assert 0.95 < ratio.interval.low < ratio.interval.high < 1.05
+    assert ratio.relation is SubjectRelation.SAMPLE
+
+
+async def test_a_ratio_leaves_open_what_the_missing_subsets_would_give() -> None:
+    """Of the text that is here the ratio is 1; of the rest either codec may pack to nothing."""
+    whole = await observe("P4.1")
+    half = await observe("P4.1", measurements(corpus=FakeCorpus(description=HALF)))
+    assert whole.interval is not None
+    assert half.interval is not None
+    packed = 0.5 / 2.8
+    assert half.interval.low == pytest.approx(
+        packed / (packed / whole.interval.low + 0.5), rel=0.01
+    )
+    assert half.interval.high == pytest.approx((packed + 0.5) / packed, rel=0.02)
+    assert "of the 50% of the text whose subsets are here" in half.conditions
+    sealed = seal(half, claim="P4.1", method="m.f@2", command="c", time=NOON)
+    verdict = judge(CLAIMS["P4.1"], sealed)
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert "zstd at level 3 against gzip at 6" in verdict.reason
+
+
+async def test_the_speed_of_a_format_is_its_decoders() -> None:
     speed = await observe("P4.2")
-    assert content(speed) == pytest.approx(3)
+    assert speed.breakdown == {"libraries": pytest.approx(3), "tools": pytest.approx(4)}
+    assert content(speed) == pytest.approx(3.5)
     assert "900 MB a second against 300" in speed.note
+    assert "3 by the libraries zlib" in speed.conditions
     assert speed.interval is not None
+    assert speed.interval.low == pytest.approx(3)
+    assert speed.interval.high == pytest.approx(4)
     assert speed.interval.level >= 0.99
     assert speed.relation is SubjectRelation.SAMPLE
+    # 3 to 4 is below 5 to 10 by both decoders.
+    sealed = seal(speed, claim="P4.2", method="m.f@2", command="c", time=NOON)
+    assert judge(CLAIMS["P4.2"], sealed).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        (changed(STORAGE, codecs=[codec("gzip-6", 2, 300), codec("zstd-3", 2, 900)]), "installed"),
+        (loaded(kernel_ratio=None), "timings on two days"),
+        (loaded(others_cores=0.9), "others used 0.9 processors"),
+        (
+            changed(
+                STORAGE,
+                codecs=[codec("gzip-6", 2, 300, tool=100), codec("zstd-3", 2, 900, tool=700)],
+            ),
+            "7 by the tools",
+        ),
+    ],
+)
+async def test_a_speed_is_open_where_a_decoder_or_the_machine_says_otherwise(
+    figures: corpus_benchmark_pb2.StorageResult, why: str
+) -> None:
+    asked = measurements(corpus=FakeCorpus(figures=figures))
+    observation = await observe("P4.2", asked)
+    assert why in observation.conditions
+    sealed = seal(observation, claim="P4.2", method="m.f@2", command="c", time=NOON)
+    assert judge(CLAIMS["P4.2"], sealed).verdict is Verdict.INCONCLUSIVE
+
+
+async def test_missing_subsets_keep_a_speed_open_too() -> None:
+    observation = await observe("P4.2", measurements(corpus=FakeCorpus(description=HALF)))
+    assert observation.interval == Interval(
+        pytest.approx(1.5),  # type: ignore[arg-type]
+        math.inf,
+        pytest.approx(0.996, abs=0.001),  # type: ignore[arg-type]
+    )
 
 
 async def test_reading_is_measured_on_lines_and_memory() -> None:
@@ -731,3 +810,70 @@ async def test_every_method_gives_the_unit_of_its_claim() -> None:
         observation = await observe(claim.id, asked)
         assert observation.value is not None
         assert observation.value.unit == claim.bound.unit, claim.id
+
+
+def beside(count: int, *, others: float = 0.0, kernel: float | None = 1.0) -> FakeSegment:
+    """B4 and B0 in so many processes, B4 three times as slow, give or take a hundredth."""
+    paired = segment_benchmark_pb2.PairedFigures(
+        samples=times(*[(0.1, 0.1, 0.1)] * count),
+    )
+    slow = [(0.3 + 0.0001 * place,) * 3 for place in range(count)]
+    figures = changed(
+        QUIET,
+        samples=times(*slow),
+        restart_records=restarts(count, others=others, kernel=kernel),
+        paired=paired,
+    )
+    return FakeSegment(served=(B4_RANDOM, B0), figures=figures)
+
+
+RATIO = "S4.7"
+
+
+@pytest.mark.parametrize(("count", "level"), [(8, 0.99), (16, 0.99), (17, family.LEVEL)])
+async def test_a_time_beside_the_reference_is_at_the_level_that_its_restarts_give(
+    count: int, level: float
+) -> None:
+    segment = beside(count)
+    found = await observe(RATIO, measurements(segment, budget=Budget.FULL))
+    assert segment.timed[0].against == B0.ref.name
+    assert found.value is not None
+    assert found.value.number == pytest.approx(3 + 0.0005 * (count - 1))
+    assert found.interval is not None
+    assert found.interval.level >= level
+    assert (found.n, found.relation, found.inputs) == (count, RANDOM, (B0.ref.digest,))
+    assert found.subject["architecture"] == "segformer-b4"
+
+
+async def test_the_reference_is_one_by_definition() -> None:
+    found = await observe("S0.7", measurements(beside(1)))
+    assert found.value == Value(1.0, "1")
+    assert found.interval is None
+    assert found.engine
+
+
+@pytest.mark.parametrize(
+    ("segment", "budget", "message"),
+    [
+        (beside(17), Budget.QUICK, "it takes 17 restarts of two models"),
+        (beside(7), Budget.FULL, "7 of 7 restarts had the machine for themselves, and 8"),
+        (beside(20, others=1.0), Budget.FULL, "0 of 20 restarts had the machine"),
+        (beside(20, kernel=None), Budget.FULL, "0 of 20 restarts had the machine"),
+        (FakeSegment(), Budget.FULL, "segformer-b0"),
+    ],
+)
+async def test_what_is_no_ratio_is_not_measured(
+    segment: FakeSegment, budget: Budget, message: str
+) -> None:
+    with pytest.raises(UnobservableError, match=message):
+        await observe(RATIO, measurements(segment, budget=budget))
+
+
+def test_every_metric_of_the_methodology_has_a_method() -> None:
+    """What is only cited is a truth about a publication, or the Pile's printed figures."""
+    measured = {one.fact: one.unit for one in methods.known().values() if one.fact}
+    for rules in load().types.values():
+        for name, metric in rules.metrics.items():
+            if metric.good is not None or metric.unit == "bits per byte":
+                continue
+            assert measured.get(metric.fact) == metric.unit, name

@@ -39,6 +39,13 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     window. For comparison only: it never scores the first token, and every window after the first
     counts for one token less than it scores.
     """
+    DEFINITION_PRESET_LEVANTER: _DefinitionPreset.ValueType  # 4
+    """Levanter's evaluator, by document: windows that share no token, of which the first token is not
+    scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
+    or a second model.
+    """
+    DEFINITION_PRESET_PALOMA: _DefinitionPreset.ValueType  # 5
+    """Paloma's: the end of sequence first, windows that share one token, a short last window."""
 
 class DefinitionPreset(_DefinitionPreset, metaclass=_DefinitionPresetEnumTypeWrapper):
     """A named definition of bits per byte."""
@@ -54,6 +61,13 @@ DEFINITION_PRESET_HUGGINGFACE_GUIDE: DefinitionPreset.ValueType  # 3
 window. For comparison only: it never scores the first token, and every window after the first
 counts for one token less than it scores.
 """
+DEFINITION_PRESET_LEVANTER: DefinitionPreset.ValueType  # 4
+"""Levanter's evaluator, by document: windows that share no token, of which the first token is not
+scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
+or a second model.
+"""
+DEFINITION_PRESET_PALOMA: DefinitionPreset.ValueType  # 5
+"""Paloma's: the end of sequence first, windows that share one token, a short last window."""
 Global___DefinitionPreset: _TypeAlias = DefinitionPreset  # noqa: Y015
 
 class _PrefixToken:
@@ -1118,8 +1132,7 @@ class ScoredText(_message.Message):
     """What it is counted under; may be empty."""
     context: _builtins.bytes
     """UTF-8 of what stands before the text. The model reads it and it is not scored: neither its
-    likelihood nor its bytes count. Both are tokenized together, and a token counts when its first
-    byte is one of `text`. Not for compressors.
+    likelihood nor its bytes count. The two are tokenized apart. Not for compressors.
     """
     def __init__(
         self,

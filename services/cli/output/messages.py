@@ -111,10 +111,11 @@ def difference(one: evidence_pb2.Difference) -> str:
     return f"{one.what}: {one.before} -> {one.after}{sample}"
 
 
-def missing(component: compare_pb2.ComponentComparison) -> str:
-    """What is missing to decide a component; empty when nothing is."""
+def missing(answer: compare_pb2.ComponentComparison | compare_pb2.ProfileComparison) -> str:
+    """What is missing to decide which is better; empty when nothing is."""
     return "; ".join(
-        f"{one.what} of {one.artifact}" if one.artifact else one.what for one in component.missing
+        f"{one.artifact}, {one.metric}: {one.what}" if one.metric else f"{one.artifact}: {one.what}"
+        for one in answer.missing
     )
 
 

@@ -28,6 +28,9 @@ from services.ranker.methodology.definition import Metric, Scale
 CERTAIN = 1.0
 """Level of a reading whose ends are not by chance."""
 
+_MOST = 10**9
+"""Observations that count of a share; more would narrow nothing that anyone could see."""
+
 
 @dataclass(frozen=True)
 class Reading(separation.Reading):
@@ -179,7 +182,8 @@ def _interval(item: Evidence, metric: Metric, number: float, level: float) -> In
     if metric.share and item.n > 0 and 0 <= number <= 1:
         if item.relation is SubjectRelation.EXACT:
             return Interval(number, number)
-        return Interval.of(share_interval(round(number * item.n), item.n, level))
+        count = min(item.n, _MOST)
+        return Interval.of(share_interval(round(number * count), count, level))
     if item.interval is None:
         return Interval(number, number)
     return None if 0 < item.interval.level < level else item.interval

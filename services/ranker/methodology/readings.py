@@ -158,7 +158,7 @@ def _reading(item: Evidence, metric: Metric, level: float) -> Reading | None:
     if number is None or item.value.unit != metric.unit or not math.isfinite(number):
         return None
     interval = _interval(item, metric, number, level)
-    if interval is None or math.isnan(interval.low) or math.isnan(interval.high):
+    if interval is None or not _says_something(interval):
         return None
     low, high = _ends(metric.scale, interval)
     return Reading(
@@ -187,6 +187,12 @@ def _interval(item: Evidence, metric: Metric, number: float, level: float) -> In
     if item.interval is None:
         return Interval(number, number)
     return None if 0 < item.interval.level < level else item.interval
+
+
+def _says_something(interval: Interval) -> bool:
+    """Whether an interval leaves anything out; what was only an example has one that does not."""
+    low, high = interval.low, interval.high
+    return not (math.isnan(low) or math.isnan(high) or (math.isinf(high) and low <= 0))
 
 
 def _ends(scale: Scale, interval: Interval) -> tuple[float, float]:

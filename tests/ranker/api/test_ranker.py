@@ -41,7 +41,7 @@ async def test_artifacts_are_listed_and_described(ranker: Ranker) -> None:
     assert second.next_page_token == ""
     pile = (await stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=PILE))).artifact
     assert pile.type == artifact_pb2.ARTIFACT_TYPE_DATASET
-    assert (len(pile.capabilities), len(pile.claims)) == (8, 21)
+    assert (len(pile.capabilities), len(pile.claims)) == (8, 29)
     (published,) = pile.published
     assert published.value == 59
     assert (published.feasible.low, published.feasible.high) == (25, 82)

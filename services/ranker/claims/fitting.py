@@ -18,12 +18,17 @@ _SHOWN = 3
 
 
 def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
-    """Return the claim with what its method says of it; as it is without a known method."""
-    definition = definitions.get(claim.method)
+    """Return the claim with what its method says of it; as it is without a known method.
+
+    A manifest that was written for an earlier version of a method is observed by the one that is.
+    """
+    method = _current(claim.method, definitions)
+    definition = definitions.get(method)
     if definition is None:
         return claim
     return replace(
         claim,
+        method=method,
         aspect=definition.aspect or claim.aspect,
         group=definition.fact or claim.group,
         guess=guess(claim, definition),
@@ -41,7 +46,7 @@ def problems(
     """
     if not claim.method:
         return
-    definition = definitions.get(claim.method)
+    definition = definitions.get(_current(claim.method, definitions))
     if definition is None:
         yield "method", f"no method {claim.method!r}; {_offered(claim, about, definitions)}"
         return
@@ -54,6 +59,16 @@ def problems(
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
     if claim.bound is not None and definition.kind is not Kind.ANY:
         yield from _bound_problems(claim, claim.bound, definition)
+
+
+def _current(method: str, definitions: Mapping[str, Definition]) -> str:
+    """Return the method, or the latest version of one that is there no longer."""
+    name, _, version = method.partition("@")
+    if method in definitions or not (version.isascii() and version.isdecimal()):
+        return method
+    known = (one.partition("@") for one in definitions)
+    later = [int(one) for other, _, one in known if other == name and int(one) > int(version)]
+    return f"{name}@{max(later)}" if later else method
 
 
 def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Iterator[Violation]:

@@ -51,7 +51,7 @@ def _drawn(basis: scoring_pb2.Basis) -> str:
         sentence += f"; an estimated {basis.kept_share:.1%} of the bytes is not left out"
     if basis.standing == scoring_pb2.STANDING_ESTIMATE and basis.by_chance < _FEW:
         sentence += (
-            f"; with fewer than {_FEW} an interval may be too short, where a subset mixes texts that "
-            "the model reads very differently"
+            f"; with fewer than {_FEW} an interval may be too short, where a subset mixes texts "
+            "that the model reads very differently"
         )
     return sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 import grpc
+from assay_rpc import errors as client
 
 from services import errors
 from services.corpus.shards.layout import LayoutError
@@ -73,6 +74,8 @@ def explain(error: Exception) -> tuple[Exit, str] | None:
         if _never_retry(error):
             status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not cure
         return status, error.details() or error.code().name
+    if isinstance(error, client.AssayError):
+        return _BY_CODE.get(error.code, Exit.FAULT), error.message
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
             return status, str(error)

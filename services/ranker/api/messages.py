@@ -122,10 +122,15 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
         group=value.group,
         contradicts=_references(value.owner, value.contradicts),
     )
-    if value.scope or value.hardware or value.engine:
+    dataset = f"{value.dataset}/{value.subset}" if value.subset else value.dataset
+    if value.scope or value.hardware or value.engine or dataset:
         message.scope.CopyFrom(
-            claim_pb2.Scope(note=value.scope, hardware=value.hardware, engine=value.engine)
+            claim_pb2.Scope(
+                note=value.scope, hardware=value.hardware, engine=value.engine, dataset=dataset
+            )
         )
+    if value.against:
+        message.comparator.artifact = value.against
     if value.comparator:
         message.comparator.name = value.comparator
     if value.bound is not None:

@@ -228,6 +228,9 @@ class _Claim(_Part):
     scope: _String = ""
     hardware: _String = ""
     engine: _String = ""
+    dataset: _String = ""
+    subset: _String = ""
+    against: _String = ""
     comparator: _String = ""
     contradicts: _Strings = ()
     undecidable: _Undecidable | None = None

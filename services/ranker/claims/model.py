@@ -217,10 +217,12 @@ class Claim:
     that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
     chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
     it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
-    `engine` name as far as the claim does. `method` is the "name@version" that observes it, empty
-    when there is none. `undecidable` is set on a claim that no observation decides (its comparator
-    is not named, its data are not at hand); evidence is then shown for orientation. `needs` says
-    what it takes to decide the claim by measurement, for the reader of a NOT_TESTABLE_HERE.
+    `engine` name as far as the claim does. `dataset` and its `subset` are what it was measured on,
+    `against` the id of the artifact that it is measured against. `method` is the "name@version"
+    that observes it, empty when there is none. `undecidable` is set on a claim that no
+    observation decides (its comparator is not named, its data are not at hand); evidence is then
+    shown for orientation. `needs` says what it takes to decide the claim by measurement, for the
+    reader of a NOT_TESTABLE_HERE.
     """
 
     id: str
@@ -243,6 +245,9 @@ class Claim:
     machine: bool = False
     hardware: str = ""
     engine: str = ""
+    dataset: str = ""
+    subset: str = ""
+    against: str = ""
 
     @cached_property
     def owner(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,19 +11,29 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus import select
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.cli.connection import running_address
 from services.cli.inventory import (
     Inventory,
     existing_folder,
     licenses_of,
     names_a_folder,
 )
-from services.cli.output.console import note
+from services.cli.output.console import note, warn
+from services.cli.remote import running_address
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.corpus.shards.layout import SUFFIX, find_shards
 from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 
 LOCAL_CORPUS = "local"
+_TERMS = {
+    UNSTATED_WEIGHTS: "no licence is stated for the weights: whether you may use them is yours to "
+    "know",
+    UNREAD_WEIGHTS: "the weights' licence is none that is recognised: see the model's LICENSE.txt",
+}
+_DEMONSTRATION = (
+    "no --model: this is the small demonstration model, trained on drawn scenes; what it says of "
+    "photographs means nothing. `assay export --help` says how to get a real one."
+)
 _PRESETS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
@@ -190,7 +201,8 @@ def model_inventory(model: str | None) -> Inventory:
 def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
     """What a segment service must have for `--model`, and how to name it there.
 
-    The reference model without `--model`. Raises InvalidArgument for a folder where a running
+    Without `--model` the only one that a running service has, or that the environment names; else
+    the demonstration model, and that is said. Raises InvalidArgument for a folder where a running
     service is named.
     """
     inventory = model_inventory(model)
@@ -201,10 +213,12 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
             "registered name, or unset the variable",
         )
     for license_id in inventory.accepted_licenses:
-        note(f"weights under {license_id}: research and evaluation only")
-    if inventory.models:
-        return inventory, common_pb2.ModelRef()
-    return inventory, common_pb2.ModelRef(name=model or "segformer-reference")
+        note(_TERMS.get(license_id, f"weights under {license_id}: research and evaluation only"))
+    if model is None and not running_address("segment") and not inventory.serves_named_models:
+        warn(_DEMONSTRATION)
+        return inventory, common_pb2.ModelRef(name="segformer-reference")
+    name = "" if inventory.models or model is None else model
+    return inventory, common_pb2.ModelRef(name=name)
 
 
 def add_definition(parser: argparse.ArgumentParser) -> None:
@@ -312,6 +326,14 @@ def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
         engine=arguments.engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
     )
+
+
+def pixel_size(text: str) -> tuple[int, int]:
+    """Width and height of WxH, for argparse."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
 
 
 def output_file(flag: str, given: str) -> Path:

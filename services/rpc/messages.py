@@ -7,7 +7,7 @@ from importlib import metadata
 
 from assay_rpc.common.v1 import common_pb2
 
-from services.common.license import UNSTATED, License
+from services.common.license import UNREAD_WEIGHTS, UNSTATED, UNSTATED_WEIGHTS, License
 from services.common.statistics.interval import Interval
 from services.common.statistics.restarts import Restart
 
@@ -19,7 +19,7 @@ _DISTRIBUTIONS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch":
 def license_message(value: License) -> common_pb2.License:
     """A licence; one without an id, or unstated, is unknown."""
     terms = common_pb2.TERMS_RESEARCH_ONLY if value.research_only else common_pb2.TERMS_OPEN
-    if value.id in {"", UNSTATED}:
+    if value.id in {"", UNSTATED, UNSTATED_WEIGHTS, UNREAD_WEIGHTS}:
         terms = common_pb2.TERMS_UNKNOWN
     return common_pb2.License(id=value.id, name=value.name, url=value.url, terms=terms)
 

@@ -48,7 +48,8 @@ class SegmentSettings(ServerSettings):
     )
     accepted_licenses: frozenset[str] = Field(
         frozenset(),
-        description="JSON list of the licence ids whose research-only weights may be served.",
+        description="JSON list of the ids of licences that have to be accepted: of weights for "
+        "research only, and LicenseRef-Unknown for weights without a stated licence.",
     )
     device: Device = Field(
         "cpu", description="Where models run. The service does not start if it isn't there."
@@ -110,6 +111,14 @@ class SegmentSettings(ServerSettings):
         le=2**31 - 1,
         description="Largest request, if less than the largest message: pictures and tensors are "
         "that large. A compressed request counts as what it becomes.",
+    )
+
+    held_bytes: int = Field(
+        192 << 20,
+        ge=1 << 20,
+        description="Most bytes of requests that are held at once, from when they are read until "
+        "they are answered. Each takes up to three times its size; what finds no room is refused "
+        "before it is parsed.",
     )
 
     @field_validator("gpus")

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; the reference model "
-        "without it",
+        help="a folder that `assay export` wrote, or a registered name; without it the only "
+        "one of a running service, or else the demonstration model",
     )
     parser.add_argument("--scenario", choices=_SCENARIOS, default="single-stream")
     parser.add_argument(

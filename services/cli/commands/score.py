@@ -27,7 +27,7 @@ from services.cli.arguments import (
     shards_inventory,
 )
 from services.cli.commands import prove
-from services.cli.connection import Connection, running_address
+from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output import document_rows, score_picture
@@ -46,6 +46,7 @@ from services.cli.output.score_output import (
     show_comparison,
     show_score,
 )
+from services.cli.remote import running_address
 from services.errors import InternalError, InvalidArgument
 
 _SCOPES = {

@@ -76,7 +76,7 @@ claims:
 
 def registry(head: str = HEAD, claims: str = CLAIMS) -> Registry:
     known = packaged(methods.known())
-    for text in (head + claims, HEAD.replace("id: tiny", "id: byte-reference") + "claims: []"):
+    for text in (HEAD.replace("id: tiny", "id: byte-reference") + "claims: []", head + claims):
         artifact = parse_text(text.encode(), "m.yaml")
         assert isinstance(artifact, Artifact)
         known.register(artifact)

@@ -121,7 +121,7 @@ def latest_hardware(*sides: Iterable[Evidence]) -> str:
 
 def _admitted(item: Evidence, metric: Metric, hardware: str) -> bool:
     """Whether `item` may speak for the artifact."""
-    if item.relation not in metric.relations:
+    if item.relation not in metric.relations or item.declared:
         return False
     return not metric.per_hardware or (
         item.basis is Basis.MEASURED and hardware_class(item.environment) == hardware

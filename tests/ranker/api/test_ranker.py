@@ -220,7 +220,7 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
 ) -> None:
     stub = await ranker.start(segment_addr=dead_address, corpus_addr=dead_address)
     found = await ranker.verify(B4, "B4.5", "B4.1", "B3.1")
-    found |= await ranker.verify(PILE, "P4.2", "P1.1")
+    found |= await ranker.verify(PILE, "P4.2", "P1.1", "P1.3")
     assert found["B4.5"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
     assert "segment cannot be reached" in found["B4.5"].reason
     assert not found["B4.5"].evidence.HasField("value")
@@ -228,7 +228,9 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
     assert found["B4.1"].basis == evidence_pb2.BASIS_SOURCED
     assert found["P4.2"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
     assert "corpus cannot be reached" in found["P4.2"].reason
-    assert found["P1.1"].verdict == evidence_pb2.VERDICT_CONFIRMED
+    assert found["P1.1"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+    assert found["P1.1"].sourcing == evidence_pb2.SOURCE_VERDICT_FAITHFUL
+    assert found["P1.3"].verdict == evidence_pb2.VERDICT_REFUTED
     reply = await stub.Compare(compare_pb2.CompareRequest(left=B4, right=PILE))
     assert len(reply.left.claims) + len(reply.right.claims) + len(reply.pages[0].claims) == 57
     compared = {one.claim.id: one for one in (*reply.left.claims, *reply.right.claims)}

@@ -124,7 +124,7 @@ async def test_a_copy_made_while_it_is_served_restores_everything(tmp_path: Path
         "thing": {"a": MatchCounts(2, 1, 1, 0, {"someone": (1, 1)})}
     }
     assert len((await EvidenceStore(database).about(["A"]))[0]) == 1
-    assert [one.artifact for one in await ManifestStore(database).latest()] == ["thing"]
+    assert [one.artifact for one in await ManifestStore(database).every()] == ["thing"]
     await database.close()
 
 

@@ -692,7 +692,7 @@ async def test_bits_per_byte_are_a_yardstick() -> None:
     assert observation.inputs == (BPB.model.digest,)
     # The definition and its 22 subsets are cited; the run shows no more than it computed.
     assert observation.basis is Basis.DERIVED
-    assert any("Table 1" in source for source in observation.sources)
+    assert any("Tables 1" in source.locator for source in observation.sources)
     assert "20 held-out documents of 2 subsets of the-pile (sample, sha256:5a5a" in observation.note
     ignorant = changed(
         BPB,

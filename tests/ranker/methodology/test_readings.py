@@ -52,6 +52,11 @@ def test_a_figure_of_the_artifact_is_read_with_its_interval() -> None:
     assert one.shown == "44.2 [40.8 .. 47.6] % (measured)"
 
 
+def test_what_a_manifest_quotes_enters_no_profile() -> None:
+    item = replace(evidence("ade20k-miou", 99.0, "%", basis=Basis.SOURCED), declared=True)
+    assert reading(MIOU, [item]) is None
+
+
 def test_an_interval_that_is_less_sure_than_is_asked_says_nothing() -> None:
     item = evidence("ade20k-miou", 44.2, "%", low=40.8, high=47.6, level=0.99)
     assert reading(MIOU, [item], level=0.99) is not None

@@ -18,7 +18,9 @@ from assay_rpc.corpus.v1 import (
     scoring_pb2_grpc,
 )
 
+from services.common.kernel_times import KernelTimes
 from services.common.license import License
+from services.common.machine import machine_id
 from services.corpus.api.audit import AuditService
 from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.api.bpb import BpbScorer
@@ -32,6 +34,7 @@ from services.corpus.catalog.corpus import Kind
 from services.corpus.reference import build
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.layout import LayoutError
+from services.corpus.stream.budget import StreamBudget
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
@@ -51,10 +54,16 @@ def build_service(settings: CorpusSettings) -> Service:
     registry = Registry(settings.language_models)
     scorer = BpbScorer(registry, store)
     selections = Selections(catalog)
-    servicer = CorpusService(selections, settings.threads, settings.max_message_bytes)
+    servicer = CorpusService(
+        selections,
+        settings.threads,
+        settings.max_message_bytes,
+        StreamBudget(settings.held_by_streams),
+    )
     scoring = ScoringService(selections, scorer)
     audit = AuditService(selections, registry)
-    benchmark = CorpusBenchmarkService(catalog)
+    kernel = KernelTimes(settings.home_directory / "machine", machine_id(), threads=1)
+    benchmark = CorpusBenchmarkService(catalog, kernel)
 
     def register(server: grpc.aio.Server) -> None:
         corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)
@@ -68,6 +77,14 @@ def build_service(settings: CorpusSettings) -> Service:
         except (AssayError, LayoutError, OSError) as error:
             raise StartError(f"{settings.variable('corpora')}: {error}") from error
         for corpus in catalog.list():
+            if corpus.left_out:
+                _log.warning(
+                    "files that look like shards are not read",
+                    corpus=corpus.ref.name,
+                    files=len(corpus.left_out),
+                    first=corpus.left_out[:10],
+                    advice="every_file in the corpus's settings, or another format",
+                )
             slow = sum(shard.index is None for shard in corpus.shards)
             if slow:
                 _log.warning(

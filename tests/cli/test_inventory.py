@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.arguments import corpus_ref, model_inventory, shards_inventory
+from services.cli.arguments import (
+    add_shards,
+    corpus_ref,
+    model_inventory,
+    segment_model,
+    shards_inventory,
+)
 from services.cli.inventory import Inventory, home, licenses_of
 from services.errors import InvalidArgument
 from tests.corpus.shard_files import line, write_corpus
@@ -16,7 +22,8 @@ from tests.corpus.shard_files import line, write_corpus
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ASSAY_SEGMENT_MODELS", raising=False)
-    monkeypatch.delenv("ASSAY_CORPUS_ADDR", raising=False)
+    for service in ("CORPUS", "SEGMENT"):
+        monkeypatch.delenv(f"ASSAY_{service}_ADDR", raising=False)
 
 
 def test_nothing_given_leaves_the_services_to_their_defaults() -> None:
@@ -54,18 +61,27 @@ def test_shards_are_not_asked_of_a_running_service(monkeypatch: pytest.MonkeyPat
     assert corpus_ref(argparse.Namespace(shards=None, corpus="the-pile")).name == "the-pile"
 
 
+def given(*shards: str) -> argparse.Namespace:
+    """Arguments in which `--shards` is repeated."""
+    parser = argparse.ArgumentParser()
+    add_shards(parser)
+    return parser.parse_args([word for one in shards for word in ("--shards", one)])
+
+
 def test_folders_of_the_command_line(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": [line("one")]})
-    corpora = json.loads(shards_inventory([str(tmp_path)]).environment()["ASSAY_CORPUS_CORPORA"])
+    corpora = json.loads(
+        shards_inventory(given(str(tmp_path))).environment()["ASSAY_CORPUS_CORPORA"]
+    )
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"
-    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere is not a folder"):
-        shards_inventory([str(tmp_path / "nowhere")])
+    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere does not exist"):
+        shards_inventory(given(str(tmp_path / "nowhere")))
 
 
 def test_urls_of_the_command_line() -> None:
     def path(*shards: str) -> object:
-        inventory = shards_inventory(shards)
+        inventory = shards_inventory(given(*shards))
         corpora = json.loads(inventory.environment()["ASSAY_CORPUS_CORPORA"])
         assert "hidden" not in corpora["local"]["source"]
         return corpora["local"]["path"]
@@ -75,7 +91,7 @@ def test_urls_of_the_command_line() -> None:
     assert path("https://h/test.jsonl.zst") == ["https://h/test.jsonl.zst"]
     assert path("https://h/a", "https://h/b") == ["https://h/a", "https://h/b"]
     with pytest.raises(InvalidArgument, match="URLs of shards"):
-        shards_inventory(["a", "b"])
+        shards_inventory(given("a", "b"))
 
 
 def test_a_registered_name_is_no_folder() -> None:
@@ -92,3 +108,39 @@ def test_only_research_licences_need_accepting(tmp_path: Path) -> None:
     assert licenses_of([tmp_path / "a"]) == []
     (tmp_path / "a" / "manifest.json").write_text("not json")
     assert licenses_of([tmp_path / "a"]) == []
+
+
+@pytest.mark.parametrize("research_only", [True, False])
+def test_a_licence_that_nobody_stated_is_not_called_one_for_research(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], research_only: bool
+) -> None:
+    manifest = {"license": {"id": "LicenseRef-Unknown", "research_only": research_only}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    inventory, _ = segment_model(str(tmp_path))
+    assert inventory.accepted_licenses == ["LicenseRef-Unknown"]
+    said = capsys.readouterr().err
+    assert "no licence is stated for the weights" in said
+    assert "research" not in said
+
+
+def test_the_demonstration_model_is_called_that(capsys: pytest.CaptureFixture[str]) -> None:
+    _, model = segment_model(None)
+    assert model.name == "segformer-reference"
+    assert "small demonstration model, trained on drawn scenes" in capsys.readouterr().err
+    segment_model("segformer-reference")  # whoever names it knows
+    assert capsys.readouterr().err == ""
+
+
+def test_a_service_with_models_of_its_own_is_asked_for_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_SEGMENT_ADDR", "127.0.0.1:1")
+    assert segment_model(None)[1].name == ""
+    assert segment_model("mine")[1].name == "mine"
+    monkeypatch.delenv("ASSAY_SEGMENT_ADDR")
+    monkeypatch.setenv("ASSAY_SEGMENT_MODELS", '["/elsewhere"]')
+    assert segment_model(None)[1].name == ""
+    monkeypatch.delenv("ASSAY_SEGMENT_MODELS")
+    Inventory(models=[tmp_path]).keep()
+    assert segment_model(None)[1].name == ""
+    assert capsys.readouterr().err == ""

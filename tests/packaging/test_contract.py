@@ -68,6 +68,7 @@ RPCS = {
     "ranker.v1.VerificationService/CancelJob": ("I", 60, "U"),
     "ranker.v1.OutcomeService/RecordMatch": ("I", 10, "U"),
     "ranker.v1.OutcomeService/ReportOutcome": ("I", 10, "U"),
+    "ranker.v1.OutcomeService/WithdrawOutcome": ("I", 10, "U"),
     "ranker.v1.RankerAdminService/ValidateManifest": ("N", 10, "U"),
     "ranker.v1.RankerAdminService/RegisterManifest": ("I", 30, "U"),
     "ranker.v1.RankerAdminService/InvalidateCache": ("I", 30, "U"),

@@ -29,7 +29,7 @@ from services.cli.arguments import (
     shards_inventory,
 )
 from services.cli.commands import prove
-from services.cli.connection import Connection, running_address
+from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
 from services.cli.output import document_rows, score_picture
@@ -48,6 +48,7 @@ from services.cli.output.score_output import (
     show_comparison,
     show_score,
 )
+from services.cli.remote import running_address
 from services.errors import InternalError, InvalidArgument
 
 _HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
@@ -112,7 +113,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     per_document = arguments.per_document and document_rows.check(arguments.per_document)
     picture = arguments.plot and score_picture.check(arguments.plot)
     prove.check_options(arguments)
-    shards = shards_inventory(arguments.shards)
+    shards = shards_inventory(arguments)
     folders: dict[str, Path] = {}
     model = _registered("--model", arguments.model or "byte-reference", folders)
     common: dict[str, Any] = {

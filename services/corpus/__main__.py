@@ -23,12 +23,15 @@ from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.corpus import CorpusService
 from services.corpus.api.scoring import ScoringService
 from services.corpus.api.selections import Selections
+from services.corpus.api.tokens import TokenStreams
+from services.corpus.bpb.models.registry import REFERENCE, REFERENCE_DIRECTORY
 from services.corpus.bpb.store import ScoreStore
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind
 from services.corpus.reference import build
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.layout import LayoutError
+from services.corpus.tokens.tokenizer import Tokenizers
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
@@ -47,7 +50,13 @@ def build_service(settings: CorpusSettings) -> Service:
     store = ScoreStore(settings.home_directory / "scores", cache / "scores")
     scorer = BpbScorer(settings.language_models, store)
     selections = Selections(catalog)
-    servicer = CorpusService(selections, settings.threads, settings.max_message_bytes)
+    directories = {REFERENCE: REFERENCE_DIRECTORY, **settings.language_models}
+    servicer = CorpusService(
+        selections,
+        TokenStreams(Tokenizers(directories), cache / "tokens"),
+        threads=settings.threads,
+        max_message_bytes=settings.max_message_bytes,
+    )
     scoring = ScoringService(selections, scorer)
     benchmark = CorpusBenchmarkService(catalog)
 

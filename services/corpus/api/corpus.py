@@ -15,6 +15,7 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, stream_pb2
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
 from services.corpus.api.selections import Selections
+from services.corpus.api.tokens import TokenStreams
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
@@ -39,8 +40,15 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     freed at once.
     """
 
-    def __init__(self, selections: Selections, threads: int, max_message_bytes: int) -> None:
-        self._selections = selections
+    def __init__(
+        self,
+        selections: Selections,
+        tokens: TokenStreams,
+        *,
+        threads: int,
+        max_message_bytes: int,
+    ) -> None:
+        self._selections, self._tokens = selections, tokens
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
@@ -101,7 +109,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         corpus = self._selections.open(request.corpus, request.selection)
         limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._selections.resolve(corpus, request.selection)
-        messages = stream.messages(corpus, selection, request, limits)
+        messages = stream.messages(corpus, selection, request, limits, self._tokens)
         async with BackgroundIterator(messages, self._readers) as ready:
             async for message in ready:
                 await context.write(message)

@@ -96,6 +96,13 @@ class StreamPlan:
         as_they_stand = self._selection.seed is None and len(order) == len(sizes)
         return Unit(frames, order, as_they_stand)
 
+    def first_lines(self) -> list[Integers]:
+        """Of each shard: the first line of each frame, and its number of lines."""
+        return [
+            np.append(index.frames["first_line"], index.documents).astype(np.int64)
+            for index in self._indexes
+        ]
+
     def _arrange(self, number: int, sizes: npt.NDArray[np.uint32]) -> Integers:
         """Order the documents of a unit, without the limits; `sizes` are those of their texts."""
         selection = self._selection

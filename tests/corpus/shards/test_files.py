@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import lzma
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -323,6 +324,12 @@ def test_links(tmp_path: Path) -> None:
     (blob / "x.jsonl").unlink()
     with pytest.raises(LayoutError, match=r"train-00000-of-00001\.jsonl is a link to a file that"):
         find_shards(root)
+
+
+def test_a_pipe_is_no_shard(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"a.jsonl": line("x")})
+    os.mkfifo(tmp_path / "b.jsonl")
+    assert texts(tmp_path) == ["x"]
 
 
 def test_nothing_to_read_says_what_was_found(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def check_options(arguments: argparse.Namespace) -> None:
     """Refuses what no proof can be made of, before hours of scoring."""
     if arguments.against:
         raise InvalidArgument("--prove", "is for one model; leave --against out")
-    if arguments.sample:
+    if arguments.sample or arguments.sample_documents:
         raise InvalidArgument("--prove", "is for a whole selection; leave --sample out")
     if arguments.engine or arguments.precision != "fp32":
         raise InvalidArgument(
@@ -149,7 +149,7 @@ async def _documents(arguments: argparse.Namespace) -> list[Document]:
     )
     found: list[Document] = []
     begun = bytearray()
-    async with Connection(shards_inventory(arguments.shards)) as connection:
+    async with Connection(shards_inventory(arguments)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         async for chunk in stub.StreamCorpus(request, timeout=TIMEOUT_SECONDS):
             for one in chunk.documents.documents:

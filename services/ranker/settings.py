@@ -37,6 +37,11 @@ class RankerSettings(ServerSettings):
     peer_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
     )
+    peer_token_file: Path | None = Field(
+        default=None,
+        description="File with the bearer token that is sent to segment and corpus; needs TLS, "
+        "unless they are on this machine.",
+    )
     labelled_pictures: Path | None = Field(
         default=None,
         description="Folder in ADE20K's form that accuracy is measured on. Default: it is not.",
@@ -69,6 +74,11 @@ class RankerSettings(ServerSettings):
     )
     redis_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
+    )
+    cache_secret_file: Path | None = Field(
+        default=None,
+        description="File with the secret that cached comparisons are signed with, the same for "
+        "all who share a Redis. Default: whoever can write to Redis can change an answer.",
     )
     lock_seconds: float = Field(
         default=3.0,

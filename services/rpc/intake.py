@@ -9,7 +9,6 @@ its call ends.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -21,12 +20,9 @@ from services.errors import Overloaded
 # Calls that read their message at a time.
 _READING = 4
 # Seconds after which a call that is still reading, from a slow client, lets another one read too.
-_PATIENCE_SECONDS = 0.25
+_READ_SECONDS = 0.25
 # Seconds after which a refused caller may find room.
 _RETRY_SECONDS = 0.1
-# Freed requests of such a size leave holes in the heap, which are given back when it is quiet.
-_LARGE_BYTES = 8 << 20
-_TRIM_SECONDS = 1.0
 
 
 class Intake:
@@ -36,7 +32,6 @@ class Intake:
         self._max_bytes = max_bytes
         self._reading = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._trimming = False
         self.held_bytes = 0
         """Bytes of the requests that were read and are not answered."""
 
@@ -52,7 +47,7 @@ class Intake:
                     with suppress(ValueError):
                         self._waiting.remove(turn)
                 else:
-                    self._next()  # the turn came in this very moment
+                    self._next()  # its turn came before the cancellation
                 raise
         else:
             self._reading += 1
@@ -72,16 +67,6 @@ class Intake:
             return False
         self.held_bytes += size
         return True
-
-    def _give_back(self, size: int) -> None:
-        self.held_bytes -= size
-        if size >= _LARGE_BYTES and not self._trimming:
-            self._trimming = True
-            asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._trim)
-
-    def _trim(self) -> None:
-        self._trimming = False
-        asyncio.get_running_loop().run_in_executor(None, _trim_heap)
 
 
 class Claim:
@@ -120,9 +105,8 @@ class Claim:
 
     def close(self) -> None:
         """The call has ended."""
-        size, self._size = self._size, 0
-        if size:
-            self._intake._give_back(size)
+        self._intake.held_bytes -= self._size
+        self._size = 0
 
 
 class _Turn:
@@ -131,7 +115,7 @@ class _Turn:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._ended = False
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self.end)
+        self._timer = asyncio.get_running_loop().call_later(_READ_SECONDS, self.end)
 
     def end(self) -> None:
         """Let the next one read."""
@@ -139,9 +123,3 @@ class _Turn:
             self._ended = True
             self._timer.cancel()
             self._intake._next()
-
-
-def _trim_heap() -> None:
-    """Give free memory back to the system, where the C library can."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -13,8 +13,11 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
+from services.common.identity import ANONYMOUS
 from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import status
+from services.rpc.access.access import Access
+from services.rpc.access.roles import Role, required
 from services.rpc.call import note_deadline, remaining, require_fits
 from services.rpc.health import Health
 from services.rpc.intake import Claim, Intake
@@ -23,9 +26,11 @@ from services.rpc.metrics import CallMetrics
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # Asked every few seconds by every probe, and needed before the service is ready.
-_INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+_REFLECTION = "/grpc.reflection."
+_INFRASTRUCTURE = ("/grpc.health.", _REFLECTION)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger(__name__)
+_audit = structlog.get_logger("assay.audit")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
@@ -39,21 +44,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self,
         metrics: CallMetrics,
         health: Health,
+        access: Access,
+        *,
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
         max_held_bytes: int = 0,
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
-        The methods `probes` answer all the same. A request over `max_request_bytes` is refused
-        with TOO_LARGE, one that would make all of them hold over `max_held_bytes` with OVERLOADED;
-        0 is no bound.
+        The methods `probes` answer all the same. `access` says who may call what. A request over
+        `max_request_bytes` is refused with TOO_LARGE, one that would make all of them hold over
+        `max_held_bytes` with OVERLOADED; 0 is no bound.
         """
         self._intake = Intake(max_held_bytes) if max_held_bytes else None
         self._metrics = metrics
         self._health = health
+        self._access = access
         self._max_request_bytes = max_request_bytes
         self._probes = probes
+        self.ended = 0
+        """Calls that have ended, other than probes."""
 
     async def intercept_service(
         self,
@@ -96,6 +106,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         serialize = _serializer(handler.response_serializer)
         return wrap(wrapped, deserialize, serialize)
 
+    def _begin(self, method: str, context: Context, claim: Claim | None) -> _Call:
+        quiet = self._is_quiet(method)
+        # Probes are asked by those who cannot sign in, and say no more than "ready".
+        access = None if quiet and not method.startswith(_REFLECTION) else self._access
+        return _Call(self._metrics, method, context, access, claim, quiet=quiet)
+
+    def _end(self, record: _Call) -> None:
+        record.end()
+        self.ended += not record.quiet
+
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
@@ -108,7 +128,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, behavior: Any, claim: Claim | None
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = _Call(self._metrics, method, context, claim, quiet=self._is_quiet(method))
+            record = self._begin(method, context, claim)
             try:
                 record.begin(serving=self._health.serving)
                 self._check_size(request)
@@ -118,7 +138,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await record.fail(error)
                 raise
             finally:
-                record.end()
+                self._end(record)
             return reply
 
         return call
@@ -127,7 +147,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, behavior: Any, claim: Claim | None
     ) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = _Call(self._metrics, method, context, claim, quiet=self._is_quiet(method))
+            record = self._begin(method, context, claim)
             replies = None
             try:
                 record.begin(serving=self._health.serving)
@@ -142,7 +162,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 if replies is not None:
                     await replies.aclose()
-                record.end()
+                self._end(record)
 
         return call
 
@@ -155,16 +175,20 @@ class _Call:
         metrics: CallMetrics,
         method: str,
         context: Context,
+        access: Access | None,
         claim: Claim | None,
         *,
         quiet: bool,
     ) -> None:
+        self._access = access
+        self._caller = ANONYMOUS
         self._metrics = metrics
         self._claim = claim
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
-        self._quiet = quiet
+        self.quiet = quiet
+        """Whether it is a probe's."""
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()
@@ -177,8 +201,10 @@ class _Call:
         metrics.in_flight.labels(*self._labels).inc()
 
     def begin(self, *, serving: bool) -> None:
-        """Refuses a call that comes too early or too late."""
-        if not serving and not self._quiet:
+        """Refuses a call that its caller may not make, or that comes too early or too late."""
+        if self._access is not None:
+            self._caller = self._access.admit(self._method, self._context)
+        if not serving and not self.quiet:
             raise Unavailable("the service is starting or stopping; try again")
         if self._claim is not None:
             self._claim.require_read()
@@ -234,7 +260,13 @@ class _Call:
         }
         if self._message is not None:
             fields["error"] = self._message
-        (_log.debug if self._quiet else _log.info)("call", **fields)
+        if self._caller.verified:
+            fields["caller"] = self._caller.name
+        (_log.debug if self.quiet else _log.info)("call", **fields)
+        role = required(self._method)
+        if role is not Role.READ and not self.quiet:
+            # The audit trail: every call that could change something, whoever made it.
+            _audit.info("change", role=role, **{"caller": self._caller.name, **fields})
 
 
 def _request_id(context: Context) -> str:

@@ -20,6 +20,7 @@ from services.segment.manifest import Precision
 # Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
 _REPLY_OVERHEAD = 64 * 1024
 _GPU_BATCH = 32
+_HOME = Path("~/.local/share/assay")
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
 
@@ -108,6 +109,12 @@ class SegmentSettings(ServerSettings):
         Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
     )
 
+    home: Path = Field(
+        _HOME,
+        validation_alias="ASSAY_HOME",
+        description="Folder for what is known of this machine: benchmarks are judged by it.",
+    )
+
     max_request_bytes: int = Field(
         64 * 1024 * 1024,
         ge=1 << 16,
@@ -145,6 +152,11 @@ class SegmentSettings(ServerSettings):
         except InvalidArgument as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def machine_directory(self) -> Path:
+        """Where the calibration kernel's times are kept."""
+        return self.home.expanduser().absolute() / "machine"
 
     @property
     def choice(self) -> Choice:

@@ -54,7 +54,7 @@ async def entered(held: Intake, count: int) -> list[Claim]:
 
 @pytest.mark.parametrize("ends", ["reads", "leaves", "is slow"])
 async def test_so_many_read_at_a_time(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
-    monkeypatch.setattr(intake, "_PATIENCE_SECONDS", 0.0 if ends == "is slow" else 3600.0)
+    monkeypatch.setattr(intake, "_READ_SECONDS", 0.0 if ends == "is slow" else 3600.0)
     held = Intake(1 << 20)
     claims = await entered(held, intake._READING)
     later = asyncio.create_task(held.enter())
@@ -72,7 +72,7 @@ async def test_so_many_read_at_a_time(monkeypatch: pytest.MonkeyPatch, ends: str
 async def test_a_caller_that_leaves_while_it_waits_takes_no_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intake, "_PATIENCE_SECONDS", 3600.0)
+    monkeypatch.setattr(intake, "_READ_SECONDS", 3600.0)
     held = Intake(1 << 20)
     claims = await entered(held, intake._READING)
     gone, in_time, next_one = (asyncio.create_task(held.enter()) for _ in range(3))

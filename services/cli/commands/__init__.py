@@ -141,6 +141,12 @@ def _register(parser: argparse.ArgumentParser) -> None:
     register.add_arguments(parser)
 
 
+def _token(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import token
+
+    token.add_arguments(parser)
+
+
 def _backup(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import backup
 
@@ -181,6 +187,7 @@ COMMANDS: dict[str, tuple[str, AddArguments]] = {
     "rank": ("scores of artifacts, in groups that the evidence tells apart", _rank),
     "search": ("capabilities that serve a wish, and why they match", _search),
     "register": ("check a manifest and register its artifact", _register),
+    "token": ("make a bearer token, and the line that lets a service accept it", _token),
     "backup": ("copy the ranker's database, in use or not", _backup),
     "restore": ("put a copy in the place of the ranker's database", _restore),
     "demo": ("the main job, end to end, on this machine", _demo),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from assay_rpc.channel import connect
 from assay_rpc.common.v1 import common_pb2
+from assay_rpc.connection import Connection as RpcConnection
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
@@ -76,8 +79,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
     )
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
-        stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        reply, each = await _evaluated(stub, _messages(arguments, model, pairs), len(pairs))
+        to = await connection.to("segment")
+        reply, each = await _evaluated(to, _messages(arguments, model, pairs), len(pairs))
     advice = shift_advice(reply, zero_is_none=arguments.zero_is_none)
     if advice:
         warn(advice)
@@ -92,19 +95,25 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 async def _evaluated(
-    stub: segment_pb2_grpc.SegmentServiceAsyncStub,
-    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    to: RpcConnection,
+    messages: Iterator[segment_pb2.EvaluateSegmentationRequest],
     pairs: int,
 ) -> tuple[segment_pb2.EvaluationResult, list[segment_pb2.PairResult]]:
     """Follow an evaluation on stderr; return its result and those of the pairs."""
     each: list[segment_pb2.PairResult] = []
-    with ERR.status("evaluating") as status:
-        async for update in stub.EvaluateSegmentation(messages):
-            if update.HasField("result"):
-                return update.result, each
-            if update.HasField("pair"):
-                each.append(update.pair)
-            status.update(f"evaluated {len(each)} of {pairs} pictures")
+    # Not grpc.aio: when the server ends a call while the client still sends, it says "Internal
+    # error from Core" in place of the server's reason.
+    with connect(to) as channel, ERR.status("evaluating") as status:
+        call = segment_pb2_grpc.SegmentServiceStub(channel).EvaluateSegmentation(messages)
+        try:
+            while (update := await asyncio.to_thread(next, call, None)) is not None:
+                if update.HasField("result"):
+                    return update.result, each
+                if update.HasField("pair"):
+                    each.append(update.pair)
+                status.update(f"evaluated {len(each)} of {pairs} pictures")
+        finally:
+            call.cancel()
     raise InternalError("the evaluation ended without a result; see the segment service's log")
 
 
@@ -167,9 +176,9 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
     return pairs
 
 
-async def _messages(
+def _messages(
     arguments: argparse.Namespace, model: common_pb2.ModelRef, pairs: Sequence[Pair]
-) -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
+) -> Iterator[segment_pb2.EvaluateSegmentationRequest]:
     zero_is_none = segment_pb2.MASK_VALUES_ZERO_IS_NONE
     yield segment_pb2.EvaluateSegmentationRequest(
         settings=segment_pb2.EvaluationSettings(

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
 
+from services.common import identity
 from services.errors import InvalidArgument, NotFound
 from services.ranker.api import messages
 from services.ranker.jobs import Job, Jobs, VerificationRequest
@@ -48,7 +49,7 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
                 job=_planned(order, self._jobs.plan(order))
             )
         return verification_pb2.SubmitVerificationResponse(
-            job=_job(self._jobs.submit(order, request.request_id))
+            job=_job(self._jobs.submit(order, request.request_id, identity.current()))
         )
 
     async def GetJob(  # noqa: N802  # the contract's name
@@ -95,6 +96,8 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> verification_pb2.CancelJobResponse:
         """See `verification.proto`."""
+        job = self._jobs.get(request.job)
+        identity.require_owner(job.owner, f"job {job.id}")
         return verification_pb2.CancelJobResponse(job=_job(await self._jobs.cancel(request.job)))
 
 

@@ -16,6 +16,7 @@ from assay_rpc.common.v1.common_pb2 import (
     WEIGHTS_KIND_TRAINED,
     Engine,
     Environment,
+    MachineLoad,
     Precision,
     WeightsKind,
 )
@@ -27,6 +28,7 @@ from assay_rpc.corpus.v1.describe_pb2 import (
     CorpusDescription,
     CorpusKind,
     CorpusSummary,
+    SubsetInfo,
 )
 from assay_rpc.corpus.v1.scoring_pb2 import FinalScore
 from assay_rpc.corpus.v1.selection_pb2 import CorpusRef
@@ -56,11 +58,13 @@ __all__ = [
     "CorpusPeer",
     "CorpusSummary",
     "FinalScore",
+    "MachineLoad",
     "Model",
     "SegmentPeer",
     "SourceFacts",
     "SpeedPlan",
     "StorageResult",
+    "SubsetInfo",
     "corpus_label",
     "corpus_subject",
     "engine",
@@ -73,7 +77,9 @@ __all__ = [
 class SpeedPlan:
     """How a model is to be timed, by one of MLPerf's scenarios.
 
-    `seconds` ends it early with what it has.
+    `restarts` are processes that must have the machine for themselves. `seconds` ends it early with
+    what it has. `engine` is what runs it; empty for what serves it. `against` is the name of a
+    model that is timed in the same processes, run by run in turn; empty for none.
     """
 
     scenario: Scenario.ValueType
@@ -81,6 +87,8 @@ class SpeedPlan:
     runs: int
     restarts: int
     seconds: float
+    engine: str = ""
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,8 @@ def environment(message: Environment) -> Mapping[str, object]:
         found["cpu_quota"] = message.cpu_quota
     if message.instruction_set:
         found["instruction_set"] = message.instruction_set
+    if message.machine:
+        found["machine"] = message.machine
     details = [one for one in message.accelerators if one.driver or one.memory_bytes]
     if details:
         found["accelerator_details"] = [

@@ -48,7 +48,7 @@ class FoldedHead(nn.Module):
             self.stages.append(stage)
         # The bias rides on the finest stage, which is never upsampled.
         self.stages[0].bias = nn.Parameter(bias.float())
-        self.classifier = _with_background(classifier, background)
+        self.classifier: nn.Module = _with_background(classifier, background)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Return logits (N, C, h, w) from the stages' feature maps, finest first."""
@@ -78,7 +78,7 @@ class FoldedConvolutionalHead(nn.Module):
             self.fuses.append(fuse)
         # The bias rides on the finest stage, which is never upsampled.
         self.fuses[0].register_parameter("bias", nn.Parameter(bias))
-        self.classifier = _with_background(head.conv_seg, background)
+        self.classifier: nn.Module = _with_background(head.conv_seg, background)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Return logits (N, C, h, w) from the stages' feature maps, finest first."""

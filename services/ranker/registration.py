@@ -87,6 +87,10 @@ class Registration:
         """Everything that is wrong with a manifest, or what could be better in it."""
         try:
             entry = self._parse(content)
+        except InvalidArgument as error:
+            beside = self._registry.problems_beside(content, _NAME)
+            return Checked(None, (*error.violations, *beside), ())
+        try:
             if isinstance(entry, Withdrawal):
                 self._registry.releases(entry)
                 return Checked(entry, (), ())

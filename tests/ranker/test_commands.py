@@ -136,7 +136,7 @@ async def test_a_manifest_is_checked_and_registered(assay: Run, tmp_path: Path) 
 
 async def test_jobs_of_a_running_ranker(assay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _, text = await assay("jobs", "submit", PILE, "--dry-run")
-    assert text.startswith("21 claims, about ")
+    assert text.startswith("29 claims, about ")
     _, text = await assay("jobs", "submit", PILE, "--claim", "P1.2", "--json")
     name = json.loads(text)["id"]
     _, text = await assay("jobs", "watch", name, "--json")

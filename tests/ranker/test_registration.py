@@ -55,7 +55,10 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
             claim(id="X2", bound={"equals": {"value": 3, "tolerance": 1}}),
             claim(id="X2"),
             claim(id="X2"),
+            claim(id="X3", method="composition.subset_cuont@1"),
+            claim(id="X4", bound={"boolean": True}),
         ],
+        released="yesterday",
         capabilities=[{"id": "a", "name": "A"}],
     )
     reply = await stub.ValidateManifest(admin_pb2.ValidateManifestRequest(manifest=broken))
@@ -65,6 +68,9 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
     assert "need a unit" in told["claims[X2].bound.unit"]
     assert "is there twice" in told["claims[3].id"]
     assert "is missing" in told["capabilities[a].description"]
+    assert "did you mean composition.subset_count@1" in told["claims[X3].method"]
+    assert "gives a number, never yes or no" in told["claims[X4].bound"]
+    assert "must be a day" in told["released"]
 
 
 @pytest.mark.parametrize(

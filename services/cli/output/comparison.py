@@ -57,7 +57,7 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
     row("type", [enum_name(s.artifact, "type").replace("_", " ").lower() for s in sides])
     row("licence", [s.artifact.license.name for s in sides])
     row("pricing", [s.artifact.pricing for s in sides])
-    row("capabilities", [_capabilities(s.artifact) for s in sides])
+    row("capabilities registered", [_capabilities(s.artifact) for s in sides])
     row("times matched", [_matches(s.matches) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
     for heading, scores, answer in score_rows(reply):

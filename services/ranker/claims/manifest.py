@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -56,6 +57,20 @@ def parse(document: object, name: str) -> model.Artifact | model.Page | model.Wi
     if problems:
         raise InvalidArgument(*problems[0], *problems[1:])
     return entry.entry(_digest(document))
+
+
+def readable_claims(document: object) -> tuple[model.Claim, ...]:
+    """Return the claims of a document that are right by themselves, whatever else is wrong in it.
+
+    With them what does not fit their methods can be told at once with what is wrong elsewhere.
+    """
+    found = []
+    items = document.get("claims") if isinstance(document, Mapping) else None
+    for item in items if isinstance(items, list) else ():
+        with suppress(InvalidArgument):
+            one = validate(_PageClaim, item)
+            found.append(one.claim(artifact=one.artifact or ""))
+    return tuple(found)
 
 
 def _digest(document: object) -> str:
@@ -310,6 +325,7 @@ class _Claim(_Part):
     quote: _String = ""
     source: _Source | None = None
     sources: tuple[_Source, ...] = ()
+    subset: _String = ""
     contradicts: _Strings = ()
     undecidable: _Undecidable | None = None
     needs: _String = ""

@@ -18,8 +18,8 @@ import yaml
 from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
-from services.ranker.claims.manifest import parse
-from services.ranker.claims.model import Artifact, Claim, Page, Withdrawal, reference
+from services.ranker.claims.manifest import parse, readable_claims
+from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,32 @@ class Registry:
         Raises `InvalidArgument` when it does not fit with the others.
         """
         return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
+
+    def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
+        """Return what does not fit its method in a manifest that cannot be read as a whole.
+
+        Of claims that are right by themselves, and of artifacts whose type is.
+        """
+        try:
+            document = _document(text, name)
+        except InvalidArgument:
+            return ()
+        if not isinstance(document, Mapping):
+            return ()
+        types = {one.value: one for one in ArtifactType}
+        own = types.get(str(document.get("type")))
+        if own is None and document.get("kind") != "page":
+            return ()
+        return tuple(
+            (f"{name}.claims[{claim.id}].{key}", problem)
+            for claim in readable_claims(document)
+            if (about := self._about(claim.artifact, own)) or not claim.artifact
+            for key, problem in fitting.problems(claim, about, self._methods)
+        )
+
+    def _about(self, artifact: str, own: ArtifactType | None) -> ArtifactType | None:
+        found = self._artifacts.get(artifact)
+        return found.type if found else own
 
     def is_packaged(self, claim: Claim) -> bool:
         """Whether a claim comes with the ranker: its id alone names it then."""
@@ -277,12 +303,16 @@ def read_manifest(path: Path) -> Artifact | Page | Withdrawal:
 
 def parse_text(text: bytes, name: str) -> Artifact | Page | Withdrawal:
     """Parse one manifest from its bytes. Raises `InvalidArgument`."""
+    return parse(_document(text, name), name)
+
+
+def _document(text: bytes, name: str) -> object:
     try:
-        document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        document: object = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise InvalidArgument(name, f"not YAML: {problem}") from error
-    return parse(document, name)
+    return document
 
 
 def packaged(methods: Mapping[str, Definition]) -> Registry:

@@ -323,7 +323,8 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
             f"{how[evidence.basis]} {show(evidence.value)}, of another kind than {allowed(bound)}"
         )
     if isinstance(bound, Boolean):
-        return f"{how[evidence.basis]}: {'' if verdict is Verdict.CONFIRMED else 'not '}as claimed"
+        claimed = "as claimed" if verdict is Verdict.CONFIRMED else "not as claimed"
+        return f"{how[evidence.basis]}: {claimed}{f': {evidence.note}' if evidence.note else ''}"
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
     relation = {
         Verdict.CONFIRMED: "which is",

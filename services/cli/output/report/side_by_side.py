@@ -26,7 +26,7 @@ def side_by_side(reply: compare_pb2.CompareResponse) -> str:
         _row("type", [words(enum_name(one, "type")) for one in artifacts]),
         _row("licence", [escape(one.license.name) for one in artifacts]),
         _row("pricing", [escape(one.pricing) for one in artifacts]),
-        _row("capabilities", [_capabilities(one) for one in artifacts]),
+        _row("capabilities registered", [_capabilities(one) for one in artifacts]),
         _row("times matched", [_matches(side.matches) for side in sides]),
         _row(
             "published score",

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.arguments import corpus_ref, model_inventory, shards_inventory
+from services.cli.arguments import add_shards, corpus_ref, model_inventory, shards_inventory
 from services.cli.inventory import Inventory, home, licenses_of
+from services.corpus.settings import CorpusEntry
+from services.corpus.shards.formats import Keys, Reading
 from services.errors import InvalidArgument
 from tests.corpus.shard_files import line, write_corpus
 
@@ -54,18 +56,37 @@ def test_shards_are_not_asked_of_a_running_service(monkeypatch: pytest.MonkeyPat
     assert corpus_ref(argparse.Namespace(shards=None, corpus="the-pile")).name == "the-pile"
 
 
+def given(*arguments: str) -> argparse.Namespace:
+    """What a command that takes --shards was given."""
+    parser = argparse.ArgumentParser()
+    add_shards(parser)
+    return parser.parse_args([part for one in arguments for part in ("--shards", one)])
+
+
+def test_how_files_are_read_goes_to_the_service(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"test.jsonl": b"{}", "more.csv": b""})
+    asked = given(str(tmp_path / "test.jsonl"))
+    asked.text_key, asked.subset_key, asked.long, asked.every_file = "content", "lang", 31, True
+    corpora = json.loads(shards_inventory(asked).environment()["ASSAY_CORPUS_CORPORA"])
+    entry = CorpusEntry(**corpora["local"]).registration()
+    assert entry.location == tmp_path / "test.jsonl"
+    assert (entry.reading, entry.every_file) == (Reading(Keys("content", "", "lang"), 31), True)
+
+
 def test_folders_of_the_command_line(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": [line("one")]})
-    corpora = json.loads(shards_inventory([str(tmp_path)]).environment()["ASSAY_CORPUS_CORPORA"])
+    corpora = json.loads(
+        shards_inventory(given(str(tmp_path))).environment()["ASSAY_CORPUS_CORPORA"]
+    )
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"
-    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere is not a folder"):
-        shards_inventory([str(tmp_path / "nowhere")])
+    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere does not exist"):
+        shards_inventory(given(str(tmp_path / "nowhere")))
 
 
 def test_urls_of_the_command_line() -> None:
     def path(*shards: str) -> object:
-        inventory = shards_inventory(shards)
+        inventory = shards_inventory(given(*shards))
         corpora = json.loads(inventory.environment()["ASSAY_CORPUS_CORPORA"])
         assert "hidden" not in corpora["local"]["source"]
         return corpora["local"]["path"]
@@ -75,7 +96,7 @@ def test_urls_of_the_command_line() -> None:
     assert path("https://h/test.jsonl.zst") == ["https://h/test.jsonl.zst"]
     assert path("https://h/a", "https://h/b") == ["https://h/a", "https://h/b"]
     with pytest.raises(InvalidArgument, match="URLs of shards"):
-        shards_inventory(["a", "b"])
+        shards_inventory(given("a", "b"))
 
 
 def test_a_registered_name_is_no_folder() -> None:

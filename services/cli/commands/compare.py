@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, print_json
-from services.cli.output.messages import enum_name, page_claims, plain
-from services.cli.output.report.page import render
-from services.cli.output.report.picture import look
-from services.errors import InvalidArgument
+from services.cli.output.messages import page_claims, plain
+from services.cli.picture import look
+from services.errors import InvalidArgument, Unavailable
+from services.ranker.web.pictures import Seen
+from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
 
@@ -51,6 +52,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Compares two artifacts."""
     html = output_file("--html", arguments.html) if arguments.html else None
     picture = Path(arguments.picture) if arguments.picture else None
+    report = _report() if html else None
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
     async with Connection(Inventory()) as connection:
@@ -74,20 +76,31 @@ async def run(arguments: argparse.Namespace) -> Exit:
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
             _add_changes(reply, verified)
-        if html:
+        if html and report:
             artifacts = [reply.left.artifact, reply.right.artifact]
             seen = await look(await connection.channel("segment"), artifacts, picture)
             if picture and not seen:
                 note(
                     f"{picture} is not shown: no model is compared, or none is served with weights"
                 )
-            html.write_text(render(reply, seen), encoding="utf-8")
+            html.write_text(report(reply, seen), encoding="utf-8")
             note(f"written to {html}")
     if arguments.json:
         print_json(as_json(reply))
     else:
         comparison.show(reply)
     return Exit.DONE
+
+
+def _report() -> Callable[[compare_pb2.CompareResponse, Seen | None], str]:
+    """What writes the page. Raises Unavailable where its templates' library is not installed."""
+    try:
+        from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"--html needs {error.name}: install the extra `page`, pip install '.[page]'"
+        ) from error
+    return report
 
 
 def _claims_by_subject(

@@ -6,9 +6,11 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.output import measured, verdicts
+from services.cli.output import verdicts
 from services.cli.output.console import OUT
-from services.cli.output.messages import enum_name, missing
+from services.cli.output.messages import missing
+from services.ranker.web import measured
+from services.ranker.web.values import enum_name, measured_text
 
 _BAR_WIDTH = 26
 
@@ -72,7 +74,7 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
 def _cell(cell: measured.Cell) -> Text:
     if cell.evidence is None:
         return Text(cell.why, style="dim")
-    return Text(verdicts.measured_text(cell.evidence))
+    return Text(measured_text(cell.evidence))
 
 
 def _better(reply: compare_pb2.CompareResponse, separation: compare_pb2.ComponentComparison) -> str:

@@ -1,0 +1,93 @@
+"""Scores, their parts, and how far a page can be believed, ready to be shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
+from markupsafe import Markup
+
+from services.ranker.web import drawing
+from services.ranker.web.words import joined, words
+
+NOTHING = Markup()
+"""No drawing."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its interval drawn, or in `text` why there is none; `remarks` are small."""
+
+    text: str
+    drawn: Markup = NOTHING
+    remarks: tuple[str, ...] = ()
+    known: bool = True
+
+
+def score(value: score_pb2.Score, side: str) -> Figure:
+    """A score. Without evidence nothing is drawn: a bar from 0 to 100 would look like knowledge."""
+    if not value.HasField("point"):
+        return Figure("no evidence yet", known=False)
+    return Figure(
+        f"{value.point:.1f} of 100, from {value.low:.1f} to {value.high:.1f}",
+        drawing.interval(value.low, value.point, value.high, 100, side),
+        (f"{value.coverage * 100:.0f} % of the score is backed by evidence",),
+    )
+
+
+def component(value: score_pb2.Component, side: str) -> Figure:
+    """A part of a score."""
+    explanation = tuple(filter(None, (value.explanation,)))
+    if not value.HasField("point"):
+        return Figure("no evidence yet", NOTHING, explanation, known=False)
+    return Figure(
+        f"{value.point:.2f}, from {value.low:.2f} to {value.high:.2f}",
+        drawing.interval(value.low, value.point, value.high, 1, side),
+        explanation,
+    )
+
+
+def published(artifact: artifact_pb2.Artifact, side: str) -> list[Figure]:
+    """The scores that pages printed, each in what its printed components allow."""
+    return [_published(one, side) for one in artifact.published]
+
+
+def _published(value: artifact_pb2.PublishedScore, side: str) -> Figure:
+    feasible = value.feasible
+    parts = joined(
+        [f"{words(name)} {value:g}" for name, value in sorted(value.printed_components.items())]
+    )
+    return Figure(
+        f"{value.value:g} of 100; its printed components are consistent with "
+        f"{feasible.low:g} to {feasible.high:g}",
+        drawing.interval(feasible.low, value.value, feasible.high, 100, side),
+        tuple(filter(None, (f"printed: {parts}" if parts else "", value.remark))),
+    )
+
+
+def reliability(side: compare_pb2.ComparedArtifact, color: str) -> list[Figure]:
+    """How far each page can be believed about an artifact."""
+    return [_reliability(one, color) for one in side.reliability]
+
+
+def _reliability(value: compare_pb2.PageReliability, color: str) -> Figure:
+    counts = (
+        (
+            f"{value.confirmed} confirmed, {value.refuted} refuted, {value.undecided} undecided "
+            "(by fact); no part of the score"
+        ),
+    )
+    if not value.HasField("mean"):
+        return Figure("unknown: nothing was decided", NOTHING, counts, known=False)
+    low, high = value.interval.low, value.interval.high
+    return Figure(
+        f"{value.mean:.2f}, from {low:.2f} to {high:.2f}",
+        drawing.interval(low, value.mean, high, 1, color),
+        counts,
+    )
+
+
+def matches(counts: score_pb2.MatchCounts) -> Figure:
+    """How often it was matched, and what became of that."""
+    reported = f"{counts.succeeded} of {counts.reported} reported went well"
+    return Figure(f"{counts.matched:,}", NOTHING, (reported,) if counts.reported else ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,17 +17,29 @@ from services.cli.inventory import (
     licenses_of,
     names_a_folder,
 )
-from services.cli.output.console import note
+from services.cli.output.console import note, warn
 from services.cli.remote import running_address
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.corpus.shards.layout import SUFFIX, find_shards
 from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 
 LOCAL_CORPUS = "local"
+_TERMS = {
+    UNSTATED_WEIGHTS: "no licence is stated for the weights: whether you may use them is yours to "
+    "know",
+    UNREAD_WEIGHTS: "the weights' licence is none that is recognised: see the model's LICENSE.txt",
+}
+_DEMONSTRATION = (
+    "no --model: this is the small demonstration model, trained on drawn scenes; what it says of "
+    "photographs means nothing. `assay export --help` says how to get a real one."
+)
 _PRESETS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
     "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+    "levanter": scoring_pb2.DEFINITION_PRESET_LEVANTER,
+    "paloma": scoring_pb2.DEFINITION_PRESET_PALOMA,
 }
 _PREFIXES = {
     "bos": scoring_pb2.PREFIX_TOKEN_BOS,
@@ -188,7 +201,8 @@ def model_inventory(model: str | None) -> Inventory:
 def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
     """What a segment service must have for `--model`, and how to name it there.
 
-    The reference model without `--model`. Raises InvalidArgument for a folder where a running
+    Without `--model` the only one that a running service has, or that the environment names; else
+    the demonstration model, and that is said. Raises InvalidArgument for a folder where a running
     service is named.
     """
     inventory = model_inventory(model)
@@ -199,10 +213,12 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
             "registered name, or unset the variable",
         )
     for license_id in inventory.accepted_licenses:
-        note(f"weights under {license_id}: research and evaluation only")
-    if inventory.models:
-        return inventory, common_pb2.ModelRef()
-    return inventory, common_pb2.ModelRef(name=model or "segformer-reference")
+        note(_TERMS.get(license_id, f"weights under {license_id}: research and evaluation only"))
+    if model is None and not running_address("segment") and not inventory.serves_named_models:
+        warn(_DEMONSTRATION)
+        return inventory, common_pb2.ModelRef(name="segformer-reference")
+    name = "" if inventory.models or model is None else model
+    return inventory, common_pb2.ModelRef(name=name)
 
 
 def add_definition(parser: argparse.ArgumentParser) -> None:
@@ -210,8 +226,9 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
-        help="lm_eval without it; pile_paper keeps half a window of context; huggingface_guide is "
-        "for comparison only, since it leaves tokens out",
+        help="lm_eval without it; pile_paper keeps half a window of context; paloma begins with "
+        "the end of sequence; huggingface_guide and levanter are for comparison only, since they "
+        "leave tokens out",
     )
     parser.add_argument(
         "--max-length",
@@ -242,6 +259,11 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
         "sequence, without it",
     )
     parser.add_argument(
+        "--prefix-everywhere",
+        action="store_true",
+        help="begin every window with that token, for models that were only trained so, as Gemma",
+    )
+    parser.add_argument(
         "--special-tokens",
         action="store_true",
         help="also score the special tokens that the tokenizer adds by itself, as "
@@ -260,6 +282,7 @@ def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
         context_length=arguments.context_length,
         stride=arguments.stride,
         special_tokens=arguments.special_tokens,
+        prefix_everywhere=arguments.prefix_everywhere,
     )
     if isinstance(arguments.prefix, int):
         message.prefix = scoring_pb2.PREFIX_TOKEN_GIVEN
@@ -303,6 +326,14 @@ def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
         engine=arguments.engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
     )
+
+
+def pixel_size(text: str) -> tuple[int, int]:
+    """Width and height of WxH, for argparse."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
 
 
 def output_file(flag: str, given: str) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.output.console import note
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 
 
 def home() -> Path:
@@ -52,9 +53,18 @@ class Inventory:
         """Makes later commands with this `ASSAY_HOME` serve the same where they name nothing."""
         (home() / _KEPT).write_text(json.dumps(self._own(), indent=1), "utf-8")
 
+    @property
+    def serves_named_models(self) -> bool:
+        """Whether a private segment service has other models than its default."""
+        variable = "ASSAY_SEGMENT_MODELS"
+        return bool(self.models or os.environ.get(variable) or variable in _kept())
+
     def environment(self) -> dict[str, str]:
         """The environment variables that say so to the services."""
-        return {"ASSAY_HOME": str(home())} | _kept() | self._own()
+        kept = _kept()
+        if kept:
+            note(f"private services serve what {home() / _KEPT} lists")
+        return {"ASSAY_HOME": str(home())} | kept | self._own()
 
     def _own(self) -> dict[str, str]:
         variables: dict[str, str] = {}
@@ -77,10 +87,7 @@ def _kept() -> dict[str, str]:
         kept: dict[str, str] = json.loads((home() / _KEPT).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    used = {name: value for name, value in kept.items() if name not in os.environ}
-    if used:
-        note(f"private services serve what {home() / _KEPT} lists")
-    return used
+    return {name: value for name, value in kept.items() if name not in os.environ}
 
 
 def existing_folder(flag: str, given: str) -> Path:
@@ -115,6 +122,8 @@ def licenses_of(models: Sequence[Path]) -> list[str]:
 def _license_id(manifest: Path) -> list[str]:
     try:
         content: Any = json.loads(manifest.read_text("utf-8"))
-        return [content["license"]["id"]] if content["license"]["research_only"] else []
+        terms = content["license"]
+        unknown = terms["id"] in {UNSTATED_WEIGHTS, UNREAD_WEIGHTS}
+        return [terms["id"]] if terms["research_only"] or unknown else []
     except (OSError, ValueError, KeyError, TypeError):
         return []  # the service itself says what is wrong with a manifest

@@ -17,7 +17,9 @@ from assay_rpc.corpus.v1 import (
     scoring_pb2_grpc,
 )
 
+from services.common.kernel_times import KernelTimes
 from services.common.license import License
+from services.common.machine import machine_id
 from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.corpus import CorpusService
@@ -49,7 +51,8 @@ def build_service(settings: CorpusSettings) -> Service:
     selections = Selections(catalog)
     servicer = CorpusService(selections, settings.threads, settings.max_message_bytes)
     scoring = ScoringService(selections, scorer)
-    benchmark = CorpusBenchmarkService(catalog)
+    kernel = KernelTimes(settings.home_directory / "machine", machine_id(), threads=1)
+    benchmark = CorpusBenchmarkService(catalog, kernel)
 
     def register(server: grpc.aio.Server) -> None:
         corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)

@@ -20,7 +20,6 @@ from assay_rpc.ranker.v1 import (
     verification_pb2,
     verification_pb2_grpc,
 )
-from prometheus_client import Counter
 
 from services.errors import AssayError, InvalidArgument
 from services.ranker.api.admin import RankerAdminService
@@ -40,11 +39,12 @@ from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
-from services.ranker.jobs import Jobs
+from services.ranker.jobs import Jobs, JobState
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import labelled_images
 from services.ranker.measuring.verify import Verifier
 from services.ranker.methodology.load import load
+from services.ranker.metrics import RankerMetrics
 from services.ranker.peers.corpus import CorpusClient
 from services.ranker.peers.segment import SegmentClient
 from services.ranker.registration import Registration
@@ -70,7 +70,7 @@ def build_service(settings: RankerSettings) -> Service:
         ),
         warm=ranker.warm,
         close=ranker.closing.aclose,
-        collectors=(ranker.computed,),
+        collectors=ranker.metrics.collectors,
     )
 
 
@@ -88,11 +88,7 @@ class _Ranker:
             self._known, ManifestStore(self._database), self._discovery, self._methodology, _now
         )
         self.closing = AsyncExitStack()
-        self.computed = Counter(
-            "assay_ranker_comparisons_computed",
-            "Comparisons that were computed, not read from the cache.",
-            registry=None,
-        )
+        self.metrics = RankerMetrics(settings.database_file)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicers to a server; call it on the event loop that they are to run on.
@@ -107,7 +103,12 @@ class _Ranker:
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
-        cache = Cache(store_at(settings.redis), schema=SCHEMA, secret=_secret(settings))
+        cache = Cache(
+            store_at(settings.redis),
+            schema=SCHEMA,
+            secret=_secret(settings),
+            observe=self.metrics.observe_cache,
+        )
         self.closing.push_async_callback(cache.close)
         store = EvidenceStore(self._database)
         records = Records(self._known, store, self._matches)
@@ -117,7 +118,7 @@ class _Ranker:
             cache,
             self._methodology,
             version=self._database.version,
-            computed=self.computed.inc,
+            computed=self.metrics.computed.inc,
         )
         verifier = Verifier(
             self._known,
@@ -131,6 +132,7 @@ class _Ranker:
         )
         self.closing.push_async_callback(self._discovery.close)
         jobs = Jobs(verifier, _now)
+        self.metrics.watch_jobs((JobState.QUEUED, JobState.RUNNING), jobs.count)
         self.closing.push_async_callback(jobs.close)
         ranker_pb2_grpc.add_RankerServiceServicer_to_server(
             RankerService(

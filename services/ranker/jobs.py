@@ -129,6 +129,10 @@ class Jobs:
             )
         return self._jobs[name]
 
+    def count(self, state: str) -> int:
+        """How many jobs are in a state."""
+        return sum(job.state == state for job in self._jobs.values())
+
     @property
     def newest_first(self) -> list[Job]:
         """Every job that is known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -70,10 +70,10 @@ class Registration:
         """Everything that is wrong with a manifest, or what could be better in it."""
         try:
             entry = self._parse(content)
-            self._registry.accepts(entry)
+            fitted = self._registry.accepts(entry)
         except InvalidArgument as error:
             return Checked(None, error.violations, ())
-        return Checked(entry, (), advice.warnings(entry, self._methodology))
+        return Checked(entry, (), advice.warnings(fitted, self._methodology))
 
     async def register(
         self, content: bytes
@@ -94,14 +94,23 @@ class Registration:
             )
             self._registry.register(entry)
             await self._discovery.refresh()
-        return entry, kept.time, checked.warnings
+        return self._registry.subject(entry.id), kept.time, checked.warnings
 
     def _parse(self, content: bytes) -> Artifact | Page:
         entry = parse_text(content, _NAME)
+        problems = tuple(self._problems(entry))
+        if problems:
+            raise InvalidArgument(*problems[0], *problems[1:])
+        return entry
+
+    def _problems(self, entry: Artifact | Page) -> Iterator[Violation]:
+        """What is wrong with an entry whatever else is registered."""
         if entry.id in self._packaged:
             problem = f"{entry.id} comes with the ranker and cannot be replaced; choose another id"
-            raise InvalidArgument(f"{_NAME}.id", problem)
-        return entry
+            yield f"{_NAME}.id", problem
+        released = entry.released if isinstance(entry, Artifact) else None
+        if released is not None and released > self._now().date():
+            yield f"{_NAME}.released", f"{released} is to come; give the day when it was released"
 
     @staticmethod
     def _is_page(content: bytes) -> bool:

@@ -27,8 +27,10 @@ from services.rpc import logs
 from services.rpc.access.access import Access
 from services.rpc.access.roles import ADMIN_SUFFIX
 from services.rpc.exits import Exit
+from services.rpc.failure import Failure
 from services.rpc.health import Health
 from services.rpc.interceptor import CallInterceptor
+from services.rpc.memory import return_freed_memory
 from services.rpc.metrics import CallMetrics, MetricsPage, add_process_metrics
 from services.rpc.settings import ServerSettings
 from services.rpc.tls import ServerTls
@@ -65,6 +67,11 @@ class Service:
     May be called more than once."""
     collectors: tuple[Collector, ...] = field(default=())
     """Prometheus metrics of its own, made with `registry=None`."""
+    max_held_bytes: int = 0
+    """Bytes of the requests that its calls hold at once; 0 where requests are small."""
+    failure: Failure = field(default_factory=Failure)
+    """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
+    drains, and ends with Exit.FAILED."""
     probes: frozenset[str] = frozenset()
     """Methods, "/package.Service/Method", that are asked whether it is ready: they answer before it
     is, and are logged as health checks are."""
@@ -109,6 +116,8 @@ class Server:
         self._probe: grpc.aio.Server | None = None
         self._page: MetricsPage | None = None
         self._stopped: asyncio.Task[None] | None = None
+        self._trimming: asyncio.Task[None] | None = None
+        self._ended_calls: Callable[[], int] = lambda: 0
         self.port = 0
         """Port of the gRPC server, once started."""
         self.admin_port = 0
@@ -134,6 +143,7 @@ class Server:
             await self._probe.start()
             for server in self._servers():
                 await server.start()
+            self._trimming = asyncio.create_task(return_freed_memory(self._ended_calls))
             await self._service.warm()
             await self._health.serve()
         except BaseException:
@@ -194,12 +204,14 @@ class Server:
             CallMetrics(self.registry),
             self._health,
             access,
-            settings.request_limit,
-            self._service.probes,
+            max_request_bytes=settings.request_limit,
+            probes=self._service.probes,
+            max_held_bytes=self._service.max_held_bytes,
         )
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
         # transport's refusal has none. A method that reads a stream checks each itself.
         largest = min(2 * settings.request_limit, 2**31 - 1)
+        self._ended_calls = lambda: interceptor.ended
 
         def made() -> grpc.aio.Server:
             return grpc.aio.server(interceptors=(interceptor,), options=_options(settings, largest))
@@ -233,6 +245,8 @@ class Server:
     async def _close(self, grace: float) -> None:
         await self._health.drain()
         self._service.drain()
+        if self._trimming is not None:
+            self._trimming.cancel()
         await self._stop_servers(grace)
         # Probes see NOT_SERVING until the last call has ended.
         if self._probe is not None:
@@ -296,7 +310,11 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         await server.stop(grace=0)
         raise
     _log.info("serving", service=service.name, host=settings.host, **ports)
-    await asked
+    failed = asyncio.create_task(service.failure.wait())
+    await asyncio.wait({asked, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        _log.error("the service has failed", service=service.name, error=failed.result())
+    failed.cancel()
     _log.info("draining", service=service.name, seconds=settings.drain_seconds)
     if settings.ready_file is not None:
         settings.ready_file.unlink(missing_ok=True)
@@ -308,8 +326,9 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         await server.stop(grace=0)
     again.cancel()
     await stopping
+    asked.cancel()
     _log.info("stopped", service=service.name)
-    return Exit.DRAINED
+    return Exit.FAILED if service.failure.reason else Exit.DRAINED
 
 
 def _write_ready_file(settings: ServerSettings, ports: dict[str, int]) -> None:

@@ -15,6 +15,7 @@ from assay_rpc.segment.v1 import (
 )
 
 from services.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
+from services.rpc.failure import Failure
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
 from services.segment.api.admin import SegmentAdminService
@@ -28,7 +29,8 @@ from services.segment.settings import SegmentSettings
 
 def build_service(settings: SegmentSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
-    models = Models(settings)
+    failure = Failure()
+    models = Models(settings, failure.report)
     servicer = SegmentService(settings, models)
     benchmark = SegmentBenchmarkService(settings, models)
     reconciler = Reconciler(settings, models)
@@ -61,6 +63,8 @@ def build_service(settings: SegmentSettings) -> Service:
         warm=warm,
         close=close,
         drain=servicer.drain,
+        failure=failure,
+        max_held_bytes=settings.held_bytes,
         probes=HEALTH_METHODS,
         collectors=models.metrics.collectors,
     )

@@ -19,6 +19,7 @@ from services.segment.manifest import Precision
 
 # Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
 _REPLY_OVERHEAD = 64 * 1024
+_HOME = Path("~/.local/share/assay")
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
 
@@ -47,7 +48,8 @@ class SegmentSettings(ServerSettings):
     )
     accepted_licenses: frozenset[str] = Field(
         frozenset(),
-        description="JSON list of the licence ids whose research-only weights may be served.",
+        description="JSON list of the ids of licences that have to be accepted: of weights for "
+        "research only, and LicenseRef-Unknown for weights without a stated licence.",
     )
     device: Device = Field(
         "cpu", description="Where models run. The service does not start if it isn't there."
@@ -97,12 +99,26 @@ class SegmentSettings(ServerSettings):
         Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
     )
 
+    home: Path = Field(
+        _HOME,
+        validation_alias="ASSAY_HOME",
+        description="Folder for what is known of this machine: benchmarks are judged by it.",
+    )
+
     max_request_bytes: int = Field(
         64 * 1024 * 1024,
         ge=1 << 16,
         le=2**31 - 1,
         description="Largest request, if less than the largest message: pictures and tensors are "
         "that large. A compressed request counts as what it becomes.",
+    )
+
+    held_bytes: int = Field(
+        192 << 20,
+        ge=1 << 20,
+        description="Most bytes of requests that are held at once, from when they are read until "
+        "they are answered. Each takes up to three times its size; what finds no room is refused "
+        "before it is parsed.",
     )
 
     @field_validator("gpus")
@@ -119,6 +135,11 @@ class SegmentSettings(ServerSettings):
         except InvalidArgument as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def machine_directory(self) -> Path:
+        """Where the calibration kernel's times are kept."""
+        return self.home.expanduser().absolute() / "machine"
 
     @property
     def choice(self) -> Choice:

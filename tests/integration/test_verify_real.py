@@ -119,9 +119,11 @@ def test_a_sample_of_the_pile_decides_what_a_sample_can(real_services: Services)
         assert found[claim].basis == basis
         assert "the-pile (sample, sha256:" in found[claim].evidence.note
         assert found[claim].evidence.relation == evidence_pb2.SUBJECT_RELATION_SAMPLE
-    # zstd and gzip at their defaults compress text about equally well, on any machine.
-    assert found["P4.1"].verdict == evidence_pb2.VERDICT_REFUTED
+    # zstd and gzip at their defaults compress text about equally well, on any machine; what the
+    # missing subsets would give is open, as it is of the ratio itself.
+    assert found["P4.1"].verdict == evidence_pb2.VERDICT_INCONCLUSIVE
     assert found["P4.1"].evidence.value.number == pytest.approx(1.0, abs=0.1)
+    assert "zstd at level 3 against gzip at 6" in found["P4.1"].reason
     # 17 of 22 subsets: no count of subsets, no shares, no overall ratio follows from them.
     assert found["P1.1"].basis == evidence_pb2.BASIS_SOURCED
     assert found["P6.1"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE

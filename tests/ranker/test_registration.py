@@ -73,11 +73,16 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
         (
             {"claims": [claim(method="m.none@1")]},
             "claims[C1].method",
-            "no method 'm.none@1'; known",
+            "no method 'm.none@1'; of a data set there are composition.named_source_share@1",
         ),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
         ({"claims": [claim(id="a/b")]}, "claims[a/b].id", "is no id: it must match [A-Za-z0-9]"),
         ({"id": "Thing"}, "id", "is no id: it must match [a-z0-9]"),
+        ({"released": "2999-01-01"}, "released", "is to come"),
+        ({"subject": "the-pile"}, "subject", "measured under its own id, 'thing'"),
+        ({"classes": 19}, "classes", "a DATASET has none"),
+        ({"input": "big"}, "input", 'like "512x512"'),
+        ({"digest": "sha256:5a"}, "digest", "is no digest"),
         ({"version": 0}, "version", "greater than or equal to 1"),
         ({"kind": "page"}, "capabilities", "is not a known key"),
     ],
@@ -219,7 +224,13 @@ async def test_owners_may_use_the_same_claim_ids(ranker: Ranker) -> None:
     """What is known of one's claim says nothing of another's."""
     channel = await ranker.connect()
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
-    same = claim(id="P1.2", method="sources.cite@1", bound={"range": {"low": 1}, "unit": "GiB"})
+    same = claim(
+        id="P1.2",
+        method="sources.cite@1",
+        aspect="composition",
+        group="total-size",
+        bound={"range": {"low": 1}, "unit": "GiB"},
+    )
     await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=manifest(claims=[same])))
     packaged_ = await verify(channel, "the-pile", "P1.2")
     own = await verify(channel, "thing", "P1.2")
@@ -238,7 +249,9 @@ PAGE: dict[str, Any] = {
     "description": "Compares two.",
     "compares": ["thing", "the-pile"],
     "printed": {},
-    "claims": [claim(id="R1")],
+    "claims": [
+        claim(id="R1", method="page.match_graph_evidence@1", bound={"boolean": True}),
+    ],
 }
 
 

@@ -69,6 +69,12 @@ def _export(parser: argparse.ArgumentParser) -> None:
     export.add_arguments(parser)
 
 
+def _import_onnx(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import import_onnx
+
+    import_onnx.add_arguments(parser)
+
+
 def _corpus(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import corpus
 
@@ -166,6 +172,7 @@ COMMANDS: dict[str, tuple[str, AddArguments]] = {
     "models": ("list the models of a running service, and change what it serves", _models),
     "bench": ("how fast a segmentation model is here, by MLPerf's scenarios", _bench),
     "export": ("write a SegFormer as ONNX, checked against its source", _export),
+    "import-onnx": ("write a ready ONNX segmenter as a model that is served", _import_onnx),
     "corpus": ("stream and describe a corpus, measure its storage", _corpus),
     "score": ("bits per byte of a language model, by subset", _score),
     "units": (

@@ -6,17 +6,16 @@ import argparse
 import io
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, output_file, segment_model
+from services.cli.arguments import add_json, output_file, pixel_size, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 120.0
@@ -36,12 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg"
     )
-    parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file"
+    )
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; the reference model "
-        "without it",
+        help="a folder that `assay export` wrote, or a registered name; without it the only "
+        "one of a running service, or else the demonstration model",
     )
     given_as = parser.add_mutually_exclusive_group()
     given_as.add_argument(
@@ -65,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="16-bit greyscale PNG of the labels' probabilities, 65535 for 1",
     )
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="of the outputs; the picture's own without it"
+        "--size",
+        type=pixel_size,
+        metavar="WxH",
+        help="of the outputs; the picture's own without it",
     )
     parser.add_argument(
         "--class",
@@ -105,6 +109,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
             request, timeout=TIMEOUT_SECONDS
         )
+    for notice in reply.notices:
+        warn(f"{arguments.image}: {notice}")
     _write(reply, files)
     if arguments.json:
         print_json(_as_json(reply))
@@ -141,23 +147,19 @@ def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.Segme
     return request
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Width and height of WxH."""
-    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
-    return int(found[1]), int(found[2])
-
-
 def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:
-    """The ids of classes that are named, or given as ids."""
-    ids = {item.name: item.id for item in described.model.classes}
-    ids |= {str(item.id): item.id for item in described.model.classes}
+    """The ids of classes that are named, or given as ids; several classes may have one name."""
+    classes = described.model.classes
+    found: list[int] = []
     for name in wanted:
-        if name not in ids:
-            known = ", ".join(item.name for item in described.model.classes[:10])
-            raise InvalidArgument("--class", f"{name} is no class of the model: {known}, ...")
-    return [ids[name] for name in wanted]
+        ids = [item.id for item in classes if item.name == name]
+        ids = ids or [item.id for item in classes if str(item.id) == name]
+        if not ids:
+            known = ", ".join(item.name for item in classes[:10])
+            more = ", ..." if len(classes) > 10 else ""
+            raise InvalidArgument("--class", f"{name} is no class of the model: {known}{more}")
+        found += ids
+    return found
 
 
 def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
@@ -215,6 +217,7 @@ def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:
             for c in reply.classes
         ],
         "seconds": timings,
+        "notices": list(reply.notices),
     }
 
 

@@ -175,13 +175,13 @@ async def merge_units(arguments: argparse.Namespace) -> Exit:
 
 def _show(merged: Merged, *, as_json: bool) -> Exit:
     """Print the figures; BAD_INPUT when nothing could be scored."""
-    figures = merged.figures
+    figures, macro = merged.figures.totals, merged.figures.estimates.macro
     status = Exit.BAD_INPUT if figures.overall.bits_per_byte is None else Exit.DONE
     if as_json:
         print_json(
             {
                 "overall": _json(figures.overall),
-                "macro_bits_per_byte": figures.macro.bits_per_byte,
+                "macro_bits_per_byte": None if macro is None else macro.value,
                 "subsets": {name: _json(score) for name, score in figures.subsets.items()},
                 "excluded": {
                     reason.value: {**_json(left.score), "ids": list(left.ids)}

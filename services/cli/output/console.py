@@ -34,6 +34,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(escaped(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
+def warn(message: str) -> None:
+    """Tells the user what makes the result another one than was meant."""
+    ERR.print(message, style="yellow", markup=False, soft_wrap=True)
+
+
 def note(message: str) -> None:
     """Tells the user something that is no part of the result."""
     ERR.print(message, style="dim", markup=False, soft_wrap=True)

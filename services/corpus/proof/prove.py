@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from services.corpus.bpb.definition import Definition, Prefix
+from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.proof import file_format
 from services.corpus.proof.batches import code_batch
 from services.corpus.proof.engines.proving_model import ProvingModel
@@ -90,11 +90,11 @@ def provable(definition: Definition) -> Definition:
 
     Raises InvalidArgument for one that does not.
     """
-    if definition.follows_guide:
+    if definition.preset not in {Preset.LM_EVAL, Preset.PILE_PAPER}:
         raise InvalidArgument(
             "definition.preset",
-            f"{definition.preset.value} never scores the first token and weights windows, so its "
-            "figure is no code's length; choose lm_eval or pile_paper",
+            f"{definition.preset.value} leaves tokens unscored or has windows of another kind, so "
+            "no proof has its figure; choose lm_eval or pile_paper",
         )
     if definition.special_tokens:
         raise InvalidArgument(

@@ -27,11 +27,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.license import License
 from services.errors import DigestMismatch, InvalidArgument
 from services.ranker.claims import model
+from services.ranker.claims.identity import hardware_class
 from services.ranker.measuring.measurements import Budget
+from services.ranker.measuring.pooling import read
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress
 from services.ranker.methodology import published as formula
 from services.ranker.methodology.definition import Methodology
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.score import Component, Score
 from services.rpc.messages import license_message
 
@@ -121,8 +122,10 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
         group=value.group,
         contradicts=_references(value.owner, value.contradicts),
     )
-    if value.scope:
-        message.scope.note = value.scope
+    if value.scope or value.hardware or value.engine:
+        message.scope.CopyFrom(
+            claim_pb2.Scope(note=value.scope, hardware=value.hardware, engine=value.engine)
+        )
     if value.comparator:
         message.comparator.name = value.comparator
     if value.bound is not None:
@@ -171,7 +174,10 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
             evidence_pb2.Part(name=name, value=number) for name, number in value.breakdown.items()
         ],
         content=value.content,
+        conditions=value.conditions,
     )
+    if value.restarts:
+        message.timing.CopyFrom(_timing(value.restarts))
     if value.subject or value.subject_digest:
         message.subject.CopyFrom(_subject(value.subject, value.subject_digest))
     if value.engine:
@@ -183,6 +189,15 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
     if value.environment:
         message.environment.CopyFrom(_environment(value.environment))
     return message
+
+
+def _timing(kept: Sequence[Mapping[str, object]]) -> evidence_pb2.Timing:
+    restarts = [read(one) for one in kept]
+    return evidence_pb2.Timing(
+        restarts=len(restarts),
+        clean=sum(one.clean for one in restarts),
+        least_seconds=min(one.least for one in restarts),
+    )
 
 
 def _subject(value: Mapping[str, object], digest: str) -> evidence_pb2.Subject:
@@ -232,7 +247,7 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
         contradicts=_references(owner, value.contradicts),
     )
     if value.not_measured:
-        message.not_measured.message = value.not_measured
+        message.not_measured.CopyFrom(_not_measured(value.not_measured))
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence, owner))
     if value.sample is not None:
@@ -240,6 +255,14 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
     if value.change is not None:
         message.change.CopyFrom(_change(value.change, owner))
     return message
+
+
+def _not_measured(value: model.NotMeasured) -> evidence_pb2.NotMeasured:
+    return evidence_pb2.NotMeasured(
+        reason=evidence_pb2.NotMeasured.Reason.Value(f"REASON_{value.reason.value}"),
+        message=value.message,
+        remedy=value.remedy,
+    )
 
 
 def page_verdicts(value: model.PageVerdicts) -> compare_pb2.PageVerdicts:
@@ -418,6 +441,7 @@ def _environment(value: Mapping[str, object]) -> common_pb2.Environment:
         os=str(value.get("os", "")),
         hardware_class=hardware_class(value),
         instruction_set=str(value.get("instruction_set", "")),
+        machine=str(value.get("machine", "")),
     )
     accelerators, versions = value.get("accelerators"), value.get("versions")
     if isinstance(accelerators, list | tuple):

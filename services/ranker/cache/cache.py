@@ -68,6 +68,7 @@ class Cache:
     `schema` numbers the form of the bytes: raise it when older ones could be misread. `secret` is
     known to all who share the store; with an empty one values are protected from damage alone.
     `retry_seconds` is how often a store that does not answer is asked whether it does again.
+    `observe` gets what the cache did for each caller, and the seconds that it took.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class Cache:
         secret: bytes = b"",
         lease_seconds: float = LEASE_SECONDS,
         retry_seconds: float = 1,
+        observe: Callable[[CacheStatus, float], None] = lambda _status, _seconds: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._guard = Guard(store, retry_seconds)
+        self._observe = observe
         self._store = store
         self._schema = schema
         self._secret = secret
@@ -94,12 +97,15 @@ class Cache:
         Errors of `compute` reach every caller that waits for it. A caller that is cancelled does
         not stop the others' computation.
         """
+        begun = time.perf_counter()
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.create_task(self._find(key, compute))
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(flight)
+        answer = await asyncio.shield(flight)
+        self._observe(answer[1].status, time.perf_counter() - begun)
+        return answer
 
     async def invalidate(self, prefix: str, containing: str = "") -> int:
         """Drop the values whose key starts so and then contains; return how many.

@@ -17,7 +17,9 @@ from services.ranker.claims.model import (
     Basis,
     Evidence,
     Interval,
+    NotMeasured,
     SubjectRelation,
+    UnmeasuredReason,
     Value,
     reference,
 )
@@ -50,6 +52,32 @@ class Observation:
     breakdown_unit: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
+
+
+def nothing(why: NotMeasured) -> Observation:
+    """What is kept of a method that measured nothing, for a later comparison to tell."""
+    return Observation(
+        None,
+        SubjectRelation.PROXY,
+        Basis.MEASURED,
+        note=why.message,
+        unmeasured={"reason": why.reason.value, "remedy": why.remedy},
+    )
+
+
+def why_not(evidence: Evidence) -> NotMeasured:
+    """Why a method measured nothing, from what was kept of that."""
+    reason = str(evidence.unmeasured.get("reason", ""))
+    return NotMeasured(
+        evidence.note,
+        UnmeasuredReason(reason)
+        if reason in set(UnmeasuredReason)
+        else UnmeasuredReason.UNSPECIFIED,
+        str(evidence.unmeasured.get("remedy", "")),
+    )
 
 
 def seal(
@@ -88,6 +116,9 @@ def seal(
         owner=owner,
         subject=dict(observation.subject),
         engine=dict(observation.engine),
+        restarts=tuple(dict(one) for one in observation.restarts),
+        conditions=observation.conditions,
+        unmeasured=dict(observation.unmeasured),
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -138,9 +169,17 @@ def canonical(evidence: Evidence) -> bytes:
         document["breakdown_unit"] = evidence.breakdown_unit
     document |= {
         name: dict(value)
-        for name, value in (("subject", evidence.subject), ("engine", evidence.engine))
+        for name, value in (
+            ("subject", evidence.subject),
+            ("engine", evidence.engine),
+            ("unmeasured", evidence.unmeasured),
+        )
         if value
     }
+    if evidence.restarts:
+        document["restarts"] = [dict(one) for one in evidence.restarts]
+    if evidence.conditions:
+        document["conditions"] = evidence.conditions
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -189,6 +228,9 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
+        restarts=_mappings(document.get("restarts", [])),
+        conditions=str(document.get("conditions", "")),
+        unmeasured=_mapping(document.get("unmeasured", {})),
     )
 
 
@@ -202,6 +244,12 @@ def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value
+
+
+def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(_mapping(one) for one in value)
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, field_validator
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, f
 from services.common.documents import Document, validate
 from services.errors import InvalidArgument, Violation
 from services.ranker.claims import model
+from services.ranker.claims.fitting import nearest
 
 SCHEMA = 1
 
@@ -90,24 +92,54 @@ def _day(value: object) -> date:
         raise ValueError(f'must be a day in quotes, like "2020-12-31", not {value!r:.60}') from None
 
 
+def _one_of(kind: type[StrEnum]) -> PlainValidator:
+    """Accept the values of an enum; suggest the nearest for another."""
+
+    def check(value: object) -> StrEnum:
+        known = [one.value for one in kind]
+        if isinstance(value, str) and value in known:
+            return kind(value)
+        near = nearest(str(value).casefold(), [one.casefold() for one in known])
+        meant = [one for one in known if near and one.casefold() == near[0]]
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise ValueError(f"{value!r:.60} is not one of {', '.join(known)}{hint}")
+
+    return PlainValidator(check)
+
+
+_CITES = "sources."
+_Aspect = Annotated[model.Aspect, _one_of(model.Aspect)]
+_Type = Annotated[model.ArtifactType, _one_of(model.ArtifactType)]
+
+
+def _size(value: object) -> tuple[int, int]:
+    """Height and width in pixels, written "512x512"."""
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", value if isinstance(value, str) else "")
+    if found is None:
+        raise ValueError(f'must be height and width, like "512x512", not {value!r:.60}')
+    return int(found[1]), int(found[2])
+
+
+_Size = Annotated[tuple[int, int], PlainValidator(_size)]
 _Number = Annotated[float, PlainValidator(_number)]
 _Day = Annotated[date, PlainValidator(_day)]
 _String = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Strings = tuple[str, ...]
 
 
-def _of(pattern: str) -> AfterValidator:
-    """Hold a string to the pattern that the contract gives for ids."""
+def _of(pattern: str, what: str = "id") -> AfterValidator:
+    """Hold a string to the pattern that the contract gives for it."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r:.60} is no id: it must match {pattern}")
+            raise ValueError(f"{value!r:.60} is no {what}: it must match {pattern}")
         return value
 
     return AfterValidator(check)
 
 
 _Id = Annotated[_String, _of("[a-z0-9][a-z0-9._-]{0,99}")]
+_Digest = Annotated[_String, _of("sha256:[0-9a-f]{64}", "digest")]
 _ClaimId = Annotated[_String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
@@ -189,11 +221,13 @@ class _Cost(_Part):
 class _Claim(_Part):
     id: _ClaimId
     statement: _String
-    aspect: Annotated[model.Aspect, Field(strict=False)]
-    group: _String
+    aspect: _Aspect | None = None
+    group: _String = ""
     bound: _Bound | None = None
     method: _String = ""
     scope: _String = ""
+    hardware: _String = ""
+    engine: _String = ""
     comparator: _String = ""
     contradicts: _Strings = ()
     undecidable: _Undecidable | None = None
@@ -201,6 +235,10 @@ class _Claim(_Part):
     cost: _Cost | None = None
 
     def problems(self) -> Iterator[Violation]:
+        if not self.method or self.method.startswith(_CITES):
+            for key in ("aspect", "group"):
+                if not getattr(self, key):
+                    yield key, "is missing; only a method that measures says it itself"
         if self.undecidable is None and (self.bound is None or not self.method):
             yield (
                 "bound" if self.bound is None else "method",
@@ -210,6 +248,8 @@ class _Claim(_Part):
     def claim(self, *, artifact: str = "", page: str = "") -> model.Claim:
         undecidable = self.undecidable
         changed = {
+            "aspect": self.aspect or model.Aspect.PUBLICATION,
+            "stated_aspect": self.aspect,
             "bound": self.bound.bound() if self.bound else None,
             "undecidable": model.Undecidable(model.Verdict(undecidable.verdict), undecidable.reason)
             if undecidable
@@ -255,7 +295,7 @@ class _Artifact(_Part):
     schema_: Literal[1] = Field(alias="schema")
     id: _Id
     name: _String
-    type: Annotated[model.ArtifactType, Field(strict=False)]
+    type: _Type
     description: _String
     license: _License
     pricing: _String
@@ -263,8 +303,22 @@ class _Artifact(_Part):
     claims: tuple[_Claim, ...]
     published: _PublishedScore | None = None
     subject: _String = ""
+    classes: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    input: _Size | None = None
+    revision: _String = ""
+    digest: _Digest | None = None
+    subsets: tuple[_String, ...] = ()
     released: _Day | None = None
     version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
+
+    def problems(self) -> Iterator[Violation]:
+        segments = self.type is model.ArtifactType.SEGMENTATION_MODEL
+        for key in ("classes", "input") if not segments else ("subsets",):
+            if getattr(self, key):
+                yield key, f"a {self.type.value} has none; take it out"
+        if not segments and self.subject not in ("", self.id):
+            problem = f"what is no segmentation model is measured under its own id, {self.id!r}: "
+            yield "subject", problem + "serve it as that, and take `subject` out"
 
     def entry(self, digest: str) -> model.Artifact:
         return model.Artifact(
@@ -279,6 +333,9 @@ class _Artifact(_Part):
             published=self.published.score() if self.published else None,
             digest=digest,
             subject=self.subject,
+            configuration=model.Configuration(
+                self.classes or 0, self.input, self.revision, self.digest or "", self.subsets
+            ),
             released=self.released,
             version=self.version,
         )

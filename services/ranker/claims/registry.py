@@ -7,7 +7,7 @@ that exist, contradictions that name known claims, pages that compare known arti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,8 @@ from pathlib import Path
 import yaml
 
 from services.errors import InvalidArgument, NotFound, Violation
+from services.ranker.claims import fitting
+from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse
 from services.ranker.claims.model import Artifact, Claim, Page, reference
 
@@ -22,12 +24,14 @@ from services.ranker.claims.model import Artifact, Claim, Page, reference
 class Registry:
     """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
 
-    def __init__(self, entries: Iterable[Artifact | Page], methods: Iterable[str]) -> None:
+    def __init__(
+        self, entries: Iterable[Artifact | Page], methods: Mapping[str, Definition]
+    ) -> None:
         """Raise `InvalidArgument` when the manifests do not fit together.
 
-        `methods` are the "name@version" of the methods that exist.
+        `methods` are those that exist, by "name@version", with what the figure of each is.
         """
-        self._methods = frozenset(methods)
+        self._methods = dict(methods)
         self.revision = 0
         """Changes with every change of the registry."""
         given = tuple(entries)
@@ -42,9 +46,12 @@ class Registry:
         self.accepts(entry)
         self._load((*self._without(entry.id), entry))
 
-    def accepts(self, entry: Artifact | Page) -> None:
-        """Raise `InvalidArgument` when an artifact or a page does not fit with the others."""
-        Registry([*self._without(entry.id), entry], self._methods)
+    def accepts(self, entry: Artifact | Page) -> Artifact | Page:
+        """Return an artifact or a page as it would be registered, with what its methods say.
+
+        Raises `InvalidArgument` when it does not fit with the others.
+        """
+        return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
 
     def is_packaged(self, claim: Claim) -> bool:
         """Whether a claim comes with the ranker: its id alone names it then."""
@@ -64,15 +71,16 @@ class Registry:
         return tuple(entry for entry in self._entries if entry.id != name)
 
     def _load(self, given: tuple[Artifact | Page, ...]) -> None:
-        entries = _with_mutual_contradictions(given)
-        _check_ids(entries)
+        _check_ids(given)
+        entries = _with_mutual_contradictions(self._fitted(one) for one in given)
         self._entries = given
         self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
         self._claims = {claim.reference: claim for entry in entries for claim in entry.claims}
-        self._check_claims(self._methods)
-        self._check_pages()
+        problems = (*self._claim_problems(), *self._page_problems())
+        if problems:
+            raise InvalidArgument(*problems[0], *problems[1:])
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -125,30 +133,34 @@ class Registry:
         """Return the first page that compares the artifact with another, or None."""
         return next((page for page in self.pages if artifact in page.compares), None)
 
-    def _check_claims(self, methods: frozenset[str]) -> None:
-        problems: list[Violation] = []
+    def _fitted(self, entry: Artifact | Page) -> Artifact | Page:
+        claims = tuple(fitting.fitted(one, self._methods) for one in entry.claims)
+        return replace(entry, claims=claims)
+
+    def _claim_problems(self) -> Iterator[Violation]:
         for claim in self._claims.values():
             where = f"{claim.owner}.claims[{claim.id}]"
-            if claim.method and claim.method not in methods:
-                known = ", ".join(sorted(methods))
-                problem = f"no method {claim.method!r}; known: {known}"
-                problems.append((f"{where}.method", problem))
+            about = self._artifacts.get(claim.artifact)
+            fits = fitting.problems(claim, about.type if about else None, self._methods)
+            yield from ((f"{where}.{key}", problem) for key, problem in fits)
             for other in claim.contradicts:
                 named = reference(claim.owner, other)
                 if named == claim.reference or named not in self._claims:
-                    problem = f"{other!r} is not the id of another claim"
-                    problems.append((f"{where}.contradicts", problem))
-        if problems:
-            raise InvalidArgument(*problems[0], *problems[1:])
+                    yield f"{where}.contradicts", f"{other!r} is not the id of another claim"
+                elif self._claims[named].owner != claim.owner:
+                    owner = self._claims[named].owner
+                    problem = f"{other!r} is {owner}'s; name claims of your own"
+                    yield f"{where}.contradicts", problem
 
-    def _check_pages(self) -> None:
+    def _page_problems(self) -> Iterator[Violation]:
         for page in self._pages.values():
-            for name in (*page.compares, *page.printed):
-                if name not in self._artifacts:
-                    known = ", ".join(sorted(self._artifacts))
-                    raise InvalidArgument(
-                        f"{page.id}.compares", f"no artifact {name!r}; known: {known}"
-                    )
+            for key, names in (("compares", page.compares), ("printed", page.printed)):
+                for name in names:
+                    if name not in self._artifacts:
+                        near = fitting.nearest(name, self._artifacts)
+                        known = ", ".join(near or sorted(self._artifacts))
+                        hint = f"did you mean {known}?" if near else f"known: {known}"
+                        yield f"{page.id}.{key}", f"no artifact {name!r}; {hint}"
 
 
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:
@@ -166,24 +178,22 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
 
 
 def _with_mutual_contradictions(
-    entries: tuple[Artifact | Page, ...],
+    entries: Iterable[Artifact | Page],
 ) -> tuple[Artifact | Page, ...]:
-    """Contradiction goes both ways: saying it once in a manifest is enough."""
-    against: dict[str, set[str]] = {}
-    for entry in entries:
-        for claim in entry.claims:
-            for other in claim.contradicts:
-                named = reference(claim.owner, other)
-                against.setdefault(claim.reference, set()).add(named)
-                against.setdefault(named, set()).add(claim.reference)
+    """Contradiction goes both ways in a manifest: saying it once is enough.
 
-    def mutual(claim: Claim) -> Claim:
-        others = (one.removeprefix(f"{claim.owner}/") for one in against.get(claim.reference, ()))
-        return replace(claim, contradicts=tuple(sorted(others)))
+    No manifest writes into another: what it says of claims that are not its own is refused.
+    """
+    return tuple(replace(one, claims=_mutual(one.claims)) for one in entries)
 
-    return tuple(
-        replace(entry, claims=tuple(mutual(claim) for claim in entry.claims)) for entry in entries
-    )
+
+def _mutual(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    against = {claim.id: set(claim.contradicts) for claim in claims}
+    for claim in claims:
+        for other in claim.contradicts:
+            if other in against:
+                against[other].add(claim.id)
+    return tuple(replace(one, contradicts=tuple(sorted(against[one.id]))) for one in claims)
 
 
 class _Loader(yaml.SafeLoader):
@@ -223,7 +233,7 @@ def parse_text(text: bytes, name: str) -> Artifact | Page:
     return parse(document, name)
 
 
-def packaged(methods: Iterable[str]) -> Registry:
+def packaged(methods: Mapping[str, Definition]) -> Registry:
     """The registry of the manifests that come with the ranker."""
     folder = files("services.ranker") / "manifests"
     manifests = sorted(

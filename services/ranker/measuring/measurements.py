@@ -7,22 +7,26 @@ passes `plausibility` before a method sees it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar, cast
 
 from services.errors import AssayError
+from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.model import Artifact, Claim, SubjectRelation
+from services.ranker.claims.model import (
+    Artifact,
+    Claim,
+    Evidence,
+    SubjectRelation,
+    UnmeasuredReason,
+)
 from services.ranker.claims.registry import Registry
-from services.ranker.measuring import plausibility
+from services.ranker.measuring import plausibility, subjects
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
-    CORPUS_KIND_COMPLETE,
-    CORPUS_KIND_SAMPLE,
-    WEIGHTS_KIND_RANDOM,
-    WEIGHTS_KIND_TRAINED,
     Accuracy,
     BenchmarkResult,
     CorpusDescription,
@@ -36,6 +40,7 @@ from services.ranker.peers.protocol import (
 )
 
 T = TypeVar("T")
+Earlier = Callable[[Claim], Awaitable[Sequence[Evidence]]]
 
 _HELD_OUT_SPLITS = ("test", "val")
 _MEBIBYTE = 1 << 20
@@ -54,10 +59,6 @@ class Budget(StrEnum):
     FULL = "full"
 
 
-class UnobservableError(Exception):
-    """A method that has nothing to observe here; the message says what is missing."""
-
-
 class Measurements:
     """What one verification has asked of the peers so far, and asks them."""
 
@@ -70,10 +71,13 @@ class Measurements:
         budget: Budget,
         *,
         pictures: Sequence[LabelledImage] = (),
+        earlier: Earlier | None = None,
     ) -> None:
+        """`earlier` gives what is kept of a claim; without it nothing is."""
         self.registry = registry
         self.facts = facts
         self.budget = budget
+        self._earlier = earlier
         self._segment = segment
         self._corpus = corpus
         self._pictures = pictures
@@ -83,30 +87,29 @@ class Measurements:
         """What is published of a claim, or None: facts are of the claims that come with this."""
         return self.facts.of(claim.id) if self.registry.is_packaged(claim) else None
 
+    async def earlier(self, claim: Claim) -> Sequence[Evidence]:
+        """Return what earlier verifications observed of a claim; nothing where it cannot be read.
+
+        Timings are taken together with those, never instead of them.
+        """
+        return await self._earlier(claim) if self._earlier else ()
+
     def _artifact(self, name: str) -> Artifact:
         if not name:
             raise UnobservableError("the claim is about a page and names no artifact to measure")
         return self.registry.artifact(name)
 
-    async def model(self, artifact: str) -> tuple[Model, SubjectRelation]:
-        """Return the served model nearest to an artifact, and how near it is.
+    async def model(
+        self, artifact: str, depends_on: Collection[Part]
+    ) -> tuple[Model, SubjectRelation]:
+        """Return the served model that shows a fact of an artifact, and how.
 
-        Raises `UnobservableError` when none is served or segment does not answer.
+        `depends_on` are the parts of a configuration that the fact depends on. Raises
+        `UnobservableError` when none is served or segment does not answer.
         """
         wanted = self._artifact(artifact)
         models = await self._once("models", "segment", self._models)
-        ranked = sorted(
-            ((_model_relation(one, wanted.id, wanted.subject), one) for one in models),
-            key=lambda pair: (
-                list(SubjectRelation).index(pair[0]),
-                pair[1].weights != WEIGHTS_KIND_TRAINED,
-                pair[1].ref.name,
-            ),
-        )
-        if not ranked:
-            raise UnobservableError("segment serves no model")
-        relation, model = ranked[0]
-        return model, relation
+        return subjects.nearest_model(models, wanted, depends_on)
 
     async def speed(self, model: Model, plan: SpeedPlan) -> BenchmarkResult:
         """Time a model."""
@@ -125,7 +128,9 @@ class Measurements:
         """
         if not self._pictures:
             raise UnobservableError(
-                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder"
+                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder",
+                UnmeasuredReason.DATA_MISSING,
+                "set ASSAY_RANKER_LABELLED_PICTURES to a folder of them",
             )
         pictures = self._pictures
         if self.budget is Budget.QUICK:
@@ -142,20 +147,16 @@ class Measurements:
         return await self._once(("accuracy", model.ref.digest), "segment", ask)
 
     async def corpus(self, artifact: str) -> tuple[CorpusSummary, SubjectRelation]:
-        """Return the served corpus nearest to an artifact, and how near it is.
+        """Return the served corpus that is an artifact, or documents of it, and which of both.
 
         Raises `UnobservableError` when none is served or corpus does not answer.
         """
-        wanted = self._artifact(artifact).subject
+        wanted = self._artifact(artifact)
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
-        for one in corpora:
-            if one.ref.name == wanted and one.kind == CORPUS_KIND_COMPLETE:
-                return one, SubjectRelation.EXACT
-            if one.ref.name == wanted and one.kind == CORPUS_KIND_SAMPLE:
-                return one, SubjectRelation.SAMPLE
-        if not corpora:
-            raise UnobservableError("corpus serves no corpus")
-        return min(corpora, key=lambda one: one.ref.name), SubjectRelation.PROXY
+        corpus, relation = subjects.nearest_corpus(corpora, wanted)
+        if relation is SubjectRelation.SAMPLE:
+            subjects.check_sample(await self.description(corpus), wanted)
+        return corpus, relation
 
     async def description(self, corpus: CorpusSummary) -> CorpusDescription:
         """Return what a corpus holds."""
@@ -214,20 +215,12 @@ class Measurements:
                 self._answers[key] = error
             except plausibility.ImplausibleError as error:
                 problem = f"{error}; that is outside physics, so it is refused as evidence"
-                self._answers[key] = UnobservableError(problem)
+                self._answers[key] = UnobservableError(problem, UnmeasuredReason.FAILED)
             except AssayError as error:
-                self._answers[key] = UnobservableError(f"{peer} gave no answer: {error}")
+                self._answers[key] = UnobservableError(
+                    f"{peer} gave no answer: {error}", UnmeasuredReason.SERVICE_UNAVAILABLE
+                )
         answer = self._answers[key]
         if isinstance(answer, UnobservableError):
             raise answer
         return cast("T", answer)
-
-
-def _model_relation(model: Model, artifact: str, architecture: str) -> SubjectRelation:
-    if model.architecture != architecture:
-        return SubjectRelation.PROXY
-    if model.weights == WEIGHTS_KIND_TRAINED and model.ref.name == artifact:
-        return SubjectRelation.EXACT
-    if model.weights == WEIGHTS_KIND_RANDOM:
-        return SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
-    return SubjectRelation.PROXY

@@ -79,6 +79,15 @@ def check_speed(result: BenchmarkResult) -> None:
     for seconds in runs:
         if not math.isfinite(seconds) or seconds < MIN_BATCH_SECONDS:
             raise ImplausibleError(f"segment says that a batch took {seconds} s")
+    if result.restart_records and len(result.restart_records) != len(result.samples):
+        raise ImplausibleError(
+            f"segment describes {len(result.restart_records)} of {len(result.samples)} processes"
+        )
+    for record in result.restart_records:
+        load = record.load
+        seen = (load.others_cores, load.allowed_others_cores, load.kernel_ratio, load.steal)
+        if not all(math.isfinite(one) and one >= 0 for one in seen):
+            raise ImplausibleError(f"segment says that a machine's load was {seen}")
 
 
 def check_corpus(description: CorpusDescription) -> None:
@@ -112,6 +121,13 @@ def check_storage(result: StorageResult) -> None:
                     f"one core; memory is not faster than {MAX_MEGABYTES_PER_SECOND:,.0f} MB a "
                     "second"
                 )
+        if codec.tool_seconds and len(codec.tool_seconds) != len(codec.seconds):
+            raise ImplausibleError(
+                f"corpus timed {name}'s tool {len(codec.tool_seconds)} times of "
+                f"{len(codec.seconds)}"
+            )
+        if not all(math.isfinite(one) and one >= 0 for one in codec.tool_seconds):
+            raise ImplausibleError(f"corpus says that {name}'s tool took less than no time")
     lines = result.plain_parse
     if lines.parsed > lines.lines:
         raise ImplausibleError(f"corpus parsed {lines.parsed} of {lines.lines} lines")

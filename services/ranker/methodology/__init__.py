@@ -9,5 +9,5 @@
     published     what a page's printed parts say of the score that it printed
     beta          quantiles of the Beta distribution
 
-Everything but `load` is pure; `definition` needs pydantic and `beta` SciPy.
+Everything but `load` is pure; `definition` needs pydantic.
 """

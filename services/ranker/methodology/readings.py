@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.common import machine
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import STRENGTH, Basis, Claim, Evidence
 from services.ranker.methodology.definition import Input, Metric
 
@@ -60,19 +60,6 @@ def read(
             best = max(_preference(item) for item, _ in found)
             return _worst([pair for pair in found if _preference(pair[0]) == best])
     return None
-
-
-def hardware_class(environment: Mapping[str, object]) -> str:
-    """Name of the hardware that an environment describes; empty for none.
-
-    Machines with the same processor, count of processors and accelerators are one class.
-    """
-    if not environment:
-        return ""
-    accelerators = environment.get("accelerators") or ()
-    names = [str(name) for name in accelerators] if isinstance(accelerators, list | tuple) else []
-    cpu, count = environment.get("cpu", "unknown"), environment.get("cpu_count", "?")
-    return machine.hardware_class(cpu, count, names)
 
 
 def latest_hardware(*sides: Iterable[Evidence]) -> str:

@@ -1,6 +1,6 @@
 """Verdicts -> how far a page's statements about an artifact can be believed.
 
-Pure but for `beta`. Claims about one fact are one group and count once: a page that repeats itself
+Pure. Claims about one fact are one group and count once: a page that repeats itself
 is neither better nor worse for it. It judges the page, so it is shown beside the score and is no
 part of it.
 """

@@ -16,6 +16,7 @@ from assay_rpc.common.v1.common_pb2 import (
     WEIGHTS_KIND_TRAINED,
     Engine,
     Environment,
+    MachineLoad,
     Precision,
     WeightsKind,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "CorpusPeer",
     "CorpusSummary",
     "FinalScore",
+    "MachineLoad",
     "Model",
     "SegmentPeer",
     "SourceFacts",
@@ -73,7 +75,8 @@ __all__ = [
 class SpeedPlan:
     """How a model is to be timed, by one of MLPerf's scenarios.
 
-    `seconds` ends it early with what it has.
+    `restarts` are processes that must have the machine for themselves. `seconds` ends it early with
+    what it has. `engine` is what runs it; empty for what serves it.
     """
 
     scenario: Scenario.ValueType
@@ -81,6 +84,7 @@ class SpeedPlan:
     runs: int
     restarts: int
     seconds: float
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,8 @@ def environment(message: Environment) -> Mapping[str, object]:
         found["cpu_quota"] = message.cpu_quota
     if message.instruction_set:
         found["instruction_set"] = message.instruction_set
+    if message.machine:
+        found["machine"] = message.machine
     details = [one for one in message.accelerators if one.driver or one.memory_bytes]
     if details:
         found["accelerator_details"] = [

@@ -71,6 +71,7 @@ class SegmentClient:
             runs=plan.runs,
             restarts=plan.restarts,
             budget=Duration(seconds=int(plan.seconds)),
+            engine=plan.engine,
         )
         limit = plan.seconds + plan.restarts * _START_SECONDS
         async with translated("segment", limit):

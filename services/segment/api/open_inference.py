@@ -92,7 +92,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             for other in models
             if other.manifest.name == model.manifest.name and other.accepted
         ]
-        return described(model.manifest, versions, self._models.choice.engine)
+        return described(model.manifest, versions, self._models.choice.of(model.manifest).engine)
 
     async def ModelInfer(  # noqa: N802  # the standard's name
         self, request: pb.ModelInferRequest, context: Context

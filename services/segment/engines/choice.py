@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,20 @@ class Choice:
 
     engine: str
     precision: Precision
+    automatic: bool = field(default=False, compare=False)
+    """Whether it was left open which engine it is."""
+
+    def of(self, manifest: Manifest) -> Choice:
+        """Return what runs a model: ONNX Runtime where OpenVINO was tried on it and was not exact.
+
+        So it is for graphs that quantise as they compute, which OpenVINO rounds otherwise.
+        """
+        record = self.record(manifest)
+        if not self.automatic or self.engine != OPENVINO or record is None or record.passed:
+            return self
+        other = Choice(ONNXRUNTIME, self.precision)
+        tried = other.record(manifest)
+        return other if tried is not None and tried.passed else self
 
     def require_available(self) -> None:
         """Raise InvalidArgument naming what is missing here."""
@@ -128,6 +142,8 @@ def choose(engine: EngineSetting, device: Device, precision: Precision) -> Choic
                 "engine", "OpenVINO runs on processors only: ask for onnxruntime, or for cpu"
             )
         return Choice(CUDA, precision)
-    if engine == "openvino" or (engine == "auto" and find_spec("openvino")):
+    if engine == "openvino":
         return Choice(OPENVINO, precision)
+    if engine == "auto" and find_spec("openvino"):
+        return Choice(OPENVINO, precision, automatic=True)
     return Choice(ONNXRUNTIME, precision)

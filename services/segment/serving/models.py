@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,8 +81,12 @@ class _Table:
 class Models:
     """Opens models, finds what a request means, and closes what no request uses any more."""
 
-    def __init__(self, settings: SegmentSettings) -> None:
+    def __init__(
+        self, settings: SegmentSettings, give_up: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`give_up` is called, in the event loop, with the reason, if an engine fails for good."""
         self._settings = settings
+        self._give_up = give_up
         self.choice = settings.choice
         self._table = _Table()
         self._opened: dict[Identity, Loaded] = {}
@@ -135,7 +139,12 @@ class Models:
         a model that was not measured to be exact enough in the number type that the settings ask
         for, or isn't on this processor; or whatever else keeps it from working.
         """
-        self._opened[model.identity] = await asyncio.to_thread(self._open, model)
+        loop = asyncio.get_running_loop()
+
+        def give_up(reason: str) -> None:
+            loop.call_soon_threadsafe(self._give_up, reason)
+
+        self._opened[model.identity] = await asyncio.to_thread(self._open, model, give_up)
 
     def publish(self, listed: Collection[RegisteredModel], serving: Collection[Identity]) -> None:
         """Let requests find `serving`, which are loaded, and `listed` ones that may not be served.
@@ -168,32 +177,35 @@ class Models:
             self.metrics.forget(*key)
         _log.info("model closed", **_names(loaded.model))
 
-    def _open(self, model: RegisteredModel) -> Loaded:
+    def _open(self, model: RegisteredModel, give_up: Callable[[str], object]) -> Loaded:
         """Return a model with a pipeline for each device that models run on."""
         settings = self._settings
         verify_files(model.directory, model.manifest)
-        self.choice.require_available()
-        self.choice.require_trusted(model.manifest)
+        choice = self.choice.of(model.manifest)
+        choice.require_available()
+        choice.require_trusted(model.manifest)
         measured_here = rechecked(
-            self.choice, model.directory, model.manifest, threads=settings.cpu_threads
+            choice, model.directory, model.manifest, threads=settings.cpu_threads
         )
         metrics = self.metrics.of(*model.key)
         pipelines = []
         for device in settings.devices:
-            engine = self.choice.open(
+            engine = choice.open(
                 model.directory,
                 model.manifest,
                 threads=settings.cpu_threads,
                 gpu=device,
                 max_batch_size=settings.max_batch,
             )
-            pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool, metrics)
+            pipeline = Pipeline(
+                model.manifest, engine, settings.limits, self._pool, metrics, give_up=give_up
+            )
             pipeline.warm()
             pipelines.append(pipeline)
         _log.info(
             "model loaded",
-            engine=self.choice.engine,
-            precision=self.choice.precision,
+            engine=choice.engine,
+            precision=choice.precision,
             **_names(model),
         )
         return Loaded(model, tuple(pipelines), measured_here)

@@ -82,8 +82,16 @@ def test_classes_by_name_and_by_id() -> None:
     ]
     described = segment_pb2.GetModelResponse(model=models_pb2.Model(classes=classes))
     assert segment._class_ids(described, ["sea", "0"]) == [1, 0]
-    with pytest.raises(InvalidArgument, match="sand is no class of the model: sky, sea"):
+    with pytest.raises(InvalidArgument, match=r"no class of the model: sky, sea$"):
         segment._class_ids(described, ["sand"])
+
+
+def test_a_name_means_every_class_that_has_it() -> None:
+    names = ["road", "sky", "road", "1"]
+    classes = [models_pb2.ClassInfo(id=index, name=name) for index, name in enumerate(names)]
+    described = segment_pb2.GetModelResponse(model=models_pb2.Model(classes=classes))
+    assert segment._class_ids(described, ["road"]) == [0, 2]
+    assert segment._class_ids(described, ["1", "2"]) == [3, 2]  # a name goes before an id
 
 
 def test_files_of_a_reply(tmp_path: Path) -> None:

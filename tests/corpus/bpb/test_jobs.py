@@ -69,7 +69,7 @@ async def test_the_last_update_is_the_result() -> None:
     assert final.definition.max_length == 16
     assert final.definition.prefix_token == 256
     assert final.model.name == "byte-reference"
-    assert (final.figures.overall.documents, final.figures.overall.tokens) == (2, 60)
+    assert (final.figures.totals.overall.documents, final.figures.totals.overall.tokens) == (2, 60)
 
 
 async def test_running_figures_come_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.exclusion import Exclusion
-from services.corpus.bpb.scoring import CancelledError, ScoreOne, Scoring, score_document
+from services.corpus.bpb.scoring import CancelledError, ScoreOne, Scoring
 from services.errors import InvalidArgument, ModelUnusable
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 

@@ -163,20 +163,24 @@ async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     found = await ranker.verify(B4) | await ranker.verify(PILE) | await ranker.verify("page")
     assert len(found) == 56
     latency = found["B4.5"]
-    assert latency.verdict == evidence_pb2.VERDICT_REFUTED
+    assert latency.verdict == evidence_pb2.VERDICT_UNDERSPECIFIED  # it names no processor
     assert latency.basis == evidence_pb2.BASIS_MEASURED
     evidence = latency.evidence
     assert evidence.value.number == pytest.approx(1.01)
     assert evidence.value.unit == "s"
-    assert evidence.interval.level == 0.99
+    assert evidence.interval.level == 1 - 2 / 2**8
+    assert (evidence.timing.restarts, evidence.timing.clean) == (8, 8)
+    assert evidence.timing.least_seconds == 1.0
+    assert "onnxruntime-cpu" in evidence.conditions
     assert evidence.relation == evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS
     assert evidence.environment.cpu == "a processor"
     assert evidence.environment.versions["onnxruntime"] == "1.32.0"
-    assert evidence.n == 9
+    assert evidence.n == 8
     assert evidence.digest.startswith("sha256:")
     assert abs(evidence.measure_time.seconds - datetime.now(UTC).timestamp()) < 600
     assert found["P4.2"].evidence.value.number == pytest.approx(3)
-    assert found["P4.2"].verdict == evidence_pb2.VERDICT_REFUTED
+    assert found["P4.2"].verdict == evidence_pb2.VERDICT_INCONCLUSIVE
+    assert "the tools gzip and zstd are not installed beside corpus" in found["P4.2"].reason
     assert found["P2.1"].verdict == evidence_pb2.VERDICT_CONFIRMED
     assert list(found["B1.7"].contradicts) == [f"{B4}/B4.7"]
     assert found["B1.7"].claim.contradicts == found["B1.7"].contradicts
@@ -191,7 +195,8 @@ async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     assert found["B4.1"].evidence.value.number == 64_108_374
     # One request for each split, however many claims need it; the plans of the timings.
     assert ranker.corpus.storage_calls == 2
-    single, batches = ranker.segment.benchmarks
+    single, *others, batches = ranker.segment.benchmarks
+    assert [one.engine for one in others] == ["openvino-cpu", "torch-cpu"]
     assert single.model == batches.model == MODEL.ref
     assert single.scenario == benchmark_pb2.SCENARIO_SINGLE_STREAM
     assert single.budget.seconds == 60
@@ -282,7 +287,7 @@ async def test_a_comparison_reads_evidence_and_is_kept(ranker: Ranker) -> None:
     assert full.cache.status == compare_pb2.CACHE_STATUS_MISS
     assert {one.claim.id: one for one in full.left.claims}[
         "B4.5"
-    ].verdict == evidence_pb2.VERDICT_REFUTED
+    ].verdict == evidence_pb2.VERDICT_UNDERSPECIFIED
     assert not any("not been verified" in one.reason for one in full.left.claims)
     assert [one.verdict for one in full.pages[0].claims] == [
         evidence_pb2.VERDICT_REFUTED,
@@ -331,7 +336,9 @@ async def test_a_later_citation_does_not_displace_a_measurement(
     await ranker.start()
     await ranker.verify(B4, "B4.1")
     stub = await ranker.start(segment_addr=dead_address)
-    assert (await ranker.verify(B4, "B4.1"))["B4.1"].basis == evidence_pb2.BASIS_SOURCED
+    again = (await ranker.verify(B4, "B4.1"))["B4.1"]
+    assert again.basis == evidence_pb2.BASIS_MEASURED
+    assert "segment cannot be reached" in again.not_measured.message
     reply = await stub.Compare(compare_pb2.CompareRequest(left=B4, right=PILE))
     assert {one.claim.id: one for one in reply.left.claims}[
         "B4.1"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.statistics import interval as statistics
 from services.ranker.claims.evidence import (
     EvidenceError,
     Observation,
@@ -102,6 +103,13 @@ def test_evidence_of_before_claims_had_owners_keeps_its_bytes() -> None:
 def test_the_time_is_kept_in_utc() -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=5)))
     assert sealed(observed(1.0), elsewhere) == sealed(observed(1.0))
+
+
+def test_an_interval_that_was_computed_is_kept_as_it_is() -> None:
+    computed = statistics.Interval(None, 2.0, 0.99, statistics.Kind.CONFIDENCE, "student@1")
+    assert Interval.of(computed) == Interval(-math.inf, 2.0, 0.99)
+    bounds = statistics.Interval(0.5, None, 0.0, statistics.Kind.BOUNDS, "longest-run@1")
+    assert Interval.of(bounds) == Interval(0.5, math.inf, 0.0)
 
 
 def test_an_open_interval_is_kept() -> None:

@@ -16,10 +16,8 @@ from services.ranker.claims.registry import parse_text
 CLAIM: dict[str, Any] = {
     "id": "C1",
     "statement": "It is small.",
-    "aspect": "size",
-    "group": "size",
-    "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "MB"},
-    "method": "model_facts.parameter_count@1",
+    "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "subsets"},
+    "method": "composition.subset_count@1",
 }
 ARTIFACT: dict[str, Any] = {
     "kind": "artifact",
@@ -50,7 +48,7 @@ def test_a_manifest_becomes_an_artifact() -> None:
     artifact = parse(ARTIFACT, "thing.yaml")
     assert isinstance(artifact, Artifact)
     assert artifact.claims[0].artifact == "thing"
-    assert artifact.claims[0].bound == Equals(3, 1, "MB")
+    assert artifact.claims[0].bound == Equals(3, 1, "subsets")
     assert artifact.digest.startswith("sha256:")
 
 
@@ -59,7 +57,14 @@ def test_the_digest_is_of_the_content() -> None:
     assert parse(again, "other name").digest == parse(ARTIFACT, "thing.yaml").digest
     assert parse(changed("pricing", "Dear"), "x").digest != parse(ARTIFACT, "x").digest
     # Databases keep it: a manifest whose content gives another is not restored.
-    assert parse(ARTIFACT, "x").digest == (
+    kept = {
+        **CLAIM,
+        "aspect": "size",
+        "group": "size",
+        "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "MB"},
+        "method": "model_facts.parameter_count@1",
+    }
+    assert parse(changed("claims.0", kept), "x").digest == (
         "sha256:fd924f5938ae05a7c5a1e1f1817514f46550f3abe026a78959aede3c33814c3a"
     )
 
@@ -95,7 +100,7 @@ def test_bounds(bound: dict[str, Any], expected: object) -> None:
         ("claims.0.bound", {"text": "a", "boolean": True}, "bound", "exactly one"),
         ("claims.0.bound", {}, "bound", "exactly one"),
         ("claims.0.bound", {"text": "a", "unit": "s"}, "bound.unit", "no unit"),
-        ("claims.0.aspect", "speeed", "claims[C1].aspect", "must be 'size', 'shape'"),
+        ("claims.0.aspect", "speeed", "claims[C1].aspect", "did you mean 'speed'?"),
         ("claims.0.statement", " ", "claims[C1].statement", "at least 1 character"),
         ("claims.0.cost", {"quick": 9, "full": 1}, "cost.quick", "not below"),
         (
@@ -110,7 +115,8 @@ def test_bounds(bound: dict[str, Any], expected: object) -> None:
         ("version", 1.5, "x.version", "must be an integer"),
         ("claims", [CLAIM, CLAIM], "claims[1].id", "twice"),
         ("claims", {}, "claims", "must be a list"),
-        ("type", "AGENT", "x.type", "must be 'SEGMENTATION_MODEL'"),
+        ("type", "Data set", "x.type", "did you mean 'DATASET'?"),
+        ("type", "AGENT", "x.type", "not one of SEGMENTATION_MODEL, DATASET"),
         ("schema", 2, "x.schema", "must be 1, not 2"),
         ("released", "soon", "x.released", "a day in quotes"),
         ("license", "MIT", "x.license", "must be an object"),

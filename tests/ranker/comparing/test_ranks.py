@@ -13,11 +13,11 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, rank_pb2, ranker_pb2_
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType
 from services.ranker.methodology.explain import explain
 from services.ranker.methodology.load import load
 from services.ranker.methodology.ranking import Rank, rank
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.score import ArtifactRecord, score
 from services.ranker.methodology.separation import Separation, Side, overall
 from tests.ranker.conftest import Ranker, verify

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, Interval, Value, Verdict
 from services.ranker.methodology.definition import COMPONENTS
 from services.ranker.methodology.load import load
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.reliability import reliability
 from services.ranker.methodology.score import ArtifactRecord, Outcomes, Score, match_graph, score
 from tests.ranker.records import CPU, DAY, FACTS, artifact, claim, evidence, records, verdict

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, SubjectRelation
 from services.ranker.methodology.definition import Metric
 from services.ranker.methodology.load import load
 from services.ranker.methodology.readings import (
     facts_of,
-    hardware_class,
     latest_hardware,
     read,
 )

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from services.corpus.bpb.cluster.units import WorkUnit
-from services.corpus.bpb.figures import DocumentScore, ScoreTotals
+from services.corpus.bpb.estimates import Scope
+from services.corpus.bpb.figures import DocumentScore
+from services.corpus.bpb.report import Report
 from services.errors import PreconditionFailed
 
 FORMAT = "assay-unit/2"
@@ -38,7 +40,7 @@ class Merged:
 
     job: dict[str, object]
     engines: tuple[str, ...]
-    figures: ScoreTotals
+    figures: Report
 
 
 def result_path(directory: Path, unit: WorkUnit) -> Path:
@@ -106,8 +108,8 @@ def is_done(directory: Path, unit: WorkUnit, job: dict[str, object]) -> bool:
     return True
 
 
-def merge(directory: Path) -> Merged:
-    """Add the results of a job up.
+def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
+    """Add the results of a job up; `scope` is what intervals speak of.
 
     The sums are exact, so which machine scored a unit, and the order, change no bit. Raises
     PreconditionFailed when there is no result, one is of another job, or one is missing.
@@ -115,15 +117,18 @@ def merge(directory: Path) -> Merged:
     paths = sorted(directory.glob("unit-*.json"))
     if not paths:
         raise PreconditionFailed(f"{directory} holds no result of a unit")
-    figures, engines, numbers = ScoreTotals(), set(), set()
+    engines, numbers = set[str](), set[int]()
     job = read_result(paths[0]).job
-    for path in paths:
-        result = read_result(path)
-        _require_same(path, result.job, job)
-        numbers.add(result.unit.number)
-        engines.add(result.engine)
-        for document in result.documents:
-            figures.add(document)
+
+    def documents() -> Iterator[DocumentScore]:
+        for path in paths:
+            result = read_result(path)
+            _require_same(path, result.job, job)
+            numbers.add(result.unit.number)
+            engines.add(result.engine)
+            yield from result.documents
+
+    figures = Report(documents(), scope=scope)
     missing = sorted(set(range(int(str(job["units"])))) - numbers)
     if missing:
         raise PreconditionFailed(

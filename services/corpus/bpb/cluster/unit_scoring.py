@@ -12,10 +12,10 @@ from services.common.license import License
 from services.corpus.bpb.cluster.unit_results import UnitResult
 from services.corpus.bpb.cluster.units import WorkUnit, cut_units
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import Compute
 from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.corpus.bpb.models.threads import threads_for
-from services.corpus.bpb.scoring import score_document
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind, Shard
 from services.corpus.catalog.locate import Location

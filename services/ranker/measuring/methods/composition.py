@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from services.common.statistics.shares import share_interval
+from services.ranker.claims.definition import (
+    DATA,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation, Value
-from services.ranker.measuring.intervals import share
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    Interval,
+    SubjectRelation,
+    Value,
+)
+from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import CorpusDescription, corpus_label, corpus_subject
 
 
@@ -29,7 +44,18 @@ def about(description: CorpusDescription, note: str) -> str:
     ).rstrip()
 
 
-@method(1, Measurement.CORPUS_FACTS)
+@method(
+    1,
+    Measurement.CORPUS_FACTS,
+    Definition(
+        aspect=Aspect.COMPOSITION,
+        kind=Kind.NUMBER,
+        unit="subsets",
+        fact="subsets",
+        types=DATA,
+        chance=Plausible(1, 200, logarithmic=True, least=0),
+    ),
+)
 async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
     """Subsets that have a document."""
     description, relation = await _described(claim, measurements)
@@ -45,7 +71,19 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
     )
 
 
-@method(1, Measurement.CORPUS_FACTS)
+@method(
+    1,
+    Measurement.CORPUS_FACTS,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="named-sources",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0, 1, least=0, most=1),
+    ),
+)
 async def named_source_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of documents that name their subset."""
     description, relation = await _described(claim, measurements)
@@ -56,13 +94,24 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
         subject=corpus_subject(description.corpus),
-        interval=share(named, description.documents),
+        interval=Interval.of(share_interval(named, description.documents, MIN_LEVEL)),
         n=description.documents,
         note=about(description, f"{named:,} of {description.documents:,} name their subset."),
     )
 
 
-@method(1, Measurement.CORPUS_FACTS)
+@method(
+    1,
+    Measurement.CORPUS_FACTS,
+    Definition(
+        aspect=Aspect.COMPOSITION,
+        kind=Kind.NUMBER,
+        unit="total variation distance",
+        fact="fixed-shares",
+        types=DATA,
+        chance=Plausible(0, 1, least=0, most=1),
+    ),
+)
 async def share_distance(claim: Claim, measurements: Measurements) -> Observation:
     """Total variation distance of the subsets' shares of the text from the published shares."""
     description, relation = await _described(claim, measurements)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.definition import Definition, Kind, Plausible
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import (
     Artifact,
+    Aspect,
     Basis,
     Claim,
     Interval,
@@ -12,12 +14,23 @@ from services.ranker.claims.model import (
     SubjectRelation,
     Value,
 )
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.methodology.published import feasible
 
 
-@method(1, Measurement.NONE)
+@method(
+    1,
+    Measurement.NONE,
+    Definition(
+        aspect=Aspect.PUBLICATION,
+        kind=Kind.NUMBER,
+        unit="points",
+        fact="printed-score",
+        chance=Plausible(0, 100, least=0, most=100),
+    ),
+)
 async def feasible_score(claim: Claim, measurements: Measurements) -> Observation:
     """The printed score, with the scores that the published formula allows beside it."""
     artifact = measurements.registry.artifact(claim.artifact)
@@ -40,7 +53,13 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
     )
 
 
-@method(1, Measurement.NONE)
+@method(
+    1,
+    Measurement.NONE,
+    Definition(
+        aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="match-graph-evidence", chance=0.5
+    ),
+)
 async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Observation:
     """Whether any match is printed for any of the compared artifacts."""
     page, artifacts = _compared(claim, measurements)
@@ -59,7 +78,11 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
     )
 
 
-@method(1, Measurement.NONE)
+@method(
+    1,
+    Measurement.NONE,
+    Definition(aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="leads", chance=0.5),
+)
 async def component_leads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether the first artifact leads in ecosystem alone, the second in adoption and quality."""
     page, (first, second) = _compared(claim, measurements)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.definition import (
+    DATA,
+    Definition,
+    Kind,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Value
+from services.ranker.claims.model import Aspect, Basis, Claim, Value
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.peers.protocol import corpus_label, corpus_subject, engine, environment
@@ -12,7 +17,18 @@ _BITS_OF_A_BYTE = 8.0
 """What a model that knows nothing needs; one that knows something needs less."""
 
 
-@method(2, Measurement.BITS_PER_BYTE)
+@method(
+    2,
+    Measurement.BITS_PER_BYTE,
+    Definition(
+        aspect=Aspect.METRIC,
+        kind=Kind.BOOLEAN,
+        fact="bits-per-byte",
+        types=DATA,
+        sample_decides=True,
+        chance=0.5,
+    ),
+)
 async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Observation:
     """Whether held-out documents give one figure overall and one by subset, less being better.
 

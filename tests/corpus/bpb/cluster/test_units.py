@@ -91,7 +91,7 @@ def test_however_documents_are_dealt_the_figures_are_the_same(
         write_result(
             directory, UnitResult({"units": count}, unit, "e", tuple(dealt[number::count]))
         )
-    merged = merge(directory).figures
+    merged = merge(directory).figures.totals
     assert merged.overall == whole.overall
     assert merged.subsets == whole.subsets
     for reason, left in whole.excluded.items():
@@ -132,7 +132,7 @@ def test_units_of_another_size_give_the_same_figures(
     other = UnitScorer(replace(job, unit_frames=5))
     for unit in reversed(other.units):
         write_result(tmp_path, other.score(unit))
-    assert merge(tmp_path).figures.overall == merge(done).figures.overall
+    assert merge(tmp_path).figures.totals.overall == merge(done).figures.totals.overall
 
 
 def test_a_selection_is_kept_to(job: UnitJob, done: Path, tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""How often intervals of bits per byte hold the truth, with a neural model's likelihoods.
+
+Every document of some splits is scored once, by span, with the packaged model of bytes in windows
+of 512 and of 128 tokens: two models, of which one sees further. That gives the truth. Then samples
+are drawn with many seeds, by the code of the services, and the share of intervals that hold the
+truth is counted: of levels and differences, overall and as the mean of the subsets, for spans and
+documents. The peer is the bootstrap over documents drawn with equal chances that was there before.
+
+    python -m benchmarks.corpus_bpb_coverage --shards DATA/pile --split test --kept SCORES.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import report
+from benchmarks.interval_coverage import percentile
+from services.common.statistics.interval import Interval
+from services.common.statistics.levels import differences
+from services.common.statistics.sampling import Drawn, Key
+from services.common.statistics.spans import span_ends
+from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
+from services.corpus.bpb.estimates import Quantity, Sampled, Scope
+from services.corpus.bpb.models.registry import REFERENCE, Registry
+from services.corpus.bpb.sampling import Allocation, Chooser, Sample, Unit
+from services.corpus.shards.documents import Document
+from services.corpus.shards.layout import find_shards
+from services.corpus.stream import reader
+from services.corpus.stream.selection import Selection
+
+WINDOWS = (512, 128)
+COUNTS = (20, 50, 100, 200, 500)
+LEAST = 0.92
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A document, and the nats of its spans in 65,536ths, with each of the two windows."""
+
+    document: Document
+    spans: tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def documents(root: Path, splits: tuple[str, ...]) -> Iterator[Document]:
+    """Read the documents of the splits that have a text."""
+    selection = Selection(splits)
+    for document in reader.documents(find_shards(root), selection):
+        if document.text:
+            yield document
+
+
+def score(everything: Iterable[Document], kept: Path) -> list[Scored]:
+    """Score every document, or read what was kept of an earlier run."""
+    known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    registry = Registry({})
+    model, info = registry.load(REFERENCE), registry.describe(REFERENCE)
+    found = []
+    for place, document in enumerate(everything):
+        if document.id not in known:
+            numbers = frozenset(range(len(span_ends(document.text))))
+            known[document.id] = [
+                [
+                    units
+                    for _, units in score_document(
+                        model, Definition(window).resolve(info), document, spans=numbers
+                    ).spans
+                ]
+                for window in WINDOWS
+            ]
+            if place % 50 == 0:
+                print(f"{place} documents are scored", flush=True)
+                kept.write_text(json.dumps(known))
+        far, near = known[document.id]
+        found.append(Scored(document, (tuple(far), tuple(near))))
+    kept.write_text(json.dumps(known))
+    return found
+
+
+def nats(drawn: Mapping[str, Drawn], scored: Mapping[str, Scored], unit: Unit, side: int) -> Any:
+    """Return the nats of what was drawn."""
+    found: dict[Key, int | None] = {}
+    for part in drawn.values():
+        for span in part.spans:
+            units = scored[span.document].spans[side]
+            found[span.key] = units[span.number] if unit is Unit.SPANS else sum(units)
+    return found
+
+
+def estimates(everything: list[Scored], sample: Sample) -> dict[str, tuple[float, Interval | None]]:
+    """Draw a sample, and return every figure with its interval."""
+    chooser = Chooser(sample)
+    for one in everything:
+        chooser.see(one.document)
+    chooser.choose()
+    drawn = chooser.drawn or {}
+    by_id = {one.document.id: one for one in everything}
+    far, near = (nats(drawn, by_id, sample.unit, side) for side in (0, 1))
+    found = {}
+    for name, quantity, values in (
+        ("level", Quantity.LEVEL, far),
+        ("difference", Quantity.DIFFERENCE, differences(far, near)),
+    ):
+        made = Sampled(quantity, Scope.DOCUMENTS, sample.unit, drawn, values)
+        for average, figure in (("", made.overall), (", mean of subsets", made.macro)):
+            if figure is not None:
+                found[name + average] = (figure.value, figure.interval)
+    return found
+
+
+def before(everything: list[Scored], count: int, generator: np.random.Generator) -> Interval:
+    """Return the interval of a level as it was: documents with equal chances, a bootstrap."""
+    chosen = generator.choice(len(everything), min(count, len(everything)), replace=False)
+    sizes = np.array([len(everything[one].document.text) for one in chosen], float)
+    sums = np.array([sum(everything[one].spans[0]) for one in chosen], float)
+    return percentile(sums / (1 << 16), sizes, 0.95, generator)
+
+
+def main() -> None:
+    """Score, simulate, and write the result."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shards", type=Path, required=True)
+    parser.add_argument("--split", action="append", required=True)
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--kept", type=Path, required=True, help="a file for the scores")
+    arguments = parser.parse_args()
+    everything = score(documents(arguments.shards, tuple(arguments.split)), arguments.kept)
+    truth = {
+        name: value for name, (value, _) in estimates(everything, Sample(spans=10_000_000)).items()
+    }
+    generator = np.random.default_rng(1)
+    rows = []
+    for count in COUNTS:
+        peer = [
+            before(everything, count, generator).holds(truth["level"])
+            for _ in range(arguments.seeds)
+        ]
+        for unit in Unit:
+            held: dict[str, list[bool]] = {}
+            widths: list[float] = []
+            for seed in range(arguments.seeds):
+                spans, whole = (count, 0) if unit is Unit.SPANS else (0, count)
+                allocation = Allocation.EQUAL if seed % 2 else Allocation.BYTES
+                sample = Sample(spans, whole, seed, allocation)
+                for name, (_, interval) in estimates(everything, sample).items():
+                    if interval is not None:
+                        held.setdefault(name, []).append(interval.holds(truth[name]))
+                        if name == "level" and allocation is Allocation.BYTES:
+                            widths.append(((interval.high or 0) - (interval.low or 0)) / 2)
+            for name, times in held.items():
+                made = report.row(
+                    f"{name}: {count} {unit.value}",
+                    "bootstrap over documents with equal chances" if name == "level" else "stated",
+                    sum(times) / len(times),
+                    sum(peer) / len(peer) if name == "level" else 0.95,
+                    "share of intervals at 95 % that hold the truth",
+                    target=None,
+                )
+                made["given"] = round(len(times) / arguments.seeds, 4)
+                if name == "level":
+                    made["half_width_percent"] = round(
+                        100 * float(np.mean(widths)) / truth["level"], 2
+                    )
+                rows.append(made)
+    sizes = [len(one.document.text) for one in everything]
+    report.write(
+        "corpus-bpb-coverage",
+        rows,
+        packages=("numpy", "openvino"),
+        documents=len(everything),
+        text_bytes=sum(sizes),
+        effective_documents=round(sum(sizes) ** 2 / sum(size**2 for size in sizes), 1),
+        truth=truth,
+        least=LEAST,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,10 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from markupsafe import Markup
 
 from services.ranker.web import drawing
+from services.ranker.web.links import Links
 from services.ranker.web.words import joined, words
+
+_SAME = 1e-9
 
 NOTHING = Markup()
 """No drawing."""
@@ -91,3 +94,38 @@ def matches(counts: score_pb2.MatchCounts) -> Figure:
     """How often it was matched, and what became of that."""
     reported = f"{counts.succeeded} of {counts.reported} reported went well"
     return Figure(f"{counts.matched:,}", NOTHING, (reported,) if counts.reported else ())
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a score's sum, and the evidence that it rests on."""
+
+    name: str
+    points: str
+    most: str
+    explanation: str
+    evidence: tuple[tuple[str, str], ...]
+
+
+def contribution(value: score_pb2.Contribution, links: Links, evidence: frozenset[str]) -> Term:
+    """A term of a score's sum. Of the digests that it rests on those in `evidence` have pages."""
+    name = words(value.component)
+    if value.metric and value.metric != value.component:
+        name += f": {words(value.metric)}"
+    known = value.HasField("point")
+    spread = known and value.high - value.low > _SAME
+    return Term(
+        name=name,
+        points=(
+            f"{value.point:.2f}" + (f", from {value.low:.2f} to {value.high:.2f}" if spread else "")
+            if known
+            else "unknown"
+        ),
+        most=f"{value.max_points:.2f}",
+        explanation=value.explanation,
+        evidence=tuple(
+            (one.removeprefix("sha256:")[:12], links.evidence(one))
+            for one in value.evidence
+            if one in evidence
+        ),
+    )

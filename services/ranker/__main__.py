@@ -159,12 +159,19 @@ class _Ranker:
         """The pages over HTTP. Raises `Unavailable` where their libraries are not installed."""
         try:
             from services.ranker.web.app import RankerPages  # noqa: PLC0415  of an extra
+            from services.ranker.web.trying import Trying  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise Unavailable(
                 f"{self._settings.variable('http_port')} needs {error.name}: install the extra "
                 "`page`, or unset it"
             ) from error
-        return RankerPages(self._ranker, self._verification, None, self._settings.request_limit)
+        settings = self._settings
+        trying = None
+        if settings.try_page:
+            trying = Trying(
+                self._channel(settings.segment_addr), self._channel(settings.corpus_addr)
+            )
+        return RankerPages(self._ranker, self._verification, trying, settings.request_limit)
 
     async def warm(self) -> None:
         """Open the database, and register what it keeps. Raises `StartError`."""

@@ -28,6 +28,11 @@ class RankerSettings(ServerSettings):
         description="TCP port of the pages, and of the contract as JSON; 0 takes any free one. "
         "Needs the extra `page`. Default: there is none.",
     )
+    try_page: bool = Field(
+        default=False,
+        description="Whether the pages take a picture or a text of the reader's own, which segment "
+        "and corpus then compute.",
+    )
     segment_addr: str = Field(
         default="127.0.0.1:50051", min_length=1, description="Address of segment, host:port."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from services.cli.inventory import Inventory
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, print_json
 from services.cli.output.messages import page_claims, plain
+from services.cli.pages import templates
 from services.cli.picture import look
-from services.errors import InvalidArgument, Unavailable
-from services.ranker.web.pictures import Seen
+from services.errors import InvalidArgument
 from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
@@ -52,7 +52,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Compares two artifacts."""
     html = output_file("--html", arguments.html) if arguments.html else None
     picture = Path(arguments.picture) if arguments.picture else None
-    report = _report() if html else None
+    if html:
+        templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
     async with Connection(Inventory()) as connection:
@@ -76,7 +77,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
         if stale:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
             _add_changes(reply, verified)
-        if html and report:
+        if html:
+            from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
+
             artifacts = [reply.left.artifact, reply.right.artifact]
             seen = await look(await connection.channel("segment"), artifacts, picture)
             if picture and not seen:
@@ -90,17 +93,6 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         comparison.show(reply)
     return Exit.DONE
-
-
-def _report() -> Callable[[compare_pb2.CompareResponse, Seen | None], str]:
-    """What writes the page. Raises Unavailable where its templates' library is not installed."""
-    try:
-        from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
-    except ModuleNotFoundError as error:
-        raise Unavailable(
-            f"--html needs {error.name}: install the extra `page`, pip install '.[page]'"
-        ) from error
-    return report
 
 
 def _claims_by_subject(

@@ -31,6 +31,9 @@ class Links(Protocol):
     def artifact(self, name: str) -> str:
         """An artifact's page."""
 
+    def page(self, name: str) -> str:
+        """A registered page's page."""
+
     def comparison(self, left: str, right: str) -> str:
         """The page of two artifacts."""
 
@@ -69,7 +72,7 @@ class Nowhere:
         """See `Links`."""
         return ""
 
-    claim = evidence = job = artifact
+    claim = evidence = job = page = artifact
 
     def comparison(self, left: str, right: str) -> str:  # noqa: ARG002  # as `Links` says
         """See `Links`."""
@@ -90,6 +93,10 @@ class Served:
     def artifact(self, name: str) -> str:
         """See `Links`."""
         return f"/artifacts/{quote(name, safe='')}"
+
+    def page(self, name: str) -> str:
+        """See `Links`."""
+        return f"/pages/{quote(name, safe='')}"
 
     def comparison(self, left: str, right: str) -> str:
         """See `Links`."""
@@ -142,6 +149,10 @@ class Files:
     def artifact(self, name: str) -> str:
         """See `Links`."""
         return self._to(f"artifacts/{name}.html")
+
+    def page(self, name: str) -> str:
+        """See `Links`."""
+        return self._to(f"pages/{name}.html")
 
     def comparison(self, left: str, right: str) -> str:
         """See `Links`. One file has both orders."""

@@ -120,7 +120,7 @@ class Pages:
             "claim.html",
             claim=claims.view(verdict, self._links),
             owner=owner,
-            owner_address=self._links.artifact(name),
+            owner_address=self._links.page(name) if owner.compares else self._links.artifact(name),
             evidence=[claims.piece(one, self._links) for one in evidence],
         )
 

@@ -75,7 +75,16 @@ async def look(
         picture=data_uri(shown or picture, kind),
         overlay=data_uri(reply.overlay.data, "image/jpeg"),
         classes=tuple(_classes(reply.classes, described.model)),
-        remark=remark,
+        remark=" ".join(filter(None, (remark, _remark(described.model)))),
+    )
+
+
+def _remark(model: models_pb2.Model) -> str:
+    if model.weights != common_pb2.WEIGHTS_KIND_REFERENCE:
+        return ""
+    return (
+        f"{model.ref.name} is this project's small demonstration model, trained on drawn scenes: "
+        "its labels of photographs mean nothing."
     )
 
 

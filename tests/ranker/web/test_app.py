@@ -186,7 +186,8 @@ async def test_nothing_that_changes_anything_is_served(site: Site) -> None:
     ):
         async with site.client.post(f"{site.address}/assay.ranker.v1.{method}", json={}) as reply:
             assert reply.status == 404, method
-    assert (await site.client.post(site.address + "/")).status == 405
+    async with site.client.post(site.address + "/") as reply:
+        assert reply.status == 405
 
 
 async def test_a_request_is_bounded(site: Site) -> None:

@@ -128,7 +128,9 @@ def _tallies(reply: compare_pb2.CompareResponse, links: Links) -> tuple[Tally, .
         claims.tally(one.artifact.id, links.artifact(one.artifact.id), one.claims)
         for one in (reply.left, reply.right)
     )
-    pages = tuple(claims.tally(one.page.name, "", one.claims) for one in reply.pages)
+    pages = tuple(
+        claims.tally(one.page.name, links.page(one.page.id), one.claims) for one in reply.pages
+    )
     return sides + pages
 
 

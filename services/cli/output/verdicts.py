@@ -11,7 +11,13 @@ from rich.text import Text
 
 from services.cli.output.console import OUT
 from services.cli.output.messages import plain
-from services.ranker.web.values import changes, enum_name, measured_text, value_text
+from services.ranker.web.values import (
+    SOURCING,
+    changes,
+    enum_name,
+    measured_text,
+    value_text,
+)
 
 _DIGITS = 8
 _STYLES = {
@@ -75,6 +81,8 @@ def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
     words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
     if basis != "UNSPECIFIED":
         words.append(f"\n{basis.lower()}", style="dim")
+    if sourcing := SOURCING.get(verdict.sourcing):
+        words.append(f"\n{sourcing}", style="dim")
     return words
 
 
@@ -109,6 +117,7 @@ def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
         "unit": evidence.value.unit or None,
         "interval": plain(evidence.interval) if evidence.HasField("interval") else None,
         "n": evidence.n if found else None,
+        "sourcing": enum_name(verdict, "sourcing") if verdict.sourcing else None,
         "reason": verdict.reason,
         "contradicts": list(verdict.contradicts),
         "bound": plain(verdict.claim.bound) if verdict.claim.HasField("bound") else None,

@@ -11,21 +11,33 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from services.errors import Violation
-from services.ranker.claims.definition import Definition, Kind, Plausible, cannot_fail, guess
+from services.ranker.claims.definition import (
+    Definition,
+    Kind,
+    Plausible,
+    cannot_fail,
+    fact_of,
+    guess,
+)
 from services.ranker.claims.model import ArtifactType, Boolean, Bound, Claim, Ratio, Text
 
 _SHOWN = 3
 
 
 def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
-    """Return the claim with what its method says of it; as it is without a known method."""
-    definition = definitions.get(claim.method)
+    """Return the claim with what its method says of it; as it is without a known method.
+
+    A manifest that was written for an earlier version of a method is observed by the one that is.
+    """
+    method = _current(claim.method, definitions)
+    definition = definitions.get(method)
     if definition is None:
         return claim
     return replace(
         claim,
+        method=method,
         aspect=definition.aspect or claim.aspect,
-        group=definition.fact or claim.group,
+        group=fact_of(claim, definition) or claim.group,
         guess=guess(claim, definition),
         sample_decides=definition.sample_decides,
         machine=definition.machine,
@@ -41,7 +53,7 @@ def problems(
     """
     if not claim.method:
         return
-    definition = definitions.get(claim.method)
+    definition = definitions.get(_current(claim.method, definitions))
     if definition is None:
         yield "method", f"no method {claim.method!r}; {_offered(claim, about, definitions)}"
         return
@@ -50,10 +62,33 @@ def problems(
         other = _offered(claim, about, definitions, none="no method measures this")
         yield "method", f"{claim.method} measures a {measured}; of a {_readable(about)} {other}"
         return
+    yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
     if claim.bound is not None and definition.kind is not Kind.ANY:
         yield from _bound_problems(claim, claim.bound, definition)
+
+
+def _current(method: str, definitions: Mapping[str, Definition]) -> str:
+    """Return the method, or the latest version of one that is there no longer."""
+    name, _, version = method.partition("@")
+    if method in definitions or not (version.isascii() and version.isdecimal()):
+        return method
+    known = (one.partition("@") for one in definitions)
+    later = [int(one) for other, _, one in known if other == name and int(one) > int(version)]
+    return f"{name}@{max(later)}" if later else method
+
+
+def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
+    """What a figure is of besides the artifact: a corpus, another artifact."""
+    if definition.dataset and not claim.dataset:
+        yield "dataset", "is missing: the corpus that it is measured on"
+    elif claim.dataset and not definition.dataset and definition.kind is not Kind.ANY:
+        yield "dataset", f"{claim.method} takes none; take it out"
+    if definition.compares and not claim.rival:
+        yield "comparator.artifact", "is missing: the id of the other artifact"
+    if claim.subset and not claim.dataset:
+        yield "subset", "is of a corpus: name it as `dataset`"
 
 
 def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Iterator[Violation]:

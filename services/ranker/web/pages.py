@@ -69,6 +69,7 @@ class Pages:
             drawings=drawings(owner.claims, "left"),
             place=boards.place(rank),
             ties=[(one, self._links.artifact(one)) for one in rank.not_separable_from],
+            profile=words(rank.profile),
             score=scores.score(rank.score, "left"),
             published=scores.published(artifact, "left"),
             contributions=[

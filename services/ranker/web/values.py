@@ -10,6 +10,13 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from google.protobuf.message import Message
 
+SOURCING = {
+    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source",
+    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source says",
+    evidence_pb2.SOURCE_VERDICT_UNSOURCED: "its source does not say it",
+}
+"""Whether a claim repeats its source, which is another question than whether it is true."""
+
 
 def enum_name(message: Message, field: str) -> str:
     """The name of an enum field's value without the enum's prefix: "CONFIRMED"."""

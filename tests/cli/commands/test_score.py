@@ -40,6 +40,17 @@ def running(documents: int) -> scoring_pb2.ScoreBPBResponse:
     )
 
 
+def test_what_is_not_known_yet_is_no_zero() -> None:
+    with ERR.capture() as told:
+        asyncio.run(follow(waiting(), clock=iter((0.0, 31.0, 31.0)).__next__))
+    assert told.get().split() == ["loading", "the", "model,", "and", "counting", "the", "documents"]
+
+
+async def waiting() -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
+    yield scoring_pb2.ScoreBPBResponse(progress=scoring_pb2.RunningScore())
+    yield scoring_pb2.ScoreBPBResponse(result=scoring_pb2.FinalScore())
+
+
 async def stream(count: int) -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
     for number in range(count):
         yield running(number)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from services.ranker.web import drawing, measured
 from services.ranker.web.links import Links, outside
 from services.ranker.web.values import (
+    SOURCING,
     difference,
     enum_name,
     measured_text,
@@ -110,6 +111,7 @@ class ClaimView:
     found: str
     reason: str
     basis: str
+    sourcing: str
     evidence: Piece | None
     sample: Piece | None
     not_measured: str
@@ -154,6 +156,7 @@ def view(verdict: evidence_pb2.ClaimVerdict, links: Links) -> ClaimView:
         found=evidence.value if evidence else "",
         reason=verdict.reason,
         basis=_BASES.get(enum_name(verdict, "basis"), ""),
+        sourcing=SOURCING.get(verdict.sourcing, ""),
         evidence=evidence,
         sample=piece(verdict.sample, links) if verdict.HasField("sample") else None,
         not_measured=_not_measured(verdict),

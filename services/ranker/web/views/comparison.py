@@ -6,16 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2
+from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_pb2
 
 from services.ranker.web import drawing, measured
 from services.ranker.web.links import Links, outside
+from services.ranker.web.sides import Answer, component_rows, score_rows
 from services.ranker.web.values import changes, ends, enum_name, measured_text
 from services.ranker.web.views import claims, scores
 from services.ranker.web.views.claims import ClaimView, Kind, Tally
 from services.ranker.web.views.parts import Drawing, drawings
 from services.ranker.web.views.scores import Figure
-from services.ranker.web.words import words
+from services.ranker.web.words import joined, words
 
 SIDES = ("left", "right")
 """Names of the colours that the two artifacts are drawn in."""
@@ -136,21 +137,17 @@ def _tallies(reply: compare_pb2.CompareResponse, links: Links) -> tuple[Tally, .
 
 def _rows(reply: compare_pb2.CompareResponse) -> list[Row]:
     compared = tuple(zip((reply.left, reply.right), SIDES, strict=True))
-    score_left, score_right = (scores.score(one.score, color) for one, color in compared)
     rows = [
         _row(
             "published score",
             *(scores.published(one.artifact, color) or [Figure("none")] for one, color in compared),
         ),
-        _row(f"score by methodology {reply.methodology.version}", [score_left], [score_right]),
-        *_component_rows(reply),
+        *(_score_row(reply, *row) for row in score_rows(reply)),
+        *(_component_row(reply, *row) for row in component_rows(reply)),
     ]
     rows += [Row(words(one.fact), "measured", _measured(one)) for one in measured.rows(reply)]
     rows += [
-        _row(
-            "page reliability",
-            *(scores.reliability(one, color) for one, color in compared),
-        ),
+        _row("page reliability", *(scores.reliability(one, color) for one, color in compared)),
         _row("times matched", *([scores.matches(one.matches)] for one, _ in compared)),
     ]
     return rows
@@ -160,46 +157,43 @@ def _row(heading: str, left: Sequence[Figure], right: Sequence[Figure]) -> Row:
     return Row(heading, "", (left, right))
 
 
-def _component_rows(reply: compare_pb2.CompareResponse) -> list[Row]:
-    answers = {one.component: one for one in reply.components}
-    rights = {one.name: one for one in reply.right.score.components}
-    rows = []
-    for left in reply.left.score.components:
-        right = rights.get(left.name)
-        answer = answers.get(left.name)
-        cells = (
-            [scores.component(left, SIDES[0])],
-            [scores.component(right, SIDES[1])] if right else [],
-        )
-        weights = f"weight {left.weight:g}"
-        if right and right.weight != left.weight:
-            weights = f"weights {left.weight:g} and {right.weight:g}"
-        rows.append(
-            Row(
-                words(left.name),
-                weights,
-                cells,
-                better(reply, answer.separation) if answer else "",
-                missing(answer) if answer else "",
-            )
-        )
-    return rows
+def _score_row(
+    reply: compare_pb2.CompareResponse,
+    heading: str,
+    both: Sequence[score_pb2.Score],
+    answer: Answer | None,
+) -> Row:
+    left, right = ([scores.score(one, color)] for one, color in zip(both, SIDES, strict=True))
+    return Row(heading, "", (left, right), better(reply, answer), missing(answer))
 
 
-def better(reply: compare_pb2.CompareResponse, separation: int) -> str:
-    """Which is better, in words."""
+def _component_row(
+    reply: compare_pb2.CompareResponse,
+    name: str,
+    both: Sequence[score_pb2.Component | None],
+    answer: Answer | None,
+) -> Row:
+    left, right = (scores.component(one, color) for one, color in zip(both, SIDES, strict=True))
+    weights = {one.weight for one in both if one is not None and one.weight}
+    remark = joined([f"weight {one:g}" for one in sorted(weights)])
+    return Row(words(name), remark, (left, right), better(reply, answer), missing(answer))
+
+
+def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
+    """Which is better, in words; empty where that is not asked."""
     return {
         int(compare_pb2.SEPARATION_LEFT): reply.left.artifact.id,
         int(compare_pb2.SEPARATION_RIGHT): reply.right.artifact.id,
         int(compare_pb2.SEPARATION_NOT_SEPARABLE): "too close to call",
         int(compare_pb2.SEPARATION_DIFFERENT_TYPES): "not compared: they are of different types",
-    }.get(separation, "")
+    }.get(answer.separation if answer else 0, "")
 
 
-def missing(answer: compare_pb2.ComponentComparison) -> str:
+def missing(answer: Answer | None) -> str:
     """What is missing to decide which is better; empty when nothing is."""
     return "; ".join(
-        f"{one.what} of {one.artifact}" if one.artifact else one.what for one in answer.missing
+        ": ".join(filter(None, (one.artifact, words(one.metric), one.what)))
+        for one in (answer.missing if answer else ())
     )
 
 

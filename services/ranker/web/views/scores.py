@@ -9,9 +9,11 @@ from markupsafe import Markup
 
 from services.ranker.web import drawing
 from services.ranker.web.links import Links
-from services.ranker.web.words import joined, words
+from services.ranker.web.sides import LEAST, MOST, facts, reports
+from services.ranker.web.words import joined, plural, words
 
 _SAME = 1e-9
+_MOST_NAMES = 5
 
 NOTHING = Markup()
 """No drawing."""
@@ -28,26 +30,47 @@ class Figure:
 
 
 def score(value: score_pb2.Score, side: str) -> Figure:
-    """A score. Without evidence nothing is drawn: a bar from 0 to 100 would look like knowledge."""
+    """A score in its profile.
+
+    Where a metric has no evidence there is none, and nothing is drawn: bounds that are left decide
+    nothing, and a bar would look like knowledge.
+    """
     if not value.HasField("point"):
-        return Figure("no evidence yet", known=False)
+        if not value.coverage:
+            return Figure("no evidence yet", known=False)
+        return Figure(
+            f"no score yet: nothing is known of {lacks(value)}",
+            remarks=(f"what is left open: {value.low:.1f} to {value.high:.1f} of 100",),
+            known=False,
+        )
     return Figure(
         f"{value.point:.1f} of 100, from {value.low:.1f} to {value.high:.1f}",
-        drawing.interval(value.low, value.point, value.high, 100, side),
-        (f"{value.coverage * 100:.0f} % of the score is backed by evidence",),
+        drawing.interval(value.low, value.point, value.high, 100 * MOST, side, least=100 * LEAST),
     )
 
 
-def component(value: score_pb2.Component, side: str) -> Figure:
-    """A part of a score."""
+def lacks(value: score_pb2.Score) -> str:
+    """The metrics of a profile that have no evidence, in words."""
+    names = [words(one) for one in value.lacks]
+    if len(names) > _MOST_NAMES:
+        return plural(len(names), "metric")
+    return joined(names)
+
+
+def component(value: score_pb2.Component | None, side: str) -> list[Figure]:
+    """A part of a score; nothing for an artifact of a type that has no such part."""
+    if value is None:
+        return []
     explanation = tuple(filter(None, (value.explanation,)))
     if not value.HasField("point"):
-        return Figure("no evidence yet", NOTHING, explanation, known=False)
-    return Figure(
-        f"{value.point:.2f}, from {value.low:.2f} to {value.high:.2f}",
-        drawing.interval(value.low, value.point, value.high, 1, side),
-        explanation,
-    )
+        return [Figure("no evidence yet", NOTHING, explanation, known=False)]
+    return [
+        Figure(
+            f"{value.point:.2f}, from {value.low:.2f} to {value.high:.2f}",
+            drawing.interval(value.low, value.point, value.high, MOST, side, least=LEAST),
+            explanation,
+        )
+    ]
 
 
 def published(artifact: artifact_pb2.Artifact, side: str) -> list[Figure]:
@@ -74,12 +97,8 @@ def reliability(side: compare_pb2.ComparedArtifact, color: str) -> list[Figure]:
 
 
 def _reliability(value: compare_pb2.PageReliability, color: str) -> Figure:
-    counts = (
-        (
-            f"{value.confirmed} confirmed, {value.refuted} refuted, {value.undecided} undecided "
-            "(by fact); no part of the score"
-        ),
-    )
+    of_page = f"as {value.page} states it; " if value.page else "its own card; "
+    counts = (f"{of_page}{facts(value)}; no part of the score",)
     if not value.HasField("mean"):
         return Figure("unknown: nothing was decided", NOTHING, counts, known=False)
     low, high = value.interval.low, value.interval.high
@@ -92,8 +111,7 @@ def _reliability(value: compare_pb2.PageReliability, color: str) -> Figure:
 
 def matches(counts: score_pb2.MatchCounts) -> Figure:
     """How often it was matched, and what became of that."""
-    reported = f"{counts.succeeded} of {counts.reported} reported went well"
-    return Figure(f"{counts.matched:,}", NOTHING, (reported,) if counts.reported else ())
+    return Figure(f"{counts.matched:,}", NOTHING, tuple(reports(counts)))
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,7 @@ def contribution(value: score_pb2.Contribution, links: Links, evidence: frozense
             if known
             else "unknown"
         ),
-        most=f"{value.max_points:.2f}",
+        most=f"{value.max_points:.2f}" if value.metric else "shown, counts nothing",
         explanation=value.explanation,
         evidence=tuple(
             (one.removeprefix("sha256:")[:12], links.evidence(one))

@@ -88,6 +88,14 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         messages.required("right", request.right)
         return await self._comparisons.compare(request)
 
+    async def ListVerdicts(  # noqa: N802  # the contract's name
+        self,
+        request: evidence_pb2.ListVerdictsRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> evidence_pb2.ListVerdictsResponse:
+        """See `ranker.proto`."""
+        return await self._evidence.list_verdicts(request)
+
     async def GetEvidence(  # noqa: N802  # the contract's name
         self,
         request: evidence_pb2.GetEvidenceRequest,

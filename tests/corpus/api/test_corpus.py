@@ -512,6 +512,7 @@ async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) 
     for one in (alone, after):
         assert (one.score.tokens, one.score.text_bytes, len(one.token_nats)) == (10, 10, 10)
         assert sum(one.token_nats) == pytest.approx(one.score.nats)
+        assert list(one.token_starts) == list(range(10)), "a byte is a token"
     assert after.score.nats < alone.score.nats, "it has seen such lines"
     plain = scoring_pb2.ScoreTextsRequest(
         texts=[scoring_pb2.ScoredText(text=b"import os\n")], model=BYTES
@@ -519,6 +520,7 @@ async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) 
     [whole] = (await client.scoring.ScoreTexts(plain)).texts
     assert whole.score == alone.score
     assert not whole.token_nats
+    assert not whole.token_starts
     levanter = scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_LEVANTER)
     with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[0\].context: is not UTF-8"):
         await score(context=b"\xff")

@@ -175,7 +175,7 @@ async def test_a_sample_has_the_interval_that_a_verdict_needs() -> None:
     overall = changed(figure(3.9, SAMPLED, 0.2), nats=(3.0 + 4.1) * math.log(2) * 1000)
     corpus = FakeCorpus(scores=final(overall, subsets))
     observation = await observe("WHOLE", corpus)
-    assert observation.interval == Interval(3.7, 4.1, 0.99)
+    assert observation.interval == Interval(3.9 - 0.2, 3.9 + 0.2, 0.99)
     assert verdict("WHOLE", observation) is Verdict.INCONCLUSIVE
     assert observation.breakdown == {"a": 4.1, "b": 3.0}
     assert observation.n == 100

@@ -87,7 +87,7 @@ def product(data: Path, folder: Path) -> dict[str, Mapping[str, Any]]:
         "export", "--architecture", "b4", "--random-weights", "0", "--out", models[0], home=folder
     )
     assay("export", data / "segformer" / "b0-ade", "--name", B0, "--out", models[1], home=folder)
-    supplies = [
+    supplies: list[str | Path] = [
         "--shards", f"{PILE}={data / 'pile'}", "--pictures", data / "ade20k",
         "--language-model", f"tinystories-656k={data / 'lm' / 'tinystories-656k'}",
         "--model", models[0], "--model", models[1], "--manifest", manifest,
@@ -98,7 +98,7 @@ def product(data: Path, folder: Path) -> dict[str, Mapping[str, Any]]:
         PILE: ("P3.1", "P3.2", "P4.1", "P5.2", "P6.1"),
         "tinystories-656k": ("T1", "T2"),
     }
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for artifact, claims in wanted.items():
         chosen = [word for claim in claims for word in ("--claim", claim)]
         said = assay("claims", artifact, *chosen, *supplies, "--json", home=folder)
@@ -157,7 +157,7 @@ def _follows(said: Mapping[str, Any], independent: float | str) -> bool:
         ends = bound.get("range") or bound.get("ratio") or {}
         low, high = ends.get("low", -float("inf")), ends.get("high", float("inf"))
         holds = float(low) <= independent <= float(high)
-    return holds == (verdict == "CONFIRMED")
+    return bool(holds == (verdict == "CONFIRMED"))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 admin_pb2.RegisterManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS
             )
             found = reply.page if reply.HasField("page") else reply.artifact
-            registered = f"{found.id}, version {reply.version}: registered"
+            done = "withdrawn" if found.HasField("withdrawal") else "registered"
+            registered = f"{found.id}, version {reply.version}: {done}"
             document["registered"] = {"id": found.id, "version": reply.version}
     if arguments.json:
         print_json(document)

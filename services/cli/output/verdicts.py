@@ -13,6 +13,13 @@ from rich.text import Text
 from services.cli.output.console import OUT
 from services.cli.output.messages import difference, ends, enum_name, plain
 
+SOURCING = {
+    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source",
+    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source says",
+    evidence_pb2.SOURCE_VERDICT_UNSOURCED: "its source does not say it",
+}
+"""Whether a claim repeats its source, which is another question than whether it is true."""
+
 _DIGITS = 8
 _STYLES = {
     "CONFIRMED": "green",
@@ -101,6 +108,8 @@ def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
     words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
     if basis != "UNSPECIFIED":
         words.append(f"\n{basis.lower()}", style="dim")
+    if sourcing := SOURCING.get(verdict.sourcing):
+        words.append(f"\n{sourcing}", style="dim")
     return words
 
 
@@ -171,6 +180,7 @@ def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
         "unit": evidence.value.unit or None,
         "interval": plain(evidence.interval) if evidence.HasField("interval") else None,
         "n": evidence.n if found else None,
+        "sourcing": enum_name(verdict, "sourcing") if verdict.sourcing else None,
         "reason": verdict.reason,
         "contradicts": list(verdict.contradicts),
         "bound": plain(verdict.claim.bound) if verdict.claim.HasField("bound") else None,

@@ -15,10 +15,12 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, stream_pb2
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
 from services.corpus.api.selections import Selections
+from services.corpus.api.tokens import TokenStreams
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
 from services.corpus.shards.documents import Document
+from services.corpus.stream.budget import StreamBudget, held_bytes
 from services.corpus.stream.chunks import FRAGMENT_BYTES
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
@@ -39,8 +41,17 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     freed at once.
     """
 
-    def __init__(self, selections: Selections, threads: int, max_message_bytes: int) -> None:
-        self._selections = selections
+    def __init__(
+        self,
+        selections: Selections,
+        tokens: TokenStreams,
+        budget: StreamBudget,
+        *,
+        threads: int,
+        max_message_bytes: int,
+    ) -> None:
+        """`budget` bounds the memory of open streams."""
+        self._selections, self._tokens, self._budget = selections, tokens, budget
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
@@ -98,13 +109,15 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         self, request: stream_pb2.StreamCorpusRequest, context: Context
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
-        corpus = self._selections.open(request.corpus)
+        corpus = self._selections.open(request.corpus, request.selection)
         limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._selections.resolve(corpus, request.selection)
-        messages = stream.messages(corpus, selection, request, limits)
-        async with BackgroundIterator(messages, self._readers) as ready:
-            async for message in ready:
-                await context.write(message)
+        size = held_bytes(limits.chunk_bytes, indexed=not corpus.unindexed(selection))
+        with self._budget.stream(size):
+            messages = stream.messages(corpus, selection, request, limits, self._tokens)
+            async with BackgroundIterator(messages, self._readers) as ready:
+                async for message in ready:
+                    await context.write(message)
 
     async def GetDocuments(  # noqa: N802  # the contract's name
         self,

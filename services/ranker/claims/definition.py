@@ -89,8 +89,8 @@ class Definition:
     whether a part of a corpus can decide a claim about the whole, `machine` whether the figure
     holds for the hardware and the engine alone. `chance` is what a guess of it has to go by: the
     range of a number, the share of true answers of a truth, or one over the number of texts.
-    `dataset` says that it is measured on a corpus, which a claim has to name, `against` that it is
-    of two artifacts, of which a claim names the other.
+    `dataset` says that it is measured on a corpus, which a claim has to name, `compares` that it is
+    of two artifacts, of which a claim names the other as its comparator.
     """
 
     aspect: Aspect | None
@@ -103,7 +103,7 @@ class Definition:
     machine: bool = False
     chance: Plausible | float = field(default=0.5)
     dataset: bool = False
-    against: bool = False
+    compares: bool = False
 
 
 USUAL_DATASET = "the-pile"
@@ -124,8 +124,8 @@ def fact_of(claim: Claim, definition: Definition) -> str:
         parts.append(f"on {claim.dataset}")
     if definition.dataset and claim.subset:
         parts.append(_PRINTED.get(claim.subset, claim.subset))
-    if definition.against and claim.against:
-        parts.append(f"against {claim.against}")
+    if definition.compares and claim.rival:
+        parts.append(f"against {claim.rival}")
     return "-".join(re.sub(r"[^a-z0-9]+", "-", one.lower()).strip("-") for one in parts)
 
 

@@ -18,6 +18,8 @@ from services.ranker.claims.model import (
     Evidence,
     Interval,
     NotMeasured,
+    Source,
+    SourceRole,
     SubjectRelation,
     UnmeasuredReason,
     Value,
@@ -44,7 +46,7 @@ class Observation:
     interval: Interval | None = None
     n: int = 1
     environment: Mapping[str, object] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
     note: str = ""
     inputs: tuple[str, ...] = ()
     recipe: str = ""
@@ -55,6 +57,7 @@ class Observation:
     restarts: tuple[Mapping[str, object], ...] = ()
     conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
+    declared: bool = False
 
 
 def nothing(why: NotMeasured) -> Observation:
@@ -119,6 +122,7 @@ def seal(
         restarts=tuple(dict(one) for one in observation.restarts),
         conditions=observation.conditions,
         unmeasured=dict(observation.unmeasured),
+        declared=observation.declared,
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -158,7 +162,7 @@ def canonical(evidence: Evidence) -> bytes:
         else [_open(evidence.interval.low), _open(evidence.interval.high), evidence.interval.level],
         "n": evidence.n,
         "environment": dict(evidence.environment),
-        "sources": list(evidence.sources),
+        "sources": [_source(one) for one in evidence.sources],
         "command": evidence.command,
         "time": evidence.time.astimezone(UTC).isoformat(),
         "note": evidence.note,
@@ -176,6 +180,8 @@ def canonical(evidence: Evidence) -> bytes:
         )
         if value
     }
+    if evidence.declared:
+        document["declared"] = True
     if evidence.restarts:
         document["restarts"] = [dict(one) for one in evidence.restarts]
     if evidence.conditions:
@@ -219,7 +225,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         interval=_interval(interval) if isinstance(interval, list) else None,
         n=int(str(document["n"])),
         environment=_mapping(document["environment"]),
-        sources=_texts(document["sources"]),
+        sources=_sources(document["sources"]),
         command=str(document["command"]),
         time=datetime.fromisoformat(str(document["time"])),
         note=str(document["note"]),
@@ -231,6 +237,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         restarts=_mappings(document.get("restarts", [])),
         conditions=str(document.get("conditions", "")),
         unmeasured=_mapping(document.get("unmeasured", {})),
+        declared=document.get("declared", False) is True,
     )
 
 
@@ -244,6 +251,34 @@ def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value
+
+
+def _source(source: Source) -> object:
+    """A source as it is kept: its title alone as a text, as all were kept at first."""
+    default = Source(source.title)
+    changed = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(source).items()
+        if value != getattr(default, name)
+    }
+    return {"title": source.title, **changed} if changed else source.title
+
+
+def _sources(value: object) -> tuple[Source, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(
+        Source(one)
+        if isinstance(one, str)
+        else Source(
+            **{
+                **one,
+                "values": tuple(one.get("values", ())),
+                "role": SourceRole(one.get("role", SourceRole.OWN)),
+            }
+        )
+        for one in value
+    )
 
 
 def _mappings(value: object) -> tuple[Mapping[str, object], ...]:

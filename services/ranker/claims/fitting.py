@@ -25,12 +25,17 @@ _SHOWN = 3
 
 
 def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
-    """Return the claim with what its method says of it; as it is without a known method."""
-    definition = definitions.get(claim.method)
+    """Return the claim with what its method says of it; as it is without a known method.
+
+    A manifest that was written for an earlier version of a method is observed by the one that is.
+    """
+    method = _current(claim.method, definitions)
+    definition = definitions.get(method)
     if definition is None:
         return claim
     return replace(
         claim,
+        method=method,
         aspect=definition.aspect or claim.aspect,
         group=fact_of(claim, definition) or claim.group,
         guess=guess(claim, definition),
@@ -48,7 +53,7 @@ def problems(
     """
     if not claim.method:
         return
-    definition = definitions.get(claim.method)
+    definition = definitions.get(_current(claim.method, definitions))
     if definition is None:
         yield "method", f"no method {claim.method!r}; {_offered(claim, about, definitions)}"
         return
@@ -64,19 +69,24 @@ def problems(
         yield from _bound_problems(claim, claim.bound, definition)
 
 
+def _current(method: str, definitions: Mapping[str, Definition]) -> str:
+    """Return the method, or the latest version of one that is there no longer."""
+    name, _, version = method.partition("@")
+    if method in definitions or not (version.isascii() and version.isdecimal()):
+        return method
+    known = (one.partition("@") for one in definitions)
+    later = [int(one) for other, _, one in known if other == name and int(one) > int(version)]
+    return f"{name}@{max(later)}" if later else method
+
+
 def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
     """What a figure is of besides the artifact: a corpus, another artifact."""
-    needed = {"dataset": definition.dataset, "against": definition.against}
-    told = {
-        "dataset": "the corpus that it is measured on",
-        "against": "the id of the other artifact",
-    }
-    for key, wanted in needed.items():
-        given = bool(getattr(claim, key))
-        if wanted and not given:
-            yield key, f"is missing: {told[key]}"
-        elif given and not wanted and definition.kind is not Kind.ANY:
-            yield key, f"{claim.method} takes none; take it out"
+    if definition.dataset and not claim.dataset:
+        yield "dataset", "is missing: the corpus that it is measured on"
+    elif claim.dataset and not definition.dataset and definition.kind is not Kind.ANY:
+        yield "dataset", f"{claim.method} takes none; take it out"
+    if definition.compares and not claim.rival:
+        yield "comparator.artifact", "is missing: the id of the other artifact"
     if claim.subset and not claim.dataset:
         yield "subset", "is of a corpus: name it as `dataset`"
 

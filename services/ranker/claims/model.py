@@ -208,6 +208,42 @@ class Cost:
     full: float = 0.0
 
 
+class SourceRole(StrEnum):
+    """Who says it: which decides whether a source can show that a claim is right."""
+
+    OWN = "OWN"  # the authors' report of their own work: repeats, and never confirms itself
+    RECORD = "RECORD"  # the thing itself: a configuration, code, a licence, a listing
+    INDEPENDENT = "INDEPENDENT"  # somebody else's measurement
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a figure is printed, and the figure or the alternatives that it allows.
+
+    `locator` is the table, row or section; `date` its day, or as much of it as is known. `values`
+    are numbers in the unit of the claim's bound, `says` a text or a truth.
+    """
+
+    title: str
+    locator: str = ""
+    url: str = ""
+    quote: str = ""
+    date: str = ""
+    digest: str = ""
+    values: tuple[float, ...] = ()
+    says: str | bool | None = None
+    role: SourceRole = SourceRole.OWN
+
+
+class SourceVerdict(StrEnum):
+    """Whether a page repeats its source."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    FAITHFUL = "FAITHFUL"
+    MISQUOTED = "MISQUOTED"
+    UNSOURCED = "UNSOURCED"
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement that can be checked, with what would make it true.
@@ -217,12 +253,14 @@ class Claim:
     that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
     chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
     it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
-    `engine` name as far as the claim does. `dataset` and its `subset` are what it was measured on,
-    `against` the id of the artifact that it is measured against. `method` is the "name@version"
-    that observes it, empty when there is none. `undecidable` is set on a claim that no
-    observation decides (its comparator is not named, its data are not at hand); evidence is then
-    shown for orientation. `needs` says what it takes to decide the claim by measurement, for the
-    reader of a NOT_TESTABLE_HERE.
+    `engine` name as far as the claim does, as `dataset` and its `subset` do the data. `method` is
+    the "name@version" that observes it, empty when there is none. `undecidable` is set on a claim
+    that no observation decides (its comparator is not named, its data are not at hand); evidence is
+    then shown for orientation. `needs` says what it takes to decide the claim by measurement, for
+    the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where
+    it does, and `sources` what is cited for it; `declared` says that a manifest that somebody
+    registered quotes them, and that nobody has read them here. `comparator` is what it compares
+    with, by name, and `rival` the registered artifact that it is.
     """
 
     id: str
@@ -246,8 +284,12 @@ class Claim:
     hardware: str = ""
     engine: str = ""
     dataset: str = ""
+    rival: str = ""
+    quote: str = ""
+    source: Source | None = None
+    sources: tuple[Source, ...] = ()
+    declared: bool = False
     subset: str = ""
-    against: str = ""
 
     @cached_property
     def owner(self) -> str:
@@ -321,9 +363,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Page:
-    """A page that compares artifacts, and the claims that are about the page itself.
+    """A page that compares artifacts, what it claims of them, and what of itself.
 
-    `printed` holds the page's own figures by artifact id: "times_matched", "capabilities".
+    `source` is where it can be read, `printed` holds the page's own figures by artifact id:
+    "times_matched", "capabilities".
     """
 
     id: str
@@ -334,6 +377,20 @@ class Page:
     claims: tuple[Claim, ...]
     digest: str
     version: int = 1
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """That a registered manifest no longer counts, as a later record says. What it led to stays.
+
+    `id` is the artifact's or the page's, `version` counts on from its manifests.
+    """
+
+    id: str
+    version: int
+    reason: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -346,10 +403,11 @@ class Evidence:
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
     empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
-    and what to do. `restarts` are what a timing rests on, those of earlier
-    verifications too, each as `services.ranker.measuring.pooling` writes it. `conditions` say what
-    the value holds for, in words for the reason of a verdict. `content` are the bytes that the
-    digest is of.
+    and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
+    as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
+    words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
+    which nobody has read here: it is shown, decides nothing and enters no score. `content` are the
+    bytes that the digest is of.
     """
 
     digest: str
@@ -362,7 +420,7 @@ class Evidence:
     interval: Interval | None
     n: int
     environment: Mapping[str, object]
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
     command: str
     time: datetime
     note: str
@@ -375,6 +433,7 @@ class Evidence:
     restarts: tuple[Mapping[str, object], ...] = ()
     conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
+    declared: bool = False
     content: bytes = field(default=b"", compare=False, repr=False)
 
 
@@ -429,7 +488,8 @@ class ClaimVerdict:
 
     `sample` is what was measured of a sample besides, where something else decides. `change` is
     told by a verification alone, of a claim that had evidence before. `not_measured` says why the
-    claim's method measured nothing; None when it did, or never tried.
+    claim's method measured nothing; None when it did, or never tried. `verdict` says whether the
+    claim is true, `sourcing` whether it repeats its source: two answers.
     """
 
     claim: Claim
@@ -441,6 +501,7 @@ class ClaimVerdict:
     sample: Evidence | None = None
     change: Change | None = None
     not_measured: NotMeasured | None = None
+    sourcing: SourceVerdict = SourceVerdict.UNSPECIFIED
 
 
 @dataclass(frozen=True)

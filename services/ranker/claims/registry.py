@@ -8,17 +8,27 @@ that exist, contradictions that name known claims, pages that compare known arti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
 from services.errors import InvalidArgument, NotFound, Violation
-from services.ranker.claims import fitting
+from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
-from services.ranker.claims.manifest import parse
-from services.ranker.claims.model import Artifact, Claim, Page, reference
+from services.ranker.claims.manifest import parse, readable_claims
+from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What counts no longer, since when, and why."""
+
+    entry: Artifact | Page
+    withdrawal: Withdrawal
+    time: datetime
 
 
 class Registry:
@@ -34,6 +44,7 @@ class Registry:
         self._methods = dict(methods)
         self.revision = 0
         """Changes with every change of the registry."""
+        self._withdrawn: dict[str, Withdrawn] = {}
         given = tuple(entries)
         self._packaged = frozenset(entry.id for entry in given)
         self._load(given)
@@ -45,6 +56,35 @@ class Registry:
         """
         self.accepts(entry)
         self._load((*self._without(entry.id), entry))
+        self._withdrawn.pop(entry.id, None)
+
+    def withdraw(self, withdrawal: Withdrawal, time: datetime) -> None:
+        """Count an artifact or a page no longer. What was made with it stays where it is.
+
+        Raises `NotFound` where it is not registered, and `InvalidArgument` where a page still
+        compares it.
+        """
+        self.releases(withdrawal)
+        before = self._withdrawn.get(withdrawal.id)
+        entry = before.entry if before else self.subject(withdrawal.id)
+        self._load(self._without(withdrawal.id))
+        self._withdrawn[withdrawal.id] = Withdrawn(entry, withdrawal, time)
+
+    def releases(self, withdrawal: Withdrawal) -> None:
+        """Raise what `withdraw` would."""
+        if withdrawal.id in self._withdrawn:
+            return
+        self.subject(withdrawal.id)
+        for page in self._pages.values():
+            names = {*page.compares, *page.printed, *(one.artifact for one in page.claims)}
+            if withdrawal.id in names:
+                raise InvalidArgument(
+                    "id", f"the page {page.id} is about {withdrawal.id}; withdraw the page first"
+                )
+
+    def withdrawn(self, name: str) -> Withdrawn | None:
+        """Return what was withdrawn under a name and not registered again, or None."""
+        return self._withdrawn.get(name)
 
     def accepts(self, entry: Artifact | Page) -> Artifact | Page:
         """Return an artifact or a page as it would be registered, with what its methods say.
@@ -52,6 +92,32 @@ class Registry:
         Raises `InvalidArgument` when it does not fit with the others.
         """
         return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
+
+    def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
+        """Return what does not fit its method in a manifest that cannot be read as a whole.
+
+        Of claims that are right by themselves, and of artifacts whose type is.
+        """
+        try:
+            document = _document(text, name)
+        except InvalidArgument:
+            return ()
+        if not isinstance(document, Mapping):
+            return ()
+        types = {one.value: one for one in ArtifactType}
+        own = types.get(str(document.get("type")))
+        if own is None and document.get("kind") != "page":
+            return ()
+        return tuple(
+            (f"{name}.claims[{claim.id}].{key}", problem)
+            for claim in readable_claims(document)
+            if (about := self._about(claim.artifact, own)) or not claim.artifact
+            for key, problem in fitting.problems(claim, about, self._methods)
+        )
+
+    def _about(self, artifact: str, own: ArtifactType | None) -> ArtifactType | None:
+        found = self._artifacts.get(artifact)
+        return found.type if found else own
 
     def is_packaged(self, claim: Claim) -> bool:
         """Whether a claim comes with the ranker: its id alone names it then."""
@@ -100,21 +166,26 @@ class Registry:
     def artifact(self, name: str) -> Artifact:
         """Return the artifact; raise `NotFound` that names the known ones."""
         if name not in self._artifacts:
-            raise NotFound("artifact", name, self._artifacts)
+            raise NotFound("artifact", name, self._artifacts, hint=self._aside(name))
         return self._artifacts[name]
+
+    def _aside(self, name: str) -> str:
+        found = self._withdrawn.get(name)
+        return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}" if found else ""
 
     def subject(self, name: str) -> Artifact | Page:
         """Return the artifact or page whose claims are filed under `name`, or raise `NotFound`."""
         if name in self._pages:
             return self._pages[name]
         if name not in self._artifacts:
-            raise NotFound("artifact", name, [*self._artifacts, *self._pages])
+            known = [*self._artifacts, *self._pages]
+            raise NotFound("artifact", name, known, hint=self._aside(name))
         return self._artifacts[name]
 
     def page(self, name: str) -> Page:
         """Return the page; raise `NotFound` that names the known ones."""
         if name not in self._pages:
-            raise NotFound("page", name, self._pages)
+            raise NotFound("page", name, self._pages, hint=self._aside(name))
         return self._pages[name]
 
     def claim(self, name: str) -> Claim:
@@ -141,6 +212,11 @@ class Registry:
         for claim in self._claims.values():
             where = f"{claim.owner}.claims[{claim.id}]"
             about = self._artifacts.get(claim.artifact)
+            for key, name in (("artifact", claim.artifact), ("comparator.artifact", claim.rival)):
+                if name and name not in self._artifacts:
+                    yield f"{where}.{key}", self._unknown(name)
+            if claim.artifact and about is None:
+                continue
             fits = fitting.problems(claim, about.type if about else None, self._methods)
             yield from ((f"{where}.{key}", problem) for key, problem in fits)
             for other in claim.contradicts:
@@ -157,10 +233,12 @@ class Registry:
             for key, names in (("compares", page.compares), ("printed", page.printed)):
                 for name in names:
                     if name not in self._artifacts:
-                        near = fitting.nearest(name, self._artifacts)
-                        known = ", ".join(near or sorted(self._artifacts))
-                        hint = f"did you mean {known}?" if near else f"known: {known}"
-                        yield f"{page.id}.{key}", f"no artifact {name!r}; {hint}"
+                        yield f"{page.id}.{key}", self._unknown(name)
+
+    def _unknown(self, name: str) -> str:
+        near = fitting.nearest(name, self._artifacts)
+        hint = f"did you mean {', '.join(near)}?" if near else ""
+        return f"no artifact {name!r}; {hint or 'known: ' + ', '.join(sorted(self._artifacts))}"
 
 
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:
@@ -218,19 +296,23 @@ class _Loader(yaml.SafeLoader):
         return dict(super().construct_mapping(node, deep))
 
 
-def read_manifest(path: Path) -> Artifact | Page:
+def read_manifest(path: Path) -> Artifact | Page | Withdrawal:
     """Read one manifest file. Raises `InvalidArgument`, for broken YAML too."""
     return parse_text(path.read_bytes(), path.name)
 
 
-def parse_text(text: bytes, name: str) -> Artifact | Page:
+def parse_text(text: bytes, name: str) -> Artifact | Page | Withdrawal:
     """Parse one manifest from its bytes. Raises `InvalidArgument`."""
+    return parse(_document(text, name), name)
+
+
+def _document(text: bytes, name: str) -> object:
     try:
-        document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        document: object = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise InvalidArgument(name, f"not YAML: {problem}") from error
-    return parse(document, name)
+    return document
 
 
 def packaged(methods: Mapping[str, Definition]) -> Registry:
@@ -240,4 +322,15 @@ def packaged(methods: Mapping[str, Definition]) -> Registry:
         (entry for entry in folder.iterdir() if entry.name.endswith(".yaml")),
         key=lambda entry: entry.name,
     )
-    return Registry([parse_text(one.read_bytes(), one.name) for one in manifests], methods)
+    published = facts.packaged()
+    entries = [parse_text(one.read_bytes(), one.name) for one in manifests]
+    return Registry(
+        [_with_sources(one, published) for one in entries if not isinstance(one, Withdrawal)],
+        methods,
+    )
+
+
+def _with_sources(entry: Artifact | Page, published: facts.Facts) -> Artifact | Page:
+    """Give each claim what is published of it; claims that come with the ranker have ids apart."""
+    claims = (replace(one, sources=published.sources(one.id)) for one in entry.claims)
+    return replace(entry, claims=tuple(claims))

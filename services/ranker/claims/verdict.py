@@ -7,7 +7,7 @@ whenever it is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -31,6 +31,7 @@ from services.ranker.claims.model import (
     Verdict,
     ends,
 )
+from services.ranker.claims.sourcing import CITES, alternatives, confirms, sourcing
 
 DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
     SubjectRelation.EXACT: frozenset(Aspect),
@@ -74,6 +75,7 @@ def judge(
         reason=reason,
         contradicts=claim.contradicts,
         not_measured=_not_measured(evidence, unobserved),
+        sourcing=sourcing(claim),
     )
 
 
@@ -220,10 +222,45 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
         return Verdict.UNDERSPECIFIED, _underspecified(evidence, unobserved)
     if not (decides(evidence.relation, claim) and fits(claim, evidence)):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
-    assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
-    verdict = _compare(claim.bound, evidence.value, evidence.interval)
-    reason = _explain(verdict, claim.bound, evidence)
+    if claim.bound is None:  # of an older manifest; a bound is due or `undecidable`
+        return Verdict.UNDERSPECIFIED, "what would make it hold is not said"
+    if evidence.method.startswith(CITES):
+        verdict, reason = _cited(claim, claim.bound, evidence)
+    else:
+        verdict = _compare(claim.bound, evidence.value, evidence.interval)
+        reason = _explain(verdict, claim.bound, evidence)
     return verdict, f"{reason} (not measured: {unobserved})" if unobserved else reason
+
+
+def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str]:
+    """What a citation decides: where it is the claim's own, that it is repeated and no more."""
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    titles = ", ".join(dict.fromkeys(one.title for one in evidence.sources))
+    printed = alternatives(evidence.sources)
+    shown = _or(printed, evidence.value) if printed else show(evidence.value)
+    if claim.declared:
+        reason = f"the manifest quotes {shown} from {titles}, which nobody has read here"
+        return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
+    if printed:
+        held = [_compare(bound, Value(one, evidence.value.unit), None) for one in printed]
+        verdict = held[0] if len(set(held)) == 1 else Verdict.UNDERSPECIFIED
+        which = {
+            Verdict.CONFIRMED: f"each of which is {allowed(bound)}",
+            Verdict.REFUTED: f"none of which is {allowed(bound)}",
+        }.get(verdict, f"and which is meant is not said; {allowed(bound)} is claimed")
+        reason = f"published {shown}, {which}"
+    else:
+        verdict = _compare(bound, evidence.value, evidence.interval)
+        reason = _explain(verdict, bound, evidence)
+    if verdict is Verdict.CONFIRMED and not confirms(claim):
+        reason = f"{shown} is what {titles} says of its own work, and no figure confirms itself"
+        return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
+    return verdict, reason
+
+
+def _or(numbers: Sequence[float], value: Value) -> str:
+    *first, last = map(_number, numbers)
+    return f"{', '.join(first)} or {last}{_unit(value.unit)}"
 
 
 def _leaves_open_what_decides(claim: Claim) -> bool:
@@ -286,7 +323,8 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
             f"{how[evidence.basis]} {show(evidence.value)}, of another kind than {allowed(bound)}"
         )
     if isinstance(bound, Boolean):
-        return f"{how[evidence.basis]}: {'' if verdict is Verdict.CONFIRMED else 'not '}as claimed"
+        claimed = "as claimed" if verdict is Verdict.CONFIRMED else "not as claimed"
+        return f"{how[evidence.basis]}: {claimed}{f': {evidence.note}' if evidence.note else ''}"
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
     relation = {
         Verdict.CONFIRMED: "which is",

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from services.errors import AssayError
 from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.facts import Facts
+from services.ranker.claims.facts import Facts, quoted
 from services.ranker.claims.model import (
     Artifact,
     Claim,
@@ -87,8 +87,13 @@ class Measurements:
         self._answers: dict[Hashable, object] = {}
 
     def published(self, claim: Claim) -> Observation | None:
-        """What is published of a claim, or None: facts are of the claims that come with this."""
-        return self.facts.of(claim.id) if self.registry.is_packaged(claim) else None
+        """What is published of a claim, or quoted by its manifest; None without either.
+
+        Facts are of the claims that come with this.
+        """
+        if self.registry.is_packaged(claim):
+            return self.facts.of(claim.id)
+        return quoted(claim)
 
     async def earlier(self, claim: Claim) -> Sequence[Evidence]:
         """Return what earlier verifications observed of a claim; nothing where it cannot be read.

@@ -28,6 +28,8 @@ from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import Manifest
 from services.segment.metrics import Depth, ModelMetrics
 from services.segment.serving.engine_guard import EngineGuard
+from services.segment.serving.fitting import FittingBatches
+from services.segment.statistics import ModelStatistics, Spent
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
 _WARM_RUNS = 2
@@ -90,6 +92,7 @@ class Pipeline:
         )
         self._metrics = metrics
         self._guard = EngineGuard(manifest.name, self._run_blank, give_up)
+        self._parts = FittingBatches(manifest.name, engine)
 
     @property
     def load(self) -> int:
@@ -154,7 +157,14 @@ class Pipeline:
             return picture
 
         held = replace(admission, size=admission.size + self._preprocessor.nbytes)
-        result, trace = await self._answer(noticed, measure, finish, held, admitted)
+        statistics, start = self._metrics.statistics, time.monotonic()
+        try:
+            result, trace = await self._answer(noticed, measure, finish, held, admitted)
+        except Exception:
+            statistics.failed(time.monotonic() - start)
+            raise
+        spent = Spent(time.monotonic() - start, trace.prepare, trace.compute, trace.finish)
+        statistics.answered(1, spent)
         return replace(result, notices=notices), trace
 
     async def infer(
@@ -165,7 +175,7 @@ class Pipeline:
         labels: bool,
         logits: bool,
         admitted: asyncio.Event | None = None,
-    ) -> Inference:
+    ) -> tuple[Inference, Trace]:
         """Compute a picture, or a prepared (3, H, W), that `source` returns.
 
         `admission` has the size of the input, the tensor and the answer. The labels have the
@@ -186,8 +196,12 @@ class Pipeline:
                 found = upsample.upsample_argmax(output.logits, output.labels, *size)
             return Inference(found, output.logits if logits else None)
 
-        result, _ = await self._answer(source, measure, finish, admission, admitted)
-        return result
+        return await self._answer(source, measure, finish, admission, admitted)
+
+    @property
+    def statistics(self) -> ModelStatistics:
+        """What the model has computed."""
+        return self._metrics.statistics
 
     async def _answer(
         self,
@@ -225,13 +239,13 @@ class Pipeline:
         """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
         # Now, and not when the garbage of the scheduler's and its own references is collected.
-        del self._engine
+        del self._engine, self._parts
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._guard.require_usable()
-        self._metrics.computed(len(items))
+        start = time.monotonic()
         try:
-            outputs = self._engine.run([item.tensor for item in items])
+            outputs = self._parts.run([item.tensor for item in items])
         except AssayError:
             raise  # what is wrong with the request
         except Exception as error:
@@ -240,6 +254,7 @@ class Pipeline:
                 self._guard.failed(error)
             raise
         self._guard.succeeded()
+        self._metrics.computed(len(items), time.monotonic() - start)
         return list(zip(outputs, items, strict=True))
 
     def _run_blank(self) -> None:

@@ -79,6 +79,18 @@ def test_the_methods_aspect_and_fact_hold() -> None:
     assert told(replace(mine, stated_aspect=None), DATA) == ""
 
 
+def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() -> None:
+    later = METHODS["composition.subset_count@1"]
+    methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}
+    old = claim("composition.subset_count@1", Equals(17, 0, "subsets"))
+    assert list(problems(old, DATA, methods_)) == []
+    assert fitted(old, methods_).method == "composition.subset_count@3"
+    for method in ("composition.subset_count@4", "composition.subset_count", "subset_count@1"):
+        assert "no method" in next(problems(claim(method), DATA, methods_))[1]
+    kept = claim("composition.subset_count@2", Equals(17, 0, "subsets"))
+    assert fitted(kept, methods_).method == "composition.subset_count@2"
+
+
 def test_a_citation_keeps_its_own() -> None:
     cited = claim("sources.cite@1", Equals(5, 1, "checkpoints"), Aspect.SIZE)
     assert told(cited, LANGUAGE) == ""

@@ -23,7 +23,7 @@ def test_the_packaged_manifests_hold_every_claim_of_the_page() -> None:
     claims = [*page.claims, *(claim for artifact in compared for claim in artifact.claims)]
     ids = [claim.id for claim in claims]
     # All but what is measured of B4 as of the other sizes.
-    assert len(ids) - ids.count("S4.1") == 55
+    assert len(ids) - ids.count("S4.1") - ids.count("S4.7") == 74
     assert all(len(artifact.capabilities) == 8 for artifact in compared)
 
 
@@ -110,7 +110,7 @@ def test_published_facts_speak_of_known_claims_in_the_units_of_their_bounds() ->
 def test_claims_that_cite_have_something_to_cite() -> None:
     published = facts.packaged()
     for claim in REGISTRY.claims.values():
-        if claim.method == "sources.cite@1":
+        if claim.method == "sources.cite@1" and not claim.undecidable:
             assert published.of(claim.id) is not None, claim.id
 
 
@@ -120,7 +120,14 @@ def test_contradiction_is_mutual() -> None:
         for claim in REGISTRY.claims.values()
         for other in claim.contradicts
     }
-    assert found == {("B1.7", "B4.7"), ("B6.1", "B7.1"), ("P1.3", "P8.2")}
+    assert found == {
+        ("B1.7", "B4.7"),
+        ("B6.1", "B7.1"),
+        ("B6.2", "B6.4"),
+        ("P1.1", "P5.5"),
+        ("P1.3", "P8.2"),
+        ("P5.2", "P5.6"),
+    }
     for claim in REGISTRY.claims.values():
         for other in claim.contradicts:
             assert claim.id in REGISTRY.claim(f"{claim.owner}/{other}").contradicts
@@ -148,7 +155,8 @@ def _artifact() -> Artifact:
 
 
 def test_a_method_that_does_not_exist_is_refused() -> None:
-    unknown = replace(_artifact().claims[0], method="composition.subset_counts@1")
+    first = replace(_artifact().claims[0], contradicts=())
+    unknown = replace(first, method="composition.subset_counts@1")
     with pytest.raises(InvalidArgument) as error:
         Registry([replace(_artifact(), claims=(unknown,))], METHODS)
     ((place, problem),) = error.value.violations

@@ -163,6 +163,15 @@ def test_values_without_an_interval(bound: Bound, content: object, verdict: Verd
     assert judge(claim(bound), evidence(content)).verdict is verdict
 
 
+def test_the_reason_of_a_truth_is_told() -> None:
+    observation = Observation(
+        Value(False), SubjectRelation.EXACT, Basis.DERIVED, note="Both are printed as 0."
+    )
+    shown = seal(observation, claim="C", method="m.f@1", command="c", time=NOON)
+    reason = judge(claim(Boolean(True)), shown).reason
+    assert reason == "computed: not as claimed: Both are printed as 0."
+
+
 def test_a_value_of_another_unit_decides_nothing() -> None:
     found = judge(claim(Range(2, 3, "s")), evidence(2.5, unit="ms"))
     assert found.verdict is Verdict.INCONCLUSIVE

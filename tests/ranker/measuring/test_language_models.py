@@ -69,15 +69,17 @@ claims:
     statement: It needs half a bit less than the byte model.
     bound: {range: {high: -0.5}, unit: bits per byte}
     dataset: the-pile
-    against: byte-reference
+    comparator: {artifact: byte-reference}
     method: language_models.bits_per_byte_difference@1
 """
 
 
 def registry(head: str = HEAD, claims: str = CLAIMS) -> Registry:
     known = packaged(methods.known())
-    for text in (head + claims, HEAD.replace("id: tiny", "id: byte-reference") + "claims: []"):
-        known.register(parse_text(text.encode(), "m.yaml"))
+    for text in (HEAD.replace("id: tiny", "id: byte-reference") + "claims: []", head + claims):
+        artifact = parse_text(text.encode(), "m.yaml")
+        assert isinstance(artifact, Artifact)
+        known.register(artifact)
     return known
 
 
@@ -175,7 +177,9 @@ async def test_a_sample_has_the_interval_that_a_verdict_needs() -> None:
     overall = changed(figure(3.9, SAMPLED, 0.2), nats=(3.0 + 4.1) * math.log(2) * 1000)
     corpus = FakeCorpus(scores=final(overall, subsets))
     observation = await observe("WHOLE", corpus)
-    assert observation.interval == Interval(3.9 - 0.2, 3.9 + 0.2, 0.99)
+    assert observation.interval is not None
+    found = observation.interval
+    assert (found.low, found.high, found.level) == pytest.approx((3.7, 4.1, 0.99))
     assert verdict("WHOLE", observation) is Verdict.INCONCLUSIVE
     assert observation.breakdown == {"a": 4.1, "b": 3.0}
     assert observation.n == 100
@@ -319,7 +323,10 @@ async def test_what_is_published_stands_beside_what_is_measured() -> None:
     ("change", "problem"),
     [
         ("    dataset: the-pile\n", "is missing: the corpus that it is measured on"),
-        ("    against: byte-reference\n", "is missing: the id of the other artifact"),
+        (
+            "    comparator: {artifact: byte-reference}\n",
+            "is missing: the id of the other artifact",
+        ),
     ],
 )
 def test_a_claim_names_what_it_is_measured_on(change: str, problem: str) -> None:

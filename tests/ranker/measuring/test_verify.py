@@ -21,6 +21,7 @@ from services.ranker.claims.model import (
     ClaimVerdict,
     Difference,
     NotMeasured,
+    SourceVerdict,
     SubjectRelation,
     UnmeasuredReason,
     Value,
@@ -136,10 +137,11 @@ async def test_every_claim_of_the_page_gets_a_verdict(store: EvidenceStore) -> N
         ("B1.3", "REFUTED"),
         ("B1.4", "NOT_TESTABLE_HERE"),
         ("B1.5", "UNDERSPECIFIED"),
+        ("B1.6", "REFUTED"),
         ("B1.7", "REFUTED"),
         ("B2.1", "REFUTED"),
         ("B2.2", "REFUTED"),
-        ("B3.1", "CONFIRMED"),
+        ("B3.1", "NOT_TESTABLE_HERE"),
         ("B3.2", "UNDERSPECIFIED"),
         ("B4.1", "CONFIRMED"),
         ("B4.2", "CONFIRMED"),
@@ -155,14 +157,14 @@ async def test_every_claim_of_the_page_gets_a_verdict(store: EvidenceStore) -> N
         ("B7.1", "CONFIRMED"),
         ("B7.3", "NOT_TESTABLE_HERE"),
         ("B8.1", "CONFIRMED"),
-        ("P1.1", "CONFIRMED"),
-        ("P1.2", "CONFIRMED"),
+        ("P1.1", "NOT_TESTABLE_HERE"),
+        ("P1.2", "NOT_TESTABLE_HERE"),
         ("P1.3", "REFUTED"),
         ("P1.4", "REFUTED"),
         ("P2.1", "CONFIRMED"),
         ("P2.2", "REFUTED"),
         ("P5.1", "REFUTED"),
-        ("P7.1", "CONFIRMED"),
+        ("P7.1", "NOT_TESTABLE_HERE"),
         ("P7.2", "CONFIRMED"),
         ("P8.1", "REFUTED"),
         ("P8.2", "CONFIRMED"),
@@ -173,6 +175,25 @@ async def test_every_claim_of_the_page_gets_a_verdict(store: EvidenceStore) -> N
         ("R4", "CONFIRMED"),
         ("R5", "UNDERSPECIFIED"),
         ("R6", "REFUTED"),
+        ("B2.4", "CONFIRMED"),
+        ("B3.3", "NOT_TESTABLE_HERE"),
+        ("B5.3", "CONFIRMED"),
+        ("B5.4", "CONFIRMED"),
+        ("B6.4", "CONFIRMED"),
+        ("B7.4", "CONFIRMED"),
+        ("B8.3", "UNDERSPECIFIED"),
+        ("B8.4", "REFUTED"),
+        ("B8.5", "REFUTED"),
+        ("B8.6", "UNDERSPECIFIED"),
+        ("P1.5", "NOT_TESTABLE_HERE"),
+        ("P2.3", "CONFIRMED"),
+        ("P5.3", "REFUTED"),
+        ("P5.4", "REFUTED"),
+        ("P5.5", "REFUTED"),
+        ("P5.6", "UNDERSPECIFIED"),
+        ("P7.3", "REFUTED"),
+        ("P8.3", "CONFIRMED"),
+        ("R7", "NOT_TESTABLE_HERE"),
     ],
 )
 @pytest.mark.parametrize("up", [True, False])
@@ -495,7 +516,7 @@ async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path:
     with closing(sqlite3.connect(path, isolation_level=None)) as other, capture_logs() as logs:
         other.execute("BEGIN IMMEDIATE")
         found = await verdicts(verifier(store), PILE, "P1.2", "P4.1", "P2.2")
-    assert found["P1.2"].verdict is Verdict.CONFIRMED
+    assert found["P1.2"].sourcing is SourceVerdict.FAITHFUL
     assert found["P2.2"].verdict is Verdict.REFUTED
     for one in found.values():
         assert "(not kept: the evidence database cannot be written" in one.reason

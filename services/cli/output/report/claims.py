@@ -10,7 +10,7 @@ from assay_rpc.ranker.v1 import evidence_pb2
 from services.cli.output.measured import hardware
 from services.cli.output.messages import enum_name, source
 from services.cli.output.report.text import lines, words
-from services.cli.output.verdicts import measured_text, number, value_text
+from services.cli.output.verdicts import SOURCING, measured_text, number, value_text
 
 
 def claims(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> str:
@@ -26,10 +26,12 @@ def claims(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> str:
 def _claim(verdict: evidence_pb2.ClaimVerdict) -> str:
     name = enum_name(verdict, "verdict")
     basis = enum_name(verdict, "basis") if verdict.basis else ""
+    sourcing = escape(SOURCING.get(verdict.sourcing, ""))
+    small = "<br>".join(filter(None, [words(basis), sourcing]))
     return (
         f"<tr><th>{escape(verdict.claim.id)}</th><td>{escape(verdict.claim.statement)}</td>"
         f'<td><span class="verdict {name.lower().replace("_", "-")}">{words(name)}</span>'
-        f"<br><small>{words(basis)}</small></td><td>{_found(verdict)}</td>"
+        f"<br><small>{small}</small></td><td>{_found(verdict)}</td>"
         f"<td>{_why(verdict)}</td></tr>"
     )
 

@@ -21,7 +21,7 @@ from services.corpus.bpb.models.model_directory import (
 from services.errors import InvalidArgument, NotFound
 
 REFERENCE = "byte-reference"
-_REFERENCE_DIRECTORY = Path(__file__).parents[1] / "reference"
+REFERENCE_DIRECTORY = Path(__file__).parents[1] / "reference"
 _SHORT_DIGEST = 12
 
 
@@ -34,7 +34,7 @@ class Registry:
 
     def __init__(self, directories: Mapping[str, Path]) -> None:
         """Register directories by name."""
-        self._directories = {REFERENCE: _REFERENCE_DIRECTORY, **directories}
+        self._directories = {REFERENCE: REFERENCE_DIRECTORY, **directories}
         self._found: dict[str, ByteManifest | HuggingFaceModel] = {}
         self._infos: dict[str, ModelInfo] = {}
         self._loaded: tuple[tuple[str, Compute], Loaded] | None = None
@@ -68,6 +68,12 @@ class Registry:
             if name not in self._infos:
                 self._infos[name] = _info(name, found)
             return self._infos[name]
+
+    def directory(self, name: str) -> Path:
+        """Return a model's directory. Raises NotFound as `describe` does."""
+        with self._lock:
+            self._find(name)
+        return self._directories[name]
 
     def load(self, name: str, compute: Compute = FASTEST) -> LanguageModel:
         """Load a model, or return it when it was the last one loaded. Blocks.

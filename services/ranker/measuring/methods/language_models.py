@@ -163,7 +163,7 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
         fact="bits-per-byte-difference",
         types=LANGUAGE,
         dataset=True,
-        against=True,
+        compares=True,
         chance=Plausible(-4, 4),
     ),
 )
@@ -173,7 +173,7 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
     Below 0 where this model predicts better.
     """
     model = await measurements.language_model(claim.artifact)
-    other = await measurements.language_model(claim.against)
+    other = await measurements.language_model(claim.rival)
     corpus = await measurements.dataset(claim.dataset)
     plan = _plan(claim, corpus, measurements.budget)
     result = await measurements.difference(corpus, model, other, plan)

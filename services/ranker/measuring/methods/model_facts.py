@@ -17,7 +17,7 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Value
+from services.ranker.claims.model import Aspect, Basis, Claim, Source, SubjectRelation, Value
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
 from services.ranker.measuring.unobservable import UnobservableError
@@ -43,7 +43,7 @@ def _observed(
     relation: SubjectRelation,
     note: str = "",
     *,
-    sources: tuple[str, ...] = (),
+    sources: tuple[Source, ...] = (),
 ) -> Observation:
     return Observation(
         value=value,

@@ -11,6 +11,7 @@ from services.ranker.claims.model import (
     Claim,
     Interval,
     Page,
+    Source,
     SubjectRelation,
     Value,
 )
@@ -44,7 +45,7 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
         interval=Interval(bounds.low, bounds.high) if inside else None,
-        sources=(artifact.published.source,),
+        sources=(Source(artifact.published.source),),
         inputs=(artifact.digest,),
         note=(
             f"With the components as printed, the published formula allows {bounds.low} to "
@@ -69,7 +70,7 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
         value=Value(any(matched.values()) or any(parts.values())),
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
-        sources=(page.name,),
+        sources=(Source(page.name),),
         inputs=(page.digest,),
         note=(
             f"Times matched are printed as {_listed(matched)}, the match graph's component as "
@@ -93,7 +94,7 @@ async def component_leads(claim: Claim, measurements: Measurements) -> Observati
         value=Value(ahead == {"ecosystem"} and behind == {"adoption", "quality"}),
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
-        sources=(page.name,),
+        sources=(Source(page.name),),
         inputs=(page.digest,),
         note=(
             f"As printed, {first.id} is ahead in {', '.join(sorted(ahead)) or 'nothing'} and "

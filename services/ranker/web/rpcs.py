@@ -64,7 +64,7 @@ class _Service(ConnectASGIApplication[Any]):  # type: ignore[misc, unused-ignore
 
     def __init__(self, service: Any, servicer: Any, max_bytes: int) -> None:
         self._path = f"/{service.full_name}"
-        endpoints = {
+        endpoints: dict[str, Any] = {
             f"{self._path}/{method.name}": _endpoint(
                 method, getattr(servicer, method.name), max_bytes
             )
@@ -88,7 +88,7 @@ def _level(method: Any) -> int:
     return int(method.GetOptions().idempotency_level)
 
 
-def _endpoint(method: Any, behavior: Any, max_bytes: int) -> Endpoint[Any, Any]:
+def _endpoint(method: Any, behavior: Any, max_bytes: int) -> Any:
     info: MethodInfo[Any, Any] = MethodInfo(
         name=method.name,
         service_name=method.containing_service.full_name,

@@ -103,7 +103,7 @@ class CorpusServiceServicer(object):
         a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE; with tokens also ENGINE_UNAVAILABLE, STORAGE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

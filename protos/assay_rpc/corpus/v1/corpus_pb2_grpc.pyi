@@ -58,7 +58,7 @@ class CorpusServiceStub:
     a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE; with tokens also ENGINE_UNAVAILABLE, STORAGE_FULL.
     """
     GetDocuments: _grpc.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -97,7 +97,7 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE; with tokens also ENGINE_UNAVAILABLE, STORAGE_FULL.
     """
     GetDocuments: _aio.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]  # type: ignore[assignment]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -157,7 +157,7 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE; with tokens also ENGINE_UNAVAILABLE, STORAGE_FULL.
         """
 
     @_abc_1.abstractmethod

@@ -18,10 +18,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 from benchmarks import random_models, report
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import Compute, Shift
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.scoring import score_document
 from services.corpus.bpb.windows import Window, rolling_windows
 from services.corpus.shards.documents import Document
 from services.corpus.shards.layout import find_shards

@@ -22,9 +22,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from benchmarks import families, report
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import TORCH, Compute
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.scoring import score_document
 from services.corpus.shards.documents import Document
 
 TOLERANCE = 1e-6

@@ -29,9 +29,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.scoring import score_document
 from services.corpus.shards.documents import Document
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader

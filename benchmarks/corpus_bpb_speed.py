@@ -25,8 +25,8 @@ import torch
 from benchmarks import report
 from benchmarks.bpb_setting import Setting, cpu_seconds, in_turns, main  # sets the threads
 from benchmarks.corpus_bpb_lm_eval import Peer, make_venv
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import OPENVINO, Compute, Precision
-from services.corpus.bpb.scoring import score_document
 from services.corpus.bpb.windows import Window
 
 _PRECISIONS = (Precision.FP32, Precision.BF16)

@@ -213,7 +213,7 @@ def of_shares(repetitions: int, generator: Generator) -> Iterator[Cell]:
 
 
 def percentile(nats: Floats, sizes: Floats, level: float, generator: Generator) -> Interval:
-    """Poisson bootstrap of bits per byte over documents: the services' today."""
+    """Poisson bootstrap of bits per byte over documents: the services' before they drew bytes."""
     times = generator.poisson(1.0, (300, len(nats)))
     sums = times @ sizes
     replicates = (times @ nats)[sums > 0] / sums[sums > 0] / math.log(2)

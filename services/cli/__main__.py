@@ -22,8 +22,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=(
             "Commands that need a service use a running one where ASSAY_SEGMENT_ADDR,\n"
             "ASSAY_CORPUS_ADDR or ASSAY_RANKER_ADDR names it (host:port), and otherwise start a\n"
-            "private one on loopback and stop it when they end. ASSAY_HOME (default\n"
-            "~/.local/share/assay) keeps models, evidence and logs.\n\n"
+            "private one on loopback and stop it when they end. ASSAY_TLS, ASSAY_TLS_CA,\n"
+            "ASSAY_TLS_CERT, ASSAY_TLS_KEY, ASSAY_TOKEN and ASSAY_TOKEN_FILE say how a running\n"
+            "one is reached; ~/.config/assay/config.toml may hold all of these (docs/access.md).\n"
+            "ASSAY_HOME (default ~/.local/share/assay) keeps models, evidence and logs.\n\n"
             f"exit status:\n{statuses}"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,

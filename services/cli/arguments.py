@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +11,15 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus import select
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.cli.connection import running_address
 from services.cli.inventory import (
     Inventory,
     existing_folder,
     licenses_of,
     names_a_folder,
 )
-from services.cli.output.console import note
+from services.cli.output.console import note, warn
+from services.cli.remote import running_address
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.corpus.shards.formats import (
     MAX_WINDOW_LOG,
     WINDOW_LOG,
@@ -30,10 +32,21 @@ from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 
 LOCAL_CORPUS = "local"
+_TERMS = {
+    UNSTATED_WEIGHTS: "no licence is stated for the weights: whether you may use them is yours to "
+    "know",
+    UNREAD_WEIGHTS: "the weights' licence is none that is recognised: see the model's LICENSE.txt",
+}
+_DEMONSTRATION = (
+    "no --model: this is the small demonstration model, trained on drawn scenes; what it says of "
+    "photographs means nothing. `assay export --help` says how to get a real one."
+)
 _PRESETS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
     "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+    "levanter": scoring_pb2.DEFINITION_PRESET_LEVANTER,
+    "paloma": scoring_pb2.DEFINITION_PRESET_PALOMA,
 }
 _PREFIXES = {
     "bos": scoring_pb2.PREFIX_TOKEN_BOS,
@@ -272,7 +285,8 @@ def model_inventory(model: str | None) -> Inventory:
 def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
     """What a segment service must have for `--model`, and how to name it there.
 
-    The reference model without `--model`. Raises InvalidArgument for a folder where a running
+    Without `--model` the only one that a running service has, or that the environment names; else
+    the demonstration model, and that is said. Raises InvalidArgument for a folder where a running
     service is named.
     """
     inventory = model_inventory(model)
@@ -283,10 +297,53 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
             "registered name, or unset the variable",
         )
     for license_id in inventory.accepted_licenses:
-        note(f"weights under {license_id}: research and evaluation only")
-    if inventory.models:
-        return inventory, common_pb2.ModelRef()
-    return inventory, common_pb2.ModelRef(name=model or "segformer-reference")
+        note(_TERMS.get(license_id, f"weights under {license_id}: research and evaluation only"))
+    if model is None and not running_address("segment") and not inventory.serves_named_models:
+        warn(_DEMONSTRATION)
+        return inventory, common_pb2.ModelRef(name="segformer-reference")
+    name = "" if inventory.models or model is None else model
+    return inventory, common_pb2.ModelRef(name=name)
+
+
+def add_sample(parser: argparse.ArgumentParser) -> None:
+    """What of the documents is scored, at random."""
+    parser.add_argument(
+        "--sample",
+        type=count,
+        default=0,
+        metavar="N",
+        help="score a random sample of this many spans of 4,096 bytes and estimate all of the "
+        "selection from it: 500 give about 2 %%",
+    )
+    parser.add_argument(
+        "--sample-documents",
+        type=count,
+        default=0,
+        metavar="N",
+        help="draw whole documents instead, which compressors and --interval-of corpus need",
+    )
+    parser.add_argument("--sample-seed", type=count, default=0, metavar="N")
+    parser.add_argument(
+        "--sample-equally",
+        action="store_true",
+        help="as much of every subset, not in proportion to their bytes",
+    )
+
+
+INTERVAL_SCOPES = {
+    "documents": scoring_pb2.INTERVAL_SCOPE_DOCUMENTS,
+    "corpus": scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND,
+}
+
+
+def add_interval_of(parser: argparse.ArgumentParser) -> None:
+    """`--interval-of`."""
+    parser.add_argument(
+        "--interval-of",
+        choices=INTERVAL_SCOPES,
+        default="documents",
+        help="what intervals speak of: these documents, or the corpus that they are a sample of",
+    )
 
 
 def add_definition(parser: argparse.ArgumentParser) -> None:
@@ -294,8 +351,9 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
-        help="lm_eval without it; pile_paper keeps half a window of context; huggingface_guide is "
-        "for comparison only, since it leaves tokens out",
+        help="lm_eval without it; pile_paper keeps half a window of context; paloma begins with "
+        "the end of sequence; huggingface_guide and levanter are for comparison only, since they "
+        "leave tokens out",
     )
     parser.add_argument(
         "--max-length",
@@ -326,6 +384,11 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
         "sequence, without it",
     )
     parser.add_argument(
+        "--prefix-everywhere",
+        action="store_true",
+        help="begin every window with that token, for models that were only trained so, as Gemma",
+    )
+    parser.add_argument(
         "--special-tokens",
         action="store_true",
         help="also score the special tokens that the tokenizer adds by itself, as "
@@ -343,7 +406,8 @@ def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
         max_length=arguments.max_length,
         context_length=arguments.context_length,
         stride=arguments.stride,
-        special_tokens=arguments.special_tokens,
+        special_tokens=arguments.special_tokens or None,
+        prefix_everywhere=arguments.prefix_everywhere,
     )
     if isinstance(arguments.prefix, int):
         message.prefix = scoring_pb2.PREFIX_TOKEN_GIVEN
@@ -387,6 +451,14 @@ def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
         engine=arguments.engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),
     )
+
+
+def pixel_size(text: str) -> tuple[int, int]:
+    """Width and height of WxH, for argparse."""
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
+    return int(found[1]), int(found[2])
 
 
 def output_file(flag: str, given: str) -> Path:

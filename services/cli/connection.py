@@ -1,4 +1,4 @@
-"""Channels to the services: to running ones where the environment names them, else to private ones.
+"""Channels to the services: to running ones where `remote` finds them, else to private ones.
 
 A private service is started on loopback when it is first needed and drained when the command ends.
 """
@@ -6,16 +6,21 @@ A private service is started on loopback when it is first needed and drained whe
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import grpc
 from assay_rpc.channel import connect_async
+from assay_rpc.connection import Connection as RpcConnection
 
 from services.cli import processes
 from services.cli.inventory import Inventory, logs
+from services.cli.remote import connection_to, running_address
+from services.errors import Unavailable
+
+# A replica that restarts is back within it.
+_ANSWER_SECONDS = 15.0
 
 
 class Connection:
@@ -38,11 +43,21 @@ class Connection:
     ) -> None:
         await self._stack.aclose()
 
+    async def to(self, service: str) -> RpcConnection:
+        """How "segment", "corpus" or "ranker" is reached, for a client that is not asyncio's."""
+        address = await self.address(service)
+        return (
+            RpcConnection(address) if running_address(service) is None else connection_to(address)
+        )
+
     async def channel(self, service: str) -> grpc.aio.Channel:
         """A channel to "segment", "corpus" or "ranker"."""
         if service not in self._channels:
-            channel = connect_async(await self.address(service))
+            to = await self.to(service)
+            channel = connect_async(to)
             self._stack.push_async_callback(channel.close)
+            if running_address(service) is not None:
+                await _require_answer(channel, service, to.target)
             self._channels[service] = channel
         return self._channels[service]
 
@@ -68,6 +83,14 @@ class Connection:
         return self._addresses[service]
 
 
-def running_address(service: str) -> str | None:
-    """The address of a running service that the environment names, if it names one."""
-    return os.environ.get(f"ASSAY_{service.upper()}_ADDR") or None
+async def _require_answer(channel: grpc.aio.Channel, service: str, address: str) -> None:
+    """Raises Unavailable where a call would only wait for its deadline."""
+    try:
+        await asyncio.wait_for(channel.channel_ready(), _ANSWER_SECONDS)
+    except TimeoutError:
+        raise Unavailable(
+            f"{service} does not answer at {address} within {_ANSWER_SECONDS:.0f} s. Is the "
+            "address right, and is it ready? For TLS set ASSAY_TLS=1, or ASSAY_TLS_CA to the "
+            "authorities to trust, and ASSAY_TLS_CERT and ASSAY_TLS_KEY where it asks for a "
+            "certificate"
+        ) from None

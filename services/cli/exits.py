@@ -5,9 +5,13 @@ from __future__ import annotations
 import enum
 
 import grpc
+from assay_rpc import errors as client
 
 from services import errors
 from services.corpus.shards.layout import LayoutError
+
+RpcError = grpc.aio.AioRpcError | grpc.Call
+"""What a stub raises: of grpc.aio, or of grpc, whose errors are the calls themselves."""
 
 
 class Exit(enum.IntEnum):
@@ -42,6 +46,7 @@ _BY_CODE = {
     grpc.StatusCode.UNIMPLEMENTED: Exit.BAD_INPUT,
     grpc.StatusCode.OUT_OF_RANGE: Exit.BAD_INPUT,
     grpc.StatusCode.PERMISSION_DENIED: Exit.BAD_INPUT,
+    grpc.StatusCode.UNAUTHENTICATED: Exit.BAD_INPUT,
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
@@ -68,17 +73,26 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 
 def explain(error: Exception) -> tuple[Exit, str] | None:
     """The status and the one-line message of an error that a user can act on, else None."""
-    if isinstance(error, grpc.aio.AioRpcError):
+    if isinstance(error, RpcError):
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):
             status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not cure
-        return status, error.details() or error.code().name
+        return status, (error.details() or error.code().name) + _hint(error.code())
+    if isinstance(error, client.AssayError):
+        return _BY_CODE.get(error.code, Exit.FAULT), error.message + _hint(error.code)
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
             return status, str(error)
     return None
 
 
-def _never_retry(error: grpc.aio.AioRpcError) -> bool:
+def _hint(code: grpc.StatusCode) -> str:
+    """What to set where the connection itself was refused."""
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return " (the command sends ASSAY_TOKEN, or what is in the file ASSAY_TOKEN_FILE)"
+    return ""
+
+
+def _never_retry(error: RpcError) -> bool:
     """Whether the server said, in gRPC's own way, that the same call can never succeed."""
-    return ("grpc-retry-pushback-ms", "-1") in tuple(error.trailing_metadata())
+    return ("grpc-retry-pushback-ms", "-1") in tuple(error.trailing_metadata() or ())

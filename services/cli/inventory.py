@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.output.console import note
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 
 
 def home() -> Path:
@@ -39,24 +40,35 @@ _KEPT = "serve.json"
 class Inventory:
     """Models, corpora and language models to serve.
 
-    `corpora` maps a registered name to {"path", "kind", "source"}. Empty fields leave a service to
-    its environment and its default.
+    `corpora` maps a registered name to {"path", "kind", "source"}; `pictures` is a folder of
+    labelled ones. Empty fields leave a service to its environment and its default.
     """
 
     models: Sequence[Path] = ()
     corpora: Mapping[str, Mapping[str, str | int | bool | list[str]]] = field(default_factory=dict)
     language_models: Mapping[str, Path] = field(default_factory=dict)
     accepted_licenses: Sequence[str] = ()
+    pictures: Path | None = None
 
     def keep(self) -> None:
         """Makes later commands with this `ASSAY_HOME` serve the same where they name nothing."""
-        (home() / _KEPT).write_text(json.dumps(self._own(), indent=1), "utf-8")
+        (home() / _KEPT).write_text(json.dumps(self.own(), indent=1), "utf-8")
+
+    @property
+    def serves_named_models(self) -> bool:
+        """Whether a private segment service has other models than its default."""
+        variable = "ASSAY_SEGMENT_MODELS"
+        return bool(self.models or os.environ.get(variable) or variable in _kept())
 
     def environment(self) -> dict[str, str]:
         """The environment variables that say so to the services."""
-        return {"ASSAY_HOME": str(home())} | _kept() | self._own()
+        kept = _kept()
+        if kept:
+            note(f"private services serve what {home() / _KEPT} lists")
+        return {"ASSAY_HOME": str(home())} | kept | self.own()
 
-    def _own(self) -> dict[str, str]:
+    def own(self) -> dict[str, str]:
+        """The environment variables that say what is here, without what was kept."""
         variables: dict[str, str] = {}
         if self.models:
             variables["ASSAY_SEGMENT_MODELS"] = json.dumps([str(path) for path in self.models])
@@ -68,6 +80,8 @@ class Inventory:
             variables["ASSAY_CORPUS_LANGUAGE_MODELS"] = json.dumps(
                 {name: str(path) for name, path in self.language_models.items()}
             )
+        if self.pictures:
+            variables["ASSAY_RANKER_LABELLED_PICTURES"] = str(self.pictures)
         return variables
 
 
@@ -77,10 +91,7 @@ def _kept() -> dict[str, str]:
         kept: dict[str, str] = json.loads((home() / _KEPT).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    used = {name: value for name, value in kept.items() if name not in os.environ}
-    if used:
-        note(f"private services serve what {home() / _KEPT} lists")
-    return used
+    return {name: value for name, value in kept.items() if name not in os.environ}
 
 
 def existing_folder(flag: str, given: str) -> Path:
@@ -115,6 +126,8 @@ def licenses_of(models: Sequence[Path]) -> list[str]:
 def _license_id(manifest: Path) -> list[str]:
     try:
         content: Any = json.loads(manifest.read_text("utf-8"))
-        return [content["license"]["id"]] if content["license"]["research_only"] else []
+        terms = content["license"]
+        unknown = terms["id"] in {UNSTATED_WEIGHTS, UNREAD_WEIGHTS}
+        return [terms["id"]] if terms["research_only"] or unknown else []
     except (OSError, ValueError, KeyError, TypeError):
         return []  # the service itself says what is wrong with a manifest

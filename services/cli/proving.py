@@ -44,7 +44,7 @@ def check_options(arguments: argparse.Namespace) -> None:
     """Refuses what no proof can be made of, before hours of scoring."""
     if arguments.against:
         raise InvalidArgument("--prove", "is for one model; leave --against out")
-    if arguments.sample:
+    if arguments.sample or arguments.sample_documents:
         raise InvalidArgument("--prove", "is for a whole selection; leave --sample out")
     if arguments.engine or arguments.precision != "fp32":
         raise InvalidArgument(

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 UNSTATED = "unstated"
 """The id where nobody has stated a licence."""
+UNSTATED_WEIGHTS = "LicenseRef-Unknown"
+"""That of weights."""
+UNREAD_WEIGHTS = "LicenseRef-Checkpoint"
+"""The id of weights with a licence text that is none of those that are recognised."""
 
 
 @dataclass(frozen=True)

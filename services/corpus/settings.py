@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.common.license import License
+from services.common.memory import total
 from services.corpus.catalog.catalog import FRAME_CACHE_BYTES, Registration
 from services.corpus.catalog.corpus import Kind
 from services.corpus.shards.formats import MAX_WINDOW_LOG, WINDOW_LOG, Keys, Reading
 from services.corpus.storage.urls import is_url
 from services.rpc.settings import ServerSettings, port_field
 
+_UNKNOWN_MEMORY_BYTES = 1 << 30
 _HOME = Path("~/.local/share/assay")
 
 
@@ -108,6 +110,18 @@ class CorpusSettings(ServerSettings):
         description="Largest request, if less than the largest message: texts to score are that "
         "large. A compressed request counts as what it becomes.",
     )
+
+    stream_bytes: int = Field(
+        0,
+        ge=0,
+        description="Most bytes that open streams may hold together; one more is refused as "
+        "OVERLOADED. 0: half of the memory of the machine or container.",
+    )
+
+    @property
+    def held_by_streams(self) -> int:
+        """Bytes that open streams may hold together."""
+        return self.stream_bytes or (total() or _UNKNOWN_MEMORY_BYTES) // 2
 
     @property
     def threads(self) -> int:

@@ -4,9 +4,9 @@ Reads one JSON object from stdin,
 
     {"shards": [{"path", "file"}, ...], "sample_bytes", "repetitions"}
 
-and prints JSON lines: {"step", "done", "total"} as it goes, then {"result": ...}, or {"damage":
-{"shard", "offset", "problem"}}, or {"empty": true} where the shards hold no text. Run in a process
-of its own, whose peak memory is the streaming's.
+and prints JSON lines: {"step", "done", "total"} as it goes, then {"result", "kernel", "load",
+"versions"}, or {"damage": {"shard", "offset", "problem"}}, or {"empty": true} where the shards hold
+no text. Run in a process of its own, whose peak memory is the streaming's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import gzip
 import io
 import itertools
 import json
+import resource
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +30,8 @@ from typing import Any
 
 import zstandard
 
+from services.common.calibration import kernel_seconds
+from services.common.cpu_counters import allowed_others, load_between, processors, read_counters
 from services.common.median import median_interval
 from services.corpus.shards.blocks import read_blocks
 from services.corpus.shards.decoder import decode_shard
@@ -85,10 +91,12 @@ def main() -> None:
 def measure(
     shards: Sequence[tuple[str, Path]], sample_bytes: int, repetitions: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield progress, then {"result": ...}. `shards` are (path in the corpus, file), not empty.
+    """Yield progress, then the result. `shards` are (path in the corpus, file), not empty.
 
     Speeds are of processor time on one thread, so that another process's load on the machine
-    distorts them little; the codecs take turns, so the load distorts all of them alike.
+    distorts them little; the codecs take turns, so the load distorts all of them alike. gzip and
+    zstd are also run as the tools that users have, where those are installed: how fast a format is
+    read depends on who reads it.
     """
     makers = _makers()
     total = 3 + len(makers) + repetitions
@@ -113,24 +121,96 @@ def measure(
         yield progress(f"compressing with {name}")
         codecs.append(make(sample))
     seconds: dict[str, list[float]] = {codec.name: [] for codec in codecs}
-    for turn in range(repetitions):
-        yield progress(f"decompressing, turn {turn + 1} of {repetitions}")
-        # A codec is not always measured after the same one.
-        first = turn % len(codecs)
-        for codec in codecs[first:] + codecs[:first]:
-            begin = time.process_time()
-            size = codec.run()
-            seconds[codec.name].append(time.process_time() - begin)
-            if size != len(sample.text):
-                raise RuntimeError(f"{codec.name} gave back {size} of {len(sample.text)} bytes")
+    by_tool: dict[str, list[float]] = {codec.name: [] for codec in codecs}
+    before, kernel = read_counters(), [kernel_seconds(1)]
+    with tempfile.TemporaryDirectory() as folder:
+        tools = [
+            tool for codec in codecs if (tool := tool_of(codec, Path(folder), len(sample.text)))
+        ]
+        for turn in range(repetitions):
+            yield progress(f"decompressing, turn {turn + 1} of {repetitions}")
+            # A codec is not always measured after the same one.
+            first = turn % len(codecs)
+            for codec in codecs[first:] + codecs[:first]:
+                begin = time.process_time()
+                size = codec.run()
+                seconds[codec.name].append(time.process_time() - begin)
+                if size != len(sample.text):
+                    raise RuntimeError(f"{codec.name} gave back {size} of {len(sample.text)} bytes")
+            for tool in tools[turn % 2 :] + tools[: turn % 2]:
+                by_tool[tool.codec].append(tool.run())
+    kernel.append(kernel_seconds(1))
+    load = load_between(before, read_counters(), threads=1)
     yield {
         "result": {
             "sample_bytes": len(sample.text),
-            "codecs": [_speed(codec, sample, seconds[codec.name]) for codec in codecs],
+            "codecs": [
+                _speed(codec, sample, seconds[codec.name], by_tool[codec.name]) for codec in codecs
+            ],
             "streaming": streaming,
             "plain_parse": plain,
-        }
+        },
+        "kernel": kernel,
+        "load": {"allowed": allowed_others(1, processors()), **asdict(load)},
+        "versions": decoder_versions(),
     }
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A codec's command-line tool and its file, which holds the sample `repeats` times.
+
+    So the tool's own start is a small part of what it takes.
+    """
+
+    codec: str
+    words: tuple[str, ...]
+    repeats: int
+
+    def run(self) -> float:
+        """Decode the file; return the processor time that the tool took a sample, in seconds."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(self.words, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - a fixed tool
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        return taken / self.repeats
+
+
+_TOOLS = {"gzip-6": "gzip", "zstd-3": "zstd"}
+"""Codecs at their tools' default levels, by which the tools are compared."""
+
+_TOOL_BYTES = 32 << 20
+"""Text that a tool decodes at least in a run."""
+
+
+def tool_of(codec: Codec, folder: Path, text_bytes: int) -> Tool | None:
+    """Write a codec's form of the sample to a file in `folder`; None where no tool decodes it."""
+    program = shutil.which(_TOOLS.get(codec.name, ""))
+    if program is None:
+        return None
+    repeats = -(-_TOOL_BYTES // text_bytes)
+    file = folder / codec.name
+    file.write_bytes(b"".join(codec.parts) * repeats)
+    return Tool(codec.name, (program, "-dc", "--", str(file)), repeats)
+
+
+def decoder_versions() -> dict[str, str]:
+    """Versions of what decodes: speeds are theirs."""
+    found = {"zlib": zlib.ZLIB_RUNTIME_VERSION, "libzstd": _dotted(zstandard.ZSTD_VERSION)}
+    for name in sorted(set(_TOOLS.values())):
+        program = shutil.which(name)
+        if program is not None:
+            told = subprocess.run(  # noqa: S603 - a fixed tool
+                [program, "--version"], capture_output=True, text=True, check=False
+            )
+            words = (told.stdout or told.stderr).replace(",", " ").split()
+            numbers = [one.lstrip("v") for one in words if one.lstrip("v")[:1].isdigit()]
+            found[name] = numbers[0] if numbers else "unknown"
+    return found
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def streaming_memory(shards: Sequence[tuple[str, Path]]) -> dict[str, Any]:
@@ -229,7 +309,9 @@ def _feed(data: bytes, decode: Callable[[memoryview], bytes]) -> int:
     return sum(len(decode(view[start : start + _FEED_BYTES])) for start in starts)
 
 
-def _speed(codec: Codec, sample: Sample, seconds: Sequence[float]) -> dict[str, Any]:
+def _speed(
+    codec: Codec, sample: Sample, seconds: Sequence[float], tool_seconds: Sequence[float]
+) -> dict[str, Any]:
     speeds = [len(sample.text) / max(taken, 1e-9) for taken in seconds]
     return {
         "codec": codec.name,
@@ -237,6 +319,7 @@ def _speed(codec: Codec, sample: Sample, seconds: Sequence[float]) -> dict[str, 
         "decompress_bytes_per_second": median(speeds),
         "decompress_interval": asdict(median_interval(speeds, 0.99)),
         "seconds": list(seconds),
+        "tool_seconds": list(tool_seconds),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc
 from assay_rpc.channel import connect_async
@@ -19,9 +20,8 @@ from assay_rpc.ranker.v1 import (
     verification_pb2,
     verification_pb2_grpc,
 )
-from prometheus_client import Counter
 
-from services.errors import AssayError
+from services.errors import AssayError, InvalidArgument, Unavailable
 from services.ranker.api.admin import RankerAdminService
 from services.ranker.api.comparisons import SCHEMA, Comparisons
 from services.ranker.api.evidence import EvidenceReplies
@@ -39,19 +39,22 @@ from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
-from services.ranker.jobs import Jobs
+from services.ranker.jobs import Jobs, JobState
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import labelled_images
 from services.ranker.measuring.verify import Verifier
 from services.ranker.methodology.load import load
+from services.ranker.metrics import RankerMetrics
 from services.ranker.peers.corpus import CorpusClient
 from services.ranker.peers.segment import SegmentClient
 from services.ranker.registration import Registration
 from services.ranker.searching.discovery import Discovery
 from services.ranker.settings import RankerSettings
+from services.rpc.http import HttpService, WebApp
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
+_MIN_SECRET_BYTES = 16
 _FILES = (ranker_pb2, verification_pb2, outcome_pb2, admin_pb2)
 
 
@@ -68,7 +71,10 @@ def build_service(settings: RankerSettings) -> Service:
         ),
         warm=ranker.warm,
         close=ranker.closing.aclose,
-        collectors=(ranker.computed,),
+        collectors=ranker.metrics.collectors,
+        http=None
+        if settings.http_port is None
+        else HttpService(settings.http_port, "http_port", ranker.pages),
     )
 
 
@@ -86,11 +92,7 @@ class _Ranker:
             self._known, ManifestStore(self._database), self._discovery, self._methodology, _now
         )
         self.closing = AsyncExitStack()
-        self.computed = Counter(
-            "assay_ranker_comparisons_computed",
-            "Comparisons that were computed, not read from the cache.",
-            registry=None,
-        )
+        self.metrics = RankerMetrics(settings.database_file)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicers to a server; call it on the event loop that they are to run on.
@@ -105,7 +107,12 @@ class _Ranker:
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
-        cache = Cache(store_at(settings.redis), schema=SCHEMA)
+        cache = Cache(
+            store_at(settings.redis),
+            schema=SCHEMA,
+            secret=_secret(settings),
+            observe=self.metrics.observe_cache,
+        )
         self.closing.push_async_callback(cache.close)
         store = EvidenceStore(self._database)
         records = Records(self._known, store, self._matches)
@@ -115,7 +122,7 @@ class _Ranker:
             cache,
             self._methodology,
             version=self._database.version,
-            computed=self.computed.inc,
+            computed=self.metrics.computed.inc,
         )
         verifier = Verifier(
             self._known,
@@ -129,26 +136,42 @@ class _Ranker:
         )
         self.closing.push_async_callback(self._discovery.close)
         jobs = Jobs(verifier, _now)
+        self.metrics.watch_jobs((JobState.QUEUED, JobState.RUNNING), jobs.count)
         self.closing.push_async_callback(jobs.close)
-        ranker_pb2_grpc.add_RankerServiceServicer_to_server(
-            RankerService(
-                self._known,
-                comparisons,
-                RankReplies(Ranks(self._known, records, self._methodology), self._discovery),
-                SearchReplies(self._discovery),
-                EvidenceReplies(self._known, records),
-            ),
-            server,
+        self._ranker = RankerService(
+            self._known,
+            comparisons,
+            RankReplies(Ranks(self._known, records, self._methodology), self._discovery),
+            SearchReplies(self._discovery),
+            EvidenceReplies(self._known, records),
         )
-        verification_pb2_grpc.add_VerificationServiceServicer_to_server(
-            VerificationService(jobs), server
-        )
+        self._verification = VerificationService(jobs)
+        ranker_pb2_grpc.add_RankerServiceServicer_to_server(self._ranker, server)
+        verification_pb2_grpc.add_VerificationServiceServicer_to_server(self._verification, server)
         outcome_pb2_grpc.add_OutcomeServiceServicer_to_server(
             OutcomeService(self._discovery), server
         )
         admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
             RankerAdminService(self._registration, comparisons), server
         )
+
+    def pages(self) -> WebApp:
+        """The pages over HTTP. Raises `Unavailable` where their libraries are not installed."""
+        try:
+            from services.ranker.web.app import RankerPages  # noqa: PLC0415  of an extra
+            from services.ranker.web.trying import Trying  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"{self._settings.variable('http_port')} needs {error.name}: install the extra "
+                "`page`, or unset it"
+            ) from error
+        settings = self._settings
+        trying = None
+        if settings.try_page:
+            trying = Trying(
+                self._channel(settings.segment_addr), self._channel(settings.corpus_addr)
+            )
+        return RankerPages(self._ranker, self._verification, trying, settings.request_limit)
 
     async def warm(self) -> None:
         """Open the database, and register what it keeps. Raises `StartError`."""
@@ -165,10 +188,26 @@ class _Ranker:
                 ca=self._settings.peer_tls_ca,
                 cert=self._settings.peer_tls_cert,
                 key=self._settings.peer_tls_key,
+                token=_token(self._settings.peer_token_file),
             )
         )
         self.closing.push_async_callback(channel.close)
         return channel
+
+
+def _secret(settings: RankerSettings) -> bytes:
+    file = settings.cache_secret_file
+    if file is None:
+        return b""
+    secret = file.read_bytes().strip()
+    if len(secret) < _MIN_SECRET_BYTES:
+        variable = settings.variable("cache_secret_file")
+        raise InvalidArgument(variable, f"{file} has fewer than {_MIN_SECRET_BYTES} bytes")
+    return secret
+
+
+def _token(file: Path | None) -> str | None:
+    return file.read_text("utf-8").strip() if file is not None else None
 
 
 def _now() -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.common.statistics.reliability import TRIVIAL_ABOVE
 from services.ranker.claims.model import Artifact, Claim, Equals, Page, Range, Ratio, Verdict
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
@@ -37,17 +38,13 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
                 f"{artifact.id}.capabilities[{capability.id}].intents",
                 "none: write wishes that it serves, in the words of those who search",
             )
-    groups = {claim.group for claim in artifact.claims if not claim.comparator}
+    facts = {claim.group for claim in artifact.claims if not claim.comparator}
     rules = methodology.rules(artifact.type)
-    unread = [
-        name
-        for name, metric in (*rules.quality.items(), *rules.ecosystem.items())
-        if not groups & {one.fact for one in metric.inputs}
-    ]
+    unread = [metric.fact for metric in rules.metrics.values() if metric.fact not in facts]
     if unread and artifact.claims:
         yield (
             f"{artifact.id}.claims",
-            f"no claim has the group of {', '.join(unread)}: the score leaves their weight open",
+            f"none is about {', '.join(unread)}: it has no place in profiles that want them",
         )
 
 
@@ -65,6 +62,11 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
                 "bound",
                 f"{bound.tolerance / abs(bound.value):.0%} of the value confirms nearly anything",
             )
+    if claim.guess > TRIVIAL_ABOVE:
+        yield (
+            "bound",
+            f"a guess holds with {claim.guess:.0%}: the claim counts for nothing where it holds",
+        )
     if isinstance(bound, Range | Ratio) and bound.low == bound.high:
         yield "bound", "a range of one number is met by chance alone; write `equals`"
     if isinstance(bound, Ratio) and not claim.comparator:

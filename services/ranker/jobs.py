@@ -17,6 +17,7 @@ from enum import StrEnum
 
 import structlog
 
+from services.common.identity import ANONYMOUS, Identity
 from services.errors import AssayError, InternalError, NotFound, Overloaded, RequestIdReused
 from services.ranker.claims.model import ClaimVerdict
 from services.ranker.measuring.measurements import Budget
@@ -57,6 +58,7 @@ class Job:
     order: VerificationRequest
     plan: VerificationPlan
     created: datetime
+    owner: Identity = ANONYMOUS
     state: JobState = JobState.QUEUED
     progress: VerificationProgress | None = None
     verdicts: list[ClaimVerdict] = field(default_factory=list)
@@ -86,8 +88,10 @@ class Jobs:
         """What an order would do and cost. Raises `NotFound` and `InvalidArgument`."""
         return self._verifier.plan(order.subject, order.claims, order.budget)
 
-    def submit(self, order: VerificationRequest, request_id: str = "") -> Job:
-        """Put an order into the queue; a request id that was used gives its job.
+    def submit(
+        self, order: VerificationRequest, request_id: str = "", owner: Identity = ANONYMOUS
+    ) -> Job:
+        """Put an order of `owner` into the queue; a request id that was used gives its job.
 
         Raises as `plan`, `RequestIdReused` when the id was used for another order, and
         `Overloaded` when the queue is full.
@@ -105,7 +109,7 @@ class Jobs:
             raise Overloaded(
                 f"{len(waiting)} verifications are waiting", max(1.0, waiting[0].plan.seconds)
             )
-        job = Job(uuid.uuid4().hex, order, plan, self._now(), request_id=request_id)
+        job = Job(uuid.uuid4().hex, order, plan, self._now(), owner, request_id=request_id)
         self._jobs[job.id] = job
         if request_id:
             self._by_request[request_id] = job.id
@@ -124,6 +128,10 @@ class Jobs:
                 "job", name, None, hint="it was never submitted here, or was forgotten or lost"
             )
         return self._jobs[name]
+
+    def count(self, state: str) -> int:
+        """How many jobs are in a state."""
+        return sum(job.state == state for job in self._jobs.values())
 
     @property
     def newest_first(self) -> list[Job]:

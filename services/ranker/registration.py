@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
-from services.errors import InvalidArgument, Violation
+from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker import advice
-from services.ranker.claims.model import Artifact, Page
-from services.ranker.claims.registry import Registry, parse_text
+from services.ranker.claims.model import Artifact, Page, Withdrawal
+from services.ranker.claims.registry import Registry, Withdrawn, parse_text
 from services.ranker.database.manifest_store import KeptManifest, ManifestStore
 from services.ranker.methodology.definition import Methodology
 from services.ranker.searching.discovery import Discovery
@@ -23,9 +23,9 @@ _NAME = "manifest"
 
 @dataclass(frozen=True)
 class Checked:
-    """What there is to say of a manifest; the artifact or page, when nothing is wrong with it."""
+    """What there is to say of a manifest; what it is, when nothing is wrong with it."""
 
-    entry: Artifact | Page | None
+    entry: Artifact | Page | Withdrawal | None
     errors: tuple[Violation, ...]
     warnings: tuple[Violation, ...]
 
@@ -55,30 +55,58 @@ class Registration:
 
         Raises `Unavailable` when the database cannot be read now.
         """
-        kept = await self._manifests.latest()
-        # Pages are of artifacts, which are registered before them.
-        for one in sorted(kept, key=lambda one: self._is_page(one.content)):
+        by_id: dict[str, list[KeptManifest]] = {}
+        for one in await self._manifests.every():
+            by_id.setdefault(one.artifact, []).append(one)
+        # Pages are of artifacts, which are registered before them; nothing withdrawn is in a page.
+        for is_page in (False, True):
+            for versions in by_id.values():
+                if any(self._is_page(one.content) for one in versions) is is_page:
+                    self._restore(versions)
+        await self._discovery.refresh()
+
+    def _restore(self, versions: Sequence[KeptManifest]) -> None:
+        """Register the last version, and withdraw it where a later record does."""
+        last = versions[-1]
+        entries = [one for one in versions if not self._is_withdrawal(one.content)]
+        for one in dict.fromkeys((*entries[-1:], last)):
             checked = self.check(one.content)
             if checked.entry is None or checked.entry.digest != one.digest:
                 problem = str(checked.errors or "its content does not give its digest")
                 _log.error("manifest refused", artifact=one.artifact, problem=problem)
-                continue
-            self._registry.register(checked.entry)
-        await self._discovery.refresh()
+                return
+            self._enter(checked.entry, one.time)
+
+    def _enter(self, entry: Artifact | Page | Withdrawal, time: datetime) -> None:
+        if isinstance(entry, Withdrawal):
+            self._registry.withdraw(entry, time)
+        else:
+            self._registry.register(entry)
 
     def check(self, content: bytes) -> Checked:
         """Everything that is wrong with a manifest, or what could be better in it."""
         try:
             entry = self._parse(content)
-            self._registry.accepts(entry)
+        except InvalidArgument as error:
+            beside = self._registry.problems_beside(content, _NAME)
+            return Checked(None, (*error.violations, *beside), ())
+        try:
+            if isinstance(entry, Withdrawal):
+                self._registry.releases(entry)
+                return Checked(entry, (), ())
+            fitted = self._registry.accepts(entry)
         except InvalidArgument as error:
             return Checked(None, error.violations, ())
-        return Checked(entry, (), advice.warnings(entry, self._methodology))
+        except NotFound as error:
+            return Checked(None, ((f"{_NAME}.id", str(error)),), ())
+        return Checked(entry, (), advice.warnings(fitted, self._methodology))
 
     async def register(
         self, content: bytes
     ) -> tuple[Artifact | Page, datetime, tuple[Violation, ...]]:
-        """Register a manifest's artifact or page; return it, when it was first kept, and warnings.
+        """Register a manifest's artifact or page, or withdraw one.
+
+        Returns it, when its manifest was first kept, and warnings.
 
         Raises `InvalidArgument`, `VersionConflict` for a version that is there with another content
         or is older, and `Unavailable` when it cannot be kept.
@@ -92,20 +120,43 @@ class Registration:
             kept = await self._manifests.keep(
                 KeptManifest(entry.id, entry.version, entry.digest, now, content)
             )
-            self._registry.register(entry)
+            self._enter(entry, kept.time)
             await self._discovery.refresh()
-        return entry, kept.time, checked.warnings
+        withdrawn = self._registry.withdrawn(entry.id)
+        found = withdrawn.entry if withdrawn else self._registry.subject(entry.id)
+        return found, kept.time, checked.warnings
 
-    def _parse(self, content: bytes) -> Artifact | Page:
+    def withdrawn(self, name: str) -> Withdrawn | None:
+        """Return what was withdrawn under a name and not registered again, or None."""
+        return self._registry.withdrawn(name)
+
+    def _parse(self, content: bytes) -> Artifact | Page | Withdrawal:
         entry = parse_text(content, _NAME)
-        if entry.id in self._packaged:
-            problem = f"{entry.id} comes with the ranker and cannot be replaced; choose another id"
-            raise InvalidArgument(f"{_NAME}.id", problem)
+        problems = tuple(self._problems(entry))
+        if problems:
+            raise InvalidArgument(*problems[0], *problems[1:])
         return entry
+
+    def _problems(self, entry: Artifact | Page | Withdrawal) -> Iterator[Violation]:
+        """What is wrong with an entry whatever else is registered."""
+        if entry.id in self._packaged:
+            problem = f"{entry.id} comes with the ranker and stays as it is; choose another id"
+            yield f"{_NAME}.id", problem
+        released = entry.released if isinstance(entry, Artifact) else None
+        if released is not None and released > self._now().date():
+            yield f"{_NAME}.released", f"{released} is to come; give the day when it was released"
 
     @staticmethod
     def _is_page(content: bytes) -> bool:
-        try:
-            return isinstance(parse_text(content, _NAME), Page)
-        except InvalidArgument:
-            return False
+        return isinstance(_read(content), Page)
+
+    @staticmethod
+    def _is_withdrawal(content: bytes) -> bool:
+        return isinstance(_read(content), Withdrawal)
+
+
+def _read(content: bytes) -> Artifact | Page | Withdrawal | None:
+    try:
+        return parse_text(content, _NAME)
+    except InvalidArgument:
+        return None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import Message
 
+from services.common import identity
 from services.errors import DeadlineExceeded, InvalidArgument, TooLarge
 
 CLIENT_ID_KEY = "assay-client-id"
@@ -62,10 +63,13 @@ def left_of_call() -> float | None:
 
 
 def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The client's name for itself, or else its connection; it shares a quota and proves nothing.
+    """Whose turn it is when calls wait: the verified identity, else the client's name for itself.
 
-    Ask before the call is answered.
+    A caller with neither is its connection. Ask before the call is answered.
     """
+    who = identity.current()
+    if who.verified:
+        return f"verified {who.name}"
     for key, value in context.invocation_metadata() or ():
         if key == CLIENT_ID_KEY and value:
             return f"id {value!s}"  # so that no name is another's connection

@@ -13,7 +13,12 @@ from pathlib import Path
 
 from assay_rpc.common.v1 import common_pb2
 
-from services.common.machine import hardware_class, instruction_set, processor_flags
+from services.common.machine import (
+    hardware_class,
+    instruction_set,
+    machine_id,
+    processor_flags,
+)
 
 _NVIDIA_SMI_SECONDS = 10
 _CSV = "--format=csv,noheader,nounits"
@@ -36,6 +41,7 @@ def environment(*packages: str) -> common_pb2.Environment:
         hardware_class=hardware_class(cpu, cpu_count, [one.name for one in accelerators]),
         cpu_quota=_cpu_quota(),
         instruction_set=instruction_set(processor_flags()),
+        machine=machine_id(),
     )
     result.read_time.GetCurrentTime()
     return result

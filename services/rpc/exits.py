@@ -14,3 +14,6 @@ class Exit(IntEnum):
     """A port, a file or the service itself kept it from serving; the last line says which."""
     BAD_SETTINGS = 2
     """An environment variable is wrong; the last line names it."""
+    FAILED = 3
+    """What it serves with broke while it ran, and only a new process can serve again; the log says
+    what."""

@@ -13,18 +13,24 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
+from services.common.identity import ANONYMOUS
 from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import status
+from services.rpc.access.access import Access
+from services.rpc.access.roles import Role, required
 from services.rpc.call import note_deadline, remaining, require_fits
 from services.rpc.health import Health
+from services.rpc.intake import Claim, Intake
 from services.rpc.metrics import CallMetrics
 
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # Asked every few seconds by every probe, and needed before the service is ready.
-_INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+_REFLECTION = "/grpc.reflection."
+_INFRASTRUCTURE = ("/grpc.health.", _REFLECTION)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger(__name__)
+_audit = structlog.get_logger("assay.audit")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
@@ -38,18 +44,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self,
         metrics: CallMetrics,
         health: Health,
+        access: Access,
+        *,
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
+        max_held_bytes: int = 0,
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
-        The methods `probes` answer all the same. A request over `max_request_bytes` is refused
-        with TOO_LARGE.
+        The methods `probes` answer all the same. `access` says who may call what. A request over
+        `max_request_bytes` is refused with TOO_LARGE, one that would make all of them hold over
+        `max_held_bytes` with OVERLOADED; 0 is no bound.
         """
+        self._intake = Intake(max_held_bytes) if max_held_bytes else None
         self._metrics = metrics
         self._health = health
+        self._access = access
         self._max_request_bytes = max_request_bytes
         self._probes = probes
+        self.ended = 0
+        """Calls that have ended, other than probes."""
 
     async def intercept_service(
         self,
@@ -67,6 +81,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_unary
             or handler.stream_stream
         )
+        claim = None
+        deserialize = handler.request_deserializer
+        if self._intake and not handler.request_streaming and not self._is_quiet(method):
+            claim = await self._intake.enter()
+            deserialize = claim.reading(deserialize)
         wrap: Callable[..., Any]
         if not handler.response_streaming:
             wrap = (
@@ -74,7 +93,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if handler.request_streaming
                 else grpc.unary_unary_rpc_method_handler
             )
-            wrapped: Callable[..., Any] = self._unary(method, behavior)
+            wrapped: Callable[..., Any] = self._unary(method, behavior, claim)
         else:
             wrap = (
                 grpc.stream_stream_rpc_method_handler
@@ -83,9 +102,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             # A coroutine that answers by context.write() is as good as a generator.
             streams = inspect.isasyncgenfunction(behavior)
-            wrapped = (self._stream if streams else self._unary)(method, behavior)
+            wrapped = (self._stream if streams else self._unary)(method, behavior, claim)
         serialize = _serializer(handler.response_serializer)
-        return wrap(wrapped, handler.request_deserializer, serialize)
+        return wrap(wrapped, deserialize, serialize)
+
+    def _begin(self, method: str, context: Context, claim: Claim | None) -> _Call:
+        quiet = self._is_quiet(method)
+        # Probes are asked by those who cannot sign in, and say no more than "ready".
+        access = None if quiet and not method.startswith(_REFLECTION) else self._access
+        return _Call(self._metrics, method, context, access, claim, quiet=quiet)
+
+    def _end(self, record: _Call) -> None:
+        record.end()
+        self.ended += not record.quiet
 
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
@@ -95,9 +124,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if isinstance(request, Message):
             require_fits("the request", request, self._max_request_bytes)
 
-    def _unary(self, method: str, behavior: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _unary(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
+            record = self._begin(method, context, claim)
             try:
                 record.begin(serving=self._health.serving)
                 self._check_size(request)
@@ -107,14 +138,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await record.fail(error)
                 raise
             finally:
-                record.end()
+                self._end(record)
             return reply
 
         return call
 
-    def _stream(self, method: str, behavior: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    def _stream(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = _Call(self._metrics, method, context, quiet=self._is_quiet(method))
+            record = self._begin(method, context, claim)
             replies = None
             try:
                 record.begin(serving=self._health.serving)
@@ -129,7 +162,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 if replies is not None:
                     await replies.aclose()
-                record.end()
+                self._end(record)
 
         return call
 
@@ -137,12 +170,25 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One call, from its arrival to its log line."""
 
-    def __init__(self, metrics: CallMetrics, method: str, context: Context, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        metrics: CallMetrics,
+        method: str,
+        context: Context,
+        access: Access | None,
+        claim: Claim | None,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._access = access
+        self._caller = ANONYMOUS
         self._metrics = metrics
+        self._claim = claim
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
-        self._quiet = quiet
+        self.quiet = quiet
+        """Whether it is a probe's."""
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()
@@ -155,9 +201,13 @@ class _Call:
         metrics.in_flight.labels(*self._labels).inc()
 
     def begin(self, *, serving: bool) -> None:
-        """Refuses a call that comes too early or too late."""
-        if not serving and not self._quiet:
+        """Refuses a call that its caller may not make, or that comes too early or too late."""
+        if self._access is not None:
+            self._caller = self._access.admit(self._method, self._context)
+        if not serving and not self.quiet:
             raise Unavailable("the service is starting or stopping; try again")
+        if self._claim is not None:
+            self._claim.require_read()
         note_deadline(self._context)
 
     def succeed(self) -> None:
@@ -195,6 +245,8 @@ class _Call:
 
     def end(self) -> None:
         """Counts the call and writes its line."""
+        if self._claim is not None:
+            self._claim.close()
         seconds = time.perf_counter() - self._start
         name = self._code.name
         self._metrics.in_flight.labels(*self._labels).dec()
@@ -208,7 +260,13 @@ class _Call:
         }
         if self._message is not None:
             fields["error"] = self._message
-        (_log.debug if self._quiet else _log.info)("call", **fields)
+        if self._caller.verified:
+            fields["caller"] = self._caller.name
+        (_log.debug if self.quiet else _log.info)("call", **fields)
+        role = required(self._method)
+        if role is not Role.READ and not self.quiet:
+            # The audit trail: every call that could change something, whoever made it.
+            _audit.info("change", role=role, **{"caller": self._caller.name, **fields})
 
 
 def _request_id(context: Context) -> str:

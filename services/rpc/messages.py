@@ -7,7 +7,9 @@ from importlib import metadata
 
 from assay_rpc.common.v1 import common_pb2
 
-from services.common.license import UNSTATED, License
+from services.common.license import UNREAD_WEIGHTS, UNSTATED, UNSTATED_WEIGHTS, License
+from services.common.statistics.interval import Interval
+from services.common.statistics.restarts import Restart
 
 # The distribution of an engine's library, by the first word of the engine's id.
 _DISTRIBUTIONS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch",
@@ -17,7 +19,7 @@ _DISTRIBUTIONS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch":
 def license_message(value: License) -> common_pb2.License:
     """A licence; one without an id, or unstated, is unknown."""
     terms = common_pb2.TERMS_RESEARCH_ONLY if value.research_only else common_pb2.TERMS_OPEN
-    if value.id in {"", UNSTATED}:
+    if value.id in {"", UNSTATED, UNSTATED_WEIGHTS, UNREAD_WEIGHTS}:
         terms = common_pb2.TERMS_UNKNOWN
     return common_pb2.License(id=value.id, name=value.name, url=value.url, terms=terms)
 
@@ -46,6 +48,32 @@ def interval_message(
         kind=common_pb2.INTERVAL_KIND_CONFIDENCE,
         method=method,
         effective_n=effective_n,
+    )
+
+
+def interval_of(value: Interval) -> common_pb2.Interval:
+    """An interval."""
+    return common_pb2.Interval(
+        low=value.low,
+        high=value.high,
+        level=value.level,
+        kind=common_pb2.IntervalKind.Value(f"INTERVAL_KIND_{value.kind.name}"),
+        method=value.method,
+        effective_n=value.effective_n or 0,
+    )
+
+
+def load_message(seen: Restart, kernel_seconds: float, own: float) -> common_pb2.MachineLoad:
+    """What a process saw of the machine; `own` is its share of the time of its threads."""
+    return common_pb2.MachineLoad(
+        others_cores=seen.others,
+        allowed_others_cores=seen.allowed,
+        kernel_ratio=seen.kernel,
+        kernel_seconds=kernel_seconds,
+        steal=seen.steal,
+        throttled=seen.throttled,
+        own_share=own,
+        clean=seen.clean,
     )
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import platform
 import socket
+from importlib import metadata
 from socketserver import ThreadingMixIn
-from threading import Thread
-from typing import Final
+from threading import BoundedSemaphore, Thread
+from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+import grpc
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    make_wsgi_app,
+)
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
 _POLL_SECONDS: Final = 0.1
+_MAX_SCRAPERS: Final = 16
+# Of silence on one connection.
+_SCRAPE_SECONDS: Final = 10
 _CALL: Final = ("grpc_service", "grpc_method")
 
 
@@ -40,6 +54,21 @@ class CallMetrics:
         )
 
 
+def add_process_metrics(registry: CollectorRegistry, service: str) -> None:
+    """The process's time, memory and descriptors, and which version of what runs."""
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    build = Gauge(
+        "assay_build_info",
+        "1; its labels say what runs.",
+        ("service", "version", "python", "grpc"),
+        registry=registry,
+    )
+    build.labels(
+        service, metadata.version("assay"), platform.python_version(), grpc.__version__
+    ).set(1)
+
+
 class MetricsPage:
     """The HTTP page that Prometheus scrapes, on threads of its own."""
 
@@ -66,9 +95,27 @@ class MetricsPage:
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):
-    """One slow scraper does not hold up another."""
+    """One slow scraper does not hold up another, and any number of them takes few threads."""
 
     daemon_threads = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._free = BoundedSemaphore(_MAX_SCRAPERS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serves the request on a thread of its own, or closes it while too many are served."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Runs on that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
 
 class _ThreadingServer6(_ThreadingServer):
@@ -78,7 +125,9 @@ class _ThreadingServer6(_ThreadingServer):
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Scrapes are not worth a line each."""
+    """Scrapes are not worth a line each, and none may take long."""
+
+    timeout = _SCRAPE_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Drops the line."""

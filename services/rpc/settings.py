@@ -48,6 +48,31 @@ class ServerSettings(BaseSettings):
     tls_client_ca: Path | None = Field(
         default=None, description="PEM authorities; clients must then show a certificate of theirs."
     )
+    policy_file: Path | None = Field(
+        default=None,
+        description="TOML file that says which identities may call which methods, and how often. "
+        "Default: everyone may call everything.",
+    )
+    token_file: Path | None = Field(
+        default=None,
+        description='Bearer tokens that are accepted: lines "NAME sha256:HEX", as `assay token` '
+        "prints them.",
+    )
+    jwks_file: Path | None = Field(
+        default=None, description="JWKS file of the keys that JSON Web Tokens are signed with."
+    )
+    jwt_issuer: str = Field(default="", description="The only accepted `iss` of those tokens.")
+    jwt_audience: str = Field(default="", description="The `aud` that those tokens must name.")
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port for the admin services alone; 0 takes any free one. Default: they "
+        "share the gRPC server's.",
+    )
+    reflection: bool = Field(
+        default=True, description="Whether the server tells its contract by gRPC's reflection."
+    )
     max_message_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=1 << 20,
@@ -104,6 +129,17 @@ class ServerSettings(BaseSettings):
             raise ValueError(
                 f"{self.variable('tls_client_ca')} needs {self.variable('tls_cert')} and "
                 f"{self.variable('tls_key')}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _web_tokens_are_whole(self) -> Self:
+        names = ("jwks_file", "jwt_issuer", "jwt_audience")
+        missing = [self.variable(name) for name in names if not getattr(self, name)]
+        if missing and len(missing) < len(names):
+            raise ValueError(
+                f"{', '.join(missing)} must be set too: a JSON Web Token is accepted from one "
+                "issuer, for one audience, signed with a key of the JWKS file"
             )
         return self
 

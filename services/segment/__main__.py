@@ -15,6 +15,7 @@ from assay_rpc.segment.v1 import (
 )
 
 from services.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
+from services.rpc.failure import Failure
 from services.rpc.server import Service, run
 from services.rpc.settings import load_settings
 from services.segment.api.admin import SegmentAdminService
@@ -28,18 +29,23 @@ from services.segment.settings import SegmentSettings
 
 def build_service(settings: SegmentSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
-    models = Models(settings)
+    failure = Failure()
+    models = Models(settings, failure.report)
     servicer = SegmentService(settings, models)
     benchmark = SegmentBenchmarkService(settings, models)
     reconciler = Reconciler(settings, models)
     admin = SegmentAdminService(models, reconciler)
-    inference = OpenInferenceService(settings, models)
+    inference = OpenInferenceService(settings, models, reconciler)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
         benchmark_pb2_grpc.add_SegmentBenchmarkServiceServicer_to_server(benchmark, server)
         admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
+
+    def drain() -> None:
+        servicer.drain()
+        inference.drain()
 
     async def warm() -> None:
         await reconciler.start()
@@ -60,7 +66,9 @@ def build_service(settings: SegmentSettings) -> Service:
         full_names=tuple(service.full_name for service in services),
         warm=warm,
         close=close,
-        drain=servicer.drain,
+        drain=drain,
+        failure=failure,
+        max_held_bytes=settings.held_bytes,
         probes=HEALTH_METHODS,
         collectors=models.metrics.collectors,
     )

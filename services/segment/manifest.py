@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field
 
 from services.common import documents
 from services.common.documents import Document
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.errors import InvalidArgument, Violation
 
 SCHEMA = 2
@@ -71,6 +72,24 @@ class ModelLicense(Document):
     name: str
     url: str
     research_only: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what the licence allows."""
+        return self.id not in {UNSTATED_WEIGHTS, UNREAD_WEIGHTS}
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it is known to allow research and evaluation alone.
+
+        Older exports wrote `research_only` for licences that are not known as well.
+        """
+        return self.research_only and self.known
+
+    @property
+    def needs_accepting(self) -> bool:
+        """Whether the weights are served only where the settings accept the licence."""
+        return self.research_only or not self.known
 
 
 class ModelClass(Document):

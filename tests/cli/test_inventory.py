@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.arguments import add_shards, corpus_ref, model_inventory, shards_inventory
+from services.cli.arguments import (
+    add_shards,
+    corpus_ref,
+    model_inventory,
+    segment_model,
+    shards_inventory,
+)
 from services.cli.inventory import Inventory, home, licenses_of
 from services.corpus.settings import CorpusEntry
 from services.corpus.shards.formats import Keys, Reading
@@ -18,7 +24,8 @@ from tests.corpus.shard_files import line, write_corpus
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ASSAY_SEGMENT_MODELS", raising=False)
-    monkeypatch.delenv("ASSAY_CORPUS_ADDR", raising=False)
+    for service in ("CORPUS", "SEGMENT"):
+        monkeypatch.delenv(f"ASSAY_{service}_ADDR", raising=False)
 
 
 def test_nothing_given_leaves_the_services_to_their_defaults() -> None:
@@ -113,3 +120,39 @@ def test_only_research_licences_need_accepting(tmp_path: Path) -> None:
     assert licenses_of([tmp_path / "a"]) == []
     (tmp_path / "a" / "manifest.json").write_text("not json")
     assert licenses_of([tmp_path / "a"]) == []
+
+
+@pytest.mark.parametrize("research_only", [True, False])
+def test_a_licence_that_nobody_stated_is_not_called_one_for_research(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], research_only: bool
+) -> None:
+    manifest = {"license": {"id": "LicenseRef-Unknown", "research_only": research_only}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    inventory, _ = segment_model(str(tmp_path))
+    assert inventory.accepted_licenses == ["LicenseRef-Unknown"]
+    said = capsys.readouterr().err
+    assert "no licence is stated for the weights" in said
+    assert "research" not in said
+
+
+def test_the_demonstration_model_is_called_that(capsys: pytest.CaptureFixture[str]) -> None:
+    _, model = segment_model(None)
+    assert model.name == "segformer-reference"
+    assert "small demonstration model, trained on drawn scenes" in capsys.readouterr().err
+    segment_model("segformer-reference")  # whoever names it knows
+    assert capsys.readouterr().err == ""
+
+
+def test_a_service_with_models_of_its_own_is_asked_for_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_SEGMENT_ADDR", "127.0.0.1:1")
+    assert segment_model(None)[1].name == ""
+    assert segment_model("mine")[1].name == "mine"
+    monkeypatch.delenv("ASSAY_SEGMENT_ADDR")
+    monkeypatch.setenv("ASSAY_SEGMENT_MODELS", '["/elsewhere"]')
+    assert segment_model(None)[1].name == ""
+    monkeypatch.delenv("ASSAY_SEGMENT_MODELS")
+    Inventory(models=[tmp_path]).keep()
+    assert segment_model(None)[1].name == ""
+    assert capsys.readouterr().err == ""

@@ -10,6 +10,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from services.common.identity import ANONYMOUS, Identity
+from services.errors import Unauthenticated
+from services.rpc.access.policy import read_policy
+from services.rpc.access.roles import Role
 from tests.deploy.conftest import ROOT, kustomize
 from tests.deploy.test_manifests import SETTINGS, container, matches, of_kind, pod, variables
 
@@ -96,3 +100,22 @@ def test_with_tls_each_service_reads_its_own_secret(with_components: Render) -> 
         for file in files:
             assert Path(file).parent == Path(mount["mountPath"])
             assert Path(file).name in {"tls.crt", "tls.key", "ca.crt"}
+
+
+def test_with_auth_each_service_reads_the_policy_and_it_is_one(with_components: Render) -> None:
+    rendered = with_components(["auth", "tls"])
+    policy = read_policy(ROOT / "deploy" / "components" / "auth" / "policy.toml")
+    benchmark = "/assay.segment.v1.SegmentBenchmarkService/BenchmarkModel"
+    assert policy.allow(Identity("certificate:ranker"), Role.VERIFY, benchmark) is None
+    with pytest.raises(Unauthenticated):
+        policy.allow(ANONYMOUS, Role.VERIFY, benchmark)
+    for service in SETTINGS:
+        deployment = of_kind(rendered, "Deployment")[service]
+        mounts = {one["name"]: one["mountPath"] for one in container(deployment)["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod(deployment)["volumes"]}
+        name = volumes["access"]["configMap"]["name"]
+        assert list(of_kind(rendered, "ConfigMap")[name]["data"]) == ["policy.toml"]
+        prefix = f"ASSAY_{service.upper()}_"
+        values = variables(rendered, service)
+        assert values[f"{prefix}POLICY_FILE"] == f"{mounts['access']}/policy.toml"
+        assert values[f"{prefix}TOKEN_FILE"] == f"{mounts['access-tokens']}/tokens"

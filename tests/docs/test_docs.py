@@ -12,6 +12,7 @@ import pytest
 
 from services.cli.__main__ import parser
 from services.cli.commands import COMMANDS
+from services.cli.remote import Config
 from services.rpc.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,9 +51,10 @@ def known_variables() -> set[str]:
     names = {"ASSAY_HOME", "ASSAY_TEST_DATA", "ASSAY_TEST_RAY"}
     # The settings page writes SERVICE for a service's name.
     names |= {f"ASSAY_SERVICE_{field}".upper() for field in ServerSettings.model_fields}
+    names |= {f"ASSAY_{key}".upper() for key in Config.model_fields}
+    names |= {"ASSAY_TOKEN", "ASSAY_CONFIG"}
     for service in ("segment", "corpus", "ranker"):
         module = importlib.import_module(f"services.{service}.settings")
-        names.add(f"ASSAY_{service.upper()}_ADDR")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, ServerSettings):
                 prefix = str(value.model_config.get("env_prefix", ""))

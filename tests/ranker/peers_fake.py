@@ -16,9 +16,10 @@ from assay_rpc.segment.v1 import models_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from services.errors import AssayError
+from services.corpus.catalog import published
+from services.errors import AssayError, InternalError
 from services.ranker.measuring.labelled_images import LabelledImage
-from services.ranker.peers.protocol import Accuracy, SpeedPlan
+from services.ranker.peers.protocol import Accuracy, ScorePlan, SpeedPlan
 
 B4 = "segformer-b4-finetuned-ade-512-512"
 PILE = "the-pile"
@@ -111,8 +112,26 @@ def times(*processes: Sequence[float]) -> list[segment_benchmark_pb2.RunTimes]:
     return [segment_benchmark_pb2.RunTimes(seconds=seconds) for seconds in processes]
 
 
+def restarts(
+    count: int, *, others: float = 0.0, kernel: float | None = 1.0, first: int = 0
+) -> list[segment_benchmark_pb2.Restart]:
+    """What so many processes saw of a machine, one an hour from 1970 on."""
+    found = []
+    for place in range(first, first + count):
+        load = common_pb2.MachineLoad(
+            others_cores=others, allowed_others_cores=0.1, kernel_ratio=kernel, steal=0.0
+        )
+        record = segment_benchmark_pb2.Restart(load=load)
+        record.start_time.FromSeconds(3600 * (place + 1))
+        found.append(record)
+    return found
+
+
+_EIGHT = ((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00), (1.03, 1.02, 1.04)) * 2
+
 QUIET = segment_benchmark_pb2.BenchmarkResult(
-    samples=times((1.00, 1.01, 1.02), (1.01, 1.00, 1.02), (1.02, 1.01, 1.00)),
+    samples=times(*_EIGHT),
+    restart_records=restarts(8),
     batch_size=1,
     noise=0.01,
     engine=common_pb2.Engine(id="onnxruntime-cpu"),
@@ -140,6 +159,7 @@ class FakeSegment:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     listed: int = 0
     stopped: int = 0
+    engines: Mapping[str, segment_benchmark_pb2.BenchmarkResult] = field(default_factory=dict)
 
     async def models(self) -> tuple[models_pb2.Model, ...]:
         self.listed += 1
@@ -163,6 +183,10 @@ class FakeSegment:
                 await asyncio.Event().wait()
             finally:
                 self.stopped += 1
+        if plan.engine and plan.engine != self.figures.engine.id:
+            if plan.engine not in self.engines:
+                raise InternalError(f"{plan.engine} is not installed")
+            return self.engines[plan.engine]
         figures = self.by_batch.get(plan.batch_size, self.figures)
         return changed(figures, batch_size=plan.batch_size)
 
@@ -184,12 +208,12 @@ REFERENCE = corpus("python-reference", "9e", describe_pb2.CORPUS_KIND_REFERENCE)
 
 SUBSETS = [
     describe_pb2.SubsetInfo(
-        name=f"subset {number}",
+        name=name,
         documents=100,
         text_bytes=1000,
         published=describe_pb2.PublishedSubset(weight=1 / 22),
     )
-    for number in range(22)
+    for name in sorted(published.NAMES)
 ]
 DESCRIPTION = describe_pb2.CorpusDescription(
     corpus=describe_pb2.Corpus(
@@ -209,20 +233,25 @@ DESCRIPTION = describe_pb2.CorpusDescription(
 )
 
 
-def codec(name: str, ratio: float, speed: float) -> corpus_benchmark_pb2.CodecResult:
-    """A codec that decompresses `speed` MB a second, give or take a hundredth."""
+def codec(
+    name: str, ratio: float, speed: float, tool: float | None = None
+) -> corpus_benchmark_pb2.CodecResult:
+    """A codec that decompresses `speed` MB a second, give or take a hundredth; so does its tool."""
     seconds = (2 << 20) / 1e6 / speed
     runs = [seconds * (0.99 + 0.0025 * step) for step in range(9)]
-    return corpus_benchmark_pb2.CodecResult(codec=name, ratio=ratio, seconds=runs)
+    by_tool = [one * speed / tool for one in runs] if tool else []
+    return corpus_benchmark_pb2.CodecResult(
+        codec=name, ratio=ratio, seconds=runs, tool_seconds=by_tool
+    )
 
 
 STORAGE = corpus_benchmark_pb2.StorageResult(
     sample_bytes=2 << 20,
     codecs=[
         codec("stored", 3.4, 500),
-        codec("gzip-6", 2.8, 300),
+        codec("gzip-6", 2.8, 300, tool=200),
         codec("zstd-1", 2.5, 1000),
-        codec("zstd-3", 2.8, 900),
+        codec("zstd-3", 2.8, 900, tool=800),
         codec("zstd-19", 3.4, 700),
     ],
     streaming=corpus_benchmark_pb2.StreamingMemory(
@@ -230,6 +259,9 @@ STORAGE = corpus_benchmark_pb2.StorageResult(
     ),
     plain_parse=corpus_benchmark_pb2.PlainParse(lines=2000, parsed=2000),
     environment=ENVIRONMENT,
+    load=common_pb2.MachineLoad(
+        others_cores=0.0, allowed_others_cores=0.1, kernel_ratio=1.0, steal=0.0, clean=True
+    ),
 )
 
 _NATS = 1386.2943611198906  # 2,000 bits: 2 bits per byte of 1,000 bytes
@@ -241,6 +273,19 @@ BPB = scoring_pb2.FinalScore(
     ),
     subsets=[scoring_pb2.SubsetScore(subset=name, score=_OF_EACH) for name in ("a", "b")],
     environment=ENVIRONMENT,
+)
+
+
+BYTES = scoring_pb2.LanguageModel(
+    ref=ref("byte-reference", "1a"), weights=common_pb2.WEIGHTS_KIND_REFERENCE
+)
+TINY = scoring_pb2.LanguageModel(
+    ref=ref("tiny", "7e"),
+    architecture="llama",
+    max_length=512,
+    parameters=656_000,
+    vocabulary=2048,
+    weights=common_pb2.WEIGHTS_KIND_TRAINED,
 )
 
 
@@ -256,6 +301,9 @@ class FakeCorpus:
     measured: list[str] = field(default_factory=list)
     described: int = 0
     scored: int = 0
+    models: tuple[scoring_pb2.LanguageModel, ...] = (BYTES, TINY)
+    comparison: scoring_pb2.BPBComparison = field(default_factory=scoring_pb2.BPBComparison)
+    plans: list[tuple[str, ScorePlan]] = field(default_factory=list)
 
     async def corpora(self) -> tuple[describe_pb2.CorpusSummary, ...]:
         if self.error is not None:
@@ -281,11 +329,24 @@ class FakeCorpus:
         ]
         return changed(self.figures, codecs=codecs)
 
-    async def language_models(self) -> tuple[str, ...]:
-        return ("byte-reference",)
+    async def language_models(self) -> tuple[scoring_pb2.LanguageModel, ...]:
+        if self.error is not None:
+            raise self.error
+        return self.models
 
     async def score(
-        self, corpus: selection_pb2.CorpusRef, split: str, model: str, documents: int
+        self, corpus: selection_pb2.CorpusRef, model: scoring_pb2.LanguageModel, plan: ScorePlan
     ) -> scoring_pb2.FinalScore:
         self.scored += 1
+        self.plans.append((model.ref.name, plan))
         return self.scores
+
+    async def compare(
+        self,
+        corpus: selection_pb2.CorpusRef,
+        model: scoring_pb2.LanguageModel,
+        against: scoring_pb2.LanguageModel,
+        plan: ScorePlan,
+    ) -> scoring_pb2.BPBComparison:
+        self.plans.append((f"{model.ref.name} against {against.ref.name}", plan))
+        return self.comparison

@@ -23,7 +23,7 @@ from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
 from assay_rpc.segment.v1 import models_pb2, segment_pb2, segment_pb2_grpc
 
-from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, changed
+from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, changed, restarts
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -127,9 +127,10 @@ class SegmentServer(
             model=request.model,
             scenario=request.scenario,
             batch_size=request.batch_size,
-            runs=9,
-            restarts=3,
-            samples=[segment_benchmark_pb2.RunTimes(seconds=self.seconds) for _ in range(3)],
+            runs=24,
+            restarts=8,
+            samples=[segment_benchmark_pb2.RunTimes(seconds=self.seconds) for _ in range(8)],
+            restart_records=restarts(8),
             environment=ENVIRONMENT,
             engine=common_pb2.Engine(id="onnxruntime-cpu"),
         )
@@ -191,7 +192,7 @@ class CorpusServer(
                 describe_pb2.SubsetInfo(
                     name=name, documents=500, text_bytes=5000, published=published
                 )
-                for name in ("a", "b")
+                for name in ("ArXiv", "Github")
             ],
             documents=1000,
             text_bytes=10000,

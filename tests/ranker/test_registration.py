@@ -55,7 +55,10 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
             claim(id="X2", bound={"equals": {"value": 3, "tolerance": 1}}),
             claim(id="X2"),
             claim(id="X2"),
+            claim(id="X3", method="composition.subset_cuont@1"),
+            claim(id="X4", bound={"boolean": True}),
         ],
+        released="yesterday",
         capabilities=[{"id": "a", "name": "A"}],
     )
     reply = await stub.ValidateManifest(admin_pb2.ValidateManifestRequest(manifest=broken))
@@ -65,6 +68,9 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
     assert "need a unit" in told["claims[X2].bound.unit"]
     assert "is there twice" in told["claims[3].id"]
     assert "is missing" in told["capabilities[a].description"]
+    assert "did you mean composition.subset_count@1" in told["claims[X3].method"]
+    assert "gives a number, never yes or no" in told["claims[X4].bound"]
+    assert "must be a day" in told["released"]
 
 
 @pytest.mark.parametrize(
@@ -73,11 +79,16 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
         (
             {"claims": [claim(method="m.none@1")]},
             "claims[C1].method",
-            "no method 'm.none@1'; known",
+            "no method 'm.none@1'; of a data set there are composition.duplicate_rate@1",
         ),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
         ({"claims": [claim(id="a/b")]}, "claims[a/b].id", "is no id: it must match [A-Za-z0-9]"),
         ({"id": "Thing"}, "id", "is no id: it must match [a-z0-9]"),
+        ({"released": "2999-01-01"}, "released", "is to come"),
+        ({"subject": "the-pile"}, "subject", "measured under its own id, 'thing'"),
+        ({"classes": 19}, "classes", "a DATASET has none"),
+        ({"input": "big"}, "input", 'like "512x512"'),
+        ({"digest": "sha256:5a"}, "digest", "is no digest"),
         ({"version": 0}, "version", "greater than or equal to 1"),
         ({"kind": "page"}, "capabilities", "is not a known key"),
     ],
@@ -153,7 +164,7 @@ async def test_versions_only_grow_and_have_one_content(ranker: Ranker) -> None:
     assert (await register(version=3, pricing="Dear")).artifact.pricing == "Dear"
     with pytest.raises(grpc.aio.AioRpcError, match="registered in version 3"):
         await register(version=2)
-    with pytest.raises(grpc.aio.AioRpcError, match="comes with the ranker"):
+    with pytest.raises(grpc.aio.AioRpcError, match="comes with the ranker and stays"):
         await register(id="the-pile")
     known = ranker_pb2_grpc.RankerServiceStub(channel)
     reply = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
@@ -219,7 +230,13 @@ async def test_owners_may_use_the_same_claim_ids(ranker: Ranker) -> None:
     """What is known of one's claim says nothing of another's."""
     channel = await ranker.connect()
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
-    same = claim(id="P1.2", method="sources.cite@1", bound={"range": {"low": 1}, "unit": "GiB"})
+    same = claim(
+        id="P1.2",
+        method="sources.cite@1",
+        aspect="composition",
+        group="total-size",
+        bound={"range": {"low": 1}, "unit": "GiB"},
+    )
     await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=manifest(claims=[same])))
     packaged_ = await verify(channel, "the-pile", "P1.2")
     own = await verify(channel, "thing", "P1.2")
@@ -238,7 +255,9 @@ PAGE: dict[str, Any] = {
     "description": "Compares two.",
     "compares": ["thing", "the-pile"],
     "printed": {},
-    "claims": [claim(id="R1")],
+    "claims": [
+        claim(id="R1", method="page.match_graph_evidence@1", bound={"boolean": True}),
+    ],
 }
 
 
@@ -262,3 +281,145 @@ async def test_a_registered_page_is_shown_with_what_it_compares(ranker: Ranker) 
         assert (shown.page.id, list(shown.page.claims)) == ("another-page", [])
         assert [one.claim.id for one in shown.claims] == ["R1"]
         channel = await ranker.connect()  # after a restart it is still so
+
+
+ABOUT_TWO: dict[str, Any] = {
+    **PAGE,
+    "id": "about-two",
+    "source": {"title": "Somebody's page", "url": "https://example.org"},
+    "claims": [
+        claim(id="T1", artifact="thing"),
+        claim(
+            id="T2",
+            artifact="the-pile",
+            bound={"equals": {"value": 5, "tolerance": 0}, "unit": "subsets"},
+            sources=[{"title": "A paper that nobody has read", "says": 9}],
+        ),
+        claim(
+            id="T3",
+            artifact="the-pile",
+            method="sources.cite@1",
+            aspect="publication",
+            group="whatever",
+            bound={"boolean": True},
+            sources=[{"title": "The same", "says": False}],
+            contradicts=["T2"],
+        ),
+    ],
+}
+
+
+async def test_a_page_claims_things_of_several_artifacts_and_proves_none_by_what_it_quotes(
+    ranker: Ranker,
+) -> None:
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=manifest()))
+    content = yaml.safe_dump(ABOUT_TWO).encode()
+    page = (await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))).page
+    assert page.source.title == "Somebody's page"
+    assert [(one.id, one.artifact) for one in page.claims] == [
+        ("T1", "thing"),
+        ("T2", "the-pile"),
+        ("T3", "the-pile"),
+    ]
+    found = await verify(channel, "about-two")
+    nowhere, false, quoted = (found[name] for name in ("T1", "T2", "T3"))
+    assert nowhere.not_measured.reason == evidence_pb2.NotMeasured.REASON_NOT_SERVED
+    # A sample counts no subsets; what is quoted against the claim refutes nothing either.
+    for one in (false, quoted):
+        assert one.verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+        assert one.sourcing == evidence_pb2.SOURCE_VERDICT_MISQUOTED
+    assert "nobody has read here" in quoted.reason
+    known = ranker_pb2_grpc.RankerServiceStub(channel)
+    compared = await known.Compare(compare_pb2.CompareRequest(left="the-pile", right="thing"))
+    assert compared.left.score.coverage == 0  # what it quotes of itself enters no profile
+    assert not any("about-two" in one.contradicts for one in compared.left.claims)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({"artifact": "the-pil"}, "claims[T1].artifact", "did you mean the-pile"),
+        ({"method": "model_facts.pads@1"}, "claims[T1].method", "no method measures this"),
+        ({"contradicts": ["the-pile/P1.1"]}, "claims[T1].contradicts", "is the-pile's"),
+        ({"comparator": {"artifact": "x"}}, "claims[T1].comparator.artifact", "no artifact 'x'"),
+    ],
+)
+async def test_a_page_that_does_not_fit_is_refused(
+    ranker: Ranker, change: dict[str, Any], place: str, message: str
+) -> None:
+    stub = admin_pb2_grpc.RankerAdminServiceStub(await ranker.connect())
+    page = {
+        **ABOUT_TWO,
+        "compares": ["the-pile", "gpt2"],
+        "claims": [claim(id="T1", **{"artifact": "the-pile", **change})],
+    }
+    content = yaml.safe_dump(page).encode()
+    reply = await stub.ValidateManifest(admin_pb2.ValidateManifestRequest(manifest=content))
+    assert any(place in one.place and message in one.message for one in reply.errors), reply
+
+
+def withdrawal(identifier: str, version: int = 2) -> admin_pb2.RegisterManifestRequest:
+    record = {
+        "kind": "withdrawal",
+        "schema": 1,
+        "id": identifier,
+        "version": version,
+        "reason": "nobody keeps it up",
+    }
+    return admin_pb2.RegisterManifestRequest(manifest=yaml.safe_dump(record).encode())
+
+
+async def test_an_artifact_is_withdrawn_by_a_later_record_and_registered_again(
+    ranker: Ranker,
+) -> None:
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=manifest()))
+    reply = await stub.RegisterManifest(withdrawal("thing"))
+    assert (reply.version, reply.artifact.withdrawal.reason) == (2, "nobody keeps it up")
+    assert await stub.RegisterManifest(withdrawal("thing")) == reply
+    for _ in range(2):
+        known = ranker_pb2_grpc.RankerServiceStub(channel)
+        shown = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
+        assert shown.artifact == reply.artifact
+        listed = await known.ListArtifacts(artifact_pb2.ListArtifactsRequest())
+        assert "thing" not in [one.id for one in listed.artifacts]
+        with pytest.raises(grpc.aio.AioRpcError, match=r"withdrawn on .*: nobody keeps it up"):
+            await known.Compare(compare_pb2.CompareRequest(left="thing", right="the-pile"))
+        found = await known.SearchCapabilities(
+            search_pb2.SearchCapabilitiesRequest(intent="songs of humpback whales")
+        )
+        assert "thing" not in [one.artifact for match in found.matches for one in match.providers]
+        channel = await ranker.connect()  # after a restart it is still so
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    again = admin_pb2.RegisterManifestRequest(manifest=manifest(version=3))
+    assert not (await stub.RegisterManifest(again)).artifact.HasField("withdrawal")
+    channel = await ranker.connect()
+    known = ranker_pb2_grpc.RankerServiceStub(channel)
+    shown = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
+    assert (shown.artifact.version, shown.artifact.HasField("withdrawal")) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "version", "message"),
+    [
+        ("the-pile", 2, "comes with the ranker and stays as it is"),
+        ("page", 2, "comes with the ranker and stays as it is"),
+        ("nothing", 2, "no artifact named 'nothing'"),
+        ("thing", 1, "greater than or equal to 2"),
+        ("thing", 2, "the page about-two is about thing; withdraw the page first"),
+    ],
+)
+async def test_what_cannot_be_withdrawn(
+    ranker: Ranker, identifier: str, version: int, message: str
+) -> None:
+    stub = admin_pb2_grpc.RankerAdminServiceStub(await ranker.connect())
+    for content in (manifest(), yaml.safe_dump(ABOUT_TWO).encode()):
+        await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))
+    with pytest.raises(grpc.aio.AioRpcError, match=message):
+        await stub.RegisterManifest(withdrawal(identifier, version))
+    page = await stub.RegisterManifest(withdrawal("about-two"))
+    assert page.page.withdrawal.reason == "nobody keeps it up"
+    assert (await stub.RegisterManifest(withdrawal("thing"))).artifact.HasField("withdrawal")

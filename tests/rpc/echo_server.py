@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from assay_rpc.ranker.v1 import artifact_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import artifact_pb2, ranker_pb2, ranker_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
 from pydantic_settings import SettingsConfigDict
 
@@ -20,7 +20,7 @@ from services.rpc.server import Service, run
 from services.rpc.settings import ServerSettings, load_settings
 
 ECHO = "assay.test.v1.EchoService"
-RANKER = "assay.ranker.v1.RankerService"
+RANKER = ranker_pb2.DESCRIPTOR.services_by_name["RankerService"].full_name
 
 ERRORS: dict[str, errors.AssayError] = {
     type(error).__name__: error

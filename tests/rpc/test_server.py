@@ -1,7 +1,8 @@
 import asyncio
+import contextlib
 import socket
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -253,7 +254,30 @@ async def test_metrics_are_scraped_over_http_with_the_services_own() -> None:
     assert "echo_things_total 3.0" in text
     labels = f'grpc_code="OK",grpc_method="UnaryUnary",grpc_service="{ECHO}"'
     assert f"grpc_server_handled_total{{{labels}}} 1.0" in text
+    assert "process_resident_memory_bytes" in text
+    assert "assay_build_info{" in text
     await server.stop(0)
+
+
+def thread_count(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+async def test_scrapers_that_never_finish_take_few_threads(
+    start_echo: Callable[..., Any],
+) -> None:
+    with start_echo() as service, contextlib.ExitStack() as held:
+        before = thread_count(service.process.pid)
+        for _ in range(200):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", service.metrics_port)))
+            one.sendall(b"GET /metrics HTTP/1.1\r\n")
+        # The last of them was closed without a thread; the service goes on.
+        one.settimeout(30)
+        with contextlib.suppress(ConnectionResetError):
+            assert one.recv(1) == b""
+        assert thread_count(service.process.pid) - before <= 20
+        async with connect_async(service.address) as channel:
+            assert await method(channel, "UnaryUnary")(b"x") == b"x"
 
 
 @pytest.fixture(scope="module")

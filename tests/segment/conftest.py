@@ -44,7 +44,9 @@ def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def start(tiny_directory: Path) -> AsyncIterator[Start]:
+async def start(
+    tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Start]:
     """Start a server with the tiny model, or with other settings; return its client."""
     clients: list[Client] = []
 
@@ -54,6 +56,8 @@ async def start(tiny_directory: Path) -> AsyncIterator[Start]:
             "health_port": 0,
             "metrics_port": 0,
             "models": [tiny_directory],
+            # Nothing is known of the machine.
+            "ASSAY_HOME": tmp_path_factory.mktemp("home"),
             "threads": 1,
             # OpenVINO takes no batches, and need not be installed: tests of it ask for it.
             "engine": "onnxruntime",

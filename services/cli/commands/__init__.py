@@ -69,6 +69,12 @@ def _export(parser: argparse.ArgumentParser) -> None:
     export.add_arguments(parser)
 
 
+def _import_onnx(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import import_onnx
+
+    import_onnx.add_arguments(parser)
+
+
 def _corpus(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import corpus
 
@@ -117,6 +123,12 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     compare.add_arguments(parser)
 
 
+def _site(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import site
+
+    site.add_arguments(parser)
+
+
 def _rank(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import rank
 
@@ -133,6 +145,12 @@ def _register(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import register
 
     register.add_arguments(parser)
+
+
+def _token(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import token
+
+    token.add_arguments(parser)
 
 
 def _backup(parser: argparse.ArgumentParser) -> None:
@@ -160,6 +178,7 @@ COMMANDS: dict[str, tuple[str, AddArguments]] = {
     "models": ("list the models of a running service, and change what it serves", _models),
     "bench": ("how fast a segmentation model is here, by MLPerf's scenarios", _bench),
     "export": ("write a SegFormer as ONNX, checked against its source", _export),
+    "import-onnx": ("write a ready ONNX segmenter as a model that is served", _import_onnx),
     "corpus": ("stream and describe a corpus, measure its storage", _corpus),
     "score": ("bits per byte of a language model, by subset", _score),
     "units": (
@@ -171,9 +190,11 @@ COMMANDS: dict[str, tuple[str, AddArguments]] = {
     "claims": ("verify what is claimed of an artifact", _claims),
     "jobs": ("submit, list, follow and cancel verifications", _jobs),
     "compare": ("two artifacts side by side, from evidence", _compare),
+    "site": ("write every page of the ranker into a folder", _site),
     "rank": ("scores of artifacts, in groups that the evidence tells apart", _rank),
     "search": ("capabilities that serve a wish, and why they match", _search),
     "register": ("check a manifest and register its artifact", _register),
+    "token": ("make a bearer token, and the line that lets a service accept it", _token),
     "backup": ("copy the ranker's database, in use or not", _backup),
     "restore": ("put a copy in the place of the ranker's database", _restore),
     "demo": ("the main job, end to end, on this machine", _demo),

@@ -16,8 +16,9 @@ from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, note, print_json
-from services.cli.output.messages import ends, plain, precision
+from services.cli.output.messages import plain, precision
 from services.errors import InternalError
+from services.ranker.web.values import ends
 
 # A benchmark ends by its budget, at most half an hour; a run of three more may follow.
 _TIMEOUT_SECONDS = 3600.0
@@ -33,14 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Times a model in processes of its own, from prepared inputs to label maps of their "
         "size: one request after the other, batches, or requests that arrive at random. "
-        "Intervals are over fresh processes."
+        "Intervals are over fresh processes; where other work kept the machine busy they say how "
+        "long it takes at most."
     )
     parser.epilog = "example: assay bench --scenario offline --batch 1 --batch 4 --modules"
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; the reference model "
-        "without it",
+        help="a folder that `assay export` wrote, or a registered name; without it the only "
+        "one of a running service, or else the demonstration model",
     )
     parser.add_argument("--scenario", choices=_SCENARIOS, default="single-stream")
     parser.add_argument(
@@ -55,10 +57,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runs", type=count, default=0, metavar="N", help="timed runs a process; 10 without it"
     )
     parser.add_argument(
-        "--restarts", type=count, default=0, metavar="N", help="fresh processes; 3 without it"
+        "--restarts",
+        type=count,
+        default=0,
+        metavar="N",
+        help="fresh processes that have the machine for themselves, of at most 24; 8 without it",
     )
     parser.add_argument(
-        "--budget", type=_seconds, metavar="SECONDS", help="ends it early; 60 without it"
+        "--budget", type=_seconds, metavar="SECONDS", help="ends it early; 120 without it"
+    )
+    parser.add_argument(
+        "--engine",
+        default="",
+        metavar="NAME",
+        help="openvino-cpu, onnxruntime-cpu or torch-cpu; what would serve it without it",
     )
     parser.add_argument(
         "--rate",
@@ -105,6 +117,7 @@ def request_of(
         target_rate=arguments.rate,
         latency_bound=_duration(arguments.bound),
         module_timings=arguments.modules,
+        engine=arguments.engine,
     )
 
 
@@ -135,16 +148,30 @@ def show(result: benchmark_pb2.BenchmarkResult) -> None:
     if result.modules:
         OUT.print(_modules(result))
     if result.noisy and result.scenario != benchmark_pb2.SCENARIO_SERVER:
-        note(
-            f"noisy: a run is {result.noise:.0%} off the median, in the median; "
-            "an idle machine or more runs tell more"
-        )
+        note(busy(result))
+    if result.HasField("two_speeds"):
+        speeds = result.two_speeds
+        note(f"two speeds: restarts take up to {_ms(speeds.fast)}, or {_ms(speeds.slow)} and more")
+
+
+def busy(result: benchmark_pb2.BenchmarkResult) -> str:
+    """Why there is only an upper bound of a time, in a sentence."""
+    loads = [one.load for one in result.restart_records]
+    clean = sum(one.clean for one in loads)
+    text = (
+        f"only how long it takes at most: the machine was free in {clean} of {len(loads)} restarts"
+    )
+    if loads and not any(one.HasField("kernel_ratio") for one in loads):
+        return f"{text}, which takes timings on two days to judge"
+    others = max((one.others_cores for one in loads), default=0.0)
+    return f"{text}; others used up to {others:.2g} of its processors"
 
 
 def _figures(result: benchmark_pb2.BenchmarkResult) -> Table:
     table = _table("", "value", "interval")
-    low, high = ends(result.latency_interval)
-    table.add_row("latency p50", _ms(result.latency_p50), f"{low * 1e3:.3g} - {high * 1e3:.3g} ms")
+    table.add_row("latency p50", _ms(result.latency_p50), _span(result.latency_interval, 1e3, "ms"))
+    if result.HasField("latency_least"):
+        table.add_row("shortest run", _ms(result.latency_least), "")
     table.add_row("latency p90", _ms(result.latency_p90), "")
     table.add_row("latency p99", _ms(result.latency_p99), "")
     spread = _spread(result.images_per_second_interval)
@@ -181,7 +208,18 @@ def _table(*columns: str) -> Table:
 
 
 def _spread(interval: common_pb2.Interval) -> str:
-    return f"{interval.low:.4g} - {interval.high:.4g}"
+    return _span(interval, 1, "")
+
+
+def _span(interval: common_pb2.Interval, factor: float, unit: str) -> str:
+    """An interval in a unit; an open one by the end that it has."""
+    low, high = ends(interval)
+    tail = f" {unit}" if unit else ""
+    if math.isinf(low):
+        return f"at most {high * factor:.4g}{tail}"
+    if math.isinf(high):
+        return f"at least {low * factor:.4g}{tail}"
+    return f"{low * factor:.4g} - {high * factor:.4g}{tail}"
 
 
 def _ms(duration: Duration) -> str:

@@ -9,17 +9,18 @@ from typing import Any
 
 from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
+from services.cli import supplies
 from services.cli.arguments import add_json, output_file
-from services.cli.commands.claims import EFFORTS, add_budget, verify
+from services.cli.commands.claims import EFFORTS, add_budget, add_manifest, prepare, verify
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, print_json
-from services.cli.output.messages import enum_name, page_claims, plain
-from services.cli.output.report.page import render
-from services.cli.output.report.picture import look
+from services.cli.output.messages import page_claims, plain
+from services.cli.pages import templates
+from services.cli.picture import look
 from services.errors import InvalidArgument
+from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
 
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring.add_argument("--verify", action="store_true", help="measure both first")
     measuring.add_argument("--no-verify", action="store_true", help="never measure")
     add_budget(parser)
+    add_manifest(parser)
+    supplies.add_arguments(parser)
     parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the comparison")
     parser.add_argument("--html", metavar="FILE", help="write it as one page that needs no other")
     parser.add_argument(
@@ -51,9 +54,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Compares two artifacts."""
     html = output_file("--html", arguments.html) if arguments.html else None
     picture = Path(arguments.picture) if arguments.picture else None
+    if html:
+        templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
-    async with Connection(Inventory()) as connection:
+    async with Connection(supplies.inventory(arguments)) as connection:
+        await prepare(connection, arguments)
         channel = await connection.channel("ranker")
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
         request = compare_pb2.CompareRequest(
@@ -75,13 +81,15 @@ async def run(arguments: argparse.Namespace) -> Exit:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
             _add_changes(reply, verified)
         if html:
+            from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
+
             artifacts = [reply.left.artifact, reply.right.artifact]
             seen = await look(await connection.channel("segment"), artifacts, picture)
             if picture and not seen:
                 note(
                     f"{picture} is not shown: no model is compared, or none is served with weights"
                 )
-            html.write_text(render(reply, seen), encoding="utf-8")
+            html.write_text(report(reply, seen), encoding="utf-8")
             note(f"written to {html}")
     if arguments.json:
         print_json(as_json(reply))
@@ -131,6 +139,16 @@ def as_json(reply: compare_pb2.CompareResponse) -> dict[str, Any]:
             }
             for each in reply.components
         ],
+        "profiles": [
+            {
+                "profile": each.profile,
+                "separation": enum_name(each, "separation"),
+                "complete": each.complete,
+                "missing": [plain(one) for one in each.missing],
+            }
+            for each in reply.profiles
+        ],
+        "profile": reply.profile,
         "overall": enum_name(reply, "overall"),
         "summary": reply.summary,
         "claims": [verdicts.as_json(verdict) for verdict in every],
@@ -151,6 +169,7 @@ def _side(side: compare_pb2.ComparedArtifact) -> dict[str, Any]:
         "capabilities": [plain(capability) for capability in artifact.capabilities],
         "matches": plain(side.matches),
         "score": plain(side.score),
+        "scores": [plain(one) for one in side.scores],
         "reliability": [plain(one) for one in side.reliability],
         "published": [plain(one) for one in artifact.published],
         "digest": artifact.digest,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from assay_rpc.channel import connect
 from assay_rpc.common.v1 import common_pb2
+from assay_rpc.connection import Connection as RpcConnection
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
@@ -15,11 +19,11 @@ from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
-from services.cli.output.console import ERR, OUT, print_json
+from services.cli.output.console import ERR, OUT, print_json, warn
 from services.cli.output.messages import plain
+from services.cli.pictures import SUFFIXES
 from services.errors import InternalError, InvalidArgument
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Pair = tuple[Path, Path]
 
 
@@ -36,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; the reference model "
-        "without it",
+        help="a folder that `assay export` wrote, or a registered name; without it the only "
+        "one of a running service, or else the demonstration model",
     )
     parser.add_argument(
         "--zero-is-none",
@@ -49,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         metavar="VALUE",
         help="the value of pixels that are left out; without it 255 and, in 16 bits, 65535",
+    )
+    parser.add_argument(
+        "--worst",
+        type=count,
+        default=5,
+        metavar="N",
+        help="how many pictures to list, those with the lowest mean IoU; default: 5",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -68,27 +79,84 @@ async def run(arguments: argparse.Namespace) -> Exit:
     )
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
-        stub = segment_pb2_grpc.SegmentServiceStub(await connection.channel("segment"))
-        reply = await _evaluated(stub, _messages(arguments, model, pairs), len(pairs))
+        to = await connection.to("segment")
+        reply, each = await _evaluated(to, _messages(arguments, model, pairs), len(pairs))
+    advice = shift_advice(reply, zero_is_none=arguments.zero_is_none)
+    if advice:
+        warn(advice)
+    pictures = worst_first([picture.name for picture, _ in pairs], each)
     if arguments.json:
-        print_json(plain(reply))
+        print_json(plain(reply) | {"pictures": pictures, "advice": advice})
     else:
         _print_table(reply)
+        if len(pairs) > 1:
+            _print_worst(pictures[: arguments.worst])
     return Exit.DONE
 
 
 async def _evaluated(
-    stub: segment_pb2_grpc.SegmentServiceAsyncStub,
-    messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest],
+    to: RpcConnection,
+    messages: Iterator[segment_pb2.EvaluateSegmentationRequest],
     pairs: int,
-) -> segment_pb2.EvaluationResult:
-    """Follow an evaluation on stderr; return its result."""
-    with ERR.status("evaluating") as status:
-        async for update in stub.EvaluateSegmentation(messages):
-            if update.HasField("result"):
-                return update.result
-            status.update(f"evaluated {update.progress.done} of {pairs} pictures")
+) -> tuple[segment_pb2.EvaluationResult, list[segment_pb2.PairResult]]:
+    """Follow an evaluation on stderr; return its result and those of the pairs."""
+    each: list[segment_pb2.PairResult] = []
+    # Not grpc.aio: when the server ends a call while the client still sends, it says "Internal
+    # error from Core" in place of the server's reason.
+    with connect(to) as channel, ERR.status("evaluating") as status:
+        call = segment_pb2_grpc.SegmentServiceStub(channel).EvaluateSegmentation(messages)
+        try:
+            while (update := await asyncio.to_thread(next, call, None)) is not None:
+                if update.HasField("result"):
+                    return update.result, each
+                if update.HasField("pair"):
+                    each.append(update.pair)
+                status.update(f"evaluated {len(each)} of {pairs} pictures")
+        finally:
+            call.cancel()
     raise InternalError("the evaluation ended without a result; see the segment service's log")
+
+
+# By how much, and how many times, more labels must agree with shifted masks than with the masks.
+_FAR, _TIMES = 0.1, 2.0
+
+
+def shift_advice(reply: segment_pb2.EvaluationResult, *, zero_is_none: bool) -> str | None:
+    """Say what to try where the masks' values look as if they were one class off; else None."""
+    here = reply.pixel_accuracy
+    shifted, how = reply.pixel_accuracy_one_lower, "lower"
+    remedy = "0 seems to be no class, as in ADE20K's masks: try --zero-is-none"
+    if zero_is_none:
+        shifted, how = reply.pixel_accuracy_one_higher, "higher"
+        remedy = "their values seem to be class ids: try it without --zero-is-none"
+    elif reply.pixel_accuracy_one_higher > shifted:
+        shifted, how = reply.pixel_accuracy_one_higher, "higher"
+        remedy = "the model may have a background class 0 that they leave out"
+    if shifted < here + _FAR or shifted < _TIMES * here:
+        return None
+    return (
+        f"{here:.1%} of the labels agree, and {shifted:.1%} would if every value of the masks were "
+        f"one {how}: {remedy}"
+    )
+
+
+def worst_first(
+    names: Sequence[str], each: Sequence[segment_pb2.PairResult]
+) -> list[dict[str, Any]]:
+    """The figures of every picture, by mean IoU; those in which no pixel counts come last."""
+    pictures = [
+        {
+            "picture": names[pair.index],
+            "mean_iou": pair.mean_iou if pair.HasField("mean_iou") else None,
+            "pixel_accuracy": pair.pixel_accuracy if pair.HasField("pixel_accuracy") else None,
+            "pixels": pair.pixels,
+            "ignored_pixels": pair.ignored_pixels,
+        }
+        for pair in each
+    ]
+    return sorted(
+        pictures, key=lambda one: math.inf if one["mean_iou"] is None else one["mean_iou"]
+    )
 
 
 def find_pairs(images: Path, masks: Path) -> list[Pair]:
@@ -96,7 +164,7 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
 
     A picture without a mask is an error: an evaluation of less than was meant misleads.
     """
-    pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in _SUFFIXES)
+    pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise InvalidArgument("IMAGES", f"no picture in {images}")
     pairs = [(picture, masks / f"{picture.stem}.png") for picture in pictures]
@@ -108,9 +176,9 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
     return pairs
 
 
-async def _messages(
+def _messages(
     arguments: argparse.Namespace, model: common_pb2.ModelRef, pairs: Sequence[Pair]
-) -> AsyncIterator[segment_pb2.EvaluateSegmentationRequest]:
+) -> Iterator[segment_pb2.EvaluateSegmentationRequest]:
     zero_is_none = segment_pb2.MASK_VALUES_ZERO_IS_NONE
     yield segment_pb2.EvaluateSegmentationRequest(
         settings=segment_pb2.EvaluationSettings(
@@ -119,6 +187,7 @@ async def _messages(
             if arguments.zero_is_none
             else segment_pb2.MASK_VALUES_CLASS_IDS,
             ignore=arguments.ignore,
+            pair_results=True,
         )
     )
     for picture, mask in pairs:
@@ -151,4 +220,17 @@ def _print_table(reply: segment_pb2.EvaluationResult) -> None:
             accuracy = f"{item.accuracy:.2%}" if item.HasField("accuracy") else ""
             shown = f"{item.iou:.2%}", accuracy, f"{item.mask_pixels:,}"
             table.add_row(item.name, str(item.class_id), *shown)
+    OUT.print(table)
+
+
+def _print_worst(pictures: Sequence[Mapping[str, Any]]) -> None:
+    if not pictures:
+        return
+    table = Table(title="lowest mean IoU", title_justify="left")
+    table.add_column("picture")
+    for name in ("mIoU", "aAcc"):
+        table.add_column(name, justify="right")
+    for one in pictures:
+        shown = (one["mean_iou"], one["pixel_accuracy"])
+        table.add_row(one["picture"], *("unknown" if x is None else f"{x:.2%}" for x in shown))
     OUT.print(table)

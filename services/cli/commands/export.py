@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from services.cli.arguments import pixel_size
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note
 from services.errors import InvalidArgument
-from services.segment.export.command import export
+from services.segment.export.command import Exported, export
+from services.segment.export.given import DEFAULT_THRESHOLD, Given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--checkpoint", metavar="DIR|HUB_ID", help="a Hugging Face folder, or an id on its hub"
+        "--checkpoint",
+        metavar="DIR|FILE|HUB_ID",
+        help="a Hugging Face folder (PyTorch's or TensorFlow's weights), a file of weights "
+        "(mmsegmentation's or Lightning's, for example), or an id on the hub",
     )
     source.add_argument(
         "--architecture",
@@ -52,6 +57,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number type that the graph multiplies in: fp16 and bf16 are for GPUs; OpenVINO "
         "computes the fp32 graph in bf16 itself where the processor can",
     )
+    parser.add_argument(
+        "--size",
+        type=pixel_size,
+        metavar="WxH",
+        help="the model's input, width first; default: what the checkpoint's preprocessor says",
+    )
+    parser.add_argument(
+        "--preprocessor",
+        metavar="FILE",
+        help="a preprocessor_config.json to read in place of the checkpoint's",
+    )
+    parser.add_argument(
+        "--license",
+        metavar="ID",
+        help="licence of the weights, where the checkpoint states none: an SPDX id such as MIT, or "
+        "LicenseRef-NAME",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="of a model with one class: the probability from which on a pixel has it; "
+        f"default: {DEFAULT_THRESHOLD}",
+    )
     parser.set_defaults(run=run)
 
 
@@ -69,8 +98,20 @@ async def run(arguments: argparse.Namespace) -> Exit:
         name=arguments.name,
         precision=arguments.precision,
         version=arguments.version,
+        given=Given(
+            size=None if arguments.size is None else arguments.size[::-1],
+            preprocessor=None if arguments.preprocessor is None else Path(arguments.preprocessor),
+            license=arguments.license,
+            threshold=arguments.threshold,
+        ),
         progress=note,
     )
+    print_exported(exported)
+    return Exit.DONE
+
+
+def print_exported(exported: Exported) -> None:
+    """Say what was written, and how far each engine is from its source."""
     manifest = exported.manifest
     OUT.print(
         f"{manifest.name}: {manifest.architecture}, {len(manifest.classes)} classes, "
@@ -88,4 +129,3 @@ async def run(arguments: argparse.Namespace) -> Exit:
             f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
             soft_wrap=True,
         )
-    return Exit.DONE

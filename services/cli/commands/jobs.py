@@ -11,13 +11,15 @@ from rich.table import Table
 
 from services.cli.arguments import add_json
 from services.cli.commands.claims import EFFORTS, add_budget, owned
-from services.cli.connection import Connection, running_address
+from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import ERR, OUT, note, print_json
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
+from services.cli.remote import running_address
 from services.errors import PreconditionFailed
+from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
 

@@ -8,12 +8,14 @@ from assay_rpc.segment.v1 import admin_pb2, admin_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json
-from services.cli.connection import Connection, running_address
+from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, note, print_json
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
+from services.cli.remote import running_address
 from services.errors import PreconditionFailed
+from services.ranker.web.values import enum_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +14,54 @@ from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 from rich.live import Live
 
 from services.cli.arguments import (
+    INTERVAL_SCOPES,
     add_compute,
     add_definition,
+    add_interval_of,
     add_json,
+    add_sample,
     add_selection,
     add_shards,
     compute,
     corpus_ref,
-    count,
     definition,
     selection,
     shards_inventory,
 )
 from services.cli.commands import prove
-from services.cli.connection import Connection, running_address
+from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, names_a_folder
-from services.cli.output.console import ERR, print_json
+from services.cli.output import document_rows, score_picture
+from services.cli.output.console import ERR, note, print_json
 from services.cli.output.score_output import (
     comparison_json,
+    comparison_rows,
+    comparison_words,
     has_value,
+    published_source,
+    running_line,
     running_table,
     score_json,
+    score_rows,
+    score_words,
     show_comparison,
     show_score,
 )
+from services.cli.remote import running_address
 from services.errors import InternalError, InvalidArgument
 
 _HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
+_LINE_SECONDS = 30.0
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Computes a causal language model's bits per byte over a selection of documents, with "
-        "95 % intervals, by lm-evaluation-harness's definition or another. Lower is better. "
+        "Computes a causal language model's bits per byte over a selection of documents, by "
+        "lm-evaluation-harness's definition or another. Lower is better. A sample gives it with a "
+        "95 % interval. "
         "Documents that the tokenizer does not reproduce are reported apart. A run that was "
         "cut off goes on where it was."
     )
@@ -63,23 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="DIR|NAME",
-        help="a second model, scored on the same documents: the difference is paired by document",
+        help="a second model, scored on the same text: the difference is paired",
     )
     add_shards(parser)
     add_selection(parser)
-    parser.add_argument(
-        "--sample",
-        type=count,
-        default=0,
-        metavar="N",
-        help="score a random sample of this many documents, stratified by subset",
-    )
-    parser.add_argument("--sample-seed", type=count, default=0, metavar="N")
-    parser.add_argument(
-        "--sample-equally",
-        action="store_true",
-        help="as many documents of every subset, not in proportion to them",
-    )
+    add_sample(parser)
+    add_interval_of(parser)
     add_definition(parser)
     parser.add_argument(
         "--checkpoint",
@@ -89,6 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kept by what they score, and one that was cut off goes on too",
     )
     parser.add_argument("--fresh", action="store_true", help="score everything again")
+    parser.add_argument(
+        "--per-document",
+        metavar="FILE",
+        help="also write the figures of every document to FILE, .jsonl or .parquet",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="also draw the plot into FILE, .svg or .png")
     prove.add_options(parser)
     add_compute(parser)
     add_json(parser)
@@ -99,6 +108,10 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
+    if arguments.against and arguments.per_document:
+        raise InvalidArgument("--per-document", "is for one model; leave --against out")
+    per_document = arguments.per_document and document_rows.check(arguments.per_document)
+    picture = arguments.plot and score_picture.check(arguments.plot)
     prove.check_options(arguments)
     shards = shards_inventory(arguments)
     folders: dict[str, Path] = {}
@@ -110,6 +123,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         "definition": definition(arguments),
         "compute": compute(arguments),
         "fresh": arguments.fresh,
+        "interval_scope": INTERVAL_SCOPES[arguments.interval_of],
     }
     against = ""
     if arguments.against:
@@ -121,9 +135,16 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 **common, against=common_pb2.ModelRef(name=against)
             )
             comparison = await follow(stub.CompareBPB(both, timeout=TIMEOUT_SECONDS))
+            rows, said = comparison_rows(comparison), comparison_words(comparison.overall)
+            published = ""
         else:
-            one = scoring_pb2.ScoreBPBRequest(**common, checkpoint=arguments.checkpoint)
-            final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS))
+            one = scoring_pb2.ScoreBPBRequest(
+                **common, checkpoint=arguments.checkpoint, per_document=bool(per_document)
+            )
+            documents: list[scoring_pb2.DocumentScore] = []
+            final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS), documents.append)
+            rows, said = score_rows(final), score_words(final.overall)
+            published = published_source(final)
     if against and arguments.json:
         print_json(comparison_json(comparison))
     elif against:
@@ -132,6 +153,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(score_json(final))
     else:
         show_score(final)
+    if per_document:
+        document_rows.write(per_document, final.corpus.name, documents)
+    if picture and rows:
+        score_picture.draw(picture, rows, (model, against), said, published)
+    elif picture:
+        note(f"{picture} is not written: there is nothing to draw")
     await prove.write(arguments)
     scored = comparison.overall.model if against else final.overall
     return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
@@ -161,19 +188,35 @@ def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
 
 def _selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     chosen = selection(arguments)
-    if arguments.sample:
-        chosen.sample.documents, chosen.sample.seed = arguments.sample, arguments.sample_seed
+    if arguments.sample or arguments.sample_documents:
+        chosen.sample.spans, chosen.sample.seed = arguments.sample, arguments.sample_seed
+        chosen.sample.documents = arguments.sample_documents
         if arguments.sample_equally:
             chosen.sample.allocation = selection_pb2.SAMPLE_ALLOCATION_EQUAL
     return chosen
 
 
-async def follow(updates: Any) -> Any:
-    """Shows running figures until the final ones come, and returns those."""
+async def follow(
+    updates: Any,
+    document: Callable[[scoring_pb2.DocumentScore], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Any:
+    """Shows running figures until the final ones come, and returns those.
+
+    On a terminal they are a table that changes, elsewhere a line every 30 seconds of `clock`.
+    `document` is called with the figures of each document that come.
+    """
+    told = clock()
     with Live(console=ERR, transient=True, refresh_per_second=4) as live:
         async for update in updates:
-            if update.HasField("result"):
+            which = update.WhichOneof("update")
+            if which == "result":
                 return update.result
-            if ERR.is_terminal:
+            if which == "document":
+                document(update.document)
+            elif ERR.is_terminal:
                 live.update(running_table(update.progress))
+            elif clock() - told >= _LINE_SECONDS:
+                told = clock()
+                note(running_line(update.progress))
     raise InternalError("the scoring ended without final figures; see the corpus service's log")

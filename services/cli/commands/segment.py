@@ -1,4 +1,4 @@
-"""`assay segment`: label every pixel of an image."""
+"""`assay segment`: label every pixel of an image, or of many."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import argparse
 import io
 import json
 import math
-import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, output_file, segment_model
+from services.cli.arguments import add_json, output_file, pixel_size, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 120.0
@@ -31,17 +31,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
-        "are those of Hugging Face's processor, model and post-processing."
+        "are those of Hugging Face's processor, model and post-processing. With --out, of any "
+        "number of pictures: DIR/NAME.png has the class ids of NAME.jpg, DIR/summary.csv what was "
+        "found; what is done is not done again."
     )
     parser.epilog = (
-        "example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg"
+        "examples: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg | "
+        "assay segment photos --model out/b0 --out labels --overlay"
     )
-    parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP, BMP, GIF or TIFF file")
+    parser.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="*",
+        help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file; - reads one from stdin. With --out "
+        "also folders, and patterns such as 'photos/**/*.jpg'",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for the results of many pictures")
+    parser.add_argument(
+        "--list", metavar="FILE", help="with --out: a file with a path a line; - is stdin"
+    )
+    parser.add_argument(
+        "--jsonl", action="store_true", help="with --out: print a JSON line a picture, no table"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="with --out: also what is done already"
+    )
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; the reference model "
-        "without it",
+        help="a folder that `assay export` wrote, or a registered name; without it the only "
+        "one of a running service, or else the demonstration model",
     )
     given_as = parser.add_mutually_exclusive_group()
     given_as.add_argument(
@@ -51,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--masks", metavar="FILE", help="JSON list of a mask for each class, in COCO's form"
     )
     parser.add_argument(
-        "--overlay", metavar="FILE", help="the picture with its classes coloured, .jpg or .png"
+        "--overlay",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="the picture with its classes coloured, .jpg or .png; with --out no FILE: "
+        "DIR/NAME.overlay.jpg",
     )
     parser.add_argument(
         "--opacity",
@@ -65,7 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="16-bit greyscale PNG of the labels' probabilities, 65535 for 1",
     )
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="of the outputs; the picture's own without it"
+        "--size",
+        type=pixel_size,
+        metavar="WxH",
+        help="of the outputs; the picture's own without it",
     )
     parser.add_argument(
         "--class",
@@ -80,8 +107,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Segments one image."""
-    encoded = Path(arguments.image).read_bytes()
+    """Segments one image, or many."""
+    if arguments.out is not None:
+        return await _run_many(arguments)
+    for flag in ("list", "jsonl", "again"):
+        if getattr(arguments, flag):
+            raise InvalidArgument(f"--{flag}", "goes with --out DIR")
+    encoded = _read_one(arguments.images)
+    if arguments.overlay == "":
+        raise InvalidArgument("--overlay", "name the FILE to write")
     files = {
         option: output_file(flag, getattr(arguments, option))
         for option, flag in (
@@ -105,12 +139,61 @@ async def run(arguments: argparse.Namespace) -> Exit:
         reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
             request, timeout=TIMEOUT_SECONDS
         )
+    for notice in reply.notices:
+        warn(f"{arguments.images[0]}: {notice}")
     _write(reply, files)
     if arguments.json:
         print_json(_as_json(reply))
     else:
         _print_table(reply)
     return Exit.DONE
+
+
+def _read_one(images: list[str]) -> bytes:
+    """The file of the only picture. Raises InvalidArgument, OSError."""
+    if len(images) != 1:
+        raise InvalidArgument("IMAGE", f"{len(images)} of them: give one, or --out DIR for many")
+    (image,) = images
+    if image == "-":
+        return sys.stdin.buffer.read()
+    if Path(image).is_dir():
+        raise InvalidArgument("IMAGE", f"{image} is a folder: give --out DIR for its pictures")
+    if "://" in image:
+        raise InvalidArgument("IMAGE", f"{image} is a URL: download it, and give the file")
+    if not Path(image).exists():
+        raise FileNotFoundError(f"{image}: there is no such file")
+    return Path(image).read_bytes()
+
+
+async def _run_many(arguments: argparse.Namespace) -> Exit:
+    from services.cli.commands.segment_many import segment_many  # noqa: PLC0415  # only this way
+
+    for flag, value in (
+        ("-o", arguments.output),
+        ("--masks", arguments.masks),
+        ("--confidence", arguments.confidence),
+        ("--opacity", arguments.opacity),
+        ("--json", arguments.json),
+    ):
+        if value:
+            raise InvalidArgument(flag, "is for one picture; leave --out out")
+    if arguments.overlay:
+        raise InvalidArgument(
+            "--overlay", f"takes no file with --out: put {arguments.overlay} first"
+        )
+    if "-" in arguments.images:
+        raise InvalidArgument("IMAGE", "- is one picture; a list of paths on stdin is --list -")
+    if not arguments.images and arguments.list is None:
+        raise InvalidArgument("IMAGE", "give files or folders, or --list FILE")
+    inventory, model = segment_model(arguments.model)
+    async with Connection(inventory) as connection:
+        channel = await connection.channel("segment")
+        stub = segment_pb2_grpc.SegmentServiceStub(channel)
+        described = await stub.GetModel(
+            segment_pb2.GetModelRequest(model=model), timeout=TIMEOUT_SECONDS
+        )
+        classes = _class_ids(described, arguments.classes)
+        return await segment_many(arguments, channel, described.model, classes)
 
 
 def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:
@@ -141,23 +224,19 @@ def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.Segme
     return request
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Width and height of WxH."""
-    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text} is not of the form 1024x768, width first")
-    return int(found[1]), int(found[2])
-
-
 def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:
-    """The ids of classes that are named, or given as ids."""
-    ids = {item.name: item.id for item in described.model.classes}
-    ids |= {str(item.id): item.id for item in described.model.classes}
+    """The ids of classes that are named, or given as ids; several classes may have one name."""
+    classes = described.model.classes
+    found: list[int] = []
     for name in wanted:
-        if name not in ids:
-            known = ", ".join(item.name for item in described.model.classes[:10])
-            raise InvalidArgument("--class", f"{name} is no class of the model: {known}, ...")
-    return [ids[name] for name in wanted]
+        ids = [item.id for item in classes if item.name == name]
+        ids = ids or [item.id for item in classes if str(item.id) == name]
+        if not ids:
+            known = ", ".join(item.name for item in classes[:10])
+            more = ", ..." if len(classes) > 10 else ""
+            raise InvalidArgument("--class", f"{name} is no class of the model: {known}{more}")
+        found += ids
+    return found
 
 
 def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
@@ -215,6 +294,7 @@ def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:
             for c in reply.classes
         ],
         "seconds": timings,
+        "notices": list(reply.notices),
     }
 
 

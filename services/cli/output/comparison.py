@@ -6,11 +6,23 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.output import measured, verdicts
+from services.cli.output import verdicts
 from services.cli.output.console import OUT
-from services.cli.output.messages import enum_name, missing
+from services.cli.output.messages import missing
+from services.ranker.web import measured
+from services.ranker.web.sides import (
+    LEAST,
+    MOST,
+    Answer,
+    component_rows,
+    facts,
+    reports,
+    score_rows,
+)
+from services.ranker.web.values import enum_name, measured_text
 
-_BAR_WIDTH = 26
+MOST_NAMES = 5
+_BAR_WIDTH = 27
 
 
 def show(reply: compare_pb2.CompareResponse) -> None:
@@ -51,18 +63,13 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
     row("type", [enum_name(s.artifact, "type").replace("_", " ").lower() for s in sides])
     row("licence", [s.artifact.license.name for s in sides])
     row("pricing", [s.artifact.pricing for s in sides])
-    row("capabilities", [_capabilities(s.artifact) for s in sides])
+    row("capabilities registered", [_capabilities(s.artifact) for s in sides])
     row("times matched", [_matches(s.matches) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
-    row("score, by methodology " + reply.methodology.version, [_score(s.score) for s in sides])
-    better = {each.component: each for each in reply.components}
-    for left, right in zip(sides[0].score.components, sides[1].score.components, strict=True):
-        separation = better.get(left.name)
-        row(
-            f"{left.name}\nweights {left.weight:.2f}, {right.weight:.2f}",
-            [_component(left), _component(right)],
-            _better(reply, separation) if separation else "",
-        )
+    for heading, scores, answer in score_rows(reply):
+        row(heading, [score_text(one) for one in scores], better(reply, answer))
+    for name, parts, answer in component_rows(reply):
+        row(name, [_component(one) for one in parts], better(reply, answer))
     for one in measured.rows(reply):
         row(f"measured: {one.fact}", [_cell(cell) for cell in one.cells])
     row("page reliability", ["\n".join(map(_reliability, s.reliability)) for s in sides])
@@ -72,15 +79,16 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
 def _cell(cell: measured.Cell) -> Text:
     if cell.evidence is None:
         return Text(cell.why, style="dim")
-    return Text(verdicts.measured_text(cell.evidence))
+    return Text(measured_text(cell.evidence))
 
 
-def _better(reply: compare_pb2.CompareResponse, separation: compare_pb2.ComponentComparison) -> str:
+def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
+    """The id of the better one, or that they cannot be told apart; empty where none is asked."""
     return {
         compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
         compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
         compare_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
-    }.get(separation.separation, "")
+    }.get(answer.separation if answer else compare_pb2.SEPARATION_UNSPECIFIED, "")
 
 
 def _capabilities(artifact: artifact_pb2.Artifact) -> str:
@@ -89,9 +97,7 @@ def _capabilities(artifact: artifact_pb2.Artifact) -> str:
 
 
 def _matches(counts: score_pb2.MatchCounts) -> str:
-    if not counts.reported:
-        return str(counts.matched)
-    return f"{counts.matched}\n{counts.succeeded} of {counts.reported} reported went well"
+    return "\n".join([str(counts.matched), *reports(counts)])
 
 
 def _published(artifact: artifact_pb2.Artifact) -> str:
@@ -105,17 +111,22 @@ def _published(artifact: artifact_pb2.Artifact) -> str:
     )
 
 
-def _score(score: score_pb2.Score) -> str:
+def score_text(score: score_pb2.Score) -> str:
+    """A score with its ends, or the bounds that are left and what is missing."""
+    ends = f"[{score.low:.1f} .. {score.high:.1f}]"
     if not score.HasField("point"):
-        return "no evidence yet"
+        lacks = ", ".join(score.lacks) if len(score.lacks) <= MOST_NAMES else len(score.lacks)
+        if not score.coverage:
+            return f"nothing is known: lacks {lacks}"
+        return f"no score: lacks {lacks}\nbounds that are left {ends}"
     return (
-        f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
-        f"{bar(score.low / 100, score.point / 100, score.high / 100)}\n"
-        f"evidence for {score.coverage:.0%} of the weight"
+        f"{score.point:.1f}   {ends}\n{bar(score.low / 100, score.point / 100, score.high / 100)}"
     )
 
 
-def _component(component: score_pb2.Component) -> str:
+def _component(component: score_pb2.Component | None) -> str:
+    if component is None:
+        return ""
     if not component.HasField("point"):
         return f"nothing is known\n{component.explanation}"
     return (
@@ -125,8 +136,9 @@ def _component(component: score_pb2.Component) -> str:
 
 
 def bar(low: float, point: float, high: float) -> str:
-    """The interval drawn on [0, 1], its point marked."""
-    first, mark, last = (round(x * (_BAR_WIDTH - 1)) for x in (low, point, high))
+    """The interval drawn on a scale from -0.5 to 1.5, its point marked."""
+    places = (min(1.0, max(0.0, (x - LEAST) / (MOST - LEAST))) for x in (low, point, high))
+    first, mark, last = (round(x * (_BAR_WIDTH - 1)) for x in places)
     cells = ["·"] * _BAR_WIDTH
     cells[first : last + 1] = "─" * (last + 1 - first)
     cells[mark] = "●"
@@ -138,7 +150,5 @@ def _reliability(reliability: compare_pb2.PageReliability) -> str:
     mean = "unknown"
     if reliability.HasField("mean"):
         mean = f"{reliability.mean:.2f} [{interval.low:.2f} .. {interval.high:.2f}]"
-    return (
-        f"{mean}\n{reliability.confirmed} confirmed, {reliability.refuted} refuted, "
-        f"{reliability.undecided} undecided (by fact)"
-    )
+    of_page = f" (as {reliability.page} states it)" if reliability.page else ""
+    return f"{mean}{of_page}\n{facts(reliability)}"

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from services.cli.output.safe_text import SafeText, escaped
+
 
 # Highlighting off: numbers are coloured where colour means something, nowhere else.
 class _Console(Console):
@@ -22,11 +24,19 @@ class _Console(Console):
 _PIPED_WIDTH = 120
 OUT = _Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 ERR = _Console(stderr=True, highlight=False)
+for _console in (OUT, ERR):
+    # Manifests, documents and servers' messages are written by others.
+    _console.push_render_hook(SafeText())
 
 
 def print_json(value: Any) -> None:
     """Prints one JSON document to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(escaped(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+
+
+def warn(message: str) -> None:
+    """Tells the user what makes the result another one than was meant."""
+    ERR.print(message, style="yellow", markup=False, soft_wrap=True)
 
 
 def note(message: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 from rich.table import Table
 
+from services.cli.output.basis import basis_sentences, standing
 from services.cli.output.console import OUT, note
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
+from services.ranker.web.values import enum_name
 
 _NO_NAME, _NO_VALUE = "(none named)", "\u2014"
 _EXCLUDED = {
@@ -40,6 +41,21 @@ def running_table(running: scoring_pb2.RunningScore) -> Table:
     return table
 
 
+def running_line(running: scoring_pb2.RunningScore) -> str:
+    """The same in one line."""
+    if not running.HasField("documents_total"):
+        return "loading the model, and counting the documents"
+    overall = running.overall
+    said = [f"{running.model.name}: {overall.documents:,} of {running.documents_total:,} documents"]
+    if has_value(overall):
+        said.append(f"{overall.bits_per_byte:.4f} bits per byte so far")
+    if running.HasField("tokens_per_second"):
+        said.append(f"{running.tokens_per_second:,.0f} tokens/s")
+    if running.HasField("time_left"):
+        said.append(f"about {running.time_left.ToTimedelta().total_seconds():,.0f} s left")
+    return ", ".join(said)
+
+
 def show_score(final: scoring_pb2.FinalScore) -> None:
     """Prints the final figures by subset, then draws them."""
     earlier = ", scored earlier" if final.cached else ""
@@ -55,16 +71,21 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
             *[""] * 4,
             *(f"{value:,}" for value in counts),
         )
-    if final.macro.HasField("value"):
-        macro = final.macro.interval if final.macro.HasField("interval") else None
-        table.add_row("mean of subsets (macro)", f"{final.macro.value:.4f}", _interval(macro))
-    for average in final.weighted:
-        table.add_row(
-            f"{average.weights} weights ({average.weight:.0%} of the weight)",
-            f"{average.bits_per_byte:.4f}",
-            _interval(average.interval if average.HasField("interval") else None),
-        )
+    _add_averages(table, final)
+    table.caption, table.caption_justify = "\n".join(score_words(final.overall)), "left"
     OUT.print(table)
+    rows = score_rows(final)
+    if not rows:
+        empty = scoring_pb2.EXCLUSION_REASON_EMPTY
+        lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
+        note(f"nothing could be scored: {_none_of(lost)}")
+    else:
+        OUT.print(plot(rows, final.model.name, published=published_source(final)))
+    _note_lost(final)
+
+
+def score_rows(final: scoring_pb2.FinalScore) -> list[Row]:
+    """What a plot of a result shows; nothing when nothing was scored."""
     printed = final.published[0] if final.published else None
     rows = [
         Row(
@@ -75,23 +96,24 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
         for subset in final.subsets
         if has_value(subset.score)
     ]
-    if not rows:
-        empty = scoring_pb2.EXCLUSION_REASON_EMPTY
-        lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
-        note(f"nothing could be scored: {_none_of(lost)}")
-    else:
+    if rows:
         rows.append(Row("overall", final.overall, published=printed and printed.bits_per_byte))
-        OUT.print(plot(rows, final.model.name, published=printed.source if printed else ""))
-    _note_lost(final)
+    return rows
+
+
+def published_source(final: scoring_pb2.FinalScore) -> str:
+    """Where the published figures beside a result are from; empty without any."""
+    return final.published[0].source if final.published else ""
 
 
 def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     """Prints two models' figures by subset, and how they differ."""
     names = [final.model.model.name, final.against.model.name]
     table = Table(
-        title=f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired by document",
+        title=f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired",
         title_justify="left",
-        caption="a difference below 0: the first predicts better",
+        caption="\n".join(comparison_words(final.overall)),
+        caption_justify="left",
     )
     table.add_column("subset")
     for heading in (*names, "difference", "95 % interval", "documents"):
@@ -103,15 +125,12 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             _bits(one.model),
             _bits(one.against),
             f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else _NO_VALUE,
-            _interval(one.interval if one.HasField("interval") else None, signed=True),
+            _standing(one, "+.4f"),
             f"{one.model.documents:,}",
         )
+    _add_averages(table, final, "", "")
     OUT.print(table)
-    drawn = [
-        Row(name, one.model, against=one.against)
-        for name, one in [*rows, ("overall", final.overall)]
-        if has_value(one.model)
-    ]
+    drawn = comparison_rows(final)
     if drawn:
         OUT.print(plot(drawn, names[0], against=names[1]))
     else:
@@ -121,6 +140,16 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
             "them, or gives tokens that its model does not have, or they are empty"
         )
+
+
+def comparison_rows(final: scoring_pb2.BPBComparison) -> list[Row]:
+    """What a plot of two models shows; nothing when nothing was scored for both."""
+    rows = [(one.subset or _NO_NAME, one.difference) for one in final.subsets]
+    return [
+        Row(name, one.model, against=one.against)
+        for name, one in [*rows, ("overall", final.overall)]
+        if has_value(one.model) and has_value(one.against)
+    ]
 
 
 def has_value(score: scoring_pb2.BitsPerByte) -> bool:
@@ -134,6 +163,7 @@ def score_json(final: scoring_pb2.FinalScore) -> dict[str, Any]:
         "overall": _score_json(final.overall),
         "macro_bits_per_byte": final.macro.value if final.macro.HasField("value") else None,
         "macro_interval": plain(final.macro.interval) if final.macro.HasField("interval") else None,
+        "macro_basis": plain(final.macro.basis) if final.macro.HasField("basis") else None,
         "weighted": [plain(one) for one in final.weighted],
         "subsets": {subset.subset: _score_json(subset.score) for subset in final.subsets},
         "excluded": [
@@ -163,6 +193,8 @@ def comparison_json(final: scoring_pb2.BPBComparison) -> dict[str, Any]:
         "overall": _difference_json(final.overall),
         "subsets": {one.subset: _difference_json(one.difference) for one in final.subsets},
         "documents_left_out": final.documents_left_out,
+        "macro": plain(final.macro),
+        "weighted": [plain(one) for one in final.weighted],
     }
 
 
@@ -181,7 +213,7 @@ def _add_row(table: Table, name: str, score: scoring_pb2.BitsPerByte) -> None:
     table.add_row(
         name,
         _bits(score),
-        _interval(score.interval if score.HasField("interval") else None),
+        _standing(score, ".4f"),
         f"{score.nats_per_token:.3f}" if score.HasField("nats_per_token") else "",
         f"{score.bytes_per_token:.2f}" if score.HasField("bytes_per_token") else "",
         f"{score.documents:,}",
@@ -203,11 +235,53 @@ def _none_of(documents: int) -> str:
     )
 
 
-def _interval(interval: common_pb2.Interval | None, *, signed: bool = False) -> str:
-    if interval is None:
-        return ""
-    form = "+.4f" if signed else ".4f"
-    return f"{interval.low:{form}} .. {interval.high:{form}}"
+def _standing(
+    one: scoring_pb2.BitsPerByte | scoring_pb2.BPBDifference | scoring_pb2.WeightedScore, form: str
+) -> str:
+    return standing(one.basis, one.interval if one.HasField("interval") else None, form)
+
+
+def _add_averages(
+    table: Table, final: scoring_pb2.FinalScore | scoring_pb2.BPBComparison, *before: str
+) -> None:
+    """Add the averages over the subsets, which are differences where cells stand before them."""
+    form = "+.4f" if before else ".4f"
+    if final.macro.HasField("value"):
+        macro = final.macro
+        interval = macro.interval if macro.HasField("interval") else None
+        cells = (f"{macro.value:{form}}", standing(macro.basis, interval, form))
+        table.add_row("mean of subsets (macro)", *before, *cells)
+    for one in final.weighted:
+        name = f"{one.weights} weights ({one.weight:.0%} of the weight)"
+        table.add_row(name, *before, f"{one.bits_per_byte:{form}}", _standing(one, form))
+
+
+def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
+    """Which question a result answers, what it rests on, and its perplexities."""
+    said = basis_sentences(overall.basis) if overall.HasField("basis") else []
+    perplexities = []
+    if overall.HasField("byte_perplexity"):
+        perplexities.append(f"byte perplexity {overall.byte_perplexity:,.5g}")
+    if overall.HasField("word_perplexity"):
+        perplexities.append(f"word perplexity {overall.word_perplexity:,.5g}")
+    return [*said, ", ".join(perplexities)]
+
+
+def comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
+    """The same of two models' difference, and how small a one would have been seen."""
+    said = ["a difference below 0: the first predicts better"]
+    if overall.HasField("basis"):
+        said += basis_sentences(overall.basis)
+    if overall.identical:
+        said.append("identical on all that was scored")
+    elif overall.HasField("smallest_detectable") and (
+        overall.interval.low <= 0 <= overall.interval.high
+    ):
+        said.append(
+            f"no difference seen; {overall.smallest_detectable:.2g} would have been, in four of "
+            "five samples"
+        )
+    return said
 
 
 def _note_lost(final: scoring_pb2.FinalScore) -> None:
@@ -222,15 +296,19 @@ def _note_lost(final: scoring_pb2.FinalScore) -> None:
 
 
 def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:
-    """Over every document that has a likelihood, also those that are excluded."""
+    """Over every document that has a likelihood, also those that are excluded.
+
+    Of a sample the sums are of what was scored, and give no figure.
+    """
     none = scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE
+    sampled = final.overall.basis.unit != scoring_pb2.SAMPLE_UNIT_UNSPECIFIED
     parts = [final.overall, *(one.score for one in final.excluded if one.reason != none)]
     names = ("nats", "text_bytes", "tokens", "documents")
     merged = {name: sum(getattr(part, name) for part in parts) for name in names}
     bits = merged["nats"] / math.log(2)
     return merged | {
         "bits_per_byte": bits / merged["text_bytes"]
-        if merged["tokens"] and merged["text_bytes"]
+        if merged["tokens"] and merged["text_bytes"] and not sampled
         else None
     }
 
@@ -245,6 +323,9 @@ def _score_json(score: scoring_pb2.BitsPerByte) -> dict[str, Any]:
         "documents": score.documents,
         "nats_per_token": score.nats_per_token if score.HasField("nats_per_token") else None,
         "bytes_per_token": score.bytes_per_token if score.HasField("bytes_per_token") else None,
+        "byte_perplexity": score.byte_perplexity if score.HasField("byte_perplexity") else None,
+        "word_perplexity": score.word_perplexity if score.HasField("word_perplexity") else None,
+        "basis": plain(score.basis) if score.HasField("basis") else None,
     }
 
 
@@ -254,4 +335,9 @@ def _difference_json(one: scoring_pb2.BPBDifference) -> dict[str, Any]:
         "interval": plain(one.interval) if one.HasField("interval") else None,
         "model": _score_json(one.model),
         "against": _score_json(one.against),
+        "basis": plain(one.basis) if one.HasField("basis") else None,
+        "smallest_detectable": (
+            one.smallest_detectable if one.HasField("smallest_detectable") else None
+        ),
+        "identical": one.identical,
     }

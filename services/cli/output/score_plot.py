@@ -24,8 +24,10 @@ class Row:
 
 def plot(rows: list[Row], model: str, *, against: str = "", published: str = "") -> Table:
     """Draws the rows on one scale from 0; `against` and `published` name the other marks."""
-    top = _round_up(max((_furthest(row) for row in rows), default=1.0))
-    legend = [f"{_MEASURED} {model}", f"{_SPREAD} 95 % interval"]
+    top = round_up(max((furthest(row) for row in rows), default=1.0))
+    legend = [f"{_MEASURED} {model}"]
+    if any(row.score.HasField("interval") for row in rows):
+        legend.append(f"{_SPREAD} 95 % interval")
     legend += [f"{_AGAINST} {against}"] if against else []
     legend += [f"{_PUBLISHED} {published}"] if published else []
     table = Table(
@@ -61,13 +63,14 @@ def _cell(value: float, top: float) -> int:
     return max(0, min(_WIDTH - 1, int(value / top * _WIDTH)))
 
 
-def _furthest(row: Row) -> float:
+def furthest(row: Row) -> float:
+    """The largest value that a row draws."""
     against = row.against.bits_per_byte if row.against is not None else 0.0
     high = row.score.interval.high if row.score.HasField("interval") else 0.0
     return max(row.score.bits_per_byte, high, against, row.published or 0.0)
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next quarter, or the next whole number from 4 on; at least a quarter."""
     step = 0.25 if value < 4 else 1.0
     return max(step, math.ceil(value / step) * step)

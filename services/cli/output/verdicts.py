@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.output.console import OUT
-from services.cli.output.messages import difference, ends, enum_name, plain
+from services.cli.output.messages import plain
+from services.ranker.web.values import (
+    SOURCING,
+    changes,
+    enum_name,
+    measured_text,
+    value_text,
+)
 
 _DIGITS = 8
 _STYLES = {
@@ -42,26 +48,26 @@ def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Table:
     return rows
 
 
-def changes(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
-    """What changed since the claims were verified last, a line a claim; empty the first time."""
-    again = [verdict for verdict in verdicts if verdict.HasField("change")]
-    lines = [
-        f"{verdict.claim.id}: {'; '.join(map(difference, verdict.change.differences))}"
-        for verdict in again
-        if verdict.change.differences
-    ]
-    if len(lines) < len(again):
-        lines.append(f"{len(again) - len(lines)} of {len(again)} claims: nothing changed")
-    return lines
+_CLAIM = " --claim "
 
 
 def commands(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
-    """The command that repeats it of each claim that is refuted."""
-    return [
+    """The commands that repeat the claims that are refuted."""
+    return grouped(
         verdict.evidence.command
         for verdict in verdicts
-        if verdict.verdict == evidence_pb2.VERDICT_REFUTED
-    ]
+        if verdict.verdict == evidence_pb2.VERDICT_REFUTED and verdict.evidence.command
+    )
+
+
+def grouped(commands: Iterable[str]) -> list[str]:
+    """Commands of single claims, those in one that differ in the claim alone."""
+    claims: dict[tuple[str, str], list[str]] = {}
+    for command in commands:
+        before, flag, after = command.partition(_CLAIM)
+        claim, space, rest = after.partition(" ")
+        claims.setdefault((before, space + rest), []).append(flag + claim)
+    return [f"{before}{''.join(of)}{rest}" for (before, rest), of in claims.items()]
 
 
 def show(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> None:
@@ -88,6 +94,8 @@ def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
     words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
     if basis != "UNSPECIFIED":
         words.append(f"\n{basis.lower()}", style="dim")
+    if sourcing := SOURCING.get(verdict.sourcing):
+        words.append(f"\n{sourcing}", style="dim")
     return words
 
 
@@ -101,45 +109,9 @@ def _value(verdict: evidence_pb2.ClaimVerdict) -> Text:
     return words
 
 
-def measured_text(evidence: evidence_pb2.Evidence) -> str:
-    """A measured value, and what it is of where that is not the thing itself."""
-    of = {
-        evidence_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
-        evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
-    }
-    return value_text(evidence) + of.get(evidence.relation, "")
-
-
 def _digits(evidence: evidence_pb2.Evidence) -> str:
     digits = evidence.digest.removeprefix("sha256:")[:_DIGITS]
     return f"\nevidence {digits}" if digits else ""
-
-
-def value_text(evidence: evidence_pb2.Evidence) -> str:
-    """The evidence's value with unit and interval, "" when it has none."""
-    kind = evidence.value.WhichOneof("kind")
-    if kind is None:
-        return ""
-    if kind == "boolean":
-        return "yes" if evidence.value.boolean else "no"
-    if kind == "text":
-        return evidence.value.text
-    unit = "" if evidence.value.unit in {"", "1"} else f" {evidence.value.unit}"
-    text = f"{number(evidence.value.number)}{unit}"
-    interval = evidence.interval
-    low, high = ends(interval)
-    if evidence.HasField("interval") and high > low:
-        text += f"\n[{number(low)} .. {number(high)}]"
-    return text
-
-
-def number(value: float) -> str:
-    """Four significant digits, thousands separated, no exponent where none is needed."""
-    if math.isinf(value):  # the end of an interval that is open
-        return "∞" if value > 0 else "-∞"
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
@@ -158,6 +130,7 @@ def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
         "unit": evidence.value.unit or None,
         "interval": plain(evidence.interval) if evidence.HasField("interval") else None,
         "n": evidence.n if found else None,
+        "sourcing": enum_name(verdict, "sourcing") if verdict.sourcing else None,
         "reason": verdict.reason,
         "contradicts": list(verdict.contradicts),
         "bound": plain(verdict.claim.bound) if verdict.claim.HasField("bound") else None,

@@ -30,6 +30,25 @@ class Estimate:
         return self.cumulant / self.variance**1.5 if self.variance else 0.0
 
 
+def mean_of(values: Sequence[float]) -> Estimate:
+    """Return the mean of independent values of one distribution. Raises ValueError for one value.
+
+    Its third cumulant is estimated from three values on, and taken to be 0 of two.
+    """
+    count = len(values)
+    if count < 2:
+        raise ValueError(f"the error of a mean is of 2 values or more, not {count}")
+    mean = math.fsum(values) / count
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    cubes = math.fsum((value - mean) ** 3 for value in values)
+    return Estimate(
+        mean,
+        squares / (count - 1) / count,
+        count - 1,
+        cubes / ((count - 1) * (count - 2)) / count if count > 2 else 0.0,
+    )
+
+
 def weighted_sum(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
     """Return the sum of independent estimates, each times its weight."""
     variances = [weight * weight * part.variance for weight, part in parts]

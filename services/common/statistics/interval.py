@@ -74,12 +74,12 @@ def quotient(above: Interval, below: Interval) -> Interval:
     """Every quotient of a value in `above` and one in `below`, whose ends are all positive.
 
     It holds both levels at once, so its own is at least 1 - (1 - a) - (1 - b). An open end of one
-    opens the end that it leads to. Raises ValueError for an end that is not positive.
+    opens the end that it leads to, down to 0. Raises ValueError for an end that is not positive.
     """
     ends = (above.low, above.high, below.low, below.high)
     if any(end is not None and end <= 0 for end in ends):
         raise ValueError("a quotient is of intervals above 0")
-    low = None if above.low is None or below.high is None else above.low / below.high
+    low = 0.0 if above.low is None or below.high is None else above.low / below.high
     high = None if above.high is None or below.low is None else above.high / below.low
     level = round(max(0.0, above.level + below.level - 1), 9)
     return Interval(low, high, *_certainty((above, below), level), "quotient@1")

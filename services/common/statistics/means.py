@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from services.common.statistics.estimate import Estimate
+from services.common.statistics.estimate import mean_of
 from services.common.statistics.interval import Interval, TooFewError
 from services.common.statistics.student import skewed
 
@@ -23,13 +22,4 @@ def mean_interval(values: Sequence[float], level: float) -> Interval:
     count = len(values)
     if count < LEAST:
         raise TooFewError("values", count, LEAST)
-    mean = math.fsum(values) / count
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    cubes = math.fsum((value - mean) ** 3 for value in values)
-    estimate = Estimate(
-        mean,
-        squares / (count - 1) / count,
-        count - 1,
-        cubes / ((count - 1) * (count - 2)) / count,
-    )
-    return skewed(estimate, level, count)
+    return skewed(mean_of(values), level, count)

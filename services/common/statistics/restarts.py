@@ -25,29 +25,33 @@ class Restart:
     """One restart of a benchmark's process.
 
     `started` is when, in seconds since 1970; `seconds` its median run and `least` its shortest.
-    `others` is the CPU time that others took, in cores; `kernel` the calibration kernel's time over
-    its reference, None where that is not settled; `steal` the share of the machine's time that its
-    host took; `throttled` whether the process was held back by its own limit; `own` its CPU time
-    over threads times wall time, which is recorded and decides nothing: how many threads spin while
-    they wait depends on the engine.
+    `others` is the CPU time that others took, in cores, of which `allowed` count as none; `kernel`
+    the calibration kernel's time over its reference, None where that is not settled; `steal` the
+    share of the machine's time that its host took; `throttled` whether the process was held back by
+    its own limit; `own` its CPU time over threads times wall time, which is recorded and decides
+    nothing: how many threads spin while they wait depends on the engine. What is None is not known,
+    and no such restart is clean.
     """
 
     started: float
     seconds: float
     least: float
-    others: float
+    others: float | None
     kernel: float | None
-    steal: float = 0.0
+    steal: float | None = 0.0
     throttled: bool = False
     own: float | None = None
+    allowed: float = MOST_OTHERS
 
     @property
     def clean(self) -> bool:
         """Whether the machine was this process's own; the times have no part in it."""
         return (
-            self.others <= MOST_OTHERS
+            self.others is not None
+            and self.others <= self.allowed
             and self.kernel is not None
             and self.kernel <= MOST_KERNEL
+            and self.steal is not None
             and self.steal <= MOST_STEAL
             and not self.throttled
         )
@@ -71,7 +75,8 @@ class Slopes:
     def quiet(self, restart: Restart) -> float:
         """Return the least seconds that a clean restart may have taken without any load."""
         hidden = max(restart.kernel or 1.0, 1.0) - 1
-        return restart.seconds / ((1 + self.kernel * hidden) * (1 + self.others * restart.others))
+        others = restart.others or 0.0
+        return restart.seconds / ((1 + self.kernel * hidden) * (1 + self.others * others))
 
 
 @dataclass(frozen=True)
@@ -93,20 +98,6 @@ class KernelReference:
     def ratio(self, before: Sequence[float], after: Sequence[float]) -> float | None:
         """Return the median time around a restart over this; None where it is not settled."""
         return statistics.median([*before, *after]) / self.seconds if self.settled else None
-
-
-def others_cores(busy: float, own: float, wall: float) -> float:
-    """Return the cores that others kept busy, on average over `wall` seconds.
-
-    `busy` is the machine's busy CPU seconds in that time, with those stolen, and `own` those of the
-    process and its children. Counters tick, so a difference below 0 is 0.
-    """
-    return max(0.0, busy - own) / wall
-
-
-def own_share(own: float, threads: int, wall: float) -> float:
-    """Return the CPU seconds of a process over what its threads could have had."""
-    return own / (threads * wall)
 
 
 def two_speeds(medians: Sequence[float]) -> tuple[float, float] | None:

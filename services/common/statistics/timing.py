@@ -57,7 +57,7 @@ def timing(
     """
     if not restarts:
         raise ValueError("no restart was timed")
-    ordered = sorted(restarts, key=lambda one: (one.started, one.seconds, one.others))
+    ordered = sorted(restarts, key=lambda one: (one.started, one.seconds, one.others or 0.0))
     clean = [one for one in ordered if one.clean]
     used = clean[: _looked_at(len(clean), wanted)]
     if used:

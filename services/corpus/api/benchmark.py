@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import grpc
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 
+from services.common.kernel_times import KernelTimes
+from services.common.statistics.restarts import Restart
 from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
@@ -23,7 +27,7 @@ from services.errors import (
     Unsupported,
 )
 from services.rpc.environment import environment
-from services.rpc.messages import interval_message
+from services.rpc.messages import interval_message, load_message
 from services.rpc.worker import run_worker
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,8 +48,10 @@ class CorpusBenchmarkService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
     Its stream is a coroutine that writes its messages, as CorpusService's are.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, kernel: KernelTimes) -> None:
+        """`kernel` keeps the calibration kernel's times, with one thread."""
         self._catalog = catalog
+        self._kernel = kernel
         self._busy = False
 
     async def BenchmarkStorage(  # type: ignore[override]  # noqa: N802  # see the class
@@ -61,7 +67,7 @@ class CorpusBenchmarkService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
             machine = await asyncio.to_thread(environment, "zstandard")
             async with aclosing(run_worker(WORKER, worker_request)) as updates:
                 async for update in updates:
-                    await context.write(_response(update, corpus, machine))
+                    await context.write(_response(update, corpus, machine, self._kernel))
                     if "result" in update:
                         return
             raise InternalError(f"{WORKER} ended without a result")
@@ -101,7 +107,7 @@ def _worker_request(
 
 
 def _response(
-    update: dict[str, Any], corpus: Corpus, machine: common_pb2.Environment
+    update: dict[str, Any], corpus: Corpus, machine: common_pb2.Environment, kernel: KernelTimes
 ) -> benchmark_pb2.BenchmarkStorageResponse:
     if "damage" in update:
         raise DataLoss(**update["damage"])
@@ -121,8 +127,29 @@ def _response(
         }
         for one in update["result"]["codecs"]
     ]
+    machine.versions.update(update["versions"])
     return benchmark_pb2.BenchmarkStorageResponse(
         result=benchmark_pb2.StorageResult(
-            corpus=corpus_ref(corpus), environment=machine, **{**update["result"], "codecs": codecs}
+            corpus=corpus_ref(corpus),
+            environment=machine,
+            load=_load(update, kernel),
+            **{**update["result"], "codecs": codecs},
         )
     )
+
+
+def _load(update: dict[str, Any], kernel: KernelTimes) -> common_pb2.MachineLoad:
+    """What the machine did; the timings of the calibration kernel are kept, and judged by them."""
+    seconds, load = update["kernel"], update["load"]
+    reference = kernel.add(seconds, datetime.now(UTC).date().isoformat())
+    seen = Restart(
+        started=0.0,
+        seconds=0.0,
+        least=0.0,
+        others=load["others"],
+        kernel=reference.ratio(seconds, ()),
+        steal=load["steal"],
+        throttled=load["throttled"],
+        allowed=load["allowed"],
+    )
+    return load_message(seen, median(seconds), load["own"])

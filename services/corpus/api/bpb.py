@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from pathlib import Path
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
@@ -14,20 +13,29 @@ from services.corpus.api import bpb_replies
 from services.corpus.api.bpb_replies import PREFIXES, PRESETS
 from services.corpus.api.selections import Source
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.estimates import LEVEL, Scope
 from services.corpus.bpb.jobs import Comparison, Final, Model, ScoringJobs, Task
 from services.corpus.bpb.models.compute import Compute, Precision
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.sampling import Allocation, Sample
+from services.corpus.bpb.sampling import Allocation, Sample, Unit
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
 from services.errors import InternalError, InvalidArgument
 from services.rpc.environment import environment
 
+_MAX_SAMPLE = 10_000_000
+"""Spans or documents of a sample: they are held in memory."""
+
 _PACKAGES = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers", "zstandard")
 _ALLOCATIONS = {
-    selection_pb2.SAMPLE_ALLOCATION_UNSPECIFIED: Allocation.PROPORTIONAL,
-    selection_pb2.SAMPLE_ALLOCATION_PROPORTIONAL: Allocation.PROPORTIONAL,
+    selection_pb2.SAMPLE_ALLOCATION_UNSPECIFIED: Allocation.BYTES,
+    selection_pb2.SAMPLE_ALLOCATION_PROPORTIONAL: Allocation.BYTES,
     selection_pb2.SAMPLE_ALLOCATION_EQUAL: Allocation.EQUAL,
+}
+_SCOPES = {
+    scoring_pb2.INTERVAL_SCOPE_UNSPECIFIED: Scope.DOCUMENTS,
+    scoring_pb2.INTERVAL_SCOPE_DOCUMENTS: Scope.DOCUMENTS,
+    scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND: Scope.CORPUS,
 }
 _PRECISIONS = {
     common_pb2.PRECISION_UNSPECIFIED: Precision.FP32,
@@ -37,12 +45,15 @@ _PRECISIONS = {
 }
 
 
+_LEAST_LEVEL, _MOST_LEVEL = 0.5, 0.9999
+
+
 class BpbScorer:
     """The registered language models and their scoring, one job at a time."""
 
-    def __init__(self, directories: Mapping[str, Path], store: ScoreStore | None = None) -> None:
-        """Register models by name; nothing is read before `open`, nor kept without a store."""
-        self._registry = Registry(directories)
+    def __init__(self, registry: Registry, store: ScoreStore | None = None) -> None:
+        """Score models of a registry; none is read before `open`, nor kept without a store."""
+        self._registry = registry
         self._jobs = ScoringJobs(self._registry, store)
 
     async def open(self) -> None:
@@ -66,17 +77,21 @@ class BpbScorer:
     ) -> AsyncGenerator[scoring_pb2.ScoreBPBResponse, None]:
         """Score the request's model on documents.
 
-        Yields running figures about once a second and the final ones last. Leaving the iterator
-        ends the work at the next batch: use `contextlib.aclosing`.
+        Yields running figures about once a second, those of each document where they are asked
+        for, and the final ones last. Leaving the iterator ends the work at the next batch: use
+        `contextlib.aclosing`.
 
         Raises what `ScoringJobs.score` raises.
         """
-        model = _model_of("model", request.model)
+        model = model_of("model", request.model)
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         task = _task(request, source, machine, request.checkpoint)
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
                 if isinstance(update, Final):
+                    for score in update.scores if request.per_document else ():
+                        found = bpb_replies.document_score(score)
+                        yield scoring_pb2.ScoreBPBResponse(document=found)
                     final = bpb_replies.final(update, source.corpus, machine)
                     yield scoring_pb2.ScoreBPBResponse(result=final)
                 else:
@@ -89,8 +104,8 @@ class BpbScorer:
 
         Raises what `ScoringJobs.compare` raises.
         """
-        model = _model_of("model", request.model)
-        against = _model_of("against", request.against)
+        model = model_of("model", request.model)
+        against = model_of("against", request.against)
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         task = _task(request, source, machine)
         async with aclosing(self._jobs.compare(task, model, against)) as updates:
@@ -105,18 +120,20 @@ class BpbScorer:
         self, request: scoring_pb2.ScoreTextsRequest
     ) -> scoring_pb2.ScoreTextsResponse:
         """Score the request's model on its texts; nothing is kept. Raises what `score` raises."""
-        model = _model_of("model", request.model)
-        documents = _documents_of(request.texts)
+        model = model_of("model", request.model)
+        documents, contexts = _documents_of(request.texts)
+        after = request.token_likelihoods or any(contexts.values())
         task = Task(
             lambda: iter(documents),
-            _definition_of(request.definition),
+            definition_of(request.definition),
             compute=_compute_of(request.compute),
+            contexts=contexts if after else None,
         )
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         async with aclosing(self._jobs.score(task, model)) as updates:
             async for update in updates:
                 if isinstance(update, Final):
-                    return bpb_replies.texts(update, machine)
+                    return bpb_replies.texts(update, machine, token_nats=request.token_likelihoods)
         raise InternalError("the scoring ended without final figures")
 
 
@@ -132,13 +149,42 @@ def _task(
         "environment.cpu": machine.cpu,
         **{f"environment.versions.{name}": version for name, version in machine.versions.items()},
     }
+    sample = _sample_of(request.selection)
     return Task(
         source.documents,
-        _definition_of(request.definition),
-        _sample_of(request.selection),
+        definition_of(request.definition),
+        sample,
         Keeping(facts, checkpoint, request.fresh),
         _compute_of(request.compute),
+        _scope_of(request, sample),
+        _level_of(request),
     )
+
+
+def _level_of(request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest) -> float:
+    """Read the level of intervals. Raises InvalidArgument for one that no sample reaches."""
+    level = request.interval_level or LEVEL
+    if not _LEAST_LEVEL <= level <= _MOST_LEVEL:
+        raise InvalidArgument(
+            "interval_level", f"{level:g}; {_LEAST_LEVEL:g} to {_MOST_LEVEL:g} is allowed"
+        )
+    return level
+
+
+def _scope_of(
+    request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest, sample: Sample | None
+) -> Scope:
+    """Read what intervals are to speak of. Raises InvalidArgument for what a sample cannot tell."""
+    if request.interval_scope not in _SCOPES:
+        raise InvalidArgument("interval_scope", f"{request.interval_scope} is not a scope")
+    scope = _SCOPES[request.interval_scope]
+    if scope is Scope.CORPUS and sample is not None and sample.unit is Unit.SPANS:
+        raise InvalidArgument(
+            "interval_scope",
+            "of the corpus behind the documents only whole documents tell; give "
+            "selection.sample.documents (--sample-documents) in the place of spans",
+        )
+    return scope
 
 
 def _compute_of(message: scoring_pb2.Compute) -> Compute:
@@ -151,7 +197,7 @@ def _compute_of(message: scoring_pb2.Compute) -> Compute:
     return Compute(message.engine, _PRECISIONS[message.precision])
 
 
-def _definition_of(message: scoring_pb2.Definition) -> Definition:
+def definition_of(message: scoring_pb2.Definition) -> Definition:
     """Read a request's definition.
 
     Raises InvalidArgument for a preset or a prefix that this version does not know.
@@ -168,10 +214,11 @@ def _definition_of(message: scoring_pb2.Definition) -> Definition:
         stride=message.stride,
         prefix=PREFIXES[message.prefix],
         prefix_token=message.prefix_token if message.HasField("prefix_token") else None,
+        prefix_everywhere=message.prefix_everywhere,
     )
 
 
-def _model_of(field: str, message: common_pb2.ModelRef) -> Model:
+def model_of(field: str, message: common_pb2.ModelRef) -> Model:
     """Read which model a request's field names. Raises InvalidArgument when it names none."""
     if not message.name:
         raise InvalidArgument(f"{field}.name", "is empty; ListLanguageModels lists the names")
@@ -186,25 +233,39 @@ def _sample_of(message: selection_pb2.Selection) -> Sample | None:
         raise InvalidArgument(
             "selection.sample.allocation", f"{message.sample.allocation} is not an allocation"
         )
-    if not message.sample.documents:
-        raise InvalidArgument("selection.sample.documents", "is 0; say how many")
-    return Sample(
-        message.sample.documents, message.sample.seed, _ALLOCATIONS[message.sample.allocation]
-    )
+    sample = message.sample
+    if bool(sample.documents) == bool(sample.spans):
+        problem = "is 0" if not sample.documents else "and selection.sample.spans are both given"
+        raise InvalidArgument(
+            "selection.sample.documents", f"{problem}; say how many documents, or how many spans"
+        )
+    if max(sample.documents, sample.spans) > _MAX_SAMPLE:
+        raise InvalidArgument(
+            "selection.sample",
+            f"draws more than {_MAX_SAMPLE:,}; score all of the selection, or draw fewer",
+        )
+    return Sample(sample.spans, sample.documents, sample.seed, _ALLOCATIONS[sample.allocation])
 
 
-def _documents_of(messages: Sequence[scoring_pb2.ScoredText]) -> list[Document]:
-    """Read the texts of a request. Raises InvalidArgument for none, and one that is not UTF-8."""
+def _documents_of(
+    messages: Sequence[scoring_pb2.ScoredText],
+) -> tuple[list[Document], dict[str, bytes]]:
+    """Read the texts of a request, and what stands before each, by its id.
+
+    Raises InvalidArgument for none, and one that is not UTF-8.
+    """
     if not messages:
         raise InvalidArgument("texts", "is empty; send at least one")
     for place, message in enumerate(messages):
-        try:
-            message.text.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise InvalidArgument(
-                f"texts[{place}].text", f"is not UTF-8: {error.reason} at byte {error.start}"
-            ) from None
-    return [
+        for name, data in (("text", message.text), ("context", message.context)):
+            try:
+                data.decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError as error:
+                raise InvalidArgument(
+                    f"texts[{place}].{name}", f"is not UTF-8: {error.reason} at byte {error.start}"
+                ) from None
+    documents = [
         Document(str(place), message.subset, message.text, b"", "", place)
         for place, message in enumerate(messages)
     ]
+    return documents, {str(place): message.context for place, message in enumerate(messages)}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 from google.protobuf import duration_pb2
 
-from services.common.median import Interval
+from services.common.statistics.interval import Interval
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.bpb.difference import Difference
+from services.corpus.bpb.estimates import Basis, Figure, Scope, Standing
 from services.corpus.bpb.exclusion import Exclusion
-from services.corpus.bpb.figures import Score
+from services.corpus.bpb.figures import DocumentScore, Score, perplexity
 from services.corpus.bpb.jobs import Comparison, Final
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.published import published_for
+from services.corpus.bpb.sampling import Unit
 from services.corpus.bpb.scoring import Running
 from services.corpus.catalog import published
 from services.rpc.messages import engine_message, interval_message, license_message
@@ -26,6 +28,20 @@ _REASONS = {
     Exclusion.TOKEN_OUT_OF_RANGE: scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE,
     Exclusion.EMPTY: scoring_pb2.EXCLUSION_REASON_EMPTY,
 }
+_SCOPES = {
+    Scope.DOCUMENTS: scoring_pb2.INTERVAL_SCOPE_DOCUMENTS,
+    Scope.CORPUS: scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND,
+}
+_STANDINGS = {
+    Standing.EXACT: scoring_pb2.STANDING_EXACT,
+    Standing.ESTIMATE: scoring_pb2.STANDING_ESTIMATE,
+    Standing.EXAMPLE: scoring_pb2.STANDING_EXAMPLE,
+}
+_UNITS = {
+    None: scoring_pb2.SAMPLE_UNIT_UNSPECIFIED,
+    Unit.SPANS: scoring_pb2.SAMPLE_UNIT_SPANS,
+    Unit.DOCUMENTS: scoring_pb2.SAMPLE_UNIT_DOCUMENTS,
+}
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
 # The first name that a value has is the one that a reply has.
 PRESETS = {
@@ -33,6 +49,8 @@ PRESETS = {
     scoring_pb2.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
     scoring_pb2.DEFINITION_PRESET_PILE_PAPER: Preset.PILE_PAPER,
     scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE: Preset.HUGGINGFACE_GUIDE,
+    scoring_pb2.DEFINITION_PRESET_LEVANTER: Preset.LEVANTER,
+    scoring_pb2.DEFINITION_PRESET_PALOMA: Preset.PALOMA,
 }
 PREFIXES = {
     scoring_pb2.PREFIX_TOKEN_UNSPECIFIED: Prefix.PRESET,
@@ -56,6 +74,7 @@ def definition(value: Definition) -> scoring_pb2.Definition:
         context_length=value.context_length,
         stride=value.stride,
         prefix_token=value.prefix_token,
+        prefix_everywhere=value.prefix_everywhere,
     )
 
 
@@ -71,6 +90,7 @@ def language_model(info: ModelInfo) -> scoring_pb2.LanguageModel:
         if info.reference
         else common_pb2.WEIGHTS_KIND_TRAINED,
         engine=engine_message(info.engine),
+        vocabulary=info.vocabulary,
     )
 
 
@@ -83,7 +103,10 @@ def running(value: Running) -> scoring_pb2.RunningScore:
     """Figures so far, as a message."""
     message = scoring_pb2.RunningScore(
         overall=_score(value.overall),
-        subsets=_subsets(value.subsets),
+        subsets=[
+            scoring_pb2.SubsetScore(subset=name, score=_score(score))
+            for name, score in value.subsets.items()
+        ],
         documents_total=value.documents_total or None,
         tokens_per_second=value.tokens_per_second or None,
         documents_restored=value.documents_restored,
@@ -98,31 +121,28 @@ def final(
     value: Final, corpus: selection_pb2.CorpusRef | None, environment: common_pb2.Environment
 ) -> scoring_pb2.FinalScore:
     """Final figures, as a message."""
-    figures = value.figures
-    macro, weighted = figures.macro, figures.weighted(_PILE_WEIGHTS)
+    totals, estimates = value.figures.totals, value.figures.estimates
     printed = published_for(value.model)
     message = scoring_pb2.FinalScore(
         corpus=corpus,
         model=model_ref(value.model),
         definition=None if value.definition is None else definition(value.definition),
-        overall=_score(figures.overall),
-        subsets=_subsets(figures.subsets),
-        macro=scoring_pb2.Average(value=macro.bits_per_byte, interval=_interval(macro.interval)),
+        overall=_figured(totals.overall, estimates.overall),
+        subsets=[
+            scoring_pb2.SubsetScore(subset=name, score=_figured(score, figure))
+            for name, (score, figure) in value.figures.subsets.items()
+        ],
+        macro=_average(estimates.macro),
         excluded=[
             scoring_pb2.Excluded(reason=_REASONS[reason], score=_score(left.score), ids=left.ids)
-            for reason, left in figures.excluded.items()
+            for reason, left in totals.excluded.items()
         ],
         environment=environment,
         compute=_compute_report(value),
         cached=value.cached,
+        tokens_per_second=value.tokens_per_second or None,
+        weighted=_weighted(estimates.weighted(_PILE_WEIGHTS)),
     )
-    if weighted.weight:
-        message.weighted.add(
-            bits_per_byte=weighted.bits_per_byte,
-            interval=_interval(weighted.interval),
-            weight=min(1.0, weighted.weight),
-            weights="pile-table-1",
-        )
     if printed:
         message.published.add(
             model=printed.model,
@@ -148,17 +168,23 @@ def comparison(
             for name, one in found.subsets.items()
         ],
         documents_left_out=found.left_out,
+        macro=_average(found.macro),
+        weighted=_weighted(found.weighted(_PILE_WEIGHTS)),
     )
 
 
-def texts(value: Final, environment: common_pb2.Environment) -> scoring_pb2.ScoreTextsResponse:
-    """Figures of texts, as a message."""
+def texts(
+    value: Final, environment: common_pb2.Environment, *, token_nats: bool = False
+) -> scoring_pb2.ScoreTextsResponse:
+    """Figures of texts, as a message, with the likelihoods of their tokens where asked for."""
     return scoring_pb2.ScoreTextsResponse(
         result=final(value, None, environment),
         texts=[
             scoring_pb2.TextScore(
-                score=_score(Score(one.nats, one.text_bytes, one.tokens, 1)),
+                score=document_score(one).score,
                 excluded=_REASONS[one.excluded],
+                token_nats=value.token_nats.get(one.id, ()) if token_nats else (),
+                token_starts=value.token_starts.get(one.id, ()) if token_nats else (),
             )
             for one in value.scores
         ],
@@ -179,37 +205,110 @@ def _compute_report(value: Final) -> scoring_pb2.ComputeReport:
 
 
 def _difference(value: Difference) -> scoring_pb2.BPBDifference:
-    return scoring_pb2.BPBDifference(
-        bits_per_byte=value.bits_per_byte,
-        interval=_interval(value.interval),
-        model=_score(value.model),
-        against=_score(value.against),
+    figure = value.figure
+    message = scoring_pb2.BPBDifference(
+        model=_figured(value.model, value.model_figure),
+        against=_figured(value.against, value.against_figure),
+        identical=value.identical,
+    )
+    if figure is not None:
+        message.bits_per_byte = figure.value
+        message.basis.CopyFrom(_basis(figure.basis))
+        if figure.interval is not None:
+            message.interval.CopyFrom(_interval(figure.interval))
+        if figure.detectable is not None:
+            message.smallest_detectable = figure.detectable
+    return message
+
+
+def document_score(value: DocumentScore) -> scoring_pb2.DocumentScore:
+    """One document's sums, and what follows from them."""
+    return scoring_pb2.DocumentScore(
+        id=value.id,
+        subset=value.subset,
+        score=_score(Score(value.nats, value.text_bytes, value.tokens, 1, value.words)),
+        excluded=_REASONS[value.excluded],
     )
 
 
 def _score(value: Score) -> scoring_pb2.BitsPerByte:
+    """Sums, and what follows from them."""
+    bits = value.bits_per_byte
     return scoring_pb2.BitsPerByte(
         nats=value.nats,
         text_bytes=value.text_bytes,
         tokens=value.tokens,
         documents=value.documents,
-        bits_per_byte=value.bits_per_byte,
+        bits_per_byte=bits,
         nats_per_token=value.nats_per_token,
         bytes_per_token=value.bytes_per_token,
-        interval=_interval(value.interval),
+        byte_perplexity=None if bits is None else perplexity(bits * math.log(2)),
+        word_perplexity=value.word_perplexity,
     )
 
 
-def _interval(value: Interval | None) -> common_pb2.Interval | None:
-    if value is None:
-        return None
-    return interval_message(value.low, value.high, value.level, "poisson-bootstrap@1")
+def _figured(score: Score, figure: Figure | None) -> scoring_pb2.BitsPerByte:
+    """Sums of what was scored, with the figure that they, or they as a sample, give."""
+    message = _score(score)
+    if figure is None:
+        for name in ("bits_per_byte", "byte_perplexity", "word_perplexity"):
+            message.ClearField(name)
+        return message
+    message.bits_per_byte = figure.value
+    message.byte_perplexity = perplexity(figure.value * math.log(2))
+    if figure.basis.unit is not None:
+        message.ClearField("word_perplexity")
+    message.basis.CopyFrom(_basis(figure.basis))
+    if figure.interval is not None:
+        message.interval.CopyFrom(_interval(figure.interval))
+    return message
 
 
-def _subsets(values: Mapping[str, Score]) -> list[scoring_pb2.SubsetScore]:
+def _average(figure: Figure | None) -> scoring_pb2.Average:
+    if figure is None:
+        return scoring_pb2.Average()
+    return scoring_pb2.Average(
+        value=figure.value,
+        interval=None if figure.interval is None else _interval(figure.interval),
+        basis=_basis(figure.basis),
+    )
+
+
+def _weighted(figure: Figure | None) -> list[scoring_pb2.WeightedScore]:
+    """Return the average by the Pile's weights, none where no weighted subset was scored."""
+    if figure is None:
+        return []
     return [
-        scoring_pb2.SubsetScore(subset=name, score=_score(value)) for name, value in values.items()
+        scoring_pb2.WeightedScore(
+            bits_per_byte=figure.value,
+            interval=None if figure.interval is None else _interval(figure.interval),
+            weight=min(1.0, figure.weight),
+            weights="pile-table-1",
+            basis=_basis(figure.basis),
+        )
     ]
+
+
+def _basis(value: Basis) -> scoring_pb2.Basis:
+    return scoring_pb2.Basis(
+        scope=_SCOPES[value.scope],
+        standing=_STANDINGS[value.standing],
+        unit=_UNITS[value.unit],
+        scored=value.scored,
+        by_chance=value.by_chance,
+        certain_share=value.certain,
+        documents=value.documents,
+        text_bytes=value.text_bytes,
+        effective_documents=value.effective_documents,
+        kept_share=value.kept,
+        no_interval=value.no_interval,
+    )
+
+
+def _interval(value: Interval) -> common_pb2.Interval:
+    return interval_message(
+        value.low, value.high, value.level, value.method, effective_n=value.effective_n or 0
+    )
 
 
 def _duration(seconds: float) -> duration_pb2.Duration:

@@ -20,6 +20,7 @@ from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
 from services.corpus.shards.documents import Document
+from services.corpus.stream.budget import StreamBudget, held_bytes
 from services.corpus.stream.chunks import FRAGMENT_BYTES
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
@@ -44,11 +45,13 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         self,
         selections: Selections,
         tokens: TokenStreams,
+        budget: StreamBudget,
         *,
         threads: int,
         max_message_bytes: int,
     ) -> None:
-        self._selections, self._tokens = selections, tokens
+        """`budget` bounds the memory of open streams."""
+        self._selections, self._tokens, self._budget = selections, tokens, budget
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
@@ -109,10 +112,16 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         corpus = self._selections.open(request.corpus, request.selection)
         limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._selections.resolve(corpus, request.selection)
-        messages = stream.messages(corpus, selection, request, limits, self._tokens)
-        async with BackgroundIterator(messages, self._readers) as ready:
-            async for message in ready:
-                await context.write(message)
+        size = held_bytes(
+            limits.chunk_bytes,
+            indexed=not corpus.unindexed(selection),
+            window_bytes=corpus.large_window_bytes,
+        )
+        with self._budget.stream(size):
+            messages = stream.messages(corpus, selection, request, limits, self._tokens)
+            async with BackgroundIterator(messages, self._readers) as ready:
+                async for message in ready:
+                    await context.write(message)
 
     async def GetDocuments(  # noqa: N802  # the contract's name
         self,

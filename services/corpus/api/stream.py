@@ -27,8 +27,12 @@ from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import FrameChunk, FramePart, UnitPosition
 from services.errors import CursorMismatch, InvalidArgument
 
-Messages = Generator[stream_pb2.StreamCorpusResponse | bytes | None, None, None]
-"""Messages, those of frames serialised. None means that nothing is ready yet."""
+Messages = Generator[bytes | None, None, None]
+"""Messages, serialised. None means that nothing is ready yet.
+
+While a client is slow its stream stands still here: what these generators hold then is memory for
+each such client, so none of them keeps a chunk that it has passed on.
+"""
 
 _DELIVERIES = frozenset(stream_pb2.Delivery.values())
 _DEFAULT_CHUNK_BYTES = 512 << 10
@@ -116,10 +120,11 @@ def _naming(corpus: Corpus, found: Messages) -> Messages:
             if message is None:
                 yield None
                 continue
-            data = message if isinstance(message, bytes) else message.SerializeToString()
             # Messages that are serialised one behind the other are one message.
-            yield head + data
-            del message, data  # while a client is slow, this frame would hold them
+            first = head + message
+            del message
+            yield first
+            del first
             break
         yield from found
 
@@ -133,8 +138,7 @@ def _sequential(
 ) -> Messages:
     corpus.check_unchanged(selection)
     with closing(reading):
-        for chunk in reading:
-            yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
+        yield from _serialised(reading, jsonl=jsonl)
 
 
 def _planned(
@@ -148,28 +152,40 @@ def _planned(
     corpus.check_unchanged(selection)
     position: UnitPosition
     if request.remainder in _REMAINDERS:
-        found = _share(request, codec, plan)
-        position = found.position
+        share = _share(request, codec, plan)
+        position = share.position
         yield stream_pb2.StreamCorpusResponse(
             cursor=codec.encode(position),
             share=stream_pb2.RankShare(
-                documents=found.documents, dropped=found.dropped, repeated=found.repeated
+                documents=share.documents, dropped=share.dropped, repeated=share.repeated
             ),
-        )
+        ).SerializeToString()
     else:
         position = _beginning(request, codec, plan)
         if request.resume:
             # A rank that ends before its first chunk must have a cursor to be dealt anew from.
-            yield stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
+            beginning = stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
+            yield beginning.SerializeToString()
     shards = corpus.shards_of(selection)
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
         if request.delivery == stream_pb2.DELIVERY_FRAMES:
             for part in unit_stream.frame_chunks(units, position, codec, limits):
-                yield _frames_chunk_message(part) if part else None
+                message = _frames_chunk_message(part) if part else None
+                del part
+                yield message
+                del message
             return
         jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
-        for chunk in unit_stream.document_chunks(units, position, codec, limits, jsonl=jsonl):
-            yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
+        found = unit_stream.document_chunks(units, position, codec, limits, jsonl=jsonl)
+        yield from _serialised(found, jsonl=jsonl)
+
+
+def _serialised(reading: Generator[Chunk | None, None, None], *, jsonl: bool) -> Messages:
+    for chunk in reading:
+        message = _chunk_message(chunk, jsonl=jsonl).SerializeToString() if chunk else None
+        del chunk
+        yield message
+        del message
 
 
 _REMAINDERS = {

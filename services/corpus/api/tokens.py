@@ -72,8 +72,8 @@ class TokenStreams:
         request: stream_pb2.StreamCorpusRequest,
         codec: CursorCodec,
         chunk_bytes: int,
-    ) -> Generator[stream_pb2.StreamCorpusResponse | None, None, None]:
-        """Cut the texts if that has not been done, and yield sequences from where a rank is."""
+    ) -> Generator[bytes | None, None, None]:
+        """Cut the texts if that has not been done, and yield sequences, serialised."""
         asked = self._asked(request)
         corpus.check_indexed(selection)
         corpus.check_unchanged(selection)
@@ -101,14 +101,15 @@ class TokenStreams:
                 dropped=0 if asked.wrap else rest,
                 repeated=asked.batch - rest if asked.wrap and rest else 0,
             ),
-        )
+        ).SerializeToString()
         numbers = (
             global_batches.sequence(position, ahead, sequences.total, asked.batch)
             for ahead in range(left)
         )
         for done, batch in _chunks(numbers, sequences, asked, shards, chunk_bytes):
             cursor = codec.encode(global_batches.after(position, done))
-            yield stream_pb2.StreamCorpusResponse(cursor=cursor, tokens=batch)
+            message = stream_pb2.StreamCorpusResponse(cursor=cursor, tokens=batch)
+            yield message.SerializeToString()
 
     def _keep(self, key: str, numbering: Numbering) -> None:
         with self._lock:

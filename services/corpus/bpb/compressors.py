@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import zstandard
 
 from services.common.license import License
+from services.corpus.bpb.document_scoring import Progress, count_words
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.language_model import ModelInfo
@@ -33,7 +34,12 @@ class Compressor:
     compress: Callable[[bytes], bytes]
     decompress: Callable[[bytes], bytes]
 
-    def score(self, document: Document, progress: Callable[[int], None]) -> DocumentScore:
+    def score(
+        self,
+        document: Document,
+        progress: Progress,
+        spans: frozenset[int] | None = None,  # noqa: ARG002  # `jobs` refuses samples of them
+    ) -> DocumentScore:
         """Score one document; `progress` is called before and after, with the tokens since."""
         progress(0)
         data = self.compress(document.text)
@@ -46,6 +52,7 @@ class Compressor:
             text_bytes=size,
             tokens=size,
             excluded=self._excluded(document.text, data),
+            words=count_words(document.text.decode(errors="replace")),
         )
 
     def _excluded(self, text: bytes, data: bytes) -> Exclusion | None:

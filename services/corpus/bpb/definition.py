@@ -15,6 +15,12 @@ class Preset(Enum):
     LM_EVAL = "lm_eval"
     PILE_PAPER = "pile_paper"
     HUGGINGFACE_GUIDE = "huggingface_guide"
+    LEVANTER = "levanter"
+    PALOMA = "paloma"
+
+
+_SHARED_TOKENS = {Preset.LEVANTER: 0, Preset.PALOMA: 1}
+"""Presets whose windows share a fixed number of tokens, and how many."""
 
 
 class Prefix(Enum):
@@ -44,6 +50,8 @@ class Definition:
     lm-eval does without `add_bos_token=False`: a Llama tokenizer's texts then begin with the
     likelihood of a second beginning of sequence, which belongs to no byte of the text. None is the
     preset's, which no preset does.
+
+    `windows` has what HUGGINGFACE_GUIDE, LEVANTER and PALOMA do otherwise.
     """
 
     max_length: int = 0
@@ -60,6 +68,20 @@ class Definition:
         """Whether windows are cut and weighted as Hugging Face's guide does."""
         return self.preset is Preset.HUGGINGFACE_GUIDE
 
+    @property
+    def counts_scored_bytes(self) -> bool:
+        """Whether bytes are those of the scored tokens only, which a tokenizer decides."""
+        return self.preset is Preset.LEVANTER
+
+    def require_whole_texts(self, what: str) -> None:
+        """Raise InvalidArgument where a figure is over other bytes than the text's."""
+        if self.counts_scored_bytes:
+            raise InvalidArgument(
+                "definition.preset",
+                f"levanter counts the bytes of scored tokens only, which {what} cannot have; "
+                "choose another",
+            )
+
     def resolve(self, model: ModelInfo) -> Definition:
         """Spell every parameter out for a model; a resolved definition resolves to itself.
 
@@ -73,11 +95,20 @@ class Definition:
                 "tokens; give 0 for that, or less",
             )
         length = self.max_length or model.max_length
+        if self.preset is Preset.LEVANTER and length < 2:
+            raise InvalidArgument(
+                "definition.max_length", "is 1, and a window of levanter does not score its first"
+            )
         context, stride = self._step(length)
         prefix, token = self._prefix(model)
         if self.prefix_everywhere and token is None:
             raise InvalidArgument(
                 "definition.prefix_everywhere", "windows that begin with a prefix need one"
+            )
+        if self.prefix_everywhere and self.preset is Preset.LEVANTER:
+            raise InvalidArgument(
+                "definition.prefix_everywhere",
+                "is for windows with context, and levanter has none; leave it out",
             )
         return replace(
             self,
@@ -95,6 +126,15 @@ class Definition:
         # has that one among its L.
         together = length if self.follows_guide else length + 1
         context = self.context_length
+        if self.preset in _SHARED_TOKENS:
+            # Levanter's windows read the first of their L tokens and score the others.
+            own = (1, length - 1 + _SHARED_TOKENS[self.preset])
+            if context not in {0, own[0]} or self.stride not in {0, own[1]}:
+                raise InvalidArgument(
+                    "definition.context_length" if context else "definition.stride",
+                    f"{self.preset.value} fixes how windows follow each other; leave it out",
+                )
+            return own
         if not context and self.stride:
             context = together - self.stride
         elif not context:
@@ -117,7 +157,8 @@ class Definition:
     def _prefix(self, model: ModelInfo) -> tuple[Prefix, int | None]:
         wanted = self.prefix
         if wanted is Prefix.PRESET:
-            wanted = Prefix.NONE if self.follows_guide else Prefix.BOS_OR_EOS
+            own = {Preset.HUGGINGFACE_GUIDE: Prefix.NONE, Preset.PALOMA: Prefix.EOS}
+            wanted = own.get(self.preset, Prefix.BOS_OR_EOS)
         if self.follows_guide and wanted is not Prefix.NONE:
             raise InvalidArgument(
                 "definition.prefix", "the guide's windows have no prefix token; choose none"

@@ -1,66 +1,34 @@
 """Sums and counts of a scoring, overall and by subset.
 
 Sums of nats are exact until they are read: they do not depend on the order of the documents, and
-figures of parts merge into the very figures of the whole.
+those of parts merge into the very sums of the whole.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from services.common.median import Interval
-from services.corpus.bpb.bootstrap import Replicates, counts, interval
+from services.corpus.bpb.exact_sum import ExactSum
 from services.corpus.bpb.exclusion import Exclusion
 
 EXCLUDED_IDS = 1000
 
 
-class ExactSum:
-    """A sum of floats without rounding error, kept as partial sums that do not overlap."""
-
-    def __init__(self) -> None:
-        self._partials: list[float] = []
-
-    def add(self, value: float) -> None:
-        """Add a finite value (Shewchuk's two-sum, as in `math.fsum`)."""
-        kept = 0
-        for partial in self._partials:
-            low, high = (value, partial) if abs(value) < abs(partial) else (partial, value)
-            value = high + low
-            rest = low - (value - high)
-            if rest:
-                self._partials[kept] = rest
-                kept += 1
-        self._partials[kept:] = [value]
-
-    def merge(self, other: ExactSum) -> None:
-        """Add another sum."""
-        for partial in other._partials:
-            self.add(partial)
-
-    @property
-    def value(self) -> float:
-        """The sum, correctly rounded."""
-        return math.fsum(self._partials)
-
-
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Sums and counts: -log p in nats, UTF-8 bytes, scored tokens, documents.
+    """Sums and counts: -log p in nats, UTF-8 bytes, scored tokens, documents, words.
 
-    `interval` is that of the bits per byte over the documents, None with fewer than 10.
+    `words` is None where they were not counted.
     """
 
     nats: float = 0.0
     text_bytes: int = 0
     tokens: int = 0
     documents: int = 0
-    interval: Interval | None = None
+    words: int | None = None
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -78,22 +46,30 @@ class Score:
         """How much text a token covers; None when no token was scored."""
         return self.text_bytes / self.tokens if self.tokens else None
 
+    @property
+    def word_perplexity(self) -> float | None:
+        """exp(nats / words); None when no token was scored, and without words."""
+        if not (self.tokens and self.words):
+            return None
+        return perplexity(self.nats / self.words)
 
-@dataclass(frozen=True, slots=True)
-class Average:
-    """An average of the bits per byte of subsets, and the weight that those present have.
 
-    `bits_per_byte` is None when nothing was scored.
-    """
-
-    bits_per_byte: float | None
-    interval: Interval | None
-    weight: float
+def perplexity(nats: float) -> float:
+    """Return exp(nats), infinite where that is more than a float holds."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentScore:
-    """One document's figures; with a reason in `excluded` it is in no other figure."""
+    """One document's figures; with a reason in `excluded` it is in no other figure.
+
+    Of a sample of spans they are of those that were drawn, and `spans` has the number and the nats
+    of each, in 65,536ths. `words` is None for a part of a document, and where an earlier version
+    scored it.
+    """
 
     id: str
     subset: str
@@ -101,17 +77,26 @@ class DocumentScore:
     text_bytes: int
     tokens: int
     excluded: Exclusion | None = None
+    words: int | None = None
+    spans: tuple[tuple[int, int], ...] = ()
 
-    def row(self) -> list[str | float | None]:
+    def row(self) -> list[Any]:
         """Return the values in order, as JSON has them."""
-        return list(astuple(self))
+        found: list[Any] = [self.id, self.subset, self.nats, self.text_bytes, self.tokens]
+        found += [self.excluded, self.words]
+        return [*found, [list(span) for span in self.spans]] if self.spans else found
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> DocumentScore:
-        """Read what `row` gave. Raises ValueError for a reason that is none."""
-        name, subset, nats, text_bytes, tokens, reason = row
+        """Read what `row` gave, also that of an earlier version, which counted no words.
+
+        Raises ValueError for a reason that is none.
+        """
+        name, subset, nats, text_bytes, tokens, reason, *more = row
         excluded = None if reason is None else Exclusion(reason)
-        return cls(name, subset, nats, text_bytes, tokens, excluded)
+        words, spans = [*more, None, None][:2]
+        pairs = tuple((int(number), int(units)) for number, units in spans or ())
+        return cls(name, subset, nats, text_bytes, tokens, excluded, words, pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +112,21 @@ class Excluded:
 
 @dataclass
 class Tally:
-    """Sums over documents, with the bootstrap replicates of their bits per byte."""
+    """Sums over documents."""
 
     nats: ExactSum = field(default_factory=ExactSum)
     text_bytes: int = 0
     tokens: int = 0
     documents: int = 0
-    replicates: Replicates = field(default_factory=Replicates)
+    words: int | None = 0
 
     def add(self, document: DocumentScore) -> None:
         """Count one document."""
-        self.replicates.add(counts(document.id), document.nats, document.text_bytes)
         self.nats.add(document.nats)
         self.text_bytes += document.text_bytes
         self.tokens += document.tokens
         self.documents += 1
+        self._add_words(document.words)
 
     def merge(self, other: Tally) -> None:
         """Count everything that another one counted."""
@@ -149,17 +134,14 @@ class Tally:
         self.text_bytes += other.text_bytes
         self.tokens += other.tokens
         self.documents += other.documents
-        self.replicates.merge(other.replicates)
+        self._add_words(other.words)
 
     def score(self) -> Score:
-        """The sums, rounded, with the interval of the bits per byte."""
-        return Score(
-            self.nats.value,
-            self.text_bytes,
-            self.tokens,
-            self.documents,
-            interval(self.replicates.bits_per_byte),
-        )
+        """The sums, rounded."""
+        return Score(self.nats.value, self.text_bytes, self.tokens, self.documents, self.words)
+
+    def _add_words(self, words: int | None) -> None:
+        self.words = None if self.words is None or words is None else self.words + words
 
 
 @dataclass
@@ -213,28 +195,6 @@ class ScoreTotals:
     def subsets(self) -> dict[str, Score]:
         """By subset, by name."""
         return {name: self._subsets[name].score() for name in sorted(self._subsets)}
-
-    @property
-    def macro(self) -> Average:
-        """Mean over the subsets with scored tokens of their bits per byte."""
-        return self.weighted(dict.fromkeys(self._subsets, 1.0))
-
-    def weighted(self, weights: Mapping[str, float]) -> Average:
-        """Average over the subsets with scored tokens and a weight.
-
-        The interval takes 10 documents of each of them.
-        """
-        parts = [
-            (weight, bits, tally)
-            for name, tally in sorted(self._subsets.items())
-            if (weight := weights.get(name)) and (bits := tally.score().bits_per_byte) is not None
-        ]
-        whole = math.fsum(weight for weight, _, _ in parts)
-        if not whole:
-            return Average(None, None, 0.0)
-        value = math.fsum(weight * bits for weight, bits, _ in parts) / whole
-        stacked = np.array([weight * tally.replicates.bits_per_byte for weight, _, tally in parts])
-        return Average(value, interval(stacked.sum(axis=0) / whole), whole)
 
     @property
     def excluded(self) -> dict[Exclusion, Excluded]:

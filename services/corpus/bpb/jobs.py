@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.difference import Differences, differences
-from services.corpus.bpb.figures import DocumentScore, ScoreTotals
+from services.corpus.bpb.difference import Differences
+from services.corpus.bpb.document_scoring import Progress, score_after, score_document
+from services.corpus.bpb.estimates import LEVEL, Scope
+from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.sampling import Sample
-from services.corpus.bpb.scoring import Running, ScoreOne, Scoring, score_document
+from services.corpus.bpb.one_at_a_time import OneAtATime
+from services.corpus.bpb.report import Drawing, Report
+from services.corpus.bpb.sampling import Sample, Unit
+from services.corpus.bpb.scoring import Running, ScoreOne, Scoring
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
-from services.errors import DigestMismatch, InvalidArgument, NotFound, Overloaded
-
-_UPDATE_SECONDS = 1.0
-_RETRY_SECONDS = 5.0
+from services.errors import DigestMismatch, InvalidArgument, NotFound
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,10 @@ class Task:
     """Which documents are scored, how, and how the scores are kept.
 
     `documents` is called in the scoring's thread, twice: they are counted before they are scored,
-    so that the time left is known and a sample can be drawn.
+    so that the time left is known and a sample can be drawn. `scope` is what intervals speak of,
+    at `level`.
+    With `contexts`, by document id, what stands before documents is read and not scored, and the
+    likelihood of every token is returned.
     """
 
     documents: Callable[[], Iterator[Document]]
@@ -51,13 +53,19 @@ class Task:
     sample: Sample | None = None
     keeping: Keeping = field(default_factory=Keeping)
     compute: Compute = FASTEST
+    scope: Scope = Scope.DOCUMENTS
+    level: float = LEVEL
+    contexts: Mapping[str, bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Final:
     """The result of a scoring. `definition` is spelled out in full; a compressor has none.
 
-    `cached` says that an earlier run had finished it; `loaded` is None for a compressor.
+    `cached` says that an earlier run had finished it; `loaded` is None for a compressor, `drawing`
+    without a sample. `tokens_per_second` is of the tokens that were scored now, 0 for none. Of a
+    task with contexts `token_nats` has -log p of each scored token by document id, and
+    `token_starts` its first byte.
     """
 
     model: ModelInfo
@@ -65,14 +73,17 @@ class Final:
     scores: Sequence[DocumentScore]
     cached: bool
     loaded: Loaded | None
+    drawing: Drawing | None = None
+    scope: Scope = Scope.DOCUMENTS
+    level: float = LEVEL
+    tokens_per_second: float = 0.0
+    token_nats: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    token_starts: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
-    def figures(self) -> ScoreTotals:
-        """The sums of the scores."""
-        figures = ScoreTotals()
-        for score in self.scores:
-            figures.add(score)
-        return figures
+    def figures(self) -> Report:
+        """The sums of the scores, and what they say of all documents."""
+        return Report(self.scores, self.drawing, self.scope, self.level)
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,32 @@ class Scorers:
             return COMPRESSORS[name].score
         return partial(score_document, loaded.model, definition)
 
+    def score_after(
+        self, loaded: Loaded, definition: Definition, contexts: Mapping[str, bytes]
+    ) -> tuple[ScoreOne, dict[str, list[float]], dict[str, Sequence[int]]]:
+        """Return what scores documents after their contexts, and where it puts what of tokens.
+
+        That is -log p of each scored token, and its first byte.
+        """
+        token_nats: dict[str, list[float]] = {}
+        token_starts: dict[str, Sequence[int]] = {}
+
+        def score(
+            document: Document, progress: Progress, _: frozenset[int] | None
+        ) -> DocumentScore:
+            context = contexts.get(document.id, b"")
+            found, nats = score_after(loaded.model, definition, document, context, progress)
+            token_nats[document.id] = nats
+            starts = loaded.model.token_starts(
+                document.text.decode("utf-8", "surrogatepass"),
+                special_tokens=bool(definition.special_tokens),
+            )
+            # The first is not scored without a prefix.
+            token_starts[document.id] = starts[len(starts) - len(nats) :]
+            return found
+
+        return score, token_nats, token_starts
+
 
 class ScoringJobs:
     """Takes scorings one at a time. Made once; `close` ends it."""
@@ -144,9 +181,7 @@ class ScoringJobs:
     def __init__(self, registry: Registry, store: ScoreStore | None = None) -> None:
         self._scorers = Scorers(registry)
         self._store = store or ScoreStore()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bpb")
-        self._busy = False
-        self._scoring: Scoring | None = None
+        self._runner = OneAtATime("scoring")
 
     def score(self, task: Task, model: Model) -> AsyncGenerator[Running | Final, None]:
         """Score documents, yielding running figures about once a second and the final ones last.
@@ -155,8 +190,8 @@ class ScoringJobs:
         finished is kept as the task says.
 
         Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
-        empty selection or a sample larger than it; DigestMismatch for another version or digest
-        than the model's; EngineUnavailable when what runs the model is not installed or does not
+        empty selection or spans of a compressor; DigestMismatch for another version or digest than
+        the model's; EngineUnavailable when what runs the model is not installed or does not
         agree with the reference; ModelUnusable for a model whose figures could not be trusted and a
         likelihood that is not finite; CheckpointMismatch for a checkpoint that is in use, damaged
         or of something else, StorageFull for one that cannot be written; and whatever reading the
@@ -176,62 +211,71 @@ class ScoringJobs:
     async def _follow(
         self, work: Callable[[Scoring], Result]
     ) -> AsyncGenerator[Running | Result, None]:
-        if self._busy:
-            raise Overloaded(
-                "another scoring is running, and they run one at a time", _RETRY_SECONDS
-            )
-        self._busy = True
-        scoring = self._scoring = Scoring()
-        running = asyncio.get_running_loop().run_in_executor(self._executor, work, scoring)
-        running.add_done_callback(self._release)
-        try:
-            while not (await asyncio.wait({running}, timeout=_UPDATE_SECONDS))[0]:
-                yield scoring.running()
-            yield running.result()
-        finally:
-            scoring.cancel()
+        scoring = Scoring()
+        steps = self._runner.follow(lambda: work(scoring), scoring.cancel)
+        async with aclosing(steps) as results:
+            async for result in results:
+                yield scoring.running() if result is None else result
 
     def _compare(self, scoring: Scoring, task: Task, model: Model, against: Model) -> Comparison:
         both = [(one, self._scorers.takes(one.name, task.definition)) for one in (model, against)]
+        task.definition.require_whole_texts("two models")
         for wanted, definition in both:  # before hours of work, not after
             self._scorers.resolve(wanted.name, definition)
+            _require_cut(task, wanted.name)
         ours, theirs = (
             self._score(scoring, replace(task, definition=definition), wanted)
             for wanted, definition in both
         )
-        return Comparison(ours, theirs, differences(ours.scores, theirs.scores))
+        found = Differences(ours.scores, theirs.scores, ours.drawing, task.scope, task.level)
+        return Comparison(ours, theirs, found)
 
     def _score(self, scoring: Scoring, task: Task, wanted: Model) -> Final:
         info = self._scorers.describe(wanted.name)
-        _require("version", wanted.version, info.version, info.name)
-        _require("digest", wanted.digest, info.digest, info.name)
+        require_ref(wanted, info)
         definition = self._scorers.resolve(wanted.name, task.definition)
+        _require_cut(task, wanted.name)
         loaded = self._scorers.start(wanted.name, task.compute)
         if loaded is not None:
             info = replace(info, engine=loaded.engine)
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
         facts["compute.precision"] = "" if loaded is None else loaded.precision.value
+        token_nats: dict[str, list[float]] = {}
+        token_starts: dict[str, Sequence[int]] = {}
         with closing(self._store.open(task.keeping, facts)) as journal:
             cached, scores = journal.complete, journal.finished
             if not cached:
-                score = self._scorers.score_one(wanted.name, loaded, definition)
+                if task.contexts is None or loaded is None or definition is None:
+                    score = self._scorers.score_one(wanted.name, loaded, definition)
+                else:
+                    score, token_nats, token_starts = self._scorers.score_after(
+                        loaded, definition, task.contexts
+                    )
                 scores = scoring.run(
                     info.name, score, task.documents, sample=task.sample, journal=journal
                 )
-        return Final(info, definition, scores, cached, loaded)
-
-    def _release(self, work: asyncio.Future[Any]) -> None:
-        """Take the next job: a scoring whose caller left has ended too."""
-        self._busy = False
-        self._scoring = None
-        if not work.cancelled():
-            work.exception()  # read, so that one without a caller is not logged as unhandled
+            drawn = journal.drawn
+        drawing = None
+        if task.sample is not None and drawn is not None:
+            drawing = Drawing(task.sample.unit, drawn)
+        speed = 0.0 if cached else scoring.running().tokens_per_second
+        return Final(
+            info,
+            definition,
+            scores,
+            cached,
+            loaded,
+            drawing,
+            task.scope,
+            task.level,
+            speed,
+            token_nats,
+            token_starts,
+        )
 
     async def close(self) -> None:
         """End the scoring that runs, if any, and the thread."""
-        if self._scoring is not None:
-            self._scoring.cancel()
-        await asyncio.to_thread(self._executor.shutdown)
+        await self._runner.close()
 
 
 def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None) -> dict[str, str]:
@@ -243,6 +287,36 @@ def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None
             value = getattr(part, each.name)
             facts[f"{name}.{each.name}"] = str(value.value if isinstance(value, Enum) else value)
     return facts
+
+
+def _require_cut(task: Task, name: str) -> None:
+    """Raise InvalidArgument for parts of texts that a scorer or definition has no figure of."""
+    sample = task.sample
+    if sample is not None:
+        task.definition.require_whole_texts("a sample")
+    if task.contexts is not None:
+        task.definition.require_whole_texts("a text with a context, or likelihoods of tokens,")
+        if name in COMPRESSORS:
+            raise InvalidArgument(
+                "texts",
+                f"{name} has no likelihoods of tokens, nor after a context; leave these out",
+            )
+        if task.definition.special_tokens:
+            raise InvalidArgument(
+                "definition.special_tokens", "are not put around a text with a context"
+            )
+    if sample is not None and sample.unit is Unit.SPANS and name in COMPRESSORS:
+        raise InvalidArgument(
+            "selection.sample.spans",
+            f"{name} compresses whole documents, of which a span is no part; give "
+            "selection.sample.documents (--sample-documents)",
+        )
+
+
+def require_ref(wanted: Model, info: ModelInfo) -> None:
+    """Raise DigestMismatch when a model has another version or digest than one that is wanted."""
+    _require("version", wanted.version, info.version, info.name)
+    _require("digest", wanted.digest, info.digest, info.name)
 
 
 def _require(what: str, wanted: str, actual: str, name: str) -> None:

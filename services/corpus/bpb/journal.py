@@ -19,7 +19,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from services.common.statistics.sampling import Drawn
 from services.corpus.bpb.figures import DocumentScore
+from services.corpus.bpb.sampling import drawn_json, drawn_of
 from services.errors import CheckpointMismatch, StorageFull
 
 _MAGIC = b"assay-score/2\n"
@@ -34,7 +36,8 @@ Facts = Mapping[str, str]
 class Journal:
     """The file of one scoring, locked while it is open. For one thread.
 
-    `finished` are the documents that it held when it was opened, `complete` whether they are all.
+    `finished` are the documents that it held when it was opened, `complete` whether they are all,
+    and `drawn` what they were drawn as once they are, None without a sample.
     """
 
     def __init__(self, path: Path, facts: Facts, *, fresh: bool = False) -> None:
@@ -47,6 +50,7 @@ class Journal:
         self._buffer: list[DocumentScore] = []
         self.finished: list[DocumentScore] = []
         self.complete = False
+        self.drawn: Mapping[str, Drawn] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -79,11 +83,12 @@ class Journal:
             self._buffer = []
         self._flushed = time.monotonic()
 
-    def finish(self) -> None:
-        """Write the rest, and that it was all. Raises StorageFull as `flush` does."""
+    def finish(self, drawn: Mapping[str, Drawn] | None) -> None:
+        """Write the rest, that it was all, and the sample. Raises StorageFull as `flush` does."""
         self.flush()
-        self._write({"complete": True})
-        self.complete = True
+        sample = {} if drawn is None else {"drawn": drawn_json(drawn)}
+        self._write({"complete": True, **sample})
+        self.complete, self.drawn = True, drawn
 
     def close(self) -> None:
         """Close the file; what was not flushed is lost."""
@@ -114,6 +119,8 @@ class Journal:
                 self._check(known, facts)
             self.finished += [DocumentScore.of(row) for row in content.get("documents", ())]
             self.complete = content.get("complete", False)
+            if "drawn" in content:
+                self.drawn = drawn_of(content["drawn"])
         if known is None:
             os.ftruncate(self._file, 0)
             self._end = 0

@@ -1,115 +1,117 @@
-"""A random sample of documents, stratified by subset: exact in size, in one pass, without an index.
-
-Every document has a number that its id and the seed decide. Of each subset those with the smallest
-numbers are taken, as many as its share of the sample. So the sample is a function of the documents
-and the seed, whatever their order, and a larger sample holds the smaller ones' documents of a
-subset.
-"""
+"""A sample of a selection, in one pass and without an index, and what is known of all of it."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from enum import Enum
+from typing import Any
 
+from services.common.statistics.sampling import Allocation, Drawn, Sampler, Span
+from services.common.statistics.spans import span_ends, span_sizes
 from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 
+__all__ = ["Allocation", "Chooser", "Sample", "Unit", "drawn_json", "drawn_of"]
 
-class Allocation(Enum):
-    """How a sample is shared out among the subsets."""
 
-    PROPORTIONAL = "proportional"
-    EQUAL = "equal"
+class Unit(Enum):
+    """What a sample draws."""
+
+    SPANS = "spans"
+    DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`documents` of them in all: in proportion to those of each subset, or as many of each.
+    """So many spans of 4,096 bytes, or whole documents, drawn by their bytes; one of the two is 0.
 
-    An equal share that a subset is too small for goes to the others.
+    `services.common.statistics.sampling` says how.
     """
 
-    documents: int
+    spans: int = 0
+    documents: int = 0
     seed: int = 0
-    allocation: Allocation = Allocation.PROPORTIONAL
+    allocation: Allocation = Allocation.BYTES
+
+    @property
+    def unit(self) -> Unit:
+        """What is drawn."""
+        return Unit.SPANS if self.spans else Unit.DOCUMENTS
 
 
 class Chooser:
-    """Sees every document once, then says which are chosen; all of them without a sample."""
+    """Sees every document once, then says which are chosen; all of them without a sample.
+
+    After `choose`, `documents` and `text_bytes` are how much will be scored, and `drawn` is the
+    sample by subset, None where everything is scored anyway.
+    """
 
     def __init__(self, sample: Sample | None) -> None:
         self._sample = sample
-        self._sizes: dict[str, int] = {}
-        # By subset, a heap of (-number, bytes of text) of the smallest numbers.
-        self._least: dict[str, list[tuple[int, int]]] = {}
-        self._bounds: dict[str, int] = {}
+        self._sampler = Sampler(sample.spans or sample.documents, sample.seed) if sample else None
+        self._spans: dict[str, set[int]] = {}
+        self.drawn: Mapping[str, Drawn] | None = None
         self.documents = 0
         self.text_bytes = 0
 
     def see(self, document: Document) -> None:
         """Take a document into account."""
-        self._sizes[document.subset] = self._sizes.get(document.subset, 0) + 1
-        if self._sample is None:
+        if self._sampler is None or self._sample is None:
             self.documents += 1
             self.text_bytes += len(document.text)
-            return
-        least = self._least.setdefault(document.subset, [])
-        entry = (-_number(document.id, self._sample.seed), len(document.text))
-        if len(least) < self._sample.documents:
-            heapq.heappush(least, entry)
-        elif entry > least[0]:
-            heapq.heapreplace(least, entry)
+        elif document.text:
+            whole = self._sample.unit is Unit.DOCUMENTS
+            ends = [len(document.text)] if whole else span_ends(document.text)
+            self._sampler.add(document.id, document.subset, span_sizes(ends))
 
     def choose(self) -> None:
-        """Decide; from now on `documents`, `text_bytes` and `chosen` speak of the sample.
-
-        Raises InvalidArgument when it is larger than what was seen.
-        """
-        if self._sample is None:
-            return
-        whole = sum(self._sizes.values())
-        if self._sample.documents > whole:
-            raise InvalidArgument(
-                "selection.sample.documents",
-                f"is {self._sample.documents:,}, but the selection has {whole:,} documents",
-            )
-        for subset, share in allocate(self._sample, self._sizes).items():
-            taken = heapq.nlargest(share, self._least[subset])
-            self.documents += len(taken)
-            self.text_bytes += sum(size for _, size in taken)
-            self._bounds[subset] = -taken[-1][0] if taken else -1
+        """Decide. Raises InvalidArgument when nothing that can be scored was seen."""
+        if self._sampler is not None and self._sample is not None:
+            self.drawn = self._sampler.draw(self._sample.allocation)
+            for part in self.drawn.values():
+                self.text_bytes += sum(span.text_bytes for span in part.spans)
+                for span in part.spans:
+                    self._spans.setdefault(span.document, set()).add(span.number)
+            self.documents = len(self._spans)
+        if not self.documents:
+            what = "document" if self._sample is None else "document with a text"
+            raise InvalidArgument("selection", f"no {what} is in it; select more")
 
     def chosen(self, document: Document) -> bool:
-        """Whether a document that was seen is in the sample."""
-        if self._sample is None:
-            return True
-        return _number(document.id, self._sample.seed) <= self._bounds[document.subset]
+        """Whether something of a document that was seen is scored."""
+        return self._sample is None or document.id in self._spans
+
+    def spans(self, document: Document) -> frozenset[int] | None:
+        """Return which spans of a chosen document are scored; None: all of it, in one."""
+        if self._sample is None or self._sample.unit is Unit.DOCUMENTS:
+            return None
+        return frozenset(self._spans[document.id])
 
 
-def _number(document_id: str, seed: int) -> int:
-    """Return 128 bits that an id and a seed decide: no two documents have the same."""
-    key = f"sample\0{seed}\0{document_id}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
+def drawn_json(drawn: Mapping[str, Drawn]) -> dict[str, Any]:
+    """Return a sample as JSON that `drawn_of` reads."""
+    return {
+        name: {
+            "spans": [astuple(span) for span in part.spans],
+            "threshold": part.threshold and astuple(part.threshold),
+            "documents": part.documents,
+            "spans_in_all": part.spans_in_all,
+            "powers": part.powers,
+        }
+        for name, part in drawn.items()
+    }
 
 
-def allocate(sample: Sample, sizes: dict[str, int]) -> dict[str, int]:
-    """Share the sample out among subsets of these sizes: sums to it, and is within them.
-
-    Shares are whole by the largest remainder; ties go to the name that comes first.
-    """
-    names = sorted(sizes)
-    if sample.allocation is Allocation.PROPORTIONAL:
-        whole = max(1, sum(sizes.values()))
-        exact = {name: sample.documents * sizes[name] for name in names}
-        shares = {name: exact[name] // whole for name in names}
-        left = sample.documents - sum(shares.values())
-        order = sorted(names, key=lambda name: -(exact[name] % whole))
-        return {name: shares[name] + (name in order[:left]) for name in names}
-    shares, left = {}, sample.documents
-    # From the smallest on: what it is too small for goes to the larger ones.
-    for place, name in enumerate(sorted(names, key=lambda name: sizes[name])):
-        shares[name] = min(sizes[name], left // (len(names) - place))
-        left -= shares[name]
-    return shares
+def drawn_of(content: Mapping[str, Any]) -> dict[str, Drawn]:
+    """Read what `drawn_json` gave. Raises KeyError and TypeError for anything else."""
+    return {
+        name: Drawn(
+            tuple(Span(*span) for span in part["spans"]),
+            part["threshold"] and Span(*part["threshold"]),
+            part["documents"],
+            part["spans_in_all"],
+            tuple(part["powers"]),
+        )
+        for name, part in content.items()
+    }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from services.common.statistics.sampling import Drawn
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Facts, Journal
 from services.errors import AssayError, CheckpointMismatch, InvalidArgument
@@ -34,17 +35,20 @@ class Keeping:
 class ScoreJournal(Protocol):
     """An open scoring: the documents that are finished, whether they are all, and what adds more.
 
+    `drawn` is the sample that a complete one is of, None without one.
+
     `Journal` says what its methods raise.
     """
 
     finished: list[DocumentScore]
     complete: bool
+    drawn: Mapping[str, Drawn] | None
 
     def append(self, score: DocumentScore) -> None: ...  # noqa: D102
 
     def flush(self) -> None: ...  # noqa: D102
 
-    def finish(self) -> None: ...  # noqa: D102
+    def finish(self, drawn: Mapping[str, Drawn] | None) -> None: ...  # noqa: D102
 
     def close(self) -> None: ...  # noqa: D102
 
@@ -55,6 +59,7 @@ class NoJournal:
     def __init__(self) -> None:
         self.finished: list[DocumentScore] = []
         self.complete = False
+        self.drawn: Mapping[str, Drawn] | None = None
 
     def append(self, score: DocumentScore) -> None:
         """Keep nothing."""
@@ -62,8 +67,9 @@ class NoJournal:
     def flush(self) -> None:
         """Keep nothing."""
 
-    def finish(self) -> None:
-        """Keep nothing."""
+    def finish(self, drawn: Mapping[str, Drawn] | None) -> None:
+        """Keep nothing but the sample."""
+        self.drawn = drawn
 
     def close(self) -> None:
         """Close nothing."""
@@ -76,6 +82,7 @@ class _BestEffortJournal:
         self._journal = journal
         self._failed = False
         self.finished, self.complete = journal.finished, journal.complete
+        self.drawn = journal.drawn
 
     def append(self, score: DocumentScore) -> None:
         self._attempt(lambda: self._journal.append(score))
@@ -83,8 +90,9 @@ class _BestEffortJournal:
     def flush(self) -> None:
         self._attempt(self._journal.flush)
 
-    def finish(self) -> None:
-        self._attempt(self._journal.finish)
+    def finish(self, drawn: Mapping[str, Drawn] | None) -> None:
+        self.drawn = drawn
+        self._attempt(lambda: self._journal.finish(drawn))
 
     def close(self) -> None:
         self._journal.close()

@@ -1,7 +1,8 @@
 """How a document longer than a model's window is cut for scoring.
 
 `rolling_windows` scores every token exactly once. `guide_windows` are those of Hugging Face's guide
-to perplexity, which do not, and are here to be compared with.
+to perplexity and `packed_windows` those of Levanter's evaluator, which do not, and are here to be
+compared with.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def rolling_windows(
     context_length: int = 1,
     *,
     prefix_everywhere: bool = False,
+    filled_up: bool = True,
 ) -> Iterator[Window]:
     """Cut `tokens` into windows that score each of them once; none when there are no tokens.
 
@@ -56,7 +58,9 @@ def rolling_windows(
     tokens from it on.
 
     With `prefix_everywhere` the prefix takes the place of the first token that each later window
-    reads, as models want that were only trained on sequences which begin with it (Gemma).
+    reads, as models want that were only trained on sequences which begin with it (Gemma). Without
+    `filled_up` the last window reads no more than `context_length` tokens and those that it scores,
+    as Paloma's does.
 
     Raises ValueError for another c, and for `prefix_everywhere` without a prefix.
     """
@@ -74,7 +78,8 @@ def rolling_windows(
     while done < len(tokens):
         width = min(max_length - context_length + 1, len(tokens) - done)
         end = done + width
-        inputs = tokens[end - max_length - 1 : end - 1]
+        begin = end - max_length - 1 if filled_up else done - context_length
+        inputs = tokens[begin : end - 1]
         if prefix_everywhere:
             inputs = [prefix, *inputs[1:]]
         yield Window(inputs, tokens[done:end])
@@ -103,3 +108,22 @@ def guide_windows(tokens: Sequence[int], max_length: int, stride: int) -> Iterat
             done = end
         if end == len(tokens):
             return
+
+
+def packed_windows(tokens: Sequence[int], prefix: int | None, max_length: int) -> Iterator[Window]:
+    """Cut the prefix and `tokens` as Levanter's evaluator cuts a stream of documents.
+
+    Windows of `max_length` tokens share none, and the first token of each is read and not scored:
+    `unscored` says which. Levanter's stream goes on from one document to the next, and scores the
+    end of sequence between them; here it is one document.
+    """
+    stream = tokens if prefix is None else [prefix, *tokens]
+    for begin in range(0, len(stream), max_length):
+        window = stream[begin : begin + max_length]
+        if len(window) > 1:
+            yield Window(window[:-1], window[1:])
+
+
+def unscored(count: int, prefix: int | None, max_length: int) -> range:
+    """Return which of `count` tokens `packed_windows` does not score."""
+    return range(0 if prefix is None else max_length - 1, count, max_length)

@@ -112,8 +112,9 @@ def cut_items(
         oversized = len(document.text if document else item.lines) > limits.fragment_bytes
         too_much_meta = document is not None and len(document.meta) > limits.max_meta_bytes
         if group and (oversized or too_much_meta or size + item.size > limits.chunk_bytes):
-            yield _whole(group, codec)
+            full = [_whole(group, codec)]
             group, size = [], 0
+            yield full.pop()  # whoever stands still here holds no chunk that was passed on
         if document and too_much_meta:
             raise TooLarge(
                 f"{document.id}: its meta of {len(document.meta)} bytes does not fit in a "

@@ -46,10 +46,13 @@ class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
     ) -> admin_pb2.RegisterManifestResponse:
         """See `admin.proto`."""
         entry, time, warnings = await self._registration.register(_manifest(request.manifest))
+        withdrawn = self._registration.withdrawn(entry.id)
         return admin_pb2.RegisterManifestResponse(
-            artifact=messages.artifact(entry) if isinstance(entry, Artifact) else None,
-            page=messages.page(entry) if isinstance(entry, Page) else None,
-            version=entry.version,
+            artifact=messages.artifact(entry, withdrawn=withdrawn)
+            if isinstance(entry, Artifact)
+            else None,
+            page=messages.page(entry, withdrawn=withdrawn) if isinstance(entry, Page) else None,
+            version=withdrawn.withdrawal.version if withdrawn else entry.version,
             register_time=messages.timestamp(time),
             warnings=_findings(warnings),
         )

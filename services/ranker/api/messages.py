@@ -27,11 +27,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.license import License
 from services.errors import DigestMismatch, InvalidArgument
 from services.ranker.claims import model
+from services.ranker.claims.identity import hardware_class
+from services.ranker.claims.registry import Withdrawn
 from services.ranker.measuring.measurements import Budget
+from services.ranker.measuring.pooling import read
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress
 from services.ranker.methodology import published as formula
 from services.ranker.methodology.definition import Methodology
-from services.ranker.methodology.readings import hardware_class
 from services.ranker.methodology.score import Component, Score
 from services.rpc.messages import license_message
 
@@ -39,7 +41,9 @@ _MAX_HARDWARE = 500
 _MAX_ELEMENTS = 1000
 
 
-def artifact(value: model.Artifact, *, claims: bool = True) -> artifact_pb2.Artifact:
+def artifact(
+    value: model.Artifact, *, claims: bool = True, withdrawn: Withdrawn | None = None
+) -> artifact_pb2.Artifact:
     """Return an artifact, with its claims if asked for, and what its published score is worth."""
     return artifact_pb2.Artifact(
         id=value.id,
@@ -53,19 +57,32 @@ def artifact(value: model.Artifact, *, claims: bool = True) -> artifact_pb2.Arti
         published=[_published(value.published)] if value.published else (),
         digest=value.digest,
         version=value.version,
+        withdrawal=_withdrawal(withdrawn),
     )
 
 
-def page(value: model.Page, *, claims: bool = True) -> artifact_pb2.Page:
+def _withdrawal(value: Withdrawn | None) -> artifact_pb2.Withdrawal | None:
+    if value is None:
+        return None
+    return artifact_pb2.Withdrawal(
+        withdraw_time=timestamp(value.time), reason=value.withdrawal.reason
+    )
+
+
+def page(
+    value: model.Page, *, claims: bool = True, withdrawn: Withdrawn | None = None
+) -> artifact_pb2.Page:
     """Return a page, with its claims if asked for."""
     return artifact_pb2.Page(
         id=value.id,
         name=value.name,
         description=value.description,
         artifacts=value.compares,
+        source=source(value.source) if value.source else None,
         claims=[claim(one) for one in value.claims] if claims else (),
         digest=value.digest,
         version=value.version,
+        withdrawal=_withdrawal(withdrawn),
     )
 
 
@@ -120,14 +137,38 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
         method=value.method,
         group=value.group,
         contradicts=_references(value.owner, value.contradicts),
+        quote=value.quote,
+        source=source(value.source) if value.source else None,
+        sources=map(source, value.sources),
     )
-    if value.scope:
-        message.scope.note = value.scope
+    dataset = f"{value.dataset}/{value.subset}" if value.subset else value.dataset
+    if value.scope or value.hardware or value.engine or dataset:
+        message.scope.CopyFrom(
+            claim_pb2.Scope(
+                note=value.scope, hardware=value.hardware, engine=value.engine, dataset=dataset
+            )
+        )
     if value.comparator:
         message.comparator.name = value.comparator
+        message.comparator.artifact = value.rival
     if value.bound is not None:
         message.bound.CopyFrom(_bound(value.bound))
     return message
+
+
+def source(value: model.Source) -> claim_pb2.Source:
+    """Return a source; a text or a truth that it says is its quotation where it has no other."""
+    says = "" if value.says is None else str(value.says).lower()
+    says = value.says if isinstance(value.says, str) else says
+    return claim_pb2.Source(
+        title=value.title,
+        locator=value.locator,
+        url=value.url,
+        quote=value.quote or says,
+        date=value.date,
+        digest=value.digest,
+        values=value.values,
+    )
 
 
 def _references(owner: str, claims: Iterable[str]) -> list[str]:
@@ -162,7 +203,7 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
         basis=_basis(value.basis),
         method=value.method,
         n=value.n,
-        sources=[claim_pb2.Source(title=one) for one in value.sources],
+        sources=map(source, value.sources),
         command=value.command,
         measure_time=timestamp(value.time),
         note=value.note,
@@ -171,7 +212,10 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
             evidence_pb2.Part(name=name, value=number) for name, number in value.breakdown.items()
         ],
         content=value.content,
+        conditions=value.conditions,
     )
+    if value.restarts:
+        message.timing.CopyFrom(_timing(value.restarts))
     if value.subject or value.subject_digest:
         message.subject.CopyFrom(_subject(value.subject, value.subject_digest))
     if value.engine:
@@ -183,6 +227,15 @@ def evidence(value: model.Evidence, owner: str) -> evidence_pb2.Evidence:
     if value.environment:
         message.environment.CopyFrom(_environment(value.environment))
     return message
+
+
+def _timing(kept: Sequence[Mapping[str, object]]) -> evidence_pb2.Timing:
+    restarts = [read(one) for one in kept]
+    return evidence_pb2.Timing(
+        restarts=len(restarts),
+        clean=sum(one.clean for one in restarts),
+        least_seconds=min(one.least for one in restarts),
+    )
 
 
 def _subject(value: Mapping[str, object], digest: str) -> evidence_pb2.Subject:
@@ -219,10 +272,7 @@ def _enum(kind: Any, prefix: str, name: object) -> Any:
 
 
 def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
-    """Return a claim with its verdict and the evidence for it, if there is any.
-
-    Manifests do not say what a page cites, so whether it repeats that is left open.
-    """
+    """Return a claim with its verdict and the evidence for it, if there is any."""
     owner = value.claim.owner
     message = evidence_pb2.ClaimVerdict(
         claim=claim(value.claim),
@@ -230,9 +280,10 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
         basis=_basis(value.basis),
         reason=value.reason,
         contradicts=_references(owner, value.contradicts),
+        sourcing=evidence_pb2.SourceVerdict.Value(f"SOURCE_VERDICT_{value.sourcing.value}"),
     )
     if value.not_measured:
-        message.not_measured.message = value.not_measured
+        message.not_measured.CopyFrom(_not_measured(value.not_measured))
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence, owner))
     if value.sample is not None:
@@ -240,6 +291,14 @@ def claim_verdict(value: model.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
     if value.change is not None:
         message.change.CopyFrom(_change(value.change, owner))
     return message
+
+
+def _not_measured(value: model.NotMeasured) -> evidence_pb2.NotMeasured:
+    return evidence_pb2.NotMeasured(
+        reason=evidence_pb2.NotMeasured.Reason.Value(f"REASON_{value.reason.value}"),
+        message=value.message,
+        remedy=value.remedy,
+    )
 
 
 def page_verdicts(value: model.PageVerdicts) -> compare_pb2.PageVerdicts:
@@ -286,15 +345,17 @@ def methodology(value: Methodology) -> score_pb2.MethodologyRef:
     return score_pb2.MethodologyRef(version=value.version, digest=value.digest)
 
 
-def score(value: Score) -> score_pb2.Score:
-    """Return a score with its components."""
+def score(value: Score, *, components: bool = True) -> score_pb2.Score:
+    """Return a score, with its components if asked for."""
     return score_pb2.Score(
         low=value.low,
-        point=value.point if value.coverage > 0 else None,
+        point=value.point,
         high=value.high,
         coverage=value.coverage,
-        components=[component(one) for one in value.components],
+        components=[component(one) for one in value.components] if components else (),
         as_of=value.as_of.isoformat(),
+        profile=value.profile,
+        lacks=value.lacks,
     )
 
 
@@ -304,7 +365,7 @@ def component(value: Component) -> score_pb2.Component:
         name=value.name,
         weight=value.weight,
         low=value.low,
-        point=value.point if value.coverage > 0 else None,
+        point=value.point,
         high=value.high,
         coverage=value.coverage,
         explanation=value.explanation,
@@ -339,9 +400,17 @@ def check_methodology(digest: str, known: Methodology) -> None:
         )
 
 
-def match_counts(matched: int, reported: int, succeeded: int) -> score_pb2.MatchCounts:
-    """Return counts of matches. Who reported them is not authenticated, so nobody is counted."""
-    return score_pb2.MatchCounts(matched=matched, reported=reported, succeeded=succeeded)
+def match_counts(
+    matched: int, reported: int, succeeded: int, anonymous: int, reporters: int
+) -> score_pb2.MatchCounts:
+    """Return counts of matches, and of the verified reporters behind them."""
+    return score_pb2.MatchCounts(
+        matched=matched,
+        reported=reported,
+        succeeded=succeeded,
+        reporters=reporters,
+        anonymous=anonymous,
+    )
 
 
 def parse_type(number: int) -> model.ArtifactType:
@@ -418,6 +487,7 @@ def _environment(value: Mapping[str, object]) -> common_pb2.Environment:
         os=str(value.get("os", "")),
         hardware_class=hardware_class(value),
         instruction_set=str(value.get("instruction_set", "")),
+        machine=str(value.get("machine", "")),
     )
     accelerators, versions = value.get("accelerators"), value.get("versions")
     if isinstance(accelerators, list | tuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
 
+from services.common import identity
 from services.errors import InvalidArgument, NotFound
 from services.ranker.api import messages
 from services.ranker.jobs import Job, Jobs, VerificationRequest
@@ -48,7 +49,7 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
                 job=_planned(order, self._jobs.plan(order))
             )
         return verification_pb2.SubmitVerificationResponse(
-            job=_job(self._jobs.submit(order, request.request_id))
+            job=_job(self._jobs.submit(order, request.request_id, identity.current()))
         )
 
     async def GetJob(  # noqa: N802  # the contract's name
@@ -76,18 +77,19 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
             jobs=[_job(one) for one in shown], next_page_token=token
         )
 
-    async def WatchJob(  # type: ignore[override]  # noqa: N802
-        self, request: verification_pb2.WatchJobRequest, context: Context
-    ) -> None:
+    async def WatchJob(  # noqa: N802  # the contract's name
+        self,
+        request: verification_pb2.WatchJobRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> AsyncIterator[verification_pb2.WatchJobResponse]:
         """See `verification.proto`."""
         updates = self._jobs.watch(request.job, request.after)
         async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Job):
-                    await context.write(verification_pb2.WatchJobResponse(progress=_job(update)))
+                    yield verification_pb2.WatchJobResponse(progress=_job(update))
                 else:
-                    verdict = messages.claim_verdict(update)
-                    await context.write(verification_pb2.WatchJobResponse(result=verdict))
+                    yield verification_pb2.WatchJobResponse(result=messages.claim_verdict(update))
 
     async def CancelJob(  # noqa: N802  # the contract's name
         self,
@@ -95,6 +97,8 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> verification_pb2.CancelJobResponse:
         """See `verification.proto`."""
+        job = self._jobs.get(request.job)
+        identity.require_owner(job.owner, f"job {job.id}")
         return verification_pb2.CancelJobResponse(job=_job(await self._jobs.cancel(request.job)))
 
 

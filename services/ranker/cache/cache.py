@@ -1,7 +1,9 @@
 """Comparisons kept for the next caller, as bytes.
 
 A key holds the digests of all that a comparison depends on, so a kept value is never wrong; it is
-dropped after some time only to make room. Bytes of another schema, or damaged, count as a miss.
+dropped after some time only to make room. Each is stored with a MAC over its key, its time and its
+bytes: whoever can write to the store, but lacks the server's secret, cannot change an answer. What
+is of another schema, damaged, forged or too old counts as a miss.
 
 Callers who ask for the same key at the same time share one computation: in this process by sharing
 its task, and across processes that share a store by a lease in it, which the others wait for.
@@ -13,10 +15,10 @@ comparisons are computed (`BYPASS`). The cache raises no error of its own.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import random
 import struct
 import time
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,13 +30,17 @@ from services.ranker.cache.store import CacheStore
 KEEP_SECONDS = 2 * 86_400.0
 """How long a value is kept, give or take a tenth so that values do not all end at once."""
 
+_SPREAD = (0.9, 1.1)
+
 LEASE_SECONDS = 10.0
 """How long others wait for one that computes before they compute themselves."""
 
 _POLL_SECONDS = 0.01
 _MAGIC = b"assay-cmp"
-_HEADER = struct.Struct(">9sHdI")
-"""Magic, schema, time of writing in seconds since 1970, CRC-32 of the value that follows."""
+_HEADER = struct.Struct(">9sHd")
+"""Magic, schema, time of writing in seconds since 1970; then the MAC and the value."""
+_MAC_BYTES = 32
+_MAX_CLOCK_DIFFERENCE_SECONDS = 300.0
 
 
 class CacheStatus(StrEnum):
@@ -59,8 +65,10 @@ Answer = tuple[bytes, CacheInfo]
 class Cache:
     """Bytes by key.
 
-    `schema` numbers the form of the bytes: raise it when older ones could be misread.
+    `schema` numbers the form of the bytes: raise it when older ones could be misread. `secret` is
+    known to all who share the store; with an empty one values are protected from damage alone.
     `retry_seconds` is how often a store that does not answer is asked whether it does again.
+    `observe` gets what the cache did for each caller, and the seconds that it took.
     """
 
     def __init__(
@@ -68,13 +76,17 @@ class Cache:
         store: CacheStore,
         *,
         schema: int,
+        secret: bytes = b"",
         lease_seconds: float = LEASE_SECONDS,
         retry_seconds: float = 1,
+        observe: Callable[[CacheStatus, float], None] = lambda _status, _seconds: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._guard = Guard(store, retry_seconds)
+        self._observe = observe
         self._store = store
         self._schema = schema
+        self._secret = secret
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._flights: dict[str, asyncio.Task[Answer]] = {}
@@ -85,12 +97,15 @@ class Cache:
         Errors of `compute` reach every caller that waits for it. A caller that is cancelled does
         not stop the others' computation.
         """
+        begun = time.perf_counter()
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.create_task(self._find(key, compute))
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(flight)
+        answer = await asyncio.shield(flight)
+        self._observe(answer[1].status, time.perf_counter() - begun)
+        return answer
 
     async def invalidate(self, prefix: str, containing: str = "") -> int:
         """Drop the values whose key starts so and then contains; return how many.
@@ -134,22 +149,35 @@ class Cache:
                 await self._guard.ask(self._store.remove(lease))
 
     async def _look_up(self, key: str) -> Answer | None:
-        """What is kept, unless it is of another schema or damaged."""
+        """What is kept, unless it is of another schema, damaged, forged or too old."""
         raw = await self._guard.ask(self._store.get(key))
-        if raw is None or len(raw) < _HEADER.size:
+        start = _HEADER.size + _MAC_BYTES
+        if raw is None or len(raw) < start:
             return None
-        magic, schema, written, checksum = _HEADER.unpack_from(raw)
-        value = raw[_HEADER.size :]
-        if (magic, schema, checksum) != (_MAGIC, self._schema, zlib.crc32(value)):
+        header, mac, value = raw[: _HEADER.size], raw[_HEADER.size : start], raw[start:]
+        if not hmac.compare_digest(mac, self._mac(key, header, value)):
             return None
-        age = max(0.0, self._clock() - written)  # another machine's clock may be ahead
-        return value, CacheInfo(CacheStatus.HIT, age)
+        magic, schema, written = _HEADER.unpack(header)
+        age = self._clock() - written
+        # Another machine's clock may be a little ahead.
+        if not -_MAX_CLOCK_DIFFERENCE_SECONDS <= age <= _SPREAD[1] * KEEP_SECONDS:
+            return None
+        if (magic, schema) != (_MAGIC, self._schema):
+            return None
+        return value, CacheInfo(CacheStatus.HIT, max(0.0, age))
+
+    def _mac(self, key: str, header: bytes, value: bytes) -> bytes:
+        name = key.encode()
+        # The key's length comes first, so that no key and value can be read as another pair.
+        message = b"".join((len(name).to_bytes(8), name, header, value))
+        return hmac.digest(self._secret, message, "sha256")
 
     async def _compute(self, key: str, compute: Callable[[], Awaitable[bytes]]) -> Answer:
         value = await compute()
-        header = _HEADER.pack(_MAGIC, self._schema, self._clock(), zlib.crc32(value))
-        seconds = random.uniform(0.9, 1.1) * KEEP_SECONDS  # noqa: S311  (spreads load, no secret)
-        kept = await self._guard.do(self._store.set(key, header + value, seconds))
+        header = _HEADER.pack(_MAGIC, self._schema, self._clock())
+        entry = header + self._mac(key, header, value) + value
+        seconds = random.uniform(*_SPREAD) * KEEP_SECONDS  # noqa: S311  (spreads load, no secret)
+        kept = await self._guard.do(self._store.set(key, entry, seconds))
         return value, CacheInfo(CacheStatus.MISS if kept else CacheStatus.BYPASS)
 
     async def _wait(self, key: str, lease: str) -> Answer | None:

@@ -29,6 +29,8 @@ from services.ranker.cache.store import (
 
 TIMEOUT_SECONDS = 0.1
 """Seconds that one question to Redis may take."""
+MAX_VALUE_BYTES = 8 << 20
+"""Largest value that is kept; a comparison has tens of thousands of bytes."""
 _KEYS_A_SCAN = 1000
 
 T = TypeVar("T")
@@ -66,12 +68,16 @@ class RedisStore:
             raise InvalidArgument("REDIS_URL", str(error)) from error
 
     async def get(self, key: str) -> bytes | None:
-        """The value, or None when there is none."""
-        value = await _answer(self._redis.get(key))
-        return value if isinstance(value, bytes) else None
+        """The value, or None when there is none, or one that this store never writes."""
+        # Not GET: somebody else's value of 100 MB would hold up every reader for as long as it
+        # takes to arrive.
+        value = await _answer(self._redis.getrange(key, 0, MAX_VALUE_BYTES))
+        return value if isinstance(value, bytes) and 0 < len(value) <= MAX_VALUE_BYTES else None
 
     async def set(self, key: str, value: bytes, seconds: float) -> None:
-        """Keep a value, for `seconds` at most."""
+        """Keep a value, for `seconds` at most; one that is too large is refused."""
+        if len(value) > MAX_VALUE_BYTES:
+            raise StoreRefusedError(f"{len(value):,} bytes are over {MAX_VALUE_BYTES:,}")
         await _answer(self._redis.set(key, value, px=_milliseconds(seconds)))
 
     async def add(self, key: str, value: bytes, seconds: float) -> bool:

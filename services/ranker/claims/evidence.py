@@ -17,7 +17,11 @@ from services.ranker.claims.model import (
     Basis,
     Evidence,
     Interval,
+    NotMeasured,
+    Source,
+    SourceRole,
     SubjectRelation,
+    UnmeasuredReason,
     Value,
     reference,
 )
@@ -42,7 +46,7 @@ class Observation:
     interval: Interval | None = None
     n: int = 1
     environment: Mapping[str, object] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
     note: str = ""
     inputs: tuple[str, ...] = ()
     recipe: str = ""
@@ -50,6 +54,33 @@ class Observation:
     breakdown_unit: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
+    declared: bool = False
+
+
+def nothing(why: NotMeasured) -> Observation:
+    """What is kept of a method that measured nothing, for a later comparison to tell."""
+    return Observation(
+        None,
+        SubjectRelation.PROXY,
+        Basis.MEASURED,
+        note=why.message,
+        unmeasured={"reason": why.reason.value, "remedy": why.remedy},
+    )
+
+
+def why_not(evidence: Evidence) -> NotMeasured:
+    """Why a method measured nothing, from what was kept of that."""
+    reason = str(evidence.unmeasured.get("reason", ""))
+    return NotMeasured(
+        evidence.note,
+        UnmeasuredReason(reason)
+        if reason in set(UnmeasuredReason)
+        else UnmeasuredReason.UNSPECIFIED,
+        str(evidence.unmeasured.get("remedy", "")),
+    )
 
 
 def seal(
@@ -88,6 +119,10 @@ def seal(
         owner=owner,
         subject=dict(observation.subject),
         engine=dict(observation.engine),
+        restarts=tuple(dict(one) for one in observation.restarts),
+        conditions=observation.conditions,
+        unmeasured=dict(observation.unmeasured),
+        declared=observation.declared,
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -127,7 +162,7 @@ def canonical(evidence: Evidence) -> bytes:
         else [_open(evidence.interval.low), _open(evidence.interval.high), evidence.interval.level],
         "n": evidence.n,
         "environment": dict(evidence.environment),
-        "sources": list(evidence.sources),
+        "sources": [_source(one) for one in evidence.sources],
         "command": evidence.command,
         "time": evidence.time.astimezone(UTC).isoformat(),
         "note": evidence.note,
@@ -138,9 +173,19 @@ def canonical(evidence: Evidence) -> bytes:
         document["breakdown_unit"] = evidence.breakdown_unit
     document |= {
         name: dict(value)
-        for name, value in (("subject", evidence.subject), ("engine", evidence.engine))
+        for name, value in (
+            ("subject", evidence.subject),
+            ("engine", evidence.engine),
+            ("unmeasured", evidence.unmeasured),
+        )
         if value
     }
+    if evidence.declared:
+        document["declared"] = True
+    if evidence.restarts:
+        document["restarts"] = [dict(one) for one in evidence.restarts]
+    if evidence.conditions:
+        document["conditions"] = evidence.conditions
     return json.dumps(
         document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     ).encode()
@@ -180,7 +225,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         interval=_interval(interval) if isinstance(interval, list) else None,
         n=int(str(document["n"])),
         environment=_mapping(document["environment"]),
-        sources=_texts(document["sources"]),
+        sources=_sources(document["sources"]),
         command=str(document["command"]),
         time=datetime.fromisoformat(str(document["time"])),
         note=str(document["note"]),
@@ -189,6 +234,10 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
         engine=_mapping(document.get("engine", {})),
+        restarts=_mappings(document.get("restarts", [])),
+        conditions=str(document.get("conditions", "")),
+        unmeasured=_mapping(document.get("unmeasured", {})),
+        declared=document.get("declared", False) is True,
     )
 
 
@@ -202,6 +251,40 @@ def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value
+
+
+def _source(source: Source) -> object:
+    """A source as it is kept: its title alone as a text, as all were kept at first."""
+    default = Source(source.title)
+    changed = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(source).items()
+        if value != getattr(default, name)
+    }
+    return {"title": source.title, **changed} if changed else source.title
+
+
+def _sources(value: object) -> tuple[Source, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(
+        Source(one)
+        if isinstance(one, str)
+        else Source(
+            **{
+                **one,
+                "values": tuple(one.get("values", ())),
+                "role": SourceRole(one.get("role", SourceRole.OWN)),
+            }
+        )
+        for one in value
+    )
+
+
+def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(_mapping(one) for one in value)
 
 
 def _texts(value: object) -> tuple[str, ...]:

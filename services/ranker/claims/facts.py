@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 import yaml
 
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Interval, SubjectRelation, Value
+from services.ranker.claims.model import (
+    Basis,
+    Boolean,
+    Claim,
+    Interval,
+    Source,
+    SourceRole,
+    SubjectRelation,
+    Text,
+    Value,
+)
+from services.ranker.claims.sourcing import alternatives
 
 
 class FactsError(ValueError):
@@ -22,7 +33,7 @@ class Figure:
 
     value: float
     unit: str
-    source: str
+    source: Source
 
 
 class Facts:
@@ -30,7 +41,9 @@ class Facts:
 
     def __init__(self, document: Mapping[str, Mapping[str, object]]) -> None:
         """Raise `FactsError` for an entry that cites nothing known, or has no value."""
-        self._sources = {name: str(text) for name, text in document["sources"].items()}
+        self._sources = {
+            name: self._read_source(name, entry) for name, entry in document["sources"].items()
+        }
         self._figures = {name: self._read_figure(name, document) for name in document["figures"]}
         self._facts = {
             claim: self._read_fact(claim, entry) for claim, entry in document["facts"].items()
@@ -45,11 +58,25 @@ class Facts:
         """Return what is published of a claim, or None."""
         return self._facts.get(claim)
 
+    def sources(self, claim: str) -> tuple[Source, ...]:
+        """Return the sources of what is published of a claim."""
+        found = self.of(claim)
+        return found.sources if found is not None else ()
+
     def figure(self, name: str) -> Figure:
         """Return a cited number; raise `FactsError` when there is none of that name."""
         if name not in self._figures:
             raise FactsError(f"no figure {name!r}; known: {', '.join(sorted(self._figures))}")
         return self._figures[name]
+
+    @staticmethod
+    def _read_source(name: str, entry: object) -> Source:
+        try:
+            found = Source(**entry)  # type: ignore[arg-type]
+            return replace(found, role=SourceRole(found.role))
+        except (TypeError, ValueError) as error:
+            problem = f"sources.{name}: needs title and role, and may have locator, url and date"
+            raise FactsError(f"{problem}: {error}") from error
 
     def _read_figure(self, name: str, document: Mapping[str, Mapping[str, object]]) -> Figure:
         entry = document["figures"][name]
@@ -66,34 +93,78 @@ class Facts:
         relation = SubjectRelation(entry.get("relation", SubjectRelation.EXACT))
         if "ratio" in entry:
             above, below = (self.figure(str(name)) for name in entry["ratio"])
+            ratio = above.value / below.value
+            cited = tuple(dict.fromkeys((above.source, below.source)))
             return Observation(
-                value=Value(above.value / below.value, str(entry.get("unit", "1"))),
+                value=Value(ratio, str(entry.get("unit", "1"))),
                 relation=relation,
                 basis=Basis.DERIVED,
-                sources=tuple(dict.fromkeys((above.source, below.source))),
+                sources=tuple(replace(one, values=(ratio,)) for one in cited),
                 note=note,
             )
-        if "value" not in entry or not entry.get("sources"):
-            raise FactsError(f"{where}: needs `value` and `sources`, or `ratio`")
-        content = entry["value"]
-        if not isinstance(content, bool | str):
-            content = float(content)
-        interval = Interval(entry["low"], entry["high"]) if "low" in entry else None
+        says = self._says(where, entry)
+        content = says[0][1][0]
+        numbers = sorted({one for _, values in says for one in values if not isinstance(one, str)})
         return Observation(
             value=Value(content, str(entry.get("unit", ""))),
             relation=relation,
             basis=Basis(entry.get("basis", Basis.SOURCED)),
-            interval=interval,
-            sources=tuple(self._cite(where, str(name)) for name in entry["sources"]),
+            interval=Interval(numbers[0], numbers[-1]) if len(numbers) > 1 else None,
+            sources=tuple(_saying(source, values) for source, values in says),
             note=note,
         )
 
-    def _cite(self, where: str, name: str) -> str:
+    def _says(
+        self, where: str, entry: Mapping[str, object]
+    ) -> list[tuple[Source, tuple[float | str | bool, ...]]]:
+        """What each source says: one `value` of all `sources`, or under `says` each its own."""
+        says = entry.get("says")
+        if isinstance(says, dict) and says:
+            return [
+                (self._cite(where, name), tuple(map(_content, values)))
+                for name, values in says.items()
+            ]
+        sources = entry.get("sources")
+        if "value" not in entry or not isinstance(sources, list) or not sources:
+            raise FactsError(f"{where}: needs `value` and `sources`, `says` or `ratio`")
+        return [(self._cite(where, str(name)), (_content(entry["value"]),)) for name in sources]
+
+    def _cite(self, where: str, name: str) -> Source:
         if name not in self._sources:
             raise FactsError(
                 f"{where}: no source {name!r}; known: {', '.join(sorted(self._sources))}"
             )
         return self._sources[name]
+
+
+def quoted(claim: Claim) -> Observation | None:
+    """What the sources say that a claim's own manifest quotes, or None when it quotes none."""
+    says = [one for one in claim.sources if one.values or one.says is not None]
+    if not says:
+        return None
+    first = says[0]
+    numbers = alternatives(says)
+    bound = claim.bound
+    unit = "" if bound is None or isinstance(bound, Text | Boolean) else bound.unit
+    return Observation(
+        value=Value(first.values[0] if first.says is None else first.says, unit),
+        relation=SubjectRelation.EXACT,
+        basis=Basis.SOURCED,
+        interval=Interval(numbers[0], numbers[-1]) if numbers else None,
+        sources=tuple(says),
+        declared=True,
+    )
+
+
+def _content(value: object) -> float | str | bool:
+    return value if isinstance(value, bool | str) else float(str(value))
+
+
+def _saying(source: Source, values: tuple[float | str | bool, ...]) -> Source:
+    first = values[0]
+    if isinstance(first, bool | str):
+        return replace(source, says=first)
+    return replace(source, values=tuple(float(one) for one in values))
 
 
 def packaged() -> Facts:

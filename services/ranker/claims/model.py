@@ -7,11 +7,14 @@ is the unit of a pure number. Times are aware datetimes in UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
+
+from services.common.statistics import interval as statistics
 
 
 class ArtifactType(StrEnum):
@@ -68,11 +71,23 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A closed interval; `level` is its confidence, 0 when the ends are bounds."""
+    """An interval as evidence keeps it: `level` is its confidence, 0 when the ends are bounds.
+
+    An end that is open is infinite. What computes intervals has `services.common.statistics`.
+    """
 
     low: float
     high: float
     level: float = 0.0
+
+    @classmethod
+    def of(cls, found: statistics.Interval) -> Interval:
+        """Return an interval that was computed, as evidence keeps it."""
+        return cls(
+            -math.inf if found.low is None else found.low,
+            math.inf if found.high is None else found.high,
+            found.level,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,18 @@ class Boolean:
 
 
 Bound = Equals | Range | Ratio | Text | Boolean
+
+
+def ends(bound: Bound) -> tuple[float, float]:
+    """Return the ends of what a numeric bound allows, tolerance included."""
+    if isinstance(bound, Equals):
+        return bound.value - bound.tolerance, bound.value + bound.tolerance
+    if isinstance(bound, Text | Boolean):
+        raise TypeError(f"{bound!r} has no ends")
+    return (
+        -math.inf if bound.low is None else bound.low,
+        math.inf if bound.high is None else bound.high,
+    )
 
 
 @dataclass(frozen=True)
@@ -181,16 +208,59 @@ class Cost:
     full: float = 0.0
 
 
+class SourceRole(StrEnum):
+    """Who says it: which decides whether a source can show that a claim is right."""
+
+    OWN = "OWN"  # the authors' report of their own work: repeats, and never confirms itself
+    RECORD = "RECORD"  # the thing itself: a configuration, code, a licence, a listing
+    INDEPENDENT = "INDEPENDENT"  # somebody else's measurement
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a figure is printed, and the figure or the alternatives that it allows.
+
+    `locator` is the table, row or section; `date` its day, or as much of it as is known. `values`
+    are numbers in the unit of the claim's bound, `says` a text or a truth.
+    """
+
+    title: str
+    locator: str = ""
+    url: str = ""
+    quote: str = ""
+    date: str = ""
+    digest: str = ""
+    values: tuple[float, ...] = ()
+    says: str | bool | None = None
+    role: SourceRole = SourceRole.OWN
+
+
+class SourceVerdict(StrEnum):
+    """Whether a page repeats its source."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    FAITHFUL = "FAITHFUL"
+    MISQUOTED = "MISQUOTED"
+    UNSOURCED = "UNSOURCED"
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement that can be checked, with what would make it true.
 
     `id` is unique in its manifest. `artifact` is what it is about, empty for a claim of `page`
-    about itself. `contradicts` are claims of the same owner, by id, and others as "OWNER/ID".
-    `method` is the "name@version" that observes it, empty when there is none. `undecidable` is set
-    on a claim that no observation decides (its comparator is not named, its data are not at hand);
-    evidence is then shown for orientation. `needs` says what it takes to decide the claim by
-    measurement, for the reader of a NOT_TESTABLE_HERE.
+    about itself. `contradicts` are claims of the same owner, by id. `aspect` and `group`, the fact
+    that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
+    chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
+    it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
+    `engine` name as far as the claim does, as `dataset` and its `subset` do the data. `method` is
+    the "name@version" that observes it, empty when there is none. `undecidable` is set on a claim
+    that no observation decides (its comparator is not named, its data are not at hand); evidence is
+    then shown for orientation. `needs` says what it takes to decide the claim by measurement, for
+    the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where
+    it does, and `sources` what is cited for it; `declared` says that a manifest that somebody
+    registered quotes them, and that nobody has read them here. `comparator` is what it compares
+    with, by name, and `rival` the registered artifact that it is.
     """
 
     id: str
@@ -207,6 +277,19 @@ class Claim:
     needs: str = ""
     cost: Cost = field(default_factory=Cost)
     page: str = ""
+    stated_aspect: Aspect | None = None
+    guess: float = 0.0
+    sample_decides: bool = False
+    machine: bool = False
+    hardware: str = ""
+    engine: str = ""
+    dataset: str = ""
+    rival: str = ""
+    quote: str = ""
+    source: Source | None = None
+    sources: tuple[Source, ...] = ()
+    declared: bool = False
+    subset: str = ""
 
     @cached_property
     def owner(self) -> str:
@@ -238,11 +321,28 @@ class PublishedScore:
 
 
 @dataclass(frozen=True)
+class Configuration:
+    """What makes a subject the one that it is, as far as its manifest says so.
+
+    `classes` is 0 and `input` (height, width) None where it does not; `revision` is that of the
+    published thing, `digest` "sha256:<hex>" of its file of weights, or of the corpus as served.
+    `subsets` are the names of all that a corpus is made of.
+    """
+
+    classes: int = 0
+    input: tuple[int, int] | None = None
+    revision: str = ""
+    digest: str = ""
+    subsets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A thing that pages make claims about. `digest` is "sha256:<hex>" of its manifest.
 
     `released` is the day of its first publication; None when it is not known. `version` counts the
-    manifests that were written for it.
+    manifests that were written for it. `subject` is the architecture of a model, and the id of what
+    is no segmentation model; with `configuration` it says what has to be measured.
     """
 
     id: str
@@ -258,13 +358,15 @@ class Artifact:
     subject: str = ""
     released: date | None = None
     version: int = 1
+    configuration: Configuration = field(default_factory=Configuration)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page that compares artifacts, and the claims that are about the page itself.
+    """A page that compares artifacts, what it claims of them, and what of itself.
 
-    `printed` holds the page's own figures by artifact id: "times_matched", "capabilities".
+    `source` is where it can be read, `printed` holds the page's own figures by artifact id:
+    "times_matched", "capabilities".
     """
 
     id: str
@@ -275,6 +377,20 @@ class Page:
     claims: tuple[Claim, ...]
     digest: str
     version: int = 1
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """That a registered manifest no longer counts, as a later record says. What it led to stays.
+
+    `id` is the artifact's or the page's, `version` counts on from its manifests.
+    """
+
+    id: str
+    version: int
+    reason: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -286,7 +402,12 @@ class Evidence:
     it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
-    empty where that is not known. `content` are the bytes that the digest is of.
+    empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
+    and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
+    as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
+    words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
+    which nobody has read here: it is shown, decides nothing and enters no score. `content` are the
+    bytes that the digest is of.
     """
 
     digest: str
@@ -299,7 +420,7 @@ class Evidence:
     interval: Interval | None
     n: int
     environment: Mapping[str, object]
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
     command: str
     time: datetime
     note: str
@@ -309,12 +430,16 @@ class Evidence:
     owner: str = ""
     subject: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
+    declared: bool = False
     content: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was: "verdict", "value", "subject", "hardware", "versions", "method".
+    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
 
     `of_sample` says that it is of what was measured of a sample.
     """
@@ -334,13 +459,37 @@ class Change:
     differences: tuple[Difference, ...]
 
 
+class UnmeasuredReason(StrEnum):
+    """Kinds of reasons why a claim's method measured nothing."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    NOT_SERVED = "NOT_SERVED"
+    OTHER_SUBJECT = "OTHER_SUBJECT"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    LICENSE_NOT_ACCEPTED = "LICENSE_NOT_ACCEPTED"
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    DATA_MISSING = "DATA_MISSING"
+    TOO_COSTLY = "TOO_COSTLY"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """Why a claim's method measured nothing, and what to do about it where something can be."""
+
+    message: str
+    reason: UnmeasuredReason = UnmeasuredReason.UNSPECIFIED
+    remedy: str = ""
+
+
 @dataclass(frozen=True)
 class ClaimVerdict:
     """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
 
     `sample` is what was measured of a sample besides, where something else decides. `change` is
     told by a verification alone, of a claim that had evidence before. `not_measured` says why the
-    claim's method measured nothing; empty when it did, or never tried.
+    claim's method measured nothing; None when it did, or never tried. `verdict` says whether the
+    claim is true, `sourcing` whether it repeats its source: two answers.
     """
 
     claim: Claim
@@ -351,7 +500,8 @@ class ClaimVerdict:
     contradicts: tuple[str, ...]
     sample: Evidence | None = None
     change: Change | None = None
-    not_measured: str = ""
+    not_measured: NotMeasured | None = None
+    sourcing: SourceVerdict = SourceVerdict.UNSPECIFIED
 
 
 @dataclass(frozen=True)

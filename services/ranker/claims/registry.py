@@ -7,29 +7,43 @@ that exist, contradictions that name known claims, pages that compare known arti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
 from services.errors import InvalidArgument, NotFound, Violation
-from services.ranker.claims.manifest import parse
-from services.ranker.claims.model import Artifact, Claim, Page, reference
+from services.ranker.claims import facts, fitting
+from services.ranker.claims.definition import Definition
+from services.ranker.claims.manifest import parse, readable_claims
+from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
+from services.ranker.claims.yaml_text import parse_yaml
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What counts no longer, since when, and why."""
+
+    entry: Artifact | Page
+    withdrawal: Withdrawal
+    time: datetime
 
 
 class Registry:
     """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
 
-    def __init__(self, entries: Iterable[Artifact | Page], methods: Iterable[str]) -> None:
+    def __init__(
+        self, entries: Iterable[Artifact | Page], methods: Mapping[str, Definition]
+    ) -> None:
         """Raise `InvalidArgument` when the manifests do not fit together.
 
-        `methods` are the "name@version" of the methods that exist.
+        `methods` are those that exist, by "name@version", with what the figure of each is.
         """
-        self._methods = frozenset(methods)
+        self._methods = dict(methods)
         self.revision = 0
         """Changes with every change of the registry."""
+        self._withdrawn: dict[str, Withdrawn] = {}
         given = tuple(entries)
         self._packaged = frozenset(entry.id for entry in given)
         self._load(given)
@@ -41,10 +55,68 @@ class Registry:
         """
         self.accepts(entry)
         self._load((*self._without(entry.id), entry))
+        self._withdrawn.pop(entry.id, None)
 
-    def accepts(self, entry: Artifact | Page) -> None:
-        """Raise `InvalidArgument` when an artifact or a page does not fit with the others."""
-        Registry([*self._without(entry.id), entry], self._methods)
+    def withdraw(self, withdrawal: Withdrawal, time: datetime) -> None:
+        """Count an artifact or a page no longer. What was made with it stays where it is.
+
+        Raises `NotFound` where it is not registered, and `InvalidArgument` where a page still
+        compares it.
+        """
+        self.releases(withdrawal)
+        before = self._withdrawn.get(withdrawal.id)
+        entry = before.entry if before else self.subject(withdrawal.id)
+        self._load(self._without(withdrawal.id))
+        self._withdrawn[withdrawal.id] = Withdrawn(entry, withdrawal, time)
+
+    def releases(self, withdrawal: Withdrawal) -> None:
+        """Raise what `withdraw` would."""
+        if withdrawal.id in self._withdrawn:
+            return
+        self.subject(withdrawal.id)
+        for page in self._pages.values():
+            names = {*page.compares, *page.printed, *(one.artifact for one in page.claims)}
+            if withdrawal.id in names:
+                raise InvalidArgument(
+                    "id", f"the page {page.id} is about {withdrawal.id}; withdraw the page first"
+                )
+
+    def withdrawn(self, name: str) -> Withdrawn | None:
+        """Return what was withdrawn under a name and not registered again, or None."""
+        return self._withdrawn.get(name)
+
+    def accepts(self, entry: Artifact | Page) -> Artifact | Page:
+        """Return an artifact or a page as it would be registered, with what its methods say.
+
+        Raises `InvalidArgument` when it does not fit with the others.
+        """
+        return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
+
+    def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
+        """Return what does not fit its method in a manifest that cannot be read as a whole.
+
+        Of claims that are right by themselves, and of artifacts whose type is.
+        """
+        try:
+            document = _document(text, name)
+        except InvalidArgument:
+            return ()
+        if not isinstance(document, Mapping):
+            return ()
+        types = {one.value: one for one in ArtifactType}
+        own = types.get(str(document.get("type")))
+        if own is None and document.get("kind") != "page":
+            return ()
+        return tuple(
+            (f"{name}.claims[{claim.id}].{key}", problem)
+            for claim in readable_claims(document)
+            if (about := self._about(claim.artifact, own)) or not claim.artifact
+            for key, problem in fitting.problems(claim, about, self._methods)
+        )
+
+    def _about(self, artifact: str, own: ArtifactType | None) -> ArtifactType | None:
+        found = self._artifacts.get(artifact)
+        return found.type if found else own
 
     def is_packaged(self, claim: Claim) -> bool:
         """Whether a claim comes with the ranker: its id alone names it then."""
@@ -64,15 +136,16 @@ class Registry:
         return tuple(entry for entry in self._entries if entry.id != name)
 
     def _load(self, given: tuple[Artifact | Page, ...]) -> None:
-        entries = _with_mutual_contradictions(given)
-        _check_ids(entries)
+        _check_ids(given)
+        entries = _with_mutual_contradictions(self._fitted(one) for one in given)
         self._entries = given
         self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
         self._claims = {claim.reference: claim for entry in entries for claim in entry.claims}
-        self._check_claims(self._methods)
-        self._check_pages()
+        problems = (*self._claim_problems(), *self._page_problems())
+        if problems:
+            raise InvalidArgument(*problems[0], *problems[1:])
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -92,21 +165,26 @@ class Registry:
     def artifact(self, name: str) -> Artifact:
         """Return the artifact; raise `NotFound` that names the known ones."""
         if name not in self._artifacts:
-            raise NotFound("artifact", name, self._artifacts)
+            raise NotFound("artifact", name, self._artifacts, hint=self._aside(name))
         return self._artifacts[name]
+
+    def _aside(self, name: str) -> str:
+        found = self._withdrawn.get(name)
+        return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}" if found else ""
 
     def subject(self, name: str) -> Artifact | Page:
         """Return the artifact or page whose claims are filed under `name`, or raise `NotFound`."""
         if name in self._pages:
             return self._pages[name]
         if name not in self._artifacts:
-            raise NotFound("artifact", name, [*self._artifacts, *self._pages])
+            known = [*self._artifacts, *self._pages]
+            raise NotFound("artifact", name, known, hint=self._aside(name))
         return self._artifacts[name]
 
     def page(self, name: str) -> Page:
         """Return the page; raise `NotFound` that names the known ones."""
         if name not in self._pages:
-            raise NotFound("page", name, self._pages)
+            raise NotFound("page", name, self._pages, hint=self._aside(name))
         return self._pages[name]
 
     def claim(self, name: str) -> Claim:
@@ -125,30 +203,41 @@ class Registry:
         """Return the first page that compares the artifact with another, or None."""
         return next((page for page in self.pages if artifact in page.compares), None)
 
-    def _check_claims(self, methods: frozenset[str]) -> None:
-        problems: list[Violation] = []
+    def _fitted(self, entry: Artifact | Page) -> Artifact | Page:
+        claims = tuple(fitting.fitted(one, self._methods) for one in entry.claims)
+        return replace(entry, claims=claims)
+
+    def _claim_problems(self) -> Iterator[Violation]:
         for claim in self._claims.values():
             where = f"{claim.owner}.claims[{claim.id}]"
-            if claim.method and claim.method not in methods:
-                known = ", ".join(sorted(methods))
-                problem = f"no method {claim.method!r}; known: {known}"
-                problems.append((f"{where}.method", problem))
+            about = self._artifacts.get(claim.artifact)
+            for key, name in (("artifact", claim.artifact), ("comparator.artifact", claim.rival)):
+                if name and name not in self._artifacts:
+                    yield f"{where}.{key}", self._unknown(name)
+            if claim.artifact and about is None:
+                continue
+            fits = fitting.problems(claim, about.type if about else None, self._methods)
+            yield from ((f"{where}.{key}", problem) for key, problem in fits)
             for other in claim.contradicts:
                 named = reference(claim.owner, other)
                 if named == claim.reference or named not in self._claims:
-                    problem = f"{other!r} is not the id of another claim"
-                    problems.append((f"{where}.contradicts", problem))
-        if problems:
-            raise InvalidArgument(*problems[0], *problems[1:])
+                    yield f"{where}.contradicts", f"{other!r} is not the id of another claim"
+                elif self._claims[named].owner != claim.owner:
+                    owner = self._claims[named].owner
+                    problem = f"{other!r} is {owner}'s; name claims of your own"
+                    yield f"{where}.contradicts", problem
 
-    def _check_pages(self) -> None:
+    def _page_problems(self) -> Iterator[Violation]:
         for page in self._pages.values():
-            for name in (*page.compares, *page.printed):
-                if name not in self._artifacts:
-                    known = ", ".join(sorted(self._artifacts))
-                    raise InvalidArgument(
-                        f"{page.id}.compares", f"no artifact {name!r}; known: {known}"
-                    )
+            for key, names in (("compares", page.compares), ("printed", page.printed)):
+                for name in names:
+                    if name not in self._artifacts:
+                        yield f"{page.id}.{key}", self._unknown(name)
+
+    def _unknown(self, name: str) -> str:
+        near = fitting.nearest(name, self._artifacts)
+        hint = f"did you mean {', '.join(near)}?" if near else ""
+        return f"no artifact {name!r}; {hint or 'known: ' + ', '.join(sorted(self._artifacts))}"
 
 
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:
@@ -166,68 +255,57 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
 
 
 def _with_mutual_contradictions(
-    entries: tuple[Artifact | Page, ...],
+    entries: Iterable[Artifact | Page],
 ) -> tuple[Artifact | Page, ...]:
-    """Contradiction goes both ways: saying it once in a manifest is enough."""
-    against: dict[str, set[str]] = {}
-    for entry in entries:
-        for claim in entry.claims:
-            for other in claim.contradicts:
-                named = reference(claim.owner, other)
-                against.setdefault(claim.reference, set()).add(named)
-                against.setdefault(named, set()).add(claim.reference)
+    """Contradiction goes both ways in a manifest: saying it once is enough.
 
-    def mutual(claim: Claim) -> Claim:
-        others = (one.removeprefix(f"{claim.owner}/") for one in against.get(claim.reference, ()))
-        return replace(claim, contradicts=tuple(sorted(others)))
-
-    return tuple(
-        replace(entry, claims=tuple(mutual(claim) for claim in entry.claims)) for entry in entries
-    )
+    No manifest writes into another: what it says of claims that are not its own is refused.
+    """
+    return tuple(replace(one, claims=_mutual(one.claims)) for one in entries)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without the two features that make a manifest mean other than what it shows."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases: they can make a small file an endless document."""
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "write values out; no aliases", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Refuse a key that is there twice, of which YAML would keep the last."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return dict(super().construct_mapping(node, deep))
+def _mutual(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    against = {claim.id: set(claim.contradicts) for claim in claims}
+    for claim in claims:
+        for other in claim.contradicts:
+            if other in against:
+                against[other].add(claim.id)
+    return tuple(replace(one, contradicts=tuple(sorted(against[one.id]))) for one in claims)
 
 
-def read_manifest(path: Path) -> Artifact | Page:
+def read_manifest(path: Path) -> Artifact | Page | Withdrawal:
     """Read one manifest file. Raises `InvalidArgument`, for broken YAML too."""
     return parse_text(path.read_bytes(), path.name)
 
 
-def parse_text(text: bytes, name: str) -> Artifact | Page:
+def parse_text(text: bytes, name: str) -> Artifact | Page | Withdrawal:
     """Parse one manifest from its bytes. Raises `InvalidArgument`."""
+    return parse(_document(text, name), name)
+
+
+def _document(text: bytes, name: str) -> object:
     try:
-        document = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise InvalidArgument(name, f"not YAML: {problem}") from error
-    return parse(document, name)
+        return parse_yaml(text)
+    except ValueError as error:
+        raise InvalidArgument(name, f"not YAML: {error}") from error
 
 
-def packaged(methods: Iterable[str]) -> Registry:
+def packaged(methods: Mapping[str, Definition]) -> Registry:
     """The registry of the manifests that come with the ranker."""
     folder = files("services.ranker") / "manifests"
     manifests = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".yaml")),
         key=lambda entry: entry.name,
     )
-    return Registry([parse_text(one.read_bytes(), one.name) for one in manifests], methods)
+    published = facts.packaged()
+    entries = [parse_text(one.read_bytes(), one.name) for one in manifests]
+    return Registry(
+        [_with_sources(one, published) for one in entries if not isinstance(one, Withdrawal)],
+        methods,
+    )
+
+
+def _with_sources(entry: Artifact | Page, published: facts.Facts) -> Artifact | Page:
+    """Give each claim what is published of it; claims that come with the ranker have ids apart."""
+    claims = (replace(one, sources=published.sources(one.id)) for one in entry.claims)
+    return replace(entry, claims=tuple(claims))

@@ -7,10 +7,12 @@ whenever it is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from services.ranker.claims.evidence import why_not
+from services.ranker.claims.identity import hardware_class, identity
 from services.ranker.claims.model import (
     STRENGTH,
     Aspect,
@@ -22,21 +24,23 @@ from services.ranker.claims.model import (
     Equals,
     Evidence,
     Interval,
+    NotMeasured,
     SubjectRelation,
     Text,
     Value,
     Verdict,
+    ends,
 )
+from services.ranker.claims.sourcing import CITES, alternatives, confirms, sourcing
 
 DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
     SubjectRelation.EXACT: frozenset(Aspect),
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: frozenset(
         {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
     ),
-    SubjectRelation.SAMPLE: frozenset({Aspect.STORAGE, Aspect.METRIC}),
     SubjectRelation.PROXY: frozenset(),
 }
-"""Which aspects of a thing each kind of stand-in can decide."""
+"""Which aspects of a thing each kind of stand-in can decide; of a sample its method says it."""
 
 MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
@@ -48,17 +52,21 @@ _STAND_IN = {
 }
 
 
-def decides(relation: SubjectRelation, aspect: Aspect) -> bool:
-    """Whether an observation of that relation may decide a claim about that aspect."""
-    return aspect in DECIDES[relation]
+def decides(relation: SubjectRelation, claim: Claim) -> bool:
+    """Whether an observation of that relation may decide the claim."""
+    if relation is SubjectRelation.SAMPLE:
+        return claim.sample_decides
+    return claim.aspect in DECIDES[relation]
 
 
-def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> ClaimVerdict:
+def judge(
+    claim: Claim, evidence: Evidence | None, unobserved: NotMeasured | None = None
+) -> ClaimVerdict:
     """Return the verdict on `claim` that `evidence` allows.
 
     `unobserved` says why nothing was measured, or nothing that decides, when that is known.
     """
-    verdict, reason = _judge(claim, evidence, unobserved)
+    verdict, reason = _judge(claim, evidence, unobserved.message if unobserved else "")
     return ClaimVerdict(
         claim=claim,
         verdict=verdict,
@@ -67,6 +75,7 @@ def judge(claim: Claim, evidence: Evidence | None, unobserved: str = "") -> Clai
         reason=reason,
         contradicts=claim.contradicts,
         not_measured=_not_measured(evidence, unobserved),
+        sourcing=sourcing(claim),
     )
 
 
@@ -93,33 +102,82 @@ def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str
             if claim.id in damaged
             else "it has not been verified yet"
         )
-        unobserved = f"{why}: assay claims {claim.owner} --claim {claim.id}"
+        unobserved = NotMeasured(f"{why}: assay claims {claim.owner} --claim {claim.id}")
     verdict = judge(claim, chosen, unobserved=unobserved)
     return replace(verdict, sample=sample_beside(evidence, chosen))
 
 
-def _not_measured(evidence: Evidence | None, unobserved: str) -> str:
+def _not_measured(evidence: Evidence | None, unobserved: NotMeasured | None) -> NotMeasured | None:
     if evidence is None:  # it was never verified
-        return ""
-    return unobserved or (evidence.note if evidence.value is None else "")
+        return None
+    return unobserved or (why_not(evidence) if evidence.value is None else None)
 
 
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     """Return the piece of evidence that a verdict rests on.
 
     Of those that can decide the measured ones count first, then the derived, then the cited, as in
-    a score: what was cited while a service was down does not displace what was measured. Of one
-    kind the latest. When none can decide, the latest that is there, for orientation. Of several as
-    late as each other one with a value, then the one with the greatest digest, so that their order
-    does not matter.
+    a score: what was cited while a service was down does not displace what was measured. Of what
+    was measured the latest says which subject, engine and machine it is about; of the pieces about
+    that one the best, never the latest, or one could measure until it suits: the one that pools the
+    most restarts, is sure enough to decide, has the most observations, then the narrowest interval,
+    then the first. Of what was cited the latest. When none can decide, the latest that is there,
+    for orientation. The order of the pieces does not matter.
     """
+    items = tuple(evidence)
+    able = [one for one in items if decides(one.relation, claim) and fits(claim, one)]
+    if not able:
+        return max(
+            items, key=lambda one: (one.time, one.value is not None, one.digest), default=None
+        )
+    strongest = max(STRENGTH[one.basis] for one in able)
+    found = [one for one in able if STRENGTH[one.basis] == strongest]
+    latest = max(found, key=_lateness)
+    if latest.basis is not Basis.MEASURED:
+        return latest
+    same = [one for one in found if _identity(one) == _identity(latest)]
+    return min(same, key=_worth)
 
-    def preference(item: Evidence) -> tuple[bool, int, datetime, bool, str]:
-        able = decides(item.relation, claim.aspect)
-        strength = STRENGTH[item.basis] if able else 0
-        return able, strength, item.time, item.value is not None, item.digest
 
-    return max(evidence, key=preference, default=None)
+def _lateness(item: Evidence) -> tuple[datetime, bool, str]:
+    return item.time, item.value is not None, item.digest
+
+
+def _worth(item: Evidence) -> tuple[int, bool, int, float, float, str]:
+    """The best first; what a piece says has no part in it."""
+    interval, time = item.interval, item.time.timestamp()
+    if interval is None or interval.level == 0:  # a count has nothing to do with luck
+        return -len(item.restarts), False, -item.n, 0.0, -time, item.digest
+    unsure = interval.level < MIN_LEVEL
+    width = interval.high - interval.low
+    return -len(item.restarts), unsure, -item.n, width, time, item.digest
+
+
+def _identity(item: Evidence) -> str:
+    return identity(
+        method=item.method,
+        subject_digest=item.subject_digest,
+        subject=item.subject,
+        engine=item.engine,
+        environment=item.environment,
+        inputs=item.inputs,
+    )
+
+
+def fits(claim: Claim, evidence: Evidence) -> bool:
+    """Whether it was observed on the hardware and by the engine that the claim names, if any."""
+    return not _elsewhere(claim, evidence)
+
+
+def _elsewhere(claim: Claim, evidence: Evidence) -> str:
+    """What else than the claim names it was observed with; empty for nothing else."""
+    hardware = hardware_class(evidence.environment)
+    if claim.hardware and hardware and claim.hardware.casefold() not in hardware.casefold():
+        return f"{hardware}, and the claim is about {claim.hardware}"
+    engine = str(evidence.engine.get("id", ""))
+    if claim.engine and engine and not engine.casefold().startswith(claim.engine.casefold()):
+        return f"{engine}, and the claim is about {claim.engine}"
+    return ""
 
 
 def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
@@ -134,19 +192,19 @@ def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evid
     return max(samples, key=lambda one: (one.time, one.digest), default=None)
 
 
-def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> str:
-    """Return why nothing was measured when `chosen` was looked up; empty when that is not known.
+def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> NotMeasured | None:
+    """Return why nothing was measured when `chosen` was looked up; None when that is not known.
 
     What was measured of the claim before, or of a sample, makes it moot.
     """
     if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
-        return ""
+        return None
     items = tuple(evidence)
     if sample_beside(items, chosen) is not None:
-        return ""
+        return None
     tried = (one for one in items if one.value is None and one.time >= chosen.time)
     latest = max(tried, key=lambda one: (one.time, one.digest), default=None)
-    return latest.note if latest is not None else ""
+    return why_not(latest) if latest is not None else None
 
 
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
@@ -157,21 +215,81 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
         if why:
             reason += f" (not measured: {why})"
         return claim.undecidable.verdict, reason
-    if evidence is None:
-        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or "nothing is known of it yet", claim)
-    if evidence.value is None:
-        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or evidence.note, claim)
-    if not decides(evidence.relation, claim.aspect):
+    if evidence is None or evidence.value is None:
+        known = "nothing is known of it yet" if evidence is None else evidence.note
+        return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or known, claim)
+    if _leaves_open_what_decides(claim):
+        return Verdict.UNDERSPECIFIED, _underspecified(evidence, unobserved)
+    if not (decides(evidence.relation, claim) and fits(claim, evidence)):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
-    assert claim.bound is not None  # noqa: S101  (the manifest has one, or says `undecidable`)
-    verdict = _compare(claim.bound, evidence.value, evidence.interval)
-    reason = _explain(verdict, claim.bound, evidence)
+    if claim.bound is None:  # of an older manifest; a bound is due or `undecidable`
+        return Verdict.UNDERSPECIFIED, "what would make it hold is not said"
+    if evidence.method.startswith(CITES):
+        verdict, reason = _cited(claim, claim.bound, evidence)
+    else:
+        verdict = _compare(claim.bound, evidence.value, evidence.interval)
+        reason = _explain(verdict, claim.bound, evidence)
     return verdict, f"{reason} (not measured: {unobserved})" if unobserved else reason
+
+
+def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str]:
+    """What a citation decides: where it is the claim's own, that it is repeated and no more."""
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    titles = ", ".join(dict.fromkeys(one.title for one in evidence.sources))
+    printed = alternatives(evidence.sources)
+    shown = _or(printed, evidence.value) if printed else show(evidence.value)
+    if claim.declared:
+        reason = f"the manifest quotes {shown} from {titles}, which nobody has read here"
+        return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
+    if printed:
+        held = [_compare(bound, Value(one, evidence.value.unit), None) for one in printed]
+        verdict = held[0] if len(set(held)) == 1 else Verdict.UNDERSPECIFIED
+        which = {
+            Verdict.CONFIRMED: f"each of which is {allowed(bound)}",
+            Verdict.REFUTED: f"none of which is {allowed(bound)}",
+        }.get(verdict, f"and which is meant is not said; {allowed(bound)} is claimed")
+        reason = f"published {shown}, {which}"
+    else:
+        verdict = _compare(bound, evidence.value, evidence.interval)
+        reason = _explain(verdict, bound, evidence)
+    if verdict is Verdict.CONFIRMED and not confirms(claim):
+        reason = f"{shown} is what {titles} says of its own work, and no figure confirms itself"
+        return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
+    return verdict, reason
+
+
+def _or(numbers: Sequence[float], value: Value) -> str:
+    *first, last = map(_number, numbers)
+    return f"{', '.join(first)} or {last}{_unit(value.unit)}"
+
+
+def _leaves_open_what_decides(claim: Claim) -> bool:
+    """Whether it is about a speed, and says neither on what nor by what."""
+    return claim.machine and claim.aspect is Aspect.SPEED and not (claim.hardware or claim.engine)
+
+
+def _underspecified(evidence: Evidence, unobserved: str) -> str:
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    reason = "it depends on the hardware and on the engine, and the claim names neither"
+    if evidence.basis is not Basis.MEASURED:
+        figure = f"{show(evidence.value, evidence.interval)} is published for other hardware"
+        return f"{reason}; {figure}{f' (not measured: {unobserved})' if unobserved else ''}"
+    here = hardware_class(evidence.environment)
+    unit = _unit(evidence.breakdown_unit)
+    figures = [f"{_number(one)}{unit} with {name}" for name, one in evidence.breakdown.items()]
+    found = ", ".join(figures) or show(evidence.value, evidence.interval)
+    return f"{reason}; on {here or 'this machine'} it is {found}{_conditions(evidence)}"
+
+
+def _conditions(evidence: Evidence) -> str:
+    return f" ({evidence.conditions})" if evidence.conditions else ""
 
 
 def _seen(claim: Claim, evidence: Evidence) -> str:
     """What is shown of something else, where nothing that decides is known."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
+    if elsewhere := _elsewhere(claim, evidence):
+        return f"it was measured with {elsewhere}: {show(evidence.value, evidence.interval)}"
     if evidence.basis is Basis.MEASURED:
         return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
     thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
@@ -180,13 +298,12 @@ def _seen(claim: Claim, evidence: Evidence) -> str:
 
 def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     """Wholly inside is CONFIRMED, wholly outside REFUTED, else INCONCLUSIVE."""
-    if isinstance(bound, Text | Boolean):
-        same = type(bound.value) is type(value.content) and bound.value == value.content
-        return Verdict.CONFIRMED if same else Verdict.REFUTED
-    number = value.number
-    if number is None or value.unit != bound.unit:
-        # A method and a manifest that disagree on the unit decide nothing; a test keeps them one.
+    if not _alike(bound, value):  # what is no answer refutes nothing
         return Verdict.INCONCLUSIVE
+    if isinstance(bound, Text | Boolean):
+        return Verdict.CONFIRMED if bound.value == value.content else Verdict.REFUTED
+    number = value.number
+    assert number is not None  # noqa: S101  (it is of one kind with the bound)
     if interval is not None and 0 < interval.level < MIN_LEVEL:
         return Verdict.INCONCLUSIVE
     low, high = ends(bound)
@@ -198,30 +315,30 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def ends(bound: Bound) -> tuple[float, float]:
-    """Return the ends of what a numeric bound allows, tolerance included."""
-    if isinstance(bound, Equals):
-        return bound.value - bound.tolerance, bound.value + bound.tolerance
-    if isinstance(bound, Text | Boolean):
-        raise TypeError(f"{bound!r} has no ends")
-    return (
-        -math.inf if bound.low is None else bound.low,
-        math.inf if bound.high is None else bound.high,
-    )
-
-
 def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     how = {Basis.MEASURED: "measured", Basis.SOURCED: "published", Basis.DERIVED: "computed"}
+    if not _alike(bound, evidence.value):
+        return (
+            f"{how[evidence.basis]} {show(evidence.value)}, of another kind than {allowed(bound)}"
+        )
     if isinstance(bound, Boolean):
-        return f"{how[evidence.basis]}: {'' if verdict is Verdict.CONFIRMED else 'not '}as claimed"
+        claimed = "as claimed" if verdict is Verdict.CONFIRMED else "not as claimed"
+        return f"{how[evidence.basis]}: {claimed}{f': {evidence.note}' if evidence.note else ''}"
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
     relation = {
         Verdict.CONFIRMED: "which is",
         Verdict.REFUTED: "which is not",
         Verdict.INCONCLUSIVE: "which may or may not be",
     }[verdict]
-    return f"{found}, {relation} {allowed(bound)}"
+    return f"{found}, {relation} {allowed(bound)}{_conditions(evidence)}"
+
+
+def _alike(bound: Bound, value: Value) -> bool:
+    """Whether a bound and a value are of one kind, and of one unit."""
+    if isinstance(bound, Text | Boolean):
+        return type(bound.value) is type(value.content)
+    return value.number is not None and value.unit == bound.unit
 
 
 def allowed(bound: Bound) -> str:
@@ -250,7 +367,14 @@ def show(value: Value, interval: Interval | None = None) -> str:
     if isinstance(content, str):
         return f'"{content}"'
     text = _number(content)
-    if interval is not None and interval.low < interval.high:
+    if interval is not None and interval.low <= 0 and math.isinf(interval.high):
+        text += " (from nothing to anything)"
+    elif interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
+        end = f"most {_number(interval.high)}"
+        if math.isinf(interval.high):
+            end = f"least {_number(interval.low)}"
+        text += f" (at {end})"
+    elif interval is not None and interval.low < interval.high:
         text += f" (from {_number(interval.low)} to {_number(interval.high)})"
     return text + _unit(value.unit)
 

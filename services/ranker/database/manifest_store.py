@@ -1,4 +1,4 @@
-"""Manifests that were registered while serving, each version once."""
+"""Manifests and withdrawals that were registered while serving, each version once."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class ManifestStore:
 
         return await self._database.write(work)
 
-    async def latest(self) -> tuple[KeptManifest, ...]:
-        """The latest version of every artifact, by id. Raises `Unavailable`."""
+    async def every(self) -> tuple[KeptManifest, ...]:
+        """Every version of every manifest, by id and version. Raises `Unavailable`."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT artifact, max(version), digest, time, content FROM manifest "
-                "GROUP BY artifact ORDER BY artifact"
+                "SELECT artifact, version, digest, time, content FROM manifest "
+                "ORDER BY artifact, version"
             ).fetchall()
         )
         return tuple(map(_read, rows))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import Change, ClaimVerdict, Difference, Evidence
 from services.ranker.claims.verdict import show
-from services.ranker.methodology.readings import hardware_class
 
 _SHORT_DIGEST_CHARACTERS = 19  # of a digest: "sha256:" and twelve digits
 
@@ -56,6 +56,8 @@ def _between(old: Evidence, new: Evidence) -> Iterator[Difference]:
         yield Difference("subject", _short(old), _short(new))
     if old.method != new.method:
         yield Difference("method", old.method, new.method)
+    if old.engine and new.engine and _engine(old) != _engine(new):
+        yield Difference("engine", _engine(old), _engine(new))
     if old.environment and new.environment:
         was, now = hardware_class(old.environment), hardware_class(new.environment)
         if was != now:
@@ -85,6 +87,15 @@ def _value(evidence: Evidence) -> str:
 
 def _short(evidence: Evidence) -> str:
     return evidence.subject_digest[:_SHORT_DIGEST_CHARACTERS] or "nothing that has a digest"
+
+
+def _engine(evidence: Evidence) -> str:
+    """The engine with what figures depend on: "openvino-cpu 2026.4.1 fp32, 2 threads"."""
+    engine = evidence.engine
+    name = " ".join(str(engine[key]) for key in ("id", "version") if engine.get(key))
+    precision = str(engine.get("precision", "")).lower()
+    text = name if precision in {"", "unspecified"} else f"{name} {precision}"
+    return f"{text}, {engine['threads']} threads" if engine.get("threads") else text
 
 
 def _named(evidence: Evidence) -> Mapping[str, str]:

@@ -15,6 +15,9 @@ from services.errors import InvalidArgument
 VALIDATION_PICTURES = 2000
 """How many pictures ADE20K's validation set has."""
 
+VALIDATION_CLASSES = 150
+"""How many classes its masks tell apart."""
+
 _VALIDATION = "ADE_val_"
 
 

@@ -7,37 +7,45 @@ passes `plausibility` before a method sees it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar, cast
 
 from services.errors import AssayError
+from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.facts import Facts
-from services.ranker.claims.model import Artifact, Claim, SubjectRelation
+from services.ranker.claims.facts import Facts, quoted
+from services.ranker.claims.model import (
+    Artifact,
+    Claim,
+    Evidence,
+    SubjectRelation,
+    UnmeasuredReason,
+)
 from services.ranker.claims.registry import Registry
-from services.ranker.measuring import plausibility
+from services.ranker.measuring import plausibility, subjects
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
-    CORPUS_KIND_COMPLETE,
-    CORPUS_KIND_SAMPLE,
-    WEIGHTS_KIND_RANDOM,
-    WEIGHTS_KIND_TRAINED,
+    WEIGHTS_KIND_REFERENCE,
     Accuracy,
     BenchmarkResult,
+    BPBComparison,
     CorpusDescription,
     CorpusPeer,
     CorpusSummary,
     FinalScore,
+    LanguageModel,
     Model,
+    ScorePlan,
     SegmentPeer,
     SpeedPlan,
     StorageResult,
 )
 
 T = TypeVar("T")
+Earlier = Callable[[Claim], Awaitable[Sequence[Evidence]]]
 
-_HELD_OUT_SPLITS = ("test", "val")
 _MEBIBYTE = 1 << 20
 
 _MIN_REPETITIONS = 9
@@ -54,10 +62,6 @@ class Budget(StrEnum):
     FULL = "full"
 
 
-class UnobservableError(Exception):
-    """A method that has nothing to observe here; the message says what is missing."""
-
-
 class Measurements:
     """What one verification has asked of the peers so far, and asks them."""
 
@@ -70,43 +74,50 @@ class Measurements:
         budget: Budget,
         *,
         pictures: Sequence[LabelledImage] = (),
+        earlier: Earlier | None = None,
     ) -> None:
+        """`earlier` gives what is kept of a claim; without it nothing is."""
         self.registry = registry
         self.facts = facts
         self.budget = budget
+        self._earlier = earlier
         self._segment = segment
         self._corpus = corpus
         self._pictures = pictures
         self._answers: dict[Hashable, object] = {}
 
     def published(self, claim: Claim) -> Observation | None:
-        """What is published of a claim, or None: facts are of the claims that come with this."""
-        return self.facts.of(claim.id) if self.registry.is_packaged(claim) else None
+        """What is published of a claim, or quoted by its manifest; None without either.
+
+        Facts are of the claims that come with this.
+        """
+        if self.registry.is_packaged(claim):
+            return self.facts.of(claim.id)
+        return quoted(claim)
+
+    async def earlier(self, claim: Claim) -> Sequence[Evidence]:
+        """Return what earlier verifications observed of a claim; nothing where it cannot be read.
+
+        Timings are taken together with those, never instead of them.
+        """
+        return await self._earlier(claim) if self._earlier else ()
 
     def _artifact(self, name: str) -> Artifact:
         if not name:
             raise UnobservableError("the claim is about a page and names no artifact to measure")
         return self.registry.artifact(name)
 
-    async def model(self, artifact: str) -> tuple[Model, SubjectRelation]:
-        """Return the served model nearest to an artifact, and how near it is.
+    async def model(
+        self, artifact: str, depends_on: Collection[Part]
+    ) -> tuple[Model, SubjectRelation]:
+        """Return the served model that shows a fact of an artifact, and how.
 
-        Raises `UnobservableError` when none is served or segment does not answer.
+        `depends_on` are the parts of a configuration that the fact depends on. Raises
+        `UnobservableError` when none is served or segment does not answer.
         """
         wanted = self._artifact(artifact)
         models = await self._once("models", "segment", self._models)
-        ranked = sorted(
-            ((_model_relation(one, wanted.id, wanted.subject), one) for one in models),
-            key=lambda pair: (
-                list(SubjectRelation).index(pair[0]),
-                pair[1].weights != WEIGHTS_KIND_TRAINED,
-                pair[1].ref.name,
-            ),
-        )
-        if not ranked:
-            raise UnobservableError("segment serves no model")
-        relation, model = ranked[0]
-        return model, relation
+        return subjects.nearest_model(models, wanted, depends_on)
 
     async def speed(self, model: Model, plan: SpeedPlan) -> BenchmarkResult:
         """Time a model."""
@@ -125,7 +136,9 @@ class Measurements:
         """
         if not self._pictures:
             raise UnobservableError(
-                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder"
+                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder",
+                UnmeasuredReason.DATA_MISSING,
+                "set ASSAY_RANKER_LABELLED_PICTURES to a folder of them",
             )
         pictures = self._pictures
         if self.budget is Budget.QUICK:
@@ -142,20 +155,16 @@ class Measurements:
         return await self._once(("accuracy", model.ref.digest), "segment", ask)
 
     async def corpus(self, artifact: str) -> tuple[CorpusSummary, SubjectRelation]:
-        """Return the served corpus nearest to an artifact, and how near it is.
+        """Return the served corpus that is an artifact, or documents of it, and which of both.
 
         Raises `UnobservableError` when none is served or corpus does not answer.
         """
-        wanted = self._artifact(artifact).subject
+        wanted = self._artifact(artifact)
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
-        for one in corpora:
-            if one.ref.name == wanted and one.kind == CORPUS_KIND_COMPLETE:
-                return one, SubjectRelation.EXACT
-            if one.ref.name == wanted and one.kind == CORPUS_KIND_SAMPLE:
-                return one, SubjectRelation.SAMPLE
-        if not corpora:
-            raise UnobservableError("corpus serves no corpus")
-        return min(corpora, key=lambda one: one.ref.name), SubjectRelation.PROXY
+        corpus, relation = subjects.nearest_corpus(corpora, wanted)
+        if relation is SubjectRelation.SAMPLE:
+            subjects.check_sample(await self.description(corpus), wanted)
+        return corpus, relation
 
     async def description(self, corpus: CorpusSummary) -> CorpusDescription:
         """Return what a corpus holds."""
@@ -182,22 +191,69 @@ class Measurements:
 
         return await self._once(("storage", corpus.ref.digest), "corpus", ask)
 
-    async def bits_per_byte(self, corpus: CorpusSummary) -> FinalScore:
-        """Score a language model on held-out documents of a corpus."""
-        split = next((one for one in _HELD_OUT_SPLITS if one in corpus.splits), None)
-        if split is None:
-            raise UnobservableError(f"{corpus.ref.name} has no held-out split here")
-        documents = 60 if self.budget is Budget.FULL else 6
+    async def language_model(self, artifact: str) -> LanguageModel:
+        """Return the served language model that an artifact is.
+
+        Raises `UnobservableError` when it is not served or corpus does not answer.
+        """
+        wanted = self._artifact(artifact)
+        return subjects.language_model(await self._language_models(), wanted)
+
+    async def reference_model(self) -> LanguageModel:
+        """Return the language model that a corpus is tried with: the project's own, if served."""
+        models = await self._language_models()
+        if not models:
+            raise UnobservableError("corpus has no language model to score")
+        return min(models, key=lambda one: (one.weights != WEIGHTS_KIND_REFERENCE, one.ref.name))
+
+    async def dataset(self, name: str) -> CorpusSummary:
+        """Return the served corpus of a name. Raises `UnobservableError` when there is none."""
+        corpora = await self._once("corpora", "corpus", self._corpus.corpora)
+        return subjects.dataset(corpora, name)
+
+    async def score(
+        self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan
+    ) -> FinalScore:
+        """Score a language model on documents of a corpus."""
 
         async def ask() -> FinalScore:
-            models = await self._corpus.language_models()
-            if not models:
-                raise UnobservableError("corpus has no language model to score")
-            score = await self._corpus.score(corpus.ref, split, models[0], documents)
+            score = await self._corpus.score(corpus.ref, model, plan)
             plausibility.check_score(score)
             return score
 
-        return await self._once(("bits_per_byte", corpus.ref.digest), "corpus", ask)
+        key = ("score", corpus.ref.digest, model.ref.digest, plan)
+        return await self._once(key, "corpus", ask)
+
+    async def tokens_per_second(
+        self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan, times: int
+    ) -> tuple[FinalScore, ...]:
+        """Score the same documents so many times anew, for how fast that is."""
+
+        async def ask() -> tuple[FinalScore, ...]:
+            found = [await self._corpus.score(corpus.ref, model, plan) for _ in range(times)]
+            for score in found:
+                plausibility.check_score(score)
+            return tuple(found)
+
+        key = ("tokens per second", corpus.ref.digest, model.ref.digest, plan)
+        return await self._once(key, "corpus", ask)
+
+    async def difference(
+        self, corpus: CorpusSummary, model: LanguageModel, against: LanguageModel, plan: ScorePlan
+    ) -> BPBComparison:
+        """Score two language models on the same documents."""
+
+        async def ask() -> BPBComparison:
+            found = await self._corpus.compare(corpus.ref, model, against, plan)
+            plausibility.check_score(found.model)
+            plausibility.check_score(found.against)
+            return found
+
+        key = ("difference", corpus.ref.digest, model.ref.digest, against.ref.digest, plan)
+        return await self._once(key, "corpus", ask)
+
+    async def _language_models(self) -> tuple[LanguageModel, ...]:
+        return await self._once("language models", "corpus", self._corpus.language_models)
 
     async def _models(self) -> tuple[Model, ...]:
         models = await self._segment.models()
@@ -214,20 +270,12 @@ class Measurements:
                 self._answers[key] = error
             except plausibility.ImplausibleError as error:
                 problem = f"{error}; that is outside physics, so it is refused as evidence"
-                self._answers[key] = UnobservableError(problem)
+                self._answers[key] = UnobservableError(problem, UnmeasuredReason.FAILED)
             except AssayError as error:
-                self._answers[key] = UnobservableError(f"{peer} gave no answer: {error}")
+                self._answers[key] = UnobservableError(
+                    f"{peer} gave no answer: {error}", UnmeasuredReason.SERVICE_UNAVAILABLE
+                )
         answer = self._answers[key]
         if isinstance(answer, UnobservableError):
             raise answer
         return cast("T", answer)
-
-
-def _model_relation(model: Model, artifact: str, architecture: str) -> SubjectRelation:
-    if model.architecture != architecture:
-        return SubjectRelation.PROXY
-    if model.weights == WEIGHTS_KIND_TRAINED and model.ref.name == artifact:
-        return SubjectRelation.EXACT
-    if model.weights == WEIGHTS_KIND_RANDOM:
-        return SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
-    return SubjectRelation.PROXY

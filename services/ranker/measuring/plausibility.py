@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 
 from services.ranker.peers.protocol import (
+    SAMPLE_UNIT_UNSPECIFIED,
     Accuracy,
     BenchmarkResult,
+    BitsPerByte,
     CorpusDescription,
     FinalScore,
     Model,
@@ -71,7 +73,8 @@ def check_accuracy(accuracy: Accuracy, pictures: int) -> None:
 
 def check_speed(result: BenchmarkResult) -> None:
     """Refuse times that no machine has. Raises `ImplausibleError`."""
-    runs = [seconds for process in result.samples for seconds in process.seconds]
+    timed = (*result.samples, *result.paired.samples)
+    runs = [seconds for process in timed for seconds in process.seconds]
     if len(runs) < 3:
         raise ImplausibleError(
             f"segment timed {len(runs)} runs; three are the least that say anything"
@@ -79,6 +82,15 @@ def check_speed(result: BenchmarkResult) -> None:
     for seconds in runs:
         if not math.isfinite(seconds) or seconds < MIN_BATCH_SECONDS:
             raise ImplausibleError(f"segment says that a batch took {seconds} s")
+    if result.restart_records and len(result.restart_records) != len(result.samples):
+        raise ImplausibleError(
+            f"segment describes {len(result.restart_records)} of {len(result.samples)} processes"
+        )
+    for record in result.restart_records:
+        load = record.load
+        seen = (load.others_cores, load.allowed_others_cores, load.kernel_ratio, load.steal)
+        if not all(math.isfinite(one) and one >= 0 for one in seen):
+            raise ImplausibleError(f"segment says that a machine's load was {seen}")
 
 
 def check_corpus(description: CorpusDescription) -> None:
@@ -112,6 +124,13 @@ def check_storage(result: StorageResult) -> None:
                     f"one core; memory is not faster than {MAX_MEGABYTES_PER_SECOND:,.0f} MB a "
                     "second"
                 )
+        if codec.tool_seconds and len(codec.tool_seconds) != len(codec.seconds):
+            raise ImplausibleError(
+                f"corpus timed {name}'s tool {len(codec.tool_seconds)} times of "
+                f"{len(codec.seconds)}"
+            )
+        if not all(math.isfinite(one) and one >= 0 for one in codec.tool_seconds):
+            raise ImplausibleError(f"corpus says that {name}'s tool took less than no time")
     lines = result.plain_parse
     if lines.parsed > lines.lines:
         raise ImplausibleError(f"corpus parsed {lines.parsed} of {lines.lines} lines")
@@ -128,7 +147,10 @@ def check_score(score: FinalScore) -> None:
             raise ImplausibleError(
                 f"corpus says that {score.model.name} needs {one.nats} nats for a text"
             )
-        if one.text_bytes:
+        sampled = one.basis.unit != SAMPLE_UNIT_UNSPECIFIED
+        if sampled and one.HasField("bits_per_byte"):
+            _check_estimate(score.model.name, one)
+        elif one.text_bytes:
             bits = one.nats / (math.log(2) * one.text_bytes)
             if not math.isclose(bits, one.bits_per_byte, rel_tol=1e-6, abs_tol=SUM_TOLERANCE):
                 raise ImplausibleError(
@@ -140,6 +162,14 @@ def check_score(score: FinalScore) -> None:
             f"corpus says that {score.model.name} needs {score.overall.nats} nats overall and "
             f"{nats} over the subsets"
         )
+
+
+def _check_estimate(model: str, one: BitsPerByte) -> None:
+    """An estimate of all documents is not what the sums of the sample give."""
+    bits = one.bits_per_byte
+    ends = (one.interval.low, one.interval.high) if one.HasField("interval") else (bits, bits)
+    if not all(map(math.isfinite, (bits, *ends))) or not ends[0] <= bits <= ends[1] or bits < 0:
+        raise ImplausibleError(f"corpus says that {model} needs {bits} bits per byte, of {ends}")
 
 
 def _check_ratio(what: str, ratio: float) -> None:

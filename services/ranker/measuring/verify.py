@@ -14,24 +14,27 @@ from datetime import UTC, datetime
 import structlog
 
 from services.errors import InvalidArgument, NotFound, Unavailable
-from services.ranker.claims.evidence import EvidenceError, Observation, seal
+from services.ranker.claims.evidence import EvidenceError, Observation, nothing, seal
 from services.ranker.claims.facts import Facts
 from services.ranker.claims.model import (
     Artifact,
-    Basis,
     Claim,
     ClaimVerdict,
     Evidence,
+    NotMeasured,
     Page,
     SubjectRelation,
+    UnmeasuredReason,
 )
 from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import choose, decides, judge, sample_beside
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.measuring.changes import change
 from services.ranker.measuring.labelled_images import LabelledImage
-from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
+from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import Measurement, Method, method_named
+from services.ranker.measuring.reproduction import command
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import CorpusPeer, SegmentPeer
 
 _CITE = "sources.cite@1"
@@ -110,13 +113,16 @@ class Verifier:
                 self._corpus,
                 budget,
                 pictures=self._pictures,
+                earlier=self._earlier,
             )
             told = False
             for done, claim in enumerate(chosen):
                 yield VerificationProgress(claim.id, _step(claim), done, len(chosen))
-                before = await self._before(claim)
-                verdict, found = await self._verify_one(claim, measurements, budget)
-                verdict = replace(verdict, change=change(before, verdict))
+                earlier = await self._earlier(claim)
+                before = choose(claim, earlier)
+                was = replace(judge(claim, before), sample=sample_beside(earlier, before))
+                verdict, found = await self._verify_one(claim, measurements, budget, earlier)
+                verdict = replace(verdict, change=change(was, verdict))
                 problem = await self._keep(found)
                 if problem:
                     verdict = replace(verdict, reason=f"{verdict.reason} (not kept: {problem})")
@@ -128,18 +134,13 @@ class Verifier:
     def _estimate(self, claims: Iterable[Claim], budget: Budget) -> float:
         return estimate(claims, budget, pictures=bool(self._pictures))
 
-    async def _before(self, claim: Claim) -> ClaimVerdict:
-        """The verdict of the verification before, if it is known and can be read.
-
-        Beside it is the latest measurement of a sample, also of an earlier verification: it stands
-        until there is another.
-        """
+    async def _earlier(self, claim: Claim) -> Sequence[Evidence]:
+        """What is kept of a claim; nothing where it cannot be read now."""
         try:
             evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:
-            return judge(claim, None)
-        chosen = choose(claim, (one for one in evidence if one.time == evidence[-1].time))
-        return replace(judge(claim, chosen), sample=sample_beside(evidence, chosen))
+            return ()
+        return evidence
 
     async def _keep(self, found: Iterable[Evidence]) -> str:
         """Keep the evidence; return why it could not be kept, or nothing."""
@@ -151,16 +152,28 @@ class Verifier:
         return ""
 
     async def _verify_one(
-        self, claim: Claim, measurements: Measurements, budget: Budget
+        self,
+        claim: Claim,
+        measurements: Measurements,
+        budget: Budget,
+        earlier: Sequence[Evidence],
     ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
-        """Return the verdict, and all evidence to keep."""
+        """Return the verdict, and all evidence to keep.
+
+        It rests on the best of what was found now and `earlier`, as every later reading of it does.
+        """
         if not claim.method:
             return judge(claim, None), ()
-        observation, method, unobserved, sample = await _observe(claim, measurements)
+        observation, method, unmeasured, sample = await _observe(claim, measurements)
         now = self._now()
 
         def sealed(observed: Observation, method: str) -> Evidence:
-            words = command(claim, observed, budget)
+            words = command(
+                claim,
+                observed,
+                full=budget is Budget.FULL,
+                packaged=self._registry.is_packaged(claim),
+            )
             return seal(
                 observed,
                 claim=claim.id,
@@ -175,32 +188,34 @@ class Verifier:
             beside = sealed(sample, claim.method) if sample else None
             if beside:
                 found.append(beside)
-            if observation is None or unobserved:
-                # That nothing was measured, and why, is what a later comparison has to tell.
-                nothing = Observation(None, SubjectRelation.PROXY, Basis.MEASURED, note=unobserved)
-                found.append(sealed(nothing, claim.method))
+            if unmeasured:
+                found.append(sealed(nothing(unmeasured), claim.method))
         except EvidenceError as error:
-            return judge(claim, None, f"what was observed is refused: {error}"), ()
-        return replace(judge(claim, found[0], unobserved), sample=beside), tuple(found)
+            refused = NotMeasured(f"what was observed is refused: {error}", UnmeasuredReason.FAILED)
+            return judge(claim, None, refused), ()
+        chosen = choose(claim, (*earlier, *found)) or found[0]
+        if chosen not in found:  # what was measured before is better than what was found now
+            return replace(judge(claim, chosen), not_measured=unmeasured), tuple(found)
+        return replace(judge(claim, found[0], unmeasured), sample=beside), tuple(found)
 
 
 async def _observe(
     claim: Claim, measurements: Measurements
-) -> tuple[Observation | None, str, str, Observation | None]:
+) -> tuple[Observation | None, str, NotMeasured | None, Observation | None]:
     """Observe a claim by its method or, where that cannot decide it, by what is published.
 
     Returns the observation, the name of the method that made it, why the claim's own method
     decided nothing, and what it found on a sample where the publication decides.
     """
-    observation, problem = None, ""
+    observation, problem = None, None
     try:
         observation = await method_named(claim.method).observe(claim, measurements)
     except UnobservableError as error:
-        problem = str(error)
-    if observation is not None and decides(observation.relation, claim.aspect):
-        return observation, claim.method, "", None
+        problem = error.told
+    if observation is not None and decides(observation.relation, claim):
+        return observation, claim.method, None, None
     published = measurements.published(claim)
-    if published is not None and (observation is None or decides(published.relation, claim.aspect)):
+    if published is not None and (observation is None or decides(published.relation, claim)):
         sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
         return published, _CITE, problem, observation if sampled else None
     return observation, claim.method, problem, None
@@ -249,12 +264,3 @@ def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> floa
 def _step(claim: Claim) -> str:
     kind = _measurement(claim)
     return "looking up" if kind is Measurement.NONE else f"observing {kind.value}"
-
-
-def command(claim: Claim, observation: Observation, budget: Budget) -> str:
-    """Return the shell command that makes this observation again."""
-    words = f"assay claims {claim.owner} --claim {claim.id}"
-    ran = observation.basis is Basis.MEASURED or observation.environment
-    if budget is Budget.FULL and ran:
-        words += " --budget full"
-    return observation.recipe + words

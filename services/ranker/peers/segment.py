@@ -71,6 +71,8 @@ class SegmentClient:
             runs=plan.runs,
             restarts=plan.restarts,
             budget=Duration(seconds=int(plan.seconds)),
+            engine=plan.engine,
+            against=common_pb2.ModelRef(name=plan.against) if plan.against else None,
         )
         limit = plan.seconds + plan.restarts * _START_SECONDS
         async with translated("segment", limit):

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import grpc
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.segment.v1 import benchmark_pb2, benchmark_pb2_grpc
 
-from services.errors import InvalidArgument, Overloaded
+from services.common.kernel_times import KernelTimes
+from services.common.machine import machine_id
+from services.common.statistics.timing import MOST, WANTED
+from services.errors import EngineUnavailable, InvalidArgument, Overloaded
 from services.rpc.environment import environment
-from services.rpc.messages import engine_message, interval_message
-from services.segment.api import segment_replies
+from services.rpc.messages import engine_message
+from services.segment.api import benchmark_replies, segment_replies
 from services.segment.benchmarking import runs
-from services.segment.benchmarking.parts import PartTime
-from services.segment.benchmarking.runs import MIN_RUNS, ProcessRuns
-from services.segment.benchmarking.statistics import MAX_RESTARTS, Span, server_figures, summarise
+from services.segment.benchmarking.runs import MIN_RUNS
 from services.segment.benchmarking.worker import Measurement
+from services.segment.engines.choice import Choice
+from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, TORCH
 from services.segment.serving.models import Models
 from services.segment.serving.repository import RegisteredModel
 from services.segment.settings import SegmentSettings
 
 Context = grpc.aio.ServicerContext[Any, Any]
-_PACKAGES = ("openvino", "onnxruntime", "onnxruntime-gpu", "numpy", "numba", "pillow")
+_ENGINES_PACKAGES = ("openvino", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
+_PACKAGES = (*_ENGINES_PACKAGES, "numpy", "numba", "pillow")
 
 
 class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer):
@@ -45,17 +49,17 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
     ) -> AsyncIterator[benchmark_pb2.BenchmarkModelResponse]:
         """Measure a model's speed; one benchmark at a time."""
         ref = request.model
-        model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
-        model.require_accepted()
+        model = self._find(ref)
         benchmark = parse(request)
-        self._check(benchmark, model)
+        against = self._find(request.against) if request.HasField("against") else None
+        self._check(benchmark, model, against)
         loop = asyncio.get_running_loop()
         if self._busy_until is not None:
             raise Overloaded("a benchmark is running", max(1.0, self._busy_until - loop.time()))
         self._busy_until = loop.time() + benchmark.budget
         try:
             machine = await asyncio.to_thread(environment, *_PACKAGES)
-            measurement = self._measurement(benchmark, model)
+            measurement = self._measurement(benchmark, model, against)
             if benchmark.server:
                 benchmark = replace(
                     benchmark, rate=benchmark.rate or await runs.default_rate(measurement)
@@ -67,27 +71,48 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
                 restarts=benchmark.restarts,
                 budget=benchmark.budget,
                 processes=processes,
+                kernel=KernelTimes(
+                    self._settings.machine_directory, machine_id(), measurement.threads
+                ),
             )
             async with aclosing(measuring) as progress:
                 async for done in progress:
                     yield benchmark_pb2.BenchmarkModelResponse(
-                        progress=benchmark_pb2.BenchmarkProgress(done=done, total=benchmark.total)
+                        progress=benchmark_pb2.BenchmarkProgress(
+                            done=done, total=max(done, benchmark.total)
+                        )
                     )
             modules = await runs.module_times(measurement) if benchmark.modules else []
         finally:
             self._busy_until = None
-        found = result(benchmark, processes, modules)
+        found = benchmark_replies.result(
+            benchmark.load, benchmark.batch_sizes, benchmark.restarts, processes, modules
+        )
+        found.scenario = benchmark.scenario
         found.model.CopyFrom(segment_replies.model_ref(model))
+        if against is not None:
+            found.paired.against.CopyFrom(segment_replies.model_ref(against))
         found.environment.CopyFrom(machine)
         found.engine.CopyFrom(
             engine_message(measurement.engine, measurement.precision, threads=measurement.threads)
         )
         yield benchmark_pb2.BenchmarkModelResponse(result=found)
 
-    def _check(self, benchmark: Benchmark, model: RegisteredModel) -> None:
-        """Raise InvalidArgument if this model or this device can't be measured like that."""
-        if max(benchmark.batch_sizes) > 1 and not model.manifest.graph.dynamic_batch:
-            raise InvalidArgument("batch_size", "this model's graph takes one image at a time")
+    def _find(self, ref: common_pb2.ModelRef) -> RegisteredModel:
+        model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
+        model.require_accepted()
+        return model
+
+    def _check(
+        self, benchmark: Benchmark, model: RegisteredModel, against: RegisteredModel | None
+    ) -> None:
+        """Raise InvalidArgument if these models or this device can't be measured like that."""
+        for one in (model, against):
+            batches = max(benchmark.batch_sizes) > 1
+            if one is not None and batches and not one.manifest.graph.dynamic_batch:
+                raise InvalidArgument(
+                    "batch_size", f"{one.manifest.name}'s graph takes one image at a time"
+                )
         if benchmark.modules and self._settings.device != "cpu":
             raise InvalidArgument(
                 "module_timings",
@@ -95,8 +120,25 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
                 "what is computed: ask on a CPU",
             )
 
-    def _measurement(self, benchmark: Benchmark, model: RegisteredModel) -> Measurement:
-        settings, choice = self._settings, self._models.choice
+    def _choice(self, engine: str) -> Choice:
+        """Return the engine that was asked for, or the one that serves, if it is installed.
+
+        Another one than serves runs in the number type of the graphs.
+        """
+        serving = self._models.choice
+        if engine in {"", serving.engine}:
+            return serving
+        if engine == TORCH and not find_spec("transformers"):
+            raise EngineUnavailable(f"{TORCH} needs torch and transformers, in the extra torch")
+        choice = Choice(engine, "fp32")
+        if engine != TORCH:
+            choice.require_available()
+        return choice
+
+    def _measurement(
+        self, benchmark: Benchmark, model: RegisteredModel, against: RegisteredModel | None
+    ) -> Measurement:
+        settings, choice = self._settings, self._choice(benchmark.engine)
         return Measurement(
             directory=str(model.directory.resolve()),
             digest=model.digest,
@@ -109,6 +151,7 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
             runs=benchmark.runs,
             limits=settings.limits,
             workers=settings.pool_threads,
+            against=(str(against.directory.resolve()), against.digest) if against else None,
         )
 
 
@@ -117,12 +160,14 @@ _MAX_BATCH = 64
 _MAX_SIZES = 16
 _MAX_RATE = 100_000.0
 _DEFAULT_RUNS = 10
-_DEFAULT_RESTARTS = 3
-_DEFAULT_BUDGET = 60.0
+_SERVER_PROCESSES = 3
+_DEFAULT_BUDGET = 120.0
 _MAX_BUDGET = 30 * 60.0
 _SINGLE_STREAM = benchmark_pb2.SCENARIO_SINGLE_STREAM
 _OFFLINE = benchmark_pb2.SCENARIO_OFFLINE
 _SERVER = benchmark_pb2.SCENARIO_SERVER
+_ENGINES = ("", OPENVINO, ONNXRUNTIME, CUDA, TORCH)
+_PAIRED_TURNS = 4  # A B B A
 
 
 @dataclass(frozen=True)
@@ -137,6 +182,8 @@ class Benchmark:
     rate: float
     bound: float | None
     modules: bool
+    engine: str = ""
+    paired: bool = False
 
     @property
     def server(self) -> bool:
@@ -145,8 +192,14 @@ class Benchmark:
 
     @property
     def total(self) -> int:
-        """Runs to do."""
-        return self.runs * self.restarts * len(self.batch_sizes)
+        """Runs to do, if no process has to be started again."""
+        turns = _PAIRED_TURNS if self.paired else 1
+        return self.runs * self.restarts * len(self.batch_sizes) * turns
+
+    @property
+    def load(self) -> benchmark_replies.Offered | None:
+        """What load is offered, where requests arrive at random."""
+        return benchmark_replies.Offered(self.rate, self.bound) if self.server else None
 
 
 def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Benchmark:
@@ -158,16 +211,30 @@ def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Benchmark:
     runs = request.runs or _DEFAULT_RUNS
     if not MIN_RUNS <= runs <= _MAX_RUNS:
         raise InvalidArgument("runs", f"{runs}; {MIN_RUNS} to {_MAX_RUNS} is allowed")
-    restarts = request.restarts or _DEFAULT_RESTARTS
-    if restarts > MAX_RESTARTS:
-        raise InvalidArgument("restarts", f"{restarts}; 1 to {MAX_RESTARTS} is allowed")
+    restarts = request.restarts or (_SERVER_PROCESSES if scenario == _SERVER else WANTED)
+    if restarts > MOST:
+        raise InvalidArgument("restarts", f"{restarts}; 1 to {MOST} is allowed")
     budget = _DEFAULT_BUDGET
     if request.HasField("budget"):
         budget = request.budget.seconds + request.budget.nanos / 1e9
     if not 0 < budget <= _MAX_BUDGET:
         raise InvalidArgument("budget", f"{budget:g} s; more than 0, at most 30 minutes is allowed")
     rate, bound = _load(request, scenario)
-    return Benchmark(scenario, sizes, runs, restarts, budget, rate, bound, request.module_timings)
+    paired = request.HasField("against")
+    if request.engine not in _ENGINES:
+        known = ", ".join(name for name in _ENGINES if name)
+        raise InvalidArgument("engine", f"{request.engine!r} is none of {known}")
+    for field, given in (("engine", bool(request.engine)), ("against", paired)):
+        if given and scenario == _SERVER:
+            raise InvalidArgument(field, "is not for the server scenario")
+    if paired and len(sizes) > 1:
+        raise InvalidArgument("against", "is compared at one batch size: give batch_size")
+    if request.engine == TORCH and request.module_timings:
+        raise InvalidArgument("module_timings", f"are those of a graph, which {TORCH} does not run")
+    return Benchmark(
+        scenario, sizes, runs, restarts, budget, rate, bound, request.module_timings,
+        request.engine, paired,
+    )  # fmt: skip
 
 
 def _batch_sizes(
@@ -205,65 +272,3 @@ def _load(
         field = "target_rate" if rate else "latency_bound"
         raise InvalidArgument(field, "is for the server scenario")
     return rate, bound
-
-
-def result(
-    benchmark: Benchmark, processes: Sequence[ProcessRuns], modules: Sequence[PartTime]
-) -> benchmark_pb2.BenchmarkResult:
-    """Return the figures of the first batch size, of the sweep, of the load and of the parts."""
-    first = benchmark.batch_sizes[0]
-    samples = [process.seconds.get(first, []) for process in processes]
-    elapsed = [process.elapsed for process in processes] if benchmark.server else None
-    figures = summarise(samples, first, elapsed)
-    message = benchmark_pb2.BenchmarkResult(
-        scenario=benchmark.scenario,
-        batch_size=first,
-        runs=sum(map(len, samples)),
-        restarts=len(samples),
-        latency_p50=segment_replies.duration(figures.p50),
-        latency_p90=segment_replies.duration(figures.p90),
-        latency_p99=segment_replies.duration(figures.p99),
-        latency_interval=_interval(figures.p50_span),
-        images_per_second=figures.rate,
-        images_per_second_interval=_interval(figures.rate_span),
-        samples=[benchmark_pb2.RunTimes(seconds=runs) for runs in samples],
-        noisy=figures.noisy,
-        noise=figures.noise,
-        modules=[
-            benchmark_pb2.ModuleTiming(
-                name=part.name, median=segment_replies.duration(part.seconds), share=part.share
-            )
-            for part in modules
-        ],
-    )
-    if benchmark.server:
-        found = server_figures(
-            [seconds for runs in samples for seconds in runs],
-            sum(process.refused for process in processes),
-            math.fsum(process.elapsed for process in processes),
-            benchmark.bound,
-        )
-        message.server.target_rate = benchmark.rate
-        message.server.achieved_rate = found.achieved_rate
-        if benchmark.bound is not None:
-            message.server.within_bound = found.within_bound
-            message.server.met = found.met
-    if len(benchmark.batch_sizes) > 1:
-        message.sweep.extend(_batch(size, processes) for size in benchmark.batch_sizes)
-    return message
-
-
-def _batch(size: int, processes: Sequence[ProcessRuns]) -> benchmark_pb2.BatchFigures:
-    samples = [process.seconds.get(size, []) for process in processes]
-    figures = summarise(samples, size)
-    return benchmark_pb2.BatchFigures(
-        batch_size=size,
-        runs=sum(map(len, samples)),
-        latency_p50=segment_replies.duration(figures.p50),
-        images_per_second=figures.rate,
-        images_per_second_interval=_interval(figures.rate_span),
-    )
-
-
-def _interval(span: Span) -> common_pb2.Interval:
-    return interval_message(span.low, span.high, span.level, "clustered-student@1")

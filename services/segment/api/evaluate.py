@@ -295,6 +295,8 @@ def _result(
         pixels=total.pixels,
         ignored_pixels=total.ignored,
         pixel_accuracy=result.pixel_accuracy,
+        pixel_accuracy_one_lower=result.one_lower,
+        pixel_accuracy_one_higher=result.one_higher,
         mean_iou=result.mean_iou,
         mean_accuracy=result.mean_accuracy,
         classes=[

@@ -133,6 +133,6 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         return segment_pb2.GetModelResponse(
             model=segment_replies.description(
-                model, self._models.choice, self._models.measured_here(model)
+                model, self._models.choice.of(model.manifest), self._models.measured_here(model)
             )
         )

@@ -131,6 +131,7 @@ def segmentation(
             post=duration(trace.finish),
         ),
         batch_size=trace.batch_size,
+        notices=result.notices,
     )
     if result.top is not None:
         top = reply.top_classes
@@ -145,7 +146,7 @@ def segmentation(
 
 def _license(model: RegisteredModel) -> common_pb2.License:
     terms = model.manifest.license
-    return license_message(License(terms.id, terms.name, terms.url, terms.research_only))
+    return license_message(License(terms.id, terms.name, terms.url, terms.restricted))
 
 
 def _parity(parity: ModelParity) -> models_pb2.ExportParity:

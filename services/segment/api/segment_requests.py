@@ -71,8 +71,9 @@ def picture(
         return partial(decode, encoded, max_pixels, f"{field}.encoded"), len(encoded)
     if kind == "pixels":
         given = image.pixels
+        rgb = given.rgb  # each look at it is a copy
         size = given.height, given.width
-        return partial(from_pixels, given.rgb, *size, max_pixels, f"{field}.pixels"), len(given.rgb)
+        return partial(from_pixels, rgb, *size, max_pixels, f"{field}.pixels"), len(rgb)
     raise InvalidArgument(field, "give either `encoded` or `pixels`")
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from services.errors import AssayError, DeadlineExceeded
+from services.errors import AssayError, DeadlineExceeded, Unavailable
 from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.fair_queue import MAX_TURNS_PASSED, FairQueue
@@ -376,7 +376,10 @@ def _timed(work: Callable[..., R], *args: object) -> _Timed[R]:
 def _each(
     run: Callable[[list[I]], Sequence[O]], values: list[I]
 ) -> tuple[Sequence[O | Exception], bool]:
-    """Return an output or an error for each value, and whether they were computed as a whole."""
+    """Return an output or an error for each value, and whether they were computed as a whole.
+
+    After an error of the batch each value is run alone, up to one that finds `run` Unavailable.
+    """
     try:
         outputs = run(values)
         if len(outputs) != len(values):
@@ -384,5 +387,13 @@ def _each(
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's answer
         if len(values) == 1:
             return [error], False
-        return [_each(run, [value])[0][0] for value in values], False
+        if isinstance(error, Unavailable):
+            return [error] * len(values), False
+        outcomes: list[O | Exception] = []
+        for value in values:
+            outcomes.append(_each(run, [value])[0][0])
+            if isinstance(outcomes[-1], Unavailable):
+                outcomes += [outcomes[-1]] * (len(values) - len(outcomes))
+                break
+        return outcomes, False
     return outputs, True

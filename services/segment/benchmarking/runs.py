@@ -8,9 +8,13 @@ import statistics
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from services.errors import InvalidArgument, SourceChanged
+from services.common.kernel_times import KernelTimes
+from services.common.statistics.restarts import Restart
+from services.common.statistics.timing import MOST
+from services.errors import EngineUnavailable, InvalidArgument, SourceChanged
 from services.rpc.worker import run_worker
 from services.segment.benchmarking.parts import PartTime
 from services.segment.benchmarking.worker import Measurement
@@ -26,10 +30,14 @@ _DEFAULT_LOAD = 0.5
 class ProcessRuns:
     """Seconds of one process's runs by batch size, or of its answers under size 1.
 
-    `refused` requests had no answer; the last one was settled at `elapsed` seconds.
+    `against` are those of a second model. `load` is what the process saw of the machine, None where
+    requests arrived at random. `refused` requests had no answer; the last one was settled at
+    `elapsed` seconds.
     """
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
+    against: list[float] = field(default_factory=list)
+    load: ProcessLoad | None = None
     refused: int = 0
     elapsed: float = 0.0
 
@@ -38,35 +46,73 @@ class ProcessRuns:
         """Runs that have seconds, of all sizes."""
         return sum(map(len, self.seconds.values()))
 
+    def restart(self, batch_size: int) -> Restart:
+        """Return it as an observation of how long a batch of that size takes.
+
+        Raises ValueError for one that saw nothing of the machine.
+        """
+        if self.load is None:
+            raise ValueError("the process did not look at the machine")
+        runs = self.seconds[batch_size]
+        return replace(self.load.seen, seconds=statistics.median(runs), least=min(runs))
+
+
+@dataclass(frozen=True)
+class ProcessLoad:
+    """What a process saw of the machine, and the seconds of a part of its calibration kernel.
+
+    `seen` has no times of the model.
+    """
+
+    seen: Restart
+    kernel_seconds: float
+
 
 async def measure(
-    measurement: Measurement, *, restarts: int, budget: float, processes: list[ProcessRuns]
+    measurement: Measurement,
+    *,
+    restarts: int,
+    budget: float,
+    processes: list[ProcessRuns],
+    kernel: KernelTimes,
 ) -> AsyncGenerator[int]:
     """Fill `processes` and yield the number of runs so far, refused ones included.
 
-    Each process may use its share of the `budget` of seconds, and takes the runs of each size that
-    are needed for three in all even when that is more. A request that was refused is none of them.
-    Raises InvalidArgument if no request was answered.
+    Of batches, processes are started until so many `restarts` had the machine for themselves, at
+    most 24; no more than `restarts` while nothing can be said of that, because the calibration
+    `kernel` has no settled reference. Each may use its share of the `budget` of seconds, and takes
+    the runs of each size that are needed for three in all even when that is more. A request that
+    was refused is none of them. Raises InvalidArgument if no request was answered.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
     sizes = len(measurement.batch_sizes)
     needed = math.ceil(MIN_RUNS / restarts)
+    batches = measurement.kind == "batches"
     done = answered = 0
-    for restart in range(restarts):
-        if answered >= MIN_RUNS * sizes and loop.time() - start >= budget:
+    while len(processes) < restarts or (batches and _more(processes, restarts)):
+        passed = loop.time() - start
+        if answered >= MIN_RUNS * sizes and passed >= budget:
             return
-        share = budget * (restart + 1) / restarts
+        share = budget * (len(processes) + 1) / restarts
         runs = ProcessRuns()
+        one = replace(
+            measurement,
+            seed=len(processes),
+            needed=needed,
+            seconds=max(0.0, min(share, budget) - passed),
+        )
         processes.append(runs)
-        async with aclosing(_lines(replace(measurement, seed=restart))) as lines:
+        async with aclosing(_lines(one)) as lines:
             async for line in lines:
+                if "load" in line:
+                    runs.load = _load(line["load"], kernel)
+                    continue
                 _add(runs, line)
                 done += 1
                 yield done
-                count = runs.answered
-                whole = count % sizes == 0 and count >= needed * sizes
-                if whole and loop.time() - start >= share:
+                enough = runs.answered >= needed * sizes
+                if not batches and enough and loop.time() - start >= share:
                     break
         answered += runs.answered
     if not answered:
@@ -76,11 +122,40 @@ async def measure(
         )
 
 
+def _more(processes: list[ProcessRuns], wanted: int) -> bool:
+    """Whether another process may make enough of them clean."""
+    loads = [one.load.seen for one in processes if one.load is not None]
+    clean = sum(one.clean for one in loads)
+    judged = any(one.kernel is not None for one in loads)
+    return judged and clean < wanted and len(processes) < max(MOST, wanted)
+
+
+def _load(line: dict[str, Any], kernel: KernelTimes) -> ProcessLoad:
+    """Return what a process saw; its timings of the kernel are kept, and judged by those kept."""
+    seconds = [float(one) for one in line["kernel"]]
+    started = float(line["started"])
+    day = datetime.fromtimestamp(started, UTC).date().isoformat()
+    reference = kernel.add(seconds, day)
+    middle = statistics.median(seconds)
+    seen = Restart(
+        started=started,
+        seconds=0.0,
+        least=0.0,
+        others=line["others"],
+        kernel=reference.ratio(seconds, ()),
+        steal=line["steal"],
+        throttled=line["throttled"],
+        own=line["own"],
+        allowed=line["allowed"],
+    )
+    return ProcessLoad(seen, middle)
+
+
 async def default_rate(measurement: Measurement) -> float:
     """Return half of the requests a second that one process answers one after the other."""
     single = replace(measurement, kind="batches", batch_sizes=(1,), runs=_MAX_QUICK_RUNS)
     async with aclosing(_lines(single)) as lines:
-        seconds = [float(line["seconds"]) async for line in lines]
+        seconds = [float(line["seconds"]) async for line in lines if "seconds" in line]
     return _DEFAULT_LOAD / statistics.median(seconds)
 
 
@@ -98,6 +173,8 @@ async def _lines(measurement: Measurement) -> AsyncGenerator[dict[str, Any]]:
                 raise SourceChanged(
                     "the model's files are not those that the server loaded: restart it"
                 )
+            if "unavailable" in line:
+                raise EngineUnavailable(line["unavailable"])
             yield line
 
 
@@ -105,5 +182,7 @@ def _add(runs: ProcessRuns, line: dict[str, Any]) -> None:
     runs.elapsed = float(line.get("at", 0.0))
     if line["seconds"] is None:
         runs.refused += 1
+    elif line.get("against"):
+        runs.against.append(float(line["seconds"]))
     else:
         runs.seconds.setdefault(line.get("batch_size", 1), []).append(float(line["seconds"]))

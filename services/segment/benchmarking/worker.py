@@ -2,11 +2,13 @@
 
 Reads one JSON object on stdin, the fields of `Measurement`. Writes JSON lines, by its `kind`:
 
-    batches   {"batch_size": n, "seconds": x} a timed run
+    batches   {"batch_size": n, "seconds": x} a timed run, with "against": true of the second model;
+              then {"load": {...}}, what the process saw of the machine
     server    {"seconds": x, "at": y} a request, x being null if it was refused, y the seconds
               since the load began
     modules   {"modules": [[part, seconds, share], ...]}
     any       {"changed": true}, and no more, if the directory no longer holds the model
+              {"unavailable": why}, and no more, if the engine can't run it
 
 What is timed is what MLPerf times: from prepared input tensors to label maps of the input's size;
 decoding and resizing are left out.
@@ -21,7 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,14 +31,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.errors import InvalidArgument, SourceChanged
+from services.common.calibration import kernel_seconds
+from services.common.cpu_counters import (
+    allowed_others,
+    load_between,
+    processors,
+    read_counters,
+)
+from services.errors import EngineUnavailable, InvalidArgument, SourceChanged
 from services.rpc.worker import end_with_parent
 from services.segment.batching.ticket import Limits
 from services.segment.benchmarking.parts import Events, part_times, parts_by_name
 from services.segment.benchmarking.profiling import profile_onnxruntime, profile_openvino
 from services.segment.benchmarking.server_load import arrivals, offer
 from services.segment.engines.choice import Choice
-from services.segment.engines.engine import OPENVINO, Engine
+from services.segment.engines.engine import OPENVINO, TORCH, Engine
 from services.segment.images import upsample
 from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import (
@@ -59,7 +68,9 @@ class Measurement:
     """What one process measures: the model with the manifest's `digest`, in `directory`.
 
     `runs` is of each batch size, or requests, which arrive at `rate` a second by `seed` and go
-    through a scheduler with those `limits` and `workers` threads for the rest of the work.
+    through a scheduler with those `limits` and `workers` threads for the rest of the work. Batches
+    end after `seconds`, once `needed` runs of each size are in. `against` is the directory and the
+    digest of a second model, which is timed in turn with the first.
     """
 
     directory: str
@@ -75,6 +86,9 @@ class Measurement:
     workers: int
     rate: float = 0.0
     seed: int = 0
+    seconds: float = 3600.0
+    needed: int = 1
+    against: tuple[str, str] | None = None
 
     @property
     def max_batch_size(self) -> int:
@@ -84,34 +98,74 @@ class Measurement:
 
 def measurement_of(request: dict[str, Any]) -> Measurement:
     """Return the measurement that was sent as JSON."""
-    return Measurement(**(request | {"limits": Limits(**request["limits"])}))
+    against = request["against"]
+    return Measurement(
+        **request
+        | {
+            "limits": Limits(**request["limits"]),
+            "batch_sizes": tuple(request["batch_sizes"]),
+            "against": tuple(against) if against else None,
+        }
+    )
 
 
 def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
     """Yield the lines of a measurement of batches or modules.
 
-    Raises SourceChanged if the directory holds another model, InvalidArgument if it can't be
-    opened.
+    Raises SourceChanged if the directory holds another model, EngineUnavailable if the engine can't
+    run it, InvalidArgument if it can't be opened.
     """
-    manifest, engine, tensor = _opened(measurement)
     if measurement.kind == "modules":
+        manifest, _, tensor = _opened(measurement)
         path = Path(measurement.directory) / MODEL_FILE
         times = part_times(
             _profiled(measurement, path, manifest, tensor), parts_by_name(path.read_bytes())
         )
         yield {"modules": [astuple(part) for part in times]}
         return
+    first = _Timed(measurement)
+    # Run by run A B B A, so that what changes meanwhile touches both alike.
+    turns: list[tuple[_Timed, dict[str, Any]]] = [(first, {})]
+    if measurement.against is not None:
+        directory, digest = measurement.against
+        second = _Timed(replace(measurement, directory=directory, digest=digest))
+        turns = [(first, {}), (second, {"against": True}), (second, {"against": True}), (first, {})]
     upsample.warm()
-    how = manifest.preprocessing
-    # Sizes in turn: what changes on the machine meanwhile touches all of them alike.
-    for run in range(_WARM_UP + measurement.runs):
+    for _ in range(_WARM_UP):
         for size in measurement.batch_sizes:
-            start = time.perf_counter()
-            for output in engine.run([tensor] * size):
-                upsample.upsample_argmax(output.logits, output.labels, how.height, how.width)
-            seconds = time.perf_counter() - start
-            if run >= _WARM_UP:
-                yield {"batch_size": size, "seconds": seconds}
+            for timed, _ in turns:
+                timed.run(size)
+    started, before = time.time(), read_counters()
+    kernel = [kernel_seconds(measurement.threads)]
+    end = time.perf_counter() + measurement.seconds
+    for run in range(measurement.runs):
+        if run >= measurement.needed and time.perf_counter() >= end:
+            break
+        # Sizes in turn, for the same reason.
+        for size in measurement.batch_sizes:
+            for timed, which in turns:
+                yield {"batch_size": size, "seconds": timed.run(size), **which}
+    kernel.append(kernel_seconds(measurement.threads))
+    load = load_between(before, read_counters(), threads=measurement.threads)
+    allowed = allowed_others(measurement.threads, processors())
+    yield {"load": {"started": started, "kernel": kernel, "allowed": allowed, **asdict(load)}}
+
+
+class _Timed:
+    """A model that is open, and one input for it."""
+
+    def __init__(self, measurement: Measurement) -> None:
+        manifest, self._engine, self._tensor = _opened(measurement)
+        self._how = manifest.preprocessing
+
+    def run(self, size: int) -> float:
+        """Run a batch, labels included; return the seconds that it took."""
+        start = time.perf_counter()
+        for output in self._engine.run([self._tensor] * size):
+            upsample.upsample_argmax(
+                output.logits, output.labels, self._how.height, self._how.width
+            )
+        return time.perf_counter() - start
 
 
 def _profiled(
@@ -148,6 +202,13 @@ def _opened(measurement: Measurement) -> tuple[Manifest, Engine, NDArray[np.floa
     """Return the checked manifest, the engine, and one input."""
     directory = Path(measurement.directory)
     manifest = _manifest(directory, measurement.digest)
+    how = manifest.preprocessing
+    tensor = Preprocessor(how)(_picture(how.width, how.height))
+    if measurement.engine == TORCH:
+        # torch is in an extra.
+        from services.segment.export.torch_engine import TorchEngine  # noqa: PLC0415
+
+        return manifest, TorchEngine(manifest, threads=measurement.threads), tensor
     engine = Choice(measurement.engine, measurement.precision).open(
         directory,
         manifest,
@@ -155,8 +216,7 @@ def _opened(measurement: Measurement) -> tuple[Manifest, Engine, NDArray[np.floa
         gpu=measurement.gpu,
         max_batch_size=measurement.max_batch_size,
     )
-    how = manifest.preprocessing
-    return manifest, engine, Preprocessor(how)(_picture(how.width, how.height))
+    return manifest, engine, tensor
 
 
 def _manifest(directory: Path, digest: str) -> Manifest:
@@ -198,6 +258,8 @@ def main() -> int:
                 _print(line)
     except SourceChanged:
         _print({"changed": True})
+    except EngineUnavailable as error:
+        _print({"unavailable": str(error)})
     return 0
 
 

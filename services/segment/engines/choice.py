@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,20 @@ class Choice:
 
     engine: str
     precision: Precision
+    automatic: bool = field(default=False, compare=False)
+    """Whether it was left open which engine it is."""
+
+    def of(self, manifest: Manifest) -> Choice:
+        """Return what runs a model: ONNX Runtime where OpenVINO was tried on it and was not exact.
+
+        So it is for graphs that quantise as they compute, which OpenVINO rounds otherwise.
+        """
+        record = self.record(manifest)
+        if not self.automatic or self.engine != OPENVINO or record is None or record.passed:
+            return self
+        other = Choice(ONNXRUNTIME, self.precision)
+        tried = other.record(manifest)
+        return other if tried is not None and tried.passed else self
 
     def require_available(self) -> None:
         """Raise InvalidArgument naming what is missing here."""
@@ -79,6 +93,7 @@ class Choice:
         threads: int,
         gpu: int = 0,
         max_batch_size: int = 1,
+        gpu_memory_bytes: int = 0,
     ) -> Engine:
         """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
 
@@ -93,9 +108,18 @@ class Choice:
 
             return OpenVinoEngine(directory, manifest, precision=self.precision, threads=threads)
         if self.engine == CUDA:
+            from services.segment.engines.agreement import require_agreement  # noqa: PLC0415
             from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
 
-            return CudaEngine(directory, manifest, gpu=gpu, max_batch_size=max_batch_size)
+            on_gpu = CudaEngine(
+                directory,
+                manifest,
+                gpu=gpu,
+                max_batch_size=max_batch_size,
+                memory_bytes=gpu_memory_bytes,
+            )
+            require_agreement(on_gpu, directory, manifest, threads=threads)
+            return on_gpu
         from services.segment.engines.onnxruntime import OnnxEngine  # noqa: PLC0415
 
         return OnnxEngine(directory, manifest, threads=threads)
@@ -128,6 +152,8 @@ def choose(engine: EngineSetting, device: Device, precision: Precision) -> Choic
                 "engine", "OpenVINO runs on processors only: ask for onnxruntime, or for cpu"
             )
         return Choice(CUDA, precision)
-    if engine == "openvino" or (engine == "auto" and find_spec("openvino")):
+    if engine == "openvino":
         return Choice(OPENVINO, precision)
+    if engine == "auto" and find_spec("openvino"):
+        return Choice(OPENVINO, precision, automatic=True)
     return Choice(ONNXRUNTIME, precision)

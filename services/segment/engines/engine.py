@@ -13,6 +13,8 @@ from services.segment.manifest import Precision
 OPENVINO = "openvino-cpu"
 ONNXRUNTIME = "onnxruntime-cpu"
 CUDA = "onnxruntime-cuda"
+TORCH = "torch-cpu"
+"""Serves nothing: it is timed beside the others, as Transformers runs a model."""
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8] | NDArray[np.uint16]

@@ -1,13 +1,13 @@
-"""Loads a SegFormer checkpoint in Hugging Face's layout. Runs no code that the checkpoint brings.
+"""Loads a SegFormer checkpoint. Runs no code that the checkpoint brings.
 
 A checkpoint is a directory, or the name "owner/model" of one on the hub, with config.json,
-preprocessor_config.json and model.safetensors (or pytorch_model.bin, read with weights_only).
+preprocessor_config.json and weights that `weights` reads; or a file of weights alone, whose
+configuration is then read off them.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,18 +18,29 @@ from typing import Any
 import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, StrictDataclassError
-from safetensors import SafetensorError
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from services.errors import InvalidArgument, NotFound, Unavailable
-from services.segment.export.licenses import checkpoint_license, license_text
+from services.segment.export.given import Given
+from services.segment.export.inferred import inferred_config
+from services.segment.export.licenses import checkpoint_license, license_text, stated_license
+from services.segment.export.mmsegmentation import with_convolutional_head
 from services.segment.export.preprocessing import FILE as PREPROCESSOR_FILE
 from services.segment.export.preprocessing import parse_preprocessing
+from services.segment.export.weights import (
+    PICKLES,
+    WEIGHT_FILES,
+    Weights,
+    find_weights,
+    read_weights,
+)
 from services.segment.manifest import MAX_CLASSES, ModelLicense, ModelPreprocessing
 
 CONFIG_FILE = "config.json"
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _CLASS = "SegformerForSemanticSegmentation"
+# Of batch norms while they are trained; TensorFlow has none.
+_COUNTER = "num_batches_tracked"
+_NOTHING = Given()
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -49,41 +60,60 @@ class Checkpoint:
     files: tuple[Path, ...]
 
 
-def load_checkpoint(checkpoint: str | Path, progress: Callable[[str], None]) -> Checkpoint:
-    """Load a checkpoint directory or hub name.
+def load_checkpoint(
+    checkpoint: str | Path, progress: Callable[[str], None], given: Given = _NOTHING
+) -> Checkpoint:
+    """Load a checkpoint directory, a file of weights, or a hub name; `given` goes before its files.
 
     Raises InvalidArgument saying what is missing or wrong, NotFound or Unavailable for a hub name
     that cannot be fetched.
     """
-    directory = Path(checkpoint)
+    directory = path = Path(checkpoint)
     hub_name = ""
-    if not directory.is_dir():
+    if path.is_file():
+        directory = path.parent
+    elif not path.is_dir():
         hub_name = _hub_name(checkpoint)
         progress(f"fetching {hub_name} from the hub")
-        directory = _fetch(hub_name)
-    config = _config(directory)
-    weights = next(
-        (directory / name for name in WEIGHT_FILES if (directory / name).is_file()), None
-    )
-    lacking = [name for name in (PREPROCESSOR_FILE,) if not (directory / name).is_file()]
-    if weights is None:
-        lacking.append(" or ".join(WEIGHT_FILES))
-    if lacking or weights is None:
+        directory = path = _fetch(hub_name)
+    config = _config(directory) if (directory / CONFIG_FILE).is_file() else None
+    weights_file = path if path.is_file() else find_weights(directory)
+    if config is None and (weights_file is None or weights_file.suffix not in PICKLES):
+        raise InvalidArgument("checkpoint", f"{directory} is not a model: it lacks {CONFIG_FILE}")
+    lacking = [" or ".join(WEIGHT_FILES)] if weights_file is None else []
+    preprocessor = given.preprocessor or directory / PREPROCESSOR_FILE
+    if not preprocessor.is_file() and given.size is None:
+        lacking.append(
+            f"{preprocessor.name}: give the model's input with --size WxH (its mean and deviation "
+            f"are ImageNet's then), or such a file with --preprocessor FILE"
+        )
+    if lacking or weights_file is None:
         raise InvalidArgument("checkpoint", f"{directory} lacks {' and '.join(lacking)}")
-    preprocessing = parse_preprocessing(_object(directory / PREPROCESSOR_FILE))
-    classes = _classes(config)
-    progress(f"loading {weights.name}")
-    model = _model(directory, weights, config)
-    known_name = str(hub_name or config.get("_name_or_path") or directory.resolve().name)
+    stated = _object(preprocessor) if preprocessor.is_file() else {}
+    preprocessing = parse_preprocessing(stated, given.size)
+    progress(f"loading {weights_file.name}")
+    weights = read_weights(weights_file)
+    if config is None:
+        config = inferred_config(weights.state, str(weights_file))
+    classes = _classes(config, weights.classes)
+    model = _model(weights_file, weights, config)
+    own = weights_file.stem if path.is_file() else directory.resolve().name
+    known_name = str(hub_name or config.get("_name_or_path") or own)
     text = license_text(directory)
+    terms = checkpoint_license(
+        known_name, None if text is None else text.read_text(errors="replace")
+    )
+    if given.license is not None:
+        terms = stated_license(given.license, terms)
+    files = (directory / CONFIG_FILE, preprocessor, *weights.files)
     return Checkpoint(
         model,
         known_name,
         classes,
         preprocessing,
-        checkpoint_license(known_name, None if text is None else text.read_text(errors="replace")),
+        terms,
         text,
-        (directory / CONFIG_FILE, directory / PREPROCESSOR_FILE, weights),
+        tuple(file for file in files if file.is_file()),
     )
 
 
@@ -99,7 +129,7 @@ def _hub_name(checkpoint: str | Path) -> str:
 
 
 def _fetch(name: str) -> Path:
-    wanted = [CONFIG_FILE, PREPROCESSOR_FILE, *WEIGHT_FILES, "LICENSE*"]
+    wanted = [CONFIG_FILE, PREPROCESSOR_FILE, *WEIGHT_FILES, "*-of-*", "LICENSE*"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError as error:
@@ -124,8 +154,6 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG_FILE
-    if not path.is_file():
-        raise InvalidArgument("checkpoint", f"{directory} is not a model: it lacks {CONFIG_FILE}")
     config = _object(path)
     kind = config.get("model_type")
     if kind != "segformer":
@@ -140,9 +168,11 @@ def _config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the class names by id; without id2label, "class 0" and so on."""
+def _classes(config: Mapping[str, Any], known: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the class names by id; without id2label those `known`, else "class 0" and so on."""
     named = config.get("id2label")
+    if named is None and known is not None and len(known) == config.get("num_labels"):
+        named = {str(index): name for index, name in enumerate(known)}
     if named is None:
         count = config.get("num_labels", 2)
         if type(count) is not int or not 1 <= count <= MAX_CLASSES:
@@ -159,35 +189,37 @@ def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _model(
-    directory: Path, weights: Path, config: dict[str, Any]
+    file: Path, weights: Weights, config: dict[str, Any]
 ) -> SegformerForSemanticSegmentation:
     try:
         with _quiet():
             loaded: Any = SegformerForSemanticSegmentation.from_pretrained(
-                directory,
+                None,
                 config=SegformerConfig.from_dict(config),
+                state_dict=dict(weights.state),
                 attn_implementation="eager",
                 ignore_mismatched_sizes=True,  # reported, and refused below by name
                 dtype="float32",
-                local_files_only=True,
                 output_loading_info=True,
                 trust_remote_code=False,
-                use_safetensors=weights.suffix == ".safetensors",
-                weights_only=True,
             )
+            model, report = loaded
+            if weights.convolutional_head:
+                model = with_convolutional_head(model, weights.state)
     except (
         OSError, ValueError, TypeError, KeyError, RuntimeError, IndexError, EOFError,
-        ZeroDivisionError, AttributeError, SafetensorError, StrictDataclassError,
-        pickle.UnpicklingError,
+        ZeroDivisionError, AttributeError, StrictDataclassError,
     ) as error:  # fmt: skip
         reason = str(error).strip().split("\n")[0]
-        raise InvalidArgument("checkpoint", f"{weights} cannot be loaded: {reason}") from error
-    model, report = loaded
+        raise InvalidArgument("checkpoint", f"{file} cannot be loaded: {reason}") from error
     for key in ("missing_keys", "mismatched_keys"):
-        if report[key]:
-            some = ", ".join(sorted(map(str, report[key]))[:3])
+        wrong = sorted(name for name in map(str, report[key]) if not name.endswith(_COUNTER))
+        if weights.convolutional_head:  # it was given a head of its own
+            wrong = [name for name in wrong if "decode_head." not in name]
+        if wrong:
+            some = ", ".join(wrong[:3])
             raise InvalidArgument(
-                "checkpoint", f"{weights}: {len(report[key])} {key.replace('_', ' ')}, as {some}"
+                "checkpoint", f"{file}: {len(wrong)} {key.replace('_', ' ')}, as {some}"
             )
     checked: SegformerForSemanticSegmentation = model.eval()
     return checked

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from services.errors import InvalidArgument, Unavailable
 from services.segment.export.architectures import architecture as check_architecture
+from services.segment.export.given import Given
 from services.segment.export.output import check_output
 from services.segment.manifest import (
     MODEL_FILE,
@@ -21,6 +22,7 @@ from services.segment.manifest import (
 )
 
 Progress = Callable[[str], None]
+NOTHING_GIVEN = Given()
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ def export_checkpoint(
     probes: Sequence[Path] = (),
     precision: Precision = "fp32",
     version: str = "1",
+    given: Given = NOTHING_GIVEN,
     progress: Progress = lambda _: None,
 ) -> Exported:
-    """Export a checkpoint directory or a hub name ("owner/model") into the new directory `out`.
+    """Export a checkpoint directory, a file of weights or a hub name ("owner/model") into `out`.
 
-    `name` is what the model will be served as, by default the last part of the checkpoint's name,
-    and `version` which one of that name.
+    `out` is a new directory. `given` goes before what the checkpoint's files say. `name` is what
+    the model will be served as, by default the last part of the checkpoint's name, and `version`
+    which one of that name.
     `probes` are pictures to check the graph on, beside drawn ones. `precision` is the number type
     that the graph multiplies in. `progress` is called with a line
     for each step. Raises InvalidArgument (a bad checkpoint, name or out), NotFound or Unavailable
@@ -57,7 +61,7 @@ def export_checkpoint(
     started = time.monotonic()
     check_output(out, 0)
     pipeline = _pipeline()
-    source = pipeline.checkpoint_source(checkpoint, name, probes, progress)
+    source = pipeline.checkpoint_source(checkpoint, name, probes, progress, given)
     return _exported(out, pipeline.export(source, out, progress, precision, version), started)
 
 
@@ -96,6 +100,7 @@ def export(
     probes: Sequence[Path] = (),
     precision: Precision = "fp32",
     version: str = "1",
+    given: Given = NOTHING_GIVEN,
     progress: Progress = lambda _: None,
 ) -> Exported:
     """Export what the command line names: a checkpoint, or an architecture with a seed.
@@ -117,7 +122,12 @@ def export(
             probes=probes,
             precision=precision,
             version=version,
+            given=given,
             progress=progress,
+        )
+    if given != NOTHING_GIVEN:
+        raise InvalidArgument(
+            "checkpoint", "a size, preprocessor, licence or threshold is of a checkpoint"
         )
     if architecture is None or random_weights is None:
         raise InvalidArgument(
@@ -134,6 +144,38 @@ def export(
         version=version,
         progress=progress,
     )
+
+
+def import_graph(
+    file: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    given: Given = NOTHING_GIVEN,
+    input_name: str | None = None,
+    output_name: str | None = None,
+    labels: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Write a ready ONNX file as the new directory `out`.
+
+    `labels` is a file with the names of the classes. Raises InvalidArgument naming what the file
+    lacks, Unavailable where a library is not installed, TooLarge (disk full), InternalError (an
+    engine does not give what the file gives).
+    """
+    if not is_name(version):
+        raise InvalidArgument("version", f"{version!r} is not a version: {NAME_RULE}")
+    started = time.monotonic()
+    _pipeline()
+    # onnx is in the export extra.
+    from services.segment.export.onnx_import import Names, import_onnx  # noqa: PLC0415
+
+    names = Names(input_name, output_name, labels)
+    manifest = import_onnx(
+        file, out, name=name, version=version, given=given, names=names, progress=progress
+    )
+    return _exported(out, manifest, started)
 
 
 def _pipeline() -> ModuleType:

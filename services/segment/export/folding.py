@@ -18,11 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SegformerForSemanticSegmentation
 
+from services.segment.export.mmsegmentation import ConvolutionalHead
+
 
 class FoldedHead(nn.Module):
     """ReLU(sum_i up(W_i x_i) + b), then the classifier; W_i has the width of the decode head."""
 
-    def __init__(self, head: Any) -> None:
+    def __init__(self, head: Any, background: float | None = None) -> None:
+        """Fold a decode head; with `background`, a class of that logit comes before its only one.
+
+        The arg max is then the class where its logit is larger, which interpolation keeps.
+        """
         super().__init__()
         projections = [module for module in head.modules() if isinstance(module, nn.Linear)]
         fuse, norm, classifier = head.linear_fuse, head.batch_norm, head.classifier
@@ -42,7 +48,7 @@ class FoldedHead(nn.Module):
             self.stages.append(stage)
         # The bias rides on the finest stage, which is never upsampled.
         self.stages[0].bias = nn.Parameter(bias.float())
-        self.classifier = classifier
+        self.classifier: nn.Module = _with_background(classifier, background)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Return logits (N, C, h, w) from the stages' feature maps, finest first."""
@@ -56,16 +62,80 @@ class FoldedHead(nn.Module):
         return logits
 
 
+class FoldedConvolutionalHead(nn.Module):
+    """mmsegmentation's decode head: ReLU(sum_i up(V_i ReLU(W_i x_i)) + b), then the classifier."""
+
+    def __init__(self, head: ConvolutionalHead, background: float | None = None) -> None:
+        """As FoldedHead."""
+        super().__init__()
+        self.stages = nn.ModuleList(_folded_convolution(part) for part in head.convs)
+        fused = _folded_convolution(head.fusion_conv)
+        width, bias = fused.out_channels, fused.state_dict()["bias"]
+        self.fuses = nn.ModuleList()
+        for part in torch.split(fused.weight, width, dim=1):
+            fuse = nn.Conv2d(width, width, kernel_size=1, bias=False)
+            fuse.weight = nn.Parameter(part.contiguous())
+            self.fuses.append(fuse)
+        # The bias rides on the finest stage, which is never upsampled.
+        self.fuses[0].register_parameter("bias", nn.Parameter(bias))
+        self.classifier: nn.Module = _with_background(head.conv_seg, background)
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Return logits (N, C, h, w) from the stages' feature maps, finest first."""
+        size = features[0].shape[2:]
+        total: Tensor = self.fuses[0](functional.relu(self.stages[0](features[0])))
+        for index, feature in enumerate(features[1:], start=1):
+            total = total + functional.interpolate(
+                self.fuses[index](functional.relu(self.stages[index](feature))),
+                size=size,
+                mode="bilinear",
+                align_corners=False,
+            )
+        logits: Tensor = self.classifier(functional.relu(total))
+        return logits
+
+
+def _folded_convolution(part: Any) -> nn.Conv2d:
+    """Return a convolution of one pixel that includes its batch norm, computed in float64."""
+    conv, norm = part["conv"], part["bn"]
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, kernel_size=1)
+    weight = conv.weight.double() * scale[:, None, None, None]
+    folded.weight = nn.Parameter(weight.float())
+    folded.bias = nn.Parameter((norm.bias.double() - norm.running_mean.double() * scale).float())
+    return folded
+
+
+def _with_background(classifier: nn.Conv2d, background: float | None) -> nn.Conv2d:
+    """Return the classifier, with a class of a constant logit before its own if there is one."""
+    if background is None:
+        return classifier
+    wider = nn.Conv2d(classifier.in_channels, classifier.out_channels + 1, kernel_size=1)
+    weight, bias = classifier.weight, classifier.bias
+    own = torch.zeros(classifier.out_channels) if bias is None else bias
+    wider.weight = nn.Parameter(torch.cat([torch.zeros_like(weight[:1]), weight]))
+    wider.bias = nn.Parameter(torch.cat([torch.tensor([background]), own]))
+    return wider
+
+
 class FoldedSegformer(nn.Module):
     """pixels (N, 3, H, W) -> logits (N, h, w, C) and their arg max (N, h, w), an unsigned integer.
 
     The source model is read, never changed; its encoder is shared.
     """
 
-    def __init__(self, model: SegformerForSemanticSegmentation, labels: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: SegformerForSemanticSegmentation,
+        labels: torch.dtype,
+        background: float | None = None,
+    ) -> None:
+        """Fold a model; `background` is as for the head."""
         super().__init__()
         self.encoder = model.segformer
-        self.head = FoldedHead(model.decode_head)
+        head: Any = model.decode_head
+        folded = FoldedConvolutionalHead if isinstance(head, ConvolutionalHead) else FoldedHead
+        self.head = folded(head, background)
         self.labels = labels
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
+from services.errors import InvalidArgument
 from services.segment.manifest import ModelLicense
 
 APACHE = ModelLicense(
@@ -18,14 +21,16 @@ NVIDIA_SEGFORMER = ModelLicense(
     url="https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
     research_only=True,
 )
-# Nothing says what the weights' licence is: treated as the strictest.
+# Nothing says what the weights' licence is.
 UNKNOWN = ModelLicense(
-    id="LicenseRef-Unknown", name="not stated by the checkpoint", url="", research_only=True
+    id=UNSTATED_WEIGHTS, name="not stated by the checkpoint", url="", research_only=False
 )
 # A licence text travels with the checkpoint, but it is none that this module knows.
 OTHER = ModelLicense(
-    id="LicenseRef-Checkpoint", name="see the LICENSE.txt of the model", url="", research_only=True
+    id=UNREAD_WEIGHTS, name="see the LICENSE.txt of the model", url="", research_only=False
 )
+_KNOWN = {terms.id: terms for terms in (APACHE, NVIDIA_SEGFORMER)}
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,99}")
 
 _TEXT_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
 
@@ -40,7 +45,7 @@ def checkpoint_license(hub_name: str, text: str | None) -> ModelLicense:
     """Return the licence of a checkpoint with that name on the hub and that licence text.
 
     The text decides, then the name: NVIDIA's SegFormers are all under one licence. An Apache
-    header counts as Apache-2.0. Whatever is not recognised may be used for research only.
+    header counts as Apache-2.0.
     """
     if text is not None:
         if "NVIDIA" in text and "Source Code License" in text:
@@ -51,3 +56,20 @@ def checkpoint_license(hub_name: str, text: str | None) -> ModelLicense:
     if hub_name.lower().startswith("nvidia/segformer-"):
         return NVIDIA_SEGFORMER
     return UNKNOWN
+
+
+def stated_license(given: str, found: ModelLicense) -> ModelLicense:
+    """Return the licence that the exporting user states by its id, where `found` allows that.
+
+    Raises InvalidArgument for what is no id, and for weights that come with another known licence.
+    """
+    if _ID.fullmatch(given) is None:
+        raise InvalidArgument(
+            "license", f"{given!r} is no SPDX id, such as MIT or CC-BY-4.0, and no LicenseRef-NAME"
+        )
+    terms = _KNOWN.get(given, ModelLicense(id=given, name=given, url="", research_only=False))
+    if found.known and found.id != terms.id:
+        raise InvalidArgument(
+            "license", f"the checkpoint itself is under {found.id} ({found.name}), not {given}"
+        )
+    return terms

@@ -64,21 +64,29 @@ def _engines(directory: Path, manifest: Manifest) -> Iterator[Engine]:
             yield OpenVinoEngine(directory, manifest, precision=precision, threads=threads)
 
 
-def source_logits(model: SegformerForSemanticSegmentation, pixels: Floats) -> Floats:
-    """Return the unmodified model's logits as (N, h, w, C).
+def source_logits(
+    model: SegformerForSemanticSegmentation, pixels: Floats, background: float | None = None
+) -> Floats:
+    """Return the unmodified model's logits as (N, h, w, C), after that of `background` if given.
 
     Raises InvalidArgument if any is not a finite number: no export can agree with that.
     """
     with torch.inference_mode():
         logits: Floats = model(torch.from_numpy(pixels)).logits.permute(0, 2, 3, 1).numpy()
+    if background is not None:
+        logits = np.concatenate([np.full_like(logits, background), logits], axis=-1)
     if not np.isfinite(logits).all():
         raise InvalidArgument("checkpoint", "its logits are not all finite numbers")
     return logits
 
 
-def probed(model: SegformerForSemanticSegmentation, inputs: Sequence[Floats]) -> list[Probe]:
+def probed(
+    model: SegformerForSemanticSegmentation,
+    inputs: Sequence[Floats],
+    background: float | None = None,
+) -> list[Probe]:
     """Return the probes: what the unmodified model makes of each input. Raises InvalidArgument."""
-    return [Probe(pixels, source_logits(model, pixels)) for pixels in inputs]
+    return [Probe(pixels, source_logits(model, pixels, background)) for pixels in inputs]
 
 
 def require_passed(parity: ModelParity, gate: Gate) -> None:

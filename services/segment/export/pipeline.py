@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from services.segment.export.architectures import Architecture, architecture, ar
 from services.segment.export.checkpoint import load_checkpoint
 from services.segment.export.facts import source_facts
 from services.segment.export.folding import FoldedSegformer
+from services.segment.export.given import DEFAULT_THRESHOLD, Given
 from services.segment.export.graph import describe_graph, torch_labels, write_graph
 from services.segment.export.licenses import APACHE
 from services.segment.export.measure import measured, probed, require_engine, source_logits
@@ -50,7 +52,11 @@ _PACKAGES = ("onnx", "onnxruntime", "onnxscript", "openvino", "torch", "transfor
 
 @dataclass(frozen=True)
 class Source:
-    """An unmodified model and what is to be recorded about it."""
+    """An unmodified model and what is to be recorded about it.
+
+    `background` is the logit of the class that is put before the only one of a model; `classes`
+    have both.
+    """
 
     model: SegformerForSemanticSegmentation
     name: str
@@ -62,24 +68,44 @@ class Source:
     license_text: Path | None = None
     files: tuple[Path, ...] = ()
     probes: Sequence[Path] = field(default=())
+    background: float | None = None
 
 
 def checkpoint_source(
-    checkpoint: str | Path, name: str | None, probes: Sequence[Path], progress: Progress
+    checkpoint: str | Path,
+    name: str | None,
+    probes: Sequence[Path],
+    progress: Progress,
+    given: Given,
 ) -> Source:
-    """Return the source that a checkpoint directory or hub name is."""
-    loaded = load_checkpoint(checkpoint, progress)
+    """Return the source that a checkpoint directory, a file of weights or a hub name is.
+
+    A model of one class gets a second one before it, the background: a pixel has the class where
+    its probability, the sigmoid of its logit, is above the given threshold.
+    """
+    loaded = load_checkpoint(checkpoint, progress, given)
+    words, classes, background = f"the checkpoint {loaded.name}", loaded.classes, None
+    if len(classes) == 1:
+        threshold = DEFAULT_THRESHOLD if given.threshold is None else given.threshold
+        background = math.log(threshold / (1 - threshold))
+        classes = ("other" if classes[0].lower() == "background" else "background", *classes)
+        words += f"; its one class is where its probability is above {threshold:g}"
+    elif given.threshold is not None:
+        raise InvalidArgument(
+            "threshold", f"is for models of one class; this one has {len(classes)}"
+        )
     return Source(
         loaded.model,
         name or loaded.name.rstrip("/").rsplit("/", 1)[-1],
         "published",
         loaded.license,
-        f"the checkpoint {loaded.name}",
-        loaded.classes,
+        words,
+        classes,
         loaded.preprocessing,
         loaded.license_text,
         loaded.files,
         probes,
+        background,
     )
 
 
@@ -142,7 +168,7 @@ def export(
     source_logits(model, inputs[-1])
     with atomic_directory(out) as work:
         progress(f"exporting {facts.parameters:,} parameters (half a minute to minutes)")
-        folded = FoldedSegformer(model, torch_labels(kind)).eval()
+        folded = FoldedSegformer(model, torch_labels(kind), source.background).eval()
         write_graph(in_precision(folded, precision), work / MODEL_FILE, height, width)
         if source.license_text is not None:
             shutil.copyfile(source.license_text, work / LICENSE_FILE)
@@ -171,7 +197,7 @@ def export(
             made_with=_versions(),
         )
         progress("comparing the graph with the source model")
-        parities = measured(work, manifest, probed(model, inputs))
+        parities = measured(work, manifest, probed(model, inputs, source.background))
         manifest = manifest.replaced(parities=parities)
         write_manifest(work, manifest)
     parity = parities[0]

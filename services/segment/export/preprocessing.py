@@ -30,16 +30,42 @@ ADE20K_PREPROCESSING = ModelPreprocessing(
 )
 
 
-def parse_preprocessing(config: Mapping[str, Any]) -> ModelPreprocessing:
+# Processors that do the same, by the names that versions of the library gave them.
+_TYPES = {
+    "SegformerImageProcessor", "SegformerImageProcessorFast", "SegformerImageProcessorPil",
+    "SegformerFeatureExtractor",
+}  # fmt: skip
+# Keys that are honoured, or say nothing of a picture's pixels.
+_KNOWN = {
+    "do_resize", "size", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean",
+    "image_std", "do_reduce_labels", "reduce_labels", "image_processor_type",
+    "feature_extractor_type", "processor_class", "_valid_processor_keys", "do_convert_rgb",
+    "data_format", "input_data_format", "device", "return_tensors", "disable_grouping",
+    "default_to_square", "crop_size", "pad_size", "image_seq_length", "_name_or_path",
+}  # fmt: skip
+
+
+def parse_preprocessing(
+    config: Mapping[str, Any], given_size: tuple[int, int] | None = None
+) -> ModelPreprocessing:
     """Return what the processor of that configuration does to a picture.
 
     Keys that are absent have the processor's defaults: resize to 512 x 512 bilinearly, scale by
     1/255, normalise with ImageNet's mean and deviation. `size` may be a number (both sides, the
-    old form) or {"height", "width"}. Raises InvalidArgument naming the key that cannot be honoured.
+    old form), a list of height and width, or {"height", "width"}; `given_size`, (height, width),
+    goes before it. Raises InvalidArgument naming the key that cannot be honoured.
     """
-    if not _flag(config, "do_resize"):
-        raise InvalidArgument(FILE, "do_resize is false; a model needs an input size")
-    height, width = _size(config.get("size", 512))
+    _check_keys(config)
+    if given_size is not None:
+        height, width = given_size
+    elif not _flag(config, "do_resize"):
+        raise InvalidArgument(
+            FILE,
+            "do_resize is false: pictures would be computed in their own size, which is not "
+            "served; give the size that they are to be resized to with --size WxH",
+        )
+    else:
+        height, width = _size(config.get("size", 512))
     code = config.get("resample", 2)
     if type(code) is not int or code not in _RESAMPLE:
         raise InvalidArgument(FILE, f"resample {code!r} is not one of {sorted(_RESAMPLE)}")
@@ -64,6 +90,28 @@ def parse_preprocessing(config: Mapping[str, Any]) -> ModelPreprocessing:
         return documents.validate(ModelPreprocessing, values)
     except InvalidArgument as error:
         raise InvalidArgument(FILE, str(error)) from error
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    """Raise InvalidArgument for a processor that does something else to a picture's pixels."""
+    unknown = [key for key, value in config.items() if key not in _KNOWN and value]
+    type_key = next((key for key in ("image_processor_type", "feature_extractor_type")
+                     if config.get(key) is not None), None)  # fmt: skip
+    kind = None if type_key is None else str(config[type_key])
+    if unknown:
+        of = "" if kind in _TYPES or kind is None else f" of {kind!r:.60}"
+        raise InvalidArgument(
+            FILE,
+            f"{unknown[0]} is {config[unknown[0]]!r:.60}{of}, which a SegFormer's processor does "
+            "not do: give one that says what to do with --preprocessor FILE",
+        )
+    if kind is not None and kind not in _TYPES:
+        raise InvalidArgument(
+            FILE,
+            f"{type_key} is {kind!r:.60}, which may do other things to a picture: if it resizes, "
+            "scales and normalises as SegformerImageProcessor does, give a copy of the file that "
+            "names that one with --preprocessor FILE",
+        )
 
 
 def _flag(config: Mapping[str, Any], key: str) -> bool:
@@ -92,9 +140,18 @@ def _triple(value: Any, key: str) -> tuple[float, float, float]:
 def _size(size: Any) -> tuple[int, int]:
     height, width = size, size
     if isinstance(size, Mapping):
+        if "shortest_edge" in size or "longest_edge" in size:
+            raise InvalidArgument(
+                FILE,
+                f"size is {size!r:.60}: it keeps a picture's proportions, which is not served; "
+                "give the size that pictures are to be resized to with --size WxH",
+            )
         height, width = size.get("height"), size.get("width")
+    elif isinstance(size, list | tuple) and len(size) == 2:
+        height, width = size
     if type(height) is not int or type(width) is not int:
         raise InvalidArgument(
-            FILE, f'size must be a number or {{"height", "width"}}, not {size!r:.60}'
+            FILE,
+            f'size must be a number, [height, width] or {{"height", "width"}}, not {size!r:.60}',
         )
     return height, width

@@ -65,7 +65,8 @@ class Tally:
     """Pixels by class, and those that were left out; `a + b` is what both counted together.
 
     `mask`, `predicted` and `common` are (classes,); `confusion` is (classes, classes), rows the
-    mask's class and columns the prediction's, or None where it was not asked for.
+    mask's class and columns the prediction's, or None where it was not asked for. `lower` and
+    `higher` are the pixels whose label is one below and one above the mask's class.
     """
 
     mask: Counts
@@ -73,6 +74,8 @@ class Tally:
     common: Counts
     ignored: int
     confusion: Counts | None
+    lower: int = 0
+    higher: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -83,6 +86,8 @@ class Tally:
             None
             if self.confusion is None or other.confusion is None
             else self.confusion + other.confusion,
+            self.lower + other.lower,
+            self.higher + other.higher,
         )
 
     @property
@@ -93,9 +98,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Figures:
-    """Shares in [0, 1]; those of a class are None where there is nothing to divide by."""
+    """Shares in [0, 1]; those of a class are None where there is nothing to divide by.
+
+    `one_lower` and `one_higher` are the pixel accuracy with all of the mask's classes one lower or
+    higher: far larger, they say that the mask's values were taken for the wrong ones.
+    """
 
     pixel_accuracy: float
+    one_lower: float
+    one_higher: float
     mean_iou: float
     mean_accuracy: float
     iou: list[float | None]
@@ -137,6 +148,8 @@ def figures(tally: Tally) -> Figures:
     iou, accuracy = _shares(tally.common, either), _shares(tally.common, tally.mask)
     return Figures(
         pixel_accuracy=int(tally.common.sum()) / tally.pixels,
+        one_lower=tally.lower / tally.pixels,
+        one_higher=tally.higher / tally.pixels,
         mean_iou=_mean(iou),
         mean_accuracy=_mean(accuracy),
         iou=iou,
@@ -157,6 +170,8 @@ def _tally(
         np.bincount(wanted[wanted == found], minlength=classes),
         pixels - wanted.size,
         matrix,
+        int(np.count_nonzero(found + np.int32(1) == wanted)),
+        int(np.count_nonzero(found == wanted + np.int32(1))),
     )
 
 

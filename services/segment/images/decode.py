@@ -13,12 +13,34 @@ import io
 from typing import cast
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
+from services.segment.images.file_kinds import describe
 from services.segment.images.limits import check_pieces, check_run_lengths, check_size, check_tile
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+ALWAYS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""Formats that every Pillow decodes."""
+
+
+def _other_formats() -> tuple[str, ...]:
+    """Return those that this Pillow, and pillow-heif where it is installed, decode as well."""
+    found = [
+        name
+        for name, feature in (("AVIF", "avif"), ("JPEG2000", "jpg_2000"))
+        if features.check(feature)
+    ]
+    try:
+        from pillow_heif import register_heif_opener  # noqa: PLC0415  # an extra
+    except ImportError:
+        return tuple(found)
+    register_heif_opener(thumbnails=False)
+    return (*found, "HEIF")
+
+
+FORMATS = (*ALWAYS, *_other_formats())
+NOTICES = "assay notices"
+"""Key of a decoded picture's `info`: sentences on what the file probably is not meant to be."""
 # Pillow itself warns above this and refuses above twice this; settings stay below.
 PILLOW_LIMIT = 89_478_485
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
@@ -32,6 +54,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _RETRY = "send a whole " + ", ".join(FORMATS) + " file"
+_BITS, _SAMPLE_FORMAT, _SIGNED, _FLOAT = 258, 339, 2, 3
+# Values of 12 bits, as cameras and scanners store them in 16.
+_TWELVE_BITS = 1 << 12
 
 
 def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.Image:
@@ -54,9 +79,14 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
     except AssayError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(field, f"more than {max_pixels} pixels; send a smaller one") from error
+        raise ImageTooLarge(
+            field,
+            f"more than {max_pixels} pixels (ASSAY_SEGMENT_MAX_PIXELS of the server); send a "
+            "smaller one",
+        ) from error
     except UnidentifiedImageError as error:
-        raise BadImage(field, f"{len(data)} bytes that are not an image; {_RETRY}") from error
+        what, remedy = describe(data, FORMATS)
+        raise BadImage(field, f"{what}; {remedy or _RETRY}") from error
     except MemoryError:
         raise
     except Exception as error:
@@ -97,14 +127,34 @@ def _rgb(image: Image.Image, field: str) -> Image.Image:
         return image
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips at 255; the high byte is what it keeps of 16-bit colour.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        values = np.asarray(image)
+        picture = Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+        if 0 < values.max() < _TWELVE_BITS:
+            notice = (
+                f"all values of this 16-bit picture are below {_TWELVE_BITS} of 65536, and it was "
+                "taken as nearly black: stretch data of 12 bits to the full range first"
+            )
+            picture.info[NOTICES] = (notice,)
+        return picture
     if image.mode in {"I", "F"}:
         raise BadImage(
-            field, "32-bit greyscale has no fixed range; convert it to 8 or 16 bits a channel"
+            field,
+            f"{_kind_of_grey(image)} greyscale has no fixed range; convert it to 8 or 16 bits a "
+            "channel, without a sign",
         )
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # Pillow warns about the direct way; the colours are equal
     return image.convert("RGB")
+
+
+def _kind_of_grey(image: Image.Image) -> str:
+    """Return the type of a greyscale that Pillow loads as 32 bits."""
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    bits = tags.get(_BITS, (32,))
+    signs = tags.get(_SAMPLE_FORMAT, (_FLOAT if image.mode == "F" else 1,))
+    first = signs[0] if isinstance(signs, tuple) else signs
+    kind = {_SIGNED: "signed ", _FLOAT: "floating-point "}.get(first, "")
+    return f"{kind}{bits[0] if isinstance(bits, tuple) else bits}-bit"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -122,4 +172,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    if NOTICES in image.info:
+        turned.info[NOTICES] = image.info[NOTICES]
+    return turned

@@ -32,8 +32,9 @@ def check_size(
     if height * width > max_pixels or max(height, width) > MAX_SIDE:
         raise large(
             field,
-            f"{width} x {height} = {width * height} pixels; at most {max_pixels}, and {MAX_SIDE} "
-            "a side, are taken: choose a smaller size",
+            f"{width} x {height} = {width * height} pixels; at most {max_pixels} "
+            f"(ASSAY_SEGMENT_MAX_PIXELS of the server), and {MAX_SIDE} a side, are taken: "
+            f"{'choose a smaller size' if large is InvalidArgument else 'send a smaller one'}",
         )
 
 
@@ -74,8 +75,15 @@ def check_pieces(data: bytes, field: str) -> None:
 
 def check_tile(width: object, height: object, max_pixels: int, field: str) -> None:
     """Raise BadImage if a TIFF's tiles, each decoded whole, have more than `max_pixels` pixels."""
-    if isinstance(width, int) and isinstance(height, int) and width * height > max_pixels:
-        raise BadImage(field, f"tiles of {width} x {height} pixels; save it with smaller tiles")
+    across, down = _largest(width), _largest(height)
+    if across * down > max_pixels:
+        raise BadImage(field, f"tiles of {across} x {down} pixels; save it with smaller tiles")
+
+
+def _largest(tag: object) -> int:
+    """Return the value of a TIFF tag, the largest where the file has several; 0 for none."""
+    values = tag if isinstance(tag, tuple) else (tag,)
+    return max((int(value) for value in values if isinstance(value, int | float)), default=0)
 
 
 def check_run_lengths(pixels: int, field: str) -> None:

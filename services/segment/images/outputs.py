@@ -95,7 +95,8 @@ class EncodedTop:
 class Segmentation:
     """An encoded label map of (height, width) elements of `item_bytes` bytes, with what was wanted.
 
-    `other` is the value of pixels that the filter leaves out; `picture` the overlay's file.
+    `other` is the value of pixels that the filter leaves out; `picture` the overlay's file;
+    `notices` what was noticed when the picture was decoded.
     """
 
     height: int
@@ -109,6 +110,7 @@ class Segmentation:
     top: EncodedTop | None = None
     picture: bytes = b""
     style: OverlayStyle | None = None
+    notices: tuple[str, ...] = ()
 
 
 class Outputs:

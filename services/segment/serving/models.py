@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from services.segment.metrics import Depth, QueueMetrics
 from services.segment.serving.pipeline import Pipeline
 from services.segment.serving.repository import Identity, RegisteredModel, Repository
 from services.segment.settings import SegmentSettings
+from services.segment.statistics import ModelStatistics
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,11 @@ class Loaded:
     def pipeline(self) -> Pipeline:
         """The pipeline with the least to do."""
         return min(self._pipelines, key=lambda pipeline: pipeline.load)
+
+    @property
+    def statistics(self) -> ModelStatistics:
+        """What the model has computed."""
+        return self._pipelines[0].statistics
 
     @property
     def depth(self) -> Depth:
@@ -81,8 +87,12 @@ class _Table:
 class Models:
     """Opens models, finds what a request means, and closes what no request uses any more."""
 
-    def __init__(self, settings: SegmentSettings) -> None:
+    def __init__(
+        self, settings: SegmentSettings, give_up: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`give_up` is called, in the event loop, with the reason, if an engine fails for good."""
         self._settings = settings
+        self._give_up = give_up
         self.choice = settings.choice
         self._table = _Table()
         self._opened: dict[Identity, Loaded] = {}
@@ -135,7 +145,12 @@ class Models:
         a model that was not measured to be exact enough in the number type that the settings ask
         for, or isn't on this processor; or whatever else keeps it from working.
         """
-        self._opened[model.identity] = await asyncio.to_thread(self._open, model)
+        loop = asyncio.get_running_loop()
+
+        def give_up(reason: str) -> None:
+            loop.call_soon_threadsafe(self._give_up, reason)
+
+        self._opened[model.identity] = await asyncio.to_thread(self._open, model, give_up)
 
     def publish(self, listed: Collection[RegisteredModel], serving: Collection[Identity]) -> None:
         """Let requests find `serving`, which are loaded, and `listed` ones that may not be served.
@@ -168,32 +183,36 @@ class Models:
             self.metrics.forget(*key)
         _log.info("model closed", **_names(loaded.model))
 
-    def _open(self, model: RegisteredModel) -> Loaded:
+    def _open(self, model: RegisteredModel, give_up: Callable[[str], object]) -> Loaded:
         """Return a model with a pipeline for each device that models run on."""
         settings = self._settings
         verify_files(model.directory, model.manifest)
-        self.choice.require_available()
-        self.choice.require_trusted(model.manifest)
+        choice = self.choice.of(model.manifest)
+        choice.require_available()
+        choice.require_trusted(model.manifest)
         measured_here = rechecked(
-            self.choice, model.directory, model.manifest, threads=settings.cpu_threads
+            choice, model.directory, model.manifest, threads=settings.cpu_threads
         )
         metrics = self.metrics.of(*model.key)
         pipelines = []
         for device in settings.devices:
-            engine = self.choice.open(
+            engine = choice.open(
                 model.directory,
                 model.manifest,
                 threads=settings.cpu_threads,
                 gpu=device,
-                max_batch_size=settings.max_batch,
+                max_batch_size=settings.batch_size,
+                gpu_memory_bytes=settings.gpu_memory_bytes,
             )
-            pipeline = Pipeline(model.manifest, engine, settings.limits, self._pool, metrics)
+            pipeline = Pipeline(
+                model.manifest, engine, settings.limits, self._pool, metrics, give_up=give_up
+            )
             pipeline.warm()
             pipelines.append(pipeline)
         _log.info(
             "model loaded",
-            engine=self.choice.engine,
-            precision=self.choice.precision,
+            engine=choice.engine,
+            precision=choice.precision,
             **_names(model),
         )
         return Loaded(model, tuple(pipelines), measured_here)

@@ -22,10 +22,14 @@ from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
 from services.segment.engines.engine import Engine, Labels, Output
 from services.segment.images import outputs, upsample
+from services.segment.images.decode import NOTICES
 from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
 from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import Manifest
 from services.segment.metrics import Depth, ModelMetrics
+from services.segment.serving.engine_guard import EngineGuard
+from services.segment.serving.fitting import FittingBatches
+from services.segment.statistics import ModelStatistics, Spent
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
 _WARM_RUNS = 2
@@ -62,7 +66,10 @@ class Pipeline:
         limits: Limits,
         pool: Executor,
         metrics: ModelMetrics,
+        *,
+        give_up: Callable[[str], object] = lambda _: None,
     ) -> None:
+        """Serve what `engine` computes; `give_up` is called, in a thread, if it fails for good."""
         if manifest.preprocessing.pads:
             raise InvalidArgument(
                 manifest.name, "its preprocessing pads pictures, which this release can't serve"
@@ -84,6 +91,8 @@ class Pipeline:
             finish_cost=self._finish_cost,
         )
         self._metrics = metrics
+        self._guard = EngineGuard(manifest.name, self._run_blank, give_up)
+        self._parts = FittingBatches(manifest.name, engine)
 
     @property
     def load(self) -> int:
@@ -99,8 +108,7 @@ class Pipeline:
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
         outputs.warm()
-        how = self._manifest.preprocessing
-        blank = self._preprocessor(Image.new("RGB", (how.width, how.height)))
+        blank = self._blank()
         for size in sorted({1, self._batcher.limits.max_batch_size}):
             self._engine.run([blank] * size)
             for _ in range(_WARM_RUNS):
@@ -140,8 +148,24 @@ class Pipeline:
         def finish(output: Output, size: tuple[int, int]) -> Segmentation:
             return self._outputs.make(wanted, output, size, decode, max_bytes)
 
+        notices: tuple[str, ...] = ()
+
+        def noticed() -> Image.Image:
+            nonlocal notices
+            picture = decode()
+            notices = picture.info.get(NOTICES, ())
+            return picture
+
         held = replace(admission, size=admission.size + self._preprocessor.nbytes)
-        return await self._answer(decode, measure, finish, held, admitted)
+        statistics, start = self._metrics.statistics, time.monotonic()
+        try:
+            result, trace = await self._answer(noticed, measure, finish, held, admitted)
+        except Exception:
+            statistics.failed(time.monotonic() - start)
+            raise
+        spent = Spent(time.monotonic() - start, trace.prepare, trace.compute, trace.finish)
+        statistics.answered(1, spent)
+        return replace(result, notices=notices), trace
 
     async def infer(
         self,
@@ -151,7 +175,7 @@ class Pipeline:
         labels: bool,
         logits: bool,
         admitted: asyncio.Event | None = None,
-    ) -> Inference:
+    ) -> tuple[Inference, Trace]:
         """Compute a picture, or a prepared (3, H, W), that `source` returns.
 
         `admission` has the size of the input, the tensor and the answer. The labels have the
@@ -172,8 +196,12 @@ class Pipeline:
                 found = upsample.upsample_argmax(output.logits, output.labels, *size)
             return Inference(found, output.logits if logits else None)
 
-        result, _ = await self._answer(source, measure, finish, admission, admitted)
-        return result
+        return await self._answer(source, measure, finish, admission, admitted)
+
+    @property
+    def statistics(self) -> ModelStatistics:
+        """What the model has computed."""
+        return self._metrics.statistics
 
     async def _answer(
         self,
@@ -211,9 +239,28 @@ class Pipeline:
         """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
         # Now, and not when the garbage of the scheduler's and its own references is collected.
-        del self._engine
+        del self._engine, self._parts
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
-        self._metrics.computed(len(items))
-        outputs = self._engine.run([item.tensor for item in items])
+        self._guard.require_usable()
+        start = time.monotonic()
+        try:
+            outputs = self._parts.run([item.tensor for item in items])
+        except AssayError:
+            raise  # what is wrong with the request
+        except Exception as error:
+            # Engines' exceptions share no base class. A batch is computed again item by item.
+            if len(items) == 1:
+                self._guard.failed(error)
+            raise
+        self._guard.succeeded()
+        self._metrics.computed(len(items), time.monotonic() - start)
         return list(zip(outputs, items, strict=True))
+
+    def _run_blank(self) -> None:
+        self._engine.run([self._blank()])
+
+    def _blank(self) -> NDArray[np.float32]:
+        """Return the tensor of a black picture."""
+        how = self._manifest.preprocessing
+        return self._preprocessor(Image.new("RGB", (how.width, how.height)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from services.common.license import UNSTATED_WEIGHTS
 from services.errors import (
     DigestMismatch,
     InvalidArgument,
@@ -16,6 +17,7 @@ from services.errors import (
     Unavailable,
 )
 from services.segment.manifest import (
+    LICENSE_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
     Manifest,
@@ -62,12 +64,27 @@ class RegisteredModel:
     def require_accepted(self) -> None:
         """Raise LicenseNotAccepted unless the weights may be served."""
         if not self.accepted:
-            terms = self.manifest.license
-            raise LicenseNotAccepted(
-                f"the weights of {self.manifest.name!r} are for research and evaluation only "
-                f"({terms.name}); whoever runs this server accepts that by adding {terms.id!r} to "
-                "ASSAY_SEGMENT_ACCEPTED_LICENSES"
-            )
+            raise LicenseNotAccepted(_not_accepted(self.manifest))
+
+
+def _not_accepted(manifest: Manifest) -> str:
+    """Return why the weights are not served, and what whoever runs the server can do."""
+    name, terms = manifest.name, manifest.license
+    accept = f"add {terms.id!r} to ASSAY_SEGMENT_ACCEPTED_LICENSES"
+    if terms.id == UNSTATED_WEIGHTS:
+        return (
+            f"no licence is stated for the weights of {name!r}; if they may be used, {accept}, or "
+            "export them again with --license ID"
+        )
+    if not terms.known:
+        return (
+            f"the licence of the weights of {name!r} is none that is recognised; if its text "
+            f"({LICENSE_FILE} of the model) allows the use, {accept}"
+        )
+    return (
+        f"the weights of {name!r} are for research and evaluation only ({terms.name}); whoever "
+        f"runs this server accepts that: {accept}"
+    )
 
 
 class Repository:
@@ -183,7 +200,7 @@ def _registered(directory: Path, accepted: frozenset[str]) -> RegisteredModel:
         directory=directory,
         manifest=manifest,
         digest=manifest_digest(manifest),
-        accepted=not terms.research_only or terms.id in accepted,
+        accepted=not terms.needs_accepting or terms.id in accepted,
     )
 
 

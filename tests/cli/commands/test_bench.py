@@ -23,10 +23,16 @@ def shown(result: benchmark_pb2.BenchmarkResult) -> str:
     return printed.get()
 
 
-@pytest.mark.parametrize("arguments", [(), ("--scenario", "offline"), ("--scenario", "server")])
-def test_what_is_left_out_is_the_services_to_choose(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "restarts"),
+    [((), 8), (("--scenario", "offline"), 8), (("--scenario", "server"), 3)],
+)
+def test_what_is_left_out_is_the_services_to_choose(
+    arguments: tuple[str, ...], restarts: int
+) -> None:
     order = parse(asked(*arguments))
-    assert (order.batch_sizes, order.runs, order.restarts, order.budget) == ((1,), 10, 3, 60.0)
+    assert (order.batch_sizes, order.runs, order.budget) == ((1,), 10, 120.0)
+    assert (order.restarts, order.engine) == (restarts, "")
     assert (order.rate, order.bound, order.modules) == (0.0, None, False)
 
 
@@ -39,6 +45,7 @@ def test_every_argument_arrives() -> None:
     assert order.server
     assert (order.rate, order.bound) == (12.5, 0.02)
     assert (order.runs, order.restarts, order.budget) == (7, 2, 1.5)
+    assert parse(asked("--engine", "torch-cpu")).engine == "torch-cpu"
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "nan", "inf", "soon"])
@@ -81,3 +88,30 @@ def test_a_sweep_and_the_parts_are_shown_as_they_come() -> None:
     for words in ("101", "116", "16 ms", "decode head", "1.5 ms", "62.5%"):
         assert words in text
     assert "p99" not in text
+
+
+def _loaded(others: float, kernel: float | None) -> benchmark_pb2.BenchmarkResult:
+    """A result of which one restart of two was clean, or none could be judged."""
+    result = benchmark_pb2.BenchmarkResult(runs=6, restarts=2, noisy=True)
+    result.latency_interval.MergeFrom(common_pb2.Interval(high=0.25, level=0.75))
+    result.images_per_second_interval.MergeFrom(common_pb2.Interval(low=4.0, level=0.75))
+    for clean in (kernel is not None, False):
+        load = common_pb2.MachineLoad(others_cores=others, clean=clean, kernel_ratio=kernel)
+        result.restart_records.add(seconds=0.2, load=load)
+    return result
+
+
+def test_a_busy_machine_gives_one_end_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    result = _loaded(0.75, 1.4)
+    result.two_speeds.fast.FromMilliseconds(200)
+    result.two_speeds.slow.FromMilliseconds(260)
+    text = shown(result)
+    assert "at most 250 ms" in text
+    assert "at least 4" in text
+    told = " ".join(capsys.readouterr().err.split())
+    assert "free in 1 of 2 restarts; others used up to 0.75 of its processors" in told
+    assert "two speeds: restarts take up to 200 ms, or 260 ms and more" in told
+
+
+def test_a_machine_that_is_not_known_yet_says_that() -> None:
+    assert "two days" in bench.busy(_loaded(0.0, None))

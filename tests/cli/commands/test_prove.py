@@ -59,7 +59,7 @@ def test_a_proof_is_written_and_holds(assay_home: Path, root: Path, tmp_path: Pa
 
 def test_what_has_no_proof_is_refused_before_anything_is_scored(assay_home: Path) -> None:
     for arguments, named in (
-        (("--prove", "p", "--definition", "huggingface_guide"), "never scores the first token"),
+        (("--prove", "p", "--definition", "huggingface_guide"), "leaves tokens unscored"),
         (("--prove", "p", "--sample", "5"), "whole selection"),
         (("--prove", "p", "--engine", "openvino-cpu"), "its own engine"),
         (("--prove", "p", "--against", "xz"), "one model"),

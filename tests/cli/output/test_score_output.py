@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from assay_rpc.common.v1.common_pb2 import Interval
@@ -152,3 +154,84 @@ def test_nothing_compared_is_neither_drawn_nor_a_zero() -> None:
     assert "0.000" not in shown
     assert "\u25cf" not in shown
     assert score_output.comparison_json(final)["overall"]["bits_per_byte"] is None
+
+
+def basis(standing: Any, **more: Any) -> scoring_pb2.Basis:
+    return scoring_pb2.Basis(
+        scope=scoring_pb2.INTERVAL_SCOPE_DOCUMENTS,
+        standing=standing,
+        documents=6507,
+        effective_documents=341.2,
+        **more,
+    )
+
+
+def test_which_question_is_answered_is_said() -> None:
+    spans: dict[str, Any] = {
+        "unit": scoring_pb2.SAMPLE_UNIT_SPANS,
+        "scored": 200,
+        "by_chance": 190,
+        "certain_share": 0.031,
+    }
+    exact = scoring_pb2.FinalScore(overall=score(3.053))
+    exact.overall.basis.CopyFrom(basis(scoring_pb2.STANDING_EXACT))
+    sampled = scoring_pb2.FinalScore(overall=score(3.05, 2.96, 3.14))
+    sampled.overall.basis.CopyFrom(basis(scoring_pb2.STANDING_ESTIMATE, **spans, kept_share=0.5))
+    few = scoring_pb2.FinalScore(overall=score(3.05))
+    few.overall.basis.CopyFrom(
+        basis(scoring_pb2.STANDING_EXAMPLE, **spans, no_interval="10 are needed")
+    )
+    behind = scoring_pb2.FinalScore(overall=score(3.05, 2.0, 4.0))
+    behind.overall.basis.CopyFrom(basis(scoring_pb2.STANDING_ESTIMATE))
+    behind.overall.basis.scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
+    for final, *words in (
+        (exact, "exact: of all 6,507 documents, worth 341.2 of equal size", "exact"),
+        (
+            sampled,
+            "95 % intervals are of these 6,507 documents, worth 341.2",
+            "scored were 200 spans, 190 drawn by chance; 3.10% of the bytes were sure",
+            "an estimated 50.0% of the bytes is not left out",
+            "2.9600 .. 3.1400",
+        ),
+        (few, "the figure is an example, no measurement: 10 are needed", "an example"),
+        (behind, "intervals are of the corpus behind these 6,507 documents"),
+    ):
+        shown = " ".join(printed(partial(score_output.show_score, final)).split())
+        for one in words:
+            assert one in shown, shown
+
+
+def test_the_difference_that_would_have_been_seen_is_said() -> None:
+    final = scoring_pb2.BPBComparison(
+        overall=scoring_pb2.BPBDifference(
+            bits_per_byte=0.001,
+            interval=Interval(low=-0.008, high=0.01, level=0.95),
+            model=score(1.0),
+            against=score(1.0),
+            smallest_detectable=0.0131,
+            basis=basis(scoring_pb2.STANDING_ESTIMATE),
+        )
+    )
+    shown = " ".join(printed(lambda: score_output.show_comparison(final)).split())
+    assert "no difference seen; 0.013 would have been" in shown
+    final.overall.interval.low = 0.0005
+    assert "would have been" not in printed(lambda: score_output.show_comparison(final))
+    final.overall.identical = True
+    assert "identical on all that was scored" in printed(
+        lambda: score_output.show_comparison(final)
+    )
+
+
+def test_perplexities_are_shown_where_they_are_known() -> None:
+    final = scoring_pb2.FinalScore(overall=score(1.0))
+    assert "perplexity" not in printed(lambda: score_output.show_score(final))
+    assert score_output.score_json(final)["overall"]["word_perplexity"] is None
+    final.overall.byte_perplexity, final.overall.word_perplexity = 2.0, 1234.5
+    shown = printed(lambda: score_output.show_score(final))
+    assert "byte perplexity 2, word perplexity 1,234.5" in shown
+
+
+def test_a_sum_of_a_sample_is_no_figure() -> None:
+    final = scoring_pb2.FinalScore(overall=score(1.0))
+    final.overall.basis.unit = scoring_pb2.SAMPLE_UNIT_SPANS
+    assert score_output.score_json(final)["including_excluded"]["bits_per_byte"] is None

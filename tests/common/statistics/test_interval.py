@@ -72,6 +72,8 @@ def test_an_open_end_opens_the_quotient() -> None:
     found = quotient(sure(1.0, 2.0), sure(None, 4.0))
     assert (found.low, found.high) == (0.25, None)
     assert quotient(sure(1.0, None), sure(2.0, 4.0)).high is None
+    both = quotient(sure(1.0, None), sure(2.0, None))
+    assert (both.low, both.high) == (0.0, None)
 
 
 def test_a_quotient_needs_positive_ends() -> None:

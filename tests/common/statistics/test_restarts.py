@@ -8,8 +8,6 @@ from services.common.statistics.restarts import (
     KernelReference,
     Restart,
     Slopes,
-    others_cores,
-    own_share,
     two_speeds,
 )
 
@@ -24,10 +22,23 @@ def test_a_quiet_restart_is_clean() -> None:
 
 @pytest.mark.parametrize(
     "load",
-    [{"others": 0.11}, {"kernel": 1.11}, {"kernel": None}, {"steal": 0.02}, {"throttled": True}],
+    [
+        {"others": 0.11},
+        {"others": None},
+        {"kernel": 1.11},
+        {"kernel": None},
+        {"steal": 0.02},
+        {"steal": None},
+        {"throttled": True},
+    ],
 )
 def test_each_sign_of_load_is_enough(load: dict[str, float | bool | None]) -> None:
     assert not replace(QUIET, **load).clean  # type: ignore[arg-type]
+
+
+def test_with_cores_to_spare_more_load_is_none() -> None:
+    assert replace(QUIET, others=3.0, allowed=3.0).clean
+    assert not replace(QUIET, others=3.1, allowed=3.0).clean
 
 
 def test_the_kernel_is_judged_once_its_reference_is_settled() -> None:
@@ -42,12 +53,6 @@ def test_the_worse_of_two_slopes_counts() -> None:
     assert Slopes().quiet(restart) == pytest.approx(1 / (1.1 * 1.25))
     # A kernel that was faster than its reference is no reason to expect more of the model.
     assert Slopes().quiet(replace(QUIET, kernel=0.9)) == 1
-
-
-def test_cpu_time_of_others() -> None:
-    assert others_cores(busy=30.0, own=20.0, wall=10.0) == 1.0
-    assert others_cores(busy=19.99, own=20.0, wall=10.0) == 0.0
-    assert own_share(own=10.0, threads=2, wall=10.0) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.estimate import Estimate, satterthwaite, weighted_sum
+from services.common.statistics.estimate import Estimate, mean_of, satterthwaite, weighted_sum
 from services.common.statistics.student import skewed, student
 
 
@@ -15,6 +15,17 @@ def test_student_against_a_table() -> None:
     interval = student(Estimate(2.0, 1 / 3, 2), 0.99)
     assert interval.high == pytest.approx(2 + 9.924843 / math.sqrt(3), rel=1e-7)
     assert interval.low == pytest.approx(2 - 9.924843 / math.sqrt(3), rel=1e-7)
+
+
+def test_the_mean_of_values() -> None:
+    found = mean_of([1.0, 2.0, 3.0, 6.0])
+    assert (found.value, found.freedom) == (3.0, 3)
+    assert found.variance == pytest.approx(14 / 3 / 4)
+    assert found.cumulant == pytest.approx((-8 - 1 + 27) / (3 * 2) / 4)
+    assert mean_of([1.0, 2.0]) == Estimate(1.5, 0.25, 1, 0.0)
+    for few in ([], [1.0]):
+        with pytest.raises(ValueError, match="2 values or more"):
+            mean_of(few)
 
 
 def test_an_exact_estimate_is_its_own_interval() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import grpc
 import pytest
 from assay_rpc.corpus.v1 import benchmark_pb2, selection_pb2
 
+from services.common.kernel_times import KernelTimes
 from services.common.license import License
 from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.catalog.catalog import Catalog, Registration
@@ -49,7 +51,18 @@ async def test_benchmark_storage(serve: Start, tmp_path: Path) -> None:
     assert result.streaming.shard == "train/00.jsonl.zst"
     assert result.streaming.content_bytes >= 128 << 20
     assert (result.plain_parse.lines, result.plain_parse.parsed) == (500, 500)
-    assert "zstandard" in result.environment.versions
+    assert {"zstandard", "zlib", "libzstd"} <= set(result.environment.versions)
+    for codec in codecs.values():
+        tool = codec.codec.partition("-")[0]
+        by_tool = codec.codec in {"gzip-6", "zstd-3"} and shutil.which(tool) is not None
+        assert len(codec.tool_seconds) == (3 if by_tool else 0)
+        if by_tool:
+            assert all(seconds >= 0 for seconds in codec.tool_seconds)
+            assert result.environment.versions[tool][0].isdigit()
+    assert result.load.others_cores >= 0
+    assert result.load.kernel_seconds > 0
+    assert not result.load.HasField("kernel_ratio")  # this machine was never timed before
+    assert not result.load.clean
 
 
 @pytest.mark.process
@@ -121,7 +134,7 @@ async def test_a_cancelled_benchmark_makes_room(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "cache")
     root = write_corpus(tmp_path / "root", {"test.jsonl.zst": LINES})
     catalog.load({"small": Registration(root, Kind.SAMPLE, "", License("MIT"))})
-    service = CorpusBenchmarkService(catalog)
+    service = CorpusBenchmarkService(catalog, KernelTimes(tmp_path, "", 1))
     request = benchmark_pb2.BenchmarkStorageRequest(corpus=SMALL, repetitions=100)
     for _ in range(2):
         reader = _Reader()

@@ -352,11 +352,15 @@ async def test_a_scoring_is_answered_again_from_what_was_kept(serve: Start, root
     again = await _last(client.scoring.ScoreBPB(_score()))
     fresh = await _last(client.scoring.ScoreBPB(_score(fresh=True)))
     assert (first.cached, again.cached, fresh.cached) == (False, True, False)
+    assert first.tokens_per_second > 0
+    assert not again.HasField("tokens_per_second")
     again.cached = False
     for final in (first, again, fresh):
         final.ClearField("environment")  # it has the time
+        final.ClearField("tokens_per_second")
     assert first == again == fresh
-    assert first.overall.HasField("interval")
+    assert first.overall.basis.standing == scoring_pb2.STANDING_EXACT
+    assert not first.overall.HasField("interval")
     assert not first.HasField("definition")
 
 
@@ -387,18 +391,91 @@ async def test_a_checkpoint_of_another_request_is_refused(serve: Start, root: Pa
         assert words in (caught.value.details() or "")
 
 
-async def test_a_sample_is_for_scoring_and_no_larger_than_the_corpus(
+async def test_a_sample_is_for_scoring_and_estimates_all_documents(
     serve: Start, root: Path
 ) -> None:
     client = await serve({"small": root})
+    truth = (await _last(client.scoring.ScoreBPB(_score()))).overall
     request = _score()
-    request.selection.sample.documents = 10
-    assert (await _last(client.scoring.ScoreBPB(request))).overall.documents == 10
+    request.selection.sample.documents = 24
+    final = await _last(client.scoring.ScoreBPB(request))
+    again = await _last(client.scoring.ScoreBPB(request))
+    assert again.cached
+    assert (again.overall, again.macro) == (final.overall, final.macro)
+    overall, basis = final.overall, final.overall.basis
+    assert 24 <= overall.documents == basis.scored < 50
+    assert basis.standing == scoring_pb2.STANDING_ESTIMATE
+    assert basis.scope == scoring_pb2.INTERVAL_SCOPE_DOCUMENTS
+    assert basis.unit == scoring_pb2.SAMPLE_UNIT_DOCUMENTS
+    assert (basis.documents, basis.text_bytes) == (50, truth.text_bytes)
+    assert basis.effective_documents == pytest.approx(truth.basis.effective_documents)
+    assert overall.interval.low <= overall.bits_per_byte <= overall.interval.high
+    assert overall.interval.effective_n == basis.by_chance
+    assert not overall.HasField("word_perplexity")
+    assert truth.HasField("word_perplexity")
     request.selection.sample.documents = 51
-    with pytest.raises(grpc.aio.AioRpcError, match="is 51, but the selection has 50 documents"):
-        await _last(client.scoring.ScoreBPB(request))
+    everything = (await _last(client.scoring.ScoreBPB(request))).overall
+    assert everything.basis.standing == scoring_pb2.STANDING_EXACT
+    assert everything.bits_per_byte == truth.bits_per_byte
     with pytest.raises(grpc.aio.AioRpcError, match="is for scoring"):
         await _stream(client, selection=request.selection)
+
+
+async def test_spans_are_of_models_and_of_these_documents(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    request = _score()
+    request.selection.sample.spans = 10
+    with pytest.raises(grpc.aio.AioRpcError, match=r"compresses whole documents.*--sample-doc"):
+        await _last(client.scoring.ScoreBPB(request))
+    request.model.CopyFrom(BYTES)
+    request.definition.max_length = 64
+    final = await _last(client.scoring.ScoreBPB(request))
+    assert final.overall.basis.unit == scoring_pb2.SAMPLE_UNIT_SPANS
+    assert final.overall.basis.scored >= 10
+    request.interval_scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
+    with pytest.raises(grpc.aio.AioRpcError, match="only whole documents tell"):
+        await _last(client.scoring.ScoreBPB(request))
+    request.selection.sample.documents = 10
+    with pytest.raises(grpc.aio.AioRpcError, match="are both given"):
+        await _last(client.scoring.ScoreBPB(request))
+    request.selection.sample.Clear()
+    request.selection.sample.seed = 3
+    with pytest.raises(grpc.aio.AioRpcError, match="is 0; say how many"):
+        await _last(client.scoring.ScoreBPB(request))
+
+
+async def test_of_the_corpus_behind_is_told_when_asked(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
+    final = await _last(client.scoring.ScoreBPB(_score(interval_scope=scope)))
+    assert final.overall.basis.scope == scope
+    assert final.overall.HasField("interval")
+    for subset in final.subsets:
+        assert subset.score.basis.standing == scoring_pb2.STANDING_EXAMPLE
+        assert "wants 25" in subset.score.basis.no_interval
+    with pytest.raises(grpc.aio.AioRpcError, match="99 is not a scope"):
+        await _last(client.scoring.ScoreBPB(_score(interval_scope=99)))
+
+
+@pytest.mark.parametrize("level", [0.4, 1.0, -1.0, float("nan")])
+async def test_levels_that_no_sample_reaches(serve: Start, root: Path, level: float) -> None:
+    client = await serve({"small": root})
+    with pytest.raises(grpc.aio.AioRpcError, match="interval_level"):
+        await _last(client.scoring.ScoreBPB(_score(interval_level=level)))
+
+
+async def test_a_surer_interval_is_a_wider_one_of_the_same_sample(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    found = []
+    for level in (0, 0.95, 0.99):
+        request = _score(interval_level=level)
+        request.selection.sample.documents = 30
+        found.append((await _last(client.scoring.ScoreBPB(request))).overall)
+    assert found[0] == found[1]
+    assert found[1].bits_per_byte == found[2].bits_per_byte
+    usual, sure = found[1].interval, found[2].interval
+    assert (usual.level, sure.level) == (0.95, 0.99)
+    assert sure.low < usual.low < usual.high < sure.high
 
 
 async def test_two_models_are_compared_on_the_same_documents(serve: Start, root: Path) -> None:
@@ -416,9 +493,86 @@ async def test_two_models_are_compared_on_the_same_documents(serve: Start, root:
     assert final.overall.bits_per_byte == pytest.approx(
         final.model.overall.bits_per_byte - final.against.overall.bits_per_byte
     )
-    assert final.overall.interval.low <= final.overall.bits_per_byte <= final.overall.interval.high
+    assert final.overall.basis.standing == scoring_pb2.STANDING_EXACT
+    assert not final.overall.HasField("interval")
+    assert final.macro.HasField("value")
     assert [one.subset for one in final.subsets] == sorted(SUBSETS)
     assert final.documents_left_out == 0
+
+
+async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+
+    async def score(**more: Any) -> scoring_pb2.TextScore:
+        text = scoring_pb2.ScoredText(text=b"import os\n", **more)
+        request = scoring_pb2.ScoreTextsRequest(texts=[text], model=BYTES, token_likelihoods=True)
+        return (await client.scoring.ScoreTexts(request)).texts[0]
+
+    alone, after = await score(), await score(context=b"import sys\n" * 4)
+    for one in (alone, after):
+        assert (one.score.tokens, one.score.text_bytes, len(one.token_nats)) == (10, 10, 10)
+        assert sum(one.token_nats) == pytest.approx(one.score.nats)
+        assert list(one.token_starts) == list(range(10)), "a byte is a token"
+    assert after.score.nats < alone.score.nats, "it has seen such lines"
+    plain = scoring_pb2.ScoreTextsRequest(
+        texts=[scoring_pb2.ScoredText(text=b"import os\n")], model=BYTES
+    )
+    [whole] = (await client.scoring.ScoreTexts(plain)).texts
+    assert whole.score == alone.score
+    assert not whole.token_nats
+    assert not whole.token_starts
+    levanter = scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_LEVANTER)
+    with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[0\].context: is not UTF-8"):
+        await score(context=b"\xff")
+    for model, definition, words in (
+        (XZ, None, "xz has no likelihoods of tokens"),
+        (BYTES, levanter, "levanter counts the bytes of scored tokens only"),
+        (BYTES, scoring_pb2.Definition(special_tokens=True), "are not put around a text"),
+    ):
+        request = scoring_pb2.ScoreTextsRequest(
+            texts=[scoring_pb2.ScoredText(text=b"x", context=b"y")],
+            model=model,
+            definition=definition,
+        )
+        with pytest.raises(grpc.aio.AioRpcError, match=words):
+            await client.scoring.ScoreTexts(request)
+
+
+async def test_the_figures_of_each_document_come_when_asked_for(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    for _ in range(2):  # the second from what was kept
+        updates = [one async for one in client.scoring.ScoreBPB(_score(per_document=True))]
+        documents = [one.document for one in updates if one.HasField("document")]
+        final = updates[-1].result
+        assert len(documents) == final.overall.documents == 50
+        assert len({one.id for one in documents}) == 50
+        assert sum(one.score.text_bytes for one in documents) == final.overall.text_bytes
+        assert sum(one.score.nats for one in documents) == pytest.approx(final.overall.nats)
+        assert {one.subset for one in documents} == {one.subset for one in final.subsets}
+    plain = [one async for one in client.scoring.ScoreBPB(_score())]
+    assert not any(one.HasField("document") for one in plain)
+
+
+async def test_levanters_bytes_are_of_no_sample_and_no_second_model(
+    serve: Start, root: Path
+) -> None:
+    client = await serve({"small": root})
+    definition = scoring_pb2.Definition(
+        preset=scoring_pb2.DEFINITION_PRESET_LEVANTER, max_length=64
+    )
+    request = scoring_pb2.ScoreBPBRequest(corpus=SMALL, model=BYTES, definition=definition)
+    request.selection.max_documents = 3
+    final = await _last(client.scoring.ScoreBPB(request))
+    assert final.definition.preset == scoring_pb2.DEFINITION_PRESET_LEVANTER
+    assert final.overall.tokens == final.overall.text_bytes  # a token is a byte
+    request.selection.sample.spans = 10
+    with pytest.raises(grpc.aio.AioRpcError, match="which a sample cannot have"):
+        await _last(client.scoring.ScoreBPB(request))
+    both = scoring_pb2.CompareBPBRequest(
+        corpus=SMALL, model=BYTES, against=BYTES, definition=definition
+    )
+    with pytest.raises(grpc.aio.AioRpcError, match="which two models cannot have"):
+        await _last(client.scoring.CompareBPB(both))
 
 
 async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:

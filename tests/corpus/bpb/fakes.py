@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Sequence
@@ -41,6 +42,11 @@ class UniformModel:
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         return [PREFIX] * special_tokens + [min(ord(c), PREFIX) for c in text]
+
+    def token_starts(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        sizes = [len(c.encode("utf-8", "surrogatepass")) for c in text]
+        starts = list(itertools.accumulate(sizes, initial=0))[: len(text)]
+        return [0] * special_tokens + starts
 
     def decode(self, tokens: Sequence[int]) -> str:
         return "".join(map(chr, tokens))

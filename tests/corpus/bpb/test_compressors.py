@@ -48,8 +48,8 @@ async def test_a_compressor_is_scored_by_name() -> None:
     final = updates[-1]
     assert isinstance(final, Final)
     assert final.definition is None
-    assert final.figures.overall.documents == 3
-    assert 0 < (final.figures.overall.bits_per_byte or 0.0) < 1
+    assert final.figures.totals.overall.documents == 3
+    assert 0 < (final.figures.totals.overall.bits_per_byte or 0.0) < 1
     await jobs.close()
 
 

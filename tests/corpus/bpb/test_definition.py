@@ -8,7 +8,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition, Prefix, Preset
-from services.corpus.bpb.scoring import score_document
+from services.corpus.bpb.document_scoring import score_document
 from services.errors import InvalidArgument
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
@@ -21,6 +21,8 @@ GPT2 = replace(info(1024, 50256), vocabulary=50257, eos_token=50256)
         (Preset.LM_EVAL, 1, 1024, 50256),
         (Preset.PILE_PAPER, 512, 513, 50256),
         (Preset.HUGGINGFACE_GUIDE, 512, 512, None),
+        (Preset.LEVANTER, 1, 1023, 50256),
+        (Preset.PALOMA, 1, 1024, 50256),
     ],
 )
 def test_what_the_presets_are_for_gpt2(
@@ -29,7 +31,8 @@ def test_what_the_presets_are_for_gpt2(
     found = Definition(preset=preset).resolve(GPT2)
     assert (found.max_length, found.context_length, found.stride) == (1024, context, stride)
     assert found.prefix_token == prefix
-    assert found.prefix is (Prefix.BOS_OR_EOS if prefix else Prefix.NONE)
+    own = {Preset.HUGGINGFACE_GUIDE: Prefix.NONE, Preset.PALOMA: Prefix.EOS}
+    assert found.prefix is own.get(preset, Prefix.BOS_OR_EOS)
 
 
 @given(
@@ -124,3 +127,43 @@ def test_the_guide_counts_what_it_says() -> None:
     score = score_document(UniformModel(), guide, document("x" * 17))
     assert score.tokens == 7 + 3 + 3
     assert score.nats == pytest.approx(13 * math.log(8))
+
+
+@pytest.mark.parametrize("preset", [Preset.LEVANTER, Preset.PALOMA])
+@pytest.mark.parametrize(("context", "stride"), [(2, 0), (0, 7)])
+def test_how_windows_follow_each_other_is_fixed_in_some(
+    preset: Preset, context: int, stride: int
+) -> None:
+    with pytest.raises(InvalidArgument, match="fixes how windows follow each other") as caught:
+        Definition(16, preset=preset, context_length=context, stride=stride).resolve(GPT2)
+    assert caught.value.field == f"definition.{'context_length' if context else 'stride'}"
+
+
+def test_windows_without_context_cannot_begin_with_the_prefix() -> None:
+    with pytest.raises(InvalidArgument, match="is for windows with context"):
+        Definition(16, preset=Preset.LEVANTER, prefix_everywhere=True).resolve(GPT2)
+
+
+def test_levanter_needs_two_tokens_in_a_window() -> None:
+    with pytest.raises(InvalidArgument, match="does not score its first"):
+        Definition(1, preset=Preset.LEVANTER).resolve(GPT2)
+
+
+def test_levanter_counts_the_bytes_of_scored_tokens() -> None:
+    text = document("\u00e9" * 40)  # two bytes a token
+    plain = score_document(UniformModel(), resolved(16), text)
+    packed = score_document(UniformModel(), resolved(16, preset=Preset.LEVANTER), text)
+    assert (plain.tokens, plain.text_bytes) == (40, 80)
+    assert (packed.tokens, packed.text_bytes) == (38, 76)  # of 41 with the prefix, 3 windows
+    assert packed.nats / packed.text_bytes == pytest.approx(plain.nats / plain.text_bytes)
+
+
+def test_paloma_scores_what_lm_eval_does_from_less_context() -> None:
+    definition = replace(info(16, PREFIX), eos_token=7)
+    model = UniformModel()
+    score = score_document(
+        model, Definition(preset=Preset.PALOMA).resolve(definition), document("x" * 40)
+    )
+    assert score.tokens == 40
+    assert model.batches[0][0].inputs[0] == 7
+    assert [len(window.inputs) for batch in model.batches for window in batch] == [16, 16, 8]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.corpus.bpb.exact_sum import ExactSum
 from services.corpus.bpb.exclusion import Exclusion
-from services.corpus.bpb.figures import EXCLUDED_IDS, DocumentScore, ExactSum, ScoreTotals
+from services.corpus.bpb.figures import EXCLUDED_IDS, DocumentScore, ScoreTotals
 
 VALUES = st.floats(0, 1e9, allow_nan=False)
 
@@ -47,7 +48,6 @@ def snapshot(figures: ScoreTotals) -> object:
     return (
         figures.overall,
         figures.subsets,
-        figures.macro,
         figures.excluded,
         figures.documents,
     )
@@ -76,14 +76,10 @@ def test_the_order_of_documents_does_not_matter(
     shuffled = documents[:]
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     a, b = counted(documents), counted(shuffled)
-    assert (a.overall, a.subsets, a.macro) == (
-        b.overall,
-        b.subsets,
-        b.macro,
-    )
+    assert (a.overall, a.subsets) == (b.overall, b.subsets)
 
 
-def test_micro_macro_and_lost_documents_are_kept_apart() -> None:
+def test_subsets_and_lost_documents_are_kept_apart() -> None:
     ln2 = math.log(2)
     figures = counted(
         [
@@ -95,7 +91,6 @@ def test_micro_macro_and_lost_documents_are_kept_apart() -> None:
         ]
     )
     assert figures.overall.bits_per_byte == pytest.approx(70 / 30)
-    assert figures.macro.bits_per_byte == pytest.approx((1 + 3) / 2)
     assert list(figures.subsets) == ["nothing", "x", "y"]
     assert figures.overall.documents == 4
     assert set(figures.excluded) == {LOST}
@@ -117,7 +112,6 @@ def test_nothing_scored_has_no_value() -> None:
     for figures in (ScoreTotals(), nothing, unread):
         assert figures.overall.bits_per_byte is None
         assert figures.overall.nats_per_token is None
-        assert figures.macro.bits_per_byte is None
     assert nothing.documents == 3
 
 
@@ -125,27 +119,30 @@ def test_a_document_survives_json() -> None:
     for reason in (None, *Exclusion):
         one = score(0.1, "x", excluded=reason)
         assert DocumentScore.of(json.loads(json.dumps(one.row()))) == one
+    part = DocumentScore("d", "x", 0.1, 8, 3, words=None, spans=((0, 70), (5, 1 << 70)))
+    assert DocumentScore.of(json.loads(json.dumps(part.row()))) == part
+    counted_words = DocumentScore("d", "x", 0.1, 8, 3, words=2)
+    assert DocumentScore.of(json.loads(json.dumps(counted_words.row()))) == counted_words
+
+
+def test_a_document_of_an_earlier_version_is_read() -> None:
+    assert DocumentScore.of(["d", "x", 0.5, 8, 3, "not_round_tripping"]) == DocumentScore(
+        "d", "x", 0.5, 8, 3, LOST
+    )
+
+
+def test_words_are_unknown_where_one_documents_are() -> None:
+    known = [DocumentScore(str(i), "x", 6.0, 9, 2, words=3) for i in range(2)]
+    assert counted(known).overall.words == 6
+    assert counted(known).overall.word_perplexity == pytest.approx(math.exp(2))
+    unknown = counted([*known, score(1.0, "x")])
+    assert unknown.overall.words is None
+    assert unknown.overall.word_perplexity is None
+    hard = counted([DocumentScore("d", "x", 1e5, 9, 2, words=1)])
+    assert hard.overall.word_perplexity == math.inf
 
 
 def test_what_follows_from_the_sums() -> None:
     figures = counted([score(6.0, "x", 9), score(12.0, "x", 9)])
     assert figures.overall.nats_per_token == 3
     assert figures.overall.bytes_per_token == 3
-
-
-def test_weights_are_those_of_the_subsets_that_are_there() -> None:
-    ln2 = math.log(2)
-    figures = counted([score(10 * ln2, "x", 10), score(20 * ln2, "y", 5), score(1.0, "z", 7)])
-    average = figures.weighted({"x": 0.3, "y": 0.1, "absent": 0.5})
-    assert average.bits_per_byte == pytest.approx((0.3 * 1 + 0.1 * 4) / 0.4)
-    assert average.weight == pytest.approx(0.4)
-    assert average.interval is None
-    assert figures.weighted({"absent": 1.0}).weight == 0
-
-
-def test_an_average_has_an_interval_once_every_subset_has_ten_documents() -> None:
-    nine = [score(float(i), "x") for i in range(9)]
-    ten = [score(float(i), "y") for i in range(10)]
-    assert counted(nine + ten).macro.interval is None
-    assert counted([*nine, score(9.5, "x"), *ten]).macro.interval is not None
-    assert counted(nine).overall.interval is None

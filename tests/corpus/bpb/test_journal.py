@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.statistics.sampling import Sampler
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Journal
@@ -37,7 +38,7 @@ def write(path: Path, scores: list[DocumentScore], *, every: int = 5, finish: bo
         journal.append(score)
         if number % every == 0:
             journal.flush()
-    journal.finish() if finish else journal.flush()
+    journal.finish(None) if finish else journal.flush()
     journal.close()
 
 
@@ -54,6 +55,20 @@ def test_scores_come_back_to_the_bit(tmp_path: Path) -> None:
     assert not read(path).complete
     write(path, [], finish=True)
     assert (read(path).finished, read(path).complete) == (SCORES, True)
+
+
+def test_what_was_drawn_comes_back(tmp_path: Path) -> None:
+    sampler = Sampler(3)
+    for number in range(9):
+        sampler.add(f"d\ud800:{number}", "a", [4096, 90 + number])
+    path = tmp_path / "c.score"
+    journal = Journal(path, FACTS)
+    assert journal.drawn is None
+    drawn = sampler.draw()
+    journal.finish(drawn)
+    journal.close()
+    assert read(path).complete
+    assert read(path).drawn == drawn
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +163,7 @@ def test_a_result_is_found_again_and_a_bad_one_made_anew(tmp_path: Path) -> None
     store = ScoreStore(None, tmp_path)
     with closing(store.open(KEEPING, FACTS)) as kept:
         kept.append(SCORES[0])
-        kept.finish()
+        kept.finish(None)
     with closing(store.open(KEEPING, FACTS)) as kept:
         assert (kept.finished, kept.complete) == (SCORES[:1], True)
     with closing(store.open(KEEPING, FACTS | {"engine": "other"})) as kept:
@@ -166,7 +181,7 @@ def test_without_a_name_a_full_disk_does_not_matter(tmp_path: Path) -> None:
     with closing(store.open(KEEPING, FACTS)) as kept, full_disk(0):
         kept.append(SCORES[0])
         kept.flush()
-        kept.finish()
+        kept.finish(None)
     with full_disk(0), closing(store.open(KEEPING, FACTS)) as kept:
         assert not kept.complete
 

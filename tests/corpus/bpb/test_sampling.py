@@ -1,75 +1,121 @@
 from __future__ import annotations
 
+import json
+
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.bpb.sampling import Allocation, Chooser, Sample, allocate
+from services.common.statistics.spans import span_ends
+from services.corpus.bpb.sampling import (
+    Allocation,
+    Chooser,
+    Sample,
+    Unit,
+    drawn_json,
+    drawn_of,
+)
 from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 from tests.corpus.bpb.fakes import document
 
-SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 50), min_size=1)
+SIZES = st.dictionaries(
+    st.sampled_from("abc"), st.lists(st.integers(0, 30_000), max_size=6), min_size=1
+)
+SAMPLES = st.builds(
+    lambda unit, size, seed, allocation: Sample(
+        size if unit is Unit.SPANS else 0,
+        size if unit is Unit.DOCUMENTS else 0,
+        seed,
+        allocation,
+    ),
+    st.sampled_from(Unit),
+    st.integers(1, 30),
+    st.integers(0, 2**64 - 1),
+    st.sampled_from(Allocation),
+)
 
 
-def documents(sizes: dict[str, int]) -> list[Document]:
-    return [document("x" * i, name, f"{name}{i}") for name in sizes for i in range(sizes[name])]
+def documents(sizes: dict[str, list[int]]) -> list[Document]:
+    return [
+        document("\u00e9" * (size // 2) + "x" * (size % 2), name, f"{name}{number}")
+        for name, found in sizes.items()
+        for number, size in enumerate(found)
+    ]
 
 
-def chosen(sample: Sample | None, everything: list[Document]) -> tuple[list[str], Chooser]:
+def choose(sample: Sample | None, everything: list[Document]) -> Chooser:
     chooser = Chooser(sample)
     for one in everything:
         chooser.see(one)
     chooser.choose()
-    return [one.id for one in everything if chooser.chosen(one)], chooser
+    return chooser
 
 
-@given(SIZES, st.sampled_from(Allocation), st.data())
-def test_shares_add_up_and_fit(
-    sizes: dict[str, int], allocation: Allocation, data: st.DataObject
-) -> None:
-    wanted = data.draw(st.integers(0, sum(sizes.values())))
-    shares = allocate(Sample(wanted, 0, allocation), sizes)
-    assert sum(shares.values()) == wanted
-    assert all(0 <= shares[name] <= sizes[name] for name in sizes)
-    for name, size in sizes.items():
-        if allocation is Allocation.PROPORTIONAL:
-            assert abs(shares[name] - wanted * size / max(1, sum(sizes.values()))) < 1
-        else:
-            assert shares[name] == size or shares[name] >= max(shares.values()) - 1
+def chosen(chooser: Chooser, everything: list[Document]) -> dict[str, frozenset[int] | None]:
+    return {one.id: chooser.spans(one) for one in everything if chooser.chosen(one)}
 
 
-@given(SIZES, st.integers(0, 2**64 - 1), st.sampled_from(Allocation), st.randoms(), st.data())
-def test_a_sample_is_exact_and_does_not_depend_on_the_order(
-    sizes: dict[str, int], seed: int, allocation: Allocation, rng: object, data: st.DataObject
+@given(SIZES, SAMPLES, st.randoms(use_true_random=False))
+def test_what_is_chosen_does_not_depend_on_the_order(
+    sizes: dict[str, list[int]], sample: Sample, rng: object
 ) -> None:
     everything = documents(sizes)
-    assume(everything)
-    sample = Sample(data.draw(st.integers(1, len(everything))), seed, allocation)
-    ids, chooser = chosen(sample, everything)
-    assert len(ids) == sample.documents == chooser.documents
-    taken = set(ids)
-    assert chooser.text_bytes == sum(len(one.text) for one in everything if one.id in taken)
-    rng.shuffle(everything)  # type: ignore[attr-defined]
-    assert set(chosen(sample, everything)[0]) == taken
+    if not any(one.text for one in everything):
+        with pytest.raises(InvalidArgument, match="no document with a text is in it"):
+            choose(sample, everything)
+        return
+    chooser = choose(sample, everything)
+    taken = chosen(chooser, everything)
+    assert len(taken) == chooser.documents
+    read = 0
+    for one in everything:
+        if one.id in taken:
+            numbers = taken[one.id]
+            ends = [0, *span_ends(one.text)]
+            pieces = range(len(ends) - 1) if numbers is None else sorted(numbers)
+            read += sum(ends[number + 1] - ends[number] for number in pieces)
+            assert (numbers is None) == (sample.unit is Unit.DOCUMENTS)
+    assert read == chooser.text_bytes
+    shuffled = everything[:]
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    again = choose(sample, shuffled)
+    assert chosen(again, everything) == taken
+    assert again.drawn == chooser.drawn
 
 
-def test_another_seed_is_another_sample_and_each_document_is_as_likely() -> None:
-    everything = documents({"a": 20, "b": 10})
-    hits = dict.fromkeys([one.id for one in everything], 0)
-    for seed in range(300):
-        for one in chosen(Sample(6, seed), everything)[0]:
-            hits[one] += 1
-    assert all(30 <= count <= 90 for count in hits.values())
+@given(SIZES, SAMPLES)
+def test_a_sample_survives_json(sizes: dict[str, list[int]], sample: Sample) -> None:
+    everything = [*documents(sizes), document("x", "a", "one")]
+    drawn = choose(sample, everything).drawn
+    assert drawn is not None
+    assert drawn_of(json.loads(json.dumps(drawn_json(drawn)))) == drawn
 
 
-def test_a_sample_larger_than_the_selection_names_both_numbers() -> None:
-    with pytest.raises(InvalidArgument, match=r"is 1,000, but the selection has 30 documents") as e:
-        chosen(Sample(1000), documents({"a": 20, "b": 10}))
-    assert e.value.field == "selection.sample.documents"
+def test_a_sample_larger_than_the_selection_is_all_of_it() -> None:
+    everything = documents({"a": [20, 9000], "b": [1, 0]})
+    for sample in (Sample(spans=1000), Sample(documents=1000)):
+        chooser = choose(sample, everything)
+        assert chooser.documents == 3
+        assert chooser.text_bytes == 9021
+        assert chooser.drawn is not None
+        assert all(part.threshold is None for part in chooser.drawn.values())
+
+
+def test_a_giant_is_drawn_and_a_small_subset_has_its_two() -> None:
+    everything = documents({"giant": [10_000_000], "small": [9] * 1000})
+    taken = chosen(choose(Sample(documents=5), everything), everything)
+    assert "test.jsonl.zst:giant0" in taken
+    assert sum("small" in name for name in taken) >= 2
 
 
 def test_no_sample_is_everything() -> None:
-    everything = documents({"a": 3})
-    ids, chooser = chosen(None, everything)
-    assert len(ids) == chooser.documents == 3
+    everything = documents({"a": [3, 0, 5]})
+    chooser = choose(None, everything)
+    assert chosen(chooser, everything) == dict.fromkeys([one.id for one in everything])
+    assert (chooser.documents, chooser.text_bytes, chooser.drawn) == (3, 8, None)
+
+
+def test_nothing_selected_is_an_error() -> None:
+    with pytest.raises(InvalidArgument, match="no document is in it"):
+        choose(None, [])

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
+from services.corpus.bpb.windows import (
+    Window,
+    guide_windows,
+    packed_windows,
+    rolling_windows,
+    unscored,
+)
 
 # Ten tokens, 0 to 9, prefix -1: written down by hand from the definition.
 GOLDEN = [
@@ -133,3 +139,46 @@ def test_the_guide_scores_every_token_but_the_first_once(
 def test_a_stride_outside_the_guides_window_is_refused(stride: int) -> None:
     with pytest.raises(ValueError, match="must be 1 to 3"):
         list(guide_windows([1, 2], 4, stride))
+
+
+def test_palomas_last_window_is_not_filled_up() -> None:
+    windows = list(rolling_windows(range(10), 99, 4, filled_up=False))
+    assert [(list(one.inputs), list(one.targets)) for one in windows] == [
+        ([99, 0, 1, 2], [0, 1, 2, 3]),
+        ([3, 4, 5, 6], [4, 5, 6, 7]),
+        ([7, 8], [8, 9]),
+    ]
+
+
+def test_levanters_windows_share_nothing() -> None:
+    windows = list(packed_windows(range(10), 99, 4))
+    assert [(list(one.inputs), list(one.targets)) for one in windows] == [
+        ([99, 0, 1], [0, 1, 2]),
+        ([3, 4, 5], [4, 5, 6]),
+        ([7, 8], [8, 9]),
+    ]
+    assert list(unscored(10, 99, 4)) == [3, 7]
+    assert list(packed_windows([], 99, 4)) == []
+
+
+@given(st.integers(0, 60), st.sampled_from([None, 99]), st.integers(2, 12))
+def test_levanter_scores_all_but_the_first_of_each_window(
+    count: int, prefix: int | None, max_length: int
+) -> None:
+    windows = list(packed_windows(range(count), prefix, max_length))
+    scored = [token for one in windows for token in one.targets]
+    assert scored == [
+        token for token in range(count) if token not in unscored(count, prefix, max_length)
+    ]
+    assert all(len(one.inputs) == len(one.targets) < max_length for one in windows)
+
+
+@given(st.integers(0, 60), st.integers(1, 12))
+def test_paloma_scores_every_token_once(count: int, max_length: int) -> None:
+    windows = list(rolling_windows(range(count), 99, max_length, filled_up=False))
+    assert [token for one in windows for token in one.targets] == list(range(count))
+    stream = [99, *range(count)]
+    for one in windows:
+        assert len(one.inputs) == len(one.targets) <= max_length
+        begin = one.targets[0]
+        assert list(one.inputs) == stream[begin : begin + len(one.targets)]

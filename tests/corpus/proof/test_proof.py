@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from services.corpus.bpb.definition import Definition, Prefix, Preset
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.scoring import score_document
 from services.corpus.proof import file_format
 from services.corpus.proof.engines.proving_model import ProvingModel, open_model
 from services.corpus.proof.file_format import FIXED_BYTES, RECORD_BYTES, Proof

@@ -22,6 +22,7 @@ from services.ranker.claims.model import (
     PublishedScore,
     Range,
     Ratio,
+    Source,
     SubjectRelation,
     Text,
     Verdict,
@@ -109,7 +110,7 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
             "splits": ["test"],
         },
         engine={"id": "openvino-cpu", "precision": "FP32", "threads": 2},
-        sources=("a paper",),
+        sources=(Source("a paper"), Source("b", values=(1.0, 2.0)), Source("c", says=True)),
         inputs=("sha256:1",),
         breakdown={"b": 2.0},
         content=b"{}",
@@ -128,7 +129,11 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
     assert message.engine == common_pb2.Engine(
         id="openvino-cpu", precision=common_pb2.PRECISION_FP32, threads=2
     )
-    assert list(message.sources) == [claim_pb2.Source(title="a paper")]
+    assert list(message.sources) == [
+        claim_pb2.Source(title="a paper"),
+        claim_pb2.Source(title="b", values=[1.0, 2.0]),
+        claim_pb2.Source(title="c", quote="true"),
+    ]
     assert list(message.inputs) == [evidence_pb2.Input(digest="sha256:1")]
     assert list(message.parts) == [evidence_pb2.Part(name="b", value=2.0)]
     assert message.interval.kind == common_pb2.INTERVAL_KIND_CONFIDENCE

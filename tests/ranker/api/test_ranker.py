@@ -37,11 +37,11 @@ async def test_artifacts_are_listed_and_described(ranker: Ranker) -> None:
     )
     listed = {one.id: one.claim_count for one in (*first.artifacts, *second.artifacts)}
     assert len(listed) == 9
-    assert (listed[B4], listed[PILE], listed["gpt2"]) == (33, 21, 23)
+    assert (listed[B4], listed[PILE], listed["gpt2"]) == (45, 29, 23)
     assert second.next_page_token == ""
     pile = (await stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=PILE))).artifact
     assert pile.type == artifact_pb2.ARTIFACT_TYPE_DATASET
-    assert (len(pile.capabilities), len(pile.claims)) == (8, 21)
+    assert (len(pile.capabilities), len(pile.claims)) == (8, 29)
     (published,) = pile.published
     assert published.value == 59
     assert (published.feasible.low, published.feasible.high) == (25, 82)
@@ -161,22 +161,26 @@ async def test_bad_requests_are_told_what_is_wrong(
 async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     await ranker.start()
     found = await ranker.verify(B4) | await ranker.verify(PILE) | await ranker.verify("page")
-    assert len(found) == 56
+    assert len(found) == 76
     latency = found["B4.5"]
-    assert latency.verdict == evidence_pb2.VERDICT_REFUTED
+    assert latency.verdict == evidence_pb2.VERDICT_UNDERSPECIFIED  # it names no processor
     assert latency.basis == evidence_pb2.BASIS_MEASURED
     evidence = latency.evidence
     assert evidence.value.number == pytest.approx(1.01)
     assert evidence.value.unit == "s"
-    assert evidence.interval.level == 0.99
+    assert evidence.interval.level == 1 - 2 / 2**8
+    assert (evidence.timing.restarts, evidence.timing.clean) == (8, 8)
+    assert evidence.timing.least_seconds == 1.0
+    assert "onnxruntime-cpu" in evidence.conditions
     assert evidence.relation == evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS
     assert evidence.environment.cpu == "a processor"
     assert evidence.environment.versions["onnxruntime"] == "1.32.0"
-    assert evidence.n == 9
+    assert evidence.n == 8
     assert evidence.digest.startswith("sha256:")
     assert abs(evidence.measure_time.seconds - datetime.now(UTC).timestamp()) < 600
     assert found["P4.2"].evidence.value.number == pytest.approx(3)
-    assert found["P4.2"].verdict == evidence_pb2.VERDICT_REFUTED
+    assert found["P4.2"].verdict == evidence_pb2.VERDICT_INCONCLUSIVE
+    assert "the tools gzip and zstd are not installed beside corpus" in found["P4.2"].reason
     assert found["P2.1"].verdict == evidence_pb2.VERDICT_CONFIRMED
     assert list(found["B1.7"].contradicts) == [f"{B4}/B4.7"]
     assert found["B1.7"].claim.contradicts == found["B1.7"].contradicts
@@ -191,7 +195,8 @@ async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     assert found["B4.1"].evidence.value.number == 64_108_374
     # One request for each split, however many claims need it; the plans of the timings.
     assert ranker.corpus.storage_calls == 2
-    single, batches = ranker.segment.benchmarks
+    single, *others, batches = ranker.segment.benchmarks
+    assert [one.engine for one in others] == ["openvino-cpu", "torch-cpu"]
     assert single.model == batches.model == MODEL.ref
     assert single.scenario == benchmark_pb2.SCENARIO_SINGLE_STREAM
     assert single.budget.seconds == 60
@@ -215,7 +220,7 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
 ) -> None:
     stub = await ranker.start(segment_addr=dead_address, corpus_addr=dead_address)
     found = await ranker.verify(B4, "B4.5", "B4.1", "B3.1")
-    found |= await ranker.verify(PILE, "P4.2", "P1.1")
+    found |= await ranker.verify(PILE, "P4.2", "P1.1", "P1.3")
     assert found["B4.5"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
     assert "segment cannot be reached" in found["B4.5"].reason
     assert not found["B4.5"].evidence.HasField("value")
@@ -223,9 +228,11 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
     assert found["B4.1"].basis == evidence_pb2.BASIS_SOURCED
     assert found["P4.2"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
     assert "corpus cannot be reached" in found["P4.2"].reason
-    assert found["P1.1"].verdict == evidence_pb2.VERDICT_CONFIRMED
+    assert found["P1.1"].verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+    assert found["P1.1"].sourcing == evidence_pb2.SOURCE_VERDICT_FAITHFUL
+    assert found["P1.3"].verdict == evidence_pb2.VERDICT_REFUTED
     reply = await stub.Compare(compare_pb2.CompareRequest(left=B4, right=PILE))
-    assert len(reply.left.claims) + len(reply.right.claims) + len(reply.pages[0].claims) == 56
+    assert len(reply.left.claims) + len(reply.right.claims) + len(reply.pages[0].claims) == 76
     compared = {one.claim.id: one for one in (*reply.left.claims, *reply.right.claims)}
     assert compared["B4.5"].reason == found["B4.5"].reason
     assert compared["P4.2"].reason == found["P4.2"].reason
@@ -282,7 +289,7 @@ async def test_a_comparison_reads_evidence_and_is_kept(ranker: Ranker) -> None:
     assert full.cache.status == compare_pb2.CACHE_STATUS_MISS
     assert {one.claim.id: one for one in full.left.claims}[
         "B4.5"
-    ].verdict == evidence_pb2.VERDICT_REFUTED
+    ].verdict == evidence_pb2.VERDICT_UNDERSPECIFIED
     assert not any("not been verified" in one.reason for one in full.left.claims)
     assert [one.verdict for one in full.pages[0].claims] == [
         evidence_pb2.VERDICT_REFUTED,
@@ -331,7 +338,9 @@ async def test_a_later_citation_does_not_displace_a_measurement(
     await ranker.start()
     await ranker.verify(B4, "B4.1")
     stub = await ranker.start(segment_addr=dead_address)
-    assert (await ranker.verify(B4, "B4.1"))["B4.1"].basis == evidence_pb2.BASIS_SOURCED
+    again = (await ranker.verify(B4, "B4.1"))["B4.1"]
+    assert again.basis == evidence_pb2.BASIS_MEASURED
+    assert "segment cannot be reached" in again.not_measured.message
     reply = await stub.Compare(compare_pb2.CompareRequest(left=B4, right=PILE))
     assert {one.claim.id: one for one in reply.left.claims}[
         "B4.1"

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from services.errors import InternalError, InvalidArgument
 from services.ranker.cache.cache import KEEP_SECONDS, Cache, CacheInfo, CacheStatus
-from services.ranker.cache.redis import RedisOptions, RedisStore, store_at
+from services.ranker.cache.redis import MAX_VALUE_BYTES, RedisOptions, RedisStore, store_at
 from services.ranker.cache.store import CacheStore, MemoryStore
 
 HIT, MISS, BYPASS = CacheStatus.HIT, CacheStatus.MISS, CacheStatus.BYPASS
@@ -47,11 +47,16 @@ class Counter:
 
 
 def cache_over(
-    store: CacheStore, schema: int = 1, clock: Clock | None = None, lease_seconds: float = 10
+    store: CacheStore,
+    schema: int = 1,
+    clock: Clock | None = None,
+    lease_seconds: float = 10,
+    secret: bytes = b"",
 ) -> Cache:
     return Cache(
         store,
         schema=schema,
+        secret=secret,
         lease_seconds=lease_seconds,
         retry_seconds=0.01,
         clock=clock or Clock(),
@@ -78,7 +83,7 @@ async def test_a_clock_set_back_gives_no_negative_age(store: CacheStore) -> None
     clock = Clock()
     cache = cache_over(store, clock=clock)
     await status(cache)
-    clock.now -= 3600
+    clock.now -= 100
     assert await cache.get("key", Counter()) == (b"answer", CacheInfo(HIT, 0))
 
 
@@ -149,6 +154,54 @@ async def test_a_flipped_bit_is_a_miss(store: CacheStore) -> None:
         damaged = raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
         await store.set("key", damaged, 60)
         assert await status(cache_over(store)) is MISS
+
+
+async def test_what_others_can_write_is_a_miss(store: CacheStore) -> None:
+    clock = Clock()
+    cache = cache_over(store, clock=clock, secret=b"the server's secret")
+    # Signed with another secret, or with none: by whoever can write to the store.
+    for secret in (b"", b"a guess"):
+        await cache_over(store, clock=clock, secret=secret).get("key", Counter())
+        assert await status(cache) is MISS
+        assert await status(cache) is HIT
+    # A value of the server's own under another key.
+    raw = await store.get("key")
+    assert raw is not None
+    await store.set("another", raw, 60)
+    assert await status(cache, "another") is MISS
+    # From a clock that is ahead by more than clocks differ, and older than any is kept.
+    clock.now += 600
+    await status(cache, "late")
+    clock.now -= 600
+    assert await status(cache, "late") is MISS
+    clock.now += 1.2 * KEEP_SECONDS
+    assert await status(cache) is MISS
+
+
+@given(st.binary(max_size=200))
+async def test_any_bytes_are_a_miss(raw: bytes) -> None:
+    store = MemoryStore()
+    await store.set("key", raw, 60)
+    assert await status(cache_over(store)) is MISS
+
+
+@pytest.mark.process
+async def test_a_value_that_is_too_large_is_neither_read_nor_written(redis_url: str) -> None:
+    store = RedisStore(RedisOptions(redis_url))
+    with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
+        client.flushall()
+        client.set("key", bytes(100 << 20))
+    assert await store.get("key") is None  # within the store's time limit
+    cache = cache_over(store)
+    assert await status(cache) is MISS
+    assert await status(cache) is HIT
+
+    async def large() -> bytes:
+        return bytes(MAX_VALUE_BYTES + 1)
+
+    value, info = await cache.get("large", large)
+    assert (len(value), info.status) == (MAX_VALUE_BYTES + 1, CacheStatus.BYPASS)
+    await store.close()
 
 
 async def test_values_end(store: CacheStore) -> None:

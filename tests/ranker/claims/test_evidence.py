@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.statistics import interval as statistics
 from services.ranker.claims.evidence import (
     EvidenceError,
     Observation,
@@ -16,7 +17,15 @@ from services.ranker.claims.evidence import (
     restore,
     seal,
 )
-from services.ranker.claims.model import Basis, Evidence, Interval, SubjectRelation, Value
+from services.ranker.claims.model import (
+    Basis,
+    Evidence,
+    Interval,
+    Source,
+    SourceRole,
+    SubjectRelation,
+    Value,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -27,6 +36,15 @@ intervals = (
     .map(lambda ends: Interval(min(ends), max(ends), 0.99))
     .filter(lambda interval: interval.low < math.inf and interval.high > -math.inf)
 )
+sources = st.builds(
+    Source,
+    title=texts,
+    locator=texts,
+    date=texts,
+    values=st.lists(numbers, max_size=2).map(tuple),
+    says=st.none() | st.booleans() | texts,
+    role=st.sampled_from(SourceRole),
+)
 observations = st.builds(
     Observation,
     value=st.none() | st.builds(Value, st.booleans() | texts, st.just("")),
@@ -36,11 +54,13 @@ observations = st.builds(
     interval=st.none() | intervals,
     n=st.integers(0, 2**63),
     environment=st.dictionaries(texts, texts | numbers | st.lists(texts, max_size=2), max_size=3),
-    sources=st.lists(texts, max_size=3).map(tuple),
+    sources=st.lists(sources, max_size=3).map(tuple),
     note=texts,
     inputs=st.lists(texts, max_size=3).map(tuple),
     subject=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3),
     engine=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3),
+    unmeasured=st.dictionaries(texts, texts, max_size=2),
+    declared=st.booleans(),
 )
 
 
@@ -104,6 +124,13 @@ def test_the_time_is_kept_in_utc() -> None:
     assert sealed(observed(1.0), elsewhere) == sealed(observed(1.0))
 
 
+def test_an_interval_that_was_computed_is_kept_as_it_is() -> None:
+    computed = statistics.Interval(None, 2.0, 0.99, statistics.Kind.CONFIDENCE, "student@1")
+    assert Interval.of(computed) == Interval(-math.inf, 2.0, 0.99)
+    bounds = statistics.Interval(0.5, None, 0.0, statistics.Kind.BOUNDS, "longest-run@1")
+    assert Interval.of(bounds) == Interval(0.5, math.inf, 0.0)
+
+
 def test_an_open_interval_is_kept() -> None:
     evidence = sealed(observed(1.0, Interval(0.0, math.inf)))
     assert restore(canonical(evidence), evidence.digest).interval == Interval(0.0, math.inf)
@@ -130,3 +157,9 @@ def test_the_digest_is_of_everything_else() -> None:
     evidence = sealed(observed(1.0))
     assert digest_of(canonical(replace(evidence, digest="other"))) == evidence.digest
     assert digest_of(canonical(replace(evidence, command="other"))) != evidence.digest
+
+
+def test_sources_that_were_kept_as_titles_are_read_and_keep_their_digest() -> None:
+    cited = sealed(Observation(None, SubjectRelation.EXACT, Basis.SOURCED, sources=(Source("a"),)))
+    assert b'"sources":["a"]' in cited.content
+    assert restore(cited.content, cited.digest).sources == (Source("a"),)

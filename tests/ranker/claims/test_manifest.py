@@ -10,16 +10,23 @@ from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
 from services.ranker.claims.manifest import parse
-from services.ranker.claims.model import Artifact, Equals, Page, Range, Ratio, Text, Verdict
+from services.ranker.claims.model import (
+    Artifact,
+    Equals,
+    Page,
+    Range,
+    Ratio,
+    Source,
+    Text,
+    Verdict,
+)
 from services.ranker.claims.registry import parse_text
 
 CLAIM: dict[str, Any] = {
     "id": "C1",
     "statement": "It is small.",
-    "aspect": "size",
-    "group": "size",
-    "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "MB"},
-    "method": "model_facts.parameter_count@1",
+    "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "subsets"},
+    "method": "composition.subset_count@1",
 }
 ARTIFACT: dict[str, Any] = {
     "kind": "artifact",
@@ -50,7 +57,7 @@ def test_a_manifest_becomes_an_artifact() -> None:
     artifact = parse(ARTIFACT, "thing.yaml")
     assert isinstance(artifact, Artifact)
     assert artifact.claims[0].artifact == "thing"
-    assert artifact.claims[0].bound == Equals(3, 1, "MB")
+    assert artifact.claims[0].bound == Equals(3, 1, "subsets")
     assert artifact.digest.startswith("sha256:")
 
 
@@ -59,7 +66,14 @@ def test_the_digest_is_of_the_content() -> None:
     assert parse(again, "other name").digest == parse(ARTIFACT, "thing.yaml").digest
     assert parse(changed("pricing", "Dear"), "x").digest != parse(ARTIFACT, "x").digest
     # Databases keep it: a manifest whose content gives another is not restored.
-    assert parse(ARTIFACT, "x").digest == (
+    kept = {
+        **CLAIM,
+        "aspect": "size",
+        "group": "size",
+        "bound": {"equals": {"value": 3, "tolerance": 1}, "unit": "MB"},
+        "method": "model_facts.parameter_count@1",
+    }
+    assert parse(changed("claims.0", kept), "x").digest == (
         "sha256:fd924f5938ae05a7c5a1e1f1817514f46550f3abe026a78959aede3c33814c3a"
     )
 
@@ -75,6 +89,7 @@ def test_the_digest_is_of_the_content() -> None:
 )
 def test_bounds(bound: dict[str, Any], expected: object) -> None:
     artifact = parse(changed("claims.0.bound", bound), "x")
+    assert isinstance(artifact, Artifact)
     assert artifact.claims[0].bound == expected
 
 
@@ -95,7 +110,7 @@ def test_bounds(bound: dict[str, Any], expected: object) -> None:
         ("claims.0.bound", {"text": "a", "boolean": True}, "bound", "exactly one"),
         ("claims.0.bound", {}, "bound", "exactly one"),
         ("claims.0.bound", {"text": "a", "unit": "s"}, "bound.unit", "no unit"),
-        ("claims.0.aspect", "speeed", "claims[C1].aspect", "must be 'size', 'shape'"),
+        ("claims.0.aspect", "speeed", "claims[C1].aspect", "did you mean 'speed'?"),
         ("claims.0.statement", " ", "claims[C1].statement", "at least 1 character"),
         ("claims.0.cost", {"quick": 9, "full": 1}, "cost.quick", "not below"),
         (
@@ -110,7 +125,8 @@ def test_bounds(bound: dict[str, Any], expected: object) -> None:
         ("version", 1.5, "x.version", "must be an integer"),
         ("claims", [CLAIM, CLAIM], "claims[1].id", "twice"),
         ("claims", {}, "claims", "must be a list"),
-        ("type", "AGENT", "x.type", "must be 'SEGMENTATION_MODEL'"),
+        ("type", "Data set", "x.type", "did you mean 'DATASET'?"),
+        ("type", "AGENT", "x.type", "not one of SEGMENTATION_MODEL, DATASET"),
         ("schema", 2, "x.schema", "must be 1, not 2"),
         ("released", "soon", "x.released", "a day in quotes"),
         ("license", "MIT", "x.license", "must be an object"),
@@ -140,7 +156,9 @@ def test_a_claim_has_a_bound_and_a_method_or_a_reason() -> None:
     manifest = copy.deepcopy(ARTIFACT)
     del manifest["claims"][0]["bound"]
     manifest["claims"][0]["undecidable"] = {"verdict": "UNDERSPECIFIED", "reason": "of what?"}
-    undecidable = parse(manifest, "x").claims[0].undecidable
+    artifact = parse(manifest, "x")
+    assert isinstance(artifact, Artifact)
+    undecidable = artifact.claims[0].undecidable
     assert undecidable is not None
     assert undecidable.verdict is Verdict.UNDERSPECIFIED
 
@@ -203,3 +221,69 @@ _json = st.recursive(
 def test_any_value_anywhere_is_read_or_refused(path: str, value: object) -> None:
     with suppress(InvalidArgument):
         parse(changed(path, value), "x")
+
+
+CITED: dict[str, Any] = {
+    **CLAIM,
+    "quote": "made of three parts",
+    "source": {"title": "A page", "url": "https://example.org/page"},
+    "scope": "one scale",
+    "dataset": "the test split",
+    "comparator": {"artifact": "the-pile"},
+    "sources": [
+        {
+            "title": "A paper",
+            "locator": "Table 1, row 2",
+            "url": "https://example.org",
+            "date": "2021-05",
+            "quote": "three",
+            "says": [3, 4.5],
+        },
+        {"title": "A letter"},
+    ],
+}
+
+
+def test_a_claim_says_what_the_page_says_where_and_what_it_cites() -> None:
+    artifact = parse(changed("claims.0", CITED), "x")
+    assert isinstance(artifact, Artifact)
+    claim = artifact.claims[0]
+    assert (claim.quote, claim.source) == (
+        "made of three parts",
+        Source("A page", url="https://example.org/page"),
+    )
+    assert (claim.scope, claim.dataset) == ("one scale", "the test split")
+    assert (claim.comparator, claim.rival) == ("the-pile", "the-pile")
+    paper, letter = claim.sources
+    assert (paper.locator, paper.date, paper.values) == ("Table 1, row 2", "2021-05", (3, 4.5))
+    assert (letter.values, letter.says) == ((), None)
+    assert claim.declared
+    without = parse(ARTIFACT, "x")
+    assert isinstance(without, Artifact)
+    assert not without.claims[0].declared
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place", "advice"),
+    [
+        ("sources.0.says", "three", "claims[C1].sources[0].says", "of another kind than the bound"),
+        ("sources.0.says", True, "claims[C1].sources[0].says", "of another kind than the bound"),
+        ("sources.0.says", [], "sources[0].says", "is empty"),
+        ("sources.0.says", [True], "sources[0].says", "must be a number"),
+        ("sources.0.date", "May 2021", "sources[0].date", "must be a date in quotes"),
+        ("sources.0.date", "2021-13", "sources[0].date", "must be a date in quotes"),
+        ("sources.1.role", "RECORD", "sources[1].role", "not a known key"),
+        ("comparator", {}, "claims[C1].comparator.name", "name what it compares with"),
+        ("artifact", "the-pile", "claims[C1].artifact", "not a known key"),
+    ],
+)
+def test_what_is_wrong_with_what_is_cited(path: str, value: Any, place: str, advice: str) -> None:
+    manifest = changed("claims.0", copy.deepcopy(CITED))
+    target: Any = manifest["claims"][0]
+    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    for key in way:
+        target = target[key]
+    target[last] = value
+    with pytest.raises(InvalidArgument) as error:
+        parse(manifest, "x")
+    assert any(place in where and advice in told for where, told in error.value.violations)

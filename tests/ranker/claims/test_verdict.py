@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.claims.evidence import Observation, seal
+from services.ranker.claims.evidence import Observation, seal, why_not
+from services.ranker.claims.evidence import nothing as kept_nothing
 from services.ranker.claims.model import (
     Aspect,
     Basis,
@@ -19,15 +20,18 @@ from services.ranker.claims.model import (
     Equals,
     Evidence,
     Interval,
+    NotMeasured,
     Range,
     Ratio,
     SubjectRelation,
     Text,
     Undecidable,
+    UnmeasuredReason,
     Value,
     Verdict,
+    ends,
 )
-from services.ranker.claims.verdict import choose, decides, ends, judge, unmeasured
+from services.ranker.claims.verdict import choose, decides, judge, unmeasured
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}
@@ -42,7 +46,9 @@ bounds = st.one_of(
 )
 
 
-def claim(bound: Bound | None, aspect: Aspect = Aspect.SIZE) -> Claim:
+def claim(
+    bound: Bound | None, aspect: Aspect = Aspect.SIZE, *, sample_decides: bool = False
+) -> Claim:
     return Claim(
         id="C",
         artifact="a",
@@ -52,6 +58,7 @@ def claim(bound: Bound | None, aspect: Aspect = Aspect.SIZE) -> Claim:
         bound=bound,
         method="m.f@1",
         needs="the real thing",
+        sample_decides=sample_decides,
     )
 
 
@@ -106,7 +113,9 @@ def test_an_interval_of_too_low_a_level_decides_nothing(
 def test_a_proxy_never_decides(bound: Bound, number: float) -> None:
     for aspect in Aspect:
         found = judge(
-            claim(bound, aspect), evidence(number, relation=SubjectRelation.PROXY), "no B4"
+            claim(bound, aspect),
+            evidence(number, relation=SubjectRelation.PROXY),
+            NotMeasured("no B4"),
         )
         assert found.verdict is Verdict.NOT_TESTABLE_HERE
         assert "the real thing" in found.reason
@@ -117,15 +126,18 @@ def test_a_proxy_never_decides(bound: Bound, number: float) -> None:
 @pytest.mark.parametrize("aspect", Aspect)
 def test_random_weights_decide_size_shape_and_speed_only(aspect: Aspect) -> None:
     relation = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
-    found = judge(claim(Equals(1, 0, "s"), aspect), evidence(1.0, relation=relation))
+    asked = claim(Equals(1, 0, "s"), aspect)
+    found = judge(asked, evidence(1.0, relation=relation))
     allowed = aspect in {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
-    assert (found.verdict in DECIDED) == allowed == decides(relation, aspect)
+    assert (found.verdict in DECIDED) == allowed == decides(relation, asked)
 
 
 @pytest.mark.parametrize("aspect", Aspect)
-def test_a_sample_decides_storage_and_metrics_only(aspect: Aspect) -> None:
-    found = judge(claim(Equals(1, 0, "s"), aspect), evidence(1.0, relation=SubjectRelation.SAMPLE))
-    assert (found.verdict in DECIDED) == (aspect in {Aspect.STORAGE, Aspect.METRIC})
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_sample_decides_what_its_method_says(aspect: Aspect, allowed: bool) -> None:
+    asked = claim(Equals(1, 0, "s"), aspect, sample_decides=allowed)
+    found = judge(asked, evidence(1.0, relation=SubjectRelation.SAMPLE))
+    assert (found.verdict in DECIDED) == allowed
 
 
 @pytest.mark.parametrize(
@@ -136,8 +148,10 @@ def test_a_sample_decides_storage_and_metrics_only(aspect: Aspect) -> None:
         (Boolean(True), True, Verdict.CONFIRMED),
         (Boolean(True), False, Verdict.REFUTED),
         (Boolean(False), False, Verdict.CONFIRMED),
-        (Text("True"), True, Verdict.REFUTED),
-        (Boolean(True), 1.0, Verdict.REFUTED),
+        (Text("True"), True, Verdict.INCONCLUSIVE),
+        (Boolean(True), 1.0, Verdict.INCONCLUSIVE),
+        (Boolean(False), "no", Verdict.INCONCLUSIVE),
+        (Text("1"), 1.0, Verdict.INCONCLUSIVE),
         (Equals(64e6, 0.64e6, "s"), 64_108_374.0, Verdict.CONFIRMED),
         (Equals(0, 0, "s"), 85.0, Verdict.REFUTED),
         (Equals(1, 0, "s"), True, Verdict.INCONCLUSIVE),
@@ -149,13 +163,31 @@ def test_values_without_an_interval(bound: Bound, content: object, verdict: Verd
     assert judge(claim(bound), evidence(content)).verdict is verdict
 
 
+def test_the_reason_of_a_truth_is_told() -> None:
+    observation = Observation(
+        Value(False), SubjectRelation.EXACT, Basis.DERIVED, note="Both are printed as 0."
+    )
+    shown = seal(observation, claim="C", method="m.f@1", command="c", time=NOON)
+    reason = judge(claim(Boolean(True)), shown).reason
+    assert reason == "computed: not as claimed: Both are printed as 0."
+
+
 def test_a_value_of_another_unit_decides_nothing() -> None:
     found = judge(claim(Range(2, 3, "s")), evidence(2.5, unit="ms"))
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
+@given(bounds | st.builds(Boolean, st.booleans()) | st.builds(Text, st.just("1")), numbers)
+def test_a_value_of_another_kind_or_unit_never_refutes(bound: Bound, number: float) -> None:
+    for content in (number, str(number), number > 0):
+        found = judge(claim(bound), evidence(content, unit="ms"))
+        like = isinstance(bound, Boolean | Text) and type(bound.value) is type(content)
+        assert found.verdict is Verdict.INCONCLUSIVE or like
+        assert like or "of another kind than" in found.reason
+
+
 def test_no_evidence_says_why_and_what_would_help() -> None:
-    found = judge(claim(Range(2, 3, "s")), None, "segment cannot be reached")
+    found = judge(claim(Range(2, 3, "s")), None, NotMeasured("segment cannot be reached"))
     assert found.verdict is Verdict.NOT_TESTABLE_HERE
     assert found.basis is None
     assert found.reason == "segment cannot be reached; testable with the real thing"
@@ -178,7 +210,7 @@ def test_an_undecidable_claim_says_why_nothing_is_shown() -> None:
 
 
 def test_a_source_that_stands_in_says_why_nothing_was_measured() -> None:
-    found = judge(claim(Equals(1, 0, "s")), evidence(1.0), "segment cannot be reached")
+    found = judge(claim(Equals(1, 0, "s")), evidence(1.0), NotMeasured("segment cannot be reached"))
     assert found.verdict is Verdict.CONFIRMED
     assert "not measured: segment cannot be reached" in found.reason
 
@@ -194,7 +226,55 @@ def test_the_latest_evidence_that_decides_is_chosen_whatever_its_order(order: li
         evidence(6.0, minutes=9),
     ]
     chosen = choose(claim(Equals(1, 0, "s")), [items[place] for place in order])
-    assert chosen == max(items[1], items[5], key=lambda item: item.digest)
+    assert chosen == min(items[1], items[5], key=lambda item: item.digest)
+
+
+@given(st.permutations(range(7)))
+def test_of_measurements_the_best_is_chosen_and_never_the_latest(order: list[int]) -> None:
+    """Who measures until it suits gets what was measured first."""
+    items = [
+        measured(3.0, n=8, minutes=10),
+        measured(1.0, n=8, minutes=5),  # as good, and the first
+        measured(2.0, n=8, level=0.9, minutes=1),
+        measured(4.0, n=3, minutes=2),
+        measured(5.0, n=8, half=0.9, minutes=3),
+        measured(6.0, n=99, digest="another", minutes=4),  # of what is served no more
+        evidence(9.0, relation=SubjectRelation.PROXY, minutes=60),
+    ]
+    asked = claim(Equals(1, 0, "s"))
+    assert choose(asked, [items[place] for place in order]) == items[1]
+    pooled = measured(7.0, n=8, minutes=20, restarts=({"a": 1}, {"a": 2}))
+    assert choose(asked, [*items, pooled]) == pooled
+
+
+def test_of_counts_the_latest_is_chosen() -> None:
+    """Luck has no part in them: another value is a change of what is counted."""
+    items = [evidence(1.0, minutes=0), evidence(2.0, minutes=5)]
+    assert choose(claim(Equals(1, 0, "s")), items) == items[1]
+
+
+def measured(
+    value: float,
+    *,
+    n: int,
+    minutes: int,
+    level: float = 0.99,
+    half: float = 0.5,
+    digest: str = "sha256:d",
+    restarts: tuple[dict[str, object], ...] = (),
+) -> Evidence:
+    """A measurement with an interval."""
+    observation = Observation(
+        Value(value, "s"),
+        SubjectRelation.EXACT,
+        Basis.MEASURED,
+        subject_digest=digest,
+        interval=Interval(value - half, value + half, level),
+        n=n,
+        restarts=restarts,
+    )
+    time = NOON + timedelta(minutes=minutes)
+    return seal(observation, claim="C", method="m.f@1", command="c", time=time)
 
 
 @given(st.permutations(range(5)))
@@ -239,18 +319,27 @@ def test_what_is_shown_for_orientation_is_chosen_before_nothing(number: float, w
 
 def test_why_nothing_was_measured_is_told_until_something_is() -> None:
     cited = evidence(1.0, basis=Basis.SOURCED, minutes=5)
-    assert unmeasured([nothing("a", 4), nothing("b", 5), cited], cited) == "b"
-    assert unmeasured([nothing("a", 4), cited], cited) == ""
+    b = NotMeasured("b")
+    assert unmeasured([nothing("a", 4), nothing("b", 5), cited], cited) == b
+    assert unmeasured([nothing("a", 4), cited], cited) is None
     measured = evidence(2.0, minutes=0)
-    assert unmeasured([measured, nothing("b", 5), cited], measured) == ""
+    assert unmeasured([measured, nothing("b", 5), cited], measured) is None
     sample = evidence(3.0, relation=SubjectRelation.SAMPLE)
-    assert unmeasured([sample, nothing("b", 5), cited], cited) == ""
-    assert unmeasured([], None) == ""
+    assert unmeasured([sample, nothing("b", 5), cited], cited) is None
+    assert unmeasured([], None) is None
     asked = claim(Equals(1, 0, "s"))
-    assert judge(asked, cited, "b").not_measured == "b"
-    assert judge(asked, nothing("b")).not_measured == "b"
-    assert judge(asked, cited).not_measured == ""
-    assert judge(asked, None, "it was never verified").not_measured == ""
+    assert judge(asked, cited, b).not_measured == b
+    assert judge(asked, nothing("b")).not_measured == b
+    assert judge(asked, cited).not_measured is None
+    assert judge(asked, None, NotMeasured("it was never verified")).not_measured is None
+
+
+def test_what_is_kept_of_nothing_says_the_kind_of_reason_and_what_to_do() -> None:
+    why = NotMeasured("it is not here", UnmeasuredReason.NOT_SERVED, "serve it")
+    kept = seal(kept_nothing(why), claim="C", method="m.f@1", command="c", time=NOON)
+    assert judge(claim(Equals(1, 0, "s")), kept).not_measured == why
+    older = replace(kept, unmeasured={"reason": "OF_ANOTHER_VERSION"})
+    assert why_not(older) == NotMeasured("it is not here")
 
 
 @given(bounds, numbers)

@@ -91,6 +91,15 @@ async def test_figures_are_those_of_the_definitions(start: Start) -> None:
         assert item.common_pixels == matrix[item.class_id, item.class_id]
 
 
+async def test_masks_that_are_one_off_show_it(start: Start) -> None:
+    client = await start()
+    labels = await labels_of(client)
+    shifted = np.minimum(labels + 1, CLASSES - 1).astype(np.uint8)
+    reply = await evaluate(client, settings(), pair(shifted))
+    assert reply.pixel_accuracy_one_lower == (labels + 1 == shifted).mean()
+    assert reply.pixel_accuracy_one_higher == 0
+
+
 async def test_the_models_own_labels_are_perfect_in_every_form(start: Start) -> None:
     client = await start()
     labels = await labels_of(client)

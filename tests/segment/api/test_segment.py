@@ -189,6 +189,19 @@ def model(name: str, **fields: str) -> common_pb2.ModelRef:
     return common_pb2.ModelRef(name=name, **fields)
 
 
+async def test_a_picture_that_is_probably_not_what_was_meant_is_noticed(start: Start) -> None:
+    client = await start()
+    dark = np.full((40, 50), 4095, np.uint16)
+    file = io.BytesIO()
+    Image.fromarray(dark).save(file, "PNG")
+    image = images_pb2.Image(encoded=file.getvalue())
+    reply = await client.segment.SegmentImage(request(image=image), timeout=SECONDS)
+    assert len(reply.notices) == 1
+    assert "12 bits" in reply.notices[0]
+    reply = await client.segment.SegmentImage(request(), timeout=SECONDS)
+    assert not reply.notices
+
+
 @pytest.mark.parametrize(
     ("call", "code", "reason", "says"),
     [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.errors import BadImage, DeadlineExceeded, Overloaded
+from services.errors import BadImage, DeadlineExceeded, Overloaded, Unavailable
 from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.fair_queue import MAX_TURNS_PASSED
@@ -38,11 +38,14 @@ class Engine:
         self.batches: list[list[int]] = []
         self.started = threading.Semaphore(0)
         self.go = threading.Event()
+        self.unavailable = False
 
     def run(self, values: list[int]) -> list[int]:
         self.batches.append(values)
         self.started.release()
         assert self.go.wait(30)
+        if self.unavailable:
+            raise Unavailable("it has failed")
         if min(values) < 0:
             raise ArithmeticError(f"cannot double {min(values)}")
         return [2 * value for value in values]
@@ -174,6 +177,19 @@ async def test_a_caller_who_leaves_as_the_batch_is_formed_blocks_no_one(
     async with asyncio.timeout(30):
         assert (await submit(scheduler, 2))[0] == "<4>"
     assert engine.batches == [[0], [2]]
+
+
+async def test_an_engine_that_is_unavailable_is_not_tried_item_by_item(
+    scheduler: Numbers, engine: Engine
+) -> None:
+    first, rest = await queue_behind(scheduler, engine, [1, 2, 3])
+    engine.unavailable = True
+    engine.go.set()
+    await asyncio.gather(first, return_exceptions=True)
+    for task in rest:
+        with pytest.raises(Unavailable):
+            await task
+    assert sorted(map(sorted, engine.batches)) == [[0], [1, 2, 3]]
 
 
 async def test_an_engine_whose_thread_is_gone_answers_with_an_error(engine: Engine) -> None:

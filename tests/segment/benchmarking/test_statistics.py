@@ -2,71 +2,83 @@
 
 from __future__ import annotations
 
-import numpy as np
+import statistics
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segment.benchmarking.statistics import LEVEL, server_figures, summarise
+from services.common.statistics.restarts import Restart
+from services.segment.benchmarking.statistics import batch_figures, load_figures, server_figures
 
 times = st.floats(1e-4, 1e3)
+QUIET = Restart(started=0, seconds=1.0, least=1.0, others=0.0, kernel=1.0)
+
+
+def restarts(samples: list[list[float]], **load: float | None) -> list[Restart]:
+    """What the processes of a quiet machine saw, or of one with that load."""
+    return [
+        replace(QUIET, seconds=statistics.median(runs), least=min(runs), **load)  # type: ignore[arg-type]
+        for runs in samples
+    ]
 
 
 def test_percentiles_rate_and_noise() -> None:
     runs = [float(value) for value in range(1, 101)]
-    figures = summarise([runs], batch_size=4)
-    assert (figures.p50, figures.p90, figures.p99) == (50.5, 90.0, 99.0)
-    assert figures.rate == pytest.approx(4 * 100 / 5050)
+    figures = batch_figures([runs], restarts([runs]), batch_size=4, wanted=1)
+    assert (figures.p50, figures.p90, figures.p99, figures.least) == (50.5, 90.0, 99.0, 1.0)
+    assert figures.rate == pytest.approx(4 / 50.5)
     assert figures.noise == pytest.approx(25 / 50.5)
-    assert figures.noisy
-    assert not summarise([[1.0, 1.01, 0.99]], 1).noisy
+    assert not figures.noisy
 
 
-def test_one_process_gives_bounds_and_no_confidence() -> None:
-    span = summarise([[1.0, 2.0, 4.0]], 1).p50_span
-    assert (span.low, span.high, span.level) == (1.0, 4.0, 0.0)
+def test_eight_clean_processes_have_two_ends_and_loaded_ones_the_upper() -> None:
+    samples = [[1.0 + 0.01 * place, 1.2, 0.9] for place in range(8)]
+    found = batch_figures(samples, restarts(samples), 2)
+    assert (found.p50_interval.low, found.p50_interval.high) == (1.0, 1.07)
+    assert found.p50_interval.level == 1 - 2 / 2**8
+    assert (found.rate_interval.low, found.rate_interval.high) == (2 / 1.07, 2.0)
+    for load in ({"others": 0.5}, {"kernel": None}, {"others": None}):
+        loaded = batch_figures(samples, restarts(samples, **load), 2)
+        assert loaded.noisy
+        assert (loaded.p50_interval.low, loaded.p50_interval.high) == (None, 1.07)
+        assert (loaded.rate_interval.low, loaded.rate_interval.high) == (2 / 1.07, None)
 
 
-def test_the_interval_is_students_over_processes() -> None:
-    scipy = pytest.importorskip("scipy.stats")
-    medians = np.log([1.0, 1.1, 1.3])
-    half = scipy.t.ppf(0.975, 2) * scipy.sem(medians)
-    span = summarise([[1.0] * 5, [1.1] * 5, [1.3] * 5], 1).p50_span
-    assert span.low == pytest.approx(np.exp(medians.mean() - half), rel=1e-3)
-    assert span.high == pytest.approx(np.exp(medians.mean() + half), rel=1e-3)
+def test_fewer_processes_have_the_level_of_so_many() -> None:
+    samples = [[1.0], [1.1], [1.3]]
+    assert batch_figures(samples, restarts(samples), 1, wanted=3).p50_interval.level == 0.75
 
 
-def test_the_interval_covers_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    held = 0
-    for _ in range(400):
-        moods = np.exp(rng.normal(0, 0.1, 5))  # each process has one
-        span = summarise([list(mood * np.exp(rng.normal(0, 0.01, 9))) for mood in moods], 1)
-        held += span.p50_span.low <= 1.0 <= span.p50_span.high
-    assert held / 400 == pytest.approx(LEVEL, abs=0.03)
+def test_two_speeds_are_told() -> None:
+    samples = [[1.0], [1.3]] * 4
+    assert batch_figures(samples, restarts(samples), 1).speeds == (1.0, 1.3)
 
 
-@given(st.lists(st.lists(times, max_size=6), min_size=1, max_size=20), st.integers(1, 64))
-def test_figures_are_ordered(samples: list[list[float]], batch_size: int) -> None:
-    if not any(samples):
-        with pytest.raises(ValueError, match="runs"):
-            summarise(samples, batch_size)
-        return
-    figures = summarise(samples, batch_size)
-    assert 0 < figures.p50 <= figures.p90 <= figures.p99
-    assert figures.p50_span.low <= figures.p50 <= figures.p50_span.high
-    tolerance = 1 + 1e-9
-    assert figures.rate_span.low <= figures.rate * tolerance
-    assert figures.rate <= figures.rate_span.high * tolerance
+@given(st.lists(st.lists(times, min_size=1, max_size=6), min_size=1, max_size=24), st.booleans())
+def test_figures_are_ordered(samples: list[list[float]], quiet: bool) -> None:
+    seen = restarts(samples) if quiet else restarts(samples, others=1.0)
+    for figures in (
+        batch_figures(samples, seen, 3, wanted=len(samples)),
+        load_figures(samples, [sum(runs) for runs in samples]),
+    ):
+        assert 0 < figures.least <= figures.p50 <= figures.p90 <= figures.p99
+        assert figures.p50_interval.holds(figures.p50)
+        assert figures.rate_interval.holds(figures.rate)
+
+
+def test_no_run_says_nothing() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        load_figures([[]], [1.0])
+    with pytest.raises(ValueError, match="positive"):
+        batch_figures([[0.0]], restarts([[0.0]]), 1)
 
 
 def test_the_rate_of_runs_side_by_side_is_by_the_time_that_passed() -> None:
-    figures = summarise([[1.0, 1.0, 1.0], [1.0]], 1, elapsed=[1.5, 0.5])
+    figures = load_figures([[1.0, 1.0, 1.0], [1.0], []], [1.5, 0.5, 1.0])
     assert figures.rate == 2.0
-    assert figures.rate_span.level == LEVEL
-    alone = summarise([[1.0, 3.0]], 1, elapsed=[2.0])
-    assert alone.rate == 1.0
-    assert (alone.rate_span.low, alone.rate_span.high, alone.rate_span.level) == (1.0, 1.0, 0.0)
+    assert (figures.rate_interval.low, figures.rate_interval.high) == (2.0, 2.0)
 
 
 def test_what_was_refused_misses_the_bound() -> None:

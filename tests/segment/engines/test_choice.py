@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from services.errors import InvalidArgument, PreconditionFailed
-from services.segment.engines.choice import Choice, choose
+from services.segment.engines.choice import Choice, EngineSetting, choose
 from services.segment.manifest import ModelParity, Precision
 from tests.segment.tiny_model import Tiny, write
 
@@ -37,6 +37,28 @@ def test_auto_takes_openvino_where_it_is() -> None:
     assert choose("onnxruntime", "cpu", "fp32") == Choice("onnxruntime-cpu", "fp32")
     assert choose("onnxruntime", "cuda", "fp32") == Choice("onnxruntime-cuda", "fp32")
     assert choose("openvino", "cpu", "bf16") == Choice("openvino-cpu", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("engine", "openvino", "onnx", "runs"),
+    [
+        ("auto", False, True, "onnxruntime-cpu"),
+        ("auto", True, True, "openvino-cpu"),
+        ("auto", False, None, "openvino-cpu"),  # refused, and the reason says why
+        ("openvino", False, True, "openvino-cpu"),  # it was asked for
+    ],
+)
+def test_auto_takes_what_was_exact(
+    engine: EngineSetting, openvino: bool, onnx: bool | None, runs: str
+) -> None:
+    if not OPENVINO:
+        pytest.skip("OpenVINO is not installed")
+    (record,) = Tiny().manifest().parities
+    parities = [record.replaced(engine="openvino-cpu", passed=openvino)]
+    if onnx is not None:
+        parities.insert(0, record.replaced(passed=onnx))
+    manifest = Tiny().manifest().model_copy(update={"parities": tuple(parities)})
+    assert choose(engine, "cpu", "fp32").of(manifest).engine == runs
 
 
 def test_openvino_has_no_cuda() -> None:

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from services.segment.export.checkpoint import load_checkpoint  # noqa: E402
+from services.segment.export.given import Given  # noqa: E402
 
 pytestmark = pytest.mark.torch
 Saver = Callable[..., Path]
@@ -32,8 +33,25 @@ def test_a_checkpoint(tiny_checkpoint: Saver) -> None:
     assert loaded.classes == ("sky", "sea", "sand")
     assert (loaded.preprocessing.height, loaded.preprocessing.mean) == (64, (0.5, 0.4, 0.3))
     assert loaded.name == "tiny"
-    assert loaded.license.research_only  # nothing says otherwise
+    assert loaded.license.needs_accepting  # nothing is stated
     assert not loaded.model.training
+
+
+def test_what_is_given_goes_before_the_files(tiny_checkpoint: Saver, tmp_path: Path) -> None:
+    directory = tiny_checkpoint()
+    own = load_checkpoint(directory, print, Given(size=(32, 96), license="MIT"))
+    assert (own.preprocessing.height, own.preprocessing.width) == (32, 96)
+    assert own.preprocessing.mean == (0.5, 0.4, 0.3)
+    assert (own.license.id, own.license.needs_accepting) == ("MIT", False)
+    (directory / "preprocessor_config.json").unlink()
+    bare = load_checkpoint(directory, print, Given(size=(32, 96)))
+    assert bare.preprocessing.mean == (0.485, 0.456, 0.406)
+    other = tmp_path / "other.json"
+    other.write_text('{"size": [128, 256], "image_mean": [0, 0, 0]}')
+    read = load_checkpoint(directory, print, Given(preprocessor=other)).preprocessing
+    assert (read.height, read.width, read.mean) == (128, 256, (0, 0, 0))
+    with pytest.raises(InvalidArgument, match=r"nowhere\.json: give"):
+        load_checkpoint(directory, print, Given(preprocessor=tmp_path / "nowhere.json"))
 
 
 def test_a_pickled_checkpoint_is_read_as_weights_only(tiny_checkpoint: Saver) -> None:
@@ -78,8 +96,8 @@ def test_code_beside_a_checkpoint_is_not_run(tiny_checkpoint: Saver, tmp_path: P
     ("missing", "message"),
     [
         ("config.json", "is not a model: it lacks config.json"),
-        ("preprocessor_config.json", "lacks preprocessor_config.json"),
-        ("model.safetensors", r"lacks model.safetensors or pytorch_model.bin"),
+        ("preprocessor_config.json", r"lacks preprocessor_config.json: .*--size WxH.*FILE"),
+        ("model.safetensors", r"lacks model.safetensors or .*pytorch_model.bin"),
     ],
 )
 def test_a_missing_file_is_named(tiny_checkpoint: Saver, missing: str, message: str) -> None:

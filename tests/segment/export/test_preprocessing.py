@@ -40,6 +40,29 @@ def test_size_may_be_uneven() -> None:
     assert (found.height, found.width) == (512, 1024)
 
 
+def test_size_may_be_a_list_of_height_and_width() -> None:
+    found = parse_preprocessing(PUBLISHED | {"size": [128, 256]})
+    assert (found.height, found.width) == (128, 256)
+
+
+@pytest.mark.parametrize("config", [{"do_resize": False}, {"size": {"shortest_edge": 512}}, {}])
+def test_a_given_size_goes_before_the_files(config: dict[str, object]) -> None:
+    found = parse_preprocessing(PUBLISHED | config, (640, 480))
+    assert (found.height, found.width) == (640, 480)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"image_processor_type": "SegformerImageProcessorFast", "processor_class": None},
+        {"do_reduce_labels": True, "do_pad": False, "do_center_crop": None, "crop_size": None},
+        {"do_flip_channel_order": False, "_valid_processor_keys": ["images"], "device": None},
+    ],
+)
+def test_keys_that_change_no_pixel_are_passed_over(extra: dict[str, object]) -> None:
+    assert parse_preprocessing(PUBLISHED | extra) == ADE20K_PREPROCESSING
+
+
 def test_without_normalisation_values_are_only_scaled() -> None:
     found = parse_preprocessing(PUBLISHED | {"do_normalize": False})
     assert found.mean == (0, 0, 0)
@@ -58,7 +81,16 @@ def test_another_scale_moves_into_mean_and_deviation(extra: dict[str, object]) -
     [
         ({"do_resize": False}, "do_resize is false"),
         ({"do_normalize": 1}, "do_normalize must be true or false"),
-        ({"size": {"shortest_edge": 512}}, "size must be a number or"),
+        ({"size": {"shortest_edge": 512}}, "keeps a picture's proportions.*--size WxH"),
+        ({"size": [512]}, r"size must be a number, \[height, width\] or"),
+        ({"do_flip_channel_order": True}, "do_flip_channel_order is True, which a SegFormer's"),
+        (
+            {"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": True},
+            "do_flip_channel_order is True of 'MobileViTImageProcessor'.*--preprocessor FILE",
+        ),
+        ({"do_pad": True}, "do_pad is True"),
+        ({"image_processor_type": "ViTImageProcessor"}, "is 'ViTImageProcessor'.*--preprocessor"),
+        ({"image_processor_type": ["x"]}, "may do other things"),
         ({"size": 0}, "height: must be greater than or equal to 32, not 0"),
         ({"resample": 7}, "resample 7 is not one of"),
         ({"image_mean": [0.5]}, "image_mean must be three numbers"),

@@ -190,3 +190,25 @@ def test_what_does_not_fit_is_an_error() -> None:
     with pytest.raises(ValueError, match="label 5 of 5"):
         count(mask, mask + np.uint8(5), MaskMeaning(CLASSES), confusion=False)
     assert math.isclose(figures(tally([(mask, mask)])).mean_iou, 1)
+
+
+@given(PAIRS)
+def test_neighbouring_classes_are_counted(pairs: list[Pair]) -> None:
+    total = tally(pairs)
+    counted = [
+        (int(value), int(label))
+        for mask, labels in pairs
+        for value, label in zip(mask.flat, labels.flat, strict=True)
+        if value != 255
+    ]
+    assert total.lower == sum(label == value - 1 for value, label in counted)
+    assert total.higher == sum(label == value + 1 for value, label in counted)
+
+
+def test_masks_that_are_one_off_show_it() -> None:
+    labels = np.array([[0, 1, 2, 3, 3]], np.uint8)
+    shifted = labels + np.uint8(1)  # as ADE20K stores them
+    found = figures(tally([(shifted, labels)]))
+    assert (found.pixel_accuracy, found.one_lower, found.one_higher) == (0, 1, 0)
+    found = figures(tally([(labels, labels)], MaskMeaning(CLASSES, zero_is_none=True)))
+    assert (found.pixel_accuracy, found.one_lower, found.one_higher) == (0, 0, 1)

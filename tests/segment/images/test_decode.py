@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
-from services.segment.images.decode import FORMATS, decode, from_pixels
+from services.segment.images.decode import ALWAYS, FORMATS, NOTICES, decode, from_pixels
+from services.segment.images.file_kinds import describe
 from services.segment.images.limits import MAX_SIDE
 
 LIMIT = 1_000_000
@@ -36,7 +38,7 @@ def array(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(picture)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "HEIF"])
 def test_every_format_is_decoded_as_pillow_does(kind: str) -> None:
     data = encoded(Image.fromarray(PIXELS), kind)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -90,6 +92,8 @@ def as_hugging_face(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
         *[(mode, "TIFF") for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "LAB")],
         *[(mode, "JPEG") for mode in ("L", "RGB", "CMYK")],
         *[(mode, "WEBP") for mode in ("L", "RGB", "RGBA")],
+        *[(mode, "AVIF") for mode in ("L", "RGB", "RGBA") if "AVIF" in FORMATS],
+        *[(mode, "JPEG2000") for mode in ("L", "RGB", "RGBA") if "JPEG2000" in FORMATS],
     ],
 )
 def test_every_mode_is_what_hugging_face_reads(mode: str, kind: str, orientation: int) -> None:
@@ -116,11 +120,25 @@ def test_sixteen_bit_big_endian_grey() -> None:
     assert np.array_equal(grey[..., 0], (values >> 8).astype(np.uint8))
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_thirty_two_bit_grey_is_refused(mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [("I", "signed 32-bit greyscale"), ("F", "floating-point 32-bit greyscale")],
+)
+def test_thirty_two_bit_grey_is_refused(mode: str, says: str) -> None:
     data = encoded(Image.fromarray(PIXELS).convert("L").convert(mode), "TIFF")
-    with pytest.raises(BadImage, match="no fixed range"):
+    with pytest.raises(BadImage, match=f"{says} has no fixed range"):
         decode(data, LIMIT)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("largest", "noticed"), [(0, 0), (4095, 1), (4096, 0)])
+def test_twelve_bits_in_sixteen_are_noticed(orientation: int, largest: int, noticed: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    values = np.full((4, 5), largest, np.uint16)
+    values[0, 0] = 0
+    picture = decode(encoded(Image.fromarray(values), "PNG", exif=exif), LIMIT)
+    assert len(picture.info.get(NOTICES, ())) == noticed
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -159,15 +177,70 @@ def test_the_first_frame_counts(kind: str) -> None:
         (b"hello", "5 bytes that are not an image"),
         (b"\x89PNG\r\n\x1a\n", "image"),
         (b"\xff\xd8\xff", "image"),
-        (b"%PDF-1.7\n", "not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
-        (b"P6\n1 1\n255\nabc", "not an image"),  # PPM is none of the formats
     ],
 )
 def test_what_is_no_image_is_refused(data: bytes, problem: str) -> None:
     with pytest.raises(BadImage, match=problem) as caught:
         decode(data, LIMIT)
     assert "JPEG, PNG" in str(caught.value)  # says what to send
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"%PDF-1.7\n", "a PDF document; send its pages"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing; draw it"),
+        (b'<?xml version="1.0"?>\n<svg/>', "an SVG drawing"),
+        (b"P6\n1 1\n255\nabc", "a PBM, PGM or PPM picture; convert it"),
+        (b"\n<!DOCTYPE html><title>404", "an HTML page; a download may have ended in an error"),
+        (b"data:image/png;base64,iVBORw0KGgo", "a data: URL; send the decoded bytes"),
+        (b"/9j/4AAQSkZJRgABAQ", "base64 text of a JPEG; send the decoded bytes"),
+        (b"iVBORw0KGgoAAAANSUhEUg", "base64 text of a PNG"),
+        (b"https://example.org/x.jpg", "a URL; send the bytes"),
+        (b"photos/IMG_0001.JPG\n", "the name of a file; send its bytes"),
+        (b'{"instances": []}', "a text"),
+        (b"\0\0\0\x20ftypisom\0\0\0\1", "a video; send single frames"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", "a camera's raw file"),
+        (b"\xff\x0a\x10\x20", "a JPEG XL picture; convert it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer; run `git lfs"),
+        (b"PK\x03\x04\0\0", "a ZIP archive"),
+        (b"\x93NUMPY\1\0", "a NumPy array; send its values"),
+        (b"\0" * 128 + b"DICM", "a DICOM file"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF picture"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1", "HEIC"),
+    ],
+)
+def test_what_is_not_decoded_is_named(data: bytes, says: str) -> None:
+    with pytest.raises(BadImage, match=re.escape(says)):
+        decode(data, LIMIT)
+
+
+def test_a_picture_of_an_iphone_is_named_where_it_is_not_decoded() -> None:
+    data = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic"
+    what, remedy = describe(data, ALWAYS)
+    assert "HEIC (as iPhones take them)" in what
+    assert "convert it to JPEG or PNG" in remedy
+    assert "pillow-heif" in remedy
+    assert describe(data, (*ALWAYS, "HEIF"))[0].startswith("a damaged or cut off HEIC")
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0\x2f"])
+def test_jpeg_2000_is_named_where_it_is_not_decoded(data: bytes) -> None:
+    assert "JPEG 2000 picture, which this server does not" in describe(data, ALWAYS)[0]
+
+
+def test_heic_is_decoded_where_pillow_heif_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    smooth = np.linspace(0, 255, 64 * 96 * 3).reshape(64, 96, 3).astype(np.uint8)
+    file = io.BytesIO()
+    heif.from_pillow(Image.fromarray(smooth)).save(file, quality=95)
+    found = array(file.getvalue())
+    assert found.shape == smooth.shape
+    assert np.abs(found.astype(int) - smooth).mean() < 4
+    with pytest.raises(BadImage):
+        decode(file.getvalue()[:200], LIMIT)
+    with pytest.raises(ImageTooLarge):
+        decode(file.getvalue(), 64 * 96 - 1)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
@@ -260,6 +333,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("BMP", {}),
     ("TIFF", {}),
     ("TIFF", {"compression": "tiff_lzw"}),
+    *[(kind, {}) for kind in ("AVIF", "JPEG2000") if kind in FORMATS],
 ]
 SEEDS = [encoded(Image.fromarray(PIXELS), kind, **options) for kind, options in KINDS] + [
     encoded(Image.fromarray(PIXELS).convert("P"), "PNG", transparency=bytes(256))

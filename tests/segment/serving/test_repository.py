@@ -15,7 +15,7 @@ from services.errors import (
 )
 from services.segment.manifest import MANIFEST_FILE, MODEL_FILE
 from services.segment.serving.repository import Repository, discover, version_key
-from tests.segment.tiny_model import RESEARCH, Tiny, write
+from tests.segment.tiny_model import APACHE, RESEARCH, Tiny, write
 
 
 def test_a_model_directory_and_folders_of_them_are_found(tmp_path: Path) -> None:
@@ -114,6 +114,15 @@ def test_research_weights_need_their_licence_accepted(tmp_path: Path) -> None:
     with pytest.raises(LicenseNotAccepted, match=r"LicenseRef-Test.*ACCEPTED_LICENSES"):
         discover([directory], ["Another"]).resolve("tiny").require_accepted()
     discover([directory], [RESEARCH.id]).resolve("tiny").require_accepted()
+
+
+def test_weights_without_a_stated_licence_are_not_called_research_weights(tmp_path: Path) -> None:
+    terms = APACHE.replaced(id="LicenseRef-Unknown")
+    directory = write(tmp_path / "a", Tiny(license=terms))
+    with pytest.raises(LicenseNotAccepted, match=r"no licence is stated.*--license ID") as caught:
+        discover([directory]).resolve("tiny").require_accepted()
+    assert "research" not in str(caught.value)
+    discover([directory], [terms.id]).resolve("tiny").require_accepted()
 
 
 def test_without_any_model_a_caller_may_try_again() -> None:

@@ -526,6 +526,7 @@ class Environment(_message.Message):
     HARDWARE_CLASS_FIELD_NUMBER: _builtins.int
     CPU_QUOTA_FIELD_NUMBER: _builtins.int
     INSTRUCTION_SET_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
     cpu: _builtins.str
     """The processor, as the operating system names it."""
     cpu_count: _builtins.int
@@ -540,6 +541,8 @@ class Environment(_message.Message):
     """Processors' worth of time that the container may use. Absent without a quota."""
     instruction_set: _builtins.str
     """Widest instruction set of the processor that was used."""
+    machine: _builtins.str
+    """Tells this machine from others of its class; a digest. Empty: not known."""
     @_builtins.property
     def accelerators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accelerator]:
         """Accelerators; empty when there is none."""
@@ -564,10 +567,11 @@ class Environment(_message.Message):
         hardware_class: _builtins.str = ...,
         cpu_quota: _builtins.float | None = ...,
         instruction_set: _builtins.str = ...,
+        machine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_quota", b"_cpu_quota", "_load", b"_load", "cpu_quota", b"cpu_quota", "load", b"load", "read_time", b"read_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_quota", b"_cpu_quota", "_load", b"_load", "accelerators", b"accelerators", "cpu", b"cpu", "cpu_count", b"cpu_count", "cpu_quota", b"cpu_quota", "hardware_class", b"hardware_class", "instruction_set", b"instruction_set", "load", b"load", "memory_bytes", b"memory_bytes", "os", b"os", "read_time", b"read_time", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_quota", b"_cpu_quota", "_load", b"_load", "accelerators", b"accelerators", "cpu", b"cpu", "cpu_count", b"cpu_count", "cpu_quota", b"cpu_quota", "hardware_class", b"hardware_class", "instruction_set", b"instruction_set", "load", b"load", "machine", b"machine", "memory_bytes", b"memory_bytes", "os", b"os", "read_time", b"read_time", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_quota: _TypeAlias = _typing.Literal["cpu_quota"]  # noqa: Y015
     _WhichOneofArgType__cpu_quota: _TypeAlias = _typing.Literal["_cpu_quota", b"_cpu_quota"]  # noqa: Y015
@@ -579,6 +583,74 @@ class Environment(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__load) -> _WhichOneofReturnType__load | None: ...
 
 Global___Environment: _TypeAlias = Environment  # noqa: Y015
+
+@_typing.final
+class MachineLoad(_message.Message):
+    """Whether a machine was a benchmark's own while one of its processes ran, by the kernel's counters
+    and by a calibration kernel: a fixed piece of work, run before and after. What is not known is
+    absent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OTHERS_CORES_FIELD_NUMBER: _builtins.int
+    ALLOWED_OTHERS_CORES_FIELD_NUMBER: _builtins.int
+    KERNEL_RATIO_FIELD_NUMBER: _builtins.int
+    KERNEL_SECONDS_FIELD_NUMBER: _builtins.int
+    STEAL_FIELD_NUMBER: _builtins.int
+    THROTTLED_FIELD_NUMBER: _builtins.int
+    OWN_SHARE_FIELD_NUMBER: _builtins.int
+    CLEAN_FIELD_NUMBER: _builtins.int
+    others_cores: _builtins.float
+    """Cores' worth of CPU time that other processes took."""
+    allowed_others_cores: _builtins.float
+    """How much of that still counts as none."""
+    kernel_ratio: _builtins.float
+    """Time of the calibration kernel over its least time kept on this machine. Absent until that rests
+    on 20 timings on 2 days; no process is clean before.
+    """
+    kernel_seconds: _builtins.float
+    """Median seconds of a part of the calibration kernel."""
+    steal: _builtins.float
+    """Share of the processors' time that the host took, in [0, 1]."""
+    throttled: _builtins.bool
+    """Whether the process was held back by its control group's limit."""
+    own_share: _builtins.float
+    """Its CPU time over what its threads could have had. Decides nothing."""
+    clean: _builtins.bool
+    """Whether the machine was its own: others within what is allowed, kernel_ratio at most 1.10, steal
+    at most 0.01, not throttled.
+    """
+    def __init__(
+        self,
+        *,
+        others_cores: _builtins.float | None = ...,
+        allowed_others_cores: _builtins.float = ...,
+        kernel_ratio: _builtins.float | None = ...,
+        kernel_seconds: _builtins.float = ...,
+        steal: _builtins.float | None = ...,
+        throttled: _builtins.bool = ...,
+        own_share: _builtins.float = ...,
+        clean: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kernel_ratio", b"_kernel_ratio", "_others_cores", b"_others_cores", "_steal", b"_steal", "kernel_ratio", b"kernel_ratio", "others_cores", b"others_cores", "steal", b"steal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kernel_ratio", b"_kernel_ratio", "_others_cores", b"_others_cores", "_steal", b"_steal", "allowed_others_cores", b"allowed_others_cores", "clean", b"clean", "kernel_ratio", b"kernel_ratio", "kernel_seconds", b"kernel_seconds", "others_cores", b"others_cores", "own_share", b"own_share", "steal", b"steal", "throttled", b"throttled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__kernel_ratio: _TypeAlias = _typing.Literal["kernel_ratio"]  # noqa: Y015
+    _WhichOneofArgType__kernel_ratio: _TypeAlias = _typing.Literal["_kernel_ratio", b"_kernel_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__others_cores: _TypeAlias = _typing.Literal["others_cores"]  # noqa: Y015
+    _WhichOneofArgType__others_cores: _TypeAlias = _typing.Literal["_others_cores", b"_others_cores"]  # noqa: Y015
+    _WhichOneofReturnType__steal: _TypeAlias = _typing.Literal["steal"]  # noqa: Y015
+    _WhichOneofArgType__steal: _TypeAlias = _typing.Literal["_steal", b"_steal"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kernel_ratio) -> _WhichOneofReturnType__kernel_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__others_cores) -> _WhichOneofReturnType__others_cores | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steal) -> _WhichOneofReturnType__steal | None: ...
+
+Global___MachineLoad: _TypeAlias = MachineLoad  # noqa: Y015
 
 @_typing.final
 class ItemError(_message.Message):

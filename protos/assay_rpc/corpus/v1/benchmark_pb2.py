@@ -26,7 +26,7 @@ from assay_rpc.common.v1 import common_pb2 as assay_dot_common_dot_v1_dot_common
 from assay_rpc.corpus.v1 import selection_pb2 as assay_dot_corpus_dot_v1_dot_selection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ssay/corpus/v1/benchmark.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1f\x61ssay/corpus/v1/selection.proto\"\x7f\n\x17\x42\x65nchmarkStorageRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\r\n\x05split\x18\x02 \x01(\t\x12\x14\n\x0csample_bytes\x18\x03 \x01(\x04\x12\x13\n\x0brepetitions\x18\x04 \x01(\r\"\x8c\x01\n\x18\x42\x65nchmarkStorageResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .assay.corpus.v1.StorageProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.assay.corpus.v1.StorageResultH\x00\x42\x08\n\x06update\"<\n\x0fStorageProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\"\x99\x02\n\rStorageResult\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\x14\n\x0csample_bytes\x18\x02 \x01(\x04\x12,\n\x06\x63odecs\x18\x03 \x03(\x0b\x32\x1c.assay.corpus.v1.CodecResult\x12\x33\n\tstreaming\x18\x04 \x01(\x0b\x32 .assay.corpus.v1.StreamingMemory\x12\x30\n\x0bplain_parse\x18\x05 \x01(\x0b\x32\x1b.assay.corpus.v1.PlainParse\x12\x31\n\x0b\x65nvironment\x18\x06 \x01(\x0b\x32\x1c.assay.common.v1.Environment\"\x99\x01\n\x0b\x43odecResult\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\r\n\x05ratio\x18\x02 \x01(\x01\x12#\n\x1b\x64\x65\x63ompress_bytes_per_second\x18\x03 \x01(\x01\x12\x36\n\x13\x64\x65\x63ompress_interval\x18\x04 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0f\n\x07seconds\x18\x05 \x03(\x01\"R\n\x0fStreamingMemory\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x15\n\rcontent_bytes\x18\x02 \x01(\x04\x12\x19\n\x11peak_growth_bytes\x18\x03 \x01(\x04\"+\n\nPlainParse\x12\r\n\x05lines\x18\x01 \x01(\x04\x12\x0e\n\x06parsed\x18\x02 \x01(\x04\x32\x88\x01\n\x16\x43orpusBenchmarkService\x12n\n\x10\x42\x65nchmarkStorage\x12(.assay.corpus.v1.BenchmarkStorageRequest\x1a).assay.corpus.v1.BenchmarkStorageResponse\"\x03\x90\x02\x02\x30\x01\x42=\n\x0f\x61ssay.corpus.v1B\x0e\x42\x65nchmarkProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ssay/corpus/v1/benchmark.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1f\x61ssay/corpus/v1/selection.proto\"\x7f\n\x17\x42\x65nchmarkStorageRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\r\n\x05split\x18\x02 \x01(\t\x12\x14\n\x0csample_bytes\x18\x03 \x01(\x04\x12\x13\n\x0brepetitions\x18\x04 \x01(\r\"\x8c\x01\n\x18\x42\x65nchmarkStorageResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .assay.corpus.v1.StorageProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.assay.corpus.v1.StorageResultH\x00\x42\x08\n\x06update\"<\n\x0fStorageProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\"\xc5\x02\n\rStorageResult\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\x14\n\x0csample_bytes\x18\x02 \x01(\x04\x12,\n\x06\x63odecs\x18\x03 \x03(\x0b\x32\x1c.assay.corpus.v1.CodecResult\x12\x33\n\tstreaming\x18\x04 \x01(\x0b\x32 .assay.corpus.v1.StreamingMemory\x12\x30\n\x0bplain_parse\x18\x05 \x01(\x0b\x32\x1b.assay.corpus.v1.PlainParse\x12\x31\n\x0b\x65nvironment\x18\x06 \x01(\x0b\x32\x1c.assay.common.v1.Environment\x12*\n\x04load\x18\x07 \x01(\x0b\x32\x1c.assay.common.v1.MachineLoad\"\xaf\x01\n\x0b\x43odecResult\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\r\n\x05ratio\x18\x02 \x01(\x01\x12#\n\x1b\x64\x65\x63ompress_bytes_per_second\x18\x03 \x01(\x01\x12\x36\n\x13\x64\x65\x63ompress_interval\x18\x04 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0f\n\x07seconds\x18\x05 \x03(\x01\x12\x14\n\x0ctool_seconds\x18\x06 \x03(\x01\"R\n\x0fStreamingMemory\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x15\n\rcontent_bytes\x18\x02 \x01(\x04\x12\x19\n\x11peak_growth_bytes\x18\x03 \x01(\x04\"+\n\nPlainParse\x12\r\n\x05lines\x18\x01 \x01(\x04\x12\x0e\n\x06parsed\x18\x02 \x01(\x04\x32\x88\x01\n\x16\x43orpusBenchmarkService\x12n\n\x10\x42\x65nchmarkStorage\x12(.assay.corpus.v1.BenchmarkStorageRequest\x1a).assay.corpus.v1.BenchmarkStorageResponse\"\x03\x90\x02\x02\x30\x01\x42=\n\x0f\x61ssay.corpus.v1B\x0e\x42\x65nchmarkProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,13 +43,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORAGEPROGRESS']._serialized_start=387
   _globals['_STORAGEPROGRESS']._serialized_end=447
   _globals['_STORAGERESULT']._serialized_start=450
-  _globals['_STORAGERESULT']._serialized_end=731
-  _globals['_CODECRESULT']._serialized_start=734
-  _globals['_CODECRESULT']._serialized_end=887
-  _globals['_STREAMINGMEMORY']._serialized_start=889
-  _globals['_STREAMINGMEMORY']._serialized_end=971
-  _globals['_PLAINPARSE']._serialized_start=973
-  _globals['_PLAINPARSE']._serialized_end=1016
-  _globals['_CORPUSBENCHMARKSERVICE']._serialized_start=1019
-  _globals['_CORPUSBENCHMARKSERVICE']._serialized_end=1155
+  _globals['_STORAGERESULT']._serialized_end=775
+  _globals['_CODECRESULT']._serialized_start=778
+  _globals['_CODECRESULT']._serialized_end=953
+  _globals['_STREAMINGMEMORY']._serialized_start=955
+  _globals['_STREAMINGMEMORY']._serialized_end=1037
+  _globals['_PLAINPARSE']._serialized_start=1039
+  _globals['_PLAINPARSE']._serialized_end=1082
+  _globals['_CORPUSBENCHMARKSERVICE']._serialized_start=1085
+  _globals['_CORPUSBENCHMARKSERVICE']._serialized_end=1221
 # @@protoc_insertion_point(module_scope)

@@ -117,6 +117,7 @@ class StorageResult(_message.Message):
     STREAMING_FIELD_NUMBER: _builtins.int
     PLAIN_PARSE_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
     sample_bytes: _builtins.int
     """Bytes of content that were measured."""
     @_builtins.property
@@ -134,7 +135,13 @@ class StorageResult(_message.Message):
         """Parsing the sample with nothing but zstandard and Python's json module."""
 
     @_builtins.property
-    def environment(self) -> _common_pb2.Environment: ...
+    def environment(self) -> _common_pb2.Environment:
+        """Its versions name the decoders too: "zlib", "libzstd", and the tools "gzip" and "zstd"."""
+
+    @_builtins.property
+    def load(self) -> _common_pb2.MachineLoad:
+        """What the machine did while the codecs took turns."""
+
     def __init__(
         self,
         *,
@@ -144,10 +151,11 @@ class StorageResult(_message.Message):
         streaming: Global___StreamingMemory | None = ...,
         plain_parse: Global___PlainParse | None = ...,
         environment: _common_pb2.Environment | None = ...,
+        load: _common_pb2.MachineLoad | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "environment", b"environment", "plain_parse", b"plain_parse", "streaming", b"streaming"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "environment", b"environment", "load", b"load", "plain_parse", b"plain_parse", "streaming", b"streaming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "corpus", b"corpus", "environment", b"environment", "plain_parse", b"plain_parse", "sample_bytes", b"sample_bytes", "streaming", b"streaming"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "corpus", b"corpus", "environment", b"environment", "load", b"load", "plain_parse", b"plain_parse", "sample_bytes", b"sample_bytes", "streaming", b"streaming"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -164,6 +172,7 @@ class CodecResult(_message.Message):
     DECOMPRESS_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
     DECOMPRESS_INTERVAL_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    TOOL_SECONDS_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
     ratio: _builtins.float
     """Size of the sample over its compressed size."""
@@ -175,7 +184,13 @@ class CodecResult(_message.Message):
 
     @_builtins.property
     def seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Processor time of each repetition, in seconds."""
+        """Processor time of each repetition, in seconds, by the library in this process: zlib or libzstd.
+        The codecs take turns, so that those of one repetition belong together.
+        """
+
+    @_builtins.property
+    def tool_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The same by the tool, "gzip -dc" or "zstd -dc". Empty where it is not installed."""
 
     def __init__(
         self,
@@ -185,10 +200,11 @@ class CodecResult(_message.Message):
         decompress_bytes_per_second: _builtins.float = ...,
         decompress_interval: _common_pb2.Interval | None = ...,
         seconds: _abc.Iterable[_builtins.float] | None = ...,
+        tool_seconds: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decompress_interval", b"decompress_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "decompress_bytes_per_second", b"decompress_bytes_per_second", "decompress_interval", b"decompress_interval", "ratio", b"ratio", "seconds", b"seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "decompress_bytes_per_second", b"decompress_bytes_per_second", "decompress_interval", b"decompress_interval", "ratio", b"ratio", "seconds", b"seconds", "tool_seconds", b"tool_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,13 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     window. For comparison only: it never scores the first token, and every window after the first
     counts for one token less than it scores.
     """
+    DEFINITION_PRESET_LEVANTER: _DefinitionPreset.ValueType  # 4
+    """Levanter's evaluator, by document: windows that share no token, of which the first token is not
+    scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
+    or a second model.
+    """
+    DEFINITION_PRESET_PALOMA: _DefinitionPreset.ValueType  # 5
+    """Paloma's: the end of sequence first, windows that share one token, a short last window."""
 
 class DefinitionPreset(_DefinitionPreset, metaclass=_DefinitionPresetEnumTypeWrapper):
     """A named definition of bits per byte."""
@@ -54,6 +61,13 @@ DEFINITION_PRESET_HUGGINGFACE_GUIDE: DefinitionPreset.ValueType  # 3
 window. For comparison only: it never scores the first token, and every window after the first
 counts for one token less than it scores.
 """
+DEFINITION_PRESET_LEVANTER: DefinitionPreset.ValueType  # 4
+"""Levanter's evaluator, by document: windows that share no token, of which the first token is not
+scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
+or a second model.
+"""
+DEFINITION_PRESET_PALOMA: DefinitionPreset.ValueType  # 5
+"""Paloma's: the end of sequence first, windows that share one token, a short last window."""
 Global___DefinitionPreset: _TypeAlias = DefinitionPreset  # noqa: Y015
 
 class _PrefixToken:
@@ -91,6 +105,90 @@ PREFIX_TOKEN_NONE: PrefixToken.ValueType  # 4
 PREFIX_TOKEN_GIVEN: PrefixToken.ValueType  # 5
 """`Definition.prefix_token`."""
 Global___PrefixToken: _TypeAlias = PrefixToken  # noqa: Y015
+
+class _IntervalScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IntervalScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntervalScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERVAL_SCOPE_UNSPECIFIED: _IntervalScope.ValueType  # 0
+    """The same as INTERVAL_SCOPE_DOCUMENTS."""
+    INTERVAL_SCOPE_DOCUMENTS: _IntervalScope.ValueType  # 1
+    """These documents: what scoring all of the selection gives. Exact, without an interval, when all
+    of it was scored.
+    """
+    INTERVAL_SCOPE_CORPUS_BEHIND: _IntervalScope.ValueType  # 2
+    """The corpus behind them: what documents like these, drawn at random, would give. Of the whole and
+    of single subsets. Not with a sample of spans.
+    """
+
+class IntervalScope(_IntervalScope, metaclass=_IntervalScopeEnumTypeWrapper):
+    """What a figure and its interval are of."""
+
+INTERVAL_SCOPE_UNSPECIFIED: IntervalScope.ValueType  # 0
+"""The same as INTERVAL_SCOPE_DOCUMENTS."""
+INTERVAL_SCOPE_DOCUMENTS: IntervalScope.ValueType  # 1
+"""These documents: what scoring all of the selection gives. Exact, without an interval, when all
+of it was scored.
+"""
+INTERVAL_SCOPE_CORPUS_BEHIND: IntervalScope.ValueType  # 2
+"""The corpus behind them: what documents like these, drawn at random, would give. Of the whole and
+of single subsets. Not with a sample of spans.
+"""
+Global___IntervalScope: _TypeAlias = IntervalScope  # noqa: Y015
+
+class _Standing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Standing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STANDING_UNSPECIFIED: _Standing.ValueType  # 0
+    """Never sent."""
+    STANDING_EXACT: _Standing.ValueType  # 1
+    """It is the answer: everything was scored."""
+    STANDING_ESTIMATE: _Standing.ValueType  # 2
+    """It is an estimate, with an interval."""
+    STANDING_EXAMPLE: _Standing.ValueType  # 3
+    """It is an example and no measurement: too little was scored for an interval."""
+
+class Standing(_Standing, metaclass=_StandingEnumTypeWrapper):
+    """How far a figure answers the question that its scope asks."""
+
+STANDING_UNSPECIFIED: Standing.ValueType  # 0
+"""Never sent."""
+STANDING_EXACT: Standing.ValueType  # 1
+"""It is the answer: everything was scored."""
+STANDING_ESTIMATE: Standing.ValueType  # 2
+"""It is an estimate, with an interval."""
+STANDING_EXAMPLE: Standing.ValueType  # 3
+"""It is an example and no measurement: too little was scored for an interval."""
+Global___Standing: _TypeAlias = Standing  # noqa: Y015
+
+class _SampleUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SampleUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SampleUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SAMPLE_UNIT_UNSPECIFIED: _SampleUnit.ValueType  # 0
+    """There was no sample."""
+    SAMPLE_UNIT_SPANS: _SampleUnit.ValueType  # 1
+    """Spans of documents."""
+    SAMPLE_UNIT_DOCUMENTS: _SampleUnit.ValueType  # 2
+    """Whole documents."""
+
+class SampleUnit(_SampleUnit, metaclass=_SampleUnitEnumTypeWrapper):
+    """What a sample drew."""
+
+SAMPLE_UNIT_UNSPECIFIED: SampleUnit.ValueType  # 0
+"""There was no sample."""
+SAMPLE_UNIT_SPANS: SampleUnit.ValueType  # 1
+"""Spans of documents."""
+SAMPLE_UNIT_DOCUMENTS: SampleUnit.ValueType  # 2
+"""Whole documents."""
+Global___SampleUnit: _TypeAlias = SampleUnit  # noqa: Y015
 
 class _ExclusionReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -180,11 +278,16 @@ class LanguageModel(_message.Message):
     LICENSE_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    VOCABULARY_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture: "llama", "byte-transformer"."""
     max_length: _builtins.int
+    """Window: tokens that it reads at once."""
     parameters: _builtins.int
+    """All of them; what two layers share counts once."""
     weights: _common_pb2.WeightsKind.ValueType
+    vocabulary: _builtins.int
+    """Tokens that it knows: ids below this."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -203,10 +306,11 @@ class LanguageModel(_message.Message):
         license: _common_pb2.License | None = ...,
         weights: _common_pb2.WeightsKind.ValueType = ...,
         engine: _common_pb2.Engine | None = ...,
+        vocabulary: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "license", b"license", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,6 +329,7 @@ class Definition(_message.Message):
     CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
     STRIDE_FIELD_NUMBER: _builtins.int
     PREFIX_TOKEN_FIELD_NUMBER: _builtins.int
+    PREFIX_EVERYWHERE_FIELD_NUMBER: _builtins.int
     preset: Global___DefinitionPreset.ValueType
     """Starting point; the fields below override it."""
     max_length: _builtins.int
@@ -245,6 +350,10 @@ class Definition(_message.Message):
     """
     prefix_token: _builtins.int
     """Id of the prefix token; in a request with PREFIX_TOKEN_GIVEN only. Absent without one."""
+    prefix_everywhere: _builtins.bool
+    """Begins every window with the prefix token, and not the first one alone: it takes the place of
+    one token of context. For models that were only trained on sequences which begin with it.
+    """
     def __init__(
         self,
         *,
@@ -255,10 +364,11 @@ class Definition(_message.Message):
         context_length: _builtins.int = ...,
         stride: _builtins.int = ...,
         prefix_token: _builtins.int | None = ...,
+        prefix_everywhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "_special_tokens", b"_special_tokens", "prefix_token", b"prefix_token", "special_tokens", b"special_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "_special_tokens", b"_special_tokens", "context_length", b"context_length", "max_length", b"max_length", "prefix", b"prefix", "prefix_token", b"prefix_token", "preset", b"preset", "special_tokens", b"special_tokens", "stride", b"stride"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token", "_special_tokens", b"_special_tokens", "context_length", b"context_length", "max_length", b"max_length", "prefix", b"prefix", "prefix_everywhere", b"prefix_everywhere", "prefix_token", b"prefix_token", "preset", b"preset", "special_tokens", b"special_tokens", "stride", b"stride"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__prefix_token: _TypeAlias = _typing.Literal["prefix_token"]  # noqa: Y015
     _WhichOneofArgType__prefix_token: _TypeAlias = _typing.Literal["_prefix_token", b"_prefix_token"]  # noqa: Y015
@@ -356,6 +466,9 @@ class ScoreBPBRequest(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
     COMPUTE_FIELD_NUMBER: _builtins.int
+    PER_DOCUMENT_FIELD_NUMBER: _builtins.int
+    INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
+    INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
     """Name to keep finished documents under: up to 64 letters, digits, dots, dashes and underscores.
     They are kept until overwritten, for the same documents, model, definition and software only.
@@ -363,6 +476,12 @@ class ScoreBPBRequest(_message.Message):
     """
     fresh: _builtins.bool
     """Discard what was kept of this call, and score everything."""
+    per_document: _builtins.bool
+    """Also send the figures of every document."""
+    interval_scope: Global___IntervalScope.ValueType
+    """What intervals are to speak of."""
+    interval_level: _builtins.float
+    """Level of the intervals, 0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -392,10 +511,13 @@ class ScoreBPBRequest(_message.Message):
         checkpoint: _builtins.str = ...,
         fresh: _builtins.bool = ...,
         compute: Global___Compute | None = ...,
+        per_document: _builtins.bool = ...,
+        interval_scope: Global___IntervalScope.ValueType = ...,
+        interval_level: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_level", b"interval_level", "interval_scope", b"interval_scope", "model", b"model", "per_document", b"per_document", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,25 +529,130 @@ class ScoreBPBResponse(_message.Message):
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___RunningScore: ...
     @_builtins.property
     def result(self) -> Global___FinalScore: ...
+    @_builtins.property
+    def document(self) -> Global___DocumentScore:
+        """With `per_document`: one for each document that was scored or excluded, in the selection's
+        order, after the last `progress` and before `result`.
+        """
+
     def __init__(
         self,
         *,
         progress: Global___RunningScore | None = ...,
         result: Global___FinalScore | None = ...,
+        document: Global___DocumentScore | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["progress", "result", "document"]  # noqa: Y015
     _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 Global___ScoreBPBResponse: _TypeAlias = ScoreBPBResponse  # noqa: Y015
+
+@_typing.final
+class DocumentScore(_message.Message):
+    """Figures of one document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    SUBSET_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    excluded: Global___ExclusionReason.ValueType
+    """Why it is in no figure; unspecified when it is in them."""
+    subset: _builtins.str
+    """The subset; empty for a document that names none."""
+    @_builtins.property
+    def score(self) -> Global___BitsPerByte:
+        """Of a sample of spans: the sums over the spans of it that were drawn."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        score: Global___BitsPerByte | None = ...,
+        excluded: Global___ExclusionReason.ValueType = ...,
+        subset: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "id", b"id", "score", b"score", "subset", b"subset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentScore: _TypeAlias = DocumentScore  # noqa: Y015
+
+@_typing.final
+class Basis(_message.Message):
+    """What a figure rests on, and what its interval speaks of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    SCORED_FIELD_NUMBER: _builtins.int
+    BY_CHANCE_FIELD_NUMBER: _builtins.int
+    CERTAIN_SHARE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    TEXT_BYTES_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    KEPT_SHARE_FIELD_NUMBER: _builtins.int
+    NO_INTERVAL_FIELD_NUMBER: _builtins.int
+    scope: Global___IntervalScope.ValueType
+    standing: Global___Standing.ValueType
+    unit: Global___SampleUnit.ValueType
+    scored: _builtins.int
+    """Spans or documents that were scored, without those of excluded documents that chance drew."""
+    by_chance: _builtins.int
+    """Of those, the ones that chance drew; the others were sure to be drawn."""
+    certain_share: _builtins.float
+    """Share of the bytes that was sure to be drawn, in [0, 1]."""
+    documents: _builtins.int
+    """Documents with a text that the figure speaks of, scored or not, and their bytes; without a
+    sample those that are not excluded.
+    """
+    text_bytes: _builtins.int
+    effective_documents: _builtins.float
+    """How many documents of equal size those are worth: (sum of b)^2 / sum of b^2 over their bytes b."""
+    kept_share: _builtins.float
+    """Estimated share of the bytes whose documents are not excluded. Absent without a sample."""
+    no_interval: _builtins.str
+    """Why STANDING_EXAMPLE has no interval."""
+    def __init__(
+        self,
+        *,
+        scope: Global___IntervalScope.ValueType = ...,
+        standing: Global___Standing.ValueType = ...,
+        unit: Global___SampleUnit.ValueType = ...,
+        scored: _builtins.int = ...,
+        by_chance: _builtins.int = ...,
+        certain_share: _builtins.float = ...,
+        documents: _builtins.int = ...,
+        text_bytes: _builtins.int = ...,
+        effective_documents: _builtins.float = ...,
+        kept_share: _builtins.float | None = ...,
+        no_interval: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kept_share", b"_kept_share", "kept_share", b"kept_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kept_share", b"_kept_share", "by_chance", b"by_chance", "certain_share", b"certain_share", "documents", b"documents", "effective_documents", b"effective_documents", "kept_share", b"kept_share", "no_interval", b"no_interval", "scope", b"scope", "scored", b"scored", "standing", b"standing", "text_bytes", b"text_bytes", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__kept_share: _TypeAlias = _typing.Literal["kept_share"]  # noqa: Y015
+    _WhichOneofArgType__kept_share: _TypeAlias = _typing.Literal["_kept_share", b"_kept_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kept_share) -> _WhichOneofReturnType__kept_share | None: ...
+
+Global___Basis: _TypeAlias = Basis  # noqa: Y015
 
 @_typing.final
 class RunningScore(_message.Message):
@@ -504,8 +731,13 @@ class FinalScore(_message.Message):
     WEIGHTED_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     CACHED_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     cached: _builtins.bool
     """True when an earlier call had finished all of it, with the same software on the same machine."""
+    tokens_per_second: _builtins.float
+    """Scored tokens a second of this call, loading left out, beside whatever else the machine did.
+    Absent when nothing was scored now.
+    """
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -559,12 +791,15 @@ class FinalScore(_message.Message):
         weighted: _abc.Iterable[Global___WeightedScore] | None = ...,
         published: _abc.Iterable[Global___PublishedBitsPerByte] | None = ...,
         cached: _builtins.bool = ...,
+        tokens_per_second: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro", b"macro", "model", b"model", "overall", b"overall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro", b"macro", "model", b"model", "overall", b"overall", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "excluded", b"excluded", "macro", b"macro", "model", b"model", "overall", b"overall", "published", b"published", "subsets", b"subsets", "weighted", b"weighted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "excluded", b"excluded", "macro", b"macro", "model", b"model", "overall", b"overall", "published", b"published", "subsets", b"subsets", "tokens_per_second", b"tokens_per_second", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__tokens_per_second: _TypeAlias = _typing.Literal["tokens_per_second"]  # noqa: Y015
+    _WhichOneofArgType__tokens_per_second: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_per_second) -> _WhichOneofReturnType__tokens_per_second | None: ...
 
 Global___FinalScore: _TypeAlias = FinalScore  # noqa: Y015
 
@@ -576,19 +811,23 @@ class Average(_message.Message):
 
     VALUE_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     value: _builtins.float
     """Absent when nothing was scored."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval: ...
+    @_builtins.property
+    def basis(self) -> Global___Basis: ...
     def __init__(
         self,
         *,
         value: _builtins.float | None = ...,
         interval: _common_pb2.Interval | None = ...,
+        basis: Global___Basis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "interval", b"interval", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "basis", b"basis", "interval", b"interval", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "interval", b"interval", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "basis", b"basis", "interval", b"interval", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
@@ -640,8 +879,14 @@ class CompareBPBRequest(_message.Message):
     DEFINITION_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
     COMPUTE_FIELD_NUMBER: _builtins.int
+    INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
+    INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     fresh: _builtins.bool
     """Discard what was kept of both, and score everything."""
+    interval_scope: Global___IntervalScope.ValueType
+    """What intervals are to speak of."""
+    interval_level: _builtins.float
+    """Level of the intervals, 0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -668,10 +913,12 @@ class CompareBPBRequest(_message.Message):
         definition: Global___Definition | None = ...,
         fresh: _builtins.bool = ...,
         compute: Global___Compute | None = ...,
+        interval_scope: Global___IntervalScope.ValueType = ...,
+        interval_level: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_level", b"interval_level", "interval_scope", b"interval_scope", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -716,6 +963,8 @@ class BPBComparison(_message.Message):
     OVERALL_FIELD_NUMBER: _builtins.int
     SUBSETS_FIELD_NUMBER: _builtins.int
     DOCUMENTS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    MACRO_FIELD_NUMBER: _builtins.int
+    WEIGHTED_FIELD_NUMBER: _builtins.int
     documents_left_out: _builtins.int
     """Documents in no difference, because one of the two excludes them."""
     @_builtins.property
@@ -730,6 +979,14 @@ class BPBComparison(_message.Message):
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetDifference]:
         """By subset, by name."""
 
+    @_builtins.property
+    def macro(self) -> Global___Average:
+        """Mean over the subsets of their differences."""
+
+    @_builtins.property
+    def weighted(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedScore]:
+        """Averages of the differences by published weights."""
+
     def __init__(
         self,
         *,
@@ -738,10 +995,12 @@ class BPBComparison(_message.Message):
         overall: Global___BPBDifference | None = ...,
         subsets: _abc.Iterable[Global___SubsetDifference] | None = ...,
         documents_left_out: _builtins.int = ...,
+        macro: Global___Average | None = ...,
+        weighted: _abc.Iterable[Global___WeightedScore] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "model", b"model", "overall", b"overall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "macro", b"macro", "model", b"model", "overall", b"overall"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "documents_left_out", b"documents_left_out", "model", b"model", "overall", b"overall", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "documents_left_out", b"documents_left_out", "macro", b"macro", "model", b"model", "overall", b"overall", "subsets", b"subsets", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -757,22 +1016,33 @@ class BPBDifference(_message.Message):
     INTERVAL_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     AGAINST_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    SMALLEST_DETECTABLE_FIELD_NUMBER: _builtins.int
+    IDENTICAL_FIELD_NUMBER: _builtins.int
     bits_per_byte: _builtins.float
     """Bits per byte of the model less those of the other: below 0 where the model predicts better.
     Absent when nothing was scored.
     """
+    smallest_detectable: _builtins.float
+    """Smallest difference that an interval like this one tells from 0 in four of five samples. Absent
+    unless the difference is an estimate of these documents.
+    """
+    identical: _builtins.bool
+    """True when the two have the same likelihood for everything that was scored."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
-        """Paired by document."""
+        """Paired by what was scored: by document, or in a sample of spans by span."""
 
     @_builtins.property
     def model(self) -> Global___BitsPerByte:
-        """The model's sums over those documents."""
+        """The model's sums and figures over what neither of the two excludes."""
 
     @_builtins.property
     def against(self) -> Global___BitsPerByte:
         """The other's."""
 
+    @_builtins.property
+    def basis(self) -> Global___Basis: ...
     def __init__(
         self,
         *,
@@ -780,14 +1050,22 @@ class BPBDifference(_message.Message):
         interval: _common_pb2.Interval | None = ...,
         model: Global___BitsPerByte | None = ...,
         against: Global___BitsPerByte | None = ...,
+        basis: Global___Basis | None = ...,
+        smallest_detectable: _builtins.float | None = ...,
+        identical: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "against", b"against", "bits_per_byte", b"bits_per_byte", "interval", b"interval", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "_smallest_detectable", b"_smallest_detectable", "against", b"against", "basis", b"basis", "bits_per_byte", b"bits_per_byte", "interval", b"interval", "model", b"model", "smallest_detectable", b"smallest_detectable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "against", b"against", "bits_per_byte", b"bits_per_byte", "interval", b"interval", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "_smallest_detectable", b"_smallest_detectable", "against", b"against", "basis", b"basis", "bits_per_byte", b"bits_per_byte", "identical", b"identical", "interval", b"interval", "model", b"model", "smallest_detectable", b"smallest_detectable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bits_per_byte: _TypeAlias = _typing.Literal["bits_per_byte"]  # noqa: Y015
     _WhichOneofArgType__bits_per_byte: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte"]  # noqa: Y015
+    _WhichOneofReturnType__smallest_detectable: _TypeAlias = _typing.Literal["smallest_detectable"]  # noqa: Y015
+    _WhichOneofArgType__smallest_detectable: _TypeAlias = _typing.Literal["_smallest_detectable", b"_smallest_detectable"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bits_per_byte) -> _WhichOneofReturnType__bits_per_byte | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__smallest_detectable) -> _WhichOneofReturnType__smallest_detectable | None: ...
 
 Global___BPBDifference: _TypeAlias = BPBDifference  # noqa: Y015
 
@@ -825,6 +1103,9 @@ class ScoreTextsRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     DEFINITION_FIELD_NUMBER: _builtins.int
     COMPUTE_FIELD_NUMBER: _builtins.int
+    TOKEN_LIKELIHOODS_FIELD_NUMBER: _builtins.int
+    token_likelihoods: _builtins.bool
+    """Also send `TextScore.token_nats` and `token_starts`. Not for compressors."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredText]:
         """The texts: 1 to 65,536."""
@@ -848,10 +1129,11 @@ class ScoreTextsRequest(_message.Message):
         model: _common_pb2.ModelRef | None = ...,
         definition: Global___Definition | None = ...,
         compute: Global___Compute | None = ...,
+        token_likelihoods: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "definition", b"definition", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "definition", b"definition", "model", b"model", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "definition", b"definition", "model", b"model", "texts", b"texts", "token_likelihoods", b"token_likelihoods"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -865,19 +1147,25 @@ class ScoredText(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     SUBSET_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
     text: _builtins.bytes
     """UTF-8 of the text; a lone surrogate may stand as its three bytes (WTF-8)."""
     subset: _builtins.str
     """What it is counted under; may be empty."""
+    context: _builtins.bytes
+    """UTF-8 of what stands before the text. The model reads it and it is not scored: neither its
+    likelihood nor its bytes count. The two are tokenized apart. Not for compressors.
+    """
     def __init__(
         self,
         *,
         text: _builtins.bytes = ...,
         subset: _builtins.str = ...,
+        context: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subset", b"subset", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "subset", b"subset", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -919,21 +1207,35 @@ class TextScore(_message.Message):
 
     SCORE_FIELD_NUMBER: _builtins.int
     EXCLUDED_FIELD_NUMBER: _builtins.int
+    TOKEN_NATS_FIELD_NUMBER: _builtins.int
+    TOKEN_STARTS_FIELD_NUMBER: _builtins.int
     excluded: Global___ExclusionReason.ValueType
     """Why it is not in `result`; unspecified when it is."""
     @_builtins.property
     def score(self) -> Global___BitsPerByte:
         """Sums and figures, without an interval."""
 
+    @_builtins.property
+    def token_nats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """-log p of each scored token in nats, in order, with `token_likelihoods`."""
+
+    @_builtins.property
+    def token_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """First byte in the text of each of these tokens, not falling. Tokens of one character all start
+        at it.
+        """
+
     def __init__(
         self,
         *,
         score: Global___BitsPerByte | None = ...,
         excluded: Global___ExclusionReason.ValueType = ...,
+        token_nats: _abc.Iterable[_builtins.float] | None = ...,
+        token_starts: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "score", b"score", "token_nats", b"token_nats", "token_starts", b"token_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -941,7 +1243,9 @@ Global___TextScore: _TypeAlias = TextScore  # noqa: Y015
 
 @_typing.final
 class BitsPerByte(_message.Message):
-    """Sums and counts, so that results merge by addition. A ratio is absent when nothing was scored."""
+    """Sums and counts over what was scored, so that results merge by addition, and figures. A figure is
+    absent when nothing was scored.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -953,20 +1257,35 @@ class BitsPerByte(_message.Message):
     NATS_PER_TOKEN_FIELD_NUMBER: _builtins.int
     BYTES_PER_TOKEN_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    BYTE_PERPLEXITY_FIELD_NUMBER: _builtins.int
+    WORD_PERPLEXITY_FIELD_NUMBER: _builtins.int
     nats: _builtins.float
     """Sum of -log p over the scored tokens, in nats."""
     text_bytes: _builtins.int
     tokens: _builtins.int
     documents: _builtins.int
     bits_per_byte: _builtins.float
-    """nats / (ln 2 * text_bytes)."""
+    """nats / (ln 2 * text_bytes); in the result of a sample, the estimate for all of the selection,
+    which is another number: see `basis`.
+    """
     nats_per_token: _builtins.float
     """nats / tokens: the mean loss."""
     bytes_per_token: _builtins.float
     """text_bytes / tokens."""
+    byte_perplexity: _builtins.float
+    """2 ^ bits_per_byte, as lm-evaluation-harness has it."""
+    word_perplexity: _builtins.float
+    """exp(nats / words), where a text has one word more than it has runs of whitespace, as
+    lm-evaluation-harness counts them. Absent in a sample, and where an earlier version scored.
+    """
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
         """Of `bits_per_byte`; the same for the same documents."""
+
+    @_builtins.property
+    def basis(self) -> Global___Basis:
+        """What `bits_per_byte` and `interval` rest on. Absent in running figures and those of one document."""
 
     def __init__(
         self,
@@ -979,23 +1298,34 @@ class BitsPerByte(_message.Message):
         nats_per_token: _builtins.float | None = ...,
         bytes_per_token: _builtins.float | None = ...,
         interval: _common_pb2.Interval | None = ...,
+        basis: Global___Basis | None = ...,
+        byte_perplexity: _builtins.float | None = ...,
+        word_perplexity: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "_bytes_per_token", b"_bytes_per_token", "_nats_per_token", b"_nats_per_token", "bits_per_byte", b"bits_per_byte", "bytes_per_token", b"bytes_per_token", "interval", b"interval", "nats_per_token", b"nats_per_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "_byte_perplexity", b"_byte_perplexity", "_bytes_per_token", b"_bytes_per_token", "_nats_per_token", b"_nats_per_token", "_word_perplexity", b"_word_perplexity", "basis", b"basis", "bits_per_byte", b"bits_per_byte", "byte_perplexity", b"byte_perplexity", "bytes_per_token", b"bytes_per_token", "interval", b"interval", "nats_per_token", b"nats_per_token", "word_perplexity", b"word_perplexity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "_bytes_per_token", b"_bytes_per_token", "_nats_per_token", b"_nats_per_token", "bits_per_byte", b"bits_per_byte", "bytes_per_token", b"bytes_per_token", "documents", b"documents", "interval", b"interval", "nats", b"nats", "nats_per_token", b"nats_per_token", "text_bytes", b"text_bytes", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "_byte_perplexity", b"_byte_perplexity", "_bytes_per_token", b"_bytes_per_token", "_nats_per_token", b"_nats_per_token", "_word_perplexity", b"_word_perplexity", "basis", b"basis", "bits_per_byte", b"bits_per_byte", "byte_perplexity", b"byte_perplexity", "bytes_per_token", b"bytes_per_token", "documents", b"documents", "interval", b"interval", "nats", b"nats", "nats_per_token", b"nats_per_token", "text_bytes", b"text_bytes", "tokens", b"tokens", "word_perplexity", b"word_perplexity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bits_per_byte: _TypeAlias = _typing.Literal["bits_per_byte"]  # noqa: Y015
     _WhichOneofArgType__bits_per_byte: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte"]  # noqa: Y015
+    _WhichOneofReturnType__byte_perplexity: _TypeAlias = _typing.Literal["byte_perplexity"]  # noqa: Y015
+    _WhichOneofArgType__byte_perplexity: _TypeAlias = _typing.Literal["_byte_perplexity", b"_byte_perplexity"]  # noqa: Y015
     _WhichOneofReturnType__bytes_per_token: _TypeAlias = _typing.Literal["bytes_per_token"]  # noqa: Y015
     _WhichOneofArgType__bytes_per_token: _TypeAlias = _typing.Literal["_bytes_per_token", b"_bytes_per_token"]  # noqa: Y015
     _WhichOneofReturnType__nats_per_token: _TypeAlias = _typing.Literal["nats_per_token"]  # noqa: Y015
     _WhichOneofArgType__nats_per_token: _TypeAlias = _typing.Literal["_nats_per_token", b"_nats_per_token"]  # noqa: Y015
+    _WhichOneofReturnType__word_perplexity: _TypeAlias = _typing.Literal["word_perplexity"]  # noqa: Y015
+    _WhichOneofArgType__word_perplexity: _TypeAlias = _typing.Literal["_word_perplexity", b"_word_perplexity"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bits_per_byte) -> _WhichOneofReturnType__bits_per_byte | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__byte_perplexity) -> _WhichOneofReturnType__byte_perplexity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes_per_token) -> _WhichOneofReturnType__bytes_per_token | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__nats_per_token) -> _WhichOneofReturnType__nats_per_token | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__word_perplexity) -> _WhichOneofReturnType__word_perplexity | None: ...
 
 Global___BitsPerByte: _TypeAlias = BitsPerByte  # noqa: Y015
 
@@ -1035,6 +1365,7 @@ class WeightedScore(_message.Message):
     INTERVAL_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     bits_per_byte: _builtins.float
     """Absent when none of the weighted subsets was scored."""
     weight: _builtins.float
@@ -1043,6 +1374,8 @@ class WeightedScore(_message.Message):
     """Which weights: "pile-table-1"."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval: ...
+    @_builtins.property
+    def basis(self) -> Global___Basis: ...
     def __init__(
         self,
         *,
@@ -1050,10 +1383,11 @@ class WeightedScore(_message.Message):
         interval: _common_pb2.Interval | None = ...,
         weight: _builtins.float = ...,
         weights: _builtins.str = ...,
+        basis: Global___Basis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "bits_per_byte", b"bits_per_byte", "interval", b"interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "basis", b"basis", "bits_per_byte", b"bits_per_byte", "interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "bits_per_byte", b"bits_per_byte", "interval", b"interval", "weight", b"weight", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "basis", b"basis", "bits_per_byte", b"bits_per_byte", "interval", b"interval", "weight", b"weight", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bits_per_byte: _TypeAlias = _typing.Literal["bits_per_byte"]  # noqa: Y015
     _WhichOneofArgType__bits_per_byte: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte"]  # noqa: Y015

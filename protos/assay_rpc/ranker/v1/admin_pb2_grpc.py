@@ -66,9 +66,10 @@ class RankerAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RegisterManifest(self, request, context):
-        """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-        number from 1, may only grow, and one version has one content. What comes with the server
-        cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+        """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one
+        counts no longer; a later version registers it again. The manifest's `version`, a whole number
+        from 1, may only grow, and one version has one content. What comes with the server stays as it
+        is. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
         Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
         """

@@ -39,9 +39,10 @@ class RankerAdminServiceStub:
     Errors: INVALID_ARGUMENT.
     """
     RegisterManifest: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RegisterManifestRequest, _admin_pb2.RegisterManifestResponse]
-    """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-    number from 1, may only grow, and one version has one content. What comes with the server
-    cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+    """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one
+    counts no longer; a later version registers it again. The manifest's `version`, a whole number
+    from 1, may only grow, and one version has one content. What comes with the server stays as it
+    is. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
     Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
     """
@@ -63,9 +64,10 @@ class RankerAdminServiceAsyncStub(RankerAdminServiceStub):
     Errors: INVALID_ARGUMENT.
     """
     RegisterManifest: _aio.UnaryUnaryMultiCallable[_admin_pb2.RegisterManifestRequest, _admin_pb2.RegisterManifestResponse]  # type: ignore[assignment]
-    """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-    number from 1, may only grow, and one version has one content. What comes with the server
-    cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+    """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one
+    counts no longer; a later version registers it again. The manifest's `version`, a whole number
+    from 1, may only grow, and one version has one content. What comes with the server stays as it
+    is. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
     Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
     """
@@ -96,9 +98,10 @@ class RankerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RegisterManifestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RegisterManifestResponse, _abc.Awaitable[_admin_pb2.RegisterManifestResponse]]:
-        """Registers an artifact or a page, or a new version of one. The manifest's `version`, a whole
-        number from 1, may only grow, and one version has one content. What comes with the server
-        cannot be replaced. INVALID_ARGUMENT names everything that is wrong with the manifest.
+        """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one
+        counts no longer; a later version registers it again. The manifest's `version`, a whole number
+        from 1, may only grow, and one version has one content. What comes with the server stays as it
+        is. INVALID_ARGUMENT names everything that is wrong with the manifest.
 
         Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
         """

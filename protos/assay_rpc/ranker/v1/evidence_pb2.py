@@ -28,7 +28,7 @@ from assay_rpc.ranker.v1 import claim_pb2 as assay_dot_ranker_dot_v1_dot_claim__
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/ranker/v1/evidence.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1e\x61ssay/ranker/v1/artifact.proto\x1a\x1b\x61ssay/ranker/v1/claim.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x07Subject\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x04 \x01(\r\x12\x14\n\x0cinput_height\x18\x05 \x01(\r\x12\x13\n\x0binput_width\x18\x06 \x01(\r\x12-\n\x07weights\x18\x07 \x01(\x0e\x32\x1c.assay.common.v1.WeightsKind\x12\x10\n\x08revision\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x0e\n\x06splits\x18\n \x03(\t\"\xd4\x04\n\x08\x45vidence\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12)\n\x07subject\x18\x03 \x01(\x0b\x32\x18.assay.ranker.v1.Subject\x12\x32\n\x08relation\x18\x04 \x01(\x0e\x32 .assay.ranker.v1.SubjectRelation\x12%\n\x05\x62\x61sis\x18\x05 \x01(\x0e\x32\x16.assay.ranker.v1.Basis\x12\x0e\n\x06method\x18\x06 \x01(\t\x12%\n\x05value\x18\x07 \x01(\x0b\x32\x16.assay.ranker.v1.Value\x12+\n\x08interval\x18\x08 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\t\n\x01n\x18\t \x01(\x04\x12\x31\n\x0b\x65nvironment\x18\n \x01(\x0b\x32\x1c.assay.common.v1.Environment\x12(\n\x07sources\x18\x0b \x03(\x0b\x32\x17.assay.ranker.v1.Source\x12\x0f\n\x07\x63ommand\x18\x0c \x01(\t\x12\x30\n\x0cmeasure_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x0e \x01(\t\x12&\n\x06inputs\x18\x0f \x03(\x0b\x32\x16.assay.ranker.v1.Input\x12$\n\x05parts\x18\x10 \x03(\x0b\x32\x15.assay.ranker.v1.Part\x12\'\n\x06\x65ngine\x18\x12 \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\x0f\n\x07\x63ontent\x18\x13 \x01(\x0c\"3\n\x05Input\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"[\n\x04Part\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\t\n\x01n\x18\x04 \x01(\x04\"R\n\x05Value\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x11\n\x07\x62oolean\x18\x03 \x01(\x08H\x00\x12\x0c\n\x04unit\x18\x04 \x01(\tB\x06\n\x04kind\"\x93\x03\n\x0c\x43laimVerdict\x12%\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x16.assay.ranker.v1.Claim\x12)\n\x07verdict\x18\x02 \x01(\x0e\x32\x18.assay.ranker.v1.Verdict\x12%\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\x16.assay.ranker.v1.Basis\x12+\n\x08\x65vidence\x18\x04 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0b\x63ontradicts\x18\x06 \x03(\t\x12\'\n\x06\x63hange\x18\x07 \x01(\x0b\x32\x17.assay.ranker.v1.Change\x12)\n\x06sample\x18\x08 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x32\n\x0cnot_measured\x18\t \x01(\x0b\x32\x1c.assay.ranker.v1.NotMeasured\x12\x30\n\x08sourcing\x18\n \x01(\x0e\x32\x1e.assay.ranker.v1.SourceVerdict\"\xda\x02\n\x0bNotMeasured\x12\x33\n\x06reason\x18\x01 \x01(\x0e\x32#.assay.ranker.v1.NotMeasured.Reason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\"\xf4\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_NOT_SERVED\x10\x01\x12\x18\n\x14REASON_OTHER_SUBJECT\x10\x02\x12\x1e\n\x1aREASON_SERVICE_UNAVAILABLE\x10\x03\x12\x1f\n\x1bREASON_LICENSE_NOT_ACCEPTED\x10\x04\x12\x1d\n\x19REASON_ENGINE_UNAVAILABLE\x10\x05\x12\x17\n\x13REASON_DATA_MISSING\x10\x06\x12\x15\n\x11REASON_TOO_COSTLY\x10\x07\x12\x11\n\rREASON_FAILED\x10\x08\"\x92\x01\n\x06\x43hange\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.assay.ranker.v1.Verdict\x12+\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x30\n\x0b\x64ifferences\x18\x03 \x03(\x0b\x32\x1b.assay.ranker.v1.Difference\"L\n\nDifference\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x11\n\tof_sample\x18\x04 \x01(\x08\"$\n\x12GetEvidenceRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x13GetEvidenceResponse\x12+\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\"K\n\x13ListEvidenceRequest\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListEvidenceResponse\x12+\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xbf\x01\n\x0fSubjectRelation\x12 \n\x1cSUBJECT_RELATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBJECT_RELATION_EXACT\x10\x01\x12\x35\n1SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS\x10\x02\x12\x1b\n\x17SUBJECT_RELATION_SAMPLE\x10\x03\x12\x1a\n\x16SUBJECT_RELATION_PROXY\x10\x04*X\n\x05\x42\x61sis\x12\x15\n\x11\x42\x41SIS_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42\x41SIS_MEASURED\x10\x01\x12\x11\n\rBASIS_SOURCED\x10\x02\x12\x11\n\rBASIS_DERIVED\x10\x03*\xa3\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_CONFIRMED\x10\x01\x12\x13\n\x0fVERDICT_REFUTED\x10\x02\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x03\x12\x1d\n\x19VERDICT_NOT_TESTABLE_HERE\x10\x04\x12\x1a\n\x16VERDICT_UNDERSPECIFIED\x10\x05*\x88\x01\n\rSourceVerdict\x12\x1e\n\x1aSOURCE_VERDICT_UNSPECIFIED\x10\x00\x12\x1b\n\x17SOURCE_VERDICT_FAITHFUL\x10\x01\x12\x1c\n\x18SOURCE_VERDICT_MISQUOTED\x10\x02\x12\x1c\n\x18SOURCE_VERDICT_UNSOURCED\x10\x03\x42<\n\x0f\x61ssay.ranker.v1B\rEvidenceProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/ranker/v1/evidence.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1e\x61ssay/ranker/v1/artifact.proto\x1a\x1b\x61ssay/ranker/v1/claim.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x07Subject\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x04 \x01(\r\x12\x14\n\x0cinput_height\x18\x05 \x01(\r\x12\x13\n\x0binput_width\x18\x06 \x01(\r\x12-\n\x07weights\x18\x07 \x01(\x0e\x32\x1c.assay.common.v1.WeightsKind\x12\x10\n\x08revision\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x0e\n\x06splits\x18\n \x03(\t\"\x91\x05\n\x08\x45vidence\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12)\n\x07subject\x18\x03 \x01(\x0b\x32\x18.assay.ranker.v1.Subject\x12\x32\n\x08relation\x18\x04 \x01(\x0e\x32 .assay.ranker.v1.SubjectRelation\x12%\n\x05\x62\x61sis\x18\x05 \x01(\x0e\x32\x16.assay.ranker.v1.Basis\x12\x0e\n\x06method\x18\x06 \x01(\t\x12%\n\x05value\x18\x07 \x01(\x0b\x32\x16.assay.ranker.v1.Value\x12+\n\x08interval\x18\x08 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\t\n\x01n\x18\t \x01(\x04\x12\x31\n\x0b\x65nvironment\x18\n \x01(\x0b\x32\x1c.assay.common.v1.Environment\x12(\n\x07sources\x18\x0b \x03(\x0b\x32\x17.assay.ranker.v1.Source\x12\x0f\n\x07\x63ommand\x18\x0c \x01(\t\x12\x30\n\x0cmeasure_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x0e \x01(\t\x12&\n\x06inputs\x18\x0f \x03(\x0b\x32\x16.assay.ranker.v1.Input\x12$\n\x05parts\x18\x10 \x03(\x0b\x32\x15.assay.ranker.v1.Part\x12\'\n\x06\x65ngine\x18\x12 \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\x0f\n\x07\x63ontent\x18\x13 \x01(\x0c\x12\'\n\x06timing\x18\x14 \x01(\x0b\x32\x17.assay.ranker.v1.Timing\x12\x12\n\nconditions\x18\x15 \x01(\t\"@\n\x06Timing\x12\x10\n\x08restarts\x18\x01 \x01(\r\x12\r\n\x05\x63lean\x18\x02 \x01(\r\x12\x15\n\rleast_seconds\x18\x03 \x01(\x01\"3\n\x05Input\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"[\n\x04Part\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\t\n\x01n\x18\x04 \x01(\x04\"R\n\x05Value\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x11\n\x07\x62oolean\x18\x03 \x01(\x08H\x00\x12\x0c\n\x04unit\x18\x04 \x01(\tB\x06\n\x04kind\"\x93\x03\n\x0c\x43laimVerdict\x12%\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x16.assay.ranker.v1.Claim\x12)\n\x07verdict\x18\x02 \x01(\x0e\x32\x18.assay.ranker.v1.Verdict\x12%\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\x16.assay.ranker.v1.Basis\x12+\n\x08\x65vidence\x18\x04 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0b\x63ontradicts\x18\x06 \x03(\t\x12\'\n\x06\x63hange\x18\x07 \x01(\x0b\x32\x17.assay.ranker.v1.Change\x12)\n\x06sample\x18\x08 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x32\n\x0cnot_measured\x18\t \x01(\x0b\x32\x1c.assay.ranker.v1.NotMeasured\x12\x30\n\x08sourcing\x18\n \x01(\x0e\x32\x1e.assay.ranker.v1.SourceVerdict\"\xda\x02\n\x0bNotMeasured\x12\x33\n\x06reason\x18\x01 \x01(\x0e\x32#.assay.ranker.v1.NotMeasured.Reason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\"\xf4\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_NOT_SERVED\x10\x01\x12\x18\n\x14REASON_OTHER_SUBJECT\x10\x02\x12\x1e\n\x1aREASON_SERVICE_UNAVAILABLE\x10\x03\x12\x1f\n\x1bREASON_LICENSE_NOT_ACCEPTED\x10\x04\x12\x1d\n\x19REASON_ENGINE_UNAVAILABLE\x10\x05\x12\x17\n\x13REASON_DATA_MISSING\x10\x06\x12\x15\n\x11REASON_TOO_COSTLY\x10\x07\x12\x11\n\rREASON_FAILED\x10\x08\"\x92\x01\n\x06\x43hange\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.assay.ranker.v1.Verdict\x12+\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x30\n\x0b\x64ifferences\x18\x03 \x03(\x0b\x32\x1b.assay.ranker.v1.Difference\"L\n\nDifference\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x11\n\tof_sample\x18\x04 \x01(\x08\"$\n\x12GetEvidenceRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x13GetEvidenceResponse\x12+\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x19.assay.ranker.v1.Evidence\"K\n\x13ListEvidenceRequest\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListEvidenceResponse\x12+\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x13ListVerdictsRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"~\n\x14ListVerdictsResponse\x12-\n\x06\x63laims\x18\x01 \x03(\x0b\x32\x1d.assay.ranker.v1.ClaimVerdict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08\x63ompares\x18\x04 \x03(\t*\xbf\x01\n\x0fSubjectRelation\x12 \n\x1cSUBJECT_RELATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBJECT_RELATION_EXACT\x10\x01\x12\x35\n1SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS\x10\x02\x12\x1b\n\x17SUBJECT_RELATION_SAMPLE\x10\x03\x12\x1a\n\x16SUBJECT_RELATION_PROXY\x10\x04*X\n\x05\x42\x61sis\x12\x15\n\x11\x42\x41SIS_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42\x41SIS_MEASURED\x10\x01\x12\x11\n\rBASIS_SOURCED\x10\x02\x12\x11\n\rBASIS_DERIVED\x10\x03*\xa3\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_CONFIRMED\x10\x01\x12\x13\n\x0fVERDICT_REFUTED\x10\x02\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x03\x12\x1d\n\x19VERDICT_NOT_TESTABLE_HERE\x10\x04\x12\x1a\n\x16VERDICT_UNDERSPECIFIED\x10\x05*\x88\x01\n\rSourceVerdict\x12\x1e\n\x1aSOURCE_VERDICT_UNSPECIFIED\x10\x00\x12\x1b\n\x17SOURCE_VERDICT_FAITHFUL\x10\x01\x12\x1c\n\x18SOURCE_VERDICT_MISQUOTED\x10\x02\x12\x1c\n\x18SOURCE_VERDICT_UNSOURCED\x10\x03\x42<\n\x0f\x61ssay.ranker.v1B\rEvidenceProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,40 +36,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.ranker.v1.evidence_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.ranker.v1B\rEvidenceProtoP\001Z\030assay/ranker/v1;rankerv1'
-  _globals['_SUBJECTRELATION']._serialized_start=2514
-  _globals['_SUBJECTRELATION']._serialized_end=2705
-  _globals['_BASIS']._serialized_start=2707
-  _globals['_BASIS']._serialized_end=2795
-  _globals['_VERDICT']._serialized_start=2798
-  _globals['_VERDICT']._serialized_end=2961
-  _globals['_SOURCEVERDICT']._serialized_start=2964
-  _globals['_SOURCEVERDICT']._serialized_end=3100
+  _globals['_SUBJECTRELATION']._serialized_start=2846
+  _globals['_SUBJECTRELATION']._serialized_end=3037
+  _globals['_BASIS']._serialized_start=3039
+  _globals['_BASIS']._serialized_end=3127
+  _globals['_VERDICT']._serialized_start=3130
+  _globals['_VERDICT']._serialized_end=3293
+  _globals['_SOURCEVERDICT']._serialized_start=3296
+  _globals['_SOURCEVERDICT']._serialized_end=3432
   _globals['_SUBJECT']._serialized_start=176
   _globals['_SUBJECT']._serialized_end=423
   _globals['_EVIDENCE']._serialized_start=426
-  _globals['_EVIDENCE']._serialized_end=1022
-  _globals['_INPUT']._serialized_start=1024
-  _globals['_INPUT']._serialized_end=1075
-  _globals['_PART']._serialized_start=1077
-  _globals['_PART']._serialized_end=1168
-  _globals['_VALUE']._serialized_start=1170
-  _globals['_VALUE']._serialized_end=1252
-  _globals['_CLAIMVERDICT']._serialized_start=1255
-  _globals['_CLAIMVERDICT']._serialized_end=1658
-  _globals['_NOTMEASURED']._serialized_start=1661
-  _globals['_NOTMEASURED']._serialized_end=2007
-  _globals['_NOTMEASURED_REASON']._serialized_start=1763
-  _globals['_NOTMEASURED_REASON']._serialized_end=2007
-  _globals['_CHANGE']._serialized_start=2010
-  _globals['_CHANGE']._serialized_end=2156
-  _globals['_DIFFERENCE']._serialized_start=2158
-  _globals['_DIFFERENCE']._serialized_end=2234
-  _globals['_GETEVIDENCEREQUEST']._serialized_start=2236
-  _globals['_GETEVIDENCEREQUEST']._serialized_end=2272
-  _globals['_GETEVIDENCERESPONSE']._serialized_start=2274
-  _globals['_GETEVIDENCERESPONSE']._serialized_end=2340
-  _globals['_LISTEVIDENCEREQUEST']._serialized_start=2342
-  _globals['_LISTEVIDENCEREQUEST']._serialized_end=2417
-  _globals['_LISTEVIDENCERESPONSE']._serialized_start=2419
-  _globals['_LISTEVIDENCERESPONSE']._serialized_end=2511
+  _globals['_EVIDENCE']._serialized_end=1083
+  _globals['_TIMING']._serialized_start=1085
+  _globals['_TIMING']._serialized_end=1149
+  _globals['_INPUT']._serialized_start=1151
+  _globals['_INPUT']._serialized_end=1202
+  _globals['_PART']._serialized_start=1204
+  _globals['_PART']._serialized_end=1295
+  _globals['_VALUE']._serialized_start=1297
+  _globals['_VALUE']._serialized_end=1379
+  _globals['_CLAIMVERDICT']._serialized_start=1382
+  _globals['_CLAIMVERDICT']._serialized_end=1785
+  _globals['_NOTMEASURED']._serialized_start=1788
+  _globals['_NOTMEASURED']._serialized_end=2134
+  _globals['_NOTMEASURED_REASON']._serialized_start=1890
+  _globals['_NOTMEASURED_REASON']._serialized_end=2134
+  _globals['_CHANGE']._serialized_start=2137
+  _globals['_CHANGE']._serialized_end=2283
+  _globals['_DIFFERENCE']._serialized_start=2285
+  _globals['_DIFFERENCE']._serialized_end=2361
+  _globals['_GETEVIDENCEREQUEST']._serialized_start=2363
+  _globals['_GETEVIDENCEREQUEST']._serialized_end=2399
+  _globals['_GETEVIDENCERESPONSE']._serialized_start=2401
+  _globals['_GETEVIDENCERESPONSE']._serialized_end=2467
+  _globals['_LISTEVIDENCEREQUEST']._serialized_start=2469
+  _globals['_LISTEVIDENCEREQUEST']._serialized_end=2544
+  _globals['_LISTEVIDENCERESPONSE']._serialized_start=2546
+  _globals['_LISTEVIDENCERESPONSE']._serialized_end=2638
+  _globals['_LISTVERDICTSREQUEST']._serialized_start=2640
+  _globals['_LISTVERDICTSREQUEST']._serialized_end=2715
+  _globals['_LISTVERDICTSRESPONSE']._serialized_start=2717
+  _globals['_LISTVERDICTSRESPONSE']._serialized_end=2843
 # @@protoc_insertion_point(module_scope)

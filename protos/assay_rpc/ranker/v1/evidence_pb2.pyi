@@ -229,6 +229,8 @@ class Evidence(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """Digest of `content`."""
     claim: _builtins.str
@@ -246,6 +248,8 @@ class Evidence(_message.Message):
     """What a reader should know of it: noise, sample, caveats."""
     content: _builtins.bytes
     """The canonical JSON whose SHA-256 is `digest`."""
+    conditions: _builtins.str
+    """What the value holds for, in words: engine and hardware, level of a codec."""
     @_builtins.property
     def subject(self) -> Global___Subject:
         """What was measured. Absent for a publication."""
@@ -278,6 +282,10 @@ class Evidence(_message.Message):
     def engine(self) -> _common_pb2.Engine:
         """What computed it. Absent for a publication."""
 
+    @_builtins.property
+    def timing(self) -> Global___Timing:
+        """What a timing rests on. Absent for what is none."""
+
     def __init__(
         self,
         *,
@@ -299,14 +307,47 @@ class Evidence(_message.Message):
         parts: _abc.Iterable[Global___Part] | None = ...,
         engine: _common_pb2.Engine | None = ...,
         content: _builtins.bytes = ...,
+        timing: Global___Timing | None = ...,
+        conditions: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "environment", b"environment", "interval", b"interval", "measure_time", b"measure_time", "subject", b"subject", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "environment", b"environment", "interval", b"interval", "measure_time", b"measure_time", "subject", b"subject", "timing", b"timing", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "claim", b"claim", "command", b"command", "content", b"content", "digest", b"digest", "engine", b"engine", "environment", b"environment", "inputs", b"inputs", "interval", b"interval", "measure_time", b"measure_time", "method", b"method", "n", b"n", "note", b"note", "parts", b"parts", "relation", b"relation", "sources", b"sources", "subject", b"subject", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "claim", b"claim", "command", b"command", "conditions", b"conditions", "content", b"content", "digest", b"digest", "engine", b"engine", "environment", b"environment", "inputs", b"inputs", "interval", b"interval", "measure_time", b"measure_time", "method", b"method", "n", b"n", "note", b"note", "parts", b"parts", "relation", b"relation", "sources", b"sources", "subject", b"subject", "timing", b"timing", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+
+@_typing.final
+class Timing(_message.Message):
+    """Restarts of a benchmark's process, of all verifications on one machine with one engine. The value
+    is the median of their median runs.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    CLEAN_FIELD_NUMBER: _builtins.int
+    LEAST_SECONDS_FIELD_NUMBER: _builtins.int
+    restarts: _builtins.int
+    clean: _builtins.int
+    """Restarts that had the machine for themselves. With fewer than 8 the interval has no lower end."""
+    least_seconds: _builtins.float
+    """Shortest run of any of them, in seconds."""
+    def __init__(
+        self,
+        *,
+        restarts: _builtins.int = ...,
+        clean: _builtins.int = ...,
+        least_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean", b"clean", "least_seconds", b"least_seconds", "restarts", b"restarts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
 @_typing.final
 class Input(_message.Message):
@@ -703,3 +744,68 @@ class ListEvidenceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEvidenceResponse: _TypeAlias = ListEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class ListVerdictsRequest(_message.Message):
+    """Request of the claims of one owner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """Registered id of an artifact or of a page."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVerdictsRequest: _TypeAlias = ListVerdictsRequest  # noqa: Y015
+
+@_typing.final
+class ListVerdictsResponse(_message.Message):
+    """Claims with their verdicts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPARES_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    name: _builtins.str
+    """Name of the artifact or page."""
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimVerdict]:
+        """The claims of this page, by id."""
+
+    @_builtins.property
+    def compares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Registered ids of the artifacts that the owner compares; empty for an artifact."""
+
+    def __init__(
+        self,
+        *,
+        claims: _abc.Iterable[Global___ClaimVerdict] | None = ...,
+        next_page_token: _builtins.str = ...,
+        name: _builtins.str = ...,
+        compares: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "compares", b"compares", "name", b"name", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVerdictsResponse: _TypeAlias = ListVerdictsResponse  # noqa: Y015

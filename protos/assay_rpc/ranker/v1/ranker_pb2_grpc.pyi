@@ -55,6 +55,12 @@ class RankerServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
+    ListVerdicts: _grpc.UnaryUnaryMultiCallable[_evidence_pb2.ListVerdictsRequest, _evidence_pb2.ListVerdictsResponse]
+    """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+    evidence allows. It measures nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    """
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_evidence_pb2.GetEvidenceRequest, _evidence_pb2.GetEvidenceResponse]
     """Gives a piece of evidence by its digest.
 
@@ -82,11 +88,12 @@ class RankerServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListRanks: _grpc.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]
-    """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-    tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-    against each other: with an intent there is one ranking for each type.
+    """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+    the places that each may have in a profile. Of a type or an intent each pair is told apart by
+    itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+    never ranked against each other: with an intent there is one ranking for each type.
 
-    Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     SearchCapabilities: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchCapabilitiesRequest, _search_pb2.SearchCapabilitiesResponse]
     """Finds the capabilities that serve an intent. What is below the floor is not shown.
@@ -116,6 +123,12 @@ class RankerServiceAsyncStub(RankerServiceStub):
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
+    ListVerdicts: _aio.UnaryUnaryMultiCallable[_evidence_pb2.ListVerdictsRequest, _evidence_pb2.ListVerdictsResponse]  # type: ignore[assignment]
+    """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+    evidence allows. It measures nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    """
     GetEvidence: _aio.UnaryUnaryMultiCallable[_evidence_pb2.GetEvidenceRequest, _evidence_pb2.GetEvidenceResponse]  # type: ignore[assignment]
     """Gives a piece of evidence by its digest.
 
@@ -143,11 +156,12 @@ class RankerServiceAsyncStub(RankerServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListRanks: _aio.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]  # type: ignore[assignment]
-    """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-    tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-    against each other: with an intent there is one ranking for each type.
+    """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+    the places that each may have in a profile. Of a type or an intent each pair is told apart by
+    itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+    never ranked against each other: with an intent there is one ranking for each type.
 
-    Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     SearchCapabilities: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchCapabilitiesRequest, _search_pb2.SearchCapabilitiesResponse]  # type: ignore[assignment]
     """Finds the capabilities that serve an intent. What is below the floor is not shown.
@@ -191,6 +205,18 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Compares two artifacts. Verify their claims first.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListVerdicts(
+        self,
+        request: _evidence_pb2.ListVerdictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evidence_pb2.ListVerdictsResponse, _abc.Awaitable[_evidence_pb2.ListVerdictsResponse]]:
+        """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+        evidence allows. It measures nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -255,11 +281,12 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rank_pb2.ListRanksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rank_pb2.ListRanksResponse, _abc.Awaitable[_rank_pb2.ListRanksResponse]]:
-        """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-        tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-        against each other: with an intent there is one ranking for each type.
+        """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+        the places that each may have in a profile. Of a type or an intent each pair is told apart by
+        itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+        never ranked against each other: with an intent there is one ranking for each type.
 
-        Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from assay_rpc.common.v1 import common_pb2 as assay_dot_common_dot_v1_dot_common__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n assay/segment/v1/benchmark.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc2\x02\n\x15\x42\x65nchmarkModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12,\n\x08scenario\x18\x02 \x01(\x0e\x32\x1a.assay.segment.v1.Scenario\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x0c\n\x04runs\x18\x04 \x01(\r\x12\x10\n\x08restarts\x18\x05 \x01(\r\x12)\n\x06\x62udget\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x62\x61tch_sizes\x18\x07 \x03(\r\x12\x13\n\x0btarget_rate\x18\x08 \x01(\x01\x12\x30\n\rlatency_bound\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emodule_timings\x18\n \x01(\x08\"\x90\x01\n\x16\x42\x65nchmarkModelResponse\x12\x37\n\x08progress\x18\x01 \x01(\x0b\x32#.assay.segment.v1.BenchmarkProgressH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.assay.segment.v1.BenchmarkResultH\x00\x42\x08\n\x06update\"0\n\x11\x42\x65nchmarkProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\"\xf4\x05\n\x0f\x42\x65nchmarkResult\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12,\n\x08scenario\x18\x02 \x01(\x0e\x32\x1a.assay.segment.v1.Scenario\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x0c\n\x04runs\x18\x04 \x01(\r\x12\x10\n\x08restarts\x18\x05 \x01(\r\x12.\n\x0blatency_p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p90\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p99\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10latency_interval\x18\t \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x19\n\x11images_per_second\x18\n \x01(\x01\x12=\n\x1aimages_per_second_interval\x18\x0b \x01(\x0b\x32\x19.assay.common.v1.Interval\x12+\n\x07samples\x18\x0c \x03(\x0b\x32\x1a.assay.segment.v1.RunTimes\x12\x31\n\x0b\x65nvironment\x18\r \x01(\x0b\x32\x1c.assay.common.v1.Environment\x12\'\n\x06\x65ngine\x18\x0e \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\r\n\x05noisy\x18\x0f \x01(\x08\x12\r\n\x05noise\x18\x10 \x01(\x01\x12-\n\x05sweep\x18\x11 \x03(\x0b\x32\x1e.assay.segment.v1.BatchFigures\x12/\n\x06server\x18\x12 \x01(\x0b\x32\x1f.assay.segment.v1.ServerFigures\x12/\n\x07modules\x18\x13 \x03(\x0b\x32\x1e.assay.segment.v1.ModuleTiming\"\xba\x01\n\x0c\x42\x61tchFigures\x12\x12\n\nbatch_size\x18\x01 \x01(\r\x12\x0c\n\x04runs\x18\x02 \x01(\r\x12.\n\x0blatency_p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11images_per_second\x18\x04 \x01(\x01\x12=\n\x1aimages_per_second_interval\x18\x05 \x01(\x0b\x32\x19.assay.common.v1.Interval\"\x81\x01\n\rServerFigures\x12\x13\n\x0btarget_rate\x18\x01 \x01(\x01\x12\x15\n\rachieved_rate\x18\x02 \x01(\x01\x12\x19\n\x0cwithin_bound\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03met\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x0f\n\r_within_boundB\x06\n\x04_met\"V\n\x0cModuleTiming\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06median\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05share\x18\x03 \x01(\x01\"\x1b\n\x08RunTimes\x12\x0f\n\x07seconds\x18\x01 \x03(\x01*k\n\x08Scenario\x12\x18\n\x14SCENARIO_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCENARIO_SINGLE_STREAM\x10\x01\x12\x14\n\x10SCENARIO_OFFLINE\x10\x02\x12\x13\n\x0fSCENARIO_SERVER\x10\x03\x32\x85\x01\n\x17SegmentBenchmarkService\x12j\n\x0e\x42\x65nchmarkModel\x12\'.assay.segment.v1.BenchmarkModelRequest\x1a(.assay.segment.v1.BenchmarkModelResponse\"\x03\x90\x02\x02\x30\x01\x42@\n\x10\x61ssay.segment.v1B\x0e\x42\x65nchmarkProtoP\x01Z\x1a\x61ssay/segment/v1;segmentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n assay/segment/v1/benchmark.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x02\n\x15\x42\x65nchmarkModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12,\n\x08scenario\x18\x02 \x01(\x0e\x32\x1a.assay.segment.v1.Scenario\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x0c\n\x04runs\x18\x04 \x01(\r\x12\x10\n\x08restarts\x18\x05 \x01(\r\x12)\n\x06\x62udget\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x62\x61tch_sizes\x18\x07 \x03(\r\x12\x13\n\x0btarget_rate\x18\x08 \x01(\x01\x12\x30\n\rlatency_bound\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emodule_timings\x18\n \x01(\x08\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\x12*\n\x07\x61gainst\x18\x0c \x01(\x0b\x32\x19.assay.common.v1.ModelRef\"\x90\x01\n\x16\x42\x65nchmarkModelResponse\x12\x37\n\x08progress\x18\x01 \x01(\x0b\x32#.assay.segment.v1.BenchmarkProgressH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.assay.segment.v1.BenchmarkResultH\x00\x42\x08\n\x06update\"0\n\x11\x42\x65nchmarkProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\"\xbc\x07\n\x0f\x42\x65nchmarkResult\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12,\n\x08scenario\x18\x02 \x01(\x0e\x32\x1a.assay.segment.v1.Scenario\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x0c\n\x04runs\x18\x04 \x01(\r\x12\x10\n\x08restarts\x18\x05 \x01(\r\x12.\n\x0blatency_p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p90\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p99\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10latency_interval\x18\t \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x19\n\x11images_per_second\x18\n \x01(\x01\x12=\n\x1aimages_per_second_interval\x18\x0b \x01(\x0b\x32\x19.assay.common.v1.Interval\x12+\n\x07samples\x18\x0c \x03(\x0b\x32\x1a.assay.segment.v1.RunTimes\x12\x31\n\x0b\x65nvironment\x18\r \x01(\x0b\x32\x1c.assay.common.v1.Environment\x12\'\n\x06\x65ngine\x18\x0e \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\r\n\x05noisy\x18\x0f \x01(\x08\x12\r\n\x05noise\x18\x10 \x01(\x01\x12-\n\x05sweep\x18\x11 \x03(\x0b\x32\x1e.assay.segment.v1.BatchFigures\x12/\n\x06server\x18\x12 \x01(\x0b\x32\x1f.assay.segment.v1.ServerFigures\x12/\n\x07modules\x18\x13 \x03(\x0b\x32\x1e.assay.segment.v1.ModuleTiming\x12\x32\n\x0frestart_records\x18\x14 \x03(\x0b\x32\x19.assay.segment.v1.Restart\x12\x30\n\rlatency_least\x18\x15 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\ntwo_speeds\x18\x16 \x01(\x0b\x32\x1b.assay.segment.v1.TwoSpeeds\x12/\n\x06paired\x18\x17 \x01(\x0b\x32\x1f.assay.segment.v1.PairedFigures\"\x8d\x01\n\x07Restart\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x15\n\rleast_seconds\x18\x03 \x01(\x01\x12*\n\x04load\x18\x04 \x01(\x0b\x32\x1c.assay.common.v1.MachineLoad\"]\n\tTwoSpeeds\x12\'\n\x04\x66\x61st\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04slow\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa4\x01\n\rPairedFigures\x12*\n\x07\x61gainst\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\r\n\x05ratio\x18\x02 \x01(\x01\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12+\n\x07samples\x18\x04 \x03(\x0b\x32\x1a.assay.segment.v1.RunTimes\"\xba\x01\n\x0c\x42\x61tchFigures\x12\x12\n\nbatch_size\x18\x01 \x01(\r\x12\x0c\n\x04runs\x18\x02 \x01(\r\x12.\n\x0blatency_p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11images_per_second\x18\x04 \x01(\x01\x12=\n\x1aimages_per_second_interval\x18\x05 \x01(\x0b\x32\x19.assay.common.v1.Interval\"\x81\x01\n\rServerFigures\x12\x13\n\x0btarget_rate\x18\x01 \x01(\x01\x12\x15\n\rachieved_rate\x18\x02 \x01(\x01\x12\x19\n\x0cwithin_bound\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03met\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x0f\n\r_within_boundB\x06\n\x04_met\"V\n\x0cModuleTiming\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06median\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05share\x18\x03 \x01(\x01\"\x1b\n\x08RunTimes\x12\x0f\n\x07seconds\x18\x01 \x03(\x01*k\n\x08Scenario\x12\x18\n\x14SCENARIO_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCENARIO_SINGLE_STREAM\x10\x01\x12\x14\n\x10SCENARIO_OFFLINE\x10\x02\x12\x13\n\x0fSCENARIO_SERVER\x10\x03\x32\x85\x01\n\x17SegmentBenchmarkService\x12j\n\x0e\x42\x65nchmarkModel\x12\'.assay.segment.v1.BenchmarkModelRequest\x1a(.assay.segment.v1.BenchmarkModelResponse\"\x03\x90\x02\x02\x30\x01\x42@\n\x10\x61ssay.segment.v1B\x0e\x42\x65nchmarkProtoP\x01Z\x1a\x61ssay/segment/v1;segmentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,24 +37,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020assay.segment.v1B\016BenchmarkProtoP\001Z\032assay/segment/v1;segmentv1'
   _globals['_SEGMENTBENCHMARKSERVICE'].methods_by_name['BenchmarkModel']._loaded_options = None
   _globals['_SEGMENTBENCHMARKSERVICE'].methods_by_name['BenchmarkModel']._serialized_options = b'\220\002\002'
-  _globals['_SCENARIO']._serialized_start=1835
-  _globals['_SCENARIO']._serialized_end=1942
-  _globals['_BENCHMARKMODELREQUEST']._serialized_start=117
-  _globals['_BENCHMARKMODELREQUEST']._serialized_end=439
-  _globals['_BENCHMARKMODELRESPONSE']._serialized_start=442
-  _globals['_BENCHMARKMODELRESPONSE']._serialized_end=586
-  _globals['_BENCHMARKPROGRESS']._serialized_start=588
-  _globals['_BENCHMARKPROGRESS']._serialized_end=636
-  _globals['_BENCHMARKRESULT']._serialized_start=639
-  _globals['_BENCHMARKRESULT']._serialized_end=1395
-  _globals['_BATCHFIGURES']._serialized_start=1398
-  _globals['_BATCHFIGURES']._serialized_end=1584
-  _globals['_SERVERFIGURES']._serialized_start=1587
-  _globals['_SERVERFIGURES']._serialized_end=1716
-  _globals['_MODULETIMING']._serialized_start=1718
-  _globals['_MODULETIMING']._serialized_end=1804
-  _globals['_RUNTIMES']._serialized_start=1806
-  _globals['_RUNTIMES']._serialized_end=1833
-  _globals['_SEGMENTBENCHMARKSERVICE']._serialized_start=1945
-  _globals['_SEGMENTBENCHMARKSERVICE']._serialized_end=2078
+  _globals['_SCENARIO']._serialized_start=2534
+  _globals['_SCENARIO']._serialized_end=2641
+  _globals['_BENCHMARKMODELREQUEST']._serialized_start=150
+  _globals['_BENCHMARKMODELREQUEST']._serialized_end=532
+  _globals['_BENCHMARKMODELRESPONSE']._serialized_start=535
+  _globals['_BENCHMARKMODELRESPONSE']._serialized_end=679
+  _globals['_BENCHMARKPROGRESS']._serialized_start=681
+  _globals['_BENCHMARKPROGRESS']._serialized_end=729
+  _globals['_BENCHMARKRESULT']._serialized_start=732
+  _globals['_BENCHMARKRESULT']._serialized_end=1688
+  _globals['_RESTART']._serialized_start=1691
+  _globals['_RESTART']._serialized_end=1832
+  _globals['_TWOSPEEDS']._serialized_start=1834
+  _globals['_TWOSPEEDS']._serialized_end=1927
+  _globals['_PAIREDFIGURES']._serialized_start=1930
+  _globals['_PAIREDFIGURES']._serialized_end=2094
+  _globals['_BATCHFIGURES']._serialized_start=2097
+  _globals['_BATCHFIGURES']._serialized_end=2283
+  _globals['_SERVERFIGURES']._serialized_start=2286
+  _globals['_SERVERFIGURES']._serialized_end=2415
+  _globals['_MODULETIMING']._serialized_start=2417
+  _globals['_MODULETIMING']._serialized_end=2503
+  _globals['_RUNTIMES']._serialized_start=2505
+  _globals['_RUNTIMES']._serialized_end=2532
+  _globals['_SEGMENTBENCHMARKSERVICE']._serialized_start=2644
+  _globals['_SEGMENTBENCHMARKSERVICE']._serialized_end=2777
 # @@protoc_insertion_point(module_scope)

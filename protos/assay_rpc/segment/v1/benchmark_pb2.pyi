@@ -8,6 +8,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -67,18 +68,26 @@ class BenchmarkModelRequest(_message.Message):
     TARGET_RATE_FIELD_NUMBER: _builtins.int
     LATENCY_BOUND_FIELD_NUMBER: _builtins.int
     MODULE_TIMINGS_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
     scenario: Global___Scenario.ValueType
     batch_size: _builtins.int
     """Offline: images a batch, 1 to 64; 0 means 1."""
     runs: _builtins.int
     """Timed runs in each process, of each batch size; server: requests. 3 to 10,000; 0 means 10."""
     restarts: _builtins.int
-    """Fresh processes, which the interval is clustered by: 1 to 20; 0 means 3."""
+    """Fresh processes that must have had the machine for themselves, 1 to 24: more are started while
+    fewer had, up to 24 in all. Server: processes. 0 means 8, and 3 in the server scenario.
+    """
     target_rate: _builtins.float
     """Server: requests a second. 0 means half of what a single stream gives."""
     module_timings: _builtins.bool
     """Also times the parts of the model by the engine's profiler, in a run that counts for nothing
     else. CPUs only.
+    """
+    engine: _builtins.str
+    """What is to run the model: "openvino-cpu", "onnxruntime-cpu", or "torch-cpu", which times the
+    source architecture with random weights. Empty: what serves it. Not in the server scenario.
     """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
@@ -87,7 +96,7 @@ class BenchmarkModelRequest(_message.Message):
     @_builtins.property
     def budget(self) -> _duration_pb2.Duration:
         """Ends the measurement early with what it has, once three runs are in. At most 30 minutes; absent
-        means 60 seconds.
+        means 120 seconds.
         """
 
     @_builtins.property
@@ -99,6 +108,12 @@ class BenchmarkModelRequest(_message.Message):
     @_builtins.property
     def latency_bound(self) -> _duration_pb2.Duration:
         """Server: bound of the 99th percentile of the latency. Absent: none."""
+
+    @_builtins.property
+    def against(self) -> _common_pb2.ModelRef:
+        """Single stream and offline: a second model, timed in the same processes, run by run A B B A, for
+        `ratio`. Absent: none.
+        """
 
     def __init__(
         self,
@@ -113,10 +128,12 @@ class BenchmarkModelRequest(_message.Message):
         target_rate: _builtins.float = ...,
         latency_bound: _duration_pb2.Duration | None = ...,
         module_timings: _builtins.bool = ...,
+        engine: _builtins.str = ...,
+        against: _common_pb2.ModelRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "latency_bound", b"latency_bound", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "budget", b"budget", "latency_bound", b"latency_bound", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "batch_sizes", b"batch_sizes", "budget", b"budget", "latency_bound", b"latency_bound", "model", b"model", "module_timings", b"module_timings", "restarts", b"restarts", "runs", b"runs", "scenario", b"scenario", "target_rate", b"target_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "batch_size", b"batch_size", "batch_sizes", b"batch_sizes", "budget", b"budget", "engine", b"engine", "latency_bound", b"latency_bound", "model", b"model", "module_timings", b"module_timings", "restarts", b"restarts", "runs", b"runs", "scenario", b"scenario", "target_rate", b"target_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,24 +216,32 @@ class BenchmarkResult(_message.Message):
     SWEEP_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
     MODULES_FIELD_NUMBER: _builtins.int
+    RESTART_RECORDS_FIELD_NUMBER: _builtins.int
+    LATENCY_LEAST_FIELD_NUMBER: _builtins.int
+    TWO_SPEEDS_FIELD_NUMBER: _builtins.int
+    PAIRED_FIELD_NUMBER: _builtins.int
     scenario: Global___Scenario.ValueType
     batch_size: _builtins.int
     runs: _builtins.int
     """Timed runs over all restarts; server: requests that were answered."""
     restarts: _builtins.int
     images_per_second: _builtins.float
-    """Images a second; server: as achieved."""
+    """Images a second at that latency; server: as achieved."""
     noisy: _builtins.bool
-    """True when `noise` is so high that the figures say little. Says nothing in the server scenario,
-    where latencies spread by nature.
+    """True when fewer restarts were clean than were requested: what is said of the latency is then
+    only how long it takes at most. Says nothing in the server scenario.
     """
     noise: _builtins.float
-    """Median absolute deviation over median, over all runs."""
+    """Median absolute deviation over median, over all runs. Decides nothing: a steady load makes all
+    runs alike.
+    """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def latency_p50(self) -> _duration_pb2.Duration:
-        """Median latency of a batch; server: from a request's arrival to its answer."""
+        """Latency of a batch: the median over the restarts of their median run. Server: the median from a
+        request's arrival to its answer.
+        """
 
     @_builtins.property
     def latency_p90(self) -> _duration_pb2.Duration:
@@ -228,11 +253,13 @@ class BenchmarkResult(_message.Message):
 
     @_builtins.property
     def latency_interval(self) -> _common_pb2.Interval:
-        """Of the median latency, in seconds, clustered by restart."""
+        """Of that latency on the machine without other load, in seconds. A restart is an observation, so
+        the level says how many there were. No lower end where fewer than `restarts` were clean.
+        """
 
     @_builtins.property
     def images_per_second_interval(self) -> _common_pb2.Interval:
-        """Of `images_per_second`, clustered by restart."""
+        """Of `images_per_second`."""
 
     @_builtins.property
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunTimes]:
@@ -253,6 +280,22 @@ class BenchmarkResult(_message.Message):
     @_builtins.property
     def modules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModuleTiming]:
         """On request: where the engine's time goes, largest share first."""
+
+    @_builtins.property
+    def restart_records(self) -> _containers.RepeatedCompositeFieldContainer[Global___Restart]:
+        """What each process saw of the machine, in the order of `samples`. Empty in the server scenario."""
+
+    @_builtins.property
+    def latency_least(self) -> _duration_pb2.Duration:
+        """The shortest of all runs."""
+
+    @_builtins.property
+    def two_speeds(self) -> Global___TwoSpeeds:
+        """Where restarts run at two speeds more than 10 % apart, the ends of the gap between them."""
+
+    @_builtins.property
+    def paired(self) -> Global___PairedFigures:
+        """With `against`: how the two models compare."""
 
     def __init__(
         self,
@@ -276,14 +319,122 @@ class BenchmarkResult(_message.Message):
         sweep: _abc.Iterable[Global___BatchFigures] | None = ...,
         server: Global___ServerFigures | None = ...,
         modules: _abc.Iterable[Global___ModuleTiming] | None = ...,
+        restart_records: _abc.Iterable[Global___Restart] | None = ...,
+        latency_least: _duration_pb2.Duration | None = ...,
+        two_speeds: Global___TwoSpeeds | None = ...,
+        paired: Global___PairedFigures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "environment", b"environment", "images_per_second_interval", b"images_per_second_interval", "latency_interval", b"latency_interval", "latency_p50", b"latency_p50", "latency_p90", b"latency_p90", "latency_p99", b"latency_p99", "model", b"model", "server", b"server"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "environment", b"environment", "images_per_second_interval", b"images_per_second_interval", "latency_interval", b"latency_interval", "latency_least", b"latency_least", "latency_p50", b"latency_p50", "latency_p90", b"latency_p90", "latency_p99", b"latency_p99", "model", b"model", "paired", b"paired", "server", b"server", "two_speeds", b"two_speeds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "engine", b"engine", "environment", b"environment", "images_per_second", b"images_per_second", "images_per_second_interval", b"images_per_second_interval", "latency_interval", b"latency_interval", "latency_p50", b"latency_p50", "latency_p90", b"latency_p90", "latency_p99", b"latency_p99", "model", b"model", "modules", b"modules", "noise", b"noise", "noisy", b"noisy", "restarts", b"restarts", "runs", b"runs", "samples", b"samples", "scenario", b"scenario", "server", b"server", "sweep", b"sweep"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "engine", b"engine", "environment", b"environment", "images_per_second", b"images_per_second", "images_per_second_interval", b"images_per_second_interval", "latency_interval", b"latency_interval", "latency_least", b"latency_least", "latency_p50", b"latency_p50", "latency_p90", b"latency_p90", "latency_p99", b"latency_p99", "model", b"model", "modules", b"modules", "noise", b"noise", "noisy", b"noisy", "paired", b"paired", "restart_records", b"restart_records", "restarts", b"restarts", "runs", b"runs", "samples", b"samples", "scenario", b"scenario", "server", b"server", "sweep", b"sweep", "two_speeds", b"two_speeds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BenchmarkResult: _TypeAlias = BenchmarkResult  # noqa: Y015
+
+@_typing.final
+class Restart(_message.Message):
+    """One process of a benchmark."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    LEAST_SECONDS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.float
+    """Median of its runs of the first batch size, in seconds."""
+    least_seconds: _builtins.float
+    """Shortest of them."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def load(self) -> _common_pb2.MachineLoad: ...
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        seconds: _builtins.float = ...,
+        least_seconds: _builtins.float = ...,
+        load: _common_pb2.MachineLoad | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_seconds", b"least_seconds", "load", b"load", "seconds", b"seconds", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Restart: _TypeAlias = Restart  # noqa: Y015
+
+@_typing.final
+class TwoSpeeds(_message.Message):
+    """Restarts that run at two speeds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAST_FIELD_NUMBER: _builtins.int
+    SLOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fast(self) -> _duration_pb2.Duration:
+        """Longest median run of the faster restarts."""
+
+    @_builtins.property
+    def slow(self) -> _duration_pb2.Duration:
+        """Shortest of the slower ones."""
+
+    def __init__(
+        self,
+        *,
+        fast: _duration_pb2.Duration | None = ...,
+        slow: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fast", b"fast", "slow", b"slow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fast", b"fast", "slow", b"slow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TwoSpeeds: _TypeAlias = TwoSpeeds  # noqa: Y015
+
+@_typing.final
+class PairedFigures(_message.Message):
+    """Two models in the same processes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGAINST_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    ratio: _builtins.float
+    """Median over the restarts of the model's median run over the other's."""
+    @_builtins.property
+    def against(self) -> _common_pb2.ModelRef: ...
+    @_builtins.property
+    def interval(self) -> _common_pb2.Interval:
+        """Of `ratio` on the machine without other load; both ends allow for the load that there was.
+        Absent where the calibration kernel has no reference yet, or the restarts are too few for 99 %.
+        """
+
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunTimes]:
+        """The other model's runs, by restart."""
+
+    def __init__(
+        self,
+        *,
+        against: _common_pb2.ModelRef | None = ...,
+        ratio: _builtins.float = ...,
+        interval: _common_pb2.Interval | None = ...,
+        samples: _abc.Iterable[Global___RunTimes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "interval", b"interval", "ratio", b"ratio", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PairedFigures: _TypeAlias = PairedFigures  # noqa: Y015
 
 @_typing.final
 class BatchFigures(_message.Message):
@@ -306,7 +457,7 @@ class BatchFigures(_message.Message):
 
     @_builtins.property
     def images_per_second_interval(self) -> _common_pb2.Interval:
-        """Of `images_per_second`, clustered by restart."""
+        """Of `images_per_second`."""
 
     def __init__(
         self,

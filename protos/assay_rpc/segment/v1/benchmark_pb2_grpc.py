@@ -49,10 +49,11 @@ class SegmentBenchmarkServiceServicer(object):
     def BenchmarkModel(self, request, context):
         """Measures a model's speed in processes of its own, one call at a time. What is timed is what
         MLPerf times: prepared input tensors to label maps of the input's size, without decoding an
-        image. Cancelling the call ends the measurement.
+        image. Other load only ever adds time: where the machine was not the benchmark's own, intervals
+        have no lower end of a time. Cancelling the call ends the measurement.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
-        OVERLOADED.
+        ENGINE_UNAVAILABLE, OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,10 +36,11 @@ class SegmentBenchmarkServiceStub:
     BenchmarkModel: _grpc.UnaryStreamMultiCallable[_benchmark_pb2.BenchmarkModelRequest, _benchmark_pb2.BenchmarkModelResponse]
     """Measures a model's speed in processes of its own, one call at a time. What is timed is what
     MLPerf times: prepared input tensors to label maps of the input's size, without decoding an
-    image. Cancelling the call ends the measurement.
+    image. Other load only ever adds time: where the machine was not the benchmark's own, intervals
+    have no lower end of a time. Cancelling the call ends the measurement.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
-    OVERLOADED.
+    ENGINE_UNAVAILABLE, OVERLOADED.
     """
 
 @_typing.type_check_only
@@ -50,10 +51,11 @@ class SegmentBenchmarkServiceAsyncStub(SegmentBenchmarkServiceStub):
     BenchmarkModel: _aio.UnaryStreamMultiCallable[_benchmark_pb2.BenchmarkModelRequest, _benchmark_pb2.BenchmarkModelResponse]  # type: ignore[assignment]
     """Measures a model's speed in processes of its own, one call at a time. What is timed is what
     MLPerf times: prepared input tensors to label maps of the input's size, without decoding an
-    image. Cancelling the call ends the measurement.
+    image. Other load only ever adds time: where the machine was not the benchmark's own, intervals
+    have no lower end of a time. Cancelling the call ends the measurement.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
-    OVERLOADED.
+    ENGINE_UNAVAILABLE, OVERLOADED.
     """
 
 class SegmentBenchmarkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,10 +69,11 @@ class SegmentBenchmarkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_benchmark_pb2.BenchmarkModelResponse], _abc.AsyncIterator[_benchmark_pb2.BenchmarkModelResponse]]:
         """Measures a model's speed in processes of its own, one call at a time. What is timed is what
         MLPerf times: prepared input tensors to label maps of the input's size, without decoding an
-        image. Cancelling the call ends the measurement.
+        image. Other load only ever adds time: where the machine was not the benchmark's own, intervals
+        have no lower end of a time. Cancelling the call ends the measurement.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
-        OVERLOADED.
+        ENGINE_UNAVAILABLE, OVERLOADED.
         """
 
 def add_SegmentBenchmarkServiceServicer_to_server(servicer: SegmentBenchmarkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -141,7 +141,8 @@ class Image(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     PIXELS_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A whole encoded file (JPEG, PNG, WebP, BMP, GIF, TIFF), at most the server's message limit.
+    """A whole encoded file (JPEG, PNG, WebP, BMP, GIF, TIFF; AVIF, JPEG 2000 and HEIC where the
+    server's libraries decode them), at most the server's message limit.
     EXIF orientation is honoured; the first frame of a multi-frame file counts.
     """
     @_builtins.property

@@ -28,7 +28,7 @@ from assay_rpc.segment.v1 import models_pb2 as assay_dot_segment_dot_v1_dot_mode
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/segment/v1/segment.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1d\x61ssay/segment/v1/images.proto\x1a\x1d\x61ssay/segment/v1/models.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf9\x02\n\x13SegmentImageRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x31\n\x0boutput_size\x18\x03 \x01(\x0e\x32\x1c.assay.segment.v1.OutputSize\x12\x31\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1f.assay.segment.v1.LabelEncoding\x12)\n\x04size\x18\x05 \x01(\x0b\x32\x1b.assay.segment.v1.PixelSize\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\r\x12\r\n\x05top_k\x18\x07 \x01(\r\x12\x31\n\x07overlay\x18\x08 \x01(\x0b\x32 .assay.segment.v1.OverlayOptions\x12,\n\x08priority\x18\t \x01(\x0e\x32\x1a.assay.segment.v1.Priority\"\xba\x02\n\x14SegmentImageResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12*\n\x06labels\x18\x02 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMap\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.assay.segment.v1.ClassShare\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.assay.segment.v1.Timings\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x31\n\x0btop_classes\x18\x06 \x01(\x0b\x32\x1c.assay.segment.v1.TopClasses\x12*\n\x07overlay\x18\x07 \x01(\x0b\x32\x19.assay.segment.v1.Picture\"\x83\x01\n\x14SegmentImagesRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x33\n\x04item\x18\x02 \x01(\x0b\x32%.assay.segment.v1.SegmentImageRequest\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x95\x01\n\x15SegmentImagesResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x38\n\x06result\x18\x02 \x01(\x0b\x32&.assay.segment.v1.SegmentImageResponseH\x00\x12+\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1a.assay.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\x91\x01\n\x1b\x45valuateSegmentationRequest\x12\x38\n\x08settings\x18\x01 \x01(\x0b\x32$.assay.segment.v1.EvaluationSettingsH\x00\x12\x30\n\x04pair\x18\x02 \x01(\x0b\x32 .assay.segment.v1.EvaluationPairH\x00\x42\x06\n\x04part\"\xc1\x01\n\x12\x45valuationSettings\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x31\n\x0bmask_values\x18\x02 \x01(\x0e\x32\x1c.assay.segment.v1.MaskValues\x12\x13\n\x06ignore\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x10\x63onfusion_matrix\x18\x04 \x01(\x08\x12\x14\n\x0cpair_results\x18\x05 \x01(\x08\x42\t\n\x07_ignore\"\x81\x01\n\x0e\x45valuationPair\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x12,\n\x06values\x18\x03 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMapH\x00\x42\x06\n\x04mask\"\xc6\x01\n\x1c\x45valuateSegmentationResponse\x12\x38\n\x08progress\x18\x01 \x01(\x0b\x32$.assay.segment.v1.EvaluationProgressH\x00\x12,\n\x04pair\x18\x02 \x01(\x0b\x32\x1c.assay.segment.v1.PairResultH\x00\x12\x34\n\x06result\x18\x03 \x01(\x0b\x32\".assay.segment.v1.EvaluationResultH\x00\x42\x08\n\x06update\"\"\n\x12\x45valuationProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\"\x97\x01\n\nPairResult\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06pixels\x18\x02 \x01(\x04\x12\x16\n\x0eignored_pixels\x18\x03 \x01(\x04\x12\x1b\n\x0epixel_accuracy\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08mean_iou\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x11\n\x0f_pixel_accuracyB\x0b\n\t_mean_iou\"\xb9\x02\n\x10\x45valuationResult\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\r\n\x05pairs\x18\x02 \x01(\x04\x12\x0e\n\x06pixels\x18\x03 \x01(\x04\x12\x16\n\x0eignored_pixels\x18\x04 \x01(\x04\x12\x1b\n\x0epixel_accuracy\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08mean_iou\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rmean_accuracy\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12/\n\x07\x63lasses\x18\x08 \x03(\x0b\x32\x1e.assay.segment.v1.ClassFigures\x12\x11\n\tconfusion\x18\t \x03(\x04\x42\x11\n\x0f_pixel_accuracyB\x0b\n\t_mean_iouB\x10\n\x0e_mean_accuracy\"\xb2\x01\n\x0c\x43lassFigures\x12\x10\n\x08\x63lass_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bmask_pixels\x18\x03 \x01(\x04\x12\x18\n\x10predicted_pixels\x18\x04 \x01(\x04\x12\x15\n\rcommon_pixels\x18\x05 \x01(\x04\x12\x10\n\x03iou\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x61\x63\x63uracy\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_iouB\x0b\n\t_accuracy\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.assay.segment.v1.ModelSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x0fGetModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Model*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03*b\n\nMaskValues\x12\x1b\n\x17MASK_VALUES_UNSPECIFIED\x10\x00\x12\x19\n\x15MASK_VALUES_CLASS_IDS\x10\x01\x12\x1c\n\x18MASK_VALUES_ZERO_IS_NONE\x10\x02\x32\x95\x04\n\x0eSegmentService\x12\x62\n\x0cSegmentImage\x12%.assay.segment.v1.SegmentImageRequest\x1a&.assay.segment.v1.SegmentImageResponse\"\x03\x90\x02\x01\x12i\n\rSegmentImages\x12&.assay.segment.v1.SegmentImagesRequest\x1a\'.assay.segment.v1.SegmentImagesResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12~\n\x14\x45valuateSegmentation\x12-.assay.segment.v1.EvaluateSegmentationRequest\x1a..assay.segment.v1.EvaluateSegmentationResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12\\\n\nListModels\x12#.assay.segment.v1.ListModelsRequest\x1a$.assay.segment.v1.ListModelsResponse\"\x03\x90\x02\x01\x12V\n\x08GetModel\x12!.assay.segment.v1.GetModelRequest\x1a\".assay.segment.v1.GetModelResponse\"\x03\x90\x02\x01\x42>\n\x10\x61ssay.segment.v1B\x0cSegmentProtoP\x01Z\x1a\x61ssay/segment/v1;segmentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/segment/v1/segment.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1d\x61ssay/segment/v1/images.proto\x1a\x1d\x61ssay/segment/v1/models.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf9\x02\n\x13SegmentImageRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x31\n\x0boutput_size\x18\x03 \x01(\x0e\x32\x1c.assay.segment.v1.OutputSize\x12\x31\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1f.assay.segment.v1.LabelEncoding\x12)\n\x04size\x18\x05 \x01(\x0b\x32\x1b.assay.segment.v1.PixelSize\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\r\x12\r\n\x05top_k\x18\x07 \x01(\r\x12\x31\n\x07overlay\x18\x08 \x01(\x0b\x32 .assay.segment.v1.OverlayOptions\x12,\n\x08priority\x18\t \x01(\x0e\x32\x1a.assay.segment.v1.Priority\"\xcb\x02\n\x14SegmentImageResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12*\n\x06labels\x18\x02 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMap\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.assay.segment.v1.ClassShare\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.assay.segment.v1.Timings\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x31\n\x0btop_classes\x18\x06 \x01(\x0b\x32\x1c.assay.segment.v1.TopClasses\x12*\n\x07overlay\x18\x07 \x01(\x0b\x32\x19.assay.segment.v1.Picture\x12\x0f\n\x07notices\x18\x08 \x03(\t\"\x83\x01\n\x14SegmentImagesRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x33\n\x04item\x18\x02 \x01(\x0b\x32%.assay.segment.v1.SegmentImageRequest\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x95\x01\n\x15SegmentImagesResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x38\n\x06result\x18\x02 \x01(\x0b\x32&.assay.segment.v1.SegmentImageResponseH\x00\x12+\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1a.assay.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\x91\x01\n\x1b\x45valuateSegmentationRequest\x12\x38\n\x08settings\x18\x01 \x01(\x0b\x32$.assay.segment.v1.EvaluationSettingsH\x00\x12\x30\n\x04pair\x18\x02 \x01(\x0b\x32 .assay.segment.v1.EvaluationPairH\x00\x42\x06\n\x04part\"\xc1\x01\n\x12\x45valuationSettings\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x31\n\x0bmask_values\x18\x02 \x01(\x0e\x32\x1c.assay.segment.v1.MaskValues\x12\x13\n\x06ignore\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x10\x63onfusion_matrix\x18\x04 \x01(\x08\x12\x14\n\x0cpair_results\x18\x05 \x01(\x08\x42\t\n\x07_ignore\"\x81\x01\n\x0e\x45valuationPair\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Image\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x12,\n\x06values\x18\x03 \x01(\x0b\x32\x1a.assay.segment.v1.LabelMapH\x00\x42\x06\n\x04mask\"\xc6\x01\n\x1c\x45valuateSegmentationResponse\x12\x38\n\x08progress\x18\x01 \x01(\x0b\x32$.assay.segment.v1.EvaluationProgressH\x00\x12,\n\x04pair\x18\x02 \x01(\x0b\x32\x1c.assay.segment.v1.PairResultH\x00\x12\x34\n\x06result\x18\x03 \x01(\x0b\x32\".assay.segment.v1.EvaluationResultH\x00\x42\x08\n\x06update\"\"\n\x12\x45valuationProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\"\x97\x01\n\nPairResult\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06pixels\x18\x02 \x01(\x04\x12\x16\n\x0eignored_pixels\x18\x03 \x01(\x04\x12\x1b\n\x0epixel_accuracy\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08mean_iou\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x11\n\x0f_pixel_accuracyB\x0b\n\t_mean_iou\"\xc3\x03\n\x10\x45valuationResult\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\r\n\x05pairs\x18\x02 \x01(\x04\x12\x0e\n\x06pixels\x18\x03 \x01(\x04\x12\x16\n\x0eignored_pixels\x18\x04 \x01(\x04\x12\x1b\n\x0epixel_accuracy\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08mean_iou\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rmean_accuracy\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12/\n\x07\x63lasses\x18\x08 \x03(\x0b\x32\x1e.assay.segment.v1.ClassFigures\x12\x11\n\tconfusion\x18\t \x03(\x04\x12%\n\x18pixel_accuracy_one_lower\x18\n \x01(\x01H\x03\x88\x01\x01\x12&\n\x19pixel_accuracy_one_higher\x18\x0b \x01(\x01H\x04\x88\x01\x01\x42\x11\n\x0f_pixel_accuracyB\x0b\n\t_mean_iouB\x10\n\x0e_mean_accuracyB\x1b\n\x19_pixel_accuracy_one_lowerB\x1c\n\x1a_pixel_accuracy_one_higher\"\xb2\x01\n\x0c\x43lassFigures\x12\x10\n\x08\x63lass_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bmask_pixels\x18\x03 \x01(\x04\x12\x18\n\x10predicted_pixels\x18\x04 \x01(\x04\x12\x15\n\rcommon_pixels\x18\x05 \x01(\x04\x12\x10\n\x03iou\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x61\x63\x63uracy\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_iouB\x0b\n\t_accuracy\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.assay.segment.v1.ModelSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x0fGetModelRequest\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.assay.segment.v1.Model*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03*b\n\nMaskValues\x12\x1b\n\x17MASK_VALUES_UNSPECIFIED\x10\x00\x12\x19\n\x15MASK_VALUES_CLASS_IDS\x10\x01\x12\x1c\n\x18MASK_VALUES_ZERO_IS_NONE\x10\x02\x32\x95\x04\n\x0eSegmentService\x12\x62\n\x0cSegmentImage\x12%.assay.segment.v1.SegmentImageRequest\x1a&.assay.segment.v1.SegmentImageResponse\"\x03\x90\x02\x01\x12i\n\rSegmentImages\x12&.assay.segment.v1.SegmentImagesRequest\x1a\'.assay.segment.v1.SegmentImagesResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12~\n\x14\x45valuateSegmentation\x12-.assay.segment.v1.EvaluateSegmentationRequest\x1a..assay.segment.v1.EvaluateSegmentationResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12\\\n\nListModels\x12#.assay.segment.v1.ListModelsRequest\x1a$.assay.segment.v1.ListModelsResponse\"\x03\x90\x02\x01\x12V\n\x08GetModel\x12!.assay.segment.v1.GetModelRequest\x1a\".assay.segment.v1.GetModelResponse\"\x03\x90\x02\x01\x42>\n\x10\x61ssay.segment.v1B\x0cSegmentProtoP\x01Z\x1a\x61ssay/segment/v1;segmentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,42 +46,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
   _globals['_SEGMENTSERVICE'].methods_by_name['GetModel']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
-  _globals['_PRIORITY']._serialized_start=2799
-  _globals['_PRIORITY']._serialized_end=2893
-  _globals['_MASKVALUES']._serialized_start=2895
-  _globals['_MASKVALUES']._serialized_end=2993
+  _globals['_PRIORITY']._serialized_start=2954
+  _globals['_PRIORITY']._serialized_end=3048
+  _globals['_MASKVALUES']._serialized_start=3050
+  _globals['_MASKVALUES']._serialized_end=3148
   _globals['_SEGMENTIMAGEREQUEST']._serialized_start=177
   _globals['_SEGMENTIMAGEREQUEST']._serialized_end=554
   _globals['_SEGMENTIMAGERESPONSE']._serialized_start=557
-  _globals['_SEGMENTIMAGERESPONSE']._serialized_end=871
-  _globals['_SEGMENTIMAGESREQUEST']._serialized_start=874
-  _globals['_SEGMENTIMAGESREQUEST']._serialized_end=1005
-  _globals['_SEGMENTIMAGESRESPONSE']._serialized_start=1008
-  _globals['_SEGMENTIMAGESRESPONSE']._serialized_end=1157
-  _globals['_EVALUATESEGMENTATIONREQUEST']._serialized_start=1160
-  _globals['_EVALUATESEGMENTATIONREQUEST']._serialized_end=1305
-  _globals['_EVALUATIONSETTINGS']._serialized_start=1308
-  _globals['_EVALUATIONSETTINGS']._serialized_end=1501
-  _globals['_EVALUATIONPAIR']._serialized_start=1504
-  _globals['_EVALUATIONPAIR']._serialized_end=1633
-  _globals['_EVALUATESEGMENTATIONRESPONSE']._serialized_start=1636
-  _globals['_EVALUATESEGMENTATIONRESPONSE']._serialized_end=1834
-  _globals['_EVALUATIONPROGRESS']._serialized_start=1836
-  _globals['_EVALUATIONPROGRESS']._serialized_end=1870
-  _globals['_PAIRRESULT']._serialized_start=1873
-  _globals['_PAIRRESULT']._serialized_end=2024
-  _globals['_EVALUATIONRESULT']._serialized_start=2027
-  _globals['_EVALUATIONRESULT']._serialized_end=2340
-  _globals['_CLASSFIGURES']._serialized_start=2343
-  _globals['_CLASSFIGURES']._serialized_end=2521
-  _globals['_LISTMODELSREQUEST']._serialized_start=2523
-  _globals['_LISTMODELSREQUEST']._serialized_end=2581
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2583
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2676
-  _globals['_GETMODELREQUEST']._serialized_start=2678
-  _globals['_GETMODELREQUEST']._serialized_end=2737
-  _globals['_GETMODELRESPONSE']._serialized_start=2739
-  _globals['_GETMODELRESPONSE']._serialized_end=2797
-  _globals['_SEGMENTSERVICE']._serialized_start=2996
-  _globals['_SEGMENTSERVICE']._serialized_end=3529
+  _globals['_SEGMENTIMAGERESPONSE']._serialized_end=888
+  _globals['_SEGMENTIMAGESREQUEST']._serialized_start=891
+  _globals['_SEGMENTIMAGESREQUEST']._serialized_end=1022
+  _globals['_SEGMENTIMAGESRESPONSE']._serialized_start=1025
+  _globals['_SEGMENTIMAGESRESPONSE']._serialized_end=1174
+  _globals['_EVALUATESEGMENTATIONREQUEST']._serialized_start=1177
+  _globals['_EVALUATESEGMENTATIONREQUEST']._serialized_end=1322
+  _globals['_EVALUATIONSETTINGS']._serialized_start=1325
+  _globals['_EVALUATIONSETTINGS']._serialized_end=1518
+  _globals['_EVALUATIONPAIR']._serialized_start=1521
+  _globals['_EVALUATIONPAIR']._serialized_end=1650
+  _globals['_EVALUATESEGMENTATIONRESPONSE']._serialized_start=1653
+  _globals['_EVALUATESEGMENTATIONRESPONSE']._serialized_end=1851
+  _globals['_EVALUATIONPROGRESS']._serialized_start=1853
+  _globals['_EVALUATIONPROGRESS']._serialized_end=1887
+  _globals['_PAIRRESULT']._serialized_start=1890
+  _globals['_PAIRRESULT']._serialized_end=2041
+  _globals['_EVALUATIONRESULT']._serialized_start=2044
+  _globals['_EVALUATIONRESULT']._serialized_end=2495
+  _globals['_CLASSFIGURES']._serialized_start=2498
+  _globals['_CLASSFIGURES']._serialized_end=2676
+  _globals['_LISTMODELSREQUEST']._serialized_start=2678
+  _globals['_LISTMODELSREQUEST']._serialized_end=2736
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2738
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2831
+  _globals['_GETMODELREQUEST']._serialized_start=2833
+  _globals['_GETMODELREQUEST']._serialized_end=2892
+  _globals['_GETMODELRESPONSE']._serialized_start=2894
+  _globals['_GETMODELRESPONSE']._serialized_end=2952
+  _globals['_SEGMENTSERVICE']._serialized_start=3151
+  _globals['_SEGMENTSERVICE']._serialized_end=3684
 # @@protoc_insertion_point(module_scope)

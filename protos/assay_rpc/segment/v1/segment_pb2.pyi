@@ -153,6 +153,7 @@ class SegmentImageResponse(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     TOP_CLASSES_FIELD_NUMBER: _builtins.int
     OVERLAY_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     batch_size: _builtins.int
     """Images that shared the batch, this one included."""
     @_builtins.property
@@ -173,6 +174,12 @@ class SegmentImageResponse(_message.Message):
     def overlay(self) -> _images_pb2.Picture:
         """On request: the picture with its classes laid over it."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What makes it likely that the picture is not what was meant, in words and with a remedy: 12-bit
+        values in 16 bits, for example, which are nearly black.
+        """
+
     def __init__(
         self,
         *,
@@ -183,10 +190,11 @@ class SegmentImageResponse(_message.Message):
         batch_size: _builtins.int = ...,
         top_classes: _images_pb2.TopClasses | None = ...,
         overlay: _images_pb2.Picture | None = ...,
+        notices: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "model", b"model", "overlay", b"overlay", "timings", b"timings", "top_classes", b"top_classes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "classes", b"classes", "labels", b"labels", "model", b"model", "overlay", b"overlay", "timings", b"timings", "top_classes", b"top_classes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "classes", b"classes", "labels", b"labels", "model", b"model", "notices", b"notices", "overlay", b"overlay", "timings", b"timings", "top_classes", b"top_classes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -472,6 +480,8 @@ class EvaluationResult(_message.Message):
     MEAN_ACCURACY_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     CONFUSION_FIELD_NUMBER: _builtins.int
+    PIXEL_ACCURACY_ONE_LOWER_FIELD_NUMBER: _builtins.int
+    PIXEL_ACCURACY_ONE_HIGHER_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     pixels: _builtins.int
     """Pixels that count."""
@@ -483,6 +493,13 @@ class EvaluationResult(_message.Message):
     """Mean IoU over the classes that occur in a mask or a prediction ("mIoU"). Absent without any."""
     mean_accuracy: _builtins.float
     """Mean accuracy over the classes that occur in a mask ("mAcc"). Absent without any."""
+    pixel_accuracy_one_lower: _builtins.float
+    """The pixel accuracy if every value of the masks were one class lower. Where it is far above
+    `pixel_accuracy`, the masks are likely to need MASK_VALUES_ZERO_IS_NONE. Absent when no pixel
+    counts.
+    """
+    pixel_accuracy_one_higher: _builtins.float
+    """The same for one class higher: the masks are likely to be class ids."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -503,10 +520,12 @@ class EvaluationResult(_message.Message):
         mean_accuracy: _builtins.float | None = ...,
         classes: _abc.Iterable[Global___ClassFigures] | None = ...,
         confusion: _abc.Iterable[_builtins.int] | None = ...,
+        pixel_accuracy_one_lower: _builtins.float | None = ...,
+        pixel_accuracy_one_higher: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_accuracy", b"_mean_accuracy", "_mean_iou", b"_mean_iou", "_pixel_accuracy", b"_pixel_accuracy", "mean_accuracy", b"mean_accuracy", "mean_iou", b"mean_iou", "model", b"model", "pixel_accuracy", b"pixel_accuracy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_accuracy", b"_mean_accuracy", "_mean_iou", b"_mean_iou", "_pixel_accuracy", b"_pixel_accuracy", "_pixel_accuracy_one_higher", b"_pixel_accuracy_one_higher", "_pixel_accuracy_one_lower", b"_pixel_accuracy_one_lower", "mean_accuracy", b"mean_accuracy", "mean_iou", b"mean_iou", "model", b"model", "pixel_accuracy", b"pixel_accuracy", "pixel_accuracy_one_higher", b"pixel_accuracy_one_higher", "pixel_accuracy_one_lower", b"pixel_accuracy_one_lower"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_accuracy", b"_mean_accuracy", "_mean_iou", b"_mean_iou", "_pixel_accuracy", b"_pixel_accuracy", "classes", b"classes", "confusion", b"confusion", "ignored_pixels", b"ignored_pixels", "mean_accuracy", b"mean_accuracy", "mean_iou", b"mean_iou", "model", b"model", "pairs", b"pairs", "pixel_accuracy", b"pixel_accuracy", "pixels", b"pixels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_accuracy", b"_mean_accuracy", "_mean_iou", b"_mean_iou", "_pixel_accuracy", b"_pixel_accuracy", "_pixel_accuracy_one_higher", b"_pixel_accuracy_one_higher", "_pixel_accuracy_one_lower", b"_pixel_accuracy_one_lower", "classes", b"classes", "confusion", b"confusion", "ignored_pixels", b"ignored_pixels", "mean_accuracy", b"mean_accuracy", "mean_iou", b"mean_iou", "model", b"model", "pairs", b"pairs", "pixel_accuracy", b"pixel_accuracy", "pixel_accuracy_one_higher", b"pixel_accuracy_one_higher", "pixel_accuracy_one_lower", b"pixel_accuracy_one_lower", "pixels", b"pixels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mean_accuracy: _TypeAlias = _typing.Literal["mean_accuracy"]  # noqa: Y015
     _WhichOneofArgType__mean_accuracy: _TypeAlias = _typing.Literal["_mean_accuracy", b"_mean_accuracy"]  # noqa: Y015
@@ -514,12 +533,20 @@ class EvaluationResult(_message.Message):
     _WhichOneofArgType__mean_iou: _TypeAlias = _typing.Literal["_mean_iou", b"_mean_iou"]  # noqa: Y015
     _WhichOneofReturnType__pixel_accuracy: _TypeAlias = _typing.Literal["pixel_accuracy"]  # noqa: Y015
     _WhichOneofArgType__pixel_accuracy: _TypeAlias = _typing.Literal["_pixel_accuracy", b"_pixel_accuracy"]  # noqa: Y015
+    _WhichOneofReturnType__pixel_accuracy_one_higher: _TypeAlias = _typing.Literal["pixel_accuracy_one_higher"]  # noqa: Y015
+    _WhichOneofArgType__pixel_accuracy_one_higher: _TypeAlias = _typing.Literal["_pixel_accuracy_one_higher", b"_pixel_accuracy_one_higher"]  # noqa: Y015
+    _WhichOneofReturnType__pixel_accuracy_one_lower: _TypeAlias = _typing.Literal["pixel_accuracy_one_lower"]  # noqa: Y015
+    _WhichOneofArgType__pixel_accuracy_one_lower: _TypeAlias = _typing.Literal["_pixel_accuracy_one_lower", b"_pixel_accuracy_one_lower"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_accuracy) -> _WhichOneofReturnType__mean_accuracy | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_iou) -> _WhichOneofReturnType__mean_iou | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pixel_accuracy) -> _WhichOneofReturnType__pixel_accuracy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pixel_accuracy_one_higher) -> _WhichOneofReturnType__pixel_accuracy_one_higher | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pixel_accuracy_one_lower) -> _WhichOneofReturnType__pixel_accuracy_one_lower | None: ...
 
 Global___EvaluationResult: _TypeAlias = EvaluationResult  # noqa: Y015
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from services.common.statistics.sampling import Drawn
 from services.corpus.bpb.cluster.units import WorkUnit
-from services.corpus.bpb.figures import DocumentScore, ScoreTotals
+from services.corpus.bpb.estimates import Scope
+from services.corpus.bpb.figures import DocumentScore
+from services.corpus.bpb.report import Drawing, Report
+from services.corpus.bpb.sampling import Unit, drawn_json, drawn_of
 from services.errors import PreconditionFailed
 
 FORMAT = "assay-unit/2"
@@ -24,12 +28,16 @@ _MAX_NUMBERS_SHOWN = 5
 
 @dataclass(frozen=True)
 class UnitResult:
-    """Scores of a unit's documents, in their order, by what `engine` says."""
+    """Scores of a unit's documents, in their order, by what `engine` says.
+
+    `drawn` is the sample of the whole job, in the result of the first unit; None without one.
+    """
 
     job: dict[str, object]
     unit: WorkUnit
     engine: str
     documents: tuple[DocumentScore, ...]
+    drawn: Mapping[str, Drawn] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Merged:
 
     job: dict[str, object]
     engines: tuple[str, ...]
-    figures: ScoreTotals
+    figures: Report
 
 
 def result_path(directory: Path, unit: WorkUnit) -> Path:
@@ -53,12 +61,14 @@ def write_result(directory: Path, result: UnitResult) -> Path:
     """
     path = result_path(directory, result.unit)
     directory.mkdir(parents=True, exist_ok=True)
+    sample = {} if result.drawn is None else {"drawn": drawn_json(result.drawn)}
     content = {
         "format": FORMAT,
         "job": result.job,
         "unit": astuple(result.unit),
         "engine": result.engine,
         "documents": [document.row() for document in result.documents],
+        **sample,
     }
     # Of this process: two may write the same result at once.
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -83,8 +93,9 @@ def read_result(path: Path) -> UnitResult:
                 f"{path} is of format {content.get('format')!r}, not {FORMAT!r}"
             )
         documents = tuple(DocumentScore.of(row) for row in content["documents"])
+        drawn = drawn_of(content["drawn"]) if "drawn" in content else None
         result = UnitResult(
-            content["job"], WorkUnit(*content["unit"]), content["engine"], documents
+            content["job"], WorkUnit(*content["unit"]), content["engine"], documents, drawn
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreconditionFailed(
@@ -106,8 +117,8 @@ def is_done(directory: Path, unit: WorkUnit, job: dict[str, object]) -> bool:
     return True
 
 
-def merge(directory: Path) -> Merged:
-    """Add the results of a job up.
+def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
+    """Add the results of a job up; `scope` is what intervals speak of.
 
     The sums are exact, so which machine scored a unit, and the order, change no bit. Raises
     PreconditionFailed when there is no result, one is of another job, or one is missing.
@@ -115,15 +126,27 @@ def merge(directory: Path) -> Merged:
     paths = sorted(directory.glob("unit-*.json"))
     if not paths:
         raise PreconditionFailed(f"{directory} holds no result of a unit")
-    figures, engines, numbers = ScoreTotals(), set(), set()
-    job = read_result(paths[0]).job
-    for path in paths:
-        result = read_result(path)
-        _require_same(path, result.job, job)
-        numbers.add(result.unit.number)
-        engines.add(result.engine)
-        for document in result.documents:
-            figures.add(document)
+    engines, numbers = set[str](), set[int]()
+    first = read_result(paths[0])
+    job, drawing = first.job, None
+    if first.drawn is not None:
+        unit = Unit.SPANS if first.job["sample"]["spans"] else Unit.DOCUMENTS  # type: ignore[index]
+        drawing = Drawing(unit, first.drawn)
+        if unit is Unit.SPANS and scope is Scope.CORPUS:
+            raise PreconditionFailed(
+                "of the corpus behind the documents only whole documents tell, and the job is of a "
+                "sample of spans; score another one with --sample-documents"
+            )
+
+    def documents() -> Iterator[DocumentScore]:
+        for path in paths:
+            result = read_result(path)
+            _require_same(path, result.job, job)
+            numbers.add(result.unit.number)
+            engines.add(result.engine)
+            yield from result.documents
+
+    figures = Report(documents(), drawing, scope)
     missing = sorted(set(range(int(str(job["units"])))) - numbers)
     if missing:
         raise PreconditionFailed(
@@ -134,7 +157,10 @@ def merge(directory: Path) -> Merged:
 
 
 def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object]) -> None:
-    differs = [name for name in wanted if json.dumps(found.get(name)) != json.dumps(wanted[name])]
+    names = [*wanted, *(name for name in found if name not in wanted)]
+    differs = [
+        name for name in names if json.dumps(found.get(name)) != json.dumps(wanted.get(name))
+    ]
     if differs:
         raise PreconditionFailed(
             f"{path} is of another job: it differs in {', '.join(differs)}; give another directory"

@@ -26,6 +26,10 @@ class ByteTokenizer:
         """Return the bytes of the text; a lone surrogate gives its three (WTF-8)."""
         return list(text.encode("utf-8", "surrogatepass"))
 
+    def token_starts(self, text: str, *, special_tokens: bool = False) -> range:  # noqa: ARG002
+        """Return the first byte of each token."""
+        return range(len(text.encode("utf-8", "surrogatepass")))
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of bytes that `encode` made."""
         return bytes(tokens).decode("utf-8", "surrogatepass")

@@ -6,6 +6,7 @@ Code in the directory is never run and pickles are never loaded. The tokenizer i
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
@@ -49,6 +50,20 @@ class HuggingFaceTokenizer:
         readable = _LONE_SURROGATE.sub("\ufffd", text)
         tokens: list[int] = self._tokenizer.encode(readable, add_special_tokens=special_tokens).ids
         return tokens
+
+    def token_starts(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """Return the first byte of each token that `encode` makes of a text, not falling."""
+        readable = _LONE_SURROGATE.sub("\ufffd", text)
+        sizes = (len(character.encode()) for character in readable)
+        places = list(itertools.accumulate(sizes, initial=0))
+        starts, start, end = [], 0, 0
+        encoding = self._tokenizer.encode(readable, add_special_tokens=special_tokens)
+        for first, after in encoding.offsets:
+            # What a tokenizer cuts off a token's front, as GPT-2's spaces, belongs to it too.
+            start = max(start, min(first, end))
+            end = max(end, after)
+            starts.append(places[start])
+        return starts
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""

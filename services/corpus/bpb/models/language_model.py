@@ -57,6 +57,13 @@ class LanguageModel(Protocol):
         """
         ...
 
+    def token_starts(self, text: str, *, special_tokens: bool = False) -> Sequence[int]:
+        """Return the first byte of each token that `encode` makes of a text, not falling.
+
+        Tokens of one character all start at it; a special token belongs to what is before it.
+        """
+        ...
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens that `encode` made without special tokens."""
         ...

@@ -72,6 +72,7 @@ class OpenVinoModel:
         self.prefix_token, self.vocabulary = tokenizer.prefix_token, vocabulary
         self._longer = longer
         self.encode, self.decode = tokenizer.encode, tokenizer.decode
+        self.token_starts = tokenizer.token_starts
         self._body, self._head = (_compile(graph, precision, threads) for graph in graphs)
 
     def batch_size(self, length: int) -> int:  # noqa: ARG002  the protocol's

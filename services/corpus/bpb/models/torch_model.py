@@ -35,6 +35,7 @@ class TorchModel:
     def __init__(self, tokenizer: HuggingFaceTokenizer, module: Any) -> None:
         self.prefix_token = tokenizer.prefix_token
         self.encode, self.decode = tokenizer.encode, tokenizer.decode
+        self.token_starts = tokenizer.token_starts
         self.vocabulary = known_tokens(module)
         self._model = module
         self._device = next(module.parameters()).device

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.corpus.bpb.reference.text import texts
-from services.corpus.bpb.scoring import score_document
 from services.corpus.reference.build import ensure_reference_corpus
 from services.corpus.shards.documents import Document
 

@@ -7,9 +7,11 @@ a new version, so that evidence always says which rule it was made by.
     model_accuracy  how right labels are, from segment's EvaluateSegmentation
     model_facts     counts and shapes of the source model, from segment's GetModel
     model_speed     latency and throughput, from segment's BenchmarkModel
+    relative_speed  latency beside a reference's, from the same
     composition     documents and subsets, from corpus's DescribeCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
-    scoring         bits per byte, from corpus's ScoreBPB
+    scoring         bits per byte as a yardstick, from corpus's ScoreBPB
+    language_models what a language model is, and its bits per byte, from corpus's ScoringService
     sources         what publications say, from facts.yaml
     page            what follows from the figures that a page prints
 """
@@ -18,10 +20,12 @@ from __future__ import annotations
 
 from services.ranker.measuring.methods import (
     composition,
+    language_models,
     model_accuracy,
     model_facts,
     model_speed,
     page,
+    relative_speed,
     scoring,
     sources,
     storage,
@@ -33,11 +37,13 @@ __all__ = [
     "Method",
     "composition",
     "known",
+    "language_models",
     "method_named",
     "model_accuracy",
     "model_facts",
     "model_speed",
     "page",
+    "relative_speed",
     "scoring",
     "sources",
     "storage",

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.definition import (
+    EVERY_PART,
+    SEGMENTATION,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
-from services.ranker.measuring.labelled_images import VALIDATION_PICTURES
-from services.ranker.measuring.measurements import Measurements, UnobservableError
-from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    SubjectRelation,
+    UnmeasuredReason,
+    Value,
+)
+from services.ranker.measuring.labelled_images import VALIDATION_CLASSES, VALIDATION_PICTURES
+from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.methods.registration import Measurement, depends_on, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import engine, model_subject
 
 
-@method(1, Measurement.ACCURACY)
+@method(
+    1,
+    Measurement.ACCURACY,
+    Definition(
+        aspect=Aspect.ACCURACY,
+        kind=Kind.NUMBER,
+        unit="%",
+        fact="ade20k-miou",
+        types=SEGMENTATION,
+        depends_on=EVERY_PART,
+        chance=Plausible(20, 65, least=0, most=100),
+    ),
+)
 async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
     """Mean intersection over union of the published weights, in percent, at one scale.
 
     Always of a sample, which decides no accuracy: even on the whole validation set pictures are
     resized as the model's own processor does, and published accuracy keep their proportions.
     """
-    model, relation = await measurements.model(claim.artifact)
-    if relation is not SubjectRelation.EXACT:
+    model, _ = await measurements.model(claim.artifact, depends_on(claim))
+    if len(model.classes) != VALIDATION_CLASSES:
         raise UnobservableError(
-            f"segment does not serve its published weights, but {model.ref.name}"
+            f"{model.ref.name} has {len(model.classes)} classes, and the labelled pictures have "
+            f"ADE20K's {VALIDATION_CLASSES}",
+            UnmeasuredReason.DATA_MISSING,
         )
     accuracy = await measurements.accuracy(model)
     return Observation(
@@ -28,7 +57,7 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
         relation=SubjectRelation.SAMPLE,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject=model_subject(model),
+        subject={**model_subject(model), "pictures": accuracy.pictures_digest},
         n=accuracy.pictures,
         note=(
             f"Measured with {model.engine.id} on {accuracy.pictures:,} of the "

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.ranker.claims.definition import (
+    ALL_BUT_WEIGHTS,
+    EVERY_PART,
+    SEGMENTATION,
+    Definition,
+    Kind,
+    Part,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, SubjectRelation, Value
-from services.ranker.measuring.measurements import Measurements, UnobservableError
-from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.claims.model import Aspect, Basis, Claim, Source, SubjectRelation, Value
+from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.methods.registration import Measurement, depends_on, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import RESIZE_MODE_PAD, Model, SourceFacts, model_subject
 
 _LEARNED_LAYERS = ("Linear", "Conv2d")
@@ -19,7 +29,7 @@ _LEARNED_LAYERS = ("Linear", "Conv2d")
 async def _facts(
     claim: Claim, measurements: Measurements
 ) -> tuple[SourceFacts, Model, SubjectRelation]:
-    model, relation = await measurements.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if not model.HasField("source_facts"):
         raise UnobservableError(
             f"nothing was recorded of the model that {model.ref.name} was made of"
@@ -33,7 +43,7 @@ def _observed(
     relation: SubjectRelation,
     note: str = "",
     *,
-    sources: tuple[str, ...] = (),
+    sources: tuple[Source, ...] = (),
 ) -> Observation:
     return Observation(
         value=value,
@@ -52,17 +62,28 @@ def _about(model: Model, note: str) -> str:
 
 
 def recipe(model: Model, relation: SubjectRelation) -> str:
-    """Return the shell words that make the subject and have it served, before `assay claims`."""
+    """Return the shell words that make the subject, before `assay claims` with its `--model`."""
     if relation is not SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS:
         return ""
     size = model.architecture.rpartition("-")[2]
-    return (
-        f"assay export --architecture {size} --random-weights 0 --out {model.ref.name} && "
-        f"ASSAY_SEGMENT_MODELS='[\"{model.ref.name}\"]' "
-    )
+    name = model.ref.name
+    export = f"assay export --architecture {size} --random-weights 0 --out {name}"
+    return f"{{ test -d {name} || {export}; }} && "
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.PUBLICATION,
+        kind=Kind.NUMBER,
+        unit="classes",
+        fact="classes",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.CLASSES, Part.WEIGHTS}),
+        chance=Plausible(2, 1000, logarithmic=True, least=1),
+    ),
+)
 async def class_count(claim: Claim, measurements: Measurements) -> Observation:
     """How many classes, when their ids are 0, 1, 2, ... and each has a channel of the logits."""
     facts, model, relation = await _facts(claim, measurements)
@@ -74,7 +95,18 @@ async def class_count(claim: Claim, measurements: Measurements) -> Observation:
     return _observed(Value(float(count), "classes"), model, relation)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.TEXT,
+        fact="strides",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE}),
+        chance=0.5,
+    ),
+)
 async def stage_downsampling(claim: Claim, measurements: Measurements) -> Observation:
     """Input pixels a side for one of each encoder stage's."""
     facts, model, relation = await _facts(claim, measurements)
@@ -82,21 +114,55 @@ async def stage_downsampling(claim: Claim, measurements: Measurements) -> Observ
     return _observed(Value(text), model, relation)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.TEXT,
+        fact="depths",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE}),
+        chance=0.1,
+    ),
+)
 async def stage_depths(claim: Claim, measurements: Measurements) -> Observation:
     """Transformer blocks of each encoder stage."""
     facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("-".join(str(one.depth) for one in facts.stages)), model, relation)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.TEXT,
+        fact="widths",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE}),
+        chance=0.1,
+    ),
+)
 async def stage_widths(claim: Claim, measurements: Measurements) -> Observation:
     """Channels of each encoder stage."""
     facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("-".join(str(one.width) for one in facts.stages)), model, relation)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SIZE,
+        kind=Kind.NUMBER,
+        unit="convolutions",
+        fact="convolutions",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE}),
+        chance=Plausible(0, 500, least=0),
+    ),
+)
 async def convolution_count(claim: Claim, measurements: Measurements) -> Observation:
     """Convolution modules of the whole model."""
     facts, model, relation = await _facts(claim, measurements)
@@ -105,7 +171,19 @@ async def convolution_count(claim: Claim, measurements: Measurements) -> Observa
     return _observed(Value(float(total), "convolutions"), model, relation, f"By role: {roles}.")
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.NUMBER,
+        unit="layers",
+        fact="decoder-structure",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE}),
+        chance=Plausible(1, 30, logarithmic=True, least=0),
+    ),
+)
 async def head_layer_count(claim: Claim, measurements: Measurements) -> Observation:
     """Layers of the decode head with weights of their own, normalisation not counted."""
     facts, model, relation = await _facts(claim, measurements)
@@ -114,14 +192,38 @@ async def head_layer_count(claim: Claim, measurements: Measurements) -> Observat
     return _observed(Value(float(total), "layers"), model, relation, f"Its modules: {kinds}.")
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SIZE,
+        kind=Kind.NUMBER,
+        unit="parameters",
+        fact="parameters",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE, Part.CLASSES}),
+        chance=Plausible(1e5, 1e10, logarithmic=True, least=0),
+    ),
+)
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the whole model."""
     facts, model, relation = await _facts(claim, measurements)
     return _observed(Value(float(facts.parameters), "parameters"), model, relation)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SIZE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="decoder-size",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE, Part.CLASSES}),
+        chance=Plausible(0.01, 10, logarithmic=True, least=0),
+    ),
+)
 async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the decode head over those of DeepLabV3+'s, which are cited."""
     facts, model, relation = await _facts(claim, measurements)
@@ -136,14 +238,36 @@ async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Obse
     return _observed(Value(head / other.value, "1"), model, relation, note, sources=(other.source,))
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.TEXT,
+        fact="logits-shape",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        chance=0.1,
+    ),
+)
 async def logits_shape(claim: Claim, measurements: Measurements) -> Observation:
     """Logits of one picture: channels, height and width in the order that they come in."""
     facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("x".join(map(str, facts.logits_shape[1:]))), model, relation)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.TEXT,
+        fact="logits-shape",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.ARCHITECTURE, Part.INPUT}),
+        chance=0.1,
+    ),
+)
 async def logits_size(claim: Claim, measurements: Measurements) -> Observation:
     """Height and width of the logits of one picture."""
     facts, model, relation = await _facts(claim, measurements)
@@ -152,10 +276,21 @@ async def logits_size(claim: Claim, measurements: Measurements) -> Observation:
     return _observed(Value("x".join(map(str, facts.logits_shape[2:]))), model, relation, note)
 
 
-@method(1, Measurement.MODEL_FACTS)
+@method(
+    1,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.PUBLICATION,
+        kind=Kind.BOOLEAN,
+        fact="padding",
+        types=SEGMENTATION,
+        depends_on=frozenset({Part.WEIGHTS}),
+        chance=0.5,
+    ),
+)
 async def pads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether pictures are padded to the input's size."""
-    model, relation = await measurements.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     wanted = model.preprocessing
     padded = wanted.resize_mode == RESIZE_MODE_PAD
     how = "padded" if padded else "resized"
@@ -163,14 +298,26 @@ async def pads(claim: Claim, measurements: Measurements) -> Observation:
     return _observed(Value(padded), model, relation, note)
 
 
-@method(2, Measurement.MODEL_FACTS)
+@method(
+    2,
+    Measurement.MODEL_FACTS,
+    Definition(
+        aspect=Aspect.ACCURACY,
+        kind=Kind.NUMBER,
+        unit="%",
+        fact="onnx-loss",
+        types=SEGMENTATION,
+        depends_on=EVERY_PART,
+        chance=Plausible(0, 20, least=0, most=100),
+    ),
+)
 async def export_label_change(claim: Claim, measurements: Measurements) -> Observation:
     """Labels that the exported graph changes on the inputs that its export was checked on, in %.
 
     For orientation: these inputs stand in for the pictures that an accuracy is of, and are too few
     to bound what pictures would lose.
     """
-    model, relation = await measurements.model(claim.artifact)
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if not model.HasField("parity"):
         raise UnobservableError(f"no comparison with its source was recorded for {model.ref.name}")
     agreement = model.parity.label_agreement

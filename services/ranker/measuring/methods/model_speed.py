@@ -1,37 +1,55 @@
 """Latency and throughput of a served model, timed by segment in processes of their own.
 
 A figure holds for the machine and the engine that its evidence names. What else runs on a machine
-only ever adds time; so when runs spread too far to say how long one takes, the longest of them is
-kept as an upper bound, and a claim that it does not settle stays INCONCLUSIVE.
+only ever adds time; so where too few processes had the machine for themselves, the longest of them
+is kept as an upper bound, and a claim that it does not settle stays INCONCLUSIVE.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from statistics import fmean, median
+from dataclasses import replace
+from statistics import median
 
+from services.common.statistics.interval import Interval, quotient
+from services.common.statistics.interval import Kind as Certainty
+from services.common.statistics.medians import least_count, reached
+from services.common.statistics.restarts import Restart, Slopes
+from services.common.statistics.timing import MOST, WANTED, rate
+from services.ranker.claims import model as claims
+from services.ranker.claims.definition import (
+    ALL_BUT_WEIGHTS,
+    SEGMENTATION,
+    Definition,
+    Kind,
+    Plausible,
+)
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation, Value
-from services.ranker.measuring.intervals import LEVEL, clustered_median, quotient
-from services.ranker.measuring.measurements import Budget, Measurements, UnobservableError
-from services.ranker.measuring.methods.model_facts import recipe
-from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.claims.model import (
+    Aspect,
+    Claim,
+    SubjectRelation,
+    UnmeasuredReason,
+    Value,
+)
+from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.measuring.measurements import Budget, Measurements
+from services.ranker.measuring.methods.registration import Measurement, depends_on, method
+from services.ranker.measuring.methods.timed import Timed, timed
+from services.ranker.measuring.pooling import restarts_of
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     SCENARIO_OFFLINE,
     SCENARIO_SINGLE_STREAM,
-    BenchmarkResult,
     Model,
     SpeedPlan,
-    engine,
-    environment,
-    model_subject,
 )
 
 _ACCELERATED = ("cuda", "tensorrt", "rocm", "gpu")
 _BATCHES = (1, 16, 32)
 _BATCHES_ON_CPU = (1, 2, 4)
 _RATE_BATCH_ON_CPU = 2
+_ENGINES_ON_CPU = ("openvino-cpu", "onnxruntime-cpu", "torch-cpu")
 
 # The three parts of the claim, each from its least to its greatest.
 _LARGE_BATCH_PICTURES_PER_SECOND = (10.0, 50.0)
@@ -44,97 +62,149 @@ def _on_accelerator(model: Model) -> bool:
 
 
 async def _subject(claim: Claim, measurements: Measurements) -> tuple[Model, SubjectRelation]:
-    """Return the model to time; one of another size says nothing of this one's time."""
-    model, relation = await measurements.model(claim.artifact)
-    if relation is SubjectRelation.PROXY:
-        raise UnobservableError(
-            f"segment serves no model of its architecture, only {model.ref.name}"
-        )
-    return model, relation
+    """Return the model to time; another configuration says nothing of this one's time."""
+    return await measurements.model(claim.artifact, depends_on(claim))
 
 
-@method(1, Measurement.SINGLE_STREAM)
+@method(
+    2,
+    Measurement.SINGLE_STREAM,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="s",
+        fact="cpu-latency",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.005, 60, logarithmic=True, least=0),
+    ),
+)
 async def cpu_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on a CPU."""
     model, relation = await _subject(claim, measurements)
     if _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on an accelerator ({model.engine.id})")
-    return await _latency(model, relation, measurements)
+        raise UnobservableError(
+            f"{model.ref.name} is served on an accelerator ({model.engine.id})",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
+    return await _latency(claim, model, relation, measurements)
 
 
-@method(1, Measurement.SINGLE_STREAM)
+@method(
+    2,
+    Measurement.SINGLE_STREAM,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="s",
+        fact="gpu-latency",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.0005, 5, logarithmic=True, least=0),
+    ),
+)
 async def accelerator_latency(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture, one after the other, on an accelerator."""
     model, relation = await _subject(claim, measurements)
     if not _on_accelerator(model):
-        raise UnobservableError(f"{model.ref.name} is served on a CPU ({model.engine.id})")
-    return await _latency(model, relation, measurements)
+        raise UnobservableError(
+            f"{model.ref.name} is served on a CPU ({model.engine.id})",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
+    return await _latency(claim, model, relation, measurements)
 
 
 async def _latency(
-    model: Model, relation: SubjectRelation, measurements: Measurements
+    claim: Claim, model: Model, relation: SubjectRelation, measurements: Measurements
 ) -> Observation:
-    full = measurements.budget is Budget.FULL
-    plan = SpeedPlan(
+    """Time one picture after the other, by the engine that the claim names or by what serves."""
+    result = await measurements.speed(model, _single(measurements.budget, _engine(claim)))
+    found = await timed(claim, measurements, model, relation, result)
+    observation = _with_seconds(found)
+    if claim.engine or claim.hardware or _on_accelerator(model):
+        return observation
+    # A claim that names neither holds for no engine more than for another: all are shown.
+    figures = {result.engine.id: found.timing.seconds}
+    figures |= await _other_engines(model, result.engine.id, measurements)
+    if len(figures) == 1:
+        return observation
+    return replace(observation, breakdown=dict(sorted(figures.items())), breakdown_unit="s")
+
+
+def _engine(claim: Claim) -> str:
+    """The engine that a claim names, as segment calls it; empty for what serves."""
+    named = claim.engine.casefold()
+    return next((one for one in _ENGINES_ON_CPU if named and one.startswith(named)), "")
+
+
+def _single(budget: Budget, engine: str = "") -> SpeedPlan:
+    full = budget is Budget.FULL
+    return SpeedPlan(
         SCENARIO_SINGLE_STREAM,
         batch_size=1,
-        runs=20 if full else 3,
-        restarts=6 if full else 3,
-        seconds=240 if full else 60,
-    )
-    result = await measurements.speed(model, plan)
-    interval = _batch_seconds(result)
-    value = _mean_of_medians(result)
-    return Observation(
-        value=Value(min(max(value, interval.low), interval.high), "s"),
-        relation=relation,
-        basis=Basis.MEASURED,
-        subject_digest=model.ref.digest,
-        subject=model_subject(model),
-        interval=interval,
-        n=_runs(result),
-        environment=environment(result.environment),
-        engine=engine(result.engine),
-        note=_note(model, result),
-        recipe=recipe(model, relation),
+        runs=10 if full else 3,
+        restarts=2 * WANTED if full else WANTED,
+        seconds=300 if full else 60,
+        engine=engine,
     )
 
 
-def _seconds(result: BenchmarkResult) -> list[Sequence[float]]:
-    """Return the seconds of each batch, by the process that timed it."""
-    return [process.seconds for process in result.samples if process.seconds]
-
-
-def _runs(result: BenchmarkResult) -> int:
-    return sum(map(len, _seconds(result)))
-
-
-def _mean_of_medians(result: BenchmarkResult) -> float:
-    return fmean(map(median, _seconds(result)))
-
-
-def _batch_seconds(result: BenchmarkResult, level: float = LEVEL) -> Interval:
-    """Return the interval of a batch's seconds; on a noisy machine, what the runs bound."""
-    interval = clustered_median(_seconds(result), level)
-    if interval is None or result.noisy:
-        return Interval(0.0, max(map(max, _seconds(result))))
-    return Interval(max(interval.low, 0.0), interval.high, interval.level)
-
-
-def _note(model: Model, result: BenchmarkResult) -> str:
-    text = (
-        f"On {result.environment.cpu} with {model.engine.id}, {_runs(result)} runs in "
-        f"{len(_seconds(result))} processes; it holds for this hardware and engine."
-    )
-    if result.noisy:
-        text += (
-            f" The machine was noisy (median deviation {result.noise:.0%} of the median), so only "
-            "the longest run is kept, as an upper bound."
+async def _other_engines(
+    model: Model, timed_already: str, measurements: Measurements
+) -> dict[str, float]:
+    """Return the seconds by each other engine that is at hand: of a few runs, for orientation."""
+    found = {}
+    full = measurements.budget is Budget.FULL
+    for one in _ENGINES_ON_CPU:
+        plan = replace(
+            _single(measurements.budget, one),
+            runs=3,
+            restarts=3 if full else 1,
+            seconds=60 if full else 5,
         )
-    return text
+        if one != timed_already:
+            try:
+                result = await measurements.speed(model, plan)
+            except UnobservableError:  # it is not installed, or does not run this model
+                continue
+            found[one] = median(restart.seconds for restart in restarts_of(result))
+    return found
 
 
-@method(2, Measurement.OFFLINE)
+def _with_seconds(found: Timed) -> Observation:
+    interval = found.timing.interval
+    return replace(
+        found.observation,
+        value=Value(found.timing.seconds, "s"),
+        # A time is above 0, whatever else is not known of it.
+        interval=claims.Interval(interval.low or 0.0, interval.high or 0.0, interval.level),
+        note=_note(found),
+    )
+
+
+def _note(found: Timed) -> str:
+    return (
+        f"Median of {found.timing.used} restarts of {found.timing.restarts}, those of earlier "
+        f"verifications included; {found.observation.conditions}."
+    )
+
+
+@method(
+    3,
+    Measurement.OFFLINE,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="pictures/s",
+        fact="batch-throughput",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0.05, 5000, logarithmic=True, least=0),
+    ),
+)
 async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     """Pictures a second in batches: of 32 on an accelerator, and of 2 on a CPU.
 
@@ -143,24 +213,30 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     model, relation = await _subject(claim, measurements)
     size = _BATCHES[-1] if _on_accelerator(model) else _RATE_BATCH_ON_CPU
     result = await measurements.speed(model, _offline(size, measurements.budget))
-    interval = _rate(result, LEVEL)
-    rate = size / _mean_of_medians(result)
-    return Observation(
-        value=Value(min(max(rate, interval.low), interval.high), "pictures/s"),
-        relation=relation,
-        basis=Basis.MEASURED,
-        subject_digest=model.ref.digest,
-        subject=model_subject(model),
-        interval=interval,
-        n=_runs(result),
-        environment=environment(result.environment),
-        engine=engine(result.engine),
-        note=f"In batches of {size}. {_note(model, result)}",
-        recipe=recipe(model, relation),
+    found = await timed(claim, measurements, model, relation, result)
+    pictures = rate(size, found.timing.interval)
+    return replace(
+        found.observation,
+        value=Value(size / found.timing.seconds, "pictures/s"),
+        interval=claims.Interval.of(pictures),
+        note=f"In batches of {size}. {_note(found)}",
     )
 
 
-@method(2, Measurement.OFFLINE)
+@method(
+    3,
+    Measurement.OFFLINE,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="parts that hold",
+        fact="batch-speedup",
+        types=SEGMENTATION,
+        depends_on=ALL_BUT_WEIGHTS,
+        machine=True,
+        chance=Plausible(0, 3, least=0, most=3),
+    ),
+)
 async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation:
     """How many of the claim's three parts hold for pictures a second in batches.
 
@@ -172,12 +248,22 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
     model, relation = await _subject(claim, measurements)
     accelerated = _on_accelerator(model)
     if not accelerated and measurements.budget is not Budget.FULL:
-        raise UnobservableError(f"{model.ref.name} is served on a CPU, and the claim is about GPUs")
+        raise UnobservableError(
+            f"{model.ref.name} is served on a CPU, and the claim is about GPUs",
+            UnmeasuredReason.ENGINE_UNAVAILABLE,
+        )
     sizes = _BATCHES if accelerated else _BATCHES_ON_CPU
-    timed = [await measurements.speed(model, _offline(size, measurements.budget)) for size in sizes]
-    each = 1 - (1 - LEVEL) / len(sizes)  # so that together they hold LEVEL
-    rates = [_rate(result, each) for result in timed]
-    single, middle, large = (result.batch_size / _mean_of_medians(result) for result in timed)
+    results = [
+        await measurements.speed(model, _offline(size, measurements.budget, _TOGETHER))
+        for size in sizes
+    ]
+    restarts = [restarts_of(result) for result in results]
+    rates = [rate(size, _together(found)) for size, found in zip(sizes, restarts, strict=True)]
+    single, middle, large = (
+        size / median(one.seconds for one in found)
+        for size, found in zip(sizes, restarts, strict=True)
+    )
+    described = await timed(claim, measurements, model, relation, results[-1])
     part = (sizes[1] - sizes[0]) / (sizes[2] - sizes[0])
     line = _between(rates[0], rates[2], part)
     straight = middle / (single + part * (large - single))
@@ -189,60 +275,74 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
     low = sum(_inside(interval, span) for _, interval, span in parts)
     high = sum(not _outside(interval, span) for _, interval, span in parts)
     count = sum(span[0] <= value <= span[1] for value, _, span in parts)
-    return Observation(
+    return replace(
+        described.observation,
         value=Value(float(min(max(count, low), high)), "parts that hold"),
         relation=relation if accelerated else SubjectRelation.PROXY,
-        basis=Basis.MEASURED,
-        subject_digest=model.ref.digest,
-        subject=model_subject(model),
-        interval=Interval(low, high, LEVEL),
-        n=sum(map(_runs, timed)),
-        environment=environment(timed[-1].environment),
-        engine=engine(timed[-1].engine),
+        interval=claims.Interval(low, high, MIN_LEVEL),
+        n=min(map(len, restarts)),
+        restarts=(),  # of three batch sizes, which are not pooled
         note=(
             f"{single:.3g}, {middle:.3g} and {large:.3g} pictures a second in batches of "
             f"{sizes[0]}, {sizes[1]} and {sizes[2]}: {large / single:.3g} times in the largest, "
             f"and in the middle one {straight:.3g} of what a straight line would give. "
-            f"{_note(model, timed[-1])}"
+            f"{_note(described)}"
         ),
-        recipe=recipe(model, relation),
     )
 
 
-def _rate(result: BenchmarkResult, level: float) -> Interval:
-    """Pictures a second."""
-    seconds = _batch_seconds(result, level)
-    size = result.batch_size
-    return Interval(size / seconds.high, _over(size, seconds.low), seconds.level)
+_TOGETHER = least_count(1 - (1 - MIN_LEVEL) / len(_BATCHES))
+"""Clean restarts of each batch size, so that all sizes' intervals together can decide."""
+
+
+def _together(restarts: Sequence[Restart]) -> Interval:
+    """Seconds of a batch, sure enough for three of them; only how long at most, if too few."""
+    clean = [one for one in restarts if one.clean]
+    if len(clean) < _TOGETHER:
+        level = 1 - 0.5 ** len(restarts)
+        longest = max(one.seconds for one in restarts)
+        return Interval(None, longest, level, Certainty.CONFIDENCE, "longest-restart@1")
+    return Interval(
+        min(Slopes().quiet(one) for one in clean),
+        max(one.seconds for one in clean),
+        reached(len(clean), 1),
+        Certainty.CONFIDENCE,
+        "clean-restarts@1",
+    )
 
 
 def _between(first: Interval, second: Interval, part: float) -> Interval:
     """Every value `part` of the way from one in `first` to one in `second`."""
-    low, high = (
-        (1 - part) * one + part * other
-        for one, other in ((first.low, second.low), (first.high, second.high))
+    level = max(0.0, first.level + second.level - 1)
+    return Interval(
+        _mixed(first.low, second.low, part),
+        _mixed(first.high, second.high, part),
+        level,
+        Certainty.CONFIDENCE if level else Certainty.BOUNDS,
+        "between@1",
     )
-    return Interval(low, high, max(0.0, first.level + second.level - 1))
+
+
+def _mixed(one: float | None, other: float | None, part: float) -> float | None:
+    return None if one is None or other is None else (1 - part) * one + part * other
 
 
 def _inside(interval: Interval, span: tuple[float, float]) -> bool:
-    return span[0] <= interval.low and interval.high <= span[1]
+    low, high = interval.low, interval.high
+    return low is not None and span[0] <= low and high is not None and high <= span[1]
 
 
 def _outside(interval: Interval, span: tuple[float, float]) -> bool:
-    return interval.high < span[0] or interval.low > span[1]
+    low, high = interval.low, interval.high
+    return (high is not None and high < span[0]) or (low is not None and low > span[1])
 
 
-def _offline(batch_size: int, budget: Budget) -> SpeedPlan:
+def _offline(batch_size: int, budget: Budget, restarts: int = WANTED) -> SpeedPlan:
     full = budget is Budget.FULL
     return SpeedPlan(
         SCENARIO_OFFLINE,
         batch_size=batch_size,
-        runs=10 if full else 5,
-        restarts=4 if full else 3,
-        seconds=150 if full else 30,
+        runs=10 if full else 3,
+        restarts=min(MOST, 2 * restarts) if full else restarts,
+        seconds=300 if full else 30,
     )
-
-
-def _over(above: float, below: float) -> float:
-    return above / below if below > 0 else math.inf

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.definition import Definition, Kind, Plausible
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import (
     Artifact,
+    Aspect,
     Basis,
     Claim,
     Interval,
     Page,
+    Source,
     SubjectRelation,
     Value,
 )
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.methodology.published import feasible
 
 
-@method(1, Measurement.NONE)
+@method(
+    1,
+    Measurement.NONE,
+    Definition(
+        aspect=Aspect.PUBLICATION,
+        kind=Kind.NUMBER,
+        unit="points",
+        fact="printed-score",
+        chance=Plausible(0, 100, least=0, most=100),
+    ),
+)
 async def feasible_score(claim: Claim, measurements: Measurements) -> Observation:
     """The printed score, with the scores that the published formula allows beside it."""
     artifact = measurements.registry.artifact(claim.artifact)
@@ -31,7 +45,7 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
         interval=Interval(bounds.low, bounds.high) if inside else None,
-        sources=(artifact.published.source,),
+        sources=(Source(artifact.published.source),),
         inputs=(artifact.digest,),
         note=(
             f"With the components as printed, the published formula allows {bounds.low} to "
@@ -40,7 +54,13 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
     )
 
 
-@method(1, Measurement.NONE)
+@method(
+    1,
+    Measurement.NONE,
+    Definition(
+        aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="match-graph-evidence", chance=0.5
+    ),
+)
 async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Observation:
     """Whether any match is printed for any of the compared artifacts."""
     page, artifacts = _compared(claim, measurements)
@@ -50,7 +70,7 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
         value=Value(any(matched.values()) or any(parts.values())),
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
-        sources=(page.name,),
+        sources=(Source(page.name),),
         inputs=(page.digest,),
         note=(
             f"Times matched are printed as {_listed(matched)}, the match graph's component as "
@@ -59,7 +79,11 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
     )
 
 
-@method(1, Measurement.NONE)
+@method(
+    1,
+    Measurement.NONE,
+    Definition(aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="leads", chance=0.5),
+)
 async def component_leads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether the first artifact leads in ecosystem alone, the second in adoption and quality."""
     page, (first, second) = _compared(claim, measurements)
@@ -70,7 +94,7 @@ async def component_leads(claim: Claim, measurements: Measurements) -> Observati
         value=Value(ahead == {"ecosystem"} and behind == {"adoption", "quality"}),
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
-        sources=(page.name,),
+        sources=(Source(page.name),),
         inputs=(page.digest,),
         note=(
             f"As printed, {first.id} is ahead in {', '.join(sorted(ahead)) or 'nothing'} and "

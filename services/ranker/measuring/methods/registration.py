@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.ranker.claims.definition import Definition, Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Claim
 from services.ranker.measuring.measurements import Measurements
@@ -23,7 +24,9 @@ class Measurement(StrEnum):
     ACCURACY = "labels against masks"
     CORPUS_FACTS = "what the corpus holds"
     STORAGE = "compression and reading of the corpus"
+    LANGUAGE_MODEL_FACTS = "what the language model is"
     BITS_PER_BYTE = "bits per byte of held-out documents"
+    TOKENS_PER_SECOND = "tokens a second"
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,39 @@ class Method:
 
     name: str
     measurement: Measurement
+    definition: Definition
     observe: Observe
 
 
 _METHODS: dict[str, Method] = {}
 
 
-def method(version: int, measurement: Measurement) -> Callable[[Observe], Observe]:
-    """Register a function as "module.function@version"."""
+def method(
+    version: int, measurement: Measurement, definition: Definition
+) -> Callable[[Observe], Observe]:
+    """Register a function as "module.function@version", with what its figure is."""
 
     def register(function: Observe) -> Observe:
         module = function.__module__.rpartition(".")[2]
         name = f"{module}.{getattr(function, '__name__', '')}@{version}"
         if name in _METHODS:
             raise ValueError(f"two methods are called {name}")
-        _METHODS[name] = Method(name, measurement, function)
+        _METHODS[name] = Method(name, measurement, definition, function)
         return function
 
     return register
 
 
-def known() -> frozenset[str]:
-    """Names of every registered method."""
-    return frozenset(_METHODS)
+def known() -> Mapping[str, Definition]:
+    """What the figure of every registered method is, by the method's name."""
+    return {name: one.definition for name, one in _METHODS.items()}
 
 
 def method_named(name: str) -> Method:
     """Return the method; the registry has checked that it exists."""
     return _METHODS[name]
+
+
+def depends_on(claim: Claim) -> frozenset[Part]:
+    """Return the parts of a configuration that the fact of a claim depends on."""
+    return method_named(claim.method).definition.depends_on

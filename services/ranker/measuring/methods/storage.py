@@ -6,35 +6,51 @@ shows how much they depend on the text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
-from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Basis, Claim, Interval, SubjectRelation, Value
-from services.ranker.measuring.intervals import (
-    LEVEL,
-    hull,
-    order_statistics,
-    quotient,
-    share,
-    student,
+from services.common.statistics.estimate import mean_of
+from services.common.statistics.interval import hull
+from services.common.statistics.medians import widest_median_interval
+from services.common.statistics.restarts import Slopes
+from services.common.statistics.shares import share_interval
+from services.common.statistics.student import student
+from services.ranker.claims.definition import (
+    DATA,
+    Definition,
+    Kind,
+    Plausible,
 )
-from services.ranker.measuring.measurements import Measurements, UnobservableError
+from services.ranker.claims.evidence import Observation
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    Interval,
+    SubjectRelation,
+    Value,
+)
+from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
+    CORPUS_KIND_COMPLETE,
     CodecResult,
     CorpusDescription,
     CorpusSummary,
+    MachineLoad,
     StorageResult,
     corpus_label,
     corpus_subject,
     environment,
 )
 
-# Both tools at their default levels; The Pile's official shards have zstd's. The shards that are
-# here may have been packed anew at another level, so what is "stored" says nothing of the claim.
+# Both tools at their default levels. The shards that are here may have been packed anew at another
+# level, so what is "stored" says nothing of the claim.
 _ZSTD = "zstd-3"
 _GZIP = "gzip-6"
 
@@ -51,7 +67,9 @@ class _Measured:
     def name(self) -> str:
         return self.corpus.ref.name
 
-    def observed(self, *, value: Value, interval: Interval, n: int, note: str) -> Observation:
+    def observed(
+        self, *, value: Value, interval: Interval, n: int, note: str, conditions: str = ""
+    ) -> Observation:
         results = list(self.splits.values())
         size = sum(one.sample_bytes for one in results)
         return Observation(
@@ -63,6 +81,7 @@ class _Measured:
             interval=interval,
             n=n,
             environment=environment(results[0].environment),
+            conditions=conditions,
             note=(
                 f"Measured on {size / 1e6:,.3g} MB of "
                 f"{corpus_label(self.corpus)}, splits "
@@ -98,12 +117,29 @@ def _ratios_to_gzip(measured: _Measured, name: str) -> list[float]:
     return [codec.ratio / gzip.ratio for codec, gzip in pairs]
 
 
-def _seconds(codec: CodecResult) -> Interval:
-    """Interval of a codec's median time, sure enough for a quotient of two to hold LEVEL."""
-    return order_statistics(codec.seconds, 1 - (1 - LEVEL) / 2)
+def _mean_over_splits(measured: _Measured, ratios: Sequence[float]) -> Interval:
+    """Interval of the mean ratio of splits.
+
+    Each is a ratio of sums over the many documents of a split, and so nearly normal.
+    """
+    if len(ratios) < 2:
+        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    return Interval.of(student(mean_of(ratios), MIN_LEVEL))
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="plain-format",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0, 1, least=0, most=1),
+    ),
+)
 async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of lines that zstandard and a plain JSON parser read as documents."""
     measured = await _measured(claim, measurements)
@@ -114,10 +150,23 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
         raise UnobservableError(f"{measured.name} has no lines here")
     note = f"{parsed:,} of {lines:,} lines were objects with a text."
     value = Value(parsed / lines, "share")
-    return measured.observed(value=value, interval=share(parsed, lines), n=lines, note=note)
+    interval = Interval.of(share_interval(parsed, lines, MIN_LEVEL))
+    return measured.observed(value=value, interval=interval, n=lines, note=note)
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="compression-ratio",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(1, 10, logarithmic=True, least=0),
+    ),
+)
 async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Size of the whole corpus's JSON lines over their compressed size.
 
@@ -141,10 +190,8 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
         )
     measured = await _measured(claim, measurements)
     ratios = [one.ratio for one in _codecs(measured, _ZSTD)]
-    interval = student(ratios)
-    if interval is None:
-        raise UnobservableError(f"{measured.name} has one split here; two are needed")
-    missing = _missing_share(description)
+    interval = _mean_over_splits(measured, ratios)
+    missing = _missing_share(corpus, description)
     bounds = Interval(
         1 / ((1 - missing) / max(interval.low, 1.0) + missing),
         interval.high / (1 - missing),
@@ -155,11 +202,29 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
         "the interval allows for any ratio of theirs."
     )
     value = Value(fmean(ratios), "1")
-    return measured.observed(value=value, interval=bounds, n=len(ratios), note=note)
+    return measured.observed(
+        value=value,
+        interval=bounds,
+        n=len(ratios),
+        note=note,
+        conditions=f"zstd at level 3{_of_part(missing, interval)}",
+    )
 
 
-def _missing_share(description: CorpusDescription) -> float:
+def _of_part(missing: float, interval: Interval) -> str:
+    """What was found of the part of the text that is here, where some is not."""
+    if not missing:
+        return ""
+    return (
+        f"; of the {1 - missing:.0%} of the text whose subsets are here {interval.low:.3g} to "
+        f"{interval.high:.3g}, of the others any"
+    )
+
+
+def _missing_share(corpus: CorpusSummary, description: CorpusDescription) -> float:
     """Return the published share of the text whose subsets have no document here."""
+    if corpus.kind == CORPUS_KIND_COMPLETE:
+        return 0.0
     published = [one for one in description.subsets if one.HasField("published")]
     total = sum(one.published.weight for one in published)
     missing = sum(one.published.weight for one in published if not one.documents)
@@ -168,44 +233,167 @@ def _missing_share(description: CorpusDescription) -> float:
     return missing / total
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    2,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="ratio-against-gzip",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0.8, 1.6, logarithmic=True, least=0),
+    ),
+)
 async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
-    """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation."""
+    """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation.
+
+    What the subsets would give that are missing in a sample is unknown, of either codec: the
+    interval allows for both, as that of `compression_ratio` does.
+    """
+    corpus, _ = await measurements.corpus(claim.artifact)
+    missing = _missing_share(corpus, await measurements.description(corpus))
     measured = await _measured(claim, measurements)
     ratios = _ratios_to_gzip(measured, _ZSTD)
-    interval = student(ratios)
-    if interval is None:
-        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    interval = _mean_over_splits(measured, ratios)
+    packed = (1 - missing) / fmean(one.ratio for one in _codecs(measured, _GZIP))
+    bounds = Interval(
+        packed / (packed / interval.low + missing) if interval.low > 0 else 0.0,
+        (packed + missing) / (packed / interval.high),
+        interval.level,
+    )
     names = {codec.codec for one in measured.splits.values() for codec in one.codecs}
     others = sorted(names - {_GZIP, _ZSTD, "stored"})
     listed = ", ".join(f"{name} {fmean(_ratios_to_gzip(measured, name)):.3g}" for name in others)
-    note = f"zstd at level 3 against gzip at 6. Other levels against the same gzip: {listed}."
-    value = Value(fmean(ratios), "1")
-    return measured.observed(value=value, interval=interval, n=len(ratios), note=note)
+    note = f"Other levels against the same gzip: {listed}."
+    return measured.observed(
+        value=Value(fmean(ratios), "1"),
+        interval=bounds,
+        n=len(ratios),
+        note=note,
+        conditions=(
+            f"zstd at level 3 against gzip at 6; at other levels {listed}"
+            f"{_of_part(missing, interval)}"
+        ),
+    )
 
 
-@method(1, Measurement.STORAGE)
+@method(
+    2,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="speed-against-gzip",
+        types=DATA,
+        sample_decides=True,
+        machine=True,
+        chance=Plausible(0.5, 20, logarithmic=True, least=0),
+    ),
+)
 async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
-    """Decompression speed of zstd over gzip's, both at their default levels.
+    """Decompression speed of zstd over gzip's, both at their default levels, on one core.
 
-    The interval holds every split's.
+    It depends on who decodes: measured of the libraries in Python and of the tools, and decided
+    only where both say the same. The interval holds every split's of both, moved out by the load
+    that the machine had, and by what the subsets may give that are missing in a sample.
     """
+    corpus, _ = await measurements.corpus(claim.artifact)
+    missing = _missing_share(corpus, await measurements.description(corpus))
     measured = await _measured(claim, measurements)
     pairs = list(zip(_codecs(measured, _GZIP), _codecs(measured, _ZSTD), strict=True))
-    interval = hull([quotient(_seconds(gzip), _seconds(zstd)) for gzip, zstd in pairs])
-    medians = [(median(gzip.seconds), median(zstd.seconds)) for gzip, zstd in pairs]
-    ratio = fmean(gzip / zstd for gzip, zstd in medians)
+    decoders = {
+        "libraries": [_turns(gzip.seconds, zstd.seconds) for gzip, zstd in pairs],
+        "tools": [_turns(gzip.tool_seconds, zstd.tool_seconds) for gzip, zstd in pairs],
+    }
+    found = {name: turns for name, turns in decoders.items() if all(turns)}
+    if not found:
+        raise UnobservableError(f"corpus timed no decoder on {measured.name}")
+    ratios = {name: fmean(map(median, turns)) for name, turns in found.items()}
+    interval = _of_all(list(found.values()), [one.load for one in measured.splits.values()])
+    if missing or len(found) < len(decoders):
+        interval = Interval((1 - missing) * interval.low, math.inf, interval.level)
+    if len(found) < len(decoders):
+        interval = Interval(0.0, math.inf, interval.level)
+    value = fmean(ratios.values())
     split, result = next(iter(measured.splits.items()))
-    gzip, zstd = (result.sample_bytes / 1e6 / seconds for seconds in medians[0])
-    note = (
-        f"On {split}: {zstd:,.0f} MB a second against {gzip:,.0f}, one core; it holds "
-        "for this hardware."
+    gzip, zstd = (result.sample_bytes / 1e6 / median(one.seconds) for one in pairs[0])
+    return replace(
+        measured.observed(
+            value=Value(value, "1"),
+            interval=interval,
+            n=len(pairs),
+            note=(
+                f"On {split}: {zstd:,.0f} MB a second against {gzip:,.0f} by the libraries, one "
+                "core; it holds for this hardware and these decoders."
+            ),
+            conditions=f"zstd at level 3 against gzip at 6, {_decoders(ratios, result, missing)}",
+        ),
+        breakdown=ratios,
+        breakdown_unit="1",
     )
-    value = Value(ratio, "1")
-    return measured.observed(value=value, interval=interval, n=len(pairs), note=note)
 
 
-@method(1, Measurement.STORAGE)
+def _turns(gzip: Sequence[float], zstd: Sequence[float]) -> list[float]:
+    """Gzip's time over zstd's of each turn; empty where one of them was not timed."""
+    if not gzip or not zstd:
+        return []
+    return [one / max(other, _TICK) for one, other in zip(gzip, zstd, strict=True)]
+
+
+_TICK = 1e-6
+"""Seconds: the least that processor time is counted in."""
+
+
+def _of_all(found: Sequence[Sequence[list[float]]], loads: Sequence[MachineLoad]) -> Interval:
+    """Hold every decoder's and split's median, however the load may have slowed the two codecs."""
+    intervals = [widest_median_interval(turns, MIN_LEVEL) for decoder in found for turns in decoder]
+    whole = Interval.of(hull(intervals))
+    widening = 1.0
+    for load in loads:
+        if not (load.HasField("others_cores") and load.HasField("kernel_ratio")):
+            return Interval(0.0, math.inf, whole.level)
+        kernel = max(1.0, load.kernel_ratio)
+        widening = max(widening, kernel * (1 + Slopes().others * load.others_cores))
+    return Interval(whole.low / widening, whole.high * widening, whole.level)
+
+
+def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float) -> str:
+    """Who decoded, in which version, and what may keep the ratio from being decided."""
+    versions = result.environment.versions
+    named = {"libraries": ("zlib", "libzstd"), "tools": ("gzip", "zstd")}
+    parts = []
+    for decoder, programs in named.items():
+        words = " and ".join(f"{one} {versions.get(one, 'unknown')}" for one in programs)
+        if decoder in ratios:
+            parts.append(f"{ratios[decoder]:.3g} by the {decoder} {words}")
+        else:
+            parts.append(f"the {decoder} {' and '.join(programs)} are not installed beside corpus")
+    load = result.load
+    if not load.HasField("kernel_ratio"):
+        parts.append("this machine's own speed is known after timings on two days")
+    elif load.others_cores > load.allowed_others_cores:
+        parts.append(f"others used {load.others_cores:.2g} processors")
+    if missing:
+        parts.append(f"subsets with {missing:.0%} of the text are missing")
+    return "; ".join(parts)
+
+
+@method(
+    1,
+    Measurement.STORAGE,
+    Definition(
+        aspect=Aspect.STORAGE,
+        kind=Kind.NUMBER,
+        unit="1",
+        fact="streaming",
+        types=DATA,
+        sample_decides=True,
+        chance=Plausible(0.001, 10, logarithmic=True, least=0),
+    ),
+)
 async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:
     """Growth of peak memory while shards are read as a stream, over the JSON lines that went by.
 

@@ -73,7 +73,7 @@ def test_a_killed_node_changes_no_bit(job: UnitJob, cluster: Any, tmp_path: Path
     assert {log["event"] for log in logs} == {"worker lost"}
     assert files(tmp_path / "ray") == files(tmp_path / "alone")
     ours, alone = merge(tmp_path / "ray").figures, merge(tmp_path / "alone").figures
-    assert ours.overall == alone.overall
+    assert ours.totals.overall == alone.totals.overall
     assert ours.subsets == alone.subsets
 
     # A second run finds everything there, and needs no cluster.

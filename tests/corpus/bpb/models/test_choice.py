@@ -21,6 +21,7 @@ import torch
 
 from services.corpus.bpb import models
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models import hugging_face_engines
 from services.corpus.bpb.models.compute import (
     CUDA,
@@ -33,7 +34,6 @@ from services.corpus.bpb.models.compute import (
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.parity import require_parity, trial_windows
 from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.scoring import score_document
 from services.corpus.bpb.windows import Window
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader

@@ -15,12 +15,12 @@ pytest.importorskip("transformers", reason="needs the score extra")
 import transformers
 
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.doubts import doubts
 from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.scoring import score_document
 from services.errors import ModelUnusable
 from tests.corpus.bpb import tiny_models
 from tests.corpus.bpb.fakes import document

@@ -1,0 +1,57 @@
+"""What a figure of bits per byte rests on, in words."""
+
+from __future__ import annotations
+
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import scoring_pb2
+
+_FEW = 200
+"""Drawn by chance: measured intervals cover from there on, whatever the model."""
+
+_UNITS = {
+    scoring_pb2.SAMPLE_UNIT_SPANS: "spans",
+    scoring_pb2.SAMPLE_UNIT_DOCUMENTS: "documents",
+}
+
+
+def standing(basis: scoring_pb2.Basis, interval: common_pb2.Interval | None, form: str) -> str:
+    """The cell beside a figure: its interval, or that it is exact, or an example."""
+    if interval is not None:
+        low = f"{interval.low:{form}}" if interval.HasField("low") else "-inf"
+        high = f"{interval.high:{form}}" if interval.HasField("high") else "inf"
+        return f"{low} .. {high}"
+    names = {scoring_pb2.STANDING_EXACT: "exact", scoring_pb2.STANDING_EXAMPLE: "an example"}
+    return names.get(basis.standing, "")
+
+
+def basis_sentences(basis: scoring_pb2.Basis, what: str = "95 % intervals are") -> list[str]:
+    """Which question the figures answer, and what they rest on."""
+    worth = f"worth {basis.effective_documents:,.4g} of equal size"
+    if basis.standing == scoring_pb2.STANDING_EXACT:
+        return [f"exact: of all {basis.documents:,} documents, {worth}"]
+    documents = f"{basis.documents:,} documents"
+    if basis.scope == scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND:
+        question = f"of the corpus behind these {documents}"
+    else:
+        question = f"of these {documents}"
+    said = [f"{what} {question}, {worth}"]
+    if basis.unit in _UNITS:
+        said.append(_drawn(basis))
+    if basis.standing == scoring_pb2.STANDING_EXAMPLE:
+        said.append(f"the figure is an example, no measurement: {basis.no_interval}")
+    return said
+
+
+def _drawn(basis: scoring_pb2.Basis) -> str:
+    sentence = (
+        f"scored were {basis.scored:,} {_UNITS[basis.unit]}, {basis.by_chance:,} drawn by chance; "
+        f"{basis.certain_share:.2%} of the bytes were sure to be"
+    )
+    if basis.HasField("kept_share") and basis.kept_share < 1:
+        sentence += f"; an estimated {basis.kept_share:.1%} of the bytes is not left out"
+    if basis.standing == scoring_pb2.STANDING_ESTIMATE and basis.by_chance < _FEW:
+        sentence += (
+            f"; with fewer than {_FEW} an interval may be too short, where a subset mixes texts "
+            "that the model reads very differently"
+        )
+    return sentence

@@ -1,0 +1,37 @@
+"""Text of others made safe for a terminal: it can neither move the cursor nor hide anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
+from rich.segment import Segment
+
+from services.common.safe_text import UNSAFE, shown
+
+
+def escaped(json_text: str) -> str:
+    """JSON text in which each unsafe character of a string is an escape: the same document."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
+
+
+class SafeText(RenderHook):
+    """Cleans whatever a rich console prints; the console's own styles stay."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """As rich's base class says."""
+        return [_Cleaned(one) for one in renderables]
+
+
+class _Cleaned:
+    """A renderable whose text is clean."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        for segment in console.render(self._inner, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(shown(segment.text), segment.style)

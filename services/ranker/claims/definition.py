@@ -1,0 +1,162 @@
+"""What a method's figure is: aspect, kind, unit, subject. The method says it; no manifest can.
+
+Pure. A registry is made with the definition of every method, and takes from it what a claim leaves
+to its method: which aspect it is of, which fact it is about, and which stand-ins may decide it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from services.ranker.claims.model import (
+    ArtifactType,
+    Aspect,
+    Boolean,
+    Bound,
+    Claim,
+    Equals,
+    Text,
+    ends,
+)
+
+
+class Kind(StrEnum):
+    """What a method's values are."""
+
+    NUMBER = "a number"
+    TEXT = "a text"
+    BOOLEAN = "yes or no"
+    ANY = "any"  # as the cited publication has it
+
+
+class Part(StrEnum):
+    """A part of a subject's configuration that a fact may depend on."""
+
+    ARCHITECTURE = "architecture"
+    CLASSES = "classes"
+    INPUT = "input size"
+    WEIGHTS = "weights"
+
+
+ALL_BUT_WEIGHTS = frozenset({Part.ARCHITECTURE, Part.CLASSES, Part.INPUT})
+EVERY_PART = frozenset(Part)
+SEGMENTATION = frozenset({ArtifactType.SEGMENTATION_MODEL})
+DATA = frozenset({ArtifactType.DATASET})
+LANGUAGE = frozenset({ArtifactType.LANGUAGE_MODEL})
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """What somebody who knows nothing of a thing but its type would expect of a number.
+
+    It is a judgement, in the method's unit; between the ends all is alike, on a logarithmic scale
+    where `logarithmic`. `least` and `most` are what cannot be passed whatever the thing is.
+    """
+
+    low: float
+    high: float
+    logarithmic: bool = False
+    least: float = -math.inf
+    most: float = math.inf
+
+    def share(self, low: float, high: float) -> float:
+        """Return the share of the range that lies between two numbers, in [0, 1]."""
+        first, last = (min(max(end, self.low), self.high) for end in (low, high))
+        if first >= last:
+            return 0.0
+        scale: Callable[[float], float] = math.log if self.logarithmic else float
+        return (scale(last) - scale(first)) / (scale(self.high) - scale(self.low))
+
+
+_UNKNOWN_FACTOR = 10.0
+"""A number that nothing is known of is guessed to within so much of the true one."""
+
+_LEAST = 1e-200
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a method's figure is.
+
+    `aspect` and `fact` are None and empty for citations, whose claims name their own. Claims on one
+    `fact` of one subject are about the same thing and count once. `types` are those of artifacts
+    that it can be measured of; empty for all. `depends_on` are the parts of a configuration that
+    have to agree for what was measured of one subject to hold for another. `sample_decides` says
+    whether a part of a corpus can decide a claim about the whole, `machine` whether the figure
+    holds for the hardware and the engine alone. `chance` is what a guess of it has to go by: the
+    range of a number, the share of true answers of a truth, or one over the number of texts.
+    `dataset` says that it is measured on a corpus, which a claim has to name, `compares` that it is
+    of two artifacts, of which a claim names the other as its comparator.
+    """
+
+    aspect: Aspect | None
+    kind: Kind
+    unit: str = ""
+    fact: str = ""
+    types: frozenset[ArtifactType] = frozenset()
+    depends_on: frozenset[Part] = frozenset()
+    sample_decides: bool = False
+    machine: bool = False
+    chance: Plausible | float = field(default=0.5)
+    dataset: bool = False
+    compares: bool = False
+
+
+USUAL_DATASET = "the-pile"
+"""The corpus whose facts have no name of their own: methodologies read those."""
+
+
+_PRINTED = {"StackExchange": "Stack Exchange", "Wikipedia (en)": "Wikipedia"}
+"""Subsets whose facts are called as The Pile's paper prints them, not as its documents do."""
+
+
+def fact_of(claim: Claim, definition: Definition) -> str:
+    """Return the fact that a claim is about: its method's, of the corpus and subset that it names.
+
+    Empty where the method leaves it to the claim.
+    """
+    parts = [definition.fact]
+    if definition.dataset and claim.dataset not in {"", USUAL_DATASET}:
+        parts.append(f"on {claim.dataset}")
+    if definition.dataset and claim.subset:
+        parts.append(_PRINTED.get(claim.subset, claim.subset))
+    if definition.compares and claim.rival:
+        parts.append(f"against {claim.rival}")
+    return "-".join(re.sub(r"[^a-z0-9]+", "-", one.lower()).strip("-") for one in parts)
+
+
+def guess(claim: Claim, definition: Definition) -> float:
+    """Return the chance, in [0, 1), that somebody who guesses states a bound that holds."""
+    if claim.bound is None:
+        return 0.0
+    return min(_guess(claim.bound, definition.chance), math.nextafter(1.0, 0.0))
+
+
+def _guess(bound: Bound, chance: Plausible | float) -> float:
+    if isinstance(bound, Boolean):
+        share = chance if isinstance(chance, float) else 0.5
+        return share if bound.value else 1 - share
+    if isinstance(bound, Text):
+        return chance if isinstance(chance, float) else 0.0
+    low, high = ends(bound)
+    if isinstance(chance, Plausible):
+        return chance.share(low, high)
+    stated = bound.value if isinstance(bound, Equals) else (bound.low or bound.high or 0.0)
+    if not _LEAST < stated < 1 / _LEAST:  # it has no logarithm that is worth anything
+        return 0.5 if math.isinf(low) or math.isinf(high) else 0.0
+    around = Plausible(stated / _UNKNOWN_FACTOR, stated * _UNKNOWN_FACTOR, logarithmic=True)
+    return around.share(low, high)
+
+
+def cannot_fail(bound: Bound, definition: Definition) -> bool:
+    """Say whether every value that the method can give would be within the bound."""
+    if isinstance(bound, Text | Boolean) or not isinstance(definition.chance, Plausible):
+        return False
+    low, high = ends(bound)
+    plausible = definition.chance
+    widest = low <= plausible.low and high >= plausible.high
+    return widest or (low <= plausible.least and high >= plausible.most)

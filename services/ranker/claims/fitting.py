@@ -1,0 +1,158 @@
+"""Whether a claim fits its method: its aspect, kind, unit, type, and a bound that can fail.
+
+Pure. What the method says holds, whatever a manifest says: a claim that fits is given its method's
+aspect and fact, so that no author chooses which evidence may decide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+
+from services.errors import Violation
+from services.ranker.claims.definition import (
+    Definition,
+    Kind,
+    Plausible,
+    cannot_fail,
+    fact_of,
+    guess,
+)
+from services.ranker.claims.model import ArtifactType, Boolean, Bound, Claim, Ratio, Text
+
+_SHOWN = 3
+
+
+def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
+    """Return the claim with what its method says of it; as it is without a known method.
+
+    A manifest that was written for an earlier version of a method is observed by the one that is.
+    """
+    method = _current(claim.method, definitions)
+    definition = definitions.get(method)
+    if definition is None:
+        return claim
+    return replace(
+        claim,
+        method=method,
+        aspect=definition.aspect or claim.aspect,
+        group=fact_of(claim, definition) or claim.group,
+        guess=guess(claim, definition),
+        sample_decides=definition.sample_decides,
+        machine=definition.machine,
+    )
+
+
+def problems(
+    claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
+) -> Iterator[Violation]:
+    """Yield what of a claim about an artifact of a type does not fit its method.
+
+    Each is a key of the claim and what to write instead. No type: it is about a page.
+    """
+    if not claim.method:
+        return
+    definition = definitions.get(_current(claim.method, definitions))
+    if definition is None:
+        yield "method", f"no method {claim.method!r}; {_offered(claim, about, definitions)}"
+        return
+    if definition.types and about not in definition.types:
+        measured = " or ".join(sorted(map(_readable, definition.types)))
+        other = _offered(claim, about, definitions, none="no method measures this")
+        yield "method", f"{claim.method} measures a {measured}; of a {_readable(about)} {other}"
+        return
+    yield from _scope_problems(claim, definition)
+    if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
+        yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
+    if claim.bound is not None and definition.kind is not Kind.ANY:
+        yield from _bound_problems(claim, claim.bound, definition)
+
+
+def _current(method: str, definitions: Mapping[str, Definition]) -> str:
+    """Return the method, or the latest version of one that is there no longer."""
+    name, _, version = method.partition("@")
+    if method in definitions or not (version.isascii() and version.isdecimal()):
+        return method
+    known = (one.partition("@") for one in definitions)
+    later = [int(one) for other, _, one in known if other == name and int(one) > int(version)]
+    return f"{name}@{max(later)}" if later else method
+
+
+def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
+    """What a figure is of besides the artifact: a corpus, another artifact."""
+    if definition.dataset and not claim.dataset:
+        yield "dataset", "is missing: the corpus that it is measured on"
+    elif claim.dataset and not definition.dataset and definition.kind is not Kind.ANY:
+        yield "dataset", f"{claim.method} takes none; take it out"
+    if definition.compares and not claim.rival:
+        yield "comparator.artifact", "is missing: the id of the other artifact"
+    if claim.subset and not claim.dataset:
+        yield "subset", "is of a corpus: name it as `dataset`"
+
+
+def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Iterator[Violation]:
+    kind = Kind.TEXT if isinstance(bound, Text) else Kind.NUMBER
+    kind = Kind.BOOLEAN if isinstance(bound, Boolean) else kind
+    if kind is not definition.kind:
+        gives = f"{claim.method} gives {definition.kind.value}, never {kind.value}"
+        unit = f" with unit: {definition.unit}" if definition.unit else ""
+        yield "bound", f"{gives}: write {_keys(definition.kind)}{unit}"
+    elif not isinstance(bound, Text | Boolean) and bound.unit != definition.unit:
+        shares = {bound.unit, definition.unit} == {"%", "share"}
+        hint = ": 1 share is 100 %" if shares else ""
+        yield "bound.unit", f"{claim.method} gives {definition.unit!r}, not {bound.unit!r}{hint}"
+    elif cannot_fail(bound, definition):
+        yield "bound", f"nothing can fail it: {_expected(definition)}; say what would not hold"
+    if isinstance(bound, Ratio) and definition.unit != "1":
+        yield (
+            "bound.ratio",
+            f"{claim.method} gives {definition.unit!r} of one artifact, no ratio to another",
+        )
+
+
+def _keys(kind: Kind) -> str:
+    return {Kind.TEXT: "`text`", Kind.BOOLEAN: "`boolean`"}.get(kind, "`equals` or `range`")
+
+
+def _expected(definition: Definition) -> str:
+    chance = definition.chance
+    assert isinstance(chance, Plausible)  # noqa: S101  (only called of a bound with numbers)
+    return (
+        f"from {chance.low:g} to {chance.high:g} {definition.unit} is what anything of its type "
+        "may have"
+    )
+
+
+def _offered(
+    claim: Claim,
+    about: ArtifactType | None,
+    definitions: Mapping[str, Definition],
+    none: str = "",
+) -> str:
+    """The methods that may be meant: of its type, the nearest first, and how many there are."""
+    fit = {name: one for name, one in definitions.items() if not one.types or about in one.types}
+    near = nearest(claim.method, fit)
+    if near and (not none or near[0].partition("@")[0].endswith(_last(claim.method))):
+        return f"did you mean {', '.join(near)}?"
+    if none:
+        return none
+    return f"of a {_readable(about)} there are {', '.join(sorted(fit))}"
+
+
+def _last(method: str) -> str:
+    return method.partition("@")[0].rpartition(".")[2]
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return the few known names that a misspelt one is nearest to, the nearest first."""
+    return get_close_matches(name, sorted(known), n=_SHOWN, cutoff=0.6)
+
+
+def _readable(about: ArtifactType | None) -> str:
+    return {
+        ArtifactType.SEGMENTATION_MODEL: "segmentation model",
+        ArtifactType.DATASET: "data set",
+        ArtifactType.LANGUAGE_MODEL: "language model",
+        None: "page",
+    }[about]

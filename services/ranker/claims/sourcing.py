@@ -1,0 +1,68 @@
+"""Two questions that a source answers apart: does a claim repeat it, and is the claim right.
+
+Pure. A figure never confirms itself: what its own authors print shows that a claim repeats them.
+What confirms is the thing itself (a configuration, a licence) or somebody else's measurement. What
+was published is itself the fact of a claim about a publication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.ranker.claims.model import (
+    Aspect,
+    Boolean,
+    Bound,
+    Claim,
+    Source,
+    SourceRole,
+    SourceVerdict,
+    Text,
+    ends,
+)
+
+CITES = "sources."
+"""What the names of methods that cite begin with."""
+
+
+def sourcing(claim: Claim) -> SourceVerdict:
+    """Return whether a claim repeats what it cites, or what its own record and authors print.
+
+    Of alternatives it may repeat any. Somebody else's measurement is no source of the claim.
+    """
+    said = [_says(claim.bound, one) for one in claim.sources if _is_of_it(one)]
+    answers = {one for one in said if one is not None}
+    if not answers:
+        return SourceVerdict.UNSPECIFIED
+    return SourceVerdict.FAITHFUL if True in answers else SourceVerdict.MISQUOTED
+
+
+def confirms(claim: Claim) -> bool:
+    """Whether what is cited can show that a claim is right, and not only that it repeats it."""
+    if claim.declared:
+        return False
+    if claim.aspect is Aspect.PUBLICATION:
+        return True
+    others = (one for one in claim.sources if one.role is not SourceRole.OWN)
+    return any(_says(claim.bound, one) for one in others)
+
+
+def alternatives(sources: Iterable[Source]) -> tuple[float, ...]:
+    """Return the numbers that sources print, in order; none when they print one or no number."""
+    found = sorted({value for one in sources for value in one.values})
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _is_of_it(source: Source) -> bool:
+    return source.role is not SourceRole.INDEPENDENT
+
+
+def _says(bound: Bound | None, source: Source) -> bool | None:
+    """Whether a source says what a bound allows; None when it says nothing that compares."""
+    if bound is None:
+        return None
+    if isinstance(bound, Text | Boolean):
+        alike = type(bound.value) is type(source.says)
+        return bound.value == source.says if alike else None
+    low, high = ends(bound)
+    return any(low <= one <= high for one in source.values) if source.values else None

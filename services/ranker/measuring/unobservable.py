@@ -1,0 +1,27 @@
+"""A method that has nothing to observe here."""
+
+from __future__ import annotations
+
+from services.ranker.claims.model import NotMeasured, UnmeasuredReason
+
+
+class UnobservableError(Exception):
+    """A method that has nothing to observe here; the message says what is missing.
+
+    `reason` is its kind, and `remedy` says what to do about it, where something can be done.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        reason: UnmeasuredReason = UnmeasuredReason.UNSPECIFIED,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.remedy = remedy
+
+    @property
+    def told(self) -> NotMeasured:
+        """The same as a value."""
+        return NotMeasured(str(self), self.reason, self.remedy)

@@ -1,0 +1,1 @@
+"""Who calls, and what they may call: certificates, tokens, policy, rates."""

@@ -1,0 +1,108 @@
+"""Admits a call, or says why not: the caller's identity, its role for the method, its rate."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+
+from services.common import identity as identities
+from services.common.identity import ANONYMOUS, Identity
+from services.errors import InvalidArgument, Unauthenticated
+from services.rpc.access.policy import Policy, read_policy
+from services.rpc.access.rates import Rates
+from services.rpc.access.roles import Role, required
+from services.rpc.access.tokens import TokenFile
+from services.rpc.access.web_tokens import WebTokens
+from services.rpc.reloading import Reloaded
+from services.rpc.settings import ServerSettings
+
+_SCHEME = "bearer "
+# A JSON Web Token has two dots; a token of the file has none.
+_DOTS = 2
+
+
+class Access:
+    """The rules of one server, from files that are read again when they change."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Raises InvalidArgument naming the setting and what is wrong in its file."""
+        self._policy: Reloaded[Policy] | None = None
+        self._tokens: Reloaded[TokenFile] | None = None
+        self._web_tokens: Reloaded[WebTokens] | None = None
+        self._rates = Rates(time.monotonic)
+        if settings.policy_file is not None:
+            policy = settings.policy_file
+            self._policy = _reloaded(settings, "policy_file", lambda: read_policy(policy))
+        if settings.token_file is not None:
+            tokens = settings.token_file
+            self._tokens = _reloaded(settings, "token_file", lambda: TokenFile(tokens))
+        if settings.jwks_file is not None:
+            keys, issuer, audience = settings.jwks_file, settings.jwt_issuer, settings.jwt_audience
+            self._web_tokens = _reloaded(
+                settings, "jwks_file", lambda: WebTokens(keys, issuer, audience)
+            )
+
+    @property
+    def open(self) -> bool:
+        """Whether everyone may call everything."""
+        return self._policy is None
+
+    def admit(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+        """Return who calls. Raises Unauthenticated, Forbidden or QuotaExceeded."""
+        caller = self.identify(context)
+        self.admit_as(method, caller, _host(context.peer()))
+        return caller
+
+    def admit_as(self, method: str, caller: Identity, host: str) -> None:
+        """Admit a caller from an address, and note it for this task.
+
+        Raises Unauthenticated, Forbidden or QuotaExceeded.
+        """
+        operates = True
+        if self._policy is not None:
+            policy = self._policy.get()
+            rate = policy.allow(caller, required(method), method)
+            operates = policy.grants(caller, Role.OPERATE, method)
+            if rate is not None:
+                self._rates.take(caller.name if caller.verified else host, rate)
+        identities.note(caller, operates=operates)
+
+    def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+        """Who calls: by token, else by certificate, else anonymous. Raises Unauthenticated."""
+        authorization = next(
+            (str(v) for key, v in context.invocation_metadata() or () if key == "authorization"),
+            None,
+        )
+        return self.identify_by(authorization, identities.of_certificate(context.auth_context()))
+
+    def identify_by(self, authorization: str | None, certificate: Identity | None) -> Identity:
+        """Who shows that header and that certificate. Raises Unauthenticated.
+
+        A server that knows no tokens ignores the one that is sent: it may be for a proxy.
+        """
+        if authorization is not None and (self._tokens is not None or self._web_tokens is not None):
+            return self._of_token(authorization)
+        return certificate or ANONYMOUS
+
+    def _of_token(self, header: str) -> Identity:
+        if not header.lower().startswith(_SCHEME):
+            raise Unauthenticated('authorization must be "Bearer TOKEN"')
+        token = header[len(_SCHEME) :].strip()
+        if self._web_tokens is not None and (self._tokens is None or token.count(".") == _DOTS):
+            return self._web_tokens.get().identify(token)
+        assert self._tokens is not None  # noqa: S101 - one of the two is there
+        return self._tokens.get().identify(token)
+
+
+def _host(peer: str) -> str:
+    """A connection's address without its port: a client can open any number of connections."""
+    return peer.rpartition(":")[0] or peer
+
+
+def _reloaded(settings: ServerSettings, field: str, read: Any) -> Any:
+    try:
+        return Reloaded((getattr(settings, field),), read)
+    except InvalidArgument as error:
+        raise InvalidArgument(settings.variable(field), str(error)) from error

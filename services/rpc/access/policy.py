@@ -1,0 +1,143 @@
+"""The policy file: which identities have which roles, for which methods, how often.
+
+    anonymous = ["read"]
+
+    [[grant]]
+    identities = ["spiffe://cluster.local/ns/assay/sa/ranker", "token:ci-*"]
+    roles = ["read", "verify"]
+    methods = ["/assay.corpus.v1.*"]   # without it: all
+    calls_per_second = 20              # of each identity; without it: any number
+    burst = 40
+
+In `identities` and `methods` a "*" stands for any characters. A call is allowed by any grant that
+has its identity, role and method, at the highest rate among them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import Field
+
+from services.common.documents import Document, validate
+from services.common.identity import Identity
+from services.errors import Forbidden, InvalidArgument, Unauthenticated, Violation
+from services.rpc.access.roles import Role
+
+_MAX_BYTES = 1 << 20
+_ROLES = ", ".join(Role)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Calls that an identity may make: `burst` at once, then `per_second`."""
+
+    per_second: float
+    burst: int
+
+
+class Grant(Document):
+    """One `[[grant]]`."""
+
+    identities: tuple[str, ...] = Field(min_length=1)
+    roles: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = ("*",)
+    calls_per_second: float | None = Field(default=None, gt=0)
+    burst: int | None = Field(default=None, ge=1)
+
+    def problems(self) -> Iterable[Violation]:
+        """Roles that do not exist, patterns of methods that can match none, a burst alone."""
+        yield from _unknown(self.roles, "roles")
+        for index, pattern in enumerate(self.methods):
+            if not pattern.startswith(("/", "*")):
+                yield f"methods[{index}]", f'must be as "/assay.ranker.v1.*", not {pattern!r}'
+        if self.burst is not None and self.calls_per_second is None:
+            yield "burst", "needs calls_per_second"
+
+    def covers(self, name: str, role: Role, method: str) -> bool:
+        """Whether it allows that identity that method."""
+        return (
+            role in self.roles
+            and any(fnmatchcase(name, pattern) for pattern in self.identities)
+            and any(fnmatchcase(method, pattern) for pattern in self.methods)
+        )
+
+    @property
+    def rate(self) -> Rate | None:
+        """Its limit; None where it has none."""
+        if self.calls_per_second is None:
+            return None
+        return Rate(self.calls_per_second, self.burst or max(1, round(self.calls_per_second)))
+
+
+class Policy(Document):
+    """The whole file."""
+
+    anonymous: tuple[str, ...] = ()
+    anonymous_calls_per_second: float | None = Field(default=None, gt=0)
+    grant: tuple[Grant, ...] = ()
+
+    def problems(self) -> Iterable[Violation]:
+        """Roles that do not exist."""
+        yield from _unknown(self.anonymous, "anonymous")
+
+    def grants(self, identity: Identity, role: Role, method: str) -> bool:
+        """Whether the caller has the role for the method."""
+        if role in self.anonymous:
+            return True
+        return identity.verified and any(
+            grant.covers(identity.name, role, method) for grant in self.grant
+        )
+
+    def allow(self, identity: Identity, role: Role, method: str) -> Rate | None:
+        """The rate at which the call is allowed; None: any.
+
+        Raises Unauthenticated where a caller without an identity would need one, and Forbidden.
+        """
+        if role in self.anonymous and not identity.verified:
+            rate = self.anonymous_calls_per_second
+            return None if rate is None else Rate(rate, max(1, round(rate)))
+        if not identity.verified:
+            raise Unauthenticated(
+                f"{method} requires the role {role}: send a token, as `authorization: Bearer "
+                "TOKEN`, or show a client certificate"
+            )
+        covering = [grant for grant in self.grant if grant.covers(identity.name, role, method)]
+        if not covering:
+            if role in self.anonymous:
+                return None
+            raise Forbidden(
+                f"{identity.name} has no grant of the role {role} for {method}; the operator adds "
+                "one to the policy file"
+            )
+        rates = [grant.rate for grant in covering]
+        limited = [rate for rate in rates if rate is not None]
+        if len(limited) < len(rates):
+            return None
+        return max(limited, key=lambda rate: rate.per_second)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read the file. Raises InvalidArgument with everything that is wrong in it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidArgument(str(path), f"cannot be read: {error.strerror}") from error
+    if len(data) > _MAX_BYTES:
+        raise InvalidArgument(str(path), f"has more than {_MAX_BYTES:,} bytes")
+    try:
+        return validate(Policy, tomllib.loads(data.decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidArgument(str(path), f"is not TOML: {error}") from error
+    except InvalidArgument as error:
+        raise InvalidArgument(str(path), str(error)) from error
+
+
+def _unknown(roles: tuple[str, ...], key: str) -> Iterable[Violation]:
+    for index, role in enumerate(roles):
+        if role not in tuple(Role):
+            yield f"{key}[{index}]", f"{role!r} is no role; there are {_ROLES}"

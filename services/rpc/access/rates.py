@@ -1,0 +1,43 @@
+"""How often an identity may call: a token bucket for each."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.errors import QuotaExceeded
+from services.rpc.access.policy import Rate
+
+_MAX_CALLERS = 10_000
+
+
+@dataclass
+class _Bucket:
+    calls: float
+    """Calls that may be made now."""
+    at: float
+
+
+class Rates:
+    """Counts calls by caller; forgets the caller that called longest ago past 10,000 of them."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` gives seconds of a clock that never goes back."""
+        self._now = now
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, caller: str, rate: Rate) -> None:
+        """Count one call. Raises QuotaExceeded saying when the next is allowed."""
+        now = self._now()
+        bucket = self._buckets.pop(caller, None) or _Bucket(rate.burst, now)
+        bucket.calls = min(rate.burst, bucket.calls + (now - bucket.at) * rate.per_second)
+        bucket.at = now
+        self._buckets[caller] = bucket
+        if len(self._buckets) > _MAX_CALLERS:
+            self._buckets.popitem(last=False)
+        if bucket.calls < 1:
+            raise QuotaExceeded(
+                f"over {rate.per_second:g} calls a second", (1 - bucket.calls) / rate.per_second
+            )
+        bucket.calls -= 1

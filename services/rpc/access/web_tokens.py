@@ -1,0 +1,56 @@
+"""JSON Web Tokens, checked against the keys of a JWKS file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from services.common.documents import loads
+from services.common.identity import Identity
+from services.errors import InvalidArgument, Unauthenticated
+
+# Signatures by private keys alone: with HS256 whoever can verify a token can also make one.
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
+_LEEWAY_SECONDS = 30
+
+
+class WebTokens:
+    """Accepts tokens of one issuer for one audience."""
+
+    def __init__(self, path: Path, issuer: str, audience: str) -> None:
+        """`path` is a JWKS file of public keys. Raises InvalidArgument for one that is not."""
+        self._issuer = issuer
+        self._audience = audience
+        try:
+            keys = jwt.PyJWKSet.from_dict(loads(path.read_bytes())).keys
+        except OSError as error:
+            raise InvalidArgument(str(path), f"cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            raise InvalidArgument(str(path), f"is not a JWKS file: {error}") from error
+        self._keys = {key.key_id: key for key in keys}
+
+    def identify(self, token: str) -> Identity:
+        """Raises Unauthenticated saying what is wrong with the token."""
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._keys.get(header.get("kid"))
+            if key is None:
+                raise Unauthenticated(
+                    f"the token's key {header.get('kid')!r} is not in the JWKS file"
+                )
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=_ALGORITHMS,
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("the token has expired; ask its issuer for a new one") from None
+        except (jwt.PyJWTError, ValueError) as error:
+            raise Unauthenticated(f"the token cannot be accepted: {error}") from None
+        return Identity(f"jwt:{claims['sub']}")

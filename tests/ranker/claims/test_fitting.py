@@ -1,0 +1,141 @@
+"""What a method says of its claims holds, whatever their manifests say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ranker.claims.definition import Definition, Kind, Plausible, cannot_fail, guess
+from services.ranker.claims.fitting import fitted, problems
+from services.ranker.claims.model import (
+    ArtifactType,
+    Aspect,
+    Boolean,
+    Bound,
+    Claim,
+    Equals,
+    Range,
+    Ratio,
+    Text,
+)
+from services.ranker.measuring import methods
+
+METHODS = methods.known()
+MODEL, DATA = ArtifactType.SEGMENTATION_MODEL, ArtifactType.DATASET
+LANGUAGE = ArtifactType.LANGUAGE_MODEL
+
+
+def claim(method: str, bound: Bound | None = None, aspect: Aspect | None = None) -> Claim:
+    return Claim(
+        id="C",
+        artifact="a",
+        statement="s",
+        aspect=aspect or Aspect.PUBLICATION,
+        stated_aspect=aspect,
+        group="mine",
+        bound=bound,
+        method=method,
+    )
+
+
+def told(of: Claim, about: ArtifactType | None) -> str:
+    return "; ".join(f"{key}: {problem}" for key, problem in problems(of, about, METHODS))
+
+
+@pytest.mark.parametrize(
+    ("method", "bound", "about", "message"),
+    [
+        ("model_facts.parameter_count@1", Equals(9e8, 1, "GFLOPs"), MODEL, "gives 'parameters'"),
+        ("model_facts.convolution_count@1", None, LANGUAGE, "no method measures this"),
+        ("model_facts.parameter_count@1", None, DATA, "measures a segmentation model; of a data"),
+        ("storage.plain_parse_share@1", Boolean(True), DATA, "write `equals` or `range` with unit"),
+        ("storage.plain_parse_share@1", Range(99, 100, "%"), DATA, "1 share is 100 %"),
+        ("storage.plain_parse_share@1", Range(0, 1, "share"), DATA, "nothing can fail it"),
+        ("storage.plain_parse_share@1", Range(None, 1, "share"), DATA, "nothing can fail it"),
+        ("model_facts.parameter_count@1", Range(1, 1e12, "parameters"), MODEL, "nothing can fail"),
+        ("model_facts.stage_depths@1", Equals(3, 0, "1"), MODEL, "gives a text, never a number"),
+        ("model_facts.pads@1", Text("no"), MODEL, "write `boolean`"),
+        ("model_speed.cpu_latency@2", Ratio(2, 3), MODEL, "gives 's', not '1'"),
+        ("model_speed.cpu_latency@2", Ratio(2, 3, "s"), MODEL, "no ratio to another"),
+        ("model_fact.parameter_count@1", None, MODEL, "did you mean model_facts.parameter_count@1"),
+    ],
+)
+def test_a_claim_that_does_not_fit_its_method_is_told_what_the_method_says(
+    method: str, bound: Bound | None, about: ArtifactType, message: str
+) -> None:
+    assert message in told(claim(method, bound), about)
+
+
+def test_the_methods_aspect_and_fact_hold() -> None:
+    mine = claim("composition.subset_count@1", Equals(17, 0, "subsets"), Aspect.STORAGE)
+    assert "is of 'composition'" in told(mine, DATA)
+    taken = fitted(mine, METHODS)
+    assert (taken.aspect, taken.group) == (Aspect.COMPOSITION, "subsets")
+    assert not taken.sample_decides
+    assert told(replace(mine, stated_aspect=None), DATA) == ""
+
+
+def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() -> None:
+    later = METHODS["composition.subset_count@1"]
+    methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}
+    old = claim("composition.subset_count@1", Equals(17, 0, "subsets"))
+    assert list(problems(old, DATA, methods_)) == []
+    assert fitted(old, methods_).method == "composition.subset_count@3"
+    for method in ("composition.subset_count@4", "composition.subset_count", "subset_count@1"):
+        assert "no method" in next(problems(claim(method), DATA, methods_))[1]
+    kept = claim("composition.subset_count@2", Equals(17, 0, "subsets"))
+    assert fitted(kept, methods_).method == "composition.subset_count@2"
+
+
+def test_a_citation_keeps_its_own() -> None:
+    cited = claim("sources.cite@1", Equals(5, 1, "checkpoints"), Aspect.SIZE)
+    assert told(cited, LANGUAGE) == ""
+    assert (fitted(cited, METHODS).aspect, fitted(cited, METHODS).group) == (Aspect.SIZE, "mine")
+
+
+def test_every_method_of_a_number_says_what_would_be_plausible() -> None:
+    for name, one in METHODS.items():
+        if one.kind is Kind.NUMBER:
+            assert isinstance(one.chance, Plausible), name
+            assert one.unit, name
+        if one.kind is not Kind.ANY:
+            assert one.fact, name
+            assert one.aspect, name
+
+
+WIDE = Definition(None, Kind.NUMBER, "s", "f", chance=Plausible(1, 1e4, logarithmic=True, least=0))
+
+
+@pytest.mark.parametrize(
+    ("bound", "expected"),
+    [
+        (Range(10, 100, "s"), 0.25),
+        (Range(100, None, "s"), 0.5),
+        (Range(None, None, "s"), 1.0),
+        (Equals(50, 0, "s"), 0.0),
+        (Range(-5, -1, "s"), 0.0),
+        (Range(1e5, 1e6, "s"), 0.0),
+    ],
+)
+def test_a_guess_holds_as_often_as_the_bound_is_wide(bound: Bound, expected: float) -> None:
+    assert guess(claim("m", bound), WIDE) == pytest.approx(expected)
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6), st.floats(1, 10))
+def test_a_wider_bound_is_no_harder_to_guess(low: float, width: float, more: float) -> None:
+    narrow, wide = (Range(low / f, (low + width) * f, "s") for f in (1, more))
+    first, second = guess(claim("m", narrow), WIDE), guess(claim("m", wide), WIDE)
+    assert 0 <= first <= second < 1
+    assert cannot_fail(wide, WIDE) or not cannot_fail(narrow, WIDE)
+
+
+@given(st.sampled_from(sorted(METHODS)), st.booleans(), st.floats(allow_nan=False))
+def test_a_guess_is_always_a_chance(name: str, truth: bool, number: float) -> None:
+    for bound in (Boolean(truth), Text("x"), Range(number, None, "1"), Equals(number, 1, "1")):
+        if math.isinf(number) and isinstance(bound, Equals):
+            continue
+        assert 0 <= guess(claim(name, bound), METHODS[name]) < 1

@@ -1,0 +1,160 @@
+"""Does a claim repeat its source, and is the source right: two answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ranker.claims import facts
+from services.ranker.claims.evidence import Observation, seal
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Boolean,
+    Bound,
+    Claim,
+    ClaimVerdict,
+    Equals,
+    Range,
+    Source,
+    SourceRole,
+    SourceVerdict,
+    SubjectRelation,
+    Text,
+    Value,
+    Verdict,
+)
+from services.ranker.claims.registry import packaged
+from services.ranker.claims.verdict import judge
+from services.ranker.measuring import methods
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+OWN, RECORD, INDEPENDENT = SourceRole.OWN, SourceRole.RECORD, SourceRole.INDEPENDENT
+DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}
+
+
+def claim(
+    bound: Bound, *sources: Source, aspect: Aspect = Aspect.SIZE, declared: bool = False
+) -> Claim:
+    return Claim(
+        id="C",
+        artifact="a",
+        statement="s",
+        aspect=aspect,
+        group="g",
+        bound=bound,
+        method="sources.cite@1",
+        sources=sources,
+        declared=declared,
+    )
+
+
+def judged(of: Claim) -> ClaimVerdict:
+    """The verdict by what the claim's sources say."""
+    observation = facts.quoted(of)
+    assert observation is not None
+    cited = seal(observation, claim="C", method="sources.cite@1", command="c", time=NOON)
+    return judge(of, cited)
+
+
+def of(role: SourceRole, *values: float) -> Source:
+    return Source("a paper", values=values, role=role)
+
+
+@pytest.mark.parametrize(
+    ("sources", "verdict", "sourcing"),
+    [
+        ([of(OWN, 5)], Verdict.NOT_TESTABLE_HERE, SourceVerdict.FAITHFUL),
+        ([of(OWN, 6)], Verdict.REFUTED, SourceVerdict.MISQUOTED),
+        ([of(RECORD, 5)], Verdict.CONFIRMED, SourceVerdict.FAITHFUL),
+        ([of(RECORD, 6)], Verdict.REFUTED, SourceVerdict.MISQUOTED),
+        ([of(INDEPENDENT, 5)], Verdict.CONFIRMED, SourceVerdict.UNSPECIFIED),
+        ([of(INDEPENDENT, 6)], Verdict.REFUTED, SourceVerdict.UNSPECIFIED),
+        ([of(OWN, 5), of(INDEPENDENT, 5)], Verdict.CONFIRMED, SourceVerdict.FAITHFUL),
+        ([of(OWN, 5), of(INDEPENDENT, 6)], Verdict.UNDERSPECIFIED, SourceVerdict.FAITHFUL),
+        ([of(OWN, 5, 6)], Verdict.UNDERSPECIFIED, SourceVerdict.FAITHFUL),
+        ([of(OWN, 6, 7)], Verdict.REFUTED, SourceVerdict.MISQUOTED),
+        ([of(INDEPENDENT, 4.9999, 5)], Verdict.CONFIRMED, SourceVerdict.UNSPECIFIED),
+    ],
+)
+def test_two_answers(sources: list[Source], verdict: Verdict, sourcing: SourceVerdict) -> None:
+    found = judged(claim(Equals(5, 0.001, "s"), *sources))
+    assert (found.verdict, found.sourcing) == (verdict, sourcing)
+
+
+def test_alternatives_are_told_as_such() -> None:
+    reason = judged(claim(Equals(45.7, 0.05, "%"), of(INDEPENDENT, 45.47, 46.35))).reason
+    assert reason == "published 45.47 or 46.35 %, none of which is 45.7 give or take 0.05 %"
+    reason = judged(claim(Equals(45.47, 0.05, "%"), of(INDEPENDENT, 45.47, 46.35))).reason
+    assert "which is meant is not said" in reason
+
+
+def test_what_was_published_is_the_fact_of_a_claim_about_a_publication() -> None:
+    found = judged(claim(Equals(5, 0, "s"), of(OWN, 5), aspect=Aspect.PUBLICATION))
+    assert (found.verdict, found.sourcing) == (Verdict.CONFIRMED, SourceVerdict.FAITHFUL)
+
+
+bounds = st.one_of(
+    st.builds(Equals, st.floats(-9, 9), st.floats(0, 1), st.just("s")),
+    st.builds(Range, st.floats(-9, 0), st.floats(0, 9), st.just("s")),
+    st.builds(Boolean, st.booleans()),
+    st.builds(Text, st.sampled_from("ab")),
+)
+says = st.one_of(
+    st.lists(st.floats(-9, 9), min_size=1, max_size=3).map(
+        lambda values: Source("t", values=tuple(values))
+    ),
+    st.builds(Source, st.just("t"), says=st.booleans() | st.sampled_from("ab")),
+)
+
+
+@given(
+    bounds,
+    st.lists(says, min_size=1, max_size=3),
+    st.sampled_from(Aspect),
+    st.sampled_from(SourceRole),
+)
+def test_what_a_manifest_quotes_decides_nothing_whatever_it_quotes(
+    bound: Bound, sources: list[Source], aspect: Aspect, role: SourceRole
+) -> None:
+    quoted = [replace(one, role=role) for one in sources]
+    found = judged(claim(bound, *quoted, aspect=aspect, declared=True))
+    assert found.verdict is Verdict.NOT_TESTABLE_HERE
+    assert "nobody has read here" in found.reason
+
+
+@given(bounds, st.lists(says, min_size=1, max_size=3))
+def test_a_figure_never_confirms_itself(bound: Bound, sources: list[Source]) -> None:
+    for aspect in Aspect:
+        found = judged(claim(bound, *sources, aspect=aspect))
+        assert found.verdict is not Verdict.CONFIRMED or aspect is Aspect.PUBLICATION
+
+
+def test_a_measurement_is_not_asked_for_its_sources() -> None:
+    measured = Observation(Value(5.0, "s"), SubjectRelation.EXACT, Basis.MEASURED)
+    evidence = seal(measured, claim="C", method="m.f@1", command="c", time=NOON)
+    found = judge(claim(Equals(5, 0, "s"), of(OWN, 6), declared=True), evidence)
+    assert (found.verdict, found.sourcing) == (Verdict.CONFIRMED, SourceVerdict.MISQUOTED)
+
+
+def test_models_and_data_sets_are_answered_alike() -> None:
+    """Each repeats its own paper's first table, which shows no more than that."""
+    published, registry = facts.packaged(), packaged(methods.known())
+    claims = {one.id: one for one in registry.claims.values()}
+    for name in ("P1.1", "P1.2", "P7.1", "B3.1"):
+        observation = published.of(name)
+        assert observation is not None
+        cited = seal(observation, claim=name, method="sources.cite@1", command="c", time=NOON)
+        found = judge(claims[name], cited)
+        assert (found.verdict, found.sourcing) == (
+            Verdict.NOT_TESTABLE_HERE,
+            SourceVerdict.FAITHFUL,
+        ), name
+    assert judge(claims["B1.4"], None).sourcing is SourceVerdict.FAITHFUL
+    assert judge(claims["G1"], None).sourcing is SourceVerdict.FAITHFUL
+    assert judge(claims["B4.3"], None).sourcing is SourceVerdict.MISQUOTED
+    assert judge(claims["B1.7"], None).sourcing is SourceVerdict.UNSPECIFIED

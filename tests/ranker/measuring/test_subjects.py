@@ -1,0 +1,157 @@
+"""What was measured is what was claimed: of another configuration, nothing is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from assay_rpc.common.v1 import common_pb2
+
+from services.ranker.claims.definition import ALL_BUT_WEIGHTS, EVERY_PART, Part
+from services.ranker.claims.model import (
+    Artifact,
+    ArtifactType,
+    Configuration,
+    License,
+    SubjectRelation,
+    UnmeasuredReason,
+)
+from services.ranker.measuring.subjects import nearest_corpus, nearest_model
+from services.ranker.measuring.unobservable import UnobservableError
+from services.ranker.peers.protocol import Model
+from tests.ranker.peers_fake import B4_RANDOM, COMPLETE, REFERENCE, SAMPLE, changed, ref
+
+RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
+EXACT = SubjectRelation.EXACT
+CITYSCAPES = "segformer-b4-cityscapes"
+WEIGHTS = "sha256:" + "77" * 32
+
+
+def wanted(name: str = CITYSCAPES, subject: str = "segformer-b4", **stated: object) -> Artifact:
+    return Artifact(
+        id=name,
+        name=name,
+        type=ArtifactType.SEGMENTATION_MODEL,
+        description="",
+        license=License("MIT", "MIT"),
+        pricing="",
+        capabilities=(),
+        claims=(),
+        published=None,
+        digest="",
+        subject=subject,
+        configuration=Configuration(**stated),  # type: ignore[arg-type]
+    )
+
+
+WHOLE = wanted(classes=19, input=(1024, 1024))
+
+
+def random_weights(classes: int, size: int) -> Model:
+    return changed(
+        B4_RANDOM,
+        classes=B4_RANDOM.classes[:classes],
+        preprocessing=changed(B4_RANDOM.preprocessing, height=size, width=size),
+    )
+
+
+def trained(name: str, model: Model = B4_RANDOM, **more: object) -> Model:
+    return changed(model, ref=ref(name, "ab"), weights=common_pb2.WEIGHTS_KIND_TRAINED, **more)
+
+
+@pytest.mark.parametrize(
+    ("classes", "size", "parts", "differs"),
+    [
+        (150, 512, {Part.ARCHITECTURE}, ""),
+        (150, 512, {Part.ARCHITECTURE, Part.CLASSES}, "classes (150, not 19)"),
+        (19, 512, {Part.ARCHITECTURE, Part.CLASSES}, ""),
+        (19, 512, ALL_BUT_WEIGHTS, "input size (512x512, not 1024x1024)"),
+        (19, 1024, ALL_BUT_WEIGHTS, ""),
+        (19, 1024, EVERY_PART, "weights (random)"),
+        (150, 512, ALL_BUT_WEIGHTS, "classes (150, not 19)"),
+    ],
+)
+def test_a_stand_in_is_like_it_in_all_that_the_fact_depends_on(
+    classes: int, size: int, parts: set[Part], differs: str
+) -> None:
+    model = random_weights(classes, size)
+    if not differs:
+        assert nearest_model([model], WHOLE, parts) == (model, RANDOM)
+        return
+    with pytest.raises(UnobservableError) as error:
+        nearest_model([model], WHOLE, parts)
+    assert differs in str(error.value)
+    assert error.value.reason is UnmeasuredReason.OTHER_SUBJECT
+
+
+@pytest.mark.parametrize("part", [Part.CLASSES, Part.INPUT])
+def test_a_part_that_the_manifest_leaves_open_is_like_nothing(part: Part) -> None:
+    with pytest.raises(UnobservableError, match="the manifest does not say") as error:
+        nearest_model([B4_RANDOM], wanted(), {Part.ARCHITECTURE, part})
+    assert f"state its {Part.CLASSES.value} and {Part.INPUT.value}" in error.value.remedy
+
+
+def test_the_thing_itself_is_known_by_its_name_where_it_is_like_what_is_stated() -> None:
+    itself = trained(CITYSCAPES, random_weights(19, 1024))
+    assert nearest_model([B4_RANDOM, itself], WHOLE, EVERY_PART) == (itself, EXACT)
+    # A manifest that leaves parts open is of whatever has its name.
+    assert nearest_model([itself], wanted(), EVERY_PART) == (itself, EXACT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        trained(CITYSCAPES),  # with ADE20K's classes, at 512x512
+        trained(CITYSCAPES, random_weights(19, 512)),
+        trained(CITYSCAPES, random_weights(19, 1024), architecture="segformer-b0"),
+    ],
+)
+@pytest.mark.parametrize("part", Part)
+def test_a_model_that_lies_about_its_name_shows_nothing(other: Model, part: Part) -> None:
+    with pytest.raises(UnobservableError, match=f"segment serves {CITYSCAPES}, which differs in"):
+        nearest_model([other], WHOLE, {part})
+
+
+def test_a_digest_tells_the_thing_itself_from_what_has_its_name() -> None:
+    stated = wanted(classes=150, input=(512, 512), digest=WEIGHTS)
+    named = trained(CITYSCAPES)
+    with pytest.raises(UnobservableError, match="no file of it has the manifest's digest"):
+        nearest_model([named], stated, {Part.WEIGHTS})
+    under_another_name = trained("mine", digests={"source/model.safetensors": WEIGHTS})
+    found = nearest_model([named, under_another_name], stated, EVERY_PART)
+    assert found == (under_another_name, EXACT)
+    # The same weights at another size are the same weights, and have no shapes in common.
+    larger = changed(
+        under_another_name,
+        preprocessing=changed(B4_RANDOM.preprocessing, height=640, width=640),
+    )
+    assert nearest_model([larger], stated, {Part.WEIGHTS}) == (larger, EXACT)
+    with pytest.raises(UnobservableError, match="input size"):
+        nearest_model([larger], stated, ALL_BUT_WEIGHTS)
+
+
+def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
+    with pytest.raises(UnobservableError, match="serves nothing of its architecture") as error:
+        nearest_model([B4_RANDOM], wanted("deeplab", "deeplabv3-resnet101"), {Part.ARCHITECTURE})
+    assert error.value.reason is UnmeasuredReason.NOT_SERVED
+    with pytest.raises(UnobservableError, match="serves no model"):
+        nearest_model([], WHOLE, {Part.ARCHITECTURE})
+
+
+def corpus_of(name: str, digest: str = "") -> Artifact:
+    return replace(
+        wanted(name, ""), type=ArtifactType.DATASET, configuration=Configuration(digest=digest)
+    )
+
+
+def test_a_corpus_is_known_by_its_digest_and_else_at_most_a_sample() -> None:
+    served = [REFERENCE, COMPLETE]
+    assert nearest_corpus(served, corpus_of("the-pile")) == (COMPLETE, SubjectRelation.SAMPLE)
+    whole = corpus_of("the-pile", COMPLETE.ref.digest)
+    assert nearest_corpus(served, whole) == (COMPLETE, EXACT)
+    assert nearest_corpus([SAMPLE], whole) == (SAMPLE, SubjectRelation.SAMPLE)
+    for name in ("pile-uncopyrighted", "the-pil", "THE-PILE"):
+        with pytest.raises(UnobservableError, match=f"corpus serves no {name}"):
+            nearest_corpus(served, corpus_of(name))
+        with pytest.raises(UnobservableError, match=f"corpus serves no {name}"):
+            nearest_corpus(served, corpus_of(name, COMPLETE.ref.digest))

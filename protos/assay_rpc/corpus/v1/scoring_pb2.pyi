@@ -890,7 +890,9 @@ class CompareBPBRequest(_message.Message):
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
-    def selection(self) -> _selection_pb2.Selection: ...
+    def selection(self) -> _selection_pb2.Selection:
+        """Without `epochs`, a `mixture` and several `corpora`: documents come once."""
+
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Model, or compressor, to score."""

@@ -5,7 +5,7 @@ A test is quick when everything that it does happens in this process and takes m
 * what starts a process: the code of the test, of its fixtures or of the helpers that these call
   uses `subprocess` or `multiprocessing`. Where the product starts the process, nothing of that is
   seen: such a test is marked `process` by hand;
-* what is marked `data`, `torch`, `process` or `slow`, or has the fixture `data_dir`.
+* what is marked `data`, `torch`, `process`, `slow` or `peers`, or has the fixture `data_dir`.
 
 A quick test that starts a process or imports torch nevertheless fails, and is told which mark it
 lacks.
@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-_MARKS = ("data", "torch", "process", "slow")
+_MARKS = ("data", "torch", "process", "slow", "peers")
 _MODULES = {"subprocess", "multiprocessing"}
 _EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
 _LOADS_TORCH = re.compile(r"^(\w+ = )?pytest\.importorskip\(\"torch", re.MULTILINE)

@@ -20,7 +20,14 @@ from services.cli.inventory import (
 from services.cli.output.console import note, warn
 from services.cli.remote import running_address
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
-from services.corpus.shards.layout import SUFFIX, find_shards
+from services.corpus.shards.formats import (
+    MAX_WINDOW_LOG,
+    WINDOW_LOG,
+    Keys,
+    Reading,
+    format_of,
+)
+from services.corpus.shards.layout import Layout, find_layout
 from services.corpus.storage.urls import is_url, names, shown
 from services.errors import InvalidArgument
 
@@ -60,10 +67,73 @@ def add_shards(parser: argparse.ArgumentParser) -> None:
         "--shards",
         action="append",
         metavar="DIR|URL",
-        help="folder in The Pile's layout: train/NN.jsonl.zst, val.jsonl.zst, test.jsonl.zst; or "
-        "its URL (https, s3, gs); or, repeated, the URLs of single shards",
+        help="folder of shards, or a single file: .jsonl or .json, also .gz, .zst, .bz2 or .xz, "
+        ".parquet, .arrow, .txt; or its URL (https, s3, gs); or, repeated, the URLs of single "
+        "shards",
     )
     which.add_argument("--corpus", metavar="NAME", help="a corpus that the service has registered")
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How the files of `--shards` are read."""
+    group = parser.add_argument_group("how files are read")
+    group.add_argument(
+        "--text-key", metavar="KEY", help='member of a record with its text; "text" without it'
+    )
+    group.add_argument(
+        "--id-key", metavar="KEY", help="member with the record's own id, to keep it in its meta"
+    )
+    group.add_argument(
+        "--subset-key",
+        metavar="KEY",
+        help='member with its subset, or "folder"; without it that of The Pile, RedPajama, '
+        "SlimPajama, Dolma and FineWeb is found",
+    )
+    group.add_argument(
+        "--long",
+        type=count,
+        default=WINDOW_LOG,
+        choices=range(10, MAX_WINDOW_LOG + 1),
+        metavar="N",
+        help="decode zstd windows of up to 2^N bytes, which each stream then takes in memory: 27 "
+        "without it, 128 MiB; 31 is 2 GiB",
+    )
+    group.add_argument(
+        "--every-file",
+        action="store_true",
+        help="read all files of known formats, where some are in The Pile's layout",
+    )
+
+
+def reading(arguments: argparse.Namespace) -> Reading:
+    """What the flags of `add_reading` say."""
+    keys = Keys(arguments.text_key or "text", arguments.id_key or "", arguments.subset_key or "")
+    return Reading(keys, arguments.long)
+
+
+def add_skip_bad_lines(parser: argparse.ArgumentParser) -> None:
+    """`--skip-bad-lines`."""
+    parser.add_argument(
+        "--skip-bad-lines",
+        action="store_true",
+        help="pass over lines that are no documents, and say which; more than 100 that are more "
+        "than 1 %% of a shard's lines are still an error",
+    )
+
+
+def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout:
+    """Find the shards of a folder or file that a flag names; say what is left out.
+
+    Raises FileNotFoundError where there is none, and LayoutError.
+    """
+    path = Path(given).resolve()
+    if not path.exists():
+        raise FileNotFoundError(f"{flag}: {given} does not exist")
+    layout = find_layout(path, reading(arguments), every_file=arguments.every_file)
+    if layout.left_out:
+        note(layout.notice())
+    return layout
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -169,25 +239,39 @@ def _share(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text} is not SUBSET=NUMBER") from None
 
 
-def shards_inventory(shards: Sequence[str] | None) -> Inventory:
+def shards_inventory(arguments: argparse.Namespace) -> Inventory:
     """An inventory with what `--shards` names as the corpus "local", if it was given.
 
     Raises FileNotFoundError and LayoutError for what is no corpus.
     """
+    shards: Sequence[str] | None = arguments.shards
     if not shards:
         return Inventory()
     path: str | list[str]
     if any(is_url(one) for one in shards):
-        folder_url = len(shards) == 1 and not "".join(names(shards[0])).endswith(SUFFIX)
+        folder_url = len(shards) == 1 and format_of("".join(names(shards[0]))) is None
         path = shards[0] if folder_url else list(shards)
         source = f"{shown(shards[0])}, given on the command line"
     elif len(shards) > 1:
         raise InvalidArgument("--shards", "is given several times, which is for URLs of shards")
     else:
-        folder = existing_folder("--shards", shards[0])
-        find_shards(folder)  # fails here, before a service is started for it
-        path, source = str(folder), f"the folder {folder.name}, given on the command line"
-    return Inventory(corpora={LOCAL_CORPUS: {"path": path, "kind": "sample", "source": source}})
+        local_layout("--shards", shards[0], arguments)  # before a service is started for it
+        given = Path(shards[0]).resolve()
+        kind = "folder" if given.is_dir() else "file"
+        path, source = str(given), f"the {kind} {given.name}, given on the command line"
+    entry: dict[str, str | int | bool | list[str]] = {
+        "path": path,
+        "kind": "sample",
+        "source": source,
+    }
+    for name in ("text_key", "id_key", "subset_key"):
+        if getattr(arguments, name):
+            entry[name] = getattr(arguments, name)
+    if arguments.long != WINDOW_LOG:
+        entry["window_log"] = arguments.long
+    if arguments.every_file:
+        entry["every_file"] = True
+    return Inventory(corpora={LOCAL_CORPUS: entry})
 
 
 def model_inventory(model: str | None) -> Inventory:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, print_json
 from services.corpus.audit.court import judge
-from services.corpus.audit.record import Record, parse
+from services.corpus.audit.record import Record, parse, texts_by_digest
 from services.corpus.audit.tokenizer import open_cutter
 from services.corpus.audit.verdict import MEANINGS, Status, Verdict
 from services.corpus.shards.layout import find_shards
@@ -61,17 +60,9 @@ def _texts(record: Record, shards: str | None) -> dict[str, bytes]:
     """Finds the texts that a record has by digest only."""
     if shards is None:
         return {}
-    wanted = {one.sha256 for one in record.documents if one.sha256 and one.text is None}
-    found: dict[str, bytes] = {}
     layout = find_shards(existing_folder("--shards", shards))
     splits = tuple(dict.fromkeys(shard.split for shard in layout))
-    for document in reader.documents(layout, Selection(splits)):
-        digest = hashlib.sha256(document.text).hexdigest()
-        if digest in wanted:
-            found[digest] = document.text
-            if len(found) == len(wanted):
-                break
-    return found
+    return texts_by_digest(record, reader.documents(layout, Selection(splits)))
 
 
 def _show(record: Record, verdict: Verdict) -> None:

@@ -45,7 +45,7 @@ class Inventory:
     """
 
     models: Sequence[Path] = ()
-    corpora: Mapping[str, Mapping[str, str | list[str]]] = field(default_factory=dict)
+    corpora: Mapping[str, Mapping[str, str | int | bool | list[str]]] = field(default_factory=dict)
     language_models: Mapping[str, Path] = field(default_factory=dict)
     accepted_licenses: Sequence[str] = ()
 

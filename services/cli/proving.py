@@ -149,7 +149,7 @@ async def _documents(arguments: argparse.Namespace) -> list[Document]:
     )
     found: list[Document] = []
     begun = bytearray()
-    async with Connection(shards_inventory(arguments.shards)) as connection:
+    async with Connection(shards_inventory(arguments)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         async for chunk in stub.StreamCorpus(request, timeout=TIMEOUT_SECONDS):
             for one in chunk.documents.documents:

@@ -8,6 +8,7 @@ import sys
 
 import grpc
 import structlog
+from assay_rpc.audit.v1alpha1 import audit_pb2, audit_pb2_grpc
 from assay_rpc.corpus.v1 import (
     benchmark_pb2,
     benchmark_pb2_grpc,
@@ -20,17 +21,20 @@ from assay_rpc.corpus.v1 import (
 from services.common.kernel_times import KernelTimes
 from services.common.license import License
 from services.common.machine import machine_id
+from services.corpus.api.audit import AuditService
 from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.corpus import CorpusService
 from services.corpus.api.scoring import ScoringService
 from services.corpus.api.selections import Selections
+from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.store import ScoreStore
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind
 from services.corpus.reference import build
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.layout import LayoutError
+from services.corpus.stream.budget import StreamBudget
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
@@ -47,16 +51,24 @@ def build_service(settings: CorpusSettings) -> Service:
     cache = settings.home_directory / "cache" / "corpus"
     catalog = Catalog(cache, frame_cache_bytes=settings.frame_cache_bytes)
     store = ScoreStore(settings.home_directory / "scores", cache / "scores")
-    scorer = BpbScorer(settings.language_models, store)
+    registry = Registry(settings.language_models)
+    scorer = BpbScorer(registry, store)
     selections = Selections(catalog)
-    servicer = CorpusService(selections, settings.threads, settings.max_message_bytes)
+    servicer = CorpusService(
+        selections,
+        settings.threads,
+        settings.max_message_bytes,
+        StreamBudget(settings.held_by_streams),
+    )
     scoring = ScoringService(selections, scorer)
+    audit = AuditService(selections, registry)
     kernel = KernelTimes(settings.home_directory / "machine", machine_id(), threads=1)
     benchmark = CorpusBenchmarkService(catalog, kernel)
 
     def register(server: grpc.aio.Server) -> None:
         corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)
         scoring_pb2_grpc.add_ScoringServiceServicer_to_server(scoring, server)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
         benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(benchmark, server)
 
     async def warm() -> None:
@@ -65,6 +77,14 @@ def build_service(settings: CorpusSettings) -> Service:
         except (AssayError, LayoutError, OSError) as error:
             raise StartError(f"{settings.variable('corpora')}: {error}") from error
         for corpus in catalog.list():
+            if corpus.left_out:
+                _log.warning(
+                    "files that look like shards are not read",
+                    corpus=corpus.ref.name,
+                    files=len(corpus.left_out),
+                    first=corpus.left_out[:10],
+                    advice="every_file in the corpus's settings, or another format",
+                )
             slow = sum(shard.index is None for shard in corpus.shards)
             if slow:
                 _log.warning(
@@ -77,12 +97,13 @@ def build_service(settings: CorpusSettings) -> Service:
 
     async def close() -> None:
         await scorer.close()
+        await audit.close()
         await servicer.close()
         selections.close()
 
     services = [
         service
-        for file in (corpus_pb2, scoring_pb2, benchmark_pb2)
+        for file in (corpus_pb2, scoring_pb2, audit_pb2, benchmark_pb2)
         for service in file.DESCRIPTOR.services_by_name.values()
     ]
     return Service(

@@ -10,11 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.common.license import License
+from services.common.memory import total
 from services.corpus.catalog.catalog import FRAME_CACHE_BYTES, Registration
 from services.corpus.catalog.corpus import Kind
+from services.corpus.shards.formats import MAX_WINDOW_LOG, WINDOW_LOG, Keys, Reading
 from services.corpus.storage.urls import is_url
 from services.rpc.settings import ServerSettings, port_field
 
+_UNKNOWN_MEMORY_BYTES = 1 << 30
 _HOME = Path("~/.local/share/assay")
 
 
@@ -24,7 +27,7 @@ class CorpusEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str | tuple[str, ...] = Field(
-        description="Directory with train/NN.jsonl.zst, val and test, or its URL in object "
+        description="Directory of shards, a single file, the URL of a directory in object "
         "storage, or a list of the URLs of its objects."
     )
     kind: Literal["complete", "sample", "reference"] = Field(
@@ -34,6 +37,23 @@ class CorpusEntry(BaseModel):
     license: str = Field("", description="SPDX id, or a short name, of the collection's licence.")
     license_name: str = Field("", description="Full name of the licence.")
     license_url: str = Field("", description="Where the licence can be read.")
+    text_key: str = Field("text", min_length=1, description="Member of a record with its text.")
+    id_key: str = Field("", description="Member of a record with its own id, kept in its meta.")
+    subset_key: str = Field(
+        "",
+        description="Member of a record with its subset, or `folder` for the shard's folder; "
+        "without it what is known of well-known data sets finds it.",
+    )
+    window_log: int = Field(
+        WINDOW_LOG,
+        ge=10,
+        le=MAX_WINDOW_LOG,
+        description="Largest zstd window that is decoded, as a power of two (zstd --long=N); each "
+        "stream of such a shard takes that much memory: 27 is 128 MiB, 31 is 2 GiB.",
+    )
+    every_file: bool = Field(
+        False, description="Read all files of known formats, where some are in The Pile's layout."
+    )
 
     def registration(self) -> Registration:
         """Return what the catalog needs of it."""
@@ -44,6 +64,8 @@ class CorpusEntry(BaseModel):
             Kind(self.kind),
             self.source,
             License(self.license, self.license_name, self.license_url),
+            Reading(Keys(self.text_key, self.id_key, self.subset_key), self.window_log),
+            self.every_file,
         )
 
 
@@ -58,7 +80,8 @@ class CorpusSettings(ServerSettings):
     corpora: dict[str, CorpusEntry] = Field(
         {},
         description='JSON object: name -> {"path", "kind": complete|sample|reference, "source", '
-        '"license", "license_name", "license_url"}. A path may be a URL (https, s3, gs), or a list '
+        '"license", "license_name", "license_url", "text_key", "id_key", "subset_key", '
+        '"window_log", "every_file"}. A path may be a URL (https, s3, gs), or a list '
         'of the URLs of objects. Default: "python-reference", built from '
         "Python's own sources and documentation.",
     )
@@ -87,6 +110,18 @@ class CorpusSettings(ServerSettings):
         description="Largest request, if less than the largest message: texts to score are that "
         "large. A compressed request counts as what it becomes.",
     )
+
+    stream_bytes: int = Field(
+        0,
+        ge=0,
+        description="Most bytes that open streams may hold together; one more is refused as "
+        "OVERLOADED. 0: half of the memory of the machine or container.",
+    )
+
+    @property
+    def held_by_streams(self) -> int:
+        """Bytes that open streams may hold together."""
+        return self.stream_bytes or (total() or _UNKNOWN_MEMORY_BYTES) // 2
 
     @property
     def threads(self) -> int:

@@ -33,7 +33,8 @@ import zstandard
 from services.common.calibration import kernel_seconds
 from services.common.cpu_counters import allowed_others, load_between, processors, read_counters
 from services.common.median import median_interval
-from services.corpus.shards.decoder import decode_shard, read_blocks
+from services.corpus.shards.blocks import read_blocks
+from services.corpus.shards.decoder import decode_shard
 from services.errors import DataLoss
 from services.rpc.worker import end_with_parent
 

@@ -40,15 +40,11 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
             )
     facts = {claim.group for claim in artifact.claims if not claim.comparator}
     rules = methodology.rules(artifact.type)
-    unread = [
-        " or ".join(one.fact for one in metric.inputs)
-        for metric in (*rules.quality.values(), *rules.ecosystem.values())
-        if not facts & {one.fact for one in metric.inputs}
-    ]
+    unread = [metric.fact for metric in rules.metrics.values() if metric.fact not in facts]
     if unread and artifact.claims:
         yield (
             f"{artifact.id}.claims",
-            f"none is about {', '.join(unread)}: the score leaves their weight open",
+            f"none is about {', '.join(unread)}: it has no place in profiles that want them",
         )
 
 

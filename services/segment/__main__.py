@@ -35,13 +35,17 @@ def build_service(settings: SegmentSettings) -> Service:
     benchmark = SegmentBenchmarkService(settings, models)
     reconciler = Reconciler(settings, models)
     admin = SegmentAdminService(models, reconciler)
-    inference = OpenInferenceService(settings, models)
+    inference = OpenInferenceService(settings, models, reconciler)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
         benchmark_pb2_grpc.add_SegmentBenchmarkServiceServicer_to_server(benchmark, server)
         admin_pb2_grpc.add_SegmentAdminServiceServicer_to_server(admin, server)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
+
+    def drain() -> None:
+        servicer.drain()
+        inference.drain()
 
     async def warm() -> None:
         await reconciler.start()
@@ -62,7 +66,7 @@ def build_service(settings: SegmentSettings) -> Service:
         full_names=tuple(service.full_name for service in services),
         warm=warm,
         close=close,
-        drain=servicer.drain,
+        drain=drain,
         failure=failure,
         max_held_bytes=settings.held_bytes,
         probes=HEALTH_METHODS,

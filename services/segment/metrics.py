@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
 
 from services.errors import DeadlineExceeded, Overloaded
+from services.segment.statistics import PARTS, Counts, ModelStatistics
 
 _MODEL = ("model", "version")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -64,10 +66,14 @@ class QueueMetrics:
             registry=None,
         )
 
+        self._statistics: dict[tuple[str, str], ModelStatistics] = {}
+        self._depths: dict[tuple[str, str], Callable[[], Depth]] = {}
+
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """What a registry takes."""
-        return self._requests, self._waiting, self._bytes, self._batch_size, self._refused
+        own = self._requests, self._waiting, self._bytes, self._batch_size, self._refused
+        return (*own, TritonNames(self._statistics, self._depths))
 
     def of(self, model: str, version: str) -> ModelMetrics:
         """Return the metrics of one model."""
@@ -75,6 +81,7 @@ class QueueMetrics:
 
     def forget(self, model: str, version: str) -> None:
         """Show no queue of a model that is no longer served; what was counted stays."""
+        self._depths.pop((model, version), None)
         for gauge in (self._requests, self._waiting, self._bytes):
             with suppress(KeyError):
                 gauge.remove(model, version)
@@ -89,17 +96,21 @@ class ModelMetrics:
         self._batch_size = every._batch_size.labels(*self._model)
         self._overloaded = every._refused.labels(*self._model, "OVERLOADED")
         self._late = every._refused.labels(*self._model, "DEADLINE_EXCEEDED")
+        self.statistics = every._statistics.setdefault(self._model, ModelStatistics())
+        """What the model has computed, whichever of its loads did."""
 
     def watch(self, depth: Callable[[], Depth]) -> None:
         """Read the gauges from `depth` whenever they are asked for."""
         every = self._every
+        every._depths[self._model] = depth
         every._requests.labels(*self._model).set_function(lambda: depth().requests)
         every._waiting.labels(*self._model).set_function(lambda: depth().waiting)
         every._bytes.labels(*self._model).set_function(lambda: depth().held_bytes)
 
-    def computed(self, size: int) -> None:
+    def computed(self, size: int, seconds: float) -> None:
         """Count a batch of `size` pictures."""
         self._batch_size.observe(size)
+        self.statistics.computed(size, seconds)
 
     def failed(self, error: Exception) -> None:
         """Count the request if `error` is a refusal of the queue's."""
@@ -107,3 +118,69 @@ class ModelMetrics:
             self._overloaded.inc()
         elif isinstance(error, DeadlineExceeded):
             self._late.inc()
+
+
+# Triton's names of what its statistics count; durations are in microseconds.
+_TRITON: dict[str, tuple[str, Callable[[Counts], float]]] = {
+    "nv_inference_request_success": ("Requests that were answered.", lambda x: x.success.count),
+    "nv_inference_request_failure": ("Requests that failed.", lambda x: x.fail.count),
+    "nv_inference_count": ("Pictures that were answered.", lambda x: x.pictures),
+    "nv_inference_exec_count": ("Batches that were computed.", lambda x: x.executions),
+    "nv_inference_request_duration_us": (
+        "Time of answered requests.",
+        lambda x: x.success.ns / 1e3,
+    ),
+}
+
+
+def _microseconds(part: str) -> Callable[[Counts], float]:
+    return lambda counts: counts.parts[part].ns / 1e3
+
+
+_TRITON |= {
+    f"nv_inference_{part}_duration_us": (
+        f"Time of answered requests: {part.replace('_', ' ')}.",
+        _microseconds(part),
+    )
+    for part in PARTS
+}
+
+
+def _metric(name: str, words: str, kind: str = "unknown") -> Metric:
+    make: Any = Metric  # it publishes no types
+    metric: Metric = make(name, words, kind)
+    return metric
+
+
+class TritonNames(Collector):
+    """The same counts by the names that Triton's dashboards ask for.
+
+    They end otherwise than Prometheus wants counters to, so their type is left open.
+    """
+
+    def __init__(
+        self,
+        statistics: Mapping[tuple[str, str], ModelStatistics],
+        depths: Mapping[tuple[str, str], Callable[[], Depth]],
+    ) -> None:
+        self._statistics = statistics
+        self._depths = depths
+
+    def describe(self) -> Iterable[Metric]:
+        """Give the names without values, so that registering needs none."""
+        return [_metric(name, words) for name, (words, _) in _TRITON.items()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Give every count of every model."""
+        counts = {key: one.counts for key, one in list(self._statistics.items())}
+        for name, (words, value) in _TRITON.items():
+            metric = _metric(name, words)
+            for (model, version), one in counts.items():
+                metric.add_sample(name, {"model": model, "version": version}, value(one))
+            yield metric
+        name = "nv_inference_pending_request_count"
+        metric = _metric(name, "Requests that wait for a batch.", "gauge")
+        for (model, version), depth in list(self._depths.items()):
+            labels = {"model": model, "version": version}
+            metric.add_sample(name, labels, depth().waiting)
+        yield metric

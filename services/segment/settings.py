@@ -121,6 +121,13 @@ class SegmentSettings(ServerSettings):
         "before it is parsed.",
     )
 
+    shared_memory: bool = Field(
+        False,
+        description="Let clients of the Open Inference Protocol pass tensors in POSIX shared "
+        "memory. Only where every caller is on this machine and trusted: the server reads and "
+        "writes the objects that they name.",
+    )
+
     @field_validator("gpus")
     @classmethod
     def _gpus_are_numbered_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.arguments import corpus_ref, model_inventory, segment_model, shards_inventory
+from services.cli.arguments import (
+    add_shards,
+    corpus_ref,
+    model_inventory,
+    segment_model,
+    shards_inventory,
+)
 from services.cli.inventory import Inventory, home, licenses_of
 from services.errors import InvalidArgument
 from tests.corpus.shard_files import line, write_corpus
@@ -55,18 +61,27 @@ def test_shards_are_not_asked_of_a_running_service(monkeypatch: pytest.MonkeyPat
     assert corpus_ref(argparse.Namespace(shards=None, corpus="the-pile")).name == "the-pile"
 
 
+def given(*shards: str) -> argparse.Namespace:
+    """Arguments in which `--shards` is repeated."""
+    parser = argparse.ArgumentParser()
+    add_shards(parser)
+    return parser.parse_args([word for one in shards for word in ("--shards", one)])
+
+
 def test_folders_of_the_command_line(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": [line("one")]})
-    corpora = json.loads(shards_inventory([str(tmp_path)]).environment()["ASSAY_CORPUS_CORPORA"])
+    corpora = json.loads(
+        shards_inventory(given(str(tmp_path))).environment()["ASSAY_CORPUS_CORPORA"]
+    )
     assert corpora["local"]["path"] == str(tmp_path)
     assert corpora["local"]["kind"] == "sample"
-    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere is not a folder"):
-        shards_inventory([str(tmp_path / "nowhere")])
+    with pytest.raises(FileNotFoundError, match=r"--shards: .*nowhere does not exist"):
+        shards_inventory(given(str(tmp_path / "nowhere")))
 
 
 def test_urls_of_the_command_line() -> None:
     def path(*shards: str) -> object:
-        inventory = shards_inventory(shards)
+        inventory = shards_inventory(given(*shards))
         corpora = json.loads(inventory.environment()["ASSAY_CORPUS_CORPORA"])
         assert "hidden" not in corpora["local"]["source"]
         return corpora["local"]["path"]
@@ -76,7 +91,7 @@ def test_urls_of_the_command_line() -> None:
     assert path("https://h/test.jsonl.zst") == ["https://h/test.jsonl.zst"]
     assert path("https://h/a", "https://h/b") == ["https://h/a", "https://h/b"]
     with pytest.raises(InvalidArgument, match="URLs of shards"):
-        shards_inventory(["a", "b"])
+        shards_inventory(given("a", "b"))
 
 
 def test_a_registered_name_is_no_folder() -> None:

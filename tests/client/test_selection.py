@@ -26,6 +26,7 @@ def test_every_keyword_has_its_field() -> None:
         seed=0,
         passes={"ArXiv": 1.5},
         epochs=5,
+        weight_unit="documents",
     )
     assert found == selection_pb2.Selection(
         splits=["val"],
@@ -39,9 +40,10 @@ def test_every_keyword_has_its_field() -> None:
         seed=0,
         mixture=selection_pb2.Mixture(passes=selection_pb2.SubsetWeights(by_subset={"ArXiv": 1.5})),
         epochs=5,
+        unit=selection_pb2.MIXTURE_UNIT_DOCUMENTS,
     )
-    # A sample is for scoring, which takes the message itself.
-    assert {field.name for field, _ in found.ListFields()} | {"sample"} == set(
+    # A sample is for scoring, which takes the message itself; a stream adds its corpora.
+    assert {field.name for field, _ in found.ListFields()} | {"sample", "corpora"} == set(
         selection_pb2.Selection.DESCRIPTOR.fields_by_name
     )
     assert select(seed=0).HasField("seed")

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from assay_rpc.audit.v1alpha1 import audit_pb2_grpc
 from assay_rpc.corpus.v1 import (
     benchmark_pb2_grpc,
     corpus_pb2_grpc,
@@ -31,6 +32,7 @@ class Client:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
         self.corpus = corpus_pb2_grpc.CorpusServiceStub(self.channel)
         self.scoring = scoring_pb2_grpc.ScoringServiceStub(self.channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(self.channel)
         self.admin = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(self.channel)
 
 

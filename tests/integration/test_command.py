@@ -155,7 +155,7 @@ def test_one_claim(environment: Mapping[str, str]) -> None:
 
 def test_compare_answers_without_measuring_when_told_to(environment: Mapping[str, str]) -> None:
     compared = run_json(environment, "compare", B4, PILE, "--no-verify")
-    assert len(compared["claims"]) == 75
+    assert len(compared["claims"]) == 76
     assert compared["left"]["published"][0]["value"] == 42
     assert compared["right"]["published"][0]["value"] == 59
     assert compared["overall"] == "DIFFERENT_TYPES"

@@ -25,7 +25,13 @@ SERVERS: dict[str, tuple[set[str], str, str]] = {
         "models",
     ),
     "corpus": (
-        {f"assay.corpus.v1.{name}Service" for name in ("Corpus", "CorpusBenchmark", "Scoring")},
+        {
+            *(
+                f"assay.corpus.v1.{name}Service"
+                for name in ("Corpus", "CorpusBenchmark", "Scoring")
+            ),
+            "assay.audit.v1alpha1.AuditService",
+        },
         "assay.corpus.v1.ScoringService/ListLanguageModels",
         "models",
     ),

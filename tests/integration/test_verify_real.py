@@ -95,7 +95,7 @@ def test_other_things_show_nothing_and_sources_still_stand(services: Services) -
     first = services.ranker.Compare(request, timeout=30)
     assert first.cache.status == compare_pb2.CACHE_STATUS_MISS
     assert services.ranker.Compare(request, timeout=30).cache.status == compare_pb2.CACHE_STATUS_HIT
-    assert len(first.left.claims) + len(first.right.claims) + len(first.pages[0].claims) == 75
+    assert len(first.left.claims) + len(first.right.claims) + len(first.pages[0].claims) == 76
 
     services.corpus.kill()
     left = services.verify(PILE, "P1.1", "P1.3", "P3.1")

@@ -24,7 +24,7 @@ from google.protobuf.descriptor_pb2 import (
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos"
 BUF = Path(sys.executable).with_name("buf")
-OURS = {"common", "corpus", "ranker", "segment"}
+OURS = {"audit", "common", "corpus", "ranker", "segment"}
 
 # What each rpc is: N has no side effects, I is idempotent; its deadline in seconds; the codes after
 # which a channel sends it again: U for UNAVAILABLE, R for RESOURCE_EXHAUSTED, C for CANCELLED. A
@@ -43,6 +43,9 @@ RPCS = {
     "corpus.v1.CorpusService/DescribeCorpus": ("N", 3600, "U"),
     "corpus.v1.CorpusService/StreamCorpus": ("N", 86400, "URC"),
     "corpus.v1.CorpusService/GetDocuments": ("N", 300, "URC"),
+    "audit.v1alpha1.AuditService/ProveBPB": ("N", 86400, "U"),
+    "audit.v1alpha1.AuditService/VerifyProof": ("N", 86400, ""),
+    "audit.v1alpha1.AuditService/AuditBPB": ("N", 3600, "U"),
     "corpus.v1.ScoringService/ListLanguageModels": ("N", 10, "URC"),
     "corpus.v1.ScoringService/ScoreBPB": ("I", 86400, "U"),
     "corpus.v1.ScoringService/CompareBPB": ("I", 86400, "U"),
@@ -65,6 +68,7 @@ RPCS = {
     "ranker.v1.VerificationService/CancelJob": ("I", 60, "U"),
     "ranker.v1.OutcomeService/RecordMatch": ("I", 10, "U"),
     "ranker.v1.OutcomeService/ReportOutcome": ("I", 10, "U"),
+    "ranker.v1.OutcomeService/WithdrawOutcome": ("I", 10, "U"),
     "ranker.v1.RankerAdminService/ValidateManifest": ("N", 10, "U"),
     "ranker.v1.RankerAdminService/RegisterManifest": ("I", 30, "U"),
     "ranker.v1.RankerAdminService/InvalidateCache": ("I", 30, "U"),
@@ -153,6 +157,7 @@ def test_unary_reads_wait_for_a_server_that_restarts(files: list[FileDescriptorP
     computing = {
         "assay.segment.v1.SegmentService/SegmentImage",
         "assay.corpus.v1.ScoringService/ScoreTexts",
+        "assay.audit.v1alpha1.AuditService/AuditBPB",
     }
     assert waiting == reads - computing
 
@@ -194,8 +199,9 @@ def test_every_message_has_a_comment_unless_its_rpc_has_it(
 
 def test_every_file_has_its_options(files: list[FileDescriptorProto]) -> None:
     for file in files:
-        service = file.package.split(".")[1]
-        assert file.options.go_package == f"assay/{service}/v1;{service}v1", file.name
+        _, service, version = file.package.split(".")
+        go = f"assay/{service}/{version};{service}{version}"
+        assert file.options.go_package == go, file.name
         assert file.options.java_package == file.package, file.name
         assert file.options.java_multiple_files, file.name
         # Of its own: corpus.proto's would else be that of the message Corpus in another file.

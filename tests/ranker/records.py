@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 from hypothesis import strategies as st
 
+from services.common.statistics.outcomes import Reports
 from services.ranker.claims.model import (
     Artifact,
     ArtifactType,
@@ -51,6 +52,8 @@ def evidence(
     *,
     low: float | None = None,
     high: float | None = None,
+    level: float = 0.99,
+    n: int = 1,
     basis: Basis = Basis.MEASURED,
     relation: SubjectRelation = SubjectRelation.EXACT,
     environment: dict[str, object] | None = None,
@@ -64,8 +67,8 @@ def evidence(
         basis=basis,
         method="test.method@1",
         value=Value(content, unit),
-        interval=None if low is None or high is None else Interval(low, high, 0.99),
-        n=1,
+        interval=None if low is None or high is None else Interval(low, high, level),
+        n=n,
         environment=CPU if environment is None else environment,
         sources=(),
         command="true",
@@ -104,9 +107,8 @@ def artifact(
 
 MODEL_FACTS = {
     "ade20k-miou": ("%", 30.0, 60.0),
-    "gpu-latency": ("s", 0.005, 0.2),
+    "latency-ratio": ("1", 0.5, 5.0),
     "parameters": ("parameters", 1e6, 1e8),
-    "onnx-loss": ("%", 0.0, 2.0),
 }
 """Facts of a segmentation model: unit, and a range of values around the scale."""
 
@@ -128,7 +130,25 @@ def numbers(draw: st.DrawFn, claim_id: str, fact: tuple[str, float, float]) -> E
     low, value, high = sorted(draw(st.floats(least, most)) for _ in range(3))
     if draw(st.booleans()):
         return evidence(claim_id, value, unit, basis=draw(st.sampled_from(Basis)))
-    return evidence(claim_id, value, unit, low=low, high=high)
+    level = draw(st.sampled_from([0.0, 0.95, 0.99, 0.99998]))
+    return evidence(
+        claim_id, value, unit, low=low, high=high, level=level, n=draw(st.integers(1, 64))
+    )
+
+
+@st.composite
+def outcomes(draw: st.DrawFn) -> Outcomes:
+    """What up to seven operators, and nobody, reported."""
+    said = draw(st.lists(st.integers(1, 30), max_size=7))
+    operators = {
+        f"operator {number}": Reports(draw(st.integers(0, total)), total)
+        for number, total in enumerate(said)
+    }
+    anonymous = draw(st.integers(0, 30))
+    if not operators and not anonymous:
+        return NO_OUTCOMES
+    good = sum(one.good for one in operators.values()) + draw(st.integers(0, anonymous))
+    return Outcomes(operators, sum(said) + anonymous, good, anonymous)
 
 
 @st.composite
@@ -144,10 +164,9 @@ def records(
     known = draw(st.lists(st.sampled_from(sorted(facts)), max_size=6))
     items = tuple(draw(numbers(f"{identifier}.{fact}", facts[fact])) for fact in known)
     released = draw(st.none() | st.dates(date(2019, 1, 1), date(2026, 12, 31)))
-    matched = draw(st.integers(0, 30))
     return ArtifactRecord(
         artifact=artifact(identifier, kind, claims, released),
         evidence=items,
         verdicts=tuple(verdict(one, draw(st.sampled_from(Verdict))) for one in claims),
-        outcomes=Outcomes(matched, draw(st.integers(0, matched))) if matched else NO_OUTCOMES,
+        outcomes=draw(outcomes()),
     )

@@ -17,6 +17,7 @@ from tests.ranker.conftest import Ranker
 from tests.ranker.test_registration import manifest
 
 PILE, B4 = "the-pile", "segformer-b4-finetuned-ade-512-512"
+B0 = "segformer-b0-finetuned-ade-512-512"
 Run = Callable[..., Any]
 
 
@@ -64,23 +65,61 @@ async def test_ranks_and_what_they_are_made_of(assay: Run) -> None:
     listed = json.loads(text)
     assert listed["methodology"]["digest"].startswith("sha256:")
     assert listed["evidence_digest"]
-    ranks = listed["ranks"]
-    assert len(ranks) == 6
-    _, text = await assay("rank", B4, "--as-of", "2026-01-15")
-    assert "B4.1: assay export" in text.replace("\n", " ")
-    assert "not separable from: segformer-b0" in text
-    _, text = await assay("rank", B4, "--json")
+    assert [one["profile"] for one in listed["profiles"]] == [
+        "core",
+        "accuracy-and-size",
+        "ade20k-miou",
+        "latency",
+        "size",
+    ]
+    assert len(listed["ranks"]) == 6 * len(listed["profiles"])
+    _, text = await assay("rank", "--type", "segmentation-model", "--profile", "core")
+    assert "core, of segmentation models: no artifact has all of its evidence" in text
+    assert f"not ranked, for want of latency: {B4}" in text.replace("\n", " ")
+    _, text = await assay("rank", B4, "--as-of", "2026-01-15", "--profile", "accuracy-and-size")
+    assert "B4.1:" in text
+    assert "place 1 of 1; not separable from: none" in text
+    _, text = await assay("rank", B4)
+    assert "not ranked in core: it lacks latency" in text
+    assert "no score: lacks latency" in text
+    _, text = await assay("rank", B4, "--json", "--profile", "accuracy-and-size")
     document = json.loads(text)
-    points = sum(
-        one.get("point", one["max_points"] / 2) for one in document["explanation"]["contributions"]
-    )
+    points = sum(one["point"] for one in document["explanation"]["contributions"] if one["metric"])
     assert points == pytest.approx(document["rank"]["score"]["point"])
     _, text = await assay("rank", "--intent", "train a language model on books")
     assert PILE in text
     _, text = await assay("rank", "--methodology")
-    assert text.startswith("# Methodology v1")
+    assert text.startswith("# Methodology v2")
     status, text = await assay("rank", "the-heap")
     assert (status, "no artifact named 'the-heap'" in text) == (Exit.NOT_FOUND, True)
+    with pytest.raises(SystemExit):
+        await assay("rank")
+
+
+async def test_a_list_that_is_named_is_ranked_together(assay: Run) -> None:
+    for name in (B0, B4):
+        await assay("claims", name)
+    _, text = await assay("rank", B0, B4)
+    assert "accuracy-and-size, of segmentation models" in text
+    assert "1 of 2" in text
+    assert "2 of 2" in text
+    assert "nothing in it is by chance" in text
+    _, text = await assay("rank", B0, B4, "--profile", "ade20k-miou", "--json")
+    ranks = json.loads(text)["ranks"]
+    assert [(one["artifact"], one["beats"]) for one in ranks] == [(B4, [B0]), (B0, [])]
+    status, text = await assay("rank", B0, PILE)
+    assert (status, "are not of one type" in text) == (Exit.BAD_INPUT, True)
+
+
+async def test_an_outcome_is_withdrawn(assay: Run) -> None:
+    uri = f"capability://{B4}/semantic-segmentation"
+    _, text = await assay("search", "x", "--chose", uri, "--json")
+    name = json.loads(text)["match_id"]
+    await assay("search", "--match", name, "--outcome", "success")
+    _, text = await assay("search", "--match", name, "--withdraw")
+    assert "0 reported, 0 went well; 0 known reporters, 0 anonymous" in text.replace("\n", " ")
+    with pytest.raises(SystemExit):
+        await assay("search", "--withdraw")
 
 
 async def test_a_manifest_is_checked_and_registered(assay: Run, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -19,8 +20,8 @@ except ImportError:
 else:
     CAN_DECODE = True
 
-Fields = tuple[bytes, str, str, str, int, int | None]
-"""Text, subset, id, shard, line, frame."""
+Fields = tuple[bytes, str, str, str, int, int | None, bytes]
+"""Text, subset, id, shard, line, frame, meta."""
 Decoder = Callable[[bytes, stream_pb2.Frame], bytes]
 """Decompresses the data of a frame."""
 
@@ -36,6 +37,7 @@ class Batch:
         self._documents: list[stream_pb2.Document] = []
         self._lines: list[bytes] = []
         self.damaged: list[stream_pb2.DamagedFrame] = []
+        self.bad_lines: list[stream_pb2.BadLine] = []
 
     def add(self, chunk: stream_pb2.StreamCorpusResponse, decode: Decoder) -> None:
         """Add the next chunk. Raises what `decode` raises for a damaged frame."""
@@ -48,6 +50,7 @@ class Batch:
                 self._parts = []
         self._order.extend(chunk.frames.order)
         self.damaged.extend(chunk.damaged)
+        self.bad_lines.extend(chunk.bad_lines)
         for document in chunk.documents.documents:
             if self._documents and self._documents[-1].continues:
                 self._documents[-1].text += document.text
@@ -73,25 +76,35 @@ class Batch:
                 one.shard,
                 one.line,
                 one.frame if one.HasField("frame") else None,
+                one.meta,
             )
             for one in self._documents
         ]
-        lines = _lines(b"".join(self._lines))
-        found += [(_text(line), "", "", "", 0, None) for line in lines]
+        lines = [_record(line) for line in _lines(b"".join(self._lines))]
+        found += [(text, "", "", "", 0, None, meta) for text, meta in lines]
         frames: list[Fields] = []
-        for frame, texts in zip(self._frames, self._frame_texts(), strict=True):
+        for frame, records in zip(self._frames, self._frame_records(), strict=True):
             shard, subset, number = frame.shard, frame.subset, frame.frame
-            for line, text in enumerate(texts, frame.first_line):
-                frames.append((text, subset, f"{shard}:{line}", shard, line, number))
+            for line, (text, meta) in enumerate(records, frame.first_line):
+                frames.append((text, subset, f"{shard}:{line}", shard, line, number, meta))
         return found + ([frames[place] for place in self._order] if self._order else frames)
 
     def _frame_texts(self) -> Iterator[list[bytes]]:
         for frame, content in zip(self._frames, self._contents, strict=True):
             if frame.form == stream_pb2.FRAME_FORM_TEXT:
-                ends = list(accumulate(frame.text_bytes))
-                yield [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+                yield _cut(content, frame)
             else:
                 yield [_text(line) for line in _lines(content)]
+
+    def _frame_records(self) -> Iterator[Iterable[tuple[bytes, bytes]]]:
+        """Yield (text, meta) of each document of each frame."""
+        for frame, content in zip(self._frames, self._contents, strict=True):
+            if frame.form == stream_pb2.FRAME_FORM_TEXT:
+                subset = json.dumps(frame.subset, ensure_ascii=False)
+                meta = f'{{"pile_set_name": {subset}}}'.encode()
+                yield zip(_cut(content, frame), itertools.repeat(meta), strict=False)
+            else:
+                yield [_record(line) for line in _lines(content)]
 
 
 def frame_decoder() -> Decoder:
@@ -125,6 +138,11 @@ def _damaged(frame: stream_pb2.Frame, why: str) -> DataLoss:
     return DataLoss(f"{place} arrived damaged: {why}", code=grpc.StatusCode.DATA_LOSS)
 
 
+def _cut(content: bytes, frame: stream_pb2.Frame) -> list[bytes]:
+    ends = list(accumulate(frame.text_bytes))
+    return [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
 def _lines(content: bytes) -> list[bytes]:
     # Not splitlines: JSON may have a bare carriage return between its tokens.
     return content.split(b"\n")[:-1]
@@ -133,3 +151,10 @@ def _lines(content: bytes) -> list[bytes]:
 def _text(line: bytes) -> bytes:
     value: dict[str, Any] = json.loads(line.decode("utf-8", "surrogatepass"))
     return str(value["text"]).encode("utf-8", "surrogatepass")
+
+
+def _record(line: bytes) -> tuple[bytes, bytes]:
+    """Return text and meta of a line."""
+    value: dict[str, Any] = json.loads(line.decode("utf-8", "surrogatepass"))
+    meta = json.dumps(value["meta"]).encode() if "meta" in value else b""
+    return str(value["text"]).encode("utf-8", "surrogatepass"), meta

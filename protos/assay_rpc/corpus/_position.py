@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import grpc
 from google.protobuf.json_format import MessageToDict
@@ -16,6 +16,10 @@ from assay_rpc.errors import AssayError, CursorMismatch, IndexRequired
 
 T = TypeVar("T")
 _VERSION = 2
+_REMAINDERS = {
+    "drop": stream_pb2.RANK_REMAINDER_DROP,
+    "wrap": stream_pb2.RANK_REMAINDER_WRAP,
+}
 # Large enough that what a message costs by itself does not count.
 CHUNK_BYTES = 1 << 20
 
@@ -33,6 +37,9 @@ class Position:
         delivery: stream_pb2.Delivery.ValueType | None,
         chunk_bytes: int,
         skip_damaged: bool,
+        skip_bad_lines: bool = False,
+        equal: Literal["drop", "wrap"] | None = None,
+        batch_size: int = 0,
     ) -> None:
         frames = CAN_DECODE and delivery in {None, stream_pb2.DELIVERY_FRAMES}
         if skip_damaged and not frames:
@@ -46,7 +53,13 @@ class Position:
         self._delivery = first if delivery is None else delivery
         self._chunk_bytes = chunk_bytes
         self._skip_damaged = skip_damaged
+        self._skip_bad_lines = skip_bad_lines
+        if equal is not None and equal not in _REMAINDERS:
+            raise ValueError(f"equal: {equal!r} is neither 'drop' nor 'wrap'")
+        self._equal, self._batch_size = equal, batch_size
         self._epoch = 0
+        self.bad_lines: list[stream_pb2.BadLine] = []
+        self.share: stream_pb2.RankShare | None = None
         self.damaged: list[stream_pb2.DamagedFrame] = []
         self._listed: set[tuple[str, int]] = set()
         self._begin()
@@ -85,6 +98,8 @@ class Position:
             "world_size": self._world_size,
             "cursor": base64.b64encode(self._cursor).decode(),
             "documents": self._taken,
+            # Left out where unset, so that earlier states stay what they are.
+            **({"equal": [self._equal, self._batch_size]} if self._equal else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -120,15 +135,16 @@ class Position:
                 f"{_VERSION}: start over, or finish the run with the client that began it"
             )
         own = self.state()
-        for key in ("corpus", "selection", *(("rank", "world_size") if own_rank else ())):
-            if state[key] != own[key]:
+        for key in ("corpus", "selection", "equal", *(("rank", "world_size") if own_rank else ())):
+            if state.get(key) != own.get(key):
                 way_out = (
                     "; resume_from takes the states of all ranks of another world"
                     if key in {"rank", "world_size"}
                     else ""
                 )
                 raise _mismatch(
-                    f"{key}: the state has {state[key]!r}, this stream has {own[key]!r}{way_out}"
+                    f"{key}: the state has {state.get(key)!r}, this stream has {own.get(key)!r}"
+                    f"{way_out}"
                 )
 
     def request(self) -> stream_pb2.StreamCorpusRequest:
@@ -140,7 +156,11 @@ class Position:
             delivery=self._delivery,
             chunk_bytes=self._chunk_bytes,
             skip_damaged=self._skip_damaged,
+            skip_bad_lines=self._skip_bad_lines,
+            batch_documents=self._batch_size,
         )
+        if self._equal:
+            request.remainder = _REMAINDERS[self._equal]
         here = stream_pb2.ReaderRank(rank=self._rank, world_size=self._world_size)
         if self._world_size != 1:
             request.rank.CopyFrom(here)
@@ -166,6 +186,8 @@ class Position:
         """A chunk came; the first of a call says which corpus it is of."""
         if chunk.HasField("corpus"):
             self._corpus.digest = chunk.corpus.digest
+        if chunk.HasField("share") and self.share is None:
+            self.share = chunk.share
 
     def passed(self, cursor: bytes) -> None:
         """Everything up to a cursor was taken."""
@@ -178,19 +200,22 @@ class Position:
         lost = sorted(place for frame in batch.damaged for place in frame.positions)[::-1]
         # One is listed where its first position is passed: a state before that meets it again.
         first = {frame.positions[0]: frame for frame in batch.damaged if frame.positions}
-        for text, subset, name, shard, line, number in self._left(batch.documents()):
+        self.bad_lines += batch.bad_lines
+        for text, subset, name, shard, line, number, meta in self._left(batch.documents()):
             while lost and lost[-1] == self._taken:
                 if self._taken in first:
                     self._note(first.pop(self._taken))
                 lost.pop()
                 self._taken += 1
             self._taken += 1
-            yield Document(text.decode("utf-8", "surrogatepass"), subset, name, shard, line, number)
+            decoded = text.decode("utf-8", "surrogatepass")
+            yield Document(decoded, subset, name, shard, line, number, meta)
         for frame in first.values():
             self._note(frame)
 
     def texts(self, batch: Batch) -> list[bytes]:
         """Return the texts of a batch, all of them taken."""
+        self.bad_lines += batch.bad_lines
         texts = self._left(batch.texts())
         for frame in batch.damaged:
             self._note(frame)

@@ -103,6 +103,7 @@ def _documents(reply: stream_pb2.GetDocumentsResponse) -> list[Document]:
             one.shard,
             one.line,
             one.frame if one.HasField("frame") else None,
+            one.meta,
         )
         for one in reply.documents
     ]

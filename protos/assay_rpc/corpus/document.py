@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,7 @@ class Document:
     `text` may hold lone surrogates, which JSON can spell: `text_bytes` has them as three bytes each
     (WTF-8). `id` is "<shard>:<line>"; `line` and `frame` count from 0 in the shard, and `frame` is
     None where the shard has no index.
+    `meta_json` is the record's "meta" as JSON, empty where it has none.
     """
 
     text: str
@@ -20,6 +23,14 @@ class Document:
     shard: str
     line: int
     frame: int | None = None
+    meta_json: bytes = b""
+
+    @property
+    def meta(self) -> Any:
+        """The record's "meta", parsed; None where it has none."""
+        if not self.meta_json:
+            return None
+        return json.loads(self.meta_json.decode("utf-8", "surrogatepass"))
 
     @property
     def text_bytes(self) -> bytes:

@@ -11,7 +11,7 @@ Needs `datasets`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from datasets import Features, IterableDataset, Value
 
@@ -27,6 +27,7 @@ _FEATURES = Features(
         "id": Value("string"),
         "shard": Value("string"),
         "line": Value("int64"),
+        "meta": Value("large_string"),
     }
 )
 
@@ -36,13 +37,16 @@ def load(
     corpus: str,
     *,
     parts: int = 64,
+    equal: Literal["drop", "wrap"] | None = None,
     **selection: Unpack[SelectionOptions],
 ) -> IterableDataset:
-    """Return the selected documents as rows of text, subset, id, shard and line.
+    """Return the selected documents as rows of text, subset, id, shard, line and meta (JSON).
 
     `target` is "host:port" or a Connection. `parts` are what `datasets` calls shards: it deals them
     to nodes and workers, shuffles their order, and continues from a state at the beginning of one,
-    of which it skips the rows that were taken. More than one needs an index.
+    of which it skips the rows that were taken. More than one needs an index. With `equal`
+    they have as many rows each, so that nodes do where they divide `parts`: "drop" leaves the last
+    documents out, fewer than there are parts, "wrap" takes the first ones again.
     """
     return IterableDataset.from_generator(
         _rows,
@@ -53,12 +57,18 @@ def load(
             "selection": select(**selection).SerializeToString(deterministic=True),
             "part": list(range(parts)),
             "parts": parts,
+            "equal": equal,
         },
     )
 
 
-def _rows(
-    target: str | Connection, corpus: str, selection: bytes, part: Sequence[int], parts: int
+def _rows(  # noqa: PLR0917  # `datasets` passes them by name
+    target: str | Connection,
+    corpus: str,
+    selection: bytes,
+    part: Sequence[int],
+    parts: int,
+    equal: Literal["drop", "wrap"] | None,
 ) -> Iterator[dict[str, Any]]:
     for number in part:
         with CorpusStream(
@@ -67,6 +77,7 @@ def _rows(
             selection=selection_pb2.Selection.FromString(selection),
             rank=number,
             world_size=parts,
+            equal=equal,
         ) as stream:
             for document in stream:
                 yield {
@@ -75,4 +86,5 @@ def _rows(
                     "id": document.id,
                     "shard": document.shard,
                     "line": document.line,
+                    "meta": document.meta_json.decode("utf-8", "backslashreplace"),
                 }

@@ -16,9 +16,9 @@ Needs `torch`. Where the main process has used gRPC, give the loader
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from torch.utils.data import IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
@@ -36,20 +36,26 @@ class CorpusDataset(IterableDataset[Document]):
     of W * N: the workers share what the rank has without them, and as many have to continue from a
     state. Iterating again begins again, unless a state was loaded; `set_epoch` gives it another
     order. More than one rank or worker needs an index, and so does a seed.
+
+    With `equal` ("drop" or "wrap") every worker of every rank gets as many documents, a multiple of
+    `batch_size`, so that all ranks make as many batches. `corpus` may map names to weights.
     """
 
     def __init__(
         self,
         target: str | Connection,
-        corpus: str,
+        corpus: str | Mapping[str, float],
         *,
         rank: int = 0,
         world_size: int = 1,
+        equal: Literal["drop", "wrap"] | None = None,
+        batch_size: int = 0,
         **selection: Unpack[SelectionOptions],
     ) -> None:
         select(**selection)  # refuse what is wrong with it here, and not in a worker
         self._target, self._corpus, self._selection = target, corpus, selection
         self._rank, self._world_size = rank, world_size
+        self._equal, self._batch_size = equal, batch_size
         self._stream: CorpusStream | None = None
         self._state: dict[str, Any] | None = None
         self._epoch = 0
@@ -72,6 +78,8 @@ class CorpusDataset(IterableDataset[Document]):
             selection=select(**self._selection),
             rank=self._rank + number * self._world_size,
             world_size=self._world_size * workers,
+            equal=self._equal,
+            batch_size=self._batch_size,
         ) as stream:
             if self._epoch:
                 stream.set_epoch(self._epoch)

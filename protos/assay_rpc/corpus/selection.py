@@ -13,11 +13,19 @@ _PUBLISHED = {
 }
 
 
+_UNITS = {
+    "bytes": selection_pb2.MIXTURE_UNIT_UNSPECIFIED,
+    "documents": selection_pb2.MIXTURE_UNIT_DOCUMENTS,
+    "tokens": selection_pb2.MIXTURE_UNIT_TOKENS,
+}
+
+
 class SelectionOptions(TypedDict, total=False):
     """What `select` takes, as the message `Selection` describes it; every key may be left out.
 
-    Of `weights` (share of the text's bytes by subset), `passes` (passes over each subset an epoch)
-    and `published` (the Pile's own weights or epochs) at most one makes a mixture.
+    Of `weights` (share by subset of the text's bytes, or of what `weight_unit` says), `passes`
+    (passes over each subset an epoch) and `published` (the Pile's own weights or epochs) at most
+    one makes a mixture.
     """
 
     splits: Sequence[str]
@@ -33,6 +41,7 @@ class SelectionOptions(TypedDict, total=False):
     passes: Mapping[str, float] | None
     published: Literal["weights", "epochs"] | None
     epochs: int
+    weight_unit: Literal["bytes", "documents", "tokens"]
 
 
 def select(**options: Unpack[SelectionOptions]) -> selection_pb2.Selection:
@@ -60,7 +69,14 @@ def select(**options: Unpack[SelectionOptions]) -> selection_pb2.Selection:
         seed=options.get("seed"),
         mixture=_mixture(options),
         epochs=options.get("epochs", 0),
+        unit=_unit(options.get("weight_unit", "bytes")),
     )
+
+
+def _unit(name: str) -> selection_pb2.MixtureUnit.ValueType:
+    if name not in _UNITS:
+        raise ValueError(f"weight_unit: {name!r} is none of {', '.join(_UNITS)}")
+    return _UNITS[name]
 
 
 def _mixture(options: SelectionOptions) -> selection_pb2.Mixture | None:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import grpc
 import grpc.aio
@@ -40,7 +40,7 @@ _AHEAD = 2
 
 def stream(
     target: str | Connection | grpc.Channel,
-    corpus: str,
+    corpus: str | Mapping[str, float],
     *,
     rank: int = 0,
     world_size: int = 1,
@@ -48,9 +48,15 @@ def stream(
     patience_seconds: float = 60.0,
     chunk_bytes: int = CHUNK_BYTES,
     skip_damaged: bool = False,
+    skip_bad_lines: bool = False,
+    equal: Literal["drop", "wrap"] | None = None,
+    batch_size: int = 0,
     **selection: Unpack[SelectionOptions],
 ) -> CorpusStream:
-    """Follow the documents of `corpus` that `selection` names; see CorpusStream and `select`."""
+    """Follow the documents of `corpus` that `selection` names; see CorpusStream and `select`.
+
+    A mapping of names to weights mixes several corpora.
+    """
     return CorpusStream(
         target,
         corpus,
@@ -61,6 +67,9 @@ def stream(
         patience_seconds=patience_seconds,
         chunk_bytes=chunk_bytes,
         skip_damaged=skip_damaged,
+        skip_bad_lines=skip_bad_lines,
+        equal=equal,
+        batch_size=batch_size,
     )
 
 
@@ -69,7 +78,7 @@ class _Stream:
 
     def __init__(
         self,
-        corpus: str,
+        corpus: str | Mapping[str, float],
         *,
         selection: selection_pb2.Selection | None = None,
         rank: int = 0,
@@ -78,22 +87,44 @@ class _Stream:
         patience_seconds: float = 60.0,
         chunk_bytes: int = CHUNK_BYTES,
         skip_damaged: bool = False,
+        skip_bad_lines: bool = False,
+        equal: Literal["drop", "wrap"] | None = None,
+        batch_size: int = 0,
     ) -> None:
         self._patience = patience_seconds
+        chosen = selection_pb2.Selection()
+        if selection is not None:
+            chosen.CopyFrom(selection)
+        if not isinstance(corpus, str):
+            for name, weight in corpus.items():
+                chosen.corpora.add(corpus=selection_pb2.CorpusRef(name=name), weight=weight)
         self._position = Position(
-            corpus,
-            selection or selection_pb2.Selection(),
+            corpus if isinstance(corpus, str) else "",
+            chosen,
             rank=rank,
             world_size=world_size,
             delivery=delivery,
             chunk_bytes=chunk_bytes,
             skip_damaged=skip_damaged,
+            skip_bad_lines=skip_bad_lines,
+            equal=equal,
+            batch_size=batch_size,
         )
 
     @property
     def damaged(self) -> list[stream_pb2.DamagedFrame]:
         """The frames that were skipped so far."""
         return self._position.damaged
+
+    @property
+    def bad_lines(self) -> list[stream_pb2.BadLine]:
+        """The lines that are no documents and were skipped so far."""
+        return self._position.bad_lines
+
+    @property
+    def share(self) -> stream_pb2.RankShare | None:
+        """With `equal`, once the stream has begun: what the rank gets, and what is left out."""
+        return self._position.share
 
     def set_epoch(self, epoch: int) -> None:
         """Begin epoch `epoch`, from 0: another order of the same documents.
@@ -134,13 +165,20 @@ class CorpusStream(_Stream):
 
     With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
     are skipped and listed in `damaged`, each once; without it they end the stream with DataLoss.
-    One that was listed before a state is not listed by the stream that continues from it.
+    One that was listed before a state is not listed by the stream that continues from it. With
+    `skip_bad_lines` the lines that are no documents, which only shards without an index have, are
+    skipped and listed in `bad_lines`.
+
+    With `equal` every rank gets as many documents, a multiple of `batch_size`: "drop" leaves the
+    last ones out, "wrap" takes the first ones again; `share` says how many.
+
+    A `corpus` that is a mapping of names to weights mixes several; ids then begin with their names.
     """
 
     def __init__(
         self,
         target: str | Connection | grpc.Channel,
-        corpus: str,
+        corpus: str | Mapping[str, float],
         *,
         selection: selection_pb2.Selection | None = None,
         rank: int = 0,
@@ -149,6 +187,9 @@ class CorpusStream(_Stream):
         patience_seconds: float = 60.0,
         chunk_bytes: int = CHUNK_BYTES,
         skip_damaged: bool = False,
+        skip_bad_lines: bool = False,
+        equal: Literal["drop", "wrap"] | None = None,
+        batch_size: int = 0,
     ) -> None:
         super().__init__(
             corpus,
@@ -159,6 +200,9 @@ class CorpusStream(_Stream):
             patience_seconds=patience_seconds,
             chunk_bytes=chunk_bytes,
             skip_damaged=skip_damaged,
+            skip_bad_lines=skip_bad_lines,
+            equal=equal,
+            batch_size=batch_size,
         )
         self._owned = isinstance(target, (str, Connection))
         self._channel = connect(target) if isinstance(target, (str, Connection)) else target
@@ -237,7 +281,7 @@ class AsyncCorpusStream(_Stream):
     def __init__(
         self,
         target: str | Connection | grpc.aio.Channel,
-        corpus: str,
+        corpus: str | Mapping[str, float],
         *,
         selection: selection_pb2.Selection | None = None,
         rank: int = 0,
@@ -246,6 +290,9 @@ class AsyncCorpusStream(_Stream):
         patience_seconds: float = 60.0,
         chunk_bytes: int = CHUNK_BYTES,
         skip_damaged: bool = False,
+        skip_bad_lines: bool = False,
+        equal: Literal["drop", "wrap"] | None = None,
+        batch_size: int = 0,
     ) -> None:
         super().__init__(
             corpus,
@@ -256,6 +303,9 @@ class AsyncCorpusStream(_Stream):
             patience_seconds=patience_seconds,
             chunk_bytes=chunk_bytes,
             skip_damaged=skip_damaged,
+            skip_bad_lines=skip_bad_lines,
+            equal=equal,
+            batch_size=batch_size,
         )
         self._owned = isinstance(target, (str, Connection))
         self._channel = connect_async(target) if isinstance(target, (str, Connection)) else target
@@ -332,7 +382,8 @@ class _Joined:
         self._batch.add(chunk, self._decode)
         if not chunk.cursor:
             return None
-        empty = chunk.WhichOneof("payload") is None and not chunk.damaged
+        reported = chunk.damaged or chunk.bad_lines
+        empty = chunk.WhichOneof("payload") is None and not reported
         ended = None if empty else self._batch
         self._batch = Batch()
         return ended, chunk.cursor

@@ -131,6 +131,16 @@ def as_json(reply: compare_pb2.CompareResponse) -> dict[str, Any]:
             }
             for each in reply.components
         ],
+        "profiles": [
+            {
+                "profile": each.profile,
+                "separation": enum_name(each, "separation"),
+                "complete": each.complete,
+                "missing": [plain(one) for one in each.missing],
+            }
+            for each in reply.profiles
+        ],
+        "profile": reply.profile,
         "overall": enum_name(reply, "overall"),
         "summary": reply.summary,
         "claims": [verdicts.as_json(verdict) for verdict in every],
@@ -151,6 +161,7 @@ def _side(side: compare_pb2.ComparedArtifact) -> dict[str, Any]:
         "capabilities": [plain(capability) for capability in artifact.capabilities],
         "matches": plain(side.matches),
         "score": plain(side.score),
+        "scores": [plain(one) for one in side.scores],
         "reliability": [plain(one) for one in side.reliability],
         "published": [plain(one) for one in artifact.published],
         "digest": artifact.digest,

@@ -1,4 +1,4 @@
-"""`assay rank`: scores in the order that the evidence allows, and what a score is made of."""
+"""`assay rank`: places that the evidence allows, and what a score is made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.cli.arguments import add_json
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
-from services.cli.output.comparison import bar
+from services.cli.output.comparison import MOST_NAMES, score_text
 from services.cli.output.console import OUT, print_json
 from services.cli.output.messages import enum_name, plain
 
@@ -26,17 +26,27 @@ TYPES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Ranks artifacts from the evidence that is stored: all of a type, or those that serve "
-        "an intent. With ARTIFACT, traces every point of its score to evidence. Inside a "
-        "group the evidence separates nothing, and the order means nothing."
+        "Ranks artifacts from the evidence that is stored: all of a type, those that serve an "
+        "intent, or those that are named, whose places then hold together. With one ARTIFACT, "
+        "traces every point of its score to evidence. Places are of a profile, which takes only "
+        "artifacts that have all of its evidence; a metric alone is a profile too."
     )
     parser.epilog = "example: assay rank --type segmentation-model"
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("artifact", nargs="?", metavar="ARTIFACT", help="explain its score")
+    which.add_argument(
+        "artifacts",
+        nargs="*",
+        default=[],
+        metavar="ARTIFACT",
+        help="explain its score, or rank these of one type",
+    )
     which.add_argument("--type", choices=sorted(TYPES), help="rank all artifacts of this type")
     which.add_argument("--intent", metavar="TEXT", help="rank what serves this wish")
     which.add_argument(
         "--methodology", action="store_true", help="print the file that scores are computed by"
+    )
+    parser.add_argument(
+        "--profile", default="", metavar="NAME", help="of this profile or metric alone"
     )
     parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the scores")
     parser.add_argument(
@@ -55,37 +65,50 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 score_pb2.GetMethodologyRequest(), timeout=TIMEOUT_SECONDS
             )
             _show_methodology(found, as_json=arguments.json)
-        elif arguments.artifact:
-            explained = await stub.ExplainRank(
-                rank_pb2.ExplainRankRequest(
-                    artifact=arguments.artifact, as_of=arguments.as_of, hardware=arguments.hardware
-                ),
-                timeout=TIMEOUT_SECONDS,
-            )
-            place = await stub.GetRank(
-                rank_pb2.GetRankRequest(
-                    artifact=arguments.artifact, as_of=arguments.as_of, hardware=arguments.hardware
-                ),
-                timeout=TIMEOUT_SECONDS,
-            )
-            _show_explanation(place.rank, explained, as_json=arguments.json)
+        elif len(arguments.artifacts) == 1:
+            await _explain(stub, arguments)
         else:
             _show_ranks(await _listed(stub, arguments), as_json=arguments.json)
     return Exit.DONE
+
+
+async def _explain(
+    stub: ranker_pb2_grpc.RankerServiceAsyncStub, arguments: argparse.Namespace
+) -> None:
+    (artifact,) = arguments.artifacts
+    asked = {
+        "artifact": artifact,
+        "as_of": arguments.as_of,
+        "hardware": arguments.hardware,
+        "profile": arguments.profile,
+    }
+    explained = await stub.ExplainRank(
+        rank_pb2.ExplainRankRequest(**asked), timeout=TIMEOUT_SECONDS
+    )
+    place = await stub.GetRank(rank_pb2.GetRankRequest(**asked), timeout=TIMEOUT_SECONDS)
+    _show_explanation(place.rank, explained, as_json=arguments.json)
 
 
 async def _listed(
     stub: ranker_pb2_grpc.RankerServiceAsyncStub, arguments: argparse.Namespace
 ) -> rank_pb2.ListRanksResponse:
     """Every page of the list, as one."""
-    request = rank_pb2.ListRanksRequest(as_of=arguments.as_of, hardware=arguments.hardware)
-    if arguments.type:
+    request = rank_pb2.ListRanksRequest(
+        as_of=arguments.as_of, hardware=arguments.hardware, profile=arguments.profile
+    )
+    if arguments.artifacts:
+        request.artifacts.artifacts.extend(arguments.artifacts)
+    elif arguments.type:
         request.type = TYPES[arguments.type]
     else:
         request.intent = arguments.intent
     whole = rank_pb2.ListRanksResponse()
     while True:
         reply = await stub.ListRanks(request, timeout=TIMEOUT_SECONDS)
+        known = {(one.type, one.profile) for one in whole.profiles}
+        fresh = [one for one in reply.profiles if (one.type, one.profile) not in known]
+        del reply.profiles[:]
+        reply.profiles.extend(fresh)
         whole.MergeFrom(reply)  # appends the ranks
         request.page_token = reply.next_page_token
         if not request.page_token:
@@ -97,6 +120,7 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, as_json: bool) -> None:
         print_json(
             {
                 "ranks": [plain(one) for one in reply.ranks],
+                "profiles": [plain(one) for one in reply.profiles],
                 "methodology": plain(reply.methodology),
                 "evidence_digest": reply.evidence_digest,
             }
@@ -105,21 +129,46 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, as_json: bool) -> None:
     if not reply.ranks:
         OUT.print("nothing that is registered serves that")
         return
-    table = Table(show_lines=True)
-    for heading in ("type", "group", "place", "artifact", "score, of 100", "evidence for"):
-        table.add_column(heading)
-    for one in reply.ranks:
-        places = {one.best_place, one.worst_place}
-        table.add_row(
-            enum_name(one, "type").replace("_", " ").lower(),
-            str(one.tie_group),
-            f"{' to '.join(str(each) for each in sorted(places))} of {one.ranked_count}",
-            one.artifact,
-            _score(one.score),
-            f"{one.score.coverage:.0%} of the weight",
-        )
-    OUT.print(table)
-    OUT.print("inside a group the evidence separates nothing: its order is by id", style="dim")
+    for one in reply.profiles:
+        ranks = [
+            rank for rank in reply.ranks if (rank.type, rank.profile) == (one.type, one.profile)
+        ]
+        _show_profile(one, ranks)
+
+
+def _show_profile(profile: rank_pb2.RankedProfile, ranks: list[rank_pb2.Rank]) -> None:
+    """A table of those that have a place, and who lacks what; a line where nobody has one."""
+    name = f"{profile.profile}, of {enum_name(profile, 'type').replace('_', ' ').lower()}s"
+    placed = [one for one in ranks if one.HasField("best_place")]
+    if placed:
+        table = Table(title=f"\n{name}", title_justify="left", show_lines=True)
+        for heading in ("place", "artifact", "score, of 100", "surely better than", "measured on"):
+            table.add_column(heading, overflow="fold")
+        for one in placed:
+            table.add_row(
+                f"{_place(one)} of {one.ranked_count}",
+                one.artifact,
+                score_text(one.score),
+                "\n".join(one.beats),
+                one.measured_on,
+            )
+        OUT.print(table)
+        sure = "nothing in it is by chance" if profile.level == 1 else f"{profile.level:.1%} sure"
+        OUT.print(f"{sure}; artifacts that nothing separates share places", style="dim")
+    else:
+        OUT.print(f"\n{name}: no artifact has all of its evidence", markup=False)
+    unranked: dict[tuple[str, ...], list[str]] = {}
+    for one in ranks:
+        if not one.HasField("best_place"):
+            unranked.setdefault(tuple(one.score.lacks), []).append(one.artifact)
+    for lacks, names in unranked.items():
+        listed = ", ".join(lacks[:MOST_NAMES]) + (" and more" if lacks[MOST_NAMES:] else "")
+        OUT.print(f"  not ranked, for want of {listed}: {', '.join(names)}", style="dim")
+
+
+def _place(one: rank_pb2.Rank) -> str:
+    """One place, or the best and the worst: "2 to 4"."""
+    return " to ".join(str(each) for each in sorted({one.best_place, one.worst_place}))
 
 
 def _show_explanation(
@@ -129,27 +178,23 @@ def _show_explanation(
         print_json({"rank": plain(rank), "explanation": plain(explained)})
         return
     claims = {one.digest: one for one in explained.evidence}
-    table = Table(title=f"The score of {rank.artifact}", title_justify="left", show_lines=True)
-    for heading in ("part", "points", "of", "rests on"):
+    title = f"The score of {rank.artifact} in {explained.score.profile}"
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for heading in ("part", "points", "weight, of 100", "rests on"):
         table.add_column(heading)
     for one in explained.contributions:
         evidence = [claims[each] for each in one.evidence if each in claims]
         commands = "".join(f"\n{each.claim}: {each.command}" for each in evidence)
-        open_ = one.high - one.low > 1e-9
-        table.add_row(
-            f"{one.component}\n{one.metric}".rstrip(),
-            f"{one.point:.2f}" + (f"\n[{one.low:.2f} .. {one.high:.2f}]" if open_ else ""),
-            f"{one.max_points:.2f}",
-            one.explanation + commands,
-        )
-    table.add_row("sum", _score(explained.score), "100", "")
+        weight = f"{one.max_points:g}" if one.metric else "shown, counts nothing"
+        table.add_row(one.component, _points(one), weight, one.explanation + commands)
+    table.add_row("sum", score_text(explained.score), "100", "")
     OUT.print(table)
-    tied = ", ".join(rank.not_separable_from) or "none"
-    OUT.print(
-        f"rank {rank.best_place} to {rank.worst_place} of {rank.ranked_count}; "
-        f"not separable from: {tied}",
-        markup=False,
-    )
+    if rank.HasField("best_place"):
+        tied = ", ".join(rank.not_separable_from) or "none"
+        place = f"place {_place(rank)} of {rank.ranked_count}; not separable from: {tied}"
+    else:
+        place = f"not ranked in {rank.profile}: it lacks {', '.join(rank.score.lacks)}"
+    OUT.print(place, markup=False)
     OUT.print(
         f"methodology {explained.methodology.version} {explained.methodology.digest[:19]}, as of "
         f"{explained.score.as_of}, timings of {rank.hardware or 'no machine'}",
@@ -158,16 +203,17 @@ def _show_explanation(
     )
 
 
+def _points(one: score_pb2.Contribution) -> str:
+    if not one.metric:
+        return ""
+    ends = f"[{one.low:.2f} .. {one.high:.2f}]" if one.high - one.low > 1e-9 else ""
+    point = f"{one.point:.2f}" if one.HasField("point") else "not known"
+    return f"{point}\n{ends}".rstrip()
+
+
 def _show_methodology(reply: score_pb2.GetMethodologyResponse, *, as_json: bool) -> None:
     text = reply.content.decode()
     if as_json:
         print_json({**plain(reply.methodology), "content": text})
     else:
         OUT.print(text, markup=False, end="")
-
-
-def _score(score: score_pb2.Score) -> str:
-    return (
-        f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
-        f"{bar(score.low / 100, score.point / 100, score.high / 100)}"
-    )

@@ -140,7 +140,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     per_document = arguments.per_document and document_rows.check(arguments.per_document)
     picture = arguments.plot and score_picture.check(arguments.plot)
     prove.check_options(arguments)
-    shards = shards_inventory(arguments.shards)
+    shards = shards_inventory(arguments)
     folders: dict[str, Path] = {}
     model = _registered("--model", arguments.model or "byte-reference", folders)
     common: dict[str, Any] = {

@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
         "and the words that they match by. Nothing is shown where nothing serves it. --chose "
-        "records a match, --outcome how a recorded one ended: those are what the match graph "
-        "counts."
+        "records a match, --outcome how a recorded one ended, --withdraw that you no longer say "
+        "so. A report counts as the server's administrator knows you, by your certificate; "
+        "without one it is counted as anonymous, and weighs nothing."
     )
     parser.epilog = 'example: assay search "label every pixel of a photo"'
     parser.add_argument("intent", metavar="INTENT", nargs="?", help="what is wanted, in words")
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--chose", metavar="URI", help="record that this capability was chosen for INTENT"
     )
     telling.add_argument("--outcome", choices=sorted(OUTCOMES), help="how --match ended")
+    telling.add_argument(
+        "--withdraw", action="store_true", help="withdraw what you reported of --match"
+    )
     parser.add_argument(
         "--match", default="", metavar="ID", help="id of a match; made up if absent"
     )
@@ -45,9 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Searches, records or reports."""
-    if arguments.outcome and not arguments.match:
-        arguments.parser.error("--outcome needs --match ID")
-    if not arguments.outcome and not arguments.intent:
+    of_match = arguments.outcome or arguments.withdraw
+    if of_match and not arguments.match:
+        arguments.parser.error("--outcome and --withdraw need --match ID")
+    if not of_match and not arguments.intent:
         arguments.parser.error("say what is wanted: INTENT")
     async with Connection(Inventory()) as connection:
         channel = await connection.channel("ranker")
@@ -60,6 +65,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 timeout=TIMEOUT_SECONDS,
             )
             _show_counts(arguments.match, plain(reported), as_json=arguments.json)
+        elif arguments.withdraw:
+            withdrawn = await stub.WithdrawOutcome(
+                outcome_pb2.WithdrawOutcomeRequest(match_id=arguments.match),
+                timeout=TIMEOUT_SECONDS,
+            )
+            _show_counts(arguments.match, plain(withdrawn), as_json=arguments.json)
         elif arguments.chose:
             name = arguments.match or str(uuid.uuid4())
             recorded = await stub.RecordMatch(
@@ -87,7 +98,8 @@ def _show_counts(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
     counts = reply["counts"]
     OUT.print(
         f"match {name}: {counts['matched']} recorded with this capability, "
-        f"{counts['reported']} reported, {counts['succeeded']} went well",
+        f"{counts['reported']} reported, {counts['succeeded']} went well; "
+        f"{counts['reporters']} known reporters, {counts['anonymous']} anonymous reports",
         markup=False,
     )
 

@@ -8,7 +8,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from services.cli import processes
-from services.cli.arguments import LOCAL_CORPUS, shards_inventory
+from services.cli.arguments import LOCAL_CORPUS, add_reading, shards_inventory
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, licenses_of, logs
 from services.cli.output.console import OUT, note
@@ -32,10 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shards",
         action="append",
-        metavar="DIR|URL",
+        metavar="DIR|FILE|URL",
         help=f'serve this corpus as "{LOCAL_CORPUS}"; repeatable for URLs of single shards; the '
         "reference corpus without it",
     )
+    add_reading(parser)
     parser.add_argument(
         "--language-model",
         action="append",
@@ -52,7 +53,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     language_models = [existing_folder("--language-model", m) for m in arguments.language_model]
     inventory = Inventory(
         models=models,
-        corpora=shards_inventory(arguments.shards).corpora,
+        corpora=shards_inventory(arguments).corpora,
         language_models={folder.name: folder for folder in language_models},
         accepted_licenses=licenses_of(models),
     )

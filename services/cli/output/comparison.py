@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +12,11 @@ from services.cli.output import measured, verdicts
 from services.cli.output.console import OUT
 from services.cli.output.messages import enum_name, missing
 
-_BAR_WIDTH = 26
+LEAST, MOST = -0.5, 1.5
+"""Ends of what a utility is drawn on."""
+
+MOST_NAMES = 5
+_BAR_WIDTH = 27
 
 
 def show(reply: compare_pb2.CompareResponse) -> None:
@@ -54,15 +60,10 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
     row("capabilities registered", [_capabilities(s.artifact) for s in sides])
     row("times matched", [_matches(s.matches) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
-    row("score, by methodology " + reply.methodology.version, [_score(s.score) for s in sides])
-    better = {each.component: each for each in reply.components}
-    for left, right in zip(sides[0].score.components, sides[1].score.components, strict=True):
-        separation = better.get(left.name)
-        row(
-            f"{left.name}\nweights {left.weight:.2f}, {right.weight:.2f}",
-            [_component(left), _component(right)],
-            _better(reply, separation) if separation else "",
-        )
+    for heading, scores, answer in score_rows(reply):
+        row(heading, [score_text(one) for one in scores], better(reply, answer))
+    for name, parts, answer in component_rows(reply):
+        row(name, [_component(one) for one in parts], better(reply, answer))
     for one in measured.rows(reply):
         row(f"measured: {one.fact}", [_cell(cell) for cell in one.cells])
     row("page reliability", ["\n".join(map(_reliability, s.reliability)) for s in sides])
@@ -75,12 +76,45 @@ def _cell(cell: measured.Cell) -> Text:
     return Text(verdicts.measured_text(cell.evidence))
 
 
-def _better(reply: compare_pb2.CompareResponse, separation: compare_pb2.ComponentComparison) -> str:
+Answer = compare_pb2.ComponentComparison | compare_pb2.ProfileComparison
+
+
+def score_rows(
+    reply: compare_pb2.CompareResponse,
+) -> Iterator[tuple[str, list[score_pb2.Score], Answer | None]]:
+    """A heading, both scores and which is better: of each profile of several metrics.
+
+    Where the two are of different types each has the first profile of its own.
+    """
+    scores = [{one.profile: one for one in side.scores} for side in (reply.left, reply.right)]
+    of_components = {one.component for one in reply.components}
+    for answer in reply.profiles:
+        if answer.profile not in of_components:
+            yield f"score, {answer.profile}", [one[answer.profile] for one in scores], answer
+    if not reply.profiles:
+        both = [reply.left.score, reply.right.score]
+        yield "score, each in the first profile of its type", both, None
+
+
+def component_rows(
+    reply: compare_pb2.CompareResponse,
+) -> Iterator[tuple[str, list[score_pb2.Component | None], Answer | None]]:
+    """A name, both parts and which is better: of each metric, then of what is shown beside."""
+    sides = [{one.name: one for one in side.score.components} for side in (reply.left, reply.right)]
+    answers = {one.component: one for one in reply.components}
+    metrics = {one.profile for side in (reply.left, reply.right) for one in side.scores}
+    names = dict.fromkeys((*sides[0], *sides[1]))
+    for name in sorted(names, key=lambda one: one not in metrics):
+        yield name, [side.get(name) for side in sides], answers.get(name)
+
+
+def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
+    """The id of the better one, or that they cannot be told apart; empty where none is asked."""
     return {
         compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
         compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
         compare_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
-    }.get(separation.separation, "")
+    }.get(answer.separation if answer else compare_pb2.SEPARATION_UNSPECIFIED, "")
 
 
 def _capabilities(artifact: artifact_pb2.Artifact) -> str:
@@ -89,9 +123,18 @@ def _capabilities(artifact: artifact_pb2.Artifact) -> str:
 
 
 def _matches(counts: score_pb2.MatchCounts) -> str:
+    return "\n".join([str(counts.matched), *reports(counts)])
+
+
+def reports(counts: score_pb2.MatchCounts) -> list[str]:
+    """What was reported of matches, and by whom; nothing where nothing was."""
     if not counts.reported:
-        return str(counts.matched)
-    return f"{counts.matched}\n{counts.succeeded} of {counts.reported} reported went well"
+        return []
+    named = counts.reported - counts.anonymous
+    return [
+        f"{counts.succeeded} of {counts.reported} reported went well",
+        f"{named} by {counts.reporters} known reporters, {counts.anonymous} anonymous",
+    ]
 
 
 def _published(artifact: artifact_pb2.Artifact) -> str:
@@ -105,17 +148,22 @@ def _published(artifact: artifact_pb2.Artifact) -> str:
     )
 
 
-def _score(score: score_pb2.Score) -> str:
+def score_text(score: score_pb2.Score) -> str:
+    """A score with its ends, or the bounds that are left and what is missing."""
+    ends = f"[{score.low:.1f} .. {score.high:.1f}]"
     if not score.HasField("point"):
-        return "no evidence yet"
+        lacks = ", ".join(score.lacks) if len(score.lacks) <= MOST_NAMES else len(score.lacks)
+        if not score.coverage:
+            return f"nothing is known: lacks {lacks}"
+        return f"no score: lacks {lacks}\nbounds that are left {ends}"
     return (
-        f"{score.point:.1f}   [{score.low:.1f} .. {score.high:.1f}]\n"
-        f"{bar(score.low / 100, score.point / 100, score.high / 100)}\n"
-        f"evidence for {score.coverage:.0%} of the weight"
+        f"{score.point:.1f}   {ends}\n{bar(score.low / 100, score.point / 100, score.high / 100)}"
     )
 
 
-def _component(component: score_pb2.Component) -> str:
+def _component(component: score_pb2.Component | None) -> str:
+    if component is None:
+        return ""
     if not component.HasField("point"):
         return f"nothing is known\n{component.explanation}"
     return (
@@ -125,8 +173,9 @@ def _component(component: score_pb2.Component) -> str:
 
 
 def bar(low: float, point: float, high: float) -> str:
-    """The interval drawn on [0, 1], its point marked."""
-    first, mark, last = (round(x * (_BAR_WIDTH - 1)) for x in (low, point, high))
+    """The interval drawn on a scale from -0.5 to 1.5, its point marked."""
+    places = (min(1.0, max(0.0, (x - LEAST) / (MOST - LEAST))) for x in (low, point, high))
+    first, mark, last = (round(x * (_BAR_WIDTH - 1)) for x in places)
     cells = ["·"] * _BAR_WIDTH
     cells[first : last + 1] = "─" * (last + 1 - first)
     cells[mark] = "●"
@@ -138,7 +187,18 @@ def _reliability(reliability: compare_pb2.PageReliability) -> str:
     mean = "unknown"
     if reliability.HasField("mean"):
         mean = f"{reliability.mean:.2f} [{interval.low:.2f} .. {interval.high:.2f}]"
-    return (
-        f"{mean}\n{reliability.confirmed} confirmed, {reliability.refuted} refuted, "
-        f"{reliability.undecided} undecided (by fact)"
+    of_page = f" (as {reliability.page} states it)" if reliability.page else ""
+    return f"{mean}{of_page}\n{facts(reliability)}"
+
+
+def facts(reliability: compare_pb2.PageReliability) -> str:
+    """What a page's reliability rests on, and what it does not."""
+    counts = (
+        f"{reliability.confirmed} facts confirmed, {reliability.refuted} refuted, "
+        f"{reliability.undecided} undecided"
     )
+    if reliability.trivial:
+        counts += f"; {reliability.trivial} of the confirmed say nothing, for a guess would do"
+    if reliability.left_out:
+        counts += f"; {reliability.left_out} claims left out (the machine's, or about others)"
+    return counts

@@ -8,13 +8,42 @@ optional fields that are not set.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import claim_pb2, compare_pb2, evidence_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.cli.output.console import note
+
+
+class BadLineLike(Protocol):
+    """A line that was passed over: of a message, or of the indexer."""
+
+    @property
+    def shard(self) -> str: ...  # noqa: D102
+
+    @property
+    def line(self) -> int: ...  # noqa: D102
+
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+
+    @property
+    def reason(self) -> str: ...  # noqa: D102
+
+
+_NOTED = 20
+
+
+def note_bad_line(line: BadLineLike, number: int) -> None:
+    """Says on stderr which line was passed over, for the first twenty."""
+    if number <= _NOTED:
+        note(f"passed over {line.shard}, line {line.line}, byte {line.offset}: {line.reason}")
+    elif number == _NOTED + 1:
+        note("further bad lines are counted only")
 
 
 def plain(message: Message) -> Any:
@@ -82,10 +111,11 @@ def difference(one: evidence_pb2.Difference) -> str:
     return f"{one.what}: {one.before} -> {one.after}{sample}"
 
 
-def missing(component: compare_pb2.ComponentComparison) -> str:
-    """What is missing to decide a component; empty when nothing is."""
+def missing(answer: compare_pb2.ComponentComparison | compare_pb2.ProfileComparison) -> str:
+    """What is missing to decide which is better; empty when nothing is."""
     return "; ".join(
-        f"{one.what} of {one.artifact}" if one.artifact else one.what for one in component.missing
+        f"{one.artifact}, {one.metric}: {one.what}" if one.metric else f"{one.artifact}: {one.what}"
+        for one in answer.missing
     )
 
 

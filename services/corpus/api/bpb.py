@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from pathlib import Path
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
@@ -49,9 +48,9 @@ _PRECISIONS = {
 class BpbScorer:
     """The registered language models and their scoring, one job at a time."""
 
-    def __init__(self, directories: Mapping[str, Path], store: ScoreStore | None = None) -> None:
-        """Register models by name; nothing is read before `open`, nor kept without a store."""
-        self._registry = Registry(directories)
+    def __init__(self, registry: Registry, store: ScoreStore | None = None) -> None:
+        """Score models of a registry; none is read before `open`, nor kept without a store."""
+        self._registry = registry
         self._jobs = ScoringJobs(self._registry, store)
 
     async def open(self) -> None:
@@ -81,7 +80,7 @@ class BpbScorer:
 
         Raises what `ScoringJobs.score` raises.
         """
-        model = _model_of("model", request.model)
+        model = model_of("model", request.model)
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         task = _task(request, source, machine, request.checkpoint)
         async with aclosing(self._jobs.score(task, model)) as updates:
@@ -102,8 +101,8 @@ class BpbScorer:
 
         Raises what `ScoringJobs.compare` raises.
         """
-        model = _model_of("model", request.model)
-        against = _model_of("against", request.against)
+        model = model_of("model", request.model)
+        against = model_of("against", request.against)
         machine = await asyncio.to_thread(environment, *_PACKAGES)
         task = _task(request, source, machine)
         async with aclosing(self._jobs.compare(task, model, against)) as updates:
@@ -118,12 +117,12 @@ class BpbScorer:
         self, request: scoring_pb2.ScoreTextsRequest
     ) -> scoring_pb2.ScoreTextsResponse:
         """Score the request's model on its texts; nothing is kept. Raises what `score` raises."""
-        model = _model_of("model", request.model)
+        model = model_of("model", request.model)
         documents, contexts = _documents_of(request.texts)
         after = request.token_likelihoods or any(contexts.values())
         task = Task(
             lambda: iter(documents),
-            _definition_of(request.definition),
+            definition_of(request.definition),
             compute=_compute_of(request.compute),
             contexts=contexts if after else None,
         )
@@ -150,7 +149,7 @@ def _task(
     sample = _sample_of(request.selection)
     return Task(
         source.documents,
-        _definition_of(request.definition),
+        definition_of(request.definition),
         sample,
         Keeping(facts, checkpoint, request.fresh),
         _compute_of(request.compute),
@@ -184,7 +183,7 @@ def _compute_of(message: scoring_pb2.Compute) -> Compute:
     return Compute(message.engine, _PRECISIONS[message.precision])
 
 
-def _definition_of(message: scoring_pb2.Definition) -> Definition:
+def definition_of(message: scoring_pb2.Definition) -> Definition:
     """Read a request's definition.
 
     Raises InvalidArgument for a preset or a prefix that this version does not know.
@@ -205,7 +204,7 @@ def _definition_of(message: scoring_pb2.Definition) -> Definition:
     )
 
 
-def _model_of(field: str, message: common_pb2.ModelRef) -> Model:
+def model_of(field: str, message: common_pb2.ModelRef) -> Model:
     """Read which model a request's field names. Raises InvalidArgument when it names none."""
     if not message.name:
         raise InvalidArgument(f"{field}.name", "is empty; ListLanguageModels lists the names")

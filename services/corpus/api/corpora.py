@@ -26,6 +26,9 @@ _AVAILABILITY = {
     Availability.BY_NAME: describe_pb2.AVAILABILITY_BY_NAME,
 }
 
+# Files that a message names.
+_NAMED = 100
+
 
 def corpus_ref(corpus: Corpus) -> selection_pb2.CorpusRef:
     """Name a corpus in a reply."""
@@ -55,8 +58,10 @@ def corpus_message(corpus: Corpus) -> describe_pb2.Corpus:
         splits=corpus.splits,
         shards=[_shard(shard, count) for shard, count in zip(corpus.shards, counts, strict=True)],
         format=describe_pb2.CORPUS_FORMAT_JSONL,
-        text_key="text",
-        subset_key="meta.pile_set_name",
+        text_key=corpus.keys.text,
+        subset_key=corpus.keys.subset or "meta.pile_set_name",
+        left_out=corpus.left_out[:_NAMED],
+        left_out_count=len(corpus.left_out),
         counted=corpus.counted or corpus.indexed,
         indexed=corpus.indexed,
     )

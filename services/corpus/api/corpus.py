@@ -19,6 +19,7 @@ from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
 from services.corpus.shards.documents import Document
+from services.corpus.stream.budget import StreamBudget, held_bytes
 from services.corpus.stream.chunks import FRAGMENT_BYTES
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
@@ -39,7 +40,11 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     freed at once.
     """
 
-    def __init__(self, selections: Selections, threads: int, max_message_bytes: int) -> None:
+    def __init__(
+        self, selections: Selections, threads: int, max_message_bytes: int, budget: StreamBudget
+    ) -> None:
+        """`budget` bounds the memory of open streams."""
+        self._budget = budget
         self._selections = selections
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
@@ -98,13 +103,15 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         self, request: stream_pb2.StreamCorpusRequest, context: Context
     ) -> None:
         """Stream a selection from its beginning or from a cursor."""
-        corpus = self._selections.open(request.corpus)
+        corpus = self._selections.open(request.corpus, request.selection)
         limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._selections.resolve(corpus, request.selection)
-        messages = stream.messages(corpus, selection, request, limits)
-        async with BackgroundIterator(messages, self._readers) as ready:
-            async for message in ready:
-                await context.write(message)
+        size = held_bytes(limits.chunk_bytes, indexed=not corpus.unindexed(selection))
+        with self._budget.stream(size):
+            messages = stream.messages(corpus, selection, request, limits)
+            async with BackgroundIterator(messages, self._readers) as ready:
+                async for message in ready:
+                    await context.write(message)
 
     async def GetDocuments(  # noqa: N802  # the contract's name
         self,

@@ -15,7 +15,7 @@ from services.corpus.catalog import published
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.documents import Document
-from services.corpus.stream.mixture import Mixture, mixture
+from services.corpus.stream.mixture import Mixture, WeightUnit, mixture
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument
 
@@ -52,15 +52,27 @@ class Selections:
         """The registered corpora, by name."""
         return self._catalog.list()
 
-    def open(self, ref: selection_pb2.CorpusRef) -> Corpus:
-        """Return the corpus of a request. Raises NotFound and DigestMismatch."""
-        return self._catalog.open(ref.name, ref.digest)
+    def open(
+        self, ref: selection_pb2.CorpusRef, selection: selection_pb2.Selection | None = None
+    ) -> Corpus:
+        """Return the corpus of a request, or the several that its selection mixes, as one.
+
+        Raises NotFound, DigestMismatch, InvalidArgument and IndexRequired.
+        """
+        if selection is None or not selection.corpora:
+            return self._catalog.open(ref.name, ref.digest)
+        if ref.name:
+            raise InvalidArgument("corpus.name", "and `selection.corpora` both name corpora")
+        named = [(one.corpus.name, one.corpus.digest) for one in selection.corpora]
+        if len({name for name, _ in named}) < len(named):
+            raise InvalidArgument("selection.corpora", "names a corpus twice; name each once")
+        return self._catalog.mixed(named, ref.digest)
 
     async def source(
         self, ref: selection_pb2.CorpusRef, message: selection_pb2.Selection
     ) -> Source:
         """Return what a request selects. Raises what `open` and `resolve` raise."""
-        corpus = self.open(ref)
+        corpus = self.open(ref, message)
         selection = await self.resolve(corpus, message)
         documents = partial(corpus.documents, selection)
         return Source(corpora.corpus_ref(corpus), selection.digests(), documents)
@@ -94,7 +106,34 @@ def _selection_of(message: selection_pb2.Selection) -> Selection:
         seed=message.seed if message.HasField("seed") else None,
         mixture=_mixture_of(message.mixture) if message.HasField("mixture") else None,
         epochs=message.epochs or 1,
+        corpora=_corpora_of(message),
+        unit=_unit_of(message),
     )
+
+
+_UNITS = {
+    selection_pb2.MIXTURE_UNIT_UNSPECIFIED: WeightUnit.BYTES,
+    selection_pb2.MIXTURE_UNIT_BYTES: WeightUnit.BYTES,
+    selection_pb2.MIXTURE_UNIT_DOCUMENTS: WeightUnit.DOCUMENTS,
+    selection_pb2.MIXTURE_UNIT_TOKENS: WeightUnit.TOKENS,
+}
+
+
+def _unit_of(message: selection_pb2.Selection) -> WeightUnit:
+    if message.unit not in _UNITS:
+        raise InvalidArgument("selection.unit", f"{message.unit} is not a unit")
+    return _UNITS[message.unit]
+
+
+def _corpora_of(message: selection_pb2.Selection) -> tuple[tuple[str, float], ...]:
+    if not message.corpora:
+        return ()
+    if message.HasField("mixture"):
+        raise InvalidArgument("selection.corpora", "and `mixture` both mix; give one of them")
+    weights = {one.corpus.name: one.weight for one in message.corpora}
+    checked = mixture("weights", weights, field="selection.corpora")
+    # In the order of the names, as the shards are: the order of the request says nothing.
+    return tuple((name, dict(checked.by_subset).get(name, 0.0)) for name in sorted(weights))
 
 
 def _mixture_of(message: selection_pb2.Mixture) -> Mixture:

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from typing import TypeVar
 
-from assay_rpc.corpus.v1 import stream_pb2
+from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.common.wire import prefix
 from services.corpus.api import corpora
 from services.corpus.catalog.corpus import Corpus
+from services.corpus.shards.bad_lines import BadLine
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import SkippedFrame
-from services.corpus.stream import resume, unit_stream
+from services.corpus.stream import resume, spans, unit_stream
 from services.corpus.stream.chunks import FRAGMENT_BYTES, Chunk, Limits, chunks
-from services.corpus.stream.cursor import CursorCodec, LinePosition
+from services.corpus.stream.cursor import CursorCodec, LinePosition, Position
 from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.selection import Selection
+from services.corpus.stream.spans import SpanPosition
 from services.corpus.stream.unit_reader import UnitReader
-from services.corpus.stream.unit_stream import FrameChunk, FramePart
+from services.corpus.stream.unit_stream import FrameChunk, FramePart, UnitPosition
 from services.errors import CursorMismatch, InvalidArgument
 
-Messages = Generator[stream_pb2.StreamCorpusResponse | bytes | None, None, None]
-"""Messages, those of frames serialised. None means that nothing is ready yet."""
+Messages = Generator[bytes | None, None, None]
+"""Messages, serialised. None means that nothing is ready yet.
+
+While a client is slow its stream stands still here: what these generators hold then is memory for
+each such client, so none of them keeps a chunk that it has passed on.
+"""
 
 _DELIVERIES = frozenset(stream_pb2.Delivery.values())
 _DEFAULT_CHUNK_BYTES = 512 << 10
@@ -43,6 +50,15 @@ def limits_of(request: stream_pb2.StreamCorpusRequest, fragment_bytes: int) -> L
         )
     if request.delivery not in _DELIVERIES:
         raise InvalidArgument("delivery", f"{request.delivery} is not a delivery")
+    if (
+        request.selection.unit == selection_pb2.MIXTURE_UNIT_TOKENS
+        and request.delivery != stream_pb2.DELIVERY_TOKENS
+    ):
+        raise InvalidArgument("selection.unit", "is tokens, which DELIVERY_TOKENS alone counts")
+    if request.remainder not in stream_pb2.RankRemainder.values():
+        raise InvalidArgument("remainder", f"{request.remainder} is not a remainder")
+    if request.batch_documents and request.remainder not in _REMAINDERS:
+        raise InvalidArgument("batch_documents", "is for equal shares: give a `remainder` as well")
     chunk_bytes = request.chunk_bytes or _DEFAULT_CHUNK_BYTES
     if not _MIN_CHUNK_BYTES <= chunk_bytes <= _MAX_CHUNK_BYTES:
         raise InvalidArgument(
@@ -64,16 +80,25 @@ def messages(
         or request.resume
         or request.skip_damaged
         or request.delivery == stream_pb2.DELIVERY_FRAMES
+        or request.remainder in _REMAINDERS
     )
     if needs_index or not corpus.unindexed(selection):
         return _naming(corpus, _planned(corpus, selection, request, codec, limits))
     if request.HasField("rank"):
         resume.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
-    if isinstance(position, RankPosition):
+    if position is not None and not isinstance(position, LinePosition):
         raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
     jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
-    reading = chunks(corpus.shards, selection, codec, position=position, jsonl=jsonl, limits=limits)
+    reading = chunks(
+        corpus.shards,
+        selection,
+        codec,
+        position=position,
+        jsonl=jsonl,
+        limits=limits,
+        skip_bad_lines=request.skip_bad_lines,
+    )
     return _naming(corpus, _sequential(corpus, selection, reading, jsonl=jsonl))
 
 
@@ -85,10 +110,11 @@ def _naming(corpus: Corpus, found: Messages) -> Messages:
             if message is None:
                 yield None
                 continue
-            data = message if isinstance(message, bytes) else message.SerializeToString()
             # Messages that are serialised one behind the other are one message.
-            yield head + data
-            del message, data  # while a client is slow, this frame would hold them
+            first = head + message
+            del message
+            yield first
+            del first
             break
         yield from found
 
@@ -102,8 +128,7 @@ def _sequential(
 ) -> Messages:
     corpus.check_unchanged(selection)
     with closing(reading):
-        for chunk in reading:
-            yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
+        yield from _serialised(reading, jsonl=jsonl)
 
 
 def _planned(
@@ -115,28 +140,102 @@ def _planned(
 ) -> Messages:
     plan = corpus.plan(selection)
     corpus.check_unchanged(selection)
-    position = _beginning(request, codec, plan)
+    position: UnitPosition
+    if request.remainder in _REMAINDERS:
+        share = _share(request, codec, plan)
+        position = share.position
+        yield stream_pb2.StreamCorpusResponse(
+            cursor=codec.encode(position),
+            share=stream_pb2.RankShare(
+                documents=share.documents, dropped=share.dropped, repeated=share.repeated
+            ),
+        ).SerializeToString()
+    else:
+        position = _beginning(request, codec, plan)
+        if request.resume:
+            # A rank that ends before its first chunk must have a cursor to be dealt anew from.
+            beginning = stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
+            yield beginning.SerializeToString()
     shards = corpus.shards_of(selection)
-    if request.resume:
-        # A rank that ends before its first chunk must have a cursor to be dealt anew from.
-        yield stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
         if request.delivery == stream_pb2.DELIVERY_FRAMES:
             for part in unit_stream.frame_chunks(units, position, codec, limits):
-                yield _frames_chunk_message(part) if part else None
+                message = _frames_chunk_message(part) if part else None
+                del part
+                yield message
+                del message
             return
         jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
-        for chunk in unit_stream.document_chunks(units, position, codec, limits, jsonl=jsonl):
-            yield _chunk_message(chunk, jsonl=jsonl) if chunk else None
+        found = unit_stream.document_chunks(units, position, codec, limits, jsonl=jsonl)
+        yield from _serialised(found, jsonl=jsonl)
+
+
+def _serialised(reading: Generator[Chunk | None, None, None], *, jsonl: bool) -> Messages:
+    for chunk in reading:
+        message = _chunk_message(chunk, jsonl=jsonl).SerializeToString() if chunk else None
+        del chunk
+        yield message
+        del message
+
+
+_REMAINDERS = {
+    stream_pb2.RANK_REMAINDER_DROP: spans.Remainder.DROP,
+    stream_pb2.RANK_REMAINDER_WRAP: spans.Remainder.WRAP,
+}
+
+
+def _share(
+    request: stream_pb2.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
+) -> spans.Share:
+    """Return the equal share of the rank of a request, from where it begins."""
+    rank, world_size = _rank_of(request)
+    batch, remainder = request.batch_documents or 1, _REMAINDERS[request.remainder]
+    whole = ((0, int(plan.counts.sum())),) if plan.counts.any() else ()
+    points = list(request.resume)
+    if request.cursor:
+        if points:
+            raise InvalidArgument("resume", "and `cursor` both say where to begin; give one")
+        points = [stream_pb2.ResumePoint(cursor=request.cursor)]
+    if not points:
+        return spans.share(whole, rank, world_size, batch, remainder)
+    positions = [
+        _span_position(point, codec, lambda r, w: spans.share(whole, r, w, batch, remainder))
+        for point in points
+    ]
+    own = positions[0]
+    if len(positions) == 1 and own.stride == world_size:
+        _same_rank(own, resume.start(rank, world_size))
+        left = sum(end - begin for begin, end in own.spans)
+        return spans.Share(own, left, 0, 0)
+    return spans.share(spans.left_of(positions), rank, world_size, batch, remainder)
+
+
+def _span_position(
+    point: stream_pb2.ResumePoint,
+    codec: CursorCodec,
+    beginning: Callable[[int, int], spans.Share],
+) -> SpanPosition:
+    position: Position
+    if point.cursor:
+        position = codec.decode(point.cursor)
+    else:
+        position = beginning(point.rank.rank, point.rank.world_size or 1).position
+    if not isinstance(position, SpanPosition):
+        raise CursorMismatch("cursor: is of a call without `remainder`; start over without it")
+    return spans.after(position, point.documents)
+
+
+def _rank_of(request: stream_pb2.StreamCorpusRequest) -> tuple[int, int]:
+    if not request.HasField("rank"):
+        return 0, 1
+    return request.rank.rank, request.rank.world_size
 
 
 def _beginning(
     request: stream_pb2.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
 ) -> RankPosition:
     """Return the position that a request begins at."""
-    rank, world_size = 0, 1
-    if request.HasField("rank"):
-        rank, world_size = request.rank.rank, request.rank.world_size
+    rank, world_size = _rank_of(request)
     beginning = resume.start(rank, world_size)
     if request.cursor and request.resume:
         raise InvalidArgument("resume", "and `cursor` both say where to begin; give one of them")
@@ -166,10 +265,17 @@ def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
     position = codec.decode(cursor)
     if isinstance(position, LinePosition):
         raise CursorMismatch("cursor: is one of a corpus without index; start over without it")
+    if not isinstance(position, RankPosition):
+        raise CursorMismatch(
+            "cursor: is of a call with `remainder`, or of one of tokens; start over without it"
+        )
     return position
 
 
-def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
+P = TypeVar("P", RankPosition, SpanPosition)
+
+
+def _same_rank(position: P, beginning: RankPosition) -> P:
     if (position.rank, position.stride) != (beginning.rank, beginning.stride):
         raise CursorMismatch(
             f"cursor: belongs to rank {position.rank} of {position.stride}, and the request is of "
@@ -180,17 +286,33 @@ def _same_rank(position: RankPosition, beginning: RankPosition) -> RankPosition:
 
 
 def _chunk_message(part: Chunk, *, jsonl: bool) -> stream_pb2.StreamCorpusResponse:
-    damaged = _damaged(part.damaged)
+    message = stream_pb2.StreamCorpusResponse(
+        cursor=part.cursor, damaged=_damaged(part.damaged), bad_lines=_bad_lines(part.bad)
+    )
     if jsonl:
-        lines = stream_pb2.JsonlBatch(lines=part.lines, continues=part.continues)
-        return stream_pb2.StreamCorpusResponse(cursor=part.cursor, jsonl=lines, damaged=damaged)
+        message.jsonl.lines, message.jsonl.continues = part.lines, part.continues
+        return message
     documents = stream_pb2.DocumentBatch(
         documents=[
             document_message(document, continues=part.continues, whole=not part.fragment)
             for document in part.documents
         ]
     )
-    return stream_pb2.StreamCorpusResponse(cursor=part.cursor, documents=documents, damaged=damaged)
+    message.documents.CopyFrom(documents)
+    return message
+
+
+def _bad_lines(found: Sequence[BadLine]) -> list[stream_pb2.BadLine]:
+    return [
+        stream_pb2.BadLine(
+            shard=one.shard,
+            line=one.line,
+            offset=one.offset,
+            reason=one.reason,
+            rest=one.rest,
+        )
+        for one in found
+    ]
 
 
 def document_message(

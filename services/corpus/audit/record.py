@@ -6,13 +6,15 @@ more can be told.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 
 FORMAT = "assay-bpb-record/1"
@@ -106,6 +108,22 @@ def parse(data: bytes) -> Record:
             "record", f"has {len(reader.problems)} problem(s); correct them:\n  {listed}"
         )
     return record
+
+
+def texts_by_digest(record: Record, documents: Iterable[Document]) -> dict[str, bytes]:
+    """Find the texts that a record has by digest only, by their SHA-256 in hex.
+
+    Documents are read until all are found.
+    """
+    wanted = {one.sha256 for one in record.documents if one.sha256 and one.text is None}
+    found: dict[str, bytes] = {}
+    for document in documents if wanted else ():
+        digest = hashlib.sha256(document.text).hexdigest()
+        if digest in wanted:
+            found[digest] = document.text
+            if len(found) == len(wanted):
+                break
+    return found
 
 
 def _load(data: bytes) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import EngineUnavailable, InvalidArgument
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -78,25 +78,23 @@ class ByteCutter:
         return Cut(sizes, replaced, data.count(b" "), 0, len(data), len(data), replaced)
 
 
-class FileCutter:
+class TokenizerCutter:
     """A tokenizer.json."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file."""
+    def __init__(self, data: bytes, name: str) -> None:
+        """Read the contents of a file of this name. Raises InvalidArgument for anything else."""
         try:
             from tokenizers import Tokenizer  # noqa: PLC0415  it is in an extra
         except ImportError as error:
-            raise PreconditionFailed(
+            raise EngineUnavailable(
                 "an audit with a tokenizer.json needs tokenizers, which is not installed: pip "
                 "install 'assay[score]'"
             ) from error
         try:
-            content = json.loads(path.read_bytes())
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except FileNotFoundError:
-            raise InvalidArgument("tokenizer", f"there is no file {path}") from None
+            content = json.loads(data)
+            self._tokenizer = Tokenizer.from_str(data.decode())
         except Exception as error:  # the library raises nothing more specific
-            problem = f"{path.name} cannot be read as a tokenizer.json: {error}"
+            problem = f"{name} cannot be read as a tokenizer.json: {error}"
             raise InvalidArgument("tokenizer", problem) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -136,6 +134,22 @@ class FileCutter:
             self._alone[token] = len(text.encode())
         alone = int(self._alone[ids].sum())
         return Cut(sizes, replaced, spaces, own, decoded, spelled, alone)
+
+
+class FileCutter(TokenizerCutter):
+    """The same, read from a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises InvalidArgument when it cannot be."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise InvalidArgument("tokenizer", f"there is no file {path}") from None
+        except OSError as error:
+            raise InvalidArgument(
+                "tokenizer", f"{path} cannot be read: {error.strerror}"
+            ) from error
+        super().__init__(data, path.name)
 
 
 def _raw_tokens(tokenizer: Any, content: dict[str, Any]) -> list[bytes]:

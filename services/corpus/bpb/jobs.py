@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
@@ -21,15 +19,13 @@ from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import ModelInfo
 from services.corpus.bpb.models.registry import Registry
+from services.corpus.bpb.one_at_a_time import OneAtATime
 from services.corpus.bpb.report import Drawing, Report
 from services.corpus.bpb.sampling import Sample, Unit
 from services.corpus.bpb.scoring import Running, ScoreOne, Scoring
 from services.corpus.bpb.store import Keeping, ScoreStore
 from services.corpus.shards.documents import Document
-from services.errors import DigestMismatch, InvalidArgument, NotFound, Overloaded
-
-_UPDATE_SECONDS = 1.0
-_RETRY_SECONDS = 5.0
+from services.errors import DigestMismatch, InvalidArgument, NotFound
 
 
 @dataclass(frozen=True)
@@ -168,9 +164,7 @@ class ScoringJobs:
     def __init__(self, registry: Registry, store: ScoreStore | None = None) -> None:
         self._scorers = Scorers(registry)
         self._store = store or ScoreStore()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bpb")
-        self._busy = False
-        self._scoring: Scoring | None = None
+        self._runner = OneAtATime("scoring")
 
     def score(self, task: Task, model: Model) -> AsyncGenerator[Running | Final, None]:
         """Score documents, yielding running figures about once a second and the final ones last.
@@ -200,20 +194,11 @@ class ScoringJobs:
     async def _follow(
         self, work: Callable[[Scoring], Result]
     ) -> AsyncGenerator[Running | Result, None]:
-        if self._busy:
-            raise Overloaded(
-                "another scoring is running, and they run one at a time", _RETRY_SECONDS
-            )
-        self._busy = True
-        scoring = self._scoring = Scoring()
-        running = asyncio.get_running_loop().run_in_executor(self._executor, work, scoring)
-        running.add_done_callback(self._release)
-        try:
-            while not (await asyncio.wait({running}, timeout=_UPDATE_SECONDS))[0]:
-                yield scoring.running()
-            yield running.result()
-        finally:
-            scoring.cancel()
+        scoring = Scoring()
+        steps = self._runner.follow(lambda: work(scoring), scoring.cancel)
+        async with aclosing(steps) as results:
+            async for result in results:
+                yield scoring.running() if result is None else result
 
     def _compare(self, scoring: Scoring, task: Task, model: Model, against: Model) -> Comparison:
         both = [(one, self._scorers.takes(one.name, task.definition)) for one in (model, against)]
@@ -230,8 +215,7 @@ class ScoringJobs:
 
     def _score(self, scoring: Scoring, task: Task, wanted: Model) -> Final:
         info = self._scorers.describe(wanted.name)
-        _require("version", wanted.version, info.version, info.name)
-        _require("digest", wanted.digest, info.digest, info.name)
+        require_ref(wanted, info)
         definition = self._scorers.resolve(wanted.name, task.definition)
         _require_cut(task, wanted.name)
         loaded = self._scorers.start(wanted.name, task.compute)
@@ -256,18 +240,9 @@ class ScoringJobs:
             drawing = Drawing(task.sample.unit, drawn)
         return Final(info, definition, scores, cached, loaded, drawing, task.scope, token_nats)
 
-    def _release(self, work: asyncio.Future[Any]) -> None:
-        """Take the next job: a scoring whose caller left has ended too."""
-        self._busy = False
-        self._scoring = None
-        if not work.cancelled():
-            work.exception()  # read, so that one without a caller is not logged as unhandled
-
     async def close(self) -> None:
         """End the scoring that runs, if any, and the thread."""
-        if self._scoring is not None:
-            self._scoring.cancel()
-        await asyncio.to_thread(self._executor.shutdown)
+        await self._runner.close()
 
 
 def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None) -> dict[str, str]:
@@ -303,6 +278,12 @@ def _require_cut(task: Task, name: str) -> None:
             f"{name} compresses whole documents, of which a span is no part; give "
             "selection.sample.documents (--sample-documents)",
         )
+
+
+def require_ref(wanted: Model, info: ModelInfo) -> None:
+    """Raise DigestMismatch when a model has another version or digest than one that is wanted."""
+    _require("version", wanted.version, info.version, info.name)
+    _require("digest", wanted.digest, info.digest, info.name)
 
 
 def _require(what: str, wanted: str, actual: str, name: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from services.corpus.bpb.document_scoring import Progress
 from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
+from services.corpus.bpb.one_at_a_time import CancelledError
 from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.bpb.store import NoJournal, ScoreJournal
 from services.corpus.shards.documents import Document
@@ -19,10 +20,6 @@ from services.errors import AssayError, CheckpointMismatch
 ScoreOne = Callable[[Document, Progress, frozenset[int] | None], DocumentScore]
 """Scores a document, or only some of its spans, and calls what it is given with the tokens scored
 since its last call."""
-
-
-class CancelledError(Exception):
-    """The caller no longer wants the result."""
 
 
 @dataclass(frozen=True)

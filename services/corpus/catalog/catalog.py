@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 from services.common.license import License
@@ -19,19 +19,21 @@ from services.corpus.catalog.counts import (
 )
 from services.corpus.catalog.fact_cache import FactCache
 from services.corpus.catalog.locate import Location, ShardFiles, locate
+from services.corpus.shards.formats import READING, Reading
 from services.corpus.shards.index.format import Index, IndexFormatError, open_index
 from services.corpus.shards.layout import LayoutError
-from services.corpus.storage.files import StoredFile, open_stream, size_and_version
+from services.corpus.storage.files import StoredFile, content_of, size_and_version
 from services.corpus.storage.frame_cache import FrameCache
 from services.corpus.storage.local_copy import local_copy
 from services.corpus.storage.objects import RETRIES, Objects, Retries
 from services.corpus.storage.remote import ObjectStore
 from services.corpus.stream.selection import Selection
-from services.errors import DigestMismatch, NotFound, Unavailable
+from services.errors import DigestMismatch, IndexRequired, NotFound, Unavailable
 
 # Counted up whenever the same bytes would give other counts.
-_COUNTS_VERSION = 2
+_COUNTS_VERSION = 3
 _DIGEST_READ_BYTES = 1 << 20
+_KEPT_MIXES = 8
 FRAME_CACHE_BYTES = 10 << 30
 
 
@@ -43,6 +45,8 @@ class Registration:
     kind: Kind
     source: str
     license: License
+    reading: Reading = READING
+    every_file: bool = False
 
 
 class Catalog:
@@ -63,6 +67,8 @@ class Catalog:
         self._indexes = cache / "indexes"
         self._store = ObjectStore(Objects(retries), FrameCache(cache / "frames", frame_cache_bytes))
         self._corpora: dict[str, Corpus] = {}
+        self._mixed: dict[str, Corpus] = {}
+        self._mixed_lock = threading.Lock()
         self._closed = threading.Event()
 
     def load(self, registrations: Mapping[str, Registration]) -> None:
@@ -72,8 +78,13 @@ class Catalog:
         `storage.objects` raises.
         """
         for name, registration in sorted(registrations.items()):
-            files = locate(registration.location, self._store)
-            shards = tuple(self._shard(file) for file in files)
+            found = locate(
+                registration.location,
+                self._store,
+                registration.reading,
+                every_file=registration.every_file,
+            )
+            shards = tuple(self._shard(file) for file in found.shards)
             self._corpora[name] = Corpus(
                 CorpusRef(name, corpus_digest(shards)),
                 kind=registration.kind,
@@ -81,6 +92,7 @@ class Catalog:
                 license=registration.license,
                 shards=shards,
                 count=self._count,
+                left_out=found.left_out,
             )
 
     def close(self) -> None:
@@ -103,6 +115,26 @@ class Catalog:
             )
         return corpus
 
+    def mixed(self, named: Sequence[tuple[str, str]], digest: str = "") -> Corpus:
+        """Return several corpora, by name and digest, as one whose paths begin with their names.
+
+        Raises as `open`, and IndexRequired where a shard has no index.
+        """
+        parts = sorted((self.open(*one) for one in named), key=lambda corpus: corpus.ref.name)
+        key = " ".join(corpus.ref.digest for corpus in parts)
+        with self._mixed_lock:
+            mix = self._mixed.get(key)
+            if mix is None:
+                mix = self._mixed[key] = _mix(parts)
+            while len(self._mixed) > _KEPT_MIXES:
+                del self._mixed[next(iter(self._mixed))]
+        if digest and digest != mix.ref.digest:
+            raise DigestMismatch(
+                f"corpus.digest: these corpora together have digest {mix.ref.digest} here, and the "
+                f"request wants {digest}"
+            )
+        return mix
+
     def list(self) -> list[Corpus]:
         """All corpora, by name."""
         return [self._corpora[name] for name in sorted(self._corpora)]
@@ -111,8 +143,11 @@ class Catalog:
         size, version = _registered(files.file)
         index = self._index(files)
         digest = index.header.shard.digest if index else self._digest(files.file)
+        # A shard that grows afterwards is read to the size that was digested.
+        reading = replace(files.reading, size=size)
         return Shard(
-            *(files.split, files.path, files.file, size, digest, version), index, files.text
+            *(files.split, files.path, files.file, size, digest, version),
+            *(index, files.text, reading),
         )
 
     def _digest(self, file: StoredFile) -> str:
@@ -162,11 +197,10 @@ class Catalog:
 
     def _file_digest(self, file: StoredFile) -> str:
         digest = hashlib.sha256()
-        with open_stream(file, 0 if isinstance(file, Path) else _DIGEST_READ_BYTES) as source:
-            while data := source.read(_DIGEST_READ_BYTES):
-                if self._closed.is_set():
-                    raise Unavailable("the server is shutting down")
-                digest.update(data)
+        for data in content_of(file, 0 if isinstance(file, Path) else _DIGEST_READ_BYTES):
+            if self._closed.is_set():
+                raise Unavailable("the server is shutting down")
+            digest.update(data)
         return f"sha256:{digest.hexdigest()}"
 
     def _count(self, corpus: Corpus) -> CorpusCounts:
@@ -193,11 +227,41 @@ def _registered(file: StoredFile) -> tuple[int, str]:
 
 
 def corpus_digest(shards: tuple[Shard, ...]) -> str:
-    """Digest a corpus: SHA-256 over a line "<path> <size> <digest>" for each shard, in order."""
+    """Digest a corpus: SHA-256 over a line "<path> <size> <digest>" for each shard, in order.
+
+    Where its records are read by other keys than the usual ones, they are in the line as well.
+    """
     digest = hashlib.sha256()
     for shard in shards:
-        digest.update(f"{shard.path} {shard.compressed_bytes} {shard.digest}\n".encode())
+        keys = shard.reading.keys.describe()
+        read = f" {keys}" if keys else ""
+        digest.update(f"{shard.path} {shard.compressed_bytes} {shard.digest}{read}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _mix(parts: Sequence[Corpus]) -> Corpus:
+    for corpus in parts:
+        missing = next((shard.path for shard in corpus.shards if shard.index is None), "")
+        if missing:
+            raise IndexRequired(
+                f"{missing} of {corpus.ref.name!r} has no index, which mixing corpora needs; make "
+                "one with `assay corpus index` and serve what it writes"
+            )
+    shards = tuple(
+        replace(shard, path=f"{corpus.ref.name}/{shard.path}", corpus=corpus.ref.name)
+        for corpus in parts
+        for shard in corpus.shards
+    )
+    return Corpus(
+        CorpusRef("+".join(corpus.ref.name for corpus in parts), corpus_digest(shards)),
+        kind=Kind.SAMPLE,
+        source="; ".join(corpus.source for corpus in parts if corpus.source),
+        license=License("", "", ""),
+        shards=shards,
+        count=lambda corpus: counts_of_indexes(
+            [shard.index for shard in corpus.shards if shard.index is not None]
+        ),
+    )
 
 
 def _counts_from_json(value: Mapping[str, object]) -> CorpusCounts | None:

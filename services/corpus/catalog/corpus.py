@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from services.common.license import License
 from services.corpus.catalog import published
 from services.corpus.catalog.counts import CorpusCounts, CountProgress
 from services.corpus.shards.documents import Document
+from services.corpus.shards.formats import READING, Keys, Reading
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index
 from services.corpus.storage.files import StoredFile, size_and_version
@@ -48,6 +52,7 @@ class Shard:
     """A shard: `path` is below the corpus's root, `digest` is "sha256:<hex>" of the file.
 
     `version` is that of the file when it was digested; a file that replaces it has another.
+    `corpus` is the name of its corpus where several are mixed.
     """
 
     split: str
@@ -58,6 +63,8 @@ class Shard:
     version: str
     index: Index | None = None
     text_file: StoredFile | None = None
+    reading: Reading = READING
+    corpus: str = ""
 
     def open_frames(self) -> FrameReader:
         """Open the frames of an indexed shard."""
@@ -78,12 +85,15 @@ class Corpus:
         license: License,  # noqa: A002  the field's name
         shards: tuple[Shard, ...],
         count: Callable[[Corpus], CorpusCounts],
+        left_out: tuple[str, ...] = (),
     ) -> None:
         self.ref = ref
         self.kind = kind
         self.source = source
         self.license = license
         self.shards = shards
+        self.left_out = left_out
+        """Paths of files beside the shards that look like some and are not read."""
         self._count = count
         self._counts: CorpusCounts | None = None
         self.count_progress = CountProgress()
@@ -96,6 +106,11 @@ class Corpus:
     def splits(self) -> tuple[str, ...]:
         """The splits that have a shard, in their canonical order."""
         return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    @property
+    def keys(self) -> Keys:
+        """Where its records have their texts and subsets."""
+        return self.shards[0].reading.keys
 
     @property
     def compressed_bytes(self) -> int:
@@ -139,8 +154,12 @@ class Corpus:
         """Return the shards of a resolved selection, in its order."""
         return tuple(s for split in selection.splits for s in self.shards if s.split == split)
 
-    def plan(self, selection: Selection) -> StreamPlan:
+    def plan(
+        self, selection: Selection, tokens: Sequence[npt.NDArray[np.integer]] = ()
+    ) -> StreamPlan:
         """Order the documents of a resolved selection; blocks for milliseconds the first time.
+
+        `tokens` has those of each document of each shard, where weights are shares of tokens.
 
         Raises IndexRequired when a shard has no index.
         """
@@ -150,12 +169,13 @@ class Corpus:
                 f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
                 "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
             )
-        key = json.dumps(selection.digests())
+        key = json.dumps([selection.digests(), [int(one.sum()) for one in tokens]])
         with self._plan_lock:
             plan = self._plans.pop(key, None)
             if plan is None:
                 indexes = [s.index for s in self.shards_of(selection) if s.index is not None]
-                plan = StreamPlan(indexes, selection)
+                named = [shard.corpus for shard in self.shards_of(selection)]
+                plan = StreamPlan(indexes, selection, corpora=named, tokens=tokens)
             self._plans[key] = plan
             while len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)

@@ -11,9 +11,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.corpus.shards.decoder import read_blocks
-from services.corpus.shards.documents import BadLineError, parse_line
+from services.corpus.shards.bad_lines import BadLines
+from services.corpus.shards.blocks import Block, read_blocks
+from services.corpus.shards.documents import parse_line
 from services.corpus.shards.index.format import Index
+from services.corpus.shards.records import BadLineError
 from services.corpus.stream.reader import ShardLike
 from services.errors import DataLoss, Unavailable
 
@@ -56,7 +58,8 @@ class CorpusCounts:
     `duplicate_documents` have the text of an earlier one, compared by 64-bit digests: among 200
     million documents the chance that two different texts have one digest is 0.1 %. `stored` is by
     subset, and None unless every shard has an index: without one a frame mixes subsets. `damage` is
-    the first damage found; the documents before it in its shard, and all other shards, are counted.
+    the first damage found, or the first line that is no document; all other documents are counted
+    but for those behind damage in its shard.
     """
 
     shards: tuple[ShardCount, ...]
@@ -143,6 +146,16 @@ def counts_of_indexes(indexes: Sequence[Index]) -> CorpusCounts:
     )
 
 
+def _damage(
+    bad: BadLines, block: Block, number: int, line: bytes, error: BadLineError
+) -> DataLoss | None:
+    try:
+        bad.met(block, number, line, error)
+    except DataLoss as damage:
+        return damage
+    return None
+
+
 def count_shards(
     shards: Sequence[SizedShard], stopped: Callable[[], bool], progress: CountProgress
 ) -> CorpusCounts:
@@ -156,8 +169,9 @@ def count_shards(
     for shard in shards:
         documents = jsonl_bytes = 0
         before = progress.bytes_done
+        bad = BadLines(shard.path, skip=False)
         try:
-            for block in read_blocks(shard.file, shard.path):
+            for block in read_blocks(shard.file, shard.path, reading=shard.reading):
                 if stopped():
                     raise Unavailable("the server is shutting down")
                 progress.bytes_done = before + block.offset
@@ -167,9 +181,9 @@ def count_shards(
                     try:
                         document = parse_line(line, shard.path, number)
                     except BadLineError as error:
-                        raise DataLoss(
-                            shard.path, block.offset, f"line {number} {error},"
-                        ) from None
+                        # Those behind it are counted: a stream may pass over it.
+                        damage = damage or _damage(bad, block, number, line, error)
+                        continue
                     tally.add(document.subset, document.text)
                     documents += 1
                     jsonl_bytes += len(line) + 1

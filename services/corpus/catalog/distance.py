@@ -40,9 +40,11 @@ def total_variation(found: Mapping[str, Count], published: Mapping[str, float]) 
         return None
     shares = {name: count.text_bytes / total for name, count in counts.items()}
     names = shares.keys() | published.keys()
+    # At most 1, but for rounding.
     value = 0.5 * float(
         np.sum([abs(shares.get(n, 0.0) - published.get(n, 0.0) / weights) for n in sorted(names)])
     )
+    value = min(1.0, value)
     p = np.array(list(shares.values()))
     spread = np.sqrt([float(count.squared_text_bytes) for count in counts.values()]) / total
     moved = np.random.default_rng(_SEED).standard_normal((_DRAWS, len(p))) * spread

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from services.corpus.shards.formats import READING, Reading, format_of
 from services.corpus.shards.index.format import index_path, text_path
-from services.corpus.shards.layout import SPLITS, SUFFIX, LayoutError, find_shards, in_order
+from services.corpus.shards.layout import (
+    SUFFIX,
+    LayoutError,
+    ShardFile,
+    find_layout,
+    in_any_order,
+    in_order,
+    is_left_out,
+)
+from services.corpus.shards.names import is_split
 from services.corpus.storage.files import StoredFile
 from services.corpus.storage.objects import ObjectNotFound
 from services.corpus.storage.remote import ObjectStore, RemoteFile
@@ -31,23 +41,56 @@ class ShardFiles:
     file: StoredFile
     index: StoredFile | None
     text: StoredFile | None
+    reading: Reading = READING
 
 
-def locate(location: Location, store: ObjectStore) -> tuple[ShardFiles, ...]:
-    """Find the shards at `location`, in streaming order, with what belongs to them.
+@dataclass(frozen=True)
+class Located:
+    """Shards in streaming order, and the paths of data beside them that is not read."""
+
+    shards: tuple[ShardFiles, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def locate(
+    location: Location,
+    store: ObjectStore,
+    reading: Reading = READING,
+    *,
+    every_file: bool = False,
+) -> Located:
+    """Find the shards at `location`, with what belongs to them.
 
     Raises LayoutError when there is none, and as Objects does.
     """
     if isinstance(location, Path):
-        return tuple(
+        layout = find_layout(location, reading, every_file=every_file)
+        shards = tuple(
             ShardFiles(
                 *(shard.split, shard.path, shard.file),
-                _existing(shard.file.with_name(index_path(shard.file.name))),
-                _existing(shard.file.with_name(text_path(shard.file.name))),
+                _beside(shard, index_path),
+                _beside(shard, text_path),
+                shard.reading,
             )
-            for shard in find_shards(location)
+            for shard in layout.shards
         )
+        return Located(shards, layout.left_out)
     urls = _listed(location, store) if isinstance(location, str) else _named(location)
+    chosen = in_order(urls)
+    if every_file or not chosen:
+        chosen = remote_order(urls)
+    read = {path for _, path in chosen}
+    left_out = tuple(sorted(path for path in urls if is_left_out(path, read)))
+    return Located(_look_up(urls, chosen, location, store, reading), left_out)
+
+
+def _look_up(
+    urls: dict[str, str],
+    chosen: Sequence[tuple[str, str]],
+    location: Location,
+    store: ObjectStore,
+    reading: Reading,
+) -> tuple[ShardFiles, ...]:
     whole = isinstance(location, str)  # a listing is complete: a name that is not in it is absent
     with ThreadPoolExecutor(_AT_ONCE) as pool:
 
@@ -56,7 +99,7 @@ def locate(location: Location, store: ObjectStore) -> tuple[ShardFiles, ...]:
             return _look(url, store) if url else None
 
         found = []
-        for split, path in in_order(urls):
+        for split, path in chosen:
             parts = (index_path(path), text_path(path))
             looks = [pool.submit(beside, path, name) for name in (path, *parts)]
             found.append((split, path, looks))
@@ -65,11 +108,14 @@ def locate(location: Location, store: ObjectStore) -> tuple[ShardFiles, ...]:
             file, index, text = (look.result() for look in looks)
             if file is None:
                 raise ObjectNotFound(urls[path])
-            shards.append(ShardFiles(split, path, file, index, text))
+            shards.append(ShardFiles(split, path, file, index, text, reading))
     return tuple(shards)
 
 
-def _existing(file: Path) -> Path | None:
+def _beside(shard: ShardFile, named: Callable[[str], str]) -> Path | None:
+    if not shard.path.endswith(SUFFIX):
+        return None
+    file = shard.file.with_name(named(shard.file.name))
     return file if file.is_file() else None
 
 
@@ -83,15 +129,33 @@ def _look(url: str, store: ObjectStore) -> RemoteFile | None:
 def _listed(root: str, store: ObjectStore) -> dict[str, str]:
     """Map the paths of the files below a URL, as the store lists them, to their URLs."""
     found = {name: join(root, name) for name in store.objects.names(root)}
-    for split in SPLITS:
+    for folder in sorted(found):
         # A listing over HTTP may not tell folders, and a store may have none without objects.
-        for name in store.objects.names(join(root, split)) if split in found else ():
-            found[f"{split}/{name}"] = join(root, split, name)
-    if not in_order(found):
+        for name in store.objects.names(join(root, folder)) if is_listed(folder) else ():
+            found[f"{folder}/{name}"] = join(root, folder, name)
+    if not remote_order(found):
         raise LayoutError(
-            f"{shown(root)} lists no shard; a corpus has train/NN{SUFFIX}, val{SUFFIX} or "
-            f"test{SUFFIX}. A server that lists no folders needs the URL of every shard"
+            f"{shown(root)} lists no shard, nor do its folders data and of splits; a corpus has "
+            f"train/NN{SUFFIX}, val{SUFFIX} or test{SUFFIX}, or other names that end in .jsonl or "
+            ".json and .zst, .gz, .bz2 or .xz. A server that lists no folders needs the URL of "
+            "every shard"
         )
+    return found
+
+
+def is_listed(folder: str) -> bool:
+    """Whether a folder below a URL is looked into."""
+    return is_split(folder) or folder == "data"
+
+
+def remote_order(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (split, path) of those of `paths` that can be read from object storage, in order."""
+    found = []
+    for split, path in in_any_order(paths):
+        content = format_of(path)
+        # A JSON file that is not compressed may be a setting, and tables are read from disks alone.
+        if content and not content.rows and (content.content == "lines" or content.compression):
+            found.append((split, path))
     return found
 
 
@@ -102,15 +166,13 @@ def _named(urls: Sequence[str]) -> dict[str, str]:
         if not is_url(url):
             raise LayoutError(f"{url} is not a URL; a list names objects, not directories")
         parts = names(url)
-        path = "/".join(parts[-2:] if len(parts) > 1 and parts[-2] in SPLITS else parts[-1:])
+        path = "/".join(parts[-2:] if len(parts) > 1 and is_split(parts[-2]) else parts[-1:])
         if path in found:
             raise LayoutError(f"{shown(url)} and {shown(found[path])} are both {path}")
-        if path.endswith(SUFFIX) and not in_order([path]):
-            raise LayoutError(
-                f"{shown(url)} does not say which split it is of; it ends in train/NN{SUFFIX}, "
-                f"val{SUFFIX} or test{SUFFIX}"
-            )
         found[path] = url
-    if not in_order(found):
-        raise LayoutError(f"none of the {len(urls)} URLs is that of a shard (*{SUFFIX})")
+    if not remote_order(found):
+        raise LayoutError(
+            f"none of the {len(urls)} URLs is that of a shard that is read from a URL (*.jsonl, "
+            "*.json.gz and the like; .zst, .bz2, .xz)"
+        )
     return found

@@ -9,9 +9,11 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 from services.corpus.catalog.corpus import Corpus, Shard
-from services.corpus.shards.decoder import read_blocks
-from services.corpus.shards.documents import BadLineError, Document, parse_line
-from services.errors import DataLoss, InvalidArgument, NotFound, TooLarge
+from services.corpus.shards.bad_lines import BadLines
+from services.corpus.shards.blocks import read_blocks
+from services.corpus.shards.documents import Document, parse_line
+from services.corpus.shards.records import BadLineError
+from services.errors import InvalidArgument, NotFound, TooLarge
 
 _ID = re.compile(r"(.+):([0-9]{1,15})")
 
@@ -66,15 +68,17 @@ def _indexed(shard: Shard, lines: Sequence[int]) -> Iterator[Document | None]:
 
 def _scanned(shard: Shard, lines: Sequence[int]) -> Iterator[Document | None]:
     left = set(lines)
-    for block in read_blocks(shard.file, shard.path):
+    bad = BadLines(shard.path, skip=False)
+    for block in read_blocks(shard.file, shard.path, reading=shard.reading):
         here = {line for line in left if line < block.first_line + block.lines}
         data = block.data.split(b"\n") if here else []
         for line in here:
+            raw = data[line - block.first_line]
             try:
-                yield parse_line(data[line - block.first_line], shard.path, line)
+                yield parse_line(raw, shard.path, line)
             except BadLineError as error:
-                problem = f"line {line} {error},"
-                raise DataLoss(shard.path, block.offset, problem) from None
+                bad.met(block, line, raw, error)
+                raise _missing(shard, line) from None
         left -= here
         if not left:
             return

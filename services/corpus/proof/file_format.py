@@ -109,6 +109,18 @@ def totals_of(records: Sequence[Record]) -> Totals:
 
 def write(path: Path, header: Header, records: Sequence[Record]) -> Proof:
     """Write a file, whole or not at all, and return what is in it."""
+    data, proof = pack(header, records)
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    return proof
+
+
+def pack(header: Header, records: Sequence[Record]) -> tuple[bytes, Proof]:
+    """Return the contents of a file, and what is in it."""
     subsets = sorted({record.subset for record in records})
     head = json.dumps(
         {**_header_json(header), "subsets": subsets}, sort_keys=True, ensure_ascii=False
@@ -121,22 +133,21 @@ def write(path: Path, header: Header, records: Sequence[Record]) -> Proof:
     body = b"".join(part + _CRC.pack(zlib.crc32(part)) for part in (prefix, head, table, codes))
     body += _TOTALS.pack(*(getattr(totals, each.name) for each in fields(totals)))
     digest = hashlib.sha256(body).digest()
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(body + digest)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    return Proof(header, tuple(records), totals, len(body) + len(digest), digest.hex())
+    data = body + digest
+    return data, Proof(header, tuple(records), totals, len(data), digest.hex())
 
 
 def read(path: Path) -> Proof:
-    """Read a file.
+    """Read a file. Raises OSError, and what `parse` raises."""
+    return parse(path.read_bytes())
+
+
+def parse(data: bytes) -> Proof:
+    """Read the contents of a file.
 
     Raises InvalidArgument, naming the part, when it is not a proof, is of another version, is cut
     short or longer than it says, or is damaged.
     """
-    data = path.read_bytes()
     if not data.startswith(_MAGIC):
         raise _refuse("is not a proof of bits per byte: it does not begin as one")
     if len(data) < FIXED_BYTES:

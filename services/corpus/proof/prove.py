@@ -16,7 +16,7 @@ from services.corpus.proof.engines.proving_model import ProvingModel
 from services.corpus.proof.file_format import Header, Proof, Record
 from services.corpus.proof.rows import EncodedRow
 from services.corpus.shards.documents import Document
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import InvalidArgument, ModelUnusable
 
 ROWS = 32
 MOST_ROWS = 1024
@@ -43,12 +43,36 @@ def prove(
 ) -> Proof:
     """Write the proof of a model's bits per byte over documents.
 
+    Takes what `code` takes, and raises what it raises, and OSError.
+    """
+    header, records = code(
+        model,
+        definition,
+        documents,
+        rows=rows,
+        leave_out_lossy=leave_out_lossy,
+        progress=progress,
+    )
+    return file_format.write(path, header, records)
+
+
+def code(
+    model: ProvingModel,
+    definition: Definition,
+    documents: Iterable[Document],
+    *,
+    rows: int = ROWS,
+    leave_out_lossy: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[Header, list[Record]]:
+    """Code documents with a model: what a proof of its bits per byte holds.
+
     `rows` documents are coded in step. Documents that the tokenizer does not give back cannot be
     decoded to their bytes: they are refused, or else left out and listed. `progress` is called with
     the tokens coded since its last call.
 
     Raises InvalidArgument for a definition whose figure no code has, and where there are no
-    documents; PreconditionFailed for lossy documents; InternalError for a distribution that is
+    documents; ModelUnusable for lossy documents; InternalError for a distribution that is
     none.
     """
     resolved = provable(definition).resolve(model.info)
@@ -57,7 +81,7 @@ def prove(
     kept, lossy = _tokenize(model, documents)
     if lossy and not leave_out_lossy:
         named = ", ".join(lossy[:_NAMED]) + (", ..." if len(lossy) > _NAMED else "")
-        raise PreconditionFailed(
+        raise ModelUnusable(
             f"the tokenizer of {model.info.name} does not give back {len(lossy):,} of "
             f"{len(lossy) + len(kept):,} documents ({named}), so no code of its tokens decodes to "
             "their bytes; leave them out (they are then listed in the proof), or use a model with "
@@ -82,7 +106,7 @@ def prove(
         rows=rows,
         left_out=tuple(lossy),
     )
-    return file_format.write(path, header, records)
+    return header, records
 
 
 def provable(definition: Definition) -> Definition:

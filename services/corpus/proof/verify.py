@@ -13,7 +13,7 @@ from services.corpus.proof.file_format import Header, Proof, Record
 from services.corpus.proof.frequencies import largest_excess_bits
 from services.corpus.proof.prove import MOST_ROWS, provable
 from services.corpus.proof.rows import DecodedRow
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import DigestMismatch, EngineUnavailable, InvalidArgument
 
 # A tokenizer that writes a character byte by byte may write a space with three.
 _MOST_TOKENS_A_BYTE = 4
@@ -46,7 +46,8 @@ def require_same(header: Header, model: ProvingModel, *, elsewhere: bool = False
     `elsewhere` passes over another machine, engine or version: the decoding then says by itself
     whether they give the same bits.
 
-    Raises PreconditionFailed with everything that differs.
+    Raises DigestMismatch for another model and EngineUnavailable for another place, with everything
+    that differs.
     """
     problems = [
         f"{what} {theirs} (here {ours})"
@@ -58,12 +59,12 @@ def require_same(header: Header, model: ProvingModel, *, elsewhere: bool = False
         if theirs != ours
     ]
     if problems:
-        raise PreconditionFailed(
+        raise DigestMismatch(
             f"the proof is of another model: {'; '.join(problems)}; give the folder of "
             f"{header.model} that it was made with"
         )
     if not elsewhere and (differences := header.pins.differences(model.pins)):
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             "a proof is decoded on what it was made on, because another may round otherwise: it "
             f"has {'; '.join(differences)}; decode it there, or try it here all the same"
         )
@@ -83,7 +84,7 @@ def verify(
     `expected` are the SHA-256 of the documents that the proof must be of, all of them, by id; those
     that it says it left out may be missing. `decoded` gets every document's text.
 
-    Raises PreconditionFailed as `require_same` does, and InvalidArgument for a definition that has
+    Raises what `require_same` raises, and InvalidArgument for a definition that has
     no proof.
     """
     header = proof.header

@@ -1,22 +1,21 @@
-"""Reads a shard as a stream of whole lines, in memory that does not grow with the shard.
+"""Decodes a sequence of zstd frames, in memory that does not grow with it.
 
-A shard is any sequence of zstd frames. The decoder gets one zstd block at a time (at most 128 KiB
-of text): damage is located to the block, everything before it is delivered, and no input can make
-the decoder allocate much memory at once.
+The decoder gets one zstd block at a time (at most 128 KiB of text): damage is located to the block,
+everything before it is delivered, and no input can make the decoder allocate much memory at once,
+but for the window that the reading of the shard allows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import zstandard
 
+from services.corpus.shards.formats import MAX_WINDOW_LOG, MIB, READING, Reading, Unreadable
+from services.corpus.shards.inflate import inflate
 from services.corpus.storage.files import StoredFile, open_stream
 from services.errors import DataLoss
-
-MAX_LINE_BYTES = 256 << 20
-BLOCK_BYTES = 1 << 20
 
 _READ_AHEAD = 256 << 10
 _MAGIC = b"\x28\xb5\x2f\xfd"
@@ -30,96 +29,30 @@ _RLE_BLOCK = 1
 _CHECKSUM_BYTES = 4
 
 
-class Block(NamedTuple):
-    """Whole lines of a shard, each ended by a newline.
-
-    `first_line` counts from 0; `offset` is the compressed byte up to which the shard was read.
-    """
-
-    first_line: int
-    lines: int
-    data: bytes
-    offset: int
-
-
-def read_blocks(
-    file: StoredFile,
-    name: str,
-    *,
-    block_bytes: int = BLOCK_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-) -> Iterator[Block]:
-    """Read the shard `file`, called `name` in errors, in blocks of about `block_bytes`.
-
-    A last line without a newline is given one. Closing the iterator closes the file.
-
-    Raises DataLoss at damage, after every whole line before it, and at a line of more than
-    `max_line_bytes`.
-    """
-    line = 0
-    pieces: list[bytes] = []
-    size = 0  # of the pieces
-    tail = 0  # bytes of the pieces after their last newline
-    offset = 0
-    damage: DataLoss | None = None
-    decoded = decode_shard(file, name)
-    try:
-        while True:
-            try:
-                offset, piece = next(decoded)
-            except StopIteration:
-                break
-            except DataLoss as error:
-                damage = error
-                break
-            cut = piece.rfind(b"\n") + 1
-            size += len(piece)
-            if cut and size >= block_bytes:
-                rest = piece[cut:]
-                pieces.append(piece[:cut])
-                data = b"".join(pieces)
-                pieces, size, tail = ([rest] if rest else []), len(rest), len(rest)
-                lines = data.count(b"\n")
-                yield Block(line, lines, data, offset)
-                line += lines
-            else:
-                pieces.append(piece)
-                tail = len(piece) - cut if cut else tail + len(piece)
-            if tail > max_line_bytes:
-                damage = DataLoss(name, offset, f"a line is longer than {max_line_bytes} bytes")
-                break
-    finally:
-        decoded.close()
-    data = b"".join(pieces)
-    pieces.clear()
-    if damage is not None:
-        data = data[: data.rfind(b"\n") + 1]
-    elif data and not data.endswith(b"\n"):
-        data += b"\n"
-    if data:
-        yield Block(line, data.count(b"\n"), data, offset)
-    if damage is not None:
-        raise damage
-
-
-def decode_shard(file: StoredFile, name: str) -> Generator[tuple[int, bytes], None, None]:
-    """Yield (compressed bytes read so far, what the last zstd block decoded to).
+def decode_shard(
+    file: StoredFile, name: str, reading: Reading = READING, compression: str = "zst"
+) -> Generator[tuple[int, bytes], None, None]:
+    """Yield (compressed bytes read so far, what the last zstd block, or piece, decoded to).
 
     Raises DataLoss at damage, after all that stands before it.
     """
     try:
-        with open_stream(file, _READ_AHEAD) as source:
-            yield from _Decoder(source, name).frames()
+        with open_stream(file, _READ_AHEAD, reading.size) as source:
+            if compression == "zst":
+                yield from _Decoder(source, name, reading.window_log).frames()
+            else:
+                yield from inflate(source, name, compression)
     except OSError as error:
-        raise DataLoss(name, 0, f"cannot be read ({error.strerror})") from None
+        raise Unreadable(name, 0, f"cannot be read ({error.strerror})") from None
 
 
 class _Decoder:
     """Walks the frames and blocks of one open shard."""
 
-    def __init__(self, source: BinaryIO, name: str) -> None:
+    def __init__(self, source: BinaryIO, name: str, window_log: int) -> None:
         self._source = source
         self._name = name
+        self._max_window = 1 << window_log
         self._offset = 0
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
@@ -130,6 +63,8 @@ class _Decoder:
             self._offset += len(magic)
             if not magic:
                 break
+            if frames and not magic.strip() and self._only_space_left():
+                break  # a line break behind the last frame, as editors and `cat` leave it
             if len(magic) < len(_MAGIC):
                 raise self._truncated()
             frames += 1
@@ -150,7 +85,8 @@ class _Decoder:
         single_segment = flags >> 5 & 1
         content_size = _CONTENT_SIZE_BYTES[flags >> 6] or single_segment
         rest = self._read((1 - single_segment) + _DICTIONARY_ID_BYTES[flags & 3] + content_size)
-        decoder = zstandard.ZstdDecompressor().decompressobj()
+        self._check(_MAGIC + descriptor + rest, start)
+        decoder = zstandard.ZstdDecompressor(max_window_size=self._max_window).decompressobj()
         self._feed(decoder, _MAGIC + descriptor + rest, start)
         last = 0
         while not last:
@@ -169,6 +105,37 @@ class _Decoder:
         if flags >> 2 & 1:
             start = self._offset
             self._feed(decoder, self._read(_CHECKSUM_BYTES), start)
+
+    def _check(self, header: bytes, start: int) -> None:
+        """Refuse a frame that is whole and needs what this decoder has not."""
+        try:
+            needs = zstandard.get_frame_parameters(header)
+        except zstandard.ZstdError:
+            return  # decoding says what is wrong with it
+        if needs.dict_id:
+            problem = (
+                f"needs dictionary {needs.dict_id}, which it was compressed with and which is not "
+                "in it: decompress it with `zstd -D DICTIONARY`,"
+            )
+            raise Unreadable(self._name, start, problem)
+        if needs.window_size > self._max_window:
+            log = (needs.window_size - 1).bit_length()
+            window, most = needs.window_size // MIB, self._max_window // MIB
+            way_out = (
+                f"allow it with --long {log} (in settings: window_log), which takes {window:,} MiB "
+                "of memory a stream"
+                if log <= MAX_WINDOW_LOG
+                else f"write it again with zstd --long={MAX_WINDOW_LOG} or less"
+            )
+            problem = f"needs a window of {window:,} MiB, and {most:,} MiB are allowed; {way_out},"
+            raise Unreadable(self._name, start, problem)
+
+    def _only_space_left(self) -> bool:
+        """Whether nothing but white space follows; reads it if so, and some of it if not."""
+        while data := self._source.read(_READ_AHEAD):
+            if data.strip():
+                return False
+        return True
 
     def _skip(self) -> None:
         """Pass over a skippable frame, which holds no text."""

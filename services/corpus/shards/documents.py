@@ -16,8 +16,13 @@ from dataclasses import dataclass
 
 import orjson
 
-_META = b'", "meta": {"pile_set_name": "'
+from services.corpus.shards.blocks import json_problem
+from services.corpus.shards.records import BadLineError, no_text, subset_of_record
+
+_META = b'", "meta": {"'
 _META_VALUE = len(b'", "meta": ')
+# The Pile's name of a subset, and RedPajama's and SlimPajama's.
+_NAMES = (b'pile_set_name": "', b'redpajama_set_name": "')
 _END = b'"}}'
 # Longer names than this are found by parsing.
 _NAME_WINDOW = 256
@@ -31,9 +36,9 @@ class Document:
 
     `text` is UTF-8. A lone surrogate, which JSON can spell and UTF-8 can't, is encoded as its
     three bytes (WTF-8), so that no two texts become the same. `meta` is the "meta" value as it
-    stands in the line, empty when there is none; `subset` its "pile_set_name", empty when it
-    names none. `line` counts from 0 in `shard`, a path below the corpus's root, and so does
-    `frame`, which is None where the shard has no index.
+    stands in the line, empty when there is none; `subset` is what the line names as well-known data
+    sets do (`records.subset_of_record`), empty when it names none. `line` counts from 0 in `shard`,
+    a path below the corpus's root, and so does `frame`, which is None where the shard has no index.
     """
 
     id: str
@@ -43,10 +48,6 @@ class Document:
     shard: str
     line: int
     frame: int | None = None
-
-
-class BadLineError(ValueError):
-    """The line is not a document; the message says why."""
 
 
 def parse_line(data: bytes, shard: str, line: int) -> Document:
@@ -78,11 +79,14 @@ def _parse(data: bytes, shard: str, line: int, subset: str | None, meta: bytes) 
         return _parse_slowly(data, shard, line)
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
-        raise BadLineError(_problem(value))
+        problem = no_text(value, "text") if isinstance(value, dict) else "is not a JSON object"
+        raise BadLineError(problem)
     if subset is None:
         if "meta" in value:
-            return _parse_slowly(data, shard, line)
-        subset = ""
+            meta = _spelled_meta(data, value)
+            if not meta:
+                return _parse_slowly(data, shard, line)
+        subset = subset_of_record(value)
     return Document(f"{shard}:{line}", subset, text.encode(), meta, shard, line)
 
 
@@ -99,18 +103,22 @@ def subset_of(data: bytes) -> str:
 def _tail(data: bytes) -> tuple[str | None, bytes]:
     """Return subset and meta of a line of the common form, (None, b"") of any other.
 
-    The end of the line is enough. In `", "meta": {"pile_set_name": "` the comma between the first
+    The end of the line is enough. In `", "meta": {"` the comma between the first
     two quotes must lie outside of strings: if the first quote were escaped, or opened a string,
     then a bare `meta` would follow the end of a string and the line would not be JSON. So a member
     "meta" begins here. The line ends after `"}}`, so it is the last member of the outermost object,
-    with "pile_set_name" alone in it.
+    with the subset's name alone in it.
     """
     if not data.endswith(_END):
         return None, b""
     start = data.rfind(_META, max(0, len(data) - _NAME_WINDOW))
     if start < 0:
         return None, b""
-    name = data[start + len(_META) : -len(_END)]
+    member = data[start + len(_META) : -len(_END)]
+    key = _NAMES[0] if member.startswith(_NAMES[0]) else _NAMES[1]
+    if not member.startswith(key):
+        return None, b""
+    name = member[len(key) :]
     if b'"' in name or b"\\" in name:
         return None, b""
     try:
@@ -119,22 +127,35 @@ def _tail(data: bytes) -> tuple[str | None, bytes]:
         return None, b""
 
 
+def _spelled_meta(data: bytes, value: Mapping[str, object]) -> bytes:
+    """Return how "meta" is spelled where it is the last member; else nothing."""
+    if list(value)[-1] != "meta":
+        return b""
+    after = data[data.rfind(b'"meta"') + len(b'"meta"') :].strip()
+    spelled = after[1:-1].strip()
+    try:
+        same = after[:1] == b":" and orjson.loads(spelled) == value["meta"]
+    except orjson.JSONDecodeError:
+        return b""
+    return spelled if same else b""
+
+
 def _parse_slowly(data: bytes, shard: str, line: int) -> Document:
     """Parse any line that Python's own json module reads, keeping `meta` as it is spelled."""
     try:
         members = _members(data.decode("utf-8", "surrogatepass"))
+    except BadLineError:
+        raise
     except (ValueError, RecursionError) as error:
-        raise BadLineError(f"is not JSON ({_reason(error)})") from None
-    text, _ = members.get("text", (None, ""))
+        raise BadLineError(f"is not JSON ({json_problem(error)})") from None
+    record = {name: value for name, (value, _) in members.items()}
+    text = record.get("text")
     if not isinstance(text, str):
-        raise BadLineError(_problem({}))
-    value, meta = members.get("meta", (None, ""))
-    name = value.get("pile_set_name") if isinstance(value, dict) else None
-    # A name goes into messages, which hold no lone surrogates.
-    subset = name.encode("utf-8", "backslashreplace").decode() if isinstance(name, str) else ""
+        raise BadLineError(no_text(record, "text"))
+    _, meta = members.get("meta", (None, ""))
     return Document(
         f"{shard}:{line}",
-        subset,
+        subset_of_record(record),
         text.encode("utf-8", "surrogatepass"),
         meta.encode("utf-8", "surrogatepass"),
         shard,
@@ -158,7 +179,7 @@ def _members(source: str) -> dict[str, tuple[object, str]]:
     position = skip(0)
     if source[position : position + 1] != "{":
         json.loads(source)  # tells what is not JSON from what is not an object
-        return members
+        raise BadLineError("is not a JSON object")
     position = expect(position, "{")
     if source[position : position + 1] != "}":
         while True:
@@ -175,16 +196,3 @@ def _members(source: str) -> dict[str, tuple[object, str]]:
     if expect(position, "}") != len(source):
         raise ValueError("something follows the object")
     return members
-
-
-def _problem(value: object) -> str:
-    return 'has no "text"' if isinstance(value, dict) else "is not a JSON object"
-
-
-def _reason(error: Exception) -> str:
-    """Say what is wrong in a few words, without quoting the line."""
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return f"{error.reason} at byte {error.start}"
-    return str(error)[:120]

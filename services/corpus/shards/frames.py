@@ -12,8 +12,9 @@ import numpy.typing as npt
 import xxhash
 import zstandard
 
-from services.corpus.shards.documents import BadLineError, Document, parse_line
+from services.corpus.shards.documents import Document, parse_line
 from services.corpus.shards.index.format import Index
+from services.corpus.shards.records import BadLineError
 from services.corpus.storage.files import Ranges, StoredFile, open_ranges
 from services.errors import DataLoss, Unavailable
 
@@ -61,6 +62,7 @@ class FrameReader:
         self._files = {False: file, True: text_file or file}
         self._open: dict[bool, Ranges] = {}
         self._decoder = zstandard.ZstdDecompressor()
+        self._subset = (-1, "")  # of the frame that was parsed last
 
     def close(self) -> None:
         """Close the files."""
@@ -138,8 +140,13 @@ class FrameReader:
 
     def parse(self, data: bytes, line: int, frame: int) -> Document:
         """Parse a line of a frame. Raises DataLoss when it is not a document."""
+        if self._subset[0] != frame:
+            number = int(self.index.frames["subset"][frame])
+            self._subset = frame, self.index.header.subsets[number]
         try:
-            return replace(parse_line(data, self.name, line), frame=frame)
+            # The index decides the subset: one that an earlier version wrote may know of fewer.
+            parsed = parse_line(data, self.name, line)
+            return replace(parsed, frame=frame, subset=self._subset[1])
         except BadLineError as error:
             offset = int(self.index.frames["offset"][frame])
             raise DataLoss(self.name, offset, f"line {line} {error},") from None

@@ -1,21 +1,50 @@
-"""Where the shards of a corpus are: the layout that the Pile was published in.
+"""Where the shards of a corpus are, and what lies beside them that is not read.
+
+The Pile's layout, which `assay corpus index` writes:
 
     train/00.jsonl.zst, train/01.jsonl.zst, ...
     val.jsonl.zst
     test.jsonl.zst
 
-`val/` and `test/` may be folders of shards as well. Other files are left alone.
+`val/` and `test/` may be folders of shards as well. Where there is a shard of this layout, only
+those of it are read, unless `every_file` asks for the others. In any other folder every file of a
+known format is a shard, at any depth; its split is what its folders or its name say, or "train". A
+single file may be a corpus.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import importlib.util
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-SPLITS = ("train", "val", "test")
+from services.corpus.shards.formats import (
+    FOLDER_SUBSET,
+    READING,
+    TEXT_FOLDER,
+    TEXT_SUFFIX,
+    Reading,
+    format_of,
+    looks_like_data,
+    stem_of,
+)
+from services.corpus.shards.names import SPLITS, is_split, natural, split_of
+
 SUFFIX = ".jsonl.zst"
+# Files that describe a data set and are none of its documents, by their names without a suffix.
+_DESCRIBING = frozenset(
+    {"config", "dataset_dict", "dataset_info", "dataset_infos", "index", "license", "manifest"}
+    | {"meta", "metadata", "notice", "readme", "requirements", "state", "stats", "sha256sums"}
+)
+# RedPajama's folders; two of them make it one.
+_RED_PAJAMA = frozenset(
+    {"arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia"}
+)
+_SNIFFED_BYTES = 1 << 16
+_NAMED = 5
 
 
 class LayoutError(ValueError):
@@ -24,49 +53,247 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One shard: its split, its path below the corpus's root with "/" between parts, the file."""
+    """One shard: its split, its path below the corpus's root with "/" between parts, the file.
+
+    A folder of text files is a shard whose path ends in "*.txt" and whose file is the folder.
+    """
 
     split: str
     path: str
     file: Path
+    reading: Reading = READING
 
 
-def find_shards(root: Path) -> tuple[ShardFile, ...]:
-    """Find the shards below `root`, in streaming order.
+@dataclass(frozen=True)
+class Layout:
+    """The shards of a corpus in streaming order, and the data beside them that is not read.
 
-    Raises LayoutError when there is none.
+    `left_out` are paths below the root. `others_are_read` says that `every_file` would read some of
+    them.
     """
-    files = [root / f"{split}{SUFFIX}" for split in SPLITS]
-    for split in SPLITS:
-        if (root / split).is_dir():
-            files += (root / split).iterdir()
-    paths = [file.relative_to(root).as_posix() for file in files if file.is_file()]
-    found = tuple(ShardFile(split, path, root / path) for split, path in in_order(paths))
-    if not found:
-        state = "holds no shard" if root.is_dir() else "is not a directory"
-        raise LayoutError(
-            f"{root} {state}; a corpus has train/NN{SUFFIX}, val{SUFFIX} or test{SUFFIX}"
+
+    shards: tuple[ShardFile, ...]
+    left_out: tuple[str, ...] = ()
+    others_are_read: bool = False
+
+    def notice(self) -> str:
+        """Say in one line what is left out; empty where nothing is."""
+        if not self.left_out:
+            return ""
+        advice = (
+            "; --every-file (in settings: every_file) reads them" if self.others_are_read else ""
         )
-    return found
+        what = "file that looks" if len(self.left_out) == 1 else "files that look"
+        return f"left out {len(self.left_out)} {what} like shards: {_list(self.left_out)}{advice}"
+
+
+def find_shards(
+    root: Path, reading: Reading = READING, *, every_file: bool = False
+) -> tuple[ShardFile, ...]:
+    """Find the shards of a corpus, in streaming order. Raises as `find_layout`."""
+    return find_layout(root, reading, every_file=every_file).shards
+
+
+def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = False) -> Layout:
+    """Find the shards below `root`, or in the one file that it is, in streaming order.
+
+    Raises LayoutError when there is none, at a link to a file that is gone, and where a library is
+    missing that a shard needs.
+    """
+    if root.is_file():
+        return Layout((_single(root, reading),))
+    if not root.is_dir():
+        state = "is a link to nothing" if root.is_symlink() else "is not a directory"
+        raise LayoutError(f"{root} {state}; {_EXPECTED}")
+    paths = list(_files(root))
+    chosen = [(split, path) for split, path in in_order(paths) if (root / path).is_file()]
+    pile = bool(chosen)
+    if every_file or not pile:
+        chosen = _any_files(root, paths)
+    if not reading.keys.subset and _is_red_pajama(path for _, path in chosen):
+        reading = replace(reading, keys=replace(reading.keys, subset=FOLDER_SUBSET))
+    read = {path for _, path in chosen}
+    left = [path for path in paths if is_left_out(path, read)]
+    if not chosen:
+        found = f"found {_list(left or sorted(paths, key=_path_key))}; " if paths else ""
+        raise LayoutError(f"{root} holds no shard; {found}{_EXPECTED}")
+    shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
+    _check_libraries(root, shards)
+    others = pile and not every_file and any(format_of(path) for path in left)
+    return Layout(shards, tuple(sorted(left, key=_path_key)), others)
+
+
+_EXPECTED = (
+    f"a corpus has train/NN{SUFFIX}, val{SUFFIX} or test{SUFFIX}, or files named *.jsonl or *.json "
+    "(also .gz, .zst, .bz2, .xz), *.parquet, *.arrow or *.txt in any folders"
+)
 
 
 def in_order(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return (split, path) of those of `paths` below a corpus's root that are shards.
+    """Return (split, path) of those of `paths` below a corpus's root that are of The Pile's layout.
 
     In streaming order: by split, the shard beside its folder first, then by name, 2 before 10.
     """
-    found: list[tuple[int, bool, list[tuple[int, str]], str]] = []
+    found = []
     for path in paths:
         folder, _, name = path.rpartition("/")
         split = folder or name.removesuffix(SUFFIX)
         if split in SPLITS and name.endswith(SUFFIX) and not name.startswith("."):
-            found.append((SPLITS.index(split), bool(folder), _natural(name), path))
-    return [(SPLITS[split], path) for split, _, _, path in sorted(found)]
+            found.append((split, path))
+    return sorted(found, key=_order)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that compares runs of digits as numbers, and equal numbers by their spelling."""
-    return [
-        (int(part), part) if part.isdecimal() else (-1, part)
-        for part in re.split(r"([0-9]+)", name)
-    ]
+def in_any_order(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (split, path) of those of `paths` that are of a known format, in streaming order."""
+    return sorted(((split_of(path), path) for path in paths if format_of(path)), key=_order)
+
+
+def indexed_names(shards: Sequence[ShardFile]) -> dict[str, str]:
+    """Name what `assay corpus index` writes of each shard: path to path in The Pile's layout."""
+    names: dict[str, str] = {}
+    for shard in shards:
+        if in_order([shard.path]):
+            names[shard.path] = shard.path
+    taken = set(names.values())
+    for shard in shards:
+        if shard.path in names:
+            continue
+        parts = [part for part in stem_of(shard.path).split("/") if part not in {"data", ""}]
+        if len(parts) > 1 and is_split(parts[0]):
+            parts = parts[1:]
+        stem = "-".join(parts)
+        name, number = f"{shard.split}/{stem}{SUFFIX}", 1
+        while name in taken:
+            number += 1
+            name = f"{shard.split}/{stem}-{number}{SUFFIX}"
+        names[shard.path] = name
+        taken.add(name)
+    return names
+
+
+def _order(found: tuple[str, str]) -> tuple[int, bool, list[list[tuple[int, str]]]]:
+    split, path = found
+    return SPLITS.index(split), "/" in path, _path_key(path)
+
+
+def _path_key(path: str) -> list[list[tuple[int, str]]]:
+    return [natural(part) for part in path.split("/")]
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Yield the paths of the files below `root`, but for hidden ones; links are followed.
+
+    Raises LayoutError for a link to nothing.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above it
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        below = Path(folder).relative_to(root).as_posix()
+        for name in sorted(names):
+            path = name if below == "." else f"{below}/{name}"
+            if name.startswith((".", "_")):
+                continue
+            if not (root / path).exists():
+                raise LayoutError(
+                    f"{root / path} is a link to a file that is gone; fetch the file again, or "
+                    "remove the link"
+                )
+            yield path
+
+
+def _refuse(error: OSError) -> None:
+    raise LayoutError(f"{error.filename} cannot be listed ({error.strerror})")
+
+
+def _any_files(root: Path, paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Choose the shards of a folder of any layout."""
+    attributes = any(path.startswith("documents/") for path in paths)
+    rows: list[str] = []
+    stems: set[str] = set()
+    # The same data twice (00.jsonl beside 00.jsonl.zst) is read once: of two names, the first by
+    # this order.
+    for path in sorted(paths, key=lambda path: (stem_of(path), not path.endswith(SUFFIX), path)):
+        shard_format = format_of(path)
+        if shard_format is None or (attributes and path.startswith("attributes/")):
+            continue
+        if shard_format.content == "json" and not _holds_records(root / path):
+            continue
+        if stem_of(path) not in stems:
+            stems.add(stem_of(path))
+            rows.append(path)
+    if not rows:
+        folders = {path.rpartition("/")[0] for path in paths if path.lower().endswith(TEXT_SUFFIX)}
+        rows = [f"{folder}/{TEXT_FOLDER}" if folder else TEXT_FOLDER for folder in folders]
+    return in_any_order(rows)
+
+
+def is_left_out(path: str, read: Collection[str]) -> bool:
+    """Whether a file looks like a shard and is none of the paths that are read."""
+    folder, _, name = path.rpartition("/")
+    if path in read:
+        return False
+    if (f"{folder}/{TEXT_FOLDER}" if folder else TEXT_FOLDER) in read:
+        return not name.lower().endswith(TEXT_SUFFIX) and looks_like_data(name)
+    if name.endswith(".text.zst") or name.split(".")[0].lower() in _DESCRIBING:
+        return False
+    return looks_like_data(name)
+
+
+def _holds_records(file: Path) -> bool:
+    """Whether a JSON file that is not compressed begins as records do and not as a setting does."""
+    if file.name.split(".")[0].lower() in _DESCRIBING:
+        return False
+    if file.suffix.lower() != ".json":
+        return True
+    with file.open("rb") as opened:
+        begun = opened.read(_SNIFFED_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begun.startswith(b"["):
+        return True
+    line, newline, _ = begun.partition(b"\n")
+    if not newline and len(begun) >= _SNIFFED_BYTES // 2:
+        return begun.startswith(b"{")  # one long line
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _single(file: Path, reading: Reading) -> ShardFile:
+    path = TEXT_FOLDER if file.suffix.lower() == TEXT_SUFFIX else file.name
+    if format_of(path) is None:
+        raise LayoutError(f"{file} is not of a format that is read; {_EXPECTED}")
+    shard = ShardFile(split_of(path), path, file, reading)
+    _check_libraries(file.parent, (shard,))
+    return shard
+
+
+def _file_of(root: Path, path: str) -> Path:
+    return (root / path).parent if path.endswith(TEXT_FOLDER) else root / path
+
+
+def _is_red_pajama(paths: Iterable[str]) -> bool:
+    return len({path.split("/")[0] for path in paths if "/" in path} & _RED_PAJAMA) > 1
+
+
+def _check_libraries(root: Path, shards: Iterable[ShardFile]) -> None:
+    for shard in shards:
+        content = format_of(shard.path)
+        if (
+            content is not None
+            and content.content in {"parquet", "arrow"}
+            and importlib.util.find_spec("pyarrow") is None
+        ):
+            raise LayoutError(
+                f"{root / shard.path} is read with pyarrow, which is not installed: "
+                "pip install 'assay[parquet]'"
+            )
+
+
+def _list(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, cast
+from typing import BinaryIO, Protocol, Self, TypeAlias, cast
 
+from services.corpus.shards.text_folder import folder_content, folder_state
 from services.corpus.storage.remote import RemoteFile, RemoteRanges, RemoteStream
 
 StoredFile: TypeAlias = Path | RemoteFile
+
+
+_DIGEST_READ_BYTES = 1 << 20
 
 
 class Ranges(Protocol):
@@ -44,17 +49,49 @@ def open_ranges(file: StoredFile) -> Ranges:
     return LocalRanges(file) if isinstance(file, Path) else RemoteRanges(file)
 
 
-def open_stream(file: StoredFile, buffer_bytes: int) -> BinaryIO:
-    """Open a file to read it from its beginning."""
+def open_stream(file: StoredFile, buffer_bytes: int, size: int | None = None) -> BinaryIO:
+    """Open a file to read it from its beginning, and no further than `size` bytes."""
     if isinstance(file, Path):
-        return file.open("rb", buffering=buffer_bytes)
+        opened = file.open("rb", buffering=buffer_bytes)
+        return opened if size is None else cast("BinaryIO", _Begun(opened, size))
     return cast("BinaryIO", io.BufferedReader(RemoteStream(file), buffer_bytes))
+
+
+class _Begun:
+    """The first bytes of an open file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """Read `size` bytes, or what is left."""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 def size_and_version(file: StoredFile) -> tuple[int, str]:
     """Look how large a file is now, in bytes, and which version of it that is."""
     if isinstance(file, Path):
+        if file.is_dir():
+            return folder_state(file)
         status = file.stat()
         return status.st_size, str(status.st_mtime_ns)
     state = file.store.objects.state(file.url)
     return state.bytes, state.version
+
+
+def content_of(file: StoredFile, buffer_bytes: int = 0) -> Iterator[bytes]:
+    """Yield what the digest of a file is over: its bytes, or those of a folder's text files."""
+    if isinstance(file, Path) and file.is_dir():
+        yield from folder_content(file)
+        return
+    with open_stream(file, buffer_bytes) as source:
+        while data := source.read(_DIGEST_READ_BYTES):
+            yield data

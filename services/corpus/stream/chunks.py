@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from services.corpus.shards.bad_lines import BadLine
 from services.corpus.shards.documents import Document
 from services.corpus.shards.frames import SkippedFrame
 from services.corpus.stream.cursor import CursorCodec, LinePosition
@@ -39,6 +40,7 @@ class Chunk:
     continues: bool = False
     fragment: bool = False
     damaged: tuple[SkippedFrame, ...] = ()
+    bad: tuple[BadLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def chunks(
     position: LinePosition | None = None,
     jsonl: bool = False,
     limits: Limits = Limits(),
+    skip_bad_lines: bool = False,
 ) -> Generator[Chunk | None, None, None]:
     """Cut a resolved selection into chunks within `limits`.
 
@@ -79,6 +82,7 @@ def chunks(
         parse=not jsonl,
         block_bytes=block_bytes,
         piece_bytes=limits.chunk_bytes,
+        skip_bad_lines=skip_bad_lines,
     )
     yield from cut_items(reader.items(), codec, limits)
 
@@ -108,8 +112,9 @@ def cut_items(
         oversized = len(document.text if document else item.lines) > limits.fragment_bytes
         too_much_meta = document is not None and len(document.meta) > limits.max_meta_bytes
         if group and (oversized or too_much_meta or size + item.size > limits.chunk_bytes):
-            yield _whole(group, codec)
+            full = [_whole(group, codec)]
             group, size = [], 0
+            yield full.pop()  # whoever stands still here holds no chunk that was passed on
         if document and too_much_meta:
             raise TooLarge(
                 f"{document.id}: its meta of {len(document.meta)} bytes does not fit in a "
@@ -128,7 +133,9 @@ def _whole(group: Sequence[Item], codec: CursorCodec) -> Chunk:
     cursor = codec.encode(group[-1].after)
     found = tuple(item.document for item in group if item.document is not None)
     damaged = tuple(one for item in group for one in item.damaged)
-    return Chunk(cursor, found, b"".join([item.lines for item in group]), damaged=damaged)
+    bad = tuple(one for item in group for one in item.bad)
+    lines = b"".join([item.lines for item in group])
+    return Chunk(cursor, found, lines, damaged=damaged, bad=bad)
 
 
 def _fragments(item: Item, codec: CursorCodec, fragment_bytes: int) -> Iterator[Chunk]:
@@ -143,5 +150,12 @@ def _fragments(item: Item, codec: CursorCodec, fragment_bytes: int) -> Iterator[
             found = (replace(document, text=part, meta=b"" if start else document.meta),)
         lines = part if document is None else b""
         # Damage is reported with the cursor after it, so that a resumed stream does not repeat it.
-        damaged = () if continues else item.damaged
-        yield Chunk(cursor, found, lines, continues=continues, fragment=True, damaged=damaged)
+        skipped = Chunk(b"") if continues else Chunk(b"", damaged=item.damaged, bad=item.bad)
+        yield replace(
+            skipped,
+            cursor=cursor,
+            documents=found,
+            lines=lines,
+            continues=continues,
+            fragment=True,
+        )

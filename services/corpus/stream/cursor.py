@@ -16,8 +16,11 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from services.corpus.stream.global_batches import TokenPosition
 from services.corpus.stream.resume import MAX_WORLD_SIZE, RankPosition
+from services.corpus.stream.spans import SpanPosition
 from services.errors import CursorMismatch, InvalidArgument
 
 VERSION = 2
@@ -47,6 +50,9 @@ class LinePosition:
     text_bytes: int
 
 
+Position: TypeAlias = LinePosition | RankPosition | SpanPosition | TokenPosition
+
+
 class CursorCodec:
     """Writes and reads the cursors of one corpus and one selection."""
 
@@ -54,11 +60,11 @@ class CursorCodec:
         self._corpus = corpus_digest
         self._selection = {part: selection_digests[part] for part in _PARTS}
 
-    def encode(self, position: LinePosition | RankPosition) -> bytes:
+    def encode(self, position: Position) -> bytes:
         """Spell a position."""
         return _encode(self._corpus, self._selection, position)
 
-    def decode(self, cursor: bytes) -> LinePosition | RankPosition:
+    def decode(self, cursor: bytes) -> Position:
         """Read a position.
 
         Raises InvalidArgument when `cursor` is not one; CursorMismatch when it is one of
@@ -79,9 +85,7 @@ class CursorCodec:
         return position
 
 
-def _encode(
-    corpus: str, selection: Mapping[str, str], position: LinePosition | RankPosition
-) -> bytes:
+def _encode(corpus: str, selection: Mapping[str, str], position: Position) -> bytes:
     spelled: dict[str, object]
     if isinstance(position, RankPosition):
         spelled = {
@@ -89,6 +93,17 @@ def _encode(
             "next": position.next,
             "stride": position.stride,
             "rank": position.rank,
+        }
+    elif isinstance(position, SpanPosition):
+        spelled = {"spans": position.spans, "stride": position.stride, "rank": position.rank}
+    elif isinstance(position, TokenPosition):
+        spelled = {
+            "tokens": position.options,
+            "strays": position.strays,
+            "next": position.next,
+            "world_size": position.world_size,
+            "rank": position.rank,
+            "taken": position.taken,
         }
     else:
         spelled = {
@@ -107,7 +122,7 @@ def _encode(
     return body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
 
 
-def _decode(cursor: bytes) -> tuple[str, dict[str, str], LinePosition | RankPosition]:
+def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position]:
     body, checksum = cursor[:-_CHECKSUM_BYTES], cursor[-_CHECKSUM_BYTES:]
     if len(cursor) > _MAX_BYTES or not body.startswith(_PREFIX):
         raise _malformed("is not a cursor of this service")
@@ -127,13 +142,51 @@ def _decode(cursor: bytes) -> tuple[str, dict[str, str], LinePosition | RankPosi
         )
     try:
         selection = {part: _match(_PART_DIGEST, fields["selection"][part]) for part in _PARTS}
-        position = _rank_position(fields) if "stride" in fields else _line_position(fields)
+        position = _position(fields)
         corpus = _match(_DIGEST, fields["corpus"])
     except (KeyError, TypeError, ValueError):
         raise _malformed("lacks a field or has one out of range") from None
     if _encode(corpus, selection, position) != cursor:
         raise _malformed("is spelled in another way than this service does")
     return corpus, selection, position
+
+
+def _position(fields: Mapping[str, object]) -> Position:
+    if "tokens" in fields:
+        return _token_position(fields)
+    if "spans" in fields:
+        return _span_position(fields)
+    return _rank_position(fields) if "stride" in fields else _line_position(fields)
+
+
+def _token_position(fields: Mapping[str, object]) -> TokenPosition:
+    position = TokenPosition(
+        options=_match(_PART_DIGEST, fields["tokens"]),
+        strays=_spans(fields["strays"]),
+        next=_count(fields["next"]),
+        world_size=_count(fields["world_size"]),
+        rank=_count(fields["rank"]),
+        taken=_count(fields["taken"]),
+    )
+    if not position.rank < position.world_size <= MAX_WORLD_SIZE:
+        raise ValueError
+    return position
+
+
+def _span_position(fields: Mapping[str, object]) -> SpanPosition:
+    stride, rank = _count(fields["stride"]), _count(fields["rank"])
+    if not rank < stride <= MAX_WORLD_SIZE:
+        raise ValueError
+    return SpanPosition(_spans(fields["spans"]), stride, rank)
+
+
+def _spans(spelled: object) -> tuple[tuple[int, int], ...]:
+    if not isinstance(spelled, list):
+        raise ValueError  # noqa: TRY004  each is one kind of malformed cursor
+    spans = tuple((_count(begin), _count(end)) for begin, end in spelled)
+    if not all(begin < end for begin, end in spans):
+        raise ValueError
+    return spans
 
 
 def _line_position(fields: Mapping[str, object]) -> LinePosition:

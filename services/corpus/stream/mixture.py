@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,14 @@ import numpy.typing as npt
 from services.errors import InvalidArgument
 
 MAX_PASSES = 1e6
+
+
+class WeightUnit(Enum):
+    """What a weight is a share of."""
+
+    BYTES = "bytes"
+    DOCUMENTS = "documents"
+    TOKENS = "tokens"
 
 
 @dataclass(frozen=True)
@@ -32,33 +41,37 @@ class Mixture:
         kept = tuple(entry for entry in self.by_subset if entry[0] in subsets)
         return replace(self, by_subset=kept) if self.published else self
 
-    def passes(self, text_bytes: Mapping[str, int]) -> dict[str, float]:
-        """Say how often an epoch passes over each subset; `text_bytes` are those selected.
+    def passes(self, sizes: Mapping[str, int]) -> dict[str, float]:
+        """Say how often an epoch passes over each subset; `sizes` are of what is selected.
 
-        With weights an epoch has as many bytes of text as all of them together.
+        With weights an epoch has as much (bytes of text, say) as all of them together.
         """
-        given = {name: value for name, value in self.by_subset if text_bytes.get(name)}
+        given = {name: value for name, value in self.by_subset if sizes.get(name)}
         if self.kind == "passes":
             return given
-        whole, total = sum(text_bytes.values()), math.fsum(given.values())
-        return {name: whole * value / total / text_bytes[name] for name, value in given.items()}
+        whole, total = sum(sizes.values()), math.fsum(given.values())
+        return {name: whole * value / total / sizes[name] for name, value in given.items()}
 
 
 def mixture(
-    kind: Literal["weights", "passes"], by_subset: Mapping[str, float], *, published: bool = False
+    kind: Literal["weights", "passes"],
+    by_subset: Mapping[str, float],
+    *,
+    published: bool = False,
+    field: str = "",
 ) -> Mixture:
     """Check the numbers of a mixture.
 
     Raises InvalidArgument for none, and for one that is negative, not finite, or too large.
     """
-    field = f"selection.mixture.{kind}"
+    field = field or f"selection.mixture.{kind}"
     for name, value in by_subset.items():
         if not (math.isfinite(value) and 0 <= value <= MAX_PASSES):
             raise InvalidArgument(
                 field, f"has {value} for {name!r}; give a number from 0 to {MAX_PASSES:,.0f}"
             )
     if not any(by_subset.values()):
-        raise InvalidArgument(field, "has no subset with more than 0")
+        raise InvalidArgument(field, "has nothing with more than 0")
     return Mixture(kind, tuple(sorted((n, v) for n, v in by_subset.items() if v)), published)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from services.corpus.stream.mixture import interleave
+from services.corpus.stream.mixture import Mixture, WeightUnit, interleave
 from services.corpus.stream.permutation import permutation
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument
@@ -50,14 +50,24 @@ class Unit:
 class StreamPlan:
     """The units of a resolved selection over the indexes of its shards, in their order.
 
+    `corpora` names the corpus of each index where the selection mixes several, and `tokens` has the
+    tokens of each document where weights are shares of them.
+
     `counts` has the documents delivered of each unit, `text_bytes` the sizes of their texts.
     Raises InvalidArgument when there are too many epochs. Safe to share between threads.
     """
 
-    def __init__(self, indexes: Sequence[Index], selection: Selection) -> None:
+    def __init__(
+        self,
+        indexes: Sequence[Index],
+        selection: Selection,
+        *,
+        corpora: Sequence[str] = (),
+        tokens: Sequence[npt.NDArray[np.integer]] = (),
+    ) -> None:
         self._indexes = tuple(indexes)
         self._selection = selection
-        frames = _Frames(self._indexes, selection)
+        frames = _Frames(self._indexes, selection, corpora, tokens)
         self._shard, self._frame = frames.shard, frames.frame
         epochs = [_epoch(frames, selection, epoch) for epoch in range(selection.epochs)]
         size = max(1, min(_UNIT_FRAMES, len(frames.shard) // _MIN_UNITS))
@@ -141,7 +151,13 @@ class StreamPlan:
 class _Frames:
     """The frames of the selection's subsets, with what the selection wants of each."""
 
-    def __init__(self, indexes: Sequence[Index], selection: Selection) -> None:
+    def __init__(
+        self,
+        indexes: Sequence[Index],
+        selection: Selection,
+        corpora: Sequence[str],
+        tokens: Sequence[npt.NDArray[np.integer]],
+    ) -> None:
         names = sorted({name for index in indexes for name in index.header.subsets})
         self.names = [name for name in names if selection.wants(name)]
         numbers = {name: number for number, name in enumerate(self.names)}
@@ -154,9 +170,21 @@ class _Frames:
             if selection.filters_text:
                 documents, text = _filtered(index, selection)
             shard = np.full(len(chosen), number)
-            parts.append((shard, chosen, of[chosen], documents[chosen], text[chosen]))
+            unit = {WeightUnit.BYTES: text, WeightUnit.DOCUMENTS: documents}.get(selection.unit)
+            if unit is None:
+                bounds = np.append(index.frames["first_line"], index.documents).astype(np.int64)
+                unit = _sums(tokens[number], bounds)
+            columns_of = (documents, text, unit)
+            parts.append((shard, chosen, of[chosen], *(one[chosen] for one in columns_of)))
         columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
-        self.shard, self.frame, self.subset, self.documents, self.text_bytes = columns
+        self.shard, self.frame, self.subset, self.documents, self.text_bytes, self.unit = columns
+        # What takes turns: the subsets of a mixture, or the corpora.
+        self.kinds, self.kind, self.mixture = self.names, self.subset, selection.mixture
+        if selection.corpora:
+            self.kinds = [name for name, _ in selection.corpora]
+            of_shard = np.array([self.kinds.index(name) for name in corpora], np.int64)
+            self.kind = of_shard[self.shard]
+            self.mixture = Mixture("weights", selection.corpora)
 
 
 def _filtered(
@@ -178,15 +206,15 @@ def _wanted(sizes: npt.NDArray[np.uint32], selection: Selection) -> npt.NDArray[
 
 def _epoch(frames: _Frames, selection: Selection, epoch: int) -> Integers:
     """Order the frames of an epoch: positions in `frames`, repeated where a mixture says so."""
-    if selection.mixture is None:
+    if frames.mixture is None:
         _check(len(frames.shard) * selection.epochs)
         return _turns(np.arange(len(frames.shard)), selection.seed, epoch, 0, 0)
-    totals = np.bincount(frames.subset, frames.text_bytes, len(frames.names))
-    sizes = {name: int(total) for name, total in zip(frames.names, totals, strict=True)}
-    passes = selection.mixture.passes(sizes)
+    totals = np.bincount(frames.kind, frames.unit, len(frames.kinds))
+    sizes = {name: int(total) for name, total in zip(frames.kinds, totals, strict=True)}
+    passes = frames.mixture.passes(sizes)
     queues: list[Integers] = []
-    for number, name in enumerate(frames.names):
-        own = np.flatnonzero(frames.subset == number)
+    for number, name in enumerate(frames.kinds):
+        own = np.flatnonzero(frames.kind == number)
         wanted = round(passes.get(name, 0.0) * len(own))
         _check(wanted * selection.epochs)
         rounds = [np.zeros(0, np.int64)]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from services.corpus.stream.mixture import Mixture
+from services.corpus.stream.mixture import Mixture, WeightUnit
 from services.errors import InvalidArgument, NotFound
 
 MAX_EPOCHS = 1_000_000
@@ -24,9 +24,10 @@ class Selection:
     """Documents of `splits`, in that order, that are of a wanted subset and size.
 
     Empty `splits` mean all, empty `subsets` all that have not been withdrawn; a limit of 0 means
-    none. `max_bytes` counts the text's UTF-8 bytes: the selection ends before the document that
-    would bring it over. Limits hold over all epochs. `seed`, `mixture` and more than one of
-    `epochs` need an index.
+    none. `corpora` are weights of the corpora that are mixed, shares of `unit` as those of
+    `mixture` are. `max_bytes` counts the text's UTF-8 bytes: the selection ends before the document
+    that would bring it over. Limits hold over all epochs. `seed`, `mixture`, `corpora` and more
+    than one of `epochs` need an index.
     """
 
     splits: tuple[str, ...] = ()
@@ -40,6 +41,8 @@ class Selection:
     seed: int | None = None
     mixture: Mixture | None = None
     epochs: int = 1
+    corpora: tuple[tuple[str, float], ...] = ()
+    unit: WeightUnit = WeightUnit.BYTES
 
     @property
     def filters(self) -> bool:
@@ -54,7 +57,8 @@ class Selection:
     @property
     def ordered(self) -> bool:
         """Whether it asks for another order than that of the shards, which needs an index."""
-        return self.seed is not None or self.mixture is not None or self.epochs > 1
+        mixes = self.mixture is not None or bool(self.corpora)
+        return self.seed is not None or mixes or self.epochs > 1
 
     def wants(self, subset: str) -> bool:
         """Whether documents of this subset are in it."""
@@ -85,6 +89,9 @@ class Selection:
                 self.seed,
                 self.mixture and [self.mixture.kind, self.mixture.by_subset],
                 self.epochs,
+                # Left out where unset, so that earlier cursors stay what they are.
+                *([self.corpora] if self.corpora else []),
+                *([self.unit.value] if self.unit is not WeightUnit.BYTES else []),
             ],
         }
         return {

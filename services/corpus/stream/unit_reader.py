@@ -78,16 +78,18 @@ class UnitReader:
         damaged, self._damaged = tuple(self._damaged), []
         return damaged
 
-    def lines(self, number: int, taken: int) -> Iterator[tuple[int, bytes, FrameReader, int, int]]:
-        """Decode what is left of a unit after `taken` documents, a frame when it is needed.
+    def lines(
+        self, number: int, taken: int, until: int | None = None
+    ) -> Iterator[tuple[int, bytes, FrameReader, int, int]]:
+        """Decode the documents of a unit from `taken` to `until`, a frame when it is needed.
 
         Yields (documents of the unit taken after this one, line with its newline, shard, line's
         number in it, frame).
         """
         unit = self.plan.unit(number)
-        order = unit.order[taken:]
+        order = unit.order[taken:until]
         starts, frame_of = self._frame_of(unit)
-        begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
+        begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:until]
         decoded: dict[int, list[bytes]] = {}
         for after, (index, place) in enumerate(
             zip(order.tolist(), frame_of.tolist(), strict=True), taken + 1
@@ -108,16 +110,16 @@ class UnitReader:
                 line = int(reader.index.frames["first_line"][frame]) + within
                 yield after, decoded[place][within], reader, line, frame
 
-    def stored(self, number: int, taken: int) -> StoredUnit:
-        """Read the frames of a unit as they are stored, for what `taken` documents leave."""
+    def stored(self, number: int, taken: int, until: int | None = None) -> StoredUnit:
+        """Read the frames of a unit as they are stored, for its documents `taken` to `until`."""
         unit = self.plan.unit(number)
-        if unit.whole and not taken:
+        if unit.whole and not taken and until in {None, len(unit.order)}:
             with suppress(DamagedFrame):  # handled below
                 frames = [self._stored_frame(shard, frame) for shard, frame in unit.frames]
                 return StoredUnit(frames, [], len(unit.order))
-        order = unit.order[taken:]
+        order = unit.order[taken:until]
         starts, frame_of = self._frame_of(unit)
-        begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:]
+        begun, frame_of = set(frame_of[:taken].tolist()), frame_of[taken:until]
         frames = []
         shift = np.zeros(
             len(order), np.int64

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from services.corpus.shards.frames import FrameReader, SkippedFrame
-from services.corpus.stream import resume
+from services.corpus.stream import resume, spans
 from services.corpus.stream.chunks import Chunk, Limits, cut_items
 from services.corpus.stream.cursor import CursorCodec
+from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.reader import Item
 from services.corpus.stream.resume import RankPosition
+from services.corpus.stream.spans import SpanPosition
 from services.corpus.stream.unit_reader import StoredUnit, UnitReader
+
+UnitPosition: TypeAlias = RankPosition | SpanPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +41,20 @@ class FrameChunk:
 
 
 def frame_chunks(
-    units: UnitReader, position: RankPosition, codec: CursorCodec, limits: Limits
+    units: UnitReader, position: UnitPosition, codec: CursorCodec, limits: Limits
 ) -> Generator[FrameChunk | None, None, None]:
     """Pass the stored frames of a rank's units on, in batches of about `chunk_bytes`.
 
     No chunk has more than `fragment_bytes` of them. Raises DamagedFrame as `units` does.
     """
     batch = _Batch()
-    while (next_unit := resume.head(position, units.plan.units)) is not None:
-        number, taken = next_unit
-        stored = units.stored(number, taken)
+    while (next_part := _head(position, units.plan)) is not None:
+        number, taken, until = next_part
+        stored = units.stored(number, taken, until)
         if stored.damage is not None:
-            position = resume.after(position, units.plan.counts, stored.documents)
+            position = after(position, units.plan, stored.documents)
         else:
-            position = resume.through(position)
+            position = _through(position, until - taken)
         batch.add(stored)
         if batch.bytes >= limits.chunk_bytes or stored.damage is not None:
             yield from _batch_chunks(batch, codec.encode(position), limits.fragment_bytes)
@@ -59,6 +64,31 @@ def frame_chunks(
         if stored.damage is not None:
             raise stored.damage
     yield from _batch_chunks(batch, codec.encode(position), limits.fragment_bytes)
+
+
+def after(position: UnitPosition, plan: StreamPlan, documents: int) -> UnitPosition:
+    """Return the position once `documents` more were taken.
+
+    Raises InvalidArgument when fewer are left.
+    """
+    if isinstance(position, SpanPosition):
+        return spans.after(position, documents)
+    return resume.after(position, plan.counts, documents)
+
+
+def _head(position: UnitPosition, plan: StreamPlan) -> tuple[int, int, int] | None:
+    """Return what to deliver next: a unit, and its documents from where to where."""
+    if isinstance(position, SpanPosition):
+        return spans.head(position, plan.counts)
+    found = resume.head(position, plan.units)
+    return None if found is None else (*found, int(plan.counts[found[0]]))
+
+
+def _through(position: UnitPosition, documents: int) -> UnitPosition:
+    """Return the position once what `_head` said was delivered."""
+    if isinstance(position, SpanPosition):
+        return spans.after(position, documents)
+    return resume.through(position)
 
 
 class _Batch:
@@ -105,7 +135,7 @@ def _batch_chunks(batch: _Batch, cursor: bytes, fragment_bytes: int) -> Iterator
 
 def document_chunks(
     units: UnitReader,
-    position: RankPosition,
+    position: UnitPosition,
     codec: CursorCodec,
     limits: Limits,
     *,
@@ -118,14 +148,14 @@ def document_chunks(
     yield from cut_items(_items(units, position, jsonl=jsonl), codec, limits)
 
 
-def _items(units: UnitReader, position: RankPosition, *, jsonl: bool) -> Iterator[Item | None]:
-    while (next_unit := resume.head(position, units.plan.units)) is not None:
-        number, taken = next_unit
-        for after, line, shard, line_number, frame in units.lines(number, taken):
-            here = resume.after(position, units.plan.counts, after - taken)
+def _items(units: UnitReader, position: UnitPosition, *, jsonl: bool) -> Iterator[Item | None]:
+    while (next_part := _head(position, units.plan)) is not None:
+        number, taken, until = next_part
+        for end, line, shard, line_number, frame in units.lines(number, taken, until):
+            here = after(position, units.plan, end - taken)
             document = None if jsonl else shard.parse(line[:-1], line_number, frame)
             yield Item(document, line if jsonl else b"", here, units.take_damaged())
-        position = resume.through(position)
+        position = _through(position, until - taken)
         yield None
     damaged = units.take_damaged()
     if damaged:  # a cursor after it, so that a resumed stream does not report it again

@@ -79,6 +79,55 @@ class GRPCInferenceServiceStub:
     IMAGE_TOO_LARGE), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo,
     or TOO_LARGE), DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL.
     """
+    ModelStreamInfer: _grpc.StreamStreamMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelStreamInferResponse]
+    """Answers requests as they come, each with ModelInfer's reply or with the words of its error, in
+    the order in which they are done; `infer_response.id` says which request it is. Triton's.
+
+    Errors: UNAVAILABLE (the server stops).
+    """
+    ModelConfig: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelConfigRequest, _open_inference_pb2.ModelConfigResponse]
+    """Gives a model's configuration in Triton's terms.
+
+    Errors: as of ModelMetadata.
+    """
+    ModelStatistics: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelStatisticsRequest, _open_inference_pb2.ModelStatisticsResponse]
+    """Gives what was computed since the server started, as Triton counts it. The times of a request
+    are those of its picture that was done last; they add up to the request's.
+
+    Errors: as of ModelMetadata.
+    """
+    RepositoryIndex: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryIndexRequest, _open_inference_pb2.RepositoryIndexResponse]
+    """Lists the models that are present, with their state. Triton's.
+
+    Errors: UNAVAILABLE.
+    """
+    RepositoryModelLoad: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryModelLoadRequest, _open_inference_pb2.RepositoryModelLoadResponse]
+    """Is refused: which models are served is the settings' to say, or SegmentAdminService's for all
+    replicas.
+
+    Errors: UNIMPLEMENTED.
+    """
+    RepositoryModelUnload: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryModelUnloadRequest, _open_inference_pb2.RepositoryModelUnloadResponse]
+    """Is refused as RepositoryModelLoad is.
+
+    Errors: UNIMPLEMENTED.
+    """
+    SystemSharedMemoryStatus: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.SystemSharedMemoryStatusRequest, _open_inference_pb2.SystemSharedMemoryStatusResponse]
+    """Lists the registered regions of shared memory. Triton's.
+
+    Errors: NOT_FOUND, UNIMPLEMENTED (the settings do not allow shared memory).
+    """
+    SystemSharedMemoryRegister: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.SystemSharedMemoryRegisterRequest, _open_inference_pb2.SystemSharedMemoryRegisterResponse]
+    """Registers a region of POSIX shared memory, which tensors are then read from and written to.
+
+    Errors: INVALID_ARGUMENT (no such object, or a range outside it; a name that is in use),
+    UNIMPLEMENTED, RESOURCE_EXHAUSTED.
+    """
+    SystemSharedMemoryUnregister: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.SystemSharedMemoryUnregisterRequest, _open_inference_pb2.SystemSharedMemoryUnregisterResponse]
+    """Forgets a region, or every one; nothing happens to the memory.
+
+    Errors: UNIMPLEMENTED.
+    """
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
@@ -124,6 +173,55 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     Errors: NOT_FOUND (model, version), INVALID_ARGUMENT (INVALID_ARGUMENT, BAD_IMAGE,
     IMAGE_TOO_LARGE), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo,
     or TOO_LARGE), DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL.
+    """
+    ModelStreamInfer: _aio.StreamStreamMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelStreamInferResponse]  # type: ignore[assignment]
+    """Answers requests as they come, each with ModelInfer's reply or with the words of its error, in
+    the order in which they are done; `infer_response.id` says which request it is. Triton's.
+
+    Errors: UNAVAILABLE (the server stops).
+    """
+    ModelConfig: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelConfigRequest, _open_inference_pb2.ModelConfigResponse]  # type: ignore[assignment]
+    """Gives a model's configuration in Triton's terms.
+
+    Errors: as of ModelMetadata.
+    """
+    ModelStatistics: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelStatisticsRequest, _open_inference_pb2.ModelStatisticsResponse]  # type: ignore[assignment]
+    """Gives what was computed since the server started, as Triton counts it. The times of a request
+    are those of its picture that was done last; they add up to the request's.
+
+    Errors: as of ModelMetadata.
+    """
+    RepositoryIndex: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryIndexRequest, _open_inference_pb2.RepositoryIndexResponse]  # type: ignore[assignment]
+    """Lists the models that are present, with their state. Triton's.
+
+    Errors: UNAVAILABLE.
+    """
+    RepositoryModelLoad: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryModelLoadRequest, _open_inference_pb2.RepositoryModelLoadResponse]  # type: ignore[assignment]
+    """Is refused: which models are served is the settings' to say, or SegmentAdminService's for all
+    replicas.
+
+    Errors: UNIMPLEMENTED.
+    """
+    RepositoryModelUnload: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryModelUnloadRequest, _open_inference_pb2.RepositoryModelUnloadResponse]  # type: ignore[assignment]
+    """Is refused as RepositoryModelLoad is.
+
+    Errors: UNIMPLEMENTED.
+    """
+    SystemSharedMemoryStatus: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.SystemSharedMemoryStatusRequest, _open_inference_pb2.SystemSharedMemoryStatusResponse]  # type: ignore[assignment]
+    """Lists the registered regions of shared memory. Triton's.
+
+    Errors: NOT_FOUND, UNIMPLEMENTED (the settings do not allow shared memory).
+    """
+    SystemSharedMemoryRegister: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.SystemSharedMemoryRegisterRequest, _open_inference_pb2.SystemSharedMemoryRegisterResponse]  # type: ignore[assignment]
+    """Registers a region of POSIX shared memory, which tensors are then read from and written to.
+
+    Errors: INVALID_ARGUMENT (no such object, or a range outside it; a name that is in use),
+    UNIMPLEMENTED, RESOURCE_EXHAUSTED.
+    """
+    SystemSharedMemoryUnregister: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.SystemSharedMemoryUnregisterRequest, _open_inference_pb2.SystemSharedMemoryUnregisterResponse]  # type: ignore[assignment]
+    """Forgets a region, or every one; nothing happens to the memory.
+
+    Errors: UNIMPLEMENTED.
     """
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -203,6 +301,109 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND (model, version), INVALID_ARGUMENT (INVALID_ARGUMENT, BAD_IMAGE,
         IMAGE_TOO_LARGE), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo,
         or TOO_LARGE), DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL.
+        """
+
+    @_abc_1.abstractmethod
+    def ModelStreamInfer(
+        self,
+        request_iterator: _MaybeAsyncIterator[_open_inference_pb2.ModelInferRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_open_inference_pb2.ModelStreamInferResponse], _abc.AsyncIterator[_open_inference_pb2.ModelStreamInferResponse]]:
+        """Answers requests as they come, each with ModelInfer's reply or with the words of its error, in
+        the order in which they are done; `infer_response.id` says which request it is. Triton's.
+
+        Errors: UNAVAILABLE (the server stops).
+        """
+
+    @_abc_1.abstractmethod
+    def ModelConfig(
+        self,
+        request: _open_inference_pb2.ModelConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.ModelConfigResponse, _abc.Awaitable[_open_inference_pb2.ModelConfigResponse]]:
+        """Gives a model's configuration in Triton's terms.
+
+        Errors: as of ModelMetadata.
+        """
+
+    @_abc_1.abstractmethod
+    def ModelStatistics(
+        self,
+        request: _open_inference_pb2.ModelStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.ModelStatisticsResponse, _abc.Awaitable[_open_inference_pb2.ModelStatisticsResponse]]:
+        """Gives what was computed since the server started, as Triton counts it. The times of a request
+        are those of its picture that was done last; they add up to the request's.
+
+        Errors: as of ModelMetadata.
+        """
+
+    @_abc_1.abstractmethod
+    def RepositoryIndex(
+        self,
+        request: _open_inference_pb2.RepositoryIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.RepositoryIndexResponse, _abc.Awaitable[_open_inference_pb2.RepositoryIndexResponse]]:
+        """Lists the models that are present, with their state. Triton's.
+
+        Errors: UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RepositoryModelLoad(
+        self,
+        request: _open_inference_pb2.RepositoryModelLoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.RepositoryModelLoadResponse, _abc.Awaitable[_open_inference_pb2.RepositoryModelLoadResponse]]:
+        """Is refused: which models are served is the settings' to say, or SegmentAdminService's for all
+        replicas.
+
+        Errors: UNIMPLEMENTED.
+        """
+
+    @_abc_1.abstractmethod
+    def RepositoryModelUnload(
+        self,
+        request: _open_inference_pb2.RepositoryModelUnloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.RepositoryModelUnloadResponse, _abc.Awaitable[_open_inference_pb2.RepositoryModelUnloadResponse]]:
+        """Is refused as RepositoryModelLoad is.
+
+        Errors: UNIMPLEMENTED.
+        """
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryStatus(
+        self,
+        request: _open_inference_pb2.SystemSharedMemoryStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.SystemSharedMemoryStatusResponse, _abc.Awaitable[_open_inference_pb2.SystemSharedMemoryStatusResponse]]:
+        """Lists the registered regions of shared memory. Triton's.
+
+        Errors: NOT_FOUND, UNIMPLEMENTED (the settings do not allow shared memory).
+        """
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryRegister(
+        self,
+        request: _open_inference_pb2.SystemSharedMemoryRegisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.SystemSharedMemoryRegisterResponse, _abc.Awaitable[_open_inference_pb2.SystemSharedMemoryRegisterResponse]]:
+        """Registers a region of POSIX shared memory, which tensors are then read from and written to.
+
+        Errors: INVALID_ARGUMENT (no such object, or a range outside it; a name that is in use),
+        UNIMPLEMENTED, RESOURCE_EXHAUSTED.
+        """
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryUnregister(
+        self,
+        request: _open_inference_pb2.SystemSharedMemoryUnregisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.SystemSharedMemoryUnregisterResponse, _abc.Awaitable[_open_inference_pb2.SystemSharedMemoryUnregisterResponse]]:
+        """Forgets a region, or every one; nothing happens to the memory.
+
+        Errors: UNIMPLEMENTED.
         """
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ from services.ranker.comparing.compare import ComparedArtifact, Comparison, comp
 from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.reliability import PageReliability
-from services.ranker.methodology.separation import Separation
+from services.ranker.methodology.separation import Answer, Missing, Separation
 
 SCHEMA = 4
 """Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
@@ -156,17 +156,14 @@ def to_message(comparison: Comparison) -> compare_pb2.CompareResponse:
         right=_side(comparison.right),
         components=[
             compare_pb2.ComponentComparison(
-                component=row.component,
-                separation=_separation(row.separation),
-                missing=[
-                    compare_pb2.MissingEvidence(
-                        artifact=one.artifact, metric=one.metric, what=one.what
-                    )
-                    for one in row.missing
-                ],
+                component=one.name,
+                separation=_separation(one.separation),
+                missing=map(_missing, one.missing),
             )
-            for row in comparison.components
+            for one in comparison.components
         ],
+        profile=comparison.profile,
+        profiles=map(_profile, comparison.profiles),
         overall=_separation(comparison.overall),
         summary=comparison.summary,
         pages=[messages.page_verdicts(one) for one in comparison.pages],
@@ -184,6 +181,8 @@ def exchange(message: compare_pb2.CompareResponse) -> None:
     message.left.CopyFrom(left)
     for row in message.components:
         row.separation = _EXCHANGED.get(row.separation, row.separation)
+    for one in message.profiles:
+        one.separation = _EXCHANGED.get(one.separation, one.separation)
     message.overall = _EXCHANGED.get(message.overall, message.overall)
 
 
@@ -221,13 +220,31 @@ def _side(value: ComparedArtifact) -> compare_pb2.ComparedArtifact:
     return compare_pb2.ComparedArtifact(
         artifact=messages.artifact(value.record.artifact, claims=False),
         score=messages.score(value.score),
-        reliability=[_reliability(value.reliability)],
+        scores=[messages.score(one, components=False) for one in value.scores],
+        reliability=map(_reliability, value.reliability),
         claims=[messages.claim_verdict(one) for one in value.record.verdicts],
         matches=messages.match_counts(
             value.record.matched,
             value.record.outcomes.reported,
             value.record.outcomes.succeeded,
+            value.record.outcomes.anonymous,
+            len(value.record.outcomes.operators),
         ),
+    )
+
+
+def _profile(value: Answer) -> compare_pb2.ProfileComparison:
+    return compare_pb2.ProfileComparison(
+        profile=value.name,
+        separation=_separation(value.separation),
+        complete=value.complete,
+        missing=map(_missing, value.missing),
+    )
+
+
+def _missing(value: Missing) -> compare_pb2.MissingEvidence:
+    return compare_pb2.MissingEvidence(
+        artifact=value.artifact, metric=value.metric, what=value.what
     )
 
 
@@ -241,6 +258,9 @@ def _reliability(value: PageReliability) -> compare_pb2.PageReliability:
         refuted=value.refuted,
         undecided=value.undecided,
         bounds=messages.interval(value.bounds, common_pb2.INTERVAL_KIND_BOUNDS),
+        page=value.page,
+        trivial=value.trivial,
+        left_out=value.left_out,
     )
 
 

@@ -347,15 +347,17 @@ def methodology(value: Methodology) -> score_pb2.MethodologyRef:
     return score_pb2.MethodologyRef(version=value.version, digest=value.digest)
 
 
-def score(value: Score) -> score_pb2.Score:
-    """Return a score with its components."""
+def score(value: Score, *, components: bool = True) -> score_pb2.Score:
+    """Return a score, with its components if asked for."""
     return score_pb2.Score(
         low=value.low,
-        point=value.point if value.coverage > 0 else None,
+        point=value.point,
         high=value.high,
         coverage=value.coverage,
-        components=[component(one) for one in value.components],
+        components=[component(one) for one in value.components] if components else (),
         as_of=value.as_of.isoformat(),
+        profile=value.profile,
+        lacks=value.lacks,
     )
 
 
@@ -365,7 +367,7 @@ def component(value: Component) -> score_pb2.Component:
         name=value.name,
         weight=value.weight,
         low=value.low,
-        point=value.point if value.coverage > 0 else None,
+        point=value.point,
         high=value.high,
         coverage=value.coverage,
         explanation=value.explanation,
@@ -400,9 +402,17 @@ def check_methodology(digest: str, known: Methodology) -> None:
         )
 
 
-def match_counts(matched: int, reported: int, succeeded: int) -> score_pb2.MatchCounts:
-    """Return counts of matches. Who reported them is not authenticated, so nobody is counted."""
-    return score_pb2.MatchCounts(matched=matched, reported=reported, succeeded=succeeded)
+def match_counts(
+    matched: int, reported: int, succeeded: int, anonymous: int, reporters: int
+) -> score_pb2.MatchCounts:
+    """Return counts of matches, and of the verified reporters behind them."""
+    return score_pb2.MatchCounts(
+        matched=matched,
+        reported=reported,
+        succeeded=succeeded,
+        reporters=reporters,
+        anonymous=anonymous,
+    )
 
 
 def parse_type(number: int) -> model.ArtifactType:

@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 from assay_rpc.ranker.v1 import outcome_pb2, outcome_pb2_grpc, score_pb2
 
+from services.common import identity
 from services.errors import InvalidArgument
 from services.ranker.api import messages
-from services.ranker.database.match_store import MatchCounts
+from services.ranker.database.match_store import MatchCounts, Reporter
 from services.ranker.searching.discovery import Discovery
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,16 +38,37 @@ class OutcomeService(outcome_pb2_grpc.OutcomeServiceServicer):
         )
 
     async def ReportOutcome(  # noqa: N802  # the contract's name
-        self,
-        request: outcome_pb2.ReportOutcomeRequest,
-        context: Context,  # noqa: ARG002  # gRPC passes it
+        self, request: outcome_pb2.ReportOutcomeRequest, context: Context
     ) -> outcome_pb2.ReportOutcomeResponse:
         """See `outcome.proto`."""
         if request.outcome not in _OUTCOMES:
             raise InvalidArgument("outcome", f"{request.outcome} is neither success nor failure")
-        counts = await self._discovery.report(request.match_id, _OUTCOMES[request.outcome])
+        counts = await self._discovery.report(
+            request.match_id, _OUTCOMES[request.outcome], reporter(context)
+        )
         return outcome_pb2.ReportOutcomeResponse(counts=_counts(counts))
+
+    async def WithdrawOutcome(  # noqa: N802  # the contract's name
+        self, request: outcome_pb2.WithdrawOutcomeRequest, context: Context
+    ) -> outcome_pb2.WithdrawOutcomeResponse:
+        """See `outcome.proto`."""
+        counts = await self._discovery.withdraw(request.match_id, reporter(context))
+        return outcome_pb2.WithdrawOutcomeResponse(counts=_counts(counts))
+
+
+def reporter(context: Context) -> Reporter:
+    """Who calls: the identity that the server verified, or else the address.
+
+    Nothing in a request says who reports, for anyone could write it there. The port is left out of
+    an address: a retry may come by another.
+    """
+    who = identity.current()
+    if who.verified:
+        return Reporter(who.name, verified=True)
+    return Reporter(context.peer().rpartition(":")[0], verified=False)
 
 
 def _counts(value: MatchCounts) -> score_pb2.MatchCounts:
-    return messages.match_counts(value.matched, value.reported, value.succeeded)
+    return messages.match_counts(
+        value.matched, value.reported, value.succeeded, value.anonymous, len(value.operators)
+    )

@@ -11,13 +11,10 @@ from services.ranker.api import messages
 from services.ranker.claims.model import ArtifactType
 from services.ranker.comparing.ranks import Ranking, Ranks
 from services.ranker.methodology.explain import Contribution
-from services.ranker.methodology.load import V1
+from services.ranker.methodology.load import PACKAGED
 from services.ranker.methodology.ranking import Rank
 from services.ranker.searching.discovery import Discovery
 from services.rpc.pagination import page
-
-_LAST = 999_999
-"""Where those without a group are listed."""
 
 
 class RankReplies:
@@ -36,20 +33,21 @@ class RankReplies:
             raise NotFound("methodology", request.version, [methodology.version])
         messages.check_methodology(request.digest, methodology)
         return score_pb2.GetMethodologyResponse(
-            methodology=messages.methodology(methodology), content=V1.read_bytes()
+            methodology=messages.methodology(methodology), content=PACKAGED.read_bytes()
         )
 
     async def get_rank(self, request: rank_pb2.GetRankRequest) -> rank_pb2.GetRankResponse:
         """See `ranker.proto`."""
         messages.check_methodology(request.methodology_digest, self._ranks.methodology)
         hardware = messages.hardware(request.hardware)
-        rank, hardware = await self._ranks.of_artifact(
+        ranking, rank = await self._ranks.of_artifact(
             messages.required("artifact", request.artifact),
             request.as_of,
             hardware,
+            request.profile,
         )
         return rank_pb2.GetRankResponse(
-            rank=_rank(rank, hardware),
+            rank=_rank(rank, ranking),
             methodology=messages.methodology(self._ranks.methodology),
         )
 
@@ -63,6 +61,7 @@ class RankReplies:
             messages.required("artifact", request.artifact),
             request.as_of,
             hardware,
+            request.profile,
         )
         return rank_pb2.ExplainRankResponse(
             score=messages.score(explained.score),
@@ -75,50 +74,74 @@ class RankReplies:
         """See `ranker.proto`."""
         messages.check_methodology(request.methodology_digest, self._ranks.methodology)
         rankings = await self._rankings(request)
-        rows = [(one, ranking.hardware) for ranking in rankings for one in ranking.ranks]
+        listed = [
+            (ranking, place, places)
+            for ranking in rankings
+            for place, places in enumerate(ranking.places)
+            if not request.profile or places.profile == request.profile
+        ]
         shown, token = page(
-            rows,
+            [
+                (ranking, place, number, rank)
+                for ranking, place, places in listed
+                for number, rank in enumerate(places.ranks)
+            ],
             request.page_size,
             request.page_token,
-            lambda row: (row[0].side.type, f"{row[0].tie_group or _LAST:06}", row[0].side.id),
+            lambda row: (row[0].type, f"{row[1]:06}", f"{row[2]:06}"),
         )
         digests = "".join(one.evidence_digest for one in rankings)
+        here = {(ranking.type, rank.score.profile) for ranking, _, _, rank in shown}
         return rank_pb2.ListRanksResponse(
-            ranks=[_rank(one, hardware) for one, hardware in shown],
+            ranks=[_rank(rank, ranking) for ranking, _, _, rank in shown],
             next_page_token=token,
             methodology=messages.methodology(self._ranks.methodology),
             evidence_digest="sha256:" + hashlib.sha256(digests.encode()).hexdigest(),
+            profiles=[
+                rank_pb2.RankedProfile(
+                    type=messages.artifact_type(ranking.type),
+                    profile=places.profile,
+                    level=places.level,
+                )
+                for ranking, _, places in listed
+                if (ranking.type, places.profile) in here
+            ],
         )
 
     async def _rankings(self, request: rank_pb2.ListRanksRequest) -> list[Ranking]:
         """One ranking for each type that was asked for or that serves the intent."""
         which = request.WhichOneof("which")
-        hardware = messages.hardware(request.hardware)
+        wanted = (request.as_of, messages.hardware(request.hardware), request.profile)
         if which is None:
-            raise InvalidArgument("which", "say a type or an intent")
+            raise InvalidArgument("which", "say a type, an intent or artifacts")
         if which == "type":
-            kind = messages.parse_type(request.type)
-            return [await self._ranks.of_type(kind, request.as_of, hardware)]
+            return [await self._ranks.of_type(messages.parse_type(request.type), *wanted)]
+        if which == "artifacts":
+            names = messages.limited("artifacts", request.artifacts.artifacts)
+            return [await self._ranks.of_list(names, *wanted)]
         serving = await self._discovery.serving(request.intent)
         by_type = {kind: [one for one in serving if one.type is kind] for kind in ArtifactType}
         return [
-            await self._ranks.of_these(artifacts, request.as_of, hardware)
+            await self._ranks.of_these(artifacts, *wanted)
             for artifacts in by_type.values()
             if artifacts
         ]
 
 
-def _rank(value: Rank, hardware: str) -> rank_pb2.Rank:
+def _rank(value: Rank, ranking: Ranking) -> rank_pb2.Rank:
     return rank_pb2.Rank(
-        artifact=value.side.id,
-        type=messages.artifact_type(ArtifactType(value.side.type)),
-        score=messages.score(value.side.score),
-        tie_group=value.tie_group,
+        artifact=value.artifact,
+        type=messages.artifact_type(ranking.type),
+        score=messages.score(value.score),
         best_place=value.best_place,
         worst_place=value.worst_place,
         ranked_count=value.of,
         not_separable_from=value.not_separable_from,
-        hardware=hardware,
+        hardware=ranking.hardware,
+        profile=value.score.profile,
+        beats=value.beats,
+        measured_on=value.on,
+        reporters=ranking.outcomes[value.artifact],
     )
 
 
@@ -128,7 +151,7 @@ def _contribution(value: Contribution) -> score_pb2.Contribution:
         metric=value.metric,
         max_points=value.max_points,
         low=value.low,
-        point=value.point if value.known else None,
+        point=value.point,
         high=value.high,
         known=value.known,
         explanation=value.explanation,

@@ -45,7 +45,13 @@ def _provider(value: Provider, found: SearchResult) -> search_pb2.Provider:
         type=messages.artifact_type(value.artifact.type),
         capability=messages.capability(value.artifact.id, value.capability),
         confidence=value.confidence,
-        counts=messages.match_counts(counts.matched, counts.reported, counts.succeeded),
+        counts=messages.match_counts(
+            counts.matched,
+            counts.reported,
+            counts.succeeded,
+            counts.anonymous,
+            len(counts.operators),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -18,7 +18,7 @@ from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.score import ArtifactRecord
 
-SCHEMA = 3
+SCHEMA = 4
 """Of what `key` digests; raise it when the same evidence must give another answer."""
 
 PREFIX = f"cmp:v{SCHEMA}"
@@ -54,10 +54,13 @@ def canonical(
             "right", f"{right.artifact.id!r} is the left artifact too; name another one"
         )
     first, second = sorted((_own(left), _own(right)), key=lambda one: one.artifact.id)
+    pages = tuple(pages)
+    owners = {first.artifact.id, second.artifact.id, *(one.page.id for one in pages)}
+    first, second = (replace(one, verdicts=_among(one.verdicts, owners)) for one in (first, second))
     return Pair(
         first,
         second,
-        tuple(pages),
+        tuple(replace(one, claims=_among(one.claims, owners)) for one in pages),
         swapped=first.artifact.id != left.artifact.id,
         hardware=hardware or latest_hardware(first.evidence, second.evidence),
     )
@@ -68,6 +71,22 @@ def _own(record: ArtifactRecord) -> ArtifactRecord:
     claims = {claim.id for claim in record.artifact.claims}
     own = tuple(item for item in record.evidence if item.claim in claims)
     return record if own == record.evidence else replace(record, evidence=own)
+
+
+def _among(verdicts: Iterable[ClaimVerdict], owners: Container[str]) -> tuple[ClaimVerdict, ...]:
+    """The verdicts without contradictions by claims of others than those that are compared."""
+
+    def kept(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(one for one in names if "/" not in one or one.partition("/")[0] in owners)
+
+    return tuple(
+        replace(
+            one,
+            contradicts=kept(one.contradicts),
+            claim=replace(one.claim, contradicts=kept(one.claim.contradicts)),
+        )
+        for one in verdicts
+    )
 
 
 def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
@@ -90,7 +109,13 @@ def evidence_digest(record: ArtifactRecord) -> str:
         [
             artifact.id,
             artifact.digest,
-            [outcomes.reported, outcomes.succeeded, record.matched],
+            [
+                outcomes.reported,
+                outcomes.succeeded,
+                outcomes.anonymous,
+                record.matched,
+                [[name, one.good, one.total] for name, one in sorted(outcomes.operators.items())],
+            ],
             sorted(item.digest for item in record.evidence),
             [_verdict(verdict) for verdict in record.verdicts],
         ]
@@ -98,11 +123,13 @@ def evidence_digest(record: ArtifactRecord) -> str:
 
 
 def _verdict(verdict: ClaimVerdict) -> list[object]:
-    evidence = verdict.evidence.digest if verdict.evidence else ""
-    return [
-        verdict.claim.id, verdict.verdict, verdict.basis, evidence, verdict.reason,
-        list(verdict.contradicts),
-    ]  # fmt: skip
+    """What it rests on, and what its method says of the claim, which no digest here is of.
+
+    What it contradicts follows from the manifests, whose digests are there.
+    """
+    claim, evidence = verdict.claim, verdict.evidence.digest if verdict.evidence else ""
+    by_method = [claim.aspect, claim.group, claim.guess, claim.machine]
+    return [claim.id, *by_method, verdict.verdict, verdict.basis, evidence, verdict.reason]
 
 
 def _digest(parts: Iterable[object]) -> str:

@@ -14,38 +14,41 @@ from services.ranker.claims.model import PageVerdicts
 from services.ranker.comparing.cache_key import Pair
 from services.ranker.methodology import published, separation
 from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.profile import Profile
 from services.ranker.methodology.reliability import PageReliability, reliability
-from services.ranker.methodology.score import ArtifactRecord, Score, score
-from services.ranker.methodology.separation import ComponentComparison, Separation, Side
+from services.ranker.methodology.score import ArtifactRecord, Score, Standing, standing
+from services.ranker.methodology.separation import Answer, Separation
 
 
 @dataclass(frozen=True)
 class ComparedArtifact:
     """One side of a comparison.
 
-    `feasible` and `remark` are of the score that a page published; None and empty without one.
+    `score` is in the profile that decides, or else in the first of its type; `scores` in each.
+    `reliability` is of its own card, then of each page that says something of it. `feasible` and
+    `remark` are of the score that a page published; None and empty without one.
     """
 
     record: ArtifactRecord
     score: Score
-    reliability: PageReliability
+    scores: tuple[Score, ...]
+    reliability: tuple[PageReliability, ...]
     feasible: published.Feasible | None
     remark: str
-
-    @property
-    def side(self) -> Side:
-        """What the separation of two artifacts needs to know of this one."""
-        artifact = self.record.artifact
-        return Side(artifact.id, artifact.type, self.score)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer, in the caller's order."""
+    """The answer, in the caller's order.
+
+    `profile` is the one that `overall` is of; empty where the two are complete in none.
+    """
 
     left: ComparedArtifact
     right: ComparedArtifact
-    components: tuple[ComponentComparison, ...]
+    components: tuple[Answer, ...]
+    profiles: tuple[Answer, ...]
+    profile: str
     overall: Separation
     summary: str
     pages: tuple[PageVerdicts, ...]
@@ -59,11 +62,14 @@ class Comparison:
             self,
             left=self.right,
             right=self.left,
-            components=tuple(
-                replace(row, separation=row.separation.swapped()) for row in self.components
-            ),
+            components=_swapped(self.components),
+            profiles=_swapped(self.profiles),
             overall=self.overall.swapped(),
         )
+
+
+def _swapped(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    return tuple(replace(one, separation=one.separation.swapped()) for one in answers)
 
 
 def parse_day(text: str, today: date) -> date:
@@ -84,78 +90,129 @@ def parse_day(text: str, today: date) -> date:
 
 def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
     """The comparison of a pair, in the order that the caller had it in."""
-    hardware = pair.hardware
     left, right = (
-        _compared(record, methodology, as_of, hardware) for record in (pair.first, pair.second)
+        standing(record, methodology, as_of, pair.hardware, methodology.pair_level)
+        for record in (pair.first, pair.second)
     )
-    first, second = left.side, right.side
-    ranges = methodology.rules(pair.first.artifact.type).weights
-    rows = separation.by_component(first, second)
-    overall = separation.overall(first, second, ranges)
+    components, profiles = separation.by_component(left, right), separation.by_profile(left, right)
+    decisive = separation.decisive(left, right)
+    overall = _overall(left, right, profiles, decisive)
+    sides = tuple(_compared(one, decisive, pair.pages) for one in (left, right))
     result = Comparison(
-        left=left,
-        right=right,
-        components=rows,
+        left=sides[0],
+        right=sides[1],
+        components=components,
+        profiles=profiles,
+        profile=decisive.name if decisive else "",
         overall=overall,
-        summary=_summary(first, second, rows, overall),
+        summary=_summary(sides, components, profiles, decisive, overall),
         pages=pair.pages,
         methodology=methodology,
         as_of=as_of,
-        hardware=hardware,
+        hardware=pair.hardware,
     )
     return result.swapped() if pair.swapped else result
 
 
+def _overall(
+    left: Standing, right: Standing, profiles: Iterable[Answer], decisive: Profile | None
+) -> Separation:
+    if left.record.artifact.type is not right.record.artifact.type:
+        return Separation.DIFFERENT_TYPES
+    if decisive is None:
+        return Separation.NOT_SEPARABLE
+    return next(one.separation for one in profiles if one.name == decisive.name)
+
+
 def _compared(
-    record: ArtifactRecord, methodology: Methodology, as_of: date, hardware: str
+    side: Standing,
+    decisive: Profile | None,
+    pages: Iterable[PageVerdicts],
 ) -> ComparedArtifact:
-    printed = record.artifact.published
+    artifact = side.record.artifact
+    printed = artifact.published
+    of_pages = (
+        reliability(said, one.page.id)
+        for one in pages
+        if (said := [claim for claim in one.claims if claim.claim.artifact == artifact.id])
+    )
     return ComparedArtifact(
-        record=record,
-        score=score(record, methodology, as_of, hardware),
-        reliability=reliability(record.verdicts, methodology),
+        record=side.record,
+        score=side.score(decisive or side.profiles[0]),
+        scores=tuple(side.score(one) for one in side.profiles),
+        reliability=(reliability(side.record.verdicts), *of_pages),
         feasible=published.feasible(printed.printed_components) if printed else None,
         remark=published.remark(printed.value, printed.printed_components) if printed else "",
     )
 
 
 def _summary(
-    left: Side, right: Side, rows: Iterable[ComponentComparison], overall: Separation
+    sides: tuple[ComparedArtifact, ...],
+    components: Iterable[Answer],
+    profiles: Iterable[Answer],
+    decisive: Profile | None,
+    overall: Separation,
 ) -> str:
-    """The verdict in a sentence or two that follows from the figures, whichever side is left."""
-    sentences = [f"{_score_line(left)}; {_score_line(right)}."]
+    """The verdict in sentences that follow from the figures, whichever side is left."""
+    names = [side.record.artifact.id for side in sides]
+    sentences = [f"{'; '.join(map(_score_line, sides))}."]
     if overall is Separation.DIFFERENT_TYPES:
+        types = ", ".join(_readable(side.record.artifact.type) for side in sides)
         sentences.append(
-            f"They are of different types ({_readable(left.type)}, {_readable(right.type)}), so "
-            "neither is better overall; only components on a common scale are compared."
+            f"They are of different types ({types}), so neither is better overall; only what is "
+            "shown of every type is compared."
+        )
+    elif decisive is None:
+        open_ = next(iter(profiles))
+        sentences.append(
+            "No profile has all of its evidence for both, so neither is better overall; "
+            f"{open_.name} lacks {_lacking(open_)}."
         )
     elif overall is Separation.NOT_SEPARABLE:
         sentences.append(
-            "The evidence cannot separate them; what would most help: "
-            f"{separation.what_would_separate(left, right)}."
+            f"In {_named(decisive)}, the evidence cannot separate them under every weighting in "
+            "its ranges."
         )
     else:
-        winner = left if overall is Separation.LEFT else right
-        sentences.append(f"{winner.id} is better under every declared weighting.")
-    for side, ahead in ((left, Separation.LEFT), (right, Separation.RIGHT)):
-        names = [_readable(row.component) for row in rows if row.separation is ahead]
-        if names:
-            sentences.append(f"{side.id} is ahead in {' and '.join(names)}.")
+        winner = names[0] if overall is Separation.LEFT else names[1]
+        sentences.append(
+            f"In {_named(decisive)}, {winner} is better under every weighting in its ranges."
+        )
+    for name, ahead in zip(names, (Separation.LEFT, Separation.RIGHT), strict=True):
+        parts = [_readable(one.name) for one in components if one.separation is ahead]
+        if parts:
+            sentences.append(f"{name} is ahead in {' and '.join(parts)}.")
     return " ".join(sentences)
 
 
-def _score_line(side: Side) -> str:
-    """A score as it may be quoted: never the point without its interval and coverage."""
-    score_ = side.score
-    if not score_.coverage:
+def _named(profile: Profile) -> str:
+    metrics = list(profile.ranges)
+    count = f"{len(metrics)} metrics" if len(metrics) > 4 else ", ".join(metrics)
+    return f"{profile.name} ({count})"
+
+
+def _lacking(answer: Answer) -> str:
+    return ", ".join(f"{one.metric} of {one.artifact}" for one in answer.missing)
+
+
+def _score_line(side: ComparedArtifact) -> str:
+    """A score as it may be quoted: never without its ends, and none where evidence is missing."""
+    name, score = side.record.artifact.id, side.score
+    ends = f"between {score.low:.1f} and {score.high:.1f}"
+    if score.point is not None:
+        return f"{name} scores {score.point:.1f} in {score.profile}, {ends}"
+    if score.coverage:
         return (
-            f"nothing is known of {side.id} yet, so that it may score anything from "
-            f"{score_.low:.1f} to {score_.high:.1f} of 100"
+            f"{name} has no score, for it lacks {_first(score.lacks)}; what is known leaves it "
+            f"{ends} in {score.profile}"
         )
-    return (
-        f"{side.id} scores {score_.point:.1f} of 100, between {score_.low:.1f} and "
-        f"{score_.high:.1f}, with evidence for {100 * score_.coverage:.0f} % of the weight"
-    )
+    return f"nothing of {score.profile} is known of {name} yet"
+
+
+def _first(names: tuple[str, ...], most: int = 5) -> str:
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
 
 
 def _readable(name: str) -> str:

@@ -7,27 +7,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from services.errors import InvalidArgument, NotFound
 from services.ranker.claims.model import Artifact, ArtifactType, Evidence
 from services.ranker.claims.registry import Registry
+from services.ranker.comparing.cache_key import evidence_digest
 from services.ranker.comparing.compare import parse_day
 from services.ranker.comparing.records import Records
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.explain import Contribution, explain
-from services.ranker.methodology.ranking import Rank, rank
+from services.ranker.methodology.profile import Profile
+from services.ranker.methodology.ranking import Places, Rank, of_list, of_registry
 from services.ranker.methodology.readings import latest_hardware
-from services.ranker.methodology.score import ArtifactRecord, Score, score
-from services.ranker.methodology.separation import Side
+from services.ranker.methodology.score import ArtifactRecord, Score, Standing, standing
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The ranks of artifacts of one type, on one class of hardware, at one day."""
+    """The places of artifacts of one type in each profile, on one class of hardware, at one day.
 
-    ranks: tuple[Rank, ...]
+    `profile` is the one that was asked for, or else the type's first; its places are `places[0]`.
+    """
+
+    type: ArtifactType
+    profile: str
+    places: tuple[Places, ...]
+    outcomes: Mapping[str, int]
     hardware: str
     evidence_digest: str
 
@@ -46,7 +54,8 @@ class Ranks:
 
     Every method raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be
     read now. `as_of` is a day as YYYY-MM-DD, empty for today; `hardware` a class, empty for the
-    one that the artifacts of the type were measured on last.
+    one that the artifacts of the type were measured on last; `profile` one of the type's, empty for
+    its first.
     """
 
     def __init__(self, registry: Registry, records: Records, methodology: Methodology) -> None:
@@ -54,37 +63,74 @@ class Ranks:
         self._records = records
         self.methodology = methodology
 
-    async def of_artifact(self, name: str, as_of: str, hardware: str) -> tuple[Rank, str]:
-        """The rank of one artifact among all of its type, and the class of hardware."""
+    async def of_artifact(
+        self, name: str, as_of: str, hardware: str, profile: str
+    ) -> tuple[Ranking, Rank]:
+        """The ranking of an artifact's type, and its place in it."""
         artifact = self._registry.artifact(name)
-        ranking = await self.of_type(artifact.type, as_of, hardware)
-        return next(one for one in ranking.ranks if one.side.id == name), ranking.hardware
+        ranking = await self.of_type(artifact.type, as_of, hardware, profile)
+        return ranking, next(one for one in ranking.places[0].ranks if one.artifact == name)
 
-    async def of_type(self, kind: ArtifactType, as_of: str, hardware: str) -> Ranking:
-        """The ranks of all artifacts of a type."""
-        return await self.of_these(self._of_type(kind), as_of, hardware)
+    async def of_type(self, kind: ArtifactType, as_of: str, hardware: str, profile: str) -> Ranking:
+        """The places of all artifacts of a type."""
+        return await self.of_these(self._of_type(kind), as_of, hardware, profile)
 
-    async def of_these(self, artifacts: Sequence[Artifact], as_of: str, hardware: str) -> Ranking:
-        """The ranks of some artifacts of one type."""
+    async def of_list(
+        self, names: Sequence[str], as_of: str, hardware: str, profile: str
+    ) -> Ranking:
+        """Places that hold together, of artifacts of one type that the caller names."""
+        artifacts = [self._registry.artifact(name) for name in dict.fromkeys(names)]
+        if len(artifacts) < 2:
+            raise InvalidArgument("artifacts", "name two or more")
+        if len({one.type for one in artifacts}) > 1:
+            types = ", ".join(f"{one.id} is a {one.type}" for one in artifacts)
+            raise InvalidArgument("artifacts", f"are not of one type: {types}")
+        return await self._ranking(artifacts, as_of, hardware, profile, together=True)
+
+    async def of_these(
+        self, artifacts: Sequence[Artifact], as_of: str, hardware: str, profile: str
+    ) -> Ranking:
+        """The places of some artifacts of one type, each pair by itself."""
+        return await self._ranking(artifacts, as_of, hardware, profile, together=False)
+
+    async def _ranking(
+        self,
+        artifacts: Sequence[Artifact],
+        as_of: str,
+        hardware: str,
+        profile: str,
+        *,
+        together: bool,
+    ) -> Ranking:
+        methodology = self.methodology
+        level = methodology.list_level if together else methodology.family_level
         day = parse_day(as_of, datetime.now(UTC).date())
         records = await self._records.of(artifacts)
         hardware = hardware or latest_hardware(*(one.evidence for one in records))
-        sides = [
-            Side(one.artifact.id, one.artifact.type, score(one, self.methodology, day, hardware))
-            for one in records
-        ]
-        digest = _digest(records, self.methodology, day, hardware)
-        return Ranking(rank(sides, self.methodology), hardware, digest)
+        sides = [standing(one, methodology, day, hardware, level) for one in records]
+        places = tuple(
+            of_list(sides, one, level) if together else of_registry(sides, one)
+            for one in _ordered(sides[0], profile)
+        )
+        return Ranking(
+            artifacts[0].type,
+            places[0].profile,
+            places,
+            {one.artifact.id: len(one.outcomes.operators) for one in records},
+            hardware,
+            _digest(records, methodology, day, hardware, level),
+        )
 
-    async def explain(self, name: str, as_of: str, hardware: str) -> Explanation:
+    async def explain(self, name: str, as_of: str, hardware: str, profile: str) -> Explanation:
         """The score of one artifact as in its rank, term by term."""
         artifact = self._registry.artifact(name)
         day = parse_day(as_of, datetime.now(UTC).date())
         peers = await self._records.of(self._of_type(artifact.type))
         hardware = hardware or latest_hardware(*(one.evidence for one in peers))
         record = next(one for one in peers if one.artifact.id == name)
-        total = score(record, self.methodology, day, hardware)
-        terms = explain(total, record, self.methodology, hardware)
+        side = standing(record, self.methodology, day, hardware, self.methodology.family_level)
+        total = side.score(_ordered(side, profile)[0])
+        terms = explain(total)
         cited = {digest for term in terms for digest in term.evidence}
         return Explanation(
             total, terms, tuple(one for one in record.evidence if one.digest in cited)
@@ -94,18 +140,22 @@ class Ranks:
         return [one for one in self._registry.artifacts if one.type is kind]
 
 
+def _ordered(side: Standing, wanted: str) -> tuple[Profile, ...]:
+    """The profiles of a side's type, the wanted one first. Raises `NotFound`."""
+    known = side.profiles
+    if wanted and wanted not in {one.name for one in known}:
+        raise NotFound("profile", wanted, [one.name for one in known])
+    return tuple(sorted(known, key=lambda one: wanted not in ("", one.name)))
+
+
 def _digest(
-    records: Iterable[ArtifactRecord], methodology: Methodology, day: date, hardware: str
+    records: Iterable[ArtifactRecord],
+    methodology: Methodology,
+    day: date,
+    hardware: str,
+    level: float,
 ) -> str:
     """Of all that a ranking is computed from."""
-    parts = [
-        [
-            one.artifact.digest,
-            sorted(item.digest for item in one.evidence),
-            one.outcomes.reported,
-            one.outcomes.succeeded,
-        ]
-        for one in sorted(records, key=lambda one: one.artifact.id)
-    ]
-    text = json.dumps([parts, methodology.digest, day.isoformat(), hardware])
+    parts = [evidence_digest(one) for one in sorted(records, key=lambda one: one.artifact.id)]
+    text = json.dumps([parts, methodology.digest, day.isoformat(), hardware, level])
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

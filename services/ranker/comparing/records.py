@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from services.common.statistics.outcomes import Reports
 from services.errors import NotFound
 from services.ranker.claims.evidence import EvidenceError
 from services.ranker.claims.model import (
@@ -20,7 +21,7 @@ from services.ranker.claims.model import (
 from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.evidence_store import EvidenceStore
-from services.ranker.database.match_store import MatchStore, total
+from services.ranker.database.match_store import MatchCounts, MatchStore, total
 from services.ranker.methodology.score import ArtifactRecord, Outcomes
 
 _log = structlog.get_logger(__name__)
@@ -48,11 +49,9 @@ class Records:
         """The record of each artifact, and each page with the verdicts on its claims."""
         judged = await self._judged([*artifacts, *pages])
         counts = await self._matches.counts([one.id for one in artifacts])
-        totals = [total(counts[one.id]) for one in artifacts]
+        totals = [total(counts[one.id].values()) for one in artifacts]
         records = tuple(
-            ArtifactRecord(
-                artifact, evidence, verdicts, Outcomes(one.reported, one.succeeded), one.matched
-            )
+            ArtifactRecord(artifact, evidence, verdicts, _outcomes(one), one.matched)
             for artifact, (evidence, verdicts), one in zip(artifacts, judged, totals, strict=False)
         )
         of_pages = (verdicts for _, verdicts in judged[len(artifacts) :])
@@ -102,3 +101,12 @@ class Records:
             refused_ids = {claim.id for name, claim in claims.items() if name in damaged}
             found.append((own, judge_stored(subject.claims, own, refused_ids)))
         return found
+
+
+def _outcomes(counts: MatchCounts) -> Outcomes:
+    return Outcomes(
+        {name: Reports(*said) for name, said in counts.operators.items()},
+        counts.reported,
+        counts.succeeded,
+        counts.anonymous,
+    )

@@ -25,6 +25,7 @@ class Contents:
     manifests: int
     matches: int
     outcomes: int
+    """Records of how a match ended, those that withdraw one included."""
 
 
 def back_up(database: Path, target: Path) -> Contents:
@@ -109,12 +110,11 @@ def check(path: Path) -> Contents:
                 read_evidence(content, digest)
             if "manifest" in tables:
                 _check_manifests(database, path)
-            return Contents(
-                *(
-                    _count(database, table) if table in tables else 0
-                    for table in ("evidence", "manifest", "matched", "outcome")
-                )
+            evidence, manifests, matches, *outcomes = (
+                _count(database, table) if table in tables else 0
+                for table in ("evidence", "manifest", "matched", "outcome", "report")
             )
+            return Contents(evidence, manifests, matches, sum(outcomes))
     except EvidenceError as error:
         raise StoreError(f"{path} holds evidence that is not what it was: {error}") from error
     except sqlite3.Error as error:

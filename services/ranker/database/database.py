@@ -21,7 +21,7 @@ from typing import IO, TypeVar
 
 from services.errors import Unavailable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _APPEND_ONLY = """
 CREATE TRIGGER IF NOT EXISTS {table}_is_never_changed BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
@@ -57,10 +57,22 @@ CREATE TABLE IF NOT EXISTS outcome (
     succeeded INTEGER NOT NULL,
     time TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS report (
+    number INTEGER PRIMARY KEY,
+    matched TEXT NOT NULL REFERENCES matched (id),
+    reporter TEXT NOT NULL,
+    verified INTEGER NOT NULL,
+    succeeded INTEGER,
+    time TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS report_by_match ON report (matched, reporter);
 """ + "".join(
-    _APPEND_ONLY.format(table=table) for table in ("evidence", "manifest", "matched", "outcome")
+    _APPEND_ONLY.format(table=table)
+    for table in ("evidence", "manifest", "matched", "outcome", "report")
 )
-"""Of schema 2. Schema 1 had `evidence` alone, in this form: opening it adds the rest."""
+"""Of schema 3. Schema 1 had `evidence` alone, in this form, and schema 2 all but `report`: opening
+one adds the rest. `outcome` is read and no longer written; its reports are nobody's. In `report`
+the last row of a reporter on a match stands, and withdraws the outcome where it has none."""
 
 _POLL_SECONDS = 0.05
 

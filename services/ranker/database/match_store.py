@@ -1,28 +1,52 @@
-"""Which wishes were matched with which capabilities, and how that ended: true counts.
+"""Which wishes were matched with which capabilities, and how that ended, by whom.
 
-A match and an outcome are each kept once, under an id that the caller made up: sending it again, as
-a retry does, changes no count. Nothing is ever changed or taken back.
+A match is kept once, under an id that the caller made up: sending it again, as a retry does,
+changes no count. A report is of one reporter on one match, and stands until that reporter
+withdraws it by a later record; nothing is ever changed or removed.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.errors import NotFound, RequestIdReused
 from services.ranker.database.database import Database
 
+# The reports that stand. Those of the table `outcome` were kept before reporters were.
+_STANDING = """
+SELECT matched, reporter, verified, succeeded FROM report
+WHERE number IN (SELECT max(number) FROM report GROUP BY matched, reporter, verified)
+AND succeeded IS NOT NULL
+UNION ALL SELECT matched, '', 0, succeeded FROM outcome
+"""
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Who reports: an identity that the server verified, or else the address of a connection."""
+
+    name: str
+    verified: bool
+
 
 @dataclass(frozen=True)
 class MatchCounts:
-    """Matches that were recorded, those whose outcome was reported, and those that went well."""
+    """Matches that were recorded, and reports of how they ended.
+
+    A report is of one reporter on one match. `reported` counts all that stand, `succeeded` those of
+    a match that went well, `anonymous` those of reporters that were not verified. `operators` has
+    the good reports and all reports of each that was.
+    """
 
     matched: int = 0
     reported: int = 0
     succeeded: int = 0
+    anonymous: int = 0
+    operators: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class MatchStore:
@@ -58,33 +82,44 @@ class MatchStore:
 
         return datetime.fromisoformat(await self._database.write(work))
 
-    async def report(self, match_id: str, succeeded: bool, time: datetime) -> tuple[str, str]:
+    async def report(
+        self, match_id: str, succeeded: bool, reporter: Reporter, time: datetime
+    ) -> tuple[str, str]:
         """Keep how a match ended; return the artifact and the capability that it was with.
 
-        Raises `NotFound` for a match that was never recorded, `RequestIdReused` when it was
-        reported to have ended otherwise, `Unavailable` when the database cannot be written now.
+        Raises `NotFound` for a match that was never recorded, `RequestIdReused` when the reporter
+        has said that it ended otherwise, `Unavailable` when the database cannot be written now.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[str, str]:
-            match = connection.execute(
-                "SELECT artifact, capability FROM matched WHERE id = ?", (match_id,)
-            ).fetchone()
-            if match is None:
-                raise NotFound("match", match_id, None, hint="record it first")
-            connection.execute(
-                "INSERT INTO outcome (matched, succeeded, time) VALUES (?, ?, ?) "
-                "ON CONFLICT (matched) DO NOTHING",
-                (match_id, int(succeeded), _text(time)),
-            )
-            (kept,) = connection.execute(
-                "SELECT succeeded FROM outcome WHERE matched = ?", (match_id,)
-            ).fetchone()
-            if bool(kept) is not succeeded:
+            match = _match(connection, match_id)
+            last = _last(connection, match_id, reporter)
+            if last is None or last[0] is None:
+                _append(connection, match_id, reporter, succeeded, time)
+            elif bool(last[0]) is not succeeded:
                 raise RequestIdReused(
-                    f"match {match_id!r} was reported to have gone {'well' if kept else 'badly'}; "
-                    "an outcome is final"
+                    f"match {match_id!r} was reported to have gone {'well' if last[0] else 'badly'}"
+                    "; withdraw that first"
                 )
-            return str(match[0]), str(match[1])
+            return match
+
+        return await self._database.write(work)
+
+    async def withdraw(self, match_id: str, reporter: Reporter, time: datetime) -> tuple[str, str]:
+        """Withdraw what a reporter said of a match; return what the match was with.
+
+        Doing it again changes nothing. Raises `NotFound` for a match that was never recorded, or
+        that the reporter said nothing of, and `Unavailable`.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[str, str]:
+            match = _match(connection, match_id)
+            last = _last(connection, match_id, reporter)
+            if last is None:
+                raise NotFound("outcome of match", match_id, None, hint="you reported none")
+            if last[0] is not None:
+                _append(connection, match_id, reporter, None, time)
+            return match
 
         return await self._database.write(work)
 
@@ -93,28 +128,89 @@ class MatchStore:
 
         Raises `Unavailable` when the database cannot be read now.
         """
-        names = list(artifacts)
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                "SELECT artifact, capability, count(*), count(outcome.matched), "
-                "coalesce(sum(outcome.succeeded), 0) "
-                "FROM matched LEFT JOIN outcome ON outcome.matched = matched.id "
-                "WHERE artifact IN (SELECT value FROM json_each(?)) GROUP BY artifact, capability",
-                (json.dumps(names),),
+        names = json.dumps(list(artifacts))
+
+        def work(
+            connection: sqlite3.Connection,
+        ) -> tuple[list[tuple[str, str, int]], list[tuple[str, str, str, int, int, int]]]:
+            of_these = "artifact IN (SELECT value FROM json_each(?))"
+            matches = connection.execute(
+                f"SELECT artifact, capability, count(*) FROM matched WHERE {of_these} "  # noqa: S608
+                "GROUP BY artifact, capability",
+                (names,),
             ).fetchall()
-        )
-        counts: dict[str, dict[str, MatchCounts]] = {name: {} for name in names}
-        for artifact, capability, *numbers in rows:
-            counts[artifact][capability] = MatchCounts(*numbers)
+            reports = connection.execute(
+                "SELECT artifact, capability, reporter, verified, count(*), sum(succeeded) "  # noqa: S608
+                f"FROM ({_STANDING}) AS said JOIN matched ON said.matched = matched.id "
+                f"WHERE {of_these} GROUP BY artifact, capability, reporter, verified",
+                (names,),
+            ).fetchall()
+            return matches, reports
+
+        matches, reports = await self._database.read(work)
+        counts: dict[str, dict[str, MatchCounts]] = {name: {} for name in json.loads(names)}
+        for artifact, capability, number in matches:
+            counts[artifact][capability] = MatchCounts(number)
+        for artifact, capability, reporter, verified, said, well in reports:
+            one = MatchCounts(
+                reported=said,
+                succeeded=well,
+                anonymous=0 if verified else said,
+                operators={reporter: (well, said)} if verified else {},
+            )
+            counts[artifact][capability] = total((counts[artifact][capability], one))
         return counts
 
 
-def total(counts: dict[str, MatchCounts]) -> MatchCounts:
-    """The counts of all capabilities together."""
+def total(counts: Iterable[MatchCounts]) -> MatchCounts:
+    """All of them together; an operator is one, whatever it reported of."""
+    parts = list(counts)
+    operators: dict[str, tuple[int, int]] = {}
+    for part in parts:
+        for name, (good, said) in part.operators.items():
+            before = operators.get(name, (0, 0))
+            operators[name] = (before[0] + good, before[1] + said)
     return MatchCounts(
-        sum(one.matched for one in counts.values()),
-        sum(one.reported for one in counts.values()),
-        sum(one.succeeded for one in counts.values()),
+        sum(one.matched for one in parts),
+        sum(one.reported for one in parts),
+        sum(one.succeeded for one in parts),
+        sum(one.anonymous for one in parts),
+        operators,
+    )
+
+
+def _match(connection: sqlite3.Connection, match_id: str) -> tuple[str, str]:
+    """The artifact and the capability of a match; raise `NotFound` where there is none."""
+    match = connection.execute(
+        "SELECT artifact, capability FROM matched WHERE id = ?", (match_id,)
+    ).fetchone()
+    if match is None:
+        raise NotFound("match", match_id, None, hint="record it first")
+    return str(match[0]), str(match[1])
+
+
+def _last(
+    connection: sqlite3.Connection, match_id: str, reporter: Reporter
+) -> tuple[int | None] | None:
+    """What a reporter said of a match last, None in it where that was withdrawn."""
+    found: tuple[int | None] | None = connection.execute(
+        "SELECT succeeded FROM report WHERE matched = ? AND reporter = ? AND verified = ? "
+        "ORDER BY number DESC LIMIT 1",
+        (match_id, reporter.name, reporter.verified),
+    ).fetchone()
+    return found
+
+
+def _append(
+    connection: sqlite3.Connection,
+    match_id: str,
+    reporter: Reporter,
+    succeeded: bool | None,
+    time: datetime,
+) -> None:
+    connection.execute(
+        "INSERT INTO report (matched, reporter, verified, succeeded, time) VALUES (?, ?, ?, ?, ?)",
+        (match_id, reporter.name, reporter.verified, succeeded, _text(time)),
     )
 
 

@@ -71,7 +71,8 @@ def check_accuracy(accuracy: Accuracy, pictures: int) -> None:
 
 def check_speed(result: BenchmarkResult) -> None:
     """Refuse times that no machine has. Raises `ImplausibleError`."""
-    runs = [seconds for process in result.samples for seconds in process.seconds]
+    timed = (*result.samples, *result.paired.samples)
+    runs = [seconds for process in timed for seconds in process.seconds]
     if len(runs) < 3:
         raise ImplausibleError(
             f"segment timed {len(runs)} runs; three are the least that say anything"

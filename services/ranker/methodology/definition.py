@@ -14,16 +14,21 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from services.common.documents import Document, validate
+from services.common.statistics import family, outcomes, reliability
 from services.errors import Violation
 from services.ranker.claims.model import ArtifactType, SubjectRelation
 
-COMPONENTS = ("quality", "ecosystem", "match_graph", "freshness", "adoption")
-"""The components of a score, in the order in which they are shown."""
+LEAST, GREATEST = -0.5, 1.5
+"""A utility is cut there: what is better than the end of its scale still gains."""
+
+SHOWN = ("freshness", "outcomes", "adoption")
+"""What is shown of every artifact and is in no profile."""
 
 _SUM_TOLERANCE = 1e-9
 
 _Positive = Annotated[float, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Below = Annotated[float, Field(ge=0, lt=1)]
 _String = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -36,10 +41,10 @@ class Reference(Document):
 
 
 class Scale(Document):
-    """Maps a metric's value to [0, 1]: 0 at the figure of one artifact, 1 at another's.
+    """Maps a metric's value to a utility: 0 at the figure of one artifact, 1 at another's.
 
-    Linear between the two, or linear in the logarithm; flat outside. `zero` above `one` makes
-    smaller values better.
+    Linear between and beyond the two, or linear in the logarithm; cut at -0.5 and 1.5. `zero` above
+    `one` makes smaller values better.
     """
 
     zero: Reference
@@ -53,22 +58,27 @@ class Scale(Document):
         if self.logarithmic and not (self.zero.value and self.one.value):
             yield "logarithmic", "needs values above 0 at both ends"
 
-    def position(self, value: float) -> float:
-        """Where `value` (in the metric's unit) lies, in [0, 1]."""
+    def utility(self, value: float) -> float:
+        """Return the utility of a value in the metric's unit."""
         zero, one = self.zero.value, self.one.value
         if self.logarithmic:
             if value <= 0:
-                return 1.0 if one < zero else 0.0
+                return GREATEST if one < zero else LEAST
             value, zero, one = math.log(value), math.log(zero), math.log(one)
-        return min(1.0, max(0.0, (value - zero) / (one - zero)))
+        return min(GREATEST, max(LEAST, (value - zero) / (one - zero)))
 
 
-class Input(Document):
-    """Evidence that a metric may be read from: a number with a scale, or a truth.
+class Metric(Document):
+    """What is read of an artifact, and from which evidence.
 
-    `fact` is the group of claims that the evidence bears on; `relations` are the stand-ins that may
-    speak for the artifact here. A proxy never may. A number has a `unit` and a `scale`; of a truth,
-    `good` says which value counts as 1.
+    `fact` is what claims are about whose evidence is read; `relations` are the stand-ins that may
+    speak for the artifact. A number has a `unit` and a `scale`; of a truth, `good` says which value
+    is worth 1. `same` names what has to agree before two readings are compared: "hardware",
+    "engine", or a part of the evidence's subject. `printed_to` is the last digit of published
+    figures, half of which they may be off by. With `share`, the value is a share of `n`
+    observations, and its interval at any level follows from both. With `per_hardware`, only what
+    was measured on the hardware that is asked for is read. `when_missing` says how to get a
+    reading.
     """
 
     fact: _String
@@ -78,9 +88,14 @@ class Input(Document):
     unit: _String | None = None
     scale: Scale | None = None
     good: bool | None = None
+    same: tuple[_String, ...] = ()
+    printed_to: _Positive | None = None
+    share: bool = False
+    per_hardware: bool = False
+    when_missing: _String = ""
 
     def problems(self) -> Iterator[Violation]:
-        """A proxy decides nothing; an input is of one kind."""
+        """A proxy decides nothing; a metric is of one kind."""
         if SubjectRelation.PROXY in self.relations:
             yield "relations", f"{SubjectRelation.PROXY.value!r} cannot speak for an artifact"
         number = (self.unit is not None, self.scale is not None)
@@ -89,71 +104,102 @@ class Input(Document):
             yield "good", problem
 
 
-class Metric(Document):
-    """One predeclared part of a component, with its share of the component.
-
-    The first input that has evidence is read. With `per_hardware`, only measurements made on the
-    hardware that the score is for count. `when_missing` says what there is to say when none does.
-    """
-
-    weight: _Positive
-    inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
-    per_hardware: bool = False
-    when_missing: _String = ""
-
-
-class Weight(Document):
-    """A component's weight, and the range that a reasonable reader may choose it from."""
-
-    weight: _Share
-    low: _Share
-    high: _Share
-
-    def problems(self) -> Iterator[Violation]:
-        """The weight lies in its range."""
-        if not self.low <= self.weight <= self.high:
-            yield "weight", f"needs {self.low:g} (low) <= {self.weight:g} <= {self.high:g} (high)"
-
-
-Metrics = Annotated[Mapping[str, Metric], Field(min_length=1)]
+_Weight = _Share | Annotated[tuple[_Share, _Share], Field()]
+_Weights = Annotated[Mapping[str, _Weight], Field(min_length=1)]
 
 
 class TypeRules(Document):
-    """How artifacts of one type are scored: weights by component, metrics by name."""
+    """What artifacts of one type are read and ranked by.
 
-    weights: Mapping[str, Weight]
-    quality: Metrics
-    ecosystem: Metrics
+    `profiles` are in the order in which one is looked for that two artifacts are complete in. A
+    weight is a number, or the least and the greatest that a reader may choose; their middles sum to
+    1.
+    """
+
+    metrics: Annotated[Mapping[str, Metric], Field(min_length=1)]
+    profiles: Annotated[Mapping[str, _Weights], Field(min_length=1)]
 
     def problems(self) -> Iterator[Violation]:
-        """Weights are of the components, and sum to 1."""
-        if set(self.weights) != set(COMPONENTS):
-            yield "weights", f"must be of {', '.join(COMPONENTS)}, not of {', '.join(self.weights)}"
-        parts: tuple[tuple[str, Mapping[str, Weight | Metric]], ...] = (
-            ("weights", self.weights),
-            ("quality", self.quality),
-            ("ecosystem", self.ecosystem),
-        )
-        for name, weighted in parts:
-            total = math.fsum(one.weight for one in weighted.values())
+        """Profiles are of the metrics, have names of their own, and weights that sum to 1."""
+        for name, weights in self.profiles.items():
+            where = f"profiles.{name}"
+            if unknown := sorted(set(weights) - set(self.metrics)):
+                yield where, f"has no metric called {', '.join(unknown)}"
+            if name in self.metrics and set(weights) != {name}:
+                yield where, "is called as a metric; that is the profile of the metric alone"
+            ends = [_ends(one) for one in weights.values()]
+            if any(low > high for low, high in ends):
+                yield where, "has a range whose least weight is above its greatest"
+            total = math.fsum((low + high) / 2 for low, high in ends)
             if abs(total - 1) > _SUM_TOLERANCE:
-                yield name, f"weights sum to {total:.12g}, they must sum to 1"
+                yield where, f"weights sum to {total:.12g}, they must sum to 1"
+
+    def ranges(self, profile: str) -> dict[str, tuple[float, float]]:
+        """Return the range of each metric's weight; a metric's name is its profile alone."""
+        if profile in self.profiles:
+            return {name: _ends(one) for name, one in self.profiles[profile].items()}
+        return {profile: (1.0, 1.0)}
 
 
-class _Posterior(Document):
-    prior_alpha: _Positive
-    prior_beta: _Positive
-    level: Annotated[float, Field(gt=0, lt=1)]
+def _ends(weight: float | tuple[float, float]) -> tuple[float, float]:
+    return weight if isinstance(weight, tuple) else (weight, weight)
+
+
+class _Family(Document):
+    artifacts: int
+    level: float
+    pair_level: _Below
+    list_level: _Below
+
+    def problems(self) -> Iterator[Violation]:
+        yield from _as_computed(self, artifacts=family.ARTIFACTS, level=family.LEVEL)
 
 
 class _Freshness(Document):
     half_life_days: _Positive
 
 
+class _Reliability(Document):
+    kappa: float
+    trivial_above: float
+    level: float
+
+    def problems(self) -> Iterator[Violation]:
+        yield from _as_computed(
+            self,
+            kappa=reliability.KAPPA,
+            trivial_above=reliability.TRIVIAL_ABOVE,
+            level=reliability.LEVEL,
+        )
+
+
+class _Outcomes(Document):
+    operators_for_a_point: int
+    colluders: float
+    level: float
+
+    def problems(self) -> Iterator[Violation]:
+        yield from _as_computed(
+            self,
+            operators_for_a_point=outcomes.LEAST_OPERATORS,
+            colluders=outcomes.COLLUDERS,
+            level=outcomes.LEVEL,
+        )
+
+
+def _as_computed(document: Document, **constants: float) -> Iterator[Violation]:
+    """The file states what the statistics compute with; a version with others needs other code."""
+    for name, value in constants.items():
+        if getattr(document, name) != value:
+            yield name, f"is {getattr(document, name):g}, and what is computed has {value:g}"
+
+
 class _File(Document):
     version: _String
-    posterior: _Posterior
+    family: _Family
     freshness: _Freshness
+    reliability: _Reliability
+    outcomes: _Outcomes
     types: Mapping[Annotated[ArtifactType, Field(strict=False)], TypeRules]
 
     def problems(self) -> Iterator[Violation]:
@@ -163,25 +209,20 @@ class _File(Document):
 
 
 @dataclass(frozen=True)
-class Prior:
-    """A Beta distribution held before any evidence."""
-
-    alpha: float
-    beta: float
-
-
-@dataclass(frozen=True)
 class Methodology:
     """Everything that a score depends on besides the evidence and the day.
 
-    `digest` is "sha256:<hex>" of the file; `level` the confidence of posterior intervals;
-    `half_life_days` how old an artifact is when its freshness is one half.
+    `digest` is "sha256:<hex>" of the file; `pair_level` the confidence that two artifacts are
+    compared at, `list_level` that of the places of a list that a caller named, and `family_level`
+    that of each interval of the registry's lists; `half_life_days` how old an artifact is when its
+    freshness is one half.
     """
 
     version: str
     digest: str
-    level: float
-    prior: Prior
+    pair_level: float
+    list_level: float
+    family_level: float
     half_life_days: float
     types: Mapping[ArtifactType, TypeRules]
 
@@ -199,8 +240,9 @@ def parse(data: object, digest: str) -> Methodology:
     return Methodology(
         version=file.version,
         digest=digest,
-        level=file.posterior.level,
-        prior=Prior(file.posterior.prior_alpha, file.posterior.prior_beta),
+        pair_level=file.family.pair_level,
+        list_level=file.family.list_level,
+        family_level=file.family.level,
         half_life_days=file.freshness.half_life_days,
         types=file.types,
     )

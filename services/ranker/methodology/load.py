@@ -1,4 +1,4 @@
-"""Reads a methodology file. The packaged one is `v1.yaml`, beside this module."""
+"""Reads a methodology file. The packaged one is `v2.yaml`, beside this module."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import yaml
 from services.errors import InvalidArgument
 from services.ranker.methodology.definition import Methodology, parse
 
-V1 = Path(__file__).with_name("v1.yaml")
+PACKAGED = Path(__file__).with_name("v2.yaml")
 """The methodology that the ranker scores by."""
 
 
-def load(path: Path = V1) -> Methodology:
+def load(path: Path = PACKAGED) -> Methodology:
     """The methodology in `path`; its digest is that of the file's bytes.
 
     Raises InvalidArgument when the file is not YAML or not a methodology.

@@ -1,97 +1,135 @@
-"""Scores of artifacts of one type -> the order that the evidence allows.
+"""Artifacts of one type -> the places that the evidence allows them in a profile.
 
-Pure. One artifact surely beats another when its worst case beats the other's best under every
-declared weighting; that is a strict order of some pairs. Artifacts that it leaves undecided,
-directly or through others, are one group: of two groups every member of one beats every member of
-the other.
+Pure. Two kinds of lists. Of the registry, an artifact beats another by the two of them alone, at a
+level that holds for 50 at once: others change nothing. Of a list that a caller names the places
+hold together, by stepping down (Holm 1979): pairs that are apart are set aside, and what is left
+has more room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, permutations
 
-from services.ranker.claims.model import ArtifactType
-from services.ranker.methodology.definition import Methodology
-from services.ranker.methodology.separation import Separation, Side, overall
+from services.common.statistics.family import simultaneous_level
+from services.common.statistics.rank_sets import holm
+from services.common.statistics.separation import places_by
+from services.ranker.methodology.profile import Profile
+from services.ranker.methodology.score import Score, Standing
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Rank:
-    """The place of one artifact among the `of` of its type that anything is known of.
+    """The place of one artifact in a profile, among the `of` that were measured on the same things.
 
-    Groups and places count from 1; they are None for one that nothing is known of.
+    Places count from 1; they are None for one that lacks a metric. `beats` are those that it is
+    surely better than, `not_separable_from` those that it cannot be told apart from, `on` what all
+    of them were measured on.
     """
 
-    side: Side
-    tie_group: int | None
+    artifact: str
+    score: Score
     best_place: int | None
     worst_place: int | None
     of: int
-    not_separable_from: tuple[str, ...]
+    beats: tuple[str, ...] = ()
+    not_separable_from: tuple[str, ...] = ()
+    on: str = ""
 
 
-def rank(sides: Sequence[Side], methodology: Methodology) -> tuple[Rank, ...]:
-    """The ranks of artifacts of one type, by group and then by id. Their order does not matter.
+@dataclass(frozen=True)
+class Places:
+    """The places of one type's artifacts in a profile.
 
-    Those that nothing is known of have no place, and come last.
+    `level` is the chance that none that is said to be better is so by chance alone; 1 where nothing
+    was measured by sampling.
     """
-    everyone = sorted(sides, key=lambda side: side.id)
-    ordered = [side for side in everyone if side.score.coverage > 0]
-    unknown = [
-        Rank(side, None, None, None, len(ordered), ())
-        for side in everyone
-        if not side.score.coverage > 0
-    ]
-    return (*_ranked(ordered, methodology), *unknown)
+
+    profile: str
+    ranks: tuple[Rank, ...]
+    level: float
 
 
-def _ranked(ordered: Sequence[Side], methodology: Methodology) -> Sequence[Rank]:
-    if not ordered:
-        return ()
-    ranges = methodology.rules(ArtifactType(ordered[0].type)).weights
-    beaten_by: dict[str, set[str]] = {side.id: set() for side in ordered}
-    beats: dict[str, set[str]] = {side.id: set() for side in ordered}
-    for index, left in enumerate(ordered):
-        for right in ordered[index + 1 :]:
-            separation = overall(left, right, ranges)
-            if separation is Separation.NOT_SEPARABLE:
-                continue
-            winner, loser = (
-                (left.id, right.id) if separation is Separation.LEFT else (right.id, left.id)
-            )
-            beats[winner].add(loser)
-            beaten_by[loser].add(winner)
-    names = [side.id for side in ordered]
-    tied = {name: frozenset(set(names) - beats[name] - beaten_by[name] - {name}) for name in names}
-    groups = _connected(names, tied)
-    # Between groups all is decided, so those of a better group are beaten by fewer.
-    groups.sort(key=lambda group: min(len(beaten_by[name]) for name in group))
-    group_of = {name: number for number, group in enumerate(groups, start=1) for name in group}
-    ranks = [
-        Rank(
-            side=side,
-            tie_group=group_of[side.id],
-            best_place=1 + len(beaten_by[side.id]),
-            worst_place=len(ordered) - len(beats[side.id]),
-            of=len(ordered),
-            not_separable_from=tuple(sorted(tied[side.id])),
-        )
-        for side in ordered
-    ]
-    return sorted(ranks, key=lambda one: (group_of[one.side.id], one.side.id))
+def of_registry(sides: Sequence[Standing], profile: Profile) -> Places:
+    """Places by a fixed family: each pair by itself. The order of the sides does not matter."""
+    wins = _wins(permutations(sides, 2), profile)
+    largest = max((len(group) for group in _groups(sides, profile).values()), default=0)
+    sampled = _sampled(sides, profile)
+    level = simultaneous_level(largest, sampled) if sampled else 1.0
+    return Places(profile.name, _ranked(sides, profile, wins), level)
 
 
-def _connected(names: Sequence[str], tied: dict[str, frozenset[str]]) -> list[set[str]]:
-    """Sets of names that ties connect."""
-    left = list(names)
-    groups: list[set[str]] = []
-    while left:
-        group, edge = {left[0]}, [left[0]]
-        while edge:
-            fresh = tied[edge.pop()] - group
-            group |= fresh
-            edge += fresh
-        groups.append(group)
-        left = [name for name in left if name not in group]
+def of_list(sides: Sequence[Standing], profile: Profile, level: float) -> Places:
+    """Places that hold together with `level`, of the artifacts that a caller named."""
+    wins: set[Pair] = set()
+    for group in _groups(sides, profile).values():
+        known = {side.id: side for side in group}
+
+        def apart(pair: Pair, at: float, known: dict[str, Standing] = known) -> bool:
+            first, second = (known[name] for name in pair)
+            sure = profile.level(first.readings, second.readings) >= at
+            return sure and bool(_wins(((first, second), (second, first)), profile))
+
+        names = sorted(known)
+        for one, two in holm(combinations(names, 2), apart, level):
+            wins |= _wins(permutations((known[one], known[two]), 2), profile)
+    reached = level if _sampled(sides, profile) else 1.0
+    return Places(profile.name, _ranked(sides, profile, wins), reached)
+
+
+def _sampled(sides: Sequence[Standing], profile: Profile) -> int:
+    """How many metrics of the profile have readings that may err by chance."""
+    return sum(
+        any(name in side.readings and side.readings[name].sampled for side in sides)
+        for name in profile.ranges
+    )
+
+
+def _wins(pairs: Iterable[tuple[Standing, ...]], profile: Profile) -> set[Pair]:
+    return {(one.id, two.id) for one, two in pairs if profile.beats(one.readings, two.readings)}
+
+
+def _groups(sides: Sequence[Standing], profile: Profile) -> dict[str, list[Standing]]:
+    """Those that lack nothing, by what they were measured on."""
+    groups: dict[str, list[Standing]] = {}
+    for side in sorted(sides, key=lambda side: side.id):
+        if not profile.lacks(side.readings):
+            groups.setdefault(profile.on(side.readings), []).append(side)
     return groups
+
+
+def _ranked(
+    sides: Sequence[Standing], profile: Profile, wins: Collection[Pair]
+) -> tuple[Rank, ...]:
+    """The largest group first, in each the best places first; last who lacks least."""
+    found: list[Rank] = []
+    groups = sorted(_groups(sides, profile).items(), key=lambda one: (-len(one[1]), one[0]))
+    for on, group in groups:
+        names = [side.id for side in group]
+        places = places_by(names, set(wins))
+        ranks = [
+            Rank(
+                side.id,
+                side.score(profile),
+                *places[side.id],
+                of=len(group),
+                beats=tuple(other for other in names if (side.id, other) in wins),
+                not_separable_from=tuple(
+                    other
+                    for other in names
+                    if other != side.id and not {(side.id, other), (other, side.id)} & set(wins)
+                ),
+                on=on,
+            )
+            for side in group
+        ]
+        found += sorted(ranks, key=lambda one: (one.best_place, one.worst_place, one.artifact))
+    unranked = [
+        Rank(side.id, side.score(profile), None, None, 0)
+        for side in sides
+        if profile.lacks(side.readings)
+    ]
+    return (*found, *sorted(unranked, key=lambda one: (-one.score.coverage, one.artifact)))

@@ -1,33 +1,51 @@
-"""Evidence -> the value of a predeclared metric.
+"""Evidence -> the value of a predeclared metric, as a utility.
 
 Pure. What is read depends on where a piece of evidence comes from (fact, relation, unit, hardware,
-basis, time), never on what it says, so that a better value can only give a better reading.
+basis, level, number of observations), never on what it says, so that a better value can only give
+a better reading. When a sample was measured decides nothing either: who may measure until it suits,
+and have the last one count, has measured nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 
+from services.common.statistics import separation
+from services.common.statistics.shares import share_interval
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import STRENGTH, Basis, Claim, Evidence
-from services.ranker.methodology.definition import Input, Metric
+from services.ranker.claims.model import (
+    STRENGTH,
+    Basis,
+    Claim,
+    Evidence,
+    Interval,
+    SubjectRelation,
+)
+from services.ranker.methodology.definition import Metric, Scale
+
+CERTAIN = 1.0
+"""Level of a reading whose ends are not by chance."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What the evidence says of one metric: its position on the metric's scale, in [0, 1].
+class Reading(separation.Reading):
+    """What the evidence says of one metric: its utility, `low` <= `point` <= `high`.
 
-    `shown` is the value as a reader sees it, with its unit; `evidence` the digests it rests on.
+    `sampled` says that the ends are of an interval at `level`; bounds, and a count, have level 1.
+    `same` is what it was measured on: readings of different things are not compared. `shown` is the
+    value as a reader sees it, with its unit; `evidence` the digests that it rests on.
     """
 
-    low: float
-    point: float
-    high: float
-    shown: str
-    evidence: tuple[str, ...]
+    level: float = CERTAIN
+    same: str = ""
+    shown: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+Readings = Mapping[str, Reading]
+"""An artifact's readings by metric."""
 
 
 def facts_of(claims: Iterable[Claim]) -> dict[str, str]:
@@ -39,27 +57,44 @@ def facts_of(claims: Iterable[Claim]) -> dict[str, str]:
     return {claim.id: claim.group for claim in claims if not claim.comparator}
 
 
+def read_all(
+    metrics: Mapping[str, Metric],
+    evidence: Iterable[Evidence],
+    facts: Mapping[str, str],
+    hardware: str,
+    level: float,
+) -> dict[str, Reading]:
+    """The readings of all metrics that have one."""
+    items = tuple(evidence)
+    found = {name: read(one, items, facts, hardware, level) for name, one in metrics.items()}
+    return {name: reading for name, reading in found.items() if reading is not None}
+
+
 def read(
-    metric: Metric, evidence: Iterable[Evidence], facts: Mapping[str, str], hardware: str
+    metric: Metric,
+    evidence: Iterable[Evidence],
+    facts: Mapping[str, str],
+    hardware: str,
+    level: float,
 ) -> Reading | None:
     """The reading of `metric`, or None when no evidence speaks to it.
 
-    The first input with evidence counts; of it the best basis (measured before derived before
-    sourced), of that the latest; of several as late as each other the least favourable ends.
+    An interval that is less sure than `level` speaks to nothing. Of what is left the best basis
+    counts (measured before derived before sourced), of that the thing itself before what stands in
+    for it. Of samples the one with the most observations counts, of counts and citations the
+    latest; of several as good as each other, the least favourable ends.
     """
-    items = sorted(evidence, key=lambda item: item.digest)
-    for source in metric.inputs:
-        found = [
-            (item, position)
-            for item in items
-            if facts.get(item.claim) == source.fact
-            and _admitted(item, source, metric.per_hardware, hardware)
-            and (position := _position(item, source)) is not None
-        ]
-        if found:
-            best = max(_preference(item) for item, _ in found)
-            return _worst([pair for pair in found if _preference(pair[0]) == best])
-    return None
+    found = [
+        (item, reading)
+        for item in sorted(evidence, key=lambda item: item.digest)
+        if facts.get(item.claim) == metric.fact
+        and _admitted(item, metric, hardware)
+        and (reading := _reading(item, metric, level)) is not None
+    ]
+    if not found:
+        return None
+    best = max(_preference(item, reading) for item, reading in found)
+    return _worst([reading for item, reading in found if _preference(item, reading) == best])
 
 
 def latest_hardware(*sides: Iterable[Evidence]) -> str:
@@ -81,51 +116,114 @@ def latest_hardware(*sides: Iterable[Evidence]) -> str:
     )
 
 
-def _admitted(item: Evidence, source: Input, per_hardware: bool, hardware: str) -> bool:
-    """Whether `item` may speak for the artifact through `source`."""
-    if item.relation not in source.relations or item.declared:
+def _admitted(item: Evidence, metric: Metric, hardware: str) -> bool:
+    """Whether `item` may speak for the artifact."""
+    if item.relation not in metric.relations or item.declared:
         return False
-    return not per_hardware or (
+    return not metric.per_hardware or (
         item.basis is Basis.MEASURED and hardware_class(item.environment) == hardware
     )
 
 
-def _preference(item: Evidence) -> tuple[int, datetime]:
-    return STRENGTH[item.basis], item.time
+def _preference(item: Evidence, reading: Reading) -> tuple[int, bool, bool, str, float]:
+    """What counts first: the greater.
+
+    Where it was measured on several things the last of their names counts, for any would do as
+    long as all artifacts are read on the same one.
+    """
+    chance = reading.sampled
+    return (
+        STRENGTH[item.basis],
+        item.relation is SubjectRelation.EXACT,
+        chance,
+        reading.same,
+        float(item.n) if chance else item.time.timestamp(),
+    )
 
 
-def _position(item: Evidence, source: Input) -> tuple[float, float, float] | None:
-    """Low, point and high of `item` on the scale; None when its value is of another kind."""
+def _reading(item: Evidence, metric: Metric, level: float) -> Reading | None:
+    """`item` on the scale; None when its value is of another kind, or its interval not sure."""
     if item.value is None:
         return None
-    if source.scale is None:
+    if metric.scale is None:
         if not isinstance(item.value.content, bool):
             return None
-        truth = float(item.value.content == source.good)
-        return truth, truth, truth
+        worth = float(item.value.content == metric.good)
+        shown = f"{'yes' if worth else 'no'} ({item.basis.value.lower()})"
+        return Reading(worth, worth, worth, False, shown=shown, evidence=(item.digest,))
     number = item.value.number
-    if number is None or item.value.unit != source.unit:
+    if number is None or item.value.unit != metric.unit or not math.isfinite(number):
         return None
-    ends = [number] if item.interval is None else [item.interval.low, number, item.interval.high]
-    if not math.isfinite(number) or any(map(math.isnan, ends)):
+    interval = _interval(item, metric, number, level)
+    if interval is None or math.isnan(interval.low) or math.isnan(interval.high):
         return None
-    positions = [source.scale.position(end) for end in ends]
-    return min(positions), source.scale.position(number), max(positions)
+    low, high = _ends(metric.scale, interval)
+    return Reading(
+        min(high, max(low, metric.scale.utility(number))),
+        low,
+        high,
+        interval.level > 0,
+        level=interval.level or CERTAIN,
+        same=_same(item, metric),
+        shown=_shown(item, number, interval),
+        evidence=(item.digest,),
+    )
 
 
-def _worst(found: list[tuple[Evidence, tuple[float, float, float]]]) -> Reading:
+def _interval(item: Evidence, metric: Metric, number: float, level: float) -> Interval | None:
+    """The ends of a number, level 0 where they hold for certain; None where they are not sure."""
+    if item.basis is Basis.SOURCED:
+        # Ends that are cited are of other protocols; this figure is what it says, rounded.
+        half = (metric.printed_to or 0.0) / 2
+        return Interval(number - half, number + half)
+    if metric.share and item.n > 0 and 0 <= number <= 1:
+        if item.relation is SubjectRelation.EXACT:
+            return Interval(number, number)
+        return Interval.of(share_interval(round(number * item.n), item.n, level))
+    if item.interval is None:
+        return Interval(number, number)
+    return None if 0 < item.interval.level < level else item.interval
+
+
+def _ends(scale: Scale, interval: Interval) -> tuple[float, float]:
+    low, high = sorted((scale.utility(interval.low), scale.utility(interval.high)))
+    return low, high
+
+
+def _same(item: Evidence, metric: Metric) -> str:
+    """What the reading was measured on, in words; empty where nothing has to agree or is known."""
+    known = {
+        "hardware": hardware_class(item.environment),
+        "engine": " ".join(
+            str(item.engine[name]) for name in ("id", "precision", "threads") if name in item.engine
+        ),
+    }
+    parts = ((name, known.get(name, item.subject.get(name, ""))) for name in metric.same)
+    return ", ".join(f"{name} {value}" for name, value in parts if value)
+
+
+def _worst(found: list[Reading]) -> Reading:
     """One reading of several equally good pieces of evidence: the least of each end."""
-    low, point, high = (min(position[end] for _, position in found) for end in range(3))
-    shown = next(_shown(item, point) for item, position in found if position[1] == point)
-    return Reading(low, point, high, shown, tuple(item.digest for item, _ in found))
+    least = min(found, key=lambda one: (one.point, one.shown))
+    return replace(
+        least,
+        low=min(one.low for one in found),
+        high=min(one.high for one in found),
+        sampled=any(one.sampled for one in found),
+        level=min(one.level for one in found),
+        evidence=tuple(digest for one in found for digest in one.evidence),
+    )
 
 
-def _shown(item: Evidence, point: float) -> str:
-    """The value for a reader, with its basis; of a truth, whether it is the good one."""
-    number = item.value.number if item.value else None
-    basis = item.basis.value.lower()
-    if item.value is None or number is None:
-        return f"{'yes' if point == 1 else 'no'} ({basis})"
-    text = f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.4g}"
-    unit = "" if item.value.unit == "1" else f" {item.value.unit}"
-    return f"{text}{unit} ({basis})"
+def _shown(item: Evidence, number: float, interval: Interval) -> str:
+    """The value for a reader, with what it may be and its basis."""
+    unit = "" if item.value is None or item.value.unit == "1" else f" {item.value.unit}"
+    ends = ""
+    if interval.low < interval.high:
+        ends = f" [{in_words(interval.low)} .. {in_words(interval.high)}]"
+    return f"{in_words(number)}{ends}{unit} ({item.basis.value.lower()})"
+
+
+def in_words(number: float) -> str:
+    """A number as it is read: large ones in full, others to four figures that count."""
+    return f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.4g}"

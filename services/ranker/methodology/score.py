@@ -1,53 +1,69 @@
-"""Evidence -> the components of a score, and the score out of 100 that they add up to.
+"""Evidence -> the score of an artifact in a profile, part by part.
 
-Pure. A component is an interval [low, high] in [0, 1] around a point, with the share of it that has
-evidence (coverage). What is missing is [0, 1] with the point in the middle, and keeps its weight:
-it widens the interval, and moves neither the denominator nor the point of the rest. The weights of
-a type sum to 1 whatever is known, so a score moves only with what is found, never with how much was
-looked for.
+Pure. A score is the weighted sum of the profile's metrics, as utilities. An artifact that lacks one
+has no score, only the bounds that what is known leaves; they decide nothing. What is in no profile
+(freshness, reported outcomes, adoption) is shown beside it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
+from services.common.statistics.interval import TooFewError
+from services.common.statistics.outcomes import Reports, reported
 from services.ranker.claims.model import Artifact, ClaimVerdict, Evidence
-from services.ranker.methodology import beta
-from services.ranker.methodology.definition import Methodology, Metric
-from services.ranker.methodology.readings import Reading, facts_of, read
+from services.ranker.methodology.definition import GREATEST, LEAST, Methodology, Metric
+from services.ranker.methodology.profile import Profile, profiles
+from services.ranker.methodology.readings import (
+    Reading,
+    Readings,
+    facts_of,
+    in_words,
+    read_all,
+)
 
-NEUTRAL = 0.5
-"""Where the point of what is not known lies: the middle of [0, 1]."""
+_DIGITS = 9
+"""Decimals kept, so that replicas on another machine give the same bytes."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """One component of a score.
+    """One part of a score: a metric, or what is shown beside it with weight 0.
 
-    `low` <= `point` <= `high`, all in [0, 1], as are `weight` and `coverage`. `evidence` are the
-    digests that it was computed from, `missing` the names of what has no evidence.
+    `low` <= `point` <= `high` are utilities: 0 and 1 are the ends of the scale, which may be passed
+    by a half. `point` is None where nothing is known. `evidence` are the digests that it was
+    computed from; `missing` says how to know more.
     """
 
     name: str
     weight: float
     low: float
-    point: float
+    point: float | None
     high: float
-    coverage: float
     explanation: str
     evidence: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    missing: str = ""
+
+    @property
+    def coverage(self) -> float:
+        """1 where something is known, else 0."""
+        return 0.0 if self.point is None else 1.0
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How many matches with a wish were reported to have ended, and how many of them well."""
+    """What was reported of matches with an artifact.
 
+    `operators` are the reports of each identity that the server verified. `reported` and
+    `succeeded` count those of everybody, and `anonymous` those of callers that showed none.
+    """
+
+    operators: Mapping[str, Reports] = field(default_factory=dict)
     reported: int = 0
     succeeded: int = 0
+    anonymous: int = 0
 
 
 NO_OUTCOMES = Outcomes()
@@ -56,16 +72,20 @@ NO_OUTCOMES = Outcomes()
 
 @dataclass(frozen=True)
 class Score:
-    """A score out of 100: `low` <= `point` <= `high`.
+    """A score out of 100 in a profile: `low` <= `point` <= `high`.
 
-    `point` has every missing part in the middle of its range and means nothing without `coverage`,
-    the share of the weight that has evidence.
+    0 and 100 are what the scales' references would get; less and more are possible. `point` is None
+    where a metric of the profile is missing; `low` and `high` are then the bounds that are left.
+    `coverage` is the share of the middle weights that has evidence. `components` are all metrics of
+    the type, with weight 0 where they are not of the profile, and what is shown beside them.
     """
 
+    profile: str
     low: float
-    point: float
+    point: float | None
     high: float
     coverage: float
+    lacks: tuple[str, ...]
     components: tuple[Component, ...]
     methodology_digest: str
     as_of: date
@@ -86,170 +106,141 @@ class ArtifactRecord:
     matched: int = 0
 
 
-def score(record: ArtifactRecord, methodology: Methodology, as_of: date, hardware: str) -> Score:
-    """The score of one artifact on a class of hardware. Depends on nothing but the arguments."""
-    artifact = record.artifact
-    rules = methodology.rules(artifact.type)
-    weights = {name: one.weight for name, one in rules.weights.items()}
-    facts = facts_of(artifact.claims)
+@dataclass(frozen=True)
+class Standing:
+    """An artifact as profiles see it: what is read of it, on a class of hardware, at a level."""
 
-    def reading(metric: Metric) -> Reading | None:
-        return read(metric, record.evidence, facts, hardware)
+    record: ArtifactRecord
+    readings: Readings
+    methodology: Methodology
+    as_of: date
 
-    return combine(
-        (
-            measured("quality", weights["quality"], rules.quality, reading),
-            measured("ecosystem", weights["ecosystem"], rules.ecosystem, reading),
-            match_graph(weights["match_graph"], record.outcomes, methodology),
-            freshness(artifact, as_of, weights["freshness"], methodology),
-            adoption(weights["adoption"]),
-        ),
-        methodology,
-        as_of,
-    )
+    @property
+    def id(self) -> str:
+        """The artifact's."""
+        return self.record.artifact.id
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """Those of its type."""
+        return profiles(self.methodology.rules(self.record.artifact.type))
+
+    def score(self, profile: Profile) -> Score:
+        """Its score in a profile of its type."""
+        low, point, high = profile.score(self.readings)
+        lacks = profile.lacks(self.readings)
+        return Score(
+            profile=profile.name,
+            low=round(low, _DIGITS),
+            point=None if point is None else round(point, _DIGITS),
+            high=round(high, _DIGITS),
+            coverage=round(1 - sum(profile.weights[name] for name in lacks), 12),
+            lacks=lacks,
+            components=self._components(profile),
+            methodology_digest=self.methodology.digest,
+            as_of=self.as_of,
+        )
+
+    def _components(self, profile: Profile) -> tuple[Component, ...]:
+        artifact, outcomes = self.record.artifact, self.record.outcomes
+        metrics = self.methodology.rules(artifact.type).metrics
+        return (
+            *(
+                _measured(name, profile.weights.get(name, 0.0), one, self.readings.get(name))
+                for name, one in metrics.items()
+            ),
+            freshness(artifact, self.as_of, self.methodology),
+            outcome_component(outcomes),
+            adoption(),
+        )
 
 
-def combine(components: tuple[Component, ...], methodology: Methodology, as_of: date) -> Score:
-    """The weighted sum of the components, end by end."""
-
-    def total(values: Iterable[float]) -> float:
-        return math.fsum(c.weight * value for c, value in zip(components, values, strict=True))
-
-    return Score(
-        low=_points(total(c.low for c in components)),
-        point=_points(total(c.point for c in components)),
-        high=_points(total(c.high for c in components)),
-        coverage=round(total(c.coverage for c in components), 12),
-        components=components,
-        methodology_digest=methodology.digest,
-        as_of=as_of,
-    )
+def standing(
+    record: ArtifactRecord, methodology: Methodology, as_of: date, hardware: str, level: float
+) -> Standing:
+    """What is read of an artifact on a class of hardware, from intervals of `level` or more."""
+    rules = methodology.rules(record.artifact.type)
+    facts = facts_of(record.artifact.claims)
+    readings = read_all(rules.metrics, record.evidence, facts, hardware, level)
+    return Standing(record, readings, methodology, as_of)
 
 
-def measured(
-    name: str,
-    weight: float,
-    metrics: Mapping[str, Metric],
-    read: Callable[[Metric], Reading | None],
-) -> Component:
-    """A component of predeclared metrics: the weighted sum of their positions on their scales.
-
-    `read` gives the reading of a metric, or None when there is no evidence of it.
-    """
-    readings = {name: read(metric) for name, metric in metrics.items()}
-    known = {name: reading for name, reading in readings.items() if reading is not None}
-    missing = tuple(name for name, reading in readings.items() if reading is None)
-    gap = 1.0 if not known else math.fsum(metrics[name].weight for name in missing)
-
-    def total(ends: Iterable[float], of_missing: float) -> float:
-        parts = [metrics[name].weight * end for name, end in zip(known, ends, strict=True)]
-        return _unit(math.fsum([*parts, gap * of_missing]))
-
+def _measured(name: str, weight: float, metric: Metric, reading: Reading | None) -> Component:
+    if reading is None:
+        how = f"; {metric.when_missing}" if metric.when_missing else ""
+        explanation = f"no evidence on {metric.fact}{how}"
+        missing = metric.when_missing or f"evidence on {metric.fact}"
+        return Component(name, weight, LEAST, None, GREATEST, explanation, missing=missing)
+    on = f" on {reading.same}" if reading.same else ""
     return Component(
-        name=name,
-        weight=weight,
-        low=total((reading.low for reading in known.values()), 0.0),
-        point=total((reading.point for reading in known.values()), NEUTRAL),
-        high=total((reading.high for reading in known.values()), 1.0),
-        coverage=_unit(1 - gap),
-        explanation=_explain(metrics, known, missing),
-        evidence=tuple(
-            sorted({digest for reading in known.values() for digest in reading.evidence})
-        ),
-        missing=missing,
+        name,
+        weight,
+        reading.low,
+        reading.point,
+        reading.high,
+        f"{reading.shown}{on}{_between(metric)}",
+        reading.evidence,
     )
 
 
-def match_graph(weight: float, outcomes: Outcomes, methodology: Methodology) -> Component:
-    """How often matches went well: a Beta posterior over recorded outcomes.
-
-    Coverage is the share of the posterior that is outcomes and not prior: 0 with none recorded.
-    """
-    reported, succeeded = outcomes.reported, outcomes.succeeded
-    if reported == 0:
-        return _unknown("match_graph", weight, "no outcome was reported", "outcomes of matches")
-    prior = methodology.prior
-    interval = beta.interval(succeeded, reported - succeeded, prior, methodology.level)
-    point = beta.mean(succeeded, reported - succeeded, prior)
-    return Component(
-        name="match_graph",
-        weight=weight,
-        low=min(interval.low, point),
-        point=point,
-        high=max(interval.high, point),
-        coverage=_unit(reported / (reported + prior.alpha + prior.beta)),
-        explanation=f"{succeeded} of {reported} reported matches went well",
+def _between(metric: Metric) -> str:
+    """The two published figures that a scale goes through."""
+    scale = metric.scale
+    if scale is None:
+        return ""
+    zero, one = scale.zero, scale.one
+    how = "logarithmic line" if scale.logarithmic else "line"
+    return (
+        f", on the {how} from {in_words(zero.value)} ({zero.artifact}; {zero.source}) at 0 to "
+        f"{in_words(one.value)} ({one.artifact}; {one.source}) at 1"
     )
 
 
-def freshness(
-    artifact: Artifact, as_of: date, weight: float, methodology: Methodology
-) -> Component:
-    """How recent the artifact is at `as_of`: one half to the power of its age in half-lives."""
+def freshness(artifact: Artifact, as_of: date, methodology: Methodology) -> Component:
+    """How recent the artifact is by the day that it declares; nothing verifies that day."""
     released = artifact.released
     if released is None:
-        return _unknown("freshness", weight, "the day of release is not known", "a day of release")
+        return _unknown("freshness", "no day of release is declared", "declare a day of release")
     if released > as_of:
-        return _unknown(
-            "freshness", weight, f"not released by {as_of}, but on {released}", "a later day"
-        )
+        why = f"not released by {as_of}, but on {released}"
+        return _unknown("freshness", why, "ask for a later day")
     age = (as_of - released).days
-    value = _unit(0.5 ** (age / methodology.half_life_days))
+    value = round(0.5 ** (age / methodology.half_life_days), 12)
+    explanation = (
+        f"declared: released on {released}, {age} days before {as_of}; halves every "
+        f"{methodology.half_life_days:g} days"
+    )
+    return Component("freshness", 0.0, value, value, value, explanation, (artifact.digest,))
+
+
+def outcome_component(outcomes: Outcomes) -> Component:
+    """What operators report, one opinion each, with an interval that allows for some who lie."""
+    anonymous = f"; {outcomes.anonymous:,} anonymous reports count for nothing"
+    beside = anonymous if outcomes.anonymous else ""
+    try:
+        found = reported(outcomes.operators)
+    except TooFewError as error:
+        return _unknown("outcomes", f"{error}{beside}", "reports by operators")
+    low, high = found.shown.low or 0.0, found.shown.high or 0.0
+    explanation = f"reported by {found.operators:,} operators, each of which counts once{beside}"
     return Component(
-        name="freshness",
-        weight=weight,
-        low=value,
-        point=value,
-        high=value,
-        coverage=1.0,
-        explanation=(
-            f"released on {released}, {age} days before {as_of}; halves every "
-            f"{methodology.half_life_days:g} days"
-        ),
-        evidence=(artifact.digest,),
+        "outcomes",
+        0.0,
+        round(min(low, found.mean), _DIGITS),
+        round(found.mean, _DIGITS),
+        round(max(high, found.mean), _DIGITS),
+        explanation,
     )
 
 
-def adoption(weight: float) -> Component:
+def adoption() -> Component:
     """How much the artifact is used. Such figures are declared by others and not verified here."""
     return _unknown(
         "adoption",
-        weight,
         "figures of use are declared by others and not verified here",
         "figures of use that can be verified",
     )
 
 
-def _unknown(name: str, weight: float, explanation: str, missing: str) -> Component:
-    return Component(name, weight, 0.0, NEUTRAL, 1.0, 0.0, explanation, missing=(missing,))
-
-
-def _explain(
-    metrics: Mapping[str, Metric], known: Mapping[str, Reading], missing: Sequence[str]
-) -> str:
-    parts = [
-        f"{name} {reading.shown} is {reading.point:.2f} of its scale, "
-        f"weight {metrics[name].weight:g}"
-        for name, reading in known.items()
-    ]
-    if missing:
-        parts.append(f"no evidence of {_listed(missing)}")
-    reasons = {name: metrics[name].when_missing for name in missing}
-    parts += [f"of {name}: {reason}" for name, reason in reasons.items() if reason]
-    return "; ".join(parts)
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    """The names, the first few when there are many."""
-    if len(names) <= most:
-        return ", ".join(names)
-    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
-
-
-def _unit(value: float) -> float:
-    """`value` without the last digits of its sum, within [0, 1]."""
-    return min(1.0, max(0.0, round(value, 12)))
-
-
-def _points(share: float) -> float:
-    return min(100.0, max(0.0, round(100 * share, 9)))
+def _unknown(name: str, explanation: str, missing: str) -> Component:
+    return Component(name, 0.0, 0.0, None, 1.0, explanation, missing=missing)

@@ -1,24 +1,22 @@
-"""Two scores -> which artifact is better, component by component and overall, or what would tell.
+"""Two artifacts -> which is better, metric by metric and profile by profile, or what would tell.
 
-Pure. Better in a component means that the two intervals are disjoint. Better overall is said only
-of two artifacts of one type, and only when the winner's low end stays above the other's high end
-under every weighting in the declared range.
+Pure. Better is said of this pair alone, at the methodology's level of a pair. In a metric or a
+profile it is said only where both have all the evidence, of the same things; overall, in the first
+profile of their type that is so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.ranker.methodology.definition import Weight
-from services.ranker.methodology.score import Component, Score
-
-SHARED_SCALES = frozenset({"match_graph", "freshness", "adoption"})
-"""Components that mean the same for every type. Quality and ecosystem are scaled by type."""
+from services.ranker.methodology.definition import SHOWN
+from services.ranker.methodology.profile import Profile, first_complete
+from services.ranker.methodology.score import Component, Standing
 
 _NOISE = 1e-12
-_MORE = "more observations, for a narrower interval"
+_MORE = "a narrower interval: more observations, or figures printed to more digits"
 
 
 class Separation(StrEnum):
@@ -38,7 +36,7 @@ class Separation(StrEnum):
 
 @dataclass(frozen=True)
 class Missing:
-    """Evidence that an artifact lacks, in words; of which metric, where the component has them."""
+    """What an artifact would need to be told apart, in words; of which metric."""
 
     artifact: str
     metric: str
@@ -46,99 +44,83 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class ComponentComparison:
-    """Which is better in one component, and what would separate them when nothing here does."""
+class Answer:
+    """Which is better in a profile, or in what is shown beside profiles.
 
-    component: str
+    `name` is the profile's; a metric's name is the profile of the metric alone. `complete` says
+    that both have all of its evidence, on the same things.
+    """
+
+    name: str
     separation: Separation
+    complete: bool
     missing: tuple[Missing, ...] = ()
 
 
-@dataclass(frozen=True)
-class Side:
-    """One artifact as the comparison sees it: its id for messages, its type and its score."""
-
-    id: str
-    type: str
-    score: Score
+def by_profile(left: Standing, right: Standing) -> tuple[Answer, ...]:
+    """Which is better in each profile of their type; nothing where their types differ."""
+    if left.record.artifact.type is not right.record.artifact.type:
+        return ()
+    return tuple(_profile(one, left, right) for one in left.profiles)
 
 
-def by_component(left: Side, right: Side) -> tuple[ComponentComparison, ...]:
-    """Which is better in each component, in the score's order."""
-    pairs = zip(left.score.components, right.score.components, strict=True)
-    return tuple(_component(left, right, mine, other) for mine, other in pairs)
+def by_component(left: Standing, right: Standing) -> tuple[Answer, ...]:
+    """Which is better in each metric, then in what is shown of every type."""
+    metrics = {
+        name
+        for one in (left, right)
+        for name in one.methodology.rules(one.record.artifact.type).metrics
+    }
+    answers = tuple(one for one in by_profile(left, right) if one.name in metrics)
+    first, second = (one.score(one.profiles[0]).components for one in (left, right))
+    mine, other = ({one.name: one for one in parts} for parts in (first, second))
+    return answers + tuple(_shown(left, right, mine[name], other[name]) for name in SHOWN)
 
 
-def overall(left: Side, right: Side, ranges: Mapping[str, Weight]) -> Separation:
-    """Which is better overall. `ranges` are the declared weightings of the sides' type."""
-    if left.type != right.type:
-        return Separation.DIFFERENT_TYPES
-    if least_lead(left.score, right.score, ranges) > _NOISE:
-        return Separation.LEFT
-    if least_lead(right.score, left.score, ranges) > _NOISE:
-        return Separation.RIGHT
-    return Separation.NOT_SEPARABLE
+def decisive(left: Standing, right: Standing) -> Profile | None:
+    """The profile that decides overall: the first that both are complete in."""
+    if left.record.artifact.type is not right.record.artifact.type:
+        return None
+    return first_complete(left.profiles, left.readings, right.readings)
 
 
-def least_lead(mine: Score, other: Score, ranges: Mapping[str, Weight]) -> float:
-    """The least lead, in [-1, 1], of `mine` at its worst over `other` at its best.
-
-    The least over every weighting within `ranges` that sums to 1. It is a linear programme with one
-    equation: give each component its least weight, then the rest to the smallest leads first.
-    """
-    leads = sorted(
-        (a.low - b.high, a.name) for a, b in zip(mine.components, other.components, strict=True)
-    )
-    rest = 1 - sum(ranges[name].low for _, name in leads)
-    total = 0.0
-    for lead, name in leads:
-        extra = min(rest, ranges[name].high - ranges[name].low)
-        total += lead * (ranges[name].low + extra)
-        rest -= extra
-    return total
+def _profile(profile: Profile, left: Standing, right: Standing) -> Answer:
+    complete = profile.comparable(left.readings, right.readings)
+    if profile.beats(left.readings, right.readings):
+        return Answer(profile.name, Separation.LEFT, complete)
+    if profile.beats(right.readings, left.readings):
+        return Answer(profile.name, Separation.RIGHT, complete)
+    sides = sorted((left, right), key=lambda one: one.id)
+    missing = tuple(one for side in sides for one in _missing(profile, side, left, right))
+    return Answer(profile.name, Separation.NOT_SEPARABLE, complete, missing)
 
 
-def what_would_separate(left: Side, right: Side) -> str:
-    """The evidence whose absence leaves most of the two scores open, heaviest first."""
-    gaps = [
-        (component.weight * (component.high - component.low), side.id, component)
-        for side in (left, right)
-        for component in side.score.components
-        if component.weight * (component.high - component.low) > _NOISE
-    ]
-    gaps.sort(key=lambda gap: (-gap[0], gap[2].name, gap[1]))
-    if not gaps:
-        return "nothing: the two are equal within the declared weightings"
-    return "; ".join(_needed(name, component) for _, name, component in gaps[:3])
+def _missing(
+    profile: Profile, side: Standing, left: Standing, right: Standing
+) -> Iterator[Missing]:
+    """What one side would need; nothing where more evidence would tell nothing."""
+    lacks = profile.lacks(side.readings)
+    components = {one.name: one for one in side.score(profile).components}
+    for name in lacks:
+        yield Missing(side.id, name, components[name].missing)
+    for name in profile.differs(left.readings, right.readings):
+        on = side.readings[name].same or "something that is not said"
+        yield Missing(side.id, name, f"evidence on what the other was measured on; it is of {on}")
+    if profile.comparable(left.readings, right.readings):
+        for name in profile.ranges:
+            if side.readings[name].high - side.readings[name].low > _NOISE:
+                yield Missing(side.id, name, _MORE)
 
 
-def _component(left: Side, right: Side, mine: Component, other: Component) -> ComponentComparison:
-    if left.type != right.type and mine.name not in SHARED_SCALES:
-        return ComponentComparison(mine.name, Separation.DIFFERENT_TYPES)
-    if mine.low > other.high + _NOISE:
-        return ComponentComparison(mine.name, Separation.LEFT)
-    if other.low > mine.high + _NOISE:
-        return ComponentComparison(mine.name, Separation.RIGHT)
-    wide = tuple(
-        one
+def _shown(left: Standing, right: Standing, mine: Component, other: Component) -> Answer:
+    known = mine.point is not None and other.point is not None
+    if known and mine.low > other.high + _NOISE:
+        return Answer(mine.name, Separation.LEFT, complete=True)
+    if known and other.low > mine.high + _NOISE:
+        return Answer(mine.name, Separation.RIGHT, complete=True)
+    missing = tuple(
+        Missing(side.id, mine.name, component.missing or _MORE)
         for side, component in sorted(((left, mine), (right, other)), key=lambda pair: pair[0].id)
         if component.high - component.low > _NOISE
-        for one in _missing(side.id, component)
     )
-    return ComponentComparison(mine.name, Separation.NOT_SEPARABLE, wide)
-
-
-def _missing(artifact: str, component: Component) -> Iterator[Missing]:
-    """What would narrow one component of one artifact."""
-    of_metrics = component.name not in SHARED_SCALES
-    for name in component.missing:
-        yield Missing(artifact, name if of_metrics else "", name)
-    if not component.missing:
-        yield Missing(artifact, "", _MORE)
-
-
-def _needed(artifact: str, component: Component) -> str:
-    """What would narrow one component of one artifact."""
-    if component.missing:
-        return f"{component.name} of {artifact}: {', '.join(component.missing)}"
-    return f"{component.name} of {artifact}: {_MORE}"
+    return Answer(mine.name, Separation.NOT_SEPARABLE, known, missing)

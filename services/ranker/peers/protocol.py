@@ -28,6 +28,7 @@ from assay_rpc.corpus.v1.describe_pb2 import (
     CorpusDescription,
     CorpusKind,
     CorpusSummary,
+    SubsetInfo,
 )
 from assay_rpc.corpus.v1.scoring_pb2 import FinalScore
 from assay_rpc.corpus.v1.selection_pb2 import CorpusRef
@@ -63,6 +64,7 @@ __all__ = [
     "SourceFacts",
     "SpeedPlan",
     "StorageResult",
+    "SubsetInfo",
     "corpus_label",
     "corpus_subject",
     "engine",
@@ -76,7 +78,8 @@ class SpeedPlan:
     """How a model is to be timed, by one of MLPerf's scenarios.
 
     `restarts` are processes that must have the machine for themselves. `seconds` ends it early with
-    what it has. `engine` is what runs it; empty for what serves it.
+    what it has. `engine` is what runs it; empty for what serves it. `against` is the name of a
+    model that is timed in the same processes, run by run in turn; empty for none.
     """
 
     scenario: Scenario.ValueType
@@ -85,6 +88,7 @@ class SpeedPlan:
     restarts: int
     seconds: float
     engine: str = ""
+    against: str = ""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class SegmentClient:
             restarts=plan.restarts,
             budget=Duration(seconds=int(plan.seconds)),
             engine=plan.engine,
+            against=common_pb2.ModelRef(name=plan.against) if plan.against else None,
         )
         limit = plan.seconds + plan.restarts * _START_SECONDS
         async with translated("segment", limit):

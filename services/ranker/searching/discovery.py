@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from services.errors import InvalidArgument, NotFound
 from services.ranker.claims.model import Artifact, ArtifactType
 from services.ranker.claims.registry import Registry
-from services.ranker.database.match_store import MatchCounts, MatchStore
+from services.ranker.database.match_store import MatchCounts, MatchStore, Reporter
 from services.ranker.searching.search import Match, SearchIndex
 
 T = TypeVar("T")
@@ -86,13 +86,23 @@ class Discovery:
         )
         return time, await self._counts(artifact, capability)
 
-    async def report(self, match_id: str, succeeded: bool) -> MatchCounts:
-        """Count how a match ended once; return the capability's counts.
+    async def report(self, match_id: str, succeeded: bool, reporter: Reporter) -> MatchCounts:
+        """Count how a match ended once a reporter; return the capability's counts.
 
         Raises `InvalidArgument`, `NotFound`, `RequestIdReused` and `Unavailable`.
         """
-        artifact, capability = await self._matches.report(_id(match_id), succeeded, self._now())
-        return await self._counts(artifact, capability)
+        return await self._counts(
+            *await self._matches.report(_id(match_id), succeeded, reporter, self._now())
+        )
+
+    async def withdraw(self, match_id: str, reporter: Reporter) -> MatchCounts:
+        """Count what a reporter said of a match no longer; return the capability's counts.
+
+        Raises `InvalidArgument`, `NotFound` and `Unavailable`.
+        """
+        return await self._counts(
+            *await self._matches.withdraw(_id(match_id), reporter, self._now())
+        )
 
     async def _counts(self, artifact: str, capability: str) -> MatchCounts:
         counts = await self._matches.counts([artifact])

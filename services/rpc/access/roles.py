@@ -32,6 +32,7 @@ CHANGING: Final[dict[str, Role]] = {
     "/assay.corpus.v1.ScoringService/ScoreBPB": Role.READ,
     "/assay.ranker.v1.OutcomeService/RecordMatch": Role.REPORT,
     "/assay.ranker.v1.OutcomeService/ReportOutcome": Role.REPORT,
+    "/assay.ranker.v1.OutcomeService/WithdrawOutcome": Role.REPORT,
     "/assay.ranker.v1.RankerAdminService/InvalidateCache": Role.OPERATE,
     "/assay.ranker.v1.RankerAdminService/RegisterManifest": Role.OPERATE,
     "/assay.ranker.v1.VerificationService/CancelJob": Role.VERIFY,

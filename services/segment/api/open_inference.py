@@ -3,41 +3,85 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from typing import Any, cast
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
+import structlog
 
-from services.errors import DeadlineExceeded, LicenseNotAccepted, NotFound, Unavailable
+from services.errors import (
+    AssayError,
+    DeadlineExceeded,
+    LicenseNotAccepted,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
 from services.inference.v2 import open_inference_pb2 as pb
 from services.inference.v2 import open_inference_pb2_grpc
-from services.rpc.call import caller, remaining
-from services.segment.api.open_requests import Pictures, Requests, parse_parameters, wanted_outputs
-from services.segment.batching.scheduler import deadline_in
+from services.rpc.call import caller, left_of_call, remaining, require_fits
+from services.segment.api.image_stream import answered
+from services.segment.api.open_replies import (
+    Answer,
+    Tensor,
+    arrays_of,
+    configured,
+    counted,
+    described,
+    indexed,
+    reply,
+    stream_reply,
+)
+from services.segment.api.open_requests import (
+    FINAL_RESPONSE,
+    MAX_ID,
+    REGION,
+    Pictures,
+    Requests,
+    WantedOutput,
+    parse_parameters,
+    wanted_outputs,
+)
+from services.segment.api.shared_memory import Regions
+from services.segment.batching.scheduler import Trace, deadline_in
 from services.segment.batching.ticket import Admission
-from services.segment.engines.engine import Labels
-from services.segment.manifest import Manifest
-from services.segment.serving.models import Models
+from services.segment.serving.models import Loaded, Models
 from services.segment.serving.pipeline import Inference
+from services.segment.serving.reconciler import Reconciler
 from services.segment.settings import SegmentSettings
+from services.segment.statistics import Spent
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_METHODS = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
 """Methods of health probes, which answer before the service is ready."""
+# By Triton's names.
+_EXTENSIONS = (
+    "model_configuration", "statistics", "model_repository", "schedule_policy", "parameters",
+    "binary_tensor_data",
+)  # fmt: skip
+_log = structlog.get_logger(__name__)
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     """Serves the models to clients of the standard."""
 
-    def __init__(self, settings: SegmentSettings, models: Models) -> None:
+    def __init__(self, settings: SegmentSettings, models: Models, reconciler: Reconciler) -> None:
         self._models = models
-        self._requests = Requests(settings.max_pixels, settings.max_output_bytes)
+        self._reconciler = reconciler
+        self._regions = Regions(allowed=settings.shared_memory, max_bytes=settings.request_limit)
+        self._requests = Requests(settings.max_pixels, settings.max_output_bytes, self._regions)
+        self._limits = settings.limits
+        self._max_request_bytes = settings.request_limit
+        self._stream_items = settings.stream_items
+        self._follows_a_file = settings.desired is not None
+        self._extensions = [*_EXTENSIONS, *["system_shared_memory"] * settings.shared_memory]
+        self._draining = asyncio.Event()
         self.ready = False
         """Whether the models are loaded; whoever loads them says so."""
 
@@ -77,7 +121,9 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         context: Context,  # noqa: ARG002
     ) -> pb.ServerMetadataResponse:
         """Describe the server."""
-        return pb.ServerMetadataResponse(name="assay", version=metadata.version("assay"))
+        return pb.ServerMetadataResponse(
+            name="assay", version=metadata.version("assay"), extensions=self._extensions
+        )
 
     async def ModelMetadata(  # noqa: N802  # the standard's name
         self,
@@ -98,53 +144,260 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Segment the pictures of one tensor."""
+        # Serialised by hand, so that the elements are copied once; the interceptor sends bytes on.
+        return cast(
+            "pb.ModelInferResponse",
+            await self._infer(request, caller(context), remaining(context)),
+        )
+
+    async def _infer(
+        self,
+        request: pb.ModelInferRequest,
+        client: str,
+        left: float | None,
+        *,
+        final: bool = False,
+        admitted: asyncio.Event | None = None,
+    ) -> bytes:
+        """Segment the pictures of one tensor within `left` seconds; return the serialised reply.
+
+        With `final` the reply says that it is the last one; with `admitted` a full queue is waited
+        for.
+        """
+        start = time.monotonic()
         model = self._models.repository.resolve(request.model_name, request.model_version)
         # Its licence comes before what is wrong with the tensors.
         with self._models.lease(model) as loaded:
-            wanted = wanted_outputs(request)
-            timeout, priority = parse_parameters(request.parameters, remaining(context))
-            pictures = self._requests.pictures(request, model.manifest, wanted)
-            submit = partial(
-                loaded.pipeline.infer,
-                labels="labels" in wanted,
-                logits="logits" in wanted,
-            )
-            admission = Admission(
-                0, deadline_in(timeout), priority, caller(context), bucket=pictures.bucket
-            )
             try:
-                async with asyncio.timeout(timeout):
-                    found = await _all(submit, pictures, admission)
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    "the request's time was over before its answer was made"
-                ) from None
-        outputs: list[Tensor] = [
-            [item.labels for item in found] if name == "labels" else [item.logits for item in found]
-            for name in wanted
-        ]
-        # Serialised by hand, so that the elements are copied once; the interceptor sends bytes on.
-        return cast(
-            "pb.ModelInferResponse", reply(model.key, request.id, zip(wanted, outputs, strict=True))
+                found, wanted, spent = await self._found(request, loaded, client, left, admitted)
+                answers = [await self._answer(output, found) for output in wanted]
+                answer = reply(model.key, request.id, answers, final=final)
+            except Exception:
+                loaded.statistics.failed(time.monotonic() - start)
+                raise
+        total = time.monotonic() - start
+        outside = total - spent.total  # before the pictures were handed over, and after them
+        loaded.statistics.answered(
+            len(found),
+            Spent(total, spent.compute_input, spent.compute_infer, spent.compute_output + outside),
         )
+        return answer
+
+    async def _found(
+        self,
+        request: pb.ModelInferRequest,
+        loaded: Loaded,
+        client: str,
+        left: float | None,
+        admitted: asyncio.Event | None,
+    ) -> tuple[list[Inference], list[WantedOutput], Spent]:
+        """Compute the pictures; return them, what is wanted of them, and the time they took."""
+        wanted = wanted_outputs(request)
+        for output in wanted:
+            if output.place is not None:
+                self._regions.require(output.place)
+        names = [output.name for output in wanted]
+        timeout, priority = parse_parameters(request.parameters, left)
+        read = partial(self._requests.pictures, request, loaded.model.manifest, names)
+        start = time.monotonic()
+        # Shared memory is read by copying, which takes a while.
+        shared = any(REGION in given.parameters for given in request.inputs)
+        pictures = await asyncio.to_thread(read) if shared else read()
+        parsed = time.monotonic()
+        submit = partial(loaded.pipeline.infer, labels="labels" in names, logits="logits" in names)
+        admission = Admission(0, deadline_in(timeout), priority, client, bucket=pictures.bucket)
+        try:
+            async with asyncio.timeout(timeout):
+                found, trace = await _all(submit, pictures, admission, admitted)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "the request's time was over before its answer was made"
+            ) from None
+        now = time.monotonic()
+        spent = Spent(now - start, parsed - start + trace.prepare, trace.compute, trace.finish)
+        return found, wanted, spent
+
+    async def _answer(self, output: WantedOutput, found: Sequence[Inference]) -> Answer:
+        """Return an output, which is written to shared memory if it is wanted there."""
+        tensor: Tensor = [item.labels if output.name == "labels" else item.logits for item in found]
+        if output.place is None:
+            return Answer(output.name, tensor)
+        pieces = [array.data for array in arrays_of(tensor)]
+        size = await asyncio.to_thread(self._regions.write, output.place, pieces)
+        return Answer(output.name, tensor, replace(output.place, size=size))
+
+    async def ModelStreamInfer(  # noqa: N802  # Triton's name
+        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: Context
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """Answer requests as they come, each when it is done."""
+        client = caller(context)
+
+        async def answer(
+            request: pb.ModelInferRequest, admitted: asyncio.Event
+        ) -> pb.ModelStreamInferResponse:
+            try:
+                require_fits("the request", request, self._max_request_bytes)
+                # Only to look at an entry of the map that is not there would add it.
+                asked = FINAL_RESPONSE in request.parameters
+                final = asked and request.parameters[FINAL_RESPONSE].bool_param
+                found = await self._infer(
+                    request, client, left_of_call(), final=final, admitted=admitted
+                )
+            except AssayError as error:
+                problem = str(error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is this request's alone
+                _log.exception("unexpected error of a streamed request", exc_info=error)
+                problem = "internal error; the server's log has it"
+            else:
+                return cast("pb.ModelStreamInferResponse", stream_reply(found))
+            return pb.ModelStreamInferResponse(
+                error_message=problem,
+                infer_response=pb.ModelInferResponse(
+                    model_name=request.model_name, id=request.id[:MAX_ID]
+                ),
+            )
+
+        answers = answered(
+            request_iterator, answer, limit=self._stream_items, draining=self._draining
+        )
+        async with aclosing(answers):
+            async for each in answers:
+                yield each
+
+    def drain(self) -> None:
+        """Read no more requests of the calls that stream them; what was read is answered."""
+        self._draining.set()
+
+    async def ModelConfig(  # noqa: N802  # Triton's name
+        self,
+        request: pb.ModelConfigRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.ModelConfigResponse:
+        """Give a model's configuration."""
+        model = self._models.repository.resolve(request.name, request.version)
+        platform = self._models.choice.of(model.manifest).engine
+        return pb.ModelConfigResponse(config=configured(model.manifest, self._limits, platform))
+
+    async def ModelStatistics(  # noqa: N802  # Triton's name
+        self,
+        request: pb.ModelStatisticsRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.ModelStatisticsResponse:
+        """Give what was computed."""
+        models = [model for model in self._models.repository if model.accepted]
+        if request.name:
+            chosen = self._models.repository.resolve(request.name, request.version)
+            models = [
+                model
+                for model in models
+                if model.manifest.name == chosen.manifest.name
+                and (not request.version or model is chosen)
+            ]
+        return pb.ModelStatisticsResponse(
+            model_stats=[
+                counted(model.key, self._models.metrics.of(*model.key).statistics.counts)
+                for model in models
+            ]
+        )
+
+    async def RepositoryIndex(  # noqa: N802  # Triton's name
+        self,
+        request: pb.RepositoryIndexRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.RepositoryIndexResponse:
+        """List the models."""
+        statuses = self._reconciler.statuses(await self._reconciler.wanted())
+        models = [indexed(status) for status in statuses]
+        return pb.RepositoryIndexResponse(
+            models=[one for one in models if one.state == "READY" or not request.ready]
+        )
+
+    async def RepositoryModelLoad(  # noqa: N802  # Triton's name
+        self,
+        request: pb.RepositoryModelLoadRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.RepositoryModelLoadResponse:
+        """Say who loads models."""
+        raise self._not_here(request.model_name)
+
+    async def RepositoryModelUnload(  # noqa: N802  # Triton's name
+        self,
+        request: pb.RepositoryModelUnloadRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Say who unloads models."""
+        raise self._not_here(request.model_name)
+
+    def _not_here(self, name: str) -> Unsupported:
+        how = "ASSAY_SEGMENT_MODELS says which, at the start"
+        if self._follows_a_file:
+            how = (
+                "a desired state says which, for all replicas: `assay models serve`, or "
+                "SetDesiredModels of assay.segment.v1.SegmentAdminService, changes it"
+            )
+        return Unsupported(f"{name!r:.100}: one replica is not told which models to serve; {how}")
+
+    async def SystemSharedMemoryStatus(  # noqa: N802  # Triton's name
+        self,
+        request: pb.SystemSharedMemoryStatusRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.SystemSharedMemoryStatusResponse:
+        """List regions of shared memory."""
+        status = pb.SystemSharedMemoryStatusResponse.RegionStatus
+        return pb.SystemSharedMemoryStatusResponse(
+            regions={
+                name: status(name=name, key=one.key, offset=one.offset, byte_size=one.size)
+                for name, one in self._regions.listed(request.name).items()
+            }
+        )
+
+    async def SystemSharedMemoryRegister(  # noqa: N802  # Triton's name
+        self,
+        request: pb.SystemSharedMemoryRegisterRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.SystemSharedMemoryRegisterResponse:
+        """Register a region of shared memory."""
+        self._regions.register(request.name, request.key, request.offset, request.byte_size)
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    async def SystemSharedMemoryUnregister(  # noqa: N802  # Triton's name
+        self,
+        request: pb.SystemSharedMemoryUnregisterRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> pb.SystemSharedMemoryUnregisterResponse:
+        """Forget regions of shared memory."""
+        self._regions.unregister(request.name)
+        return pb.SystemSharedMemoryUnregisterResponse()
 
 
 async def _all(
-    submit: Callable[..., Coroutine[Any, Any, Inference]], pictures: Pictures, admission: Admission
-) -> list[Inference]:
+    submit: Callable[..., Coroutine[Any, Any, tuple[Inference, Trace]]],
+    pictures: Pictures,
+    admission: Admission,
+    admitted: asyncio.Event | None,
+) -> tuple[list[Inference], Trace]:
     """Compute every picture; the first that fails ends the others and the request.
 
     A full queue refuses the first picture only. The others wait until there is room: one request
-    may have more pictures than its client may hold, and trying again would not change that.
+    may have more pictures than its client may hold, and trying again would not change that. With
+    `admitted` the first waits as well, and the event is set once it is in. Also return where the
+    time of the picture went that was done last.
     """
+    last: list[Trace] = []
+
+    async def one(*arguments: Any, **options: Any) -> Inference:
+        found, trace = await submit(*arguments, **options)
+        last[:] = [trace]
+        return found
+
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(
-                    submit(
+                    one(
                         source,
                         replace(admission, size=nbytes),
-                        admitted=asyncio.Event() if index else None,
+                        admitted=asyncio.Event() if index else admitted,
                     )
                 )
                 for index, (source, nbytes) in enumerate(
@@ -153,67 +406,4 @@ async def _all(
             ]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-Tensor = Sequence[Labels | NDArray[np.float32] | None]
-"""An array a picture, all of one shape and type."""
-_Metadata = pb.ModelMetadataResponse.TensorMetadata
-_DATATYPES = {"uint8": "UINT8", "uint16": "UINT16", "float32": "FP32"}
-_LENGTH_DELIMITED = 2
-
-
-def described(
-    manifest: Manifest, versions: Sequence[str], platform: str
-) -> pb.ModelMetadataResponse:
-    """Return what is known of a model's tensors; -1 where a size is free."""
-    how, graph = manifest.preprocessing, manifest.graph
-    free = graph.dynamic_size
-    size = [-1, -1] if free else [how.height, how.width]
-    small = [-1, -1] if free else graph.logits_size(how.height, how.width)
-    return pb.ModelMetadataResponse(
-        name=manifest.name,
-        versions=versions,
-        platform=platform,
-        inputs=[
-            _Metadata(name="image", datatype="BYTES", shape=[-1]),
-            _Metadata(name="pixels", datatype="FP32", shape=[-1, 3, *size]),
-        ],
-        outputs=[
-            _Metadata(name="labels", datatype=_DATATYPES[graph.labels_type], shape=[-1, -1, -1]),
-            _Metadata(name="logits", datatype="FP32", shape=[-1, *small, len(manifest.classes)]),
-        ],
-    )
-
-
-def reply(model: tuple[str, str], request_id: str, outputs: Iterable[tuple[str, Tensor]]) -> bytes:
-    """Serialise a ModelInferResponse; `model` is name and version."""
-    name, version = model
-    head = pb.ModelInferResponse(model_name=name, model_version=version, id=request_id)
-    contents: list[bytes | memoryview] = []
-    for output, tensor in outputs:
-        arrays = [_little_endian(array) for array in tensor if array is not None]
-        head.outputs.add(
-            name=output,
-            datatype=_DATATYPES[arrays[0].dtype.name],
-            shape=[len(arrays), *arrays[0].shape],
-        )
-        contents.append(_prefix(sum(array.nbytes for array in arrays)))
-        contents += [array.data for array in arrays]
-    return b"".join([head.SerializeToString(), *contents])
-
-
-def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array itself where it is contiguous on a little-endian machine."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-
-
-def _prefix(size: int) -> bytes:
-    """Return what stands before `size` bytes of raw_output_contents."""
-    field = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
-    encoded = bytearray([field << 3 | _LENGTH_DELIMITED])
-    while size > 0x7F:
-        encoded.append(size & 0x7F | 0x80)
-        size >>= 7
-    encoded.append(size)
-    return bytes(encoded)
+    return [task.result() for task in tasks], last[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,15 +14,26 @@ from PIL import Image
 from services.errors import InvalidArgument, TooLarge
 from services.inference.v2 import open_inference_pb2 as pb
 from services.segment.api import open_tensors
+from services.segment.api.shared_memory import Place, Regions
 from services.segment.batching.ticket import Priority
-from services.segment.images.decode import decode
+from services.segment.images.decode import decode, from_pixels
+from services.segment.images.limits import check_size
 from services.segment.manifest import Manifest
 
 Source = Callable[[], Image.Image | NDArray[np.float32]]
-_MAX_ID = 1024
-_INPUTS = {"image": "BYTES", "pixels": "FP32"}
+MAX_ID = 1024
+_INPUTS = {"image": ("BYTES",), "pixels": ("FP32", "FP16", "UINT8")}
 _OUTPUTS = ("labels", "logits")
-_CONTENTS = {"image": "bytes_contents", "pixels": "fp32_contents"}
+# Where elements of a type are that are not raw; of FP16 they always are.
+_CONTENTS = {
+    "BYTES": "bytes_contents",
+    "FP32": "fp32_contents",
+    "FP16": "",
+    "UINT8": "uint_contents",
+}
+REGION = "shared_memory_region"
+_REGION_SIZE, _REGION_OFFSET = "shared_memory_byte_size", "shared_memory_offset"
+FINAL_RESPONSE = "triton_enable_empty_final_response"
 # The standard's: 0 is the usual one, 1 the highest.
 _PRIORITIES = (Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
@@ -36,19 +47,38 @@ class Pictures:
     bucket: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class WantedOutput:
+    """An output that is asked for, and where in shared memory it is put; None is in the reply."""
+
+    name: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """An input, its raw contents or None, the field that its elements are in, and its shape."""
+
+    given: pb.ModelInferRequest.InferInputTensor
+    raw: bytes | None
+    field: str
+    shape: list[int]
+
+
 class Requests:
     """What a server takes: pictures of `max_pixels`, answers of `max_bytes`."""
 
-    def __init__(self, max_pixels: int, max_bytes: int) -> None:
+    def __init__(self, max_pixels: int, max_bytes: int, regions: Regions) -> None:
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
+        self._regions = regions
 
     def pictures(
         self, request: pb.ModelInferRequest, manifest: Manifest, wanted: list[str]
     ) -> Pictures:
         """Check the input and return its pictures."""
-        if len(request.id) > _MAX_ID:
-            raise InvalidArgument("id", f"{len(request.id)} characters; at most {_MAX_ID}")
+        if len(request.id) > MAX_ID:
+            raise InvalidArgument("id", f"{len(request.id)} characters; at most {MAX_ID}")
         if len(request.inputs) != 1:
             raise InvalidArgument(
                 "inputs", f"{len(request.inputs)} of them; give one: {' or '.join(_INPUTS)}"
@@ -58,33 +88,93 @@ class Requests:
             raise InvalidArgument(
                 "inputs[0].name", f"{given.name!r}; the inputs are {' and '.join(_INPUTS)}"
             )
-        if given.datatype != _INPUTS[given.name]:
+        kinds = _INPUTS[given.name]
+        if given.datatype not in kinds:
             raise InvalidArgument(
-                "inputs[0].datatype", f"{given.datatype!r}; {given.name} is {_INPUTS[given.name]}"
+                "inputs[0].datatype",
+                f"{given.datatype!r}; {given.name} is {' or '.join(kinds)}",
             )
-        _refuse_parameters(given.parameters, "inputs[0].parameters")
-        raw = _raw(request)
-        shape = list(given.shape)
-        if given.name == "pixels":
-            return self._pixels(given, raw, shape, manifest, wanted)
-        return self._images(given, raw, shape, manifest, wanted)
+        raw, field = self._raw(request)
+        _check_input_parameters(given.parameters, raw)
+        sent = _Sent(given, raw, field, list(given.shape))
+        if given.name == "image":
+            return self._images(sent, manifest, wanted)
+        if given.datatype == "UINT8":
+            return self._pictures(sent, manifest, wanted)
+        return self._pixels(sent, manifest, wanted)
 
-    def _pixels(
-        self,
-        given: pb.ModelInferRequest.InferInputTensor,
-        raw: bytes | None,
-        shape: list[int],
-        manifest: Manifest,
-        wanted: list[str],
-    ) -> Pictures:
+    def _raw(self, request: pb.ModelInferRequest) -> tuple[bytes | None, str]:
+        """Return the raw contents, None where the input has its own, and the field that they are.
+
+        Raises InvalidArgument.
+        """
+        given = request.inputs[0]
+        typed, place = _CONTENTS[given.datatype], _place(given.parameters, "inputs[0].parameters")
+        for content, _ in given.contents.ListFields():
+            if content.name != typed:
+                where = f"belongs into {typed}" if typed else "belongs into raw_input_contents"
+                raise InvalidArgument(
+                    f"inputs[0].contents.{content.name}", f"{given.datatype} {where}"
+                )
+            if request.raw_input_contents or place is not None:
+                raise InvalidArgument(
+                    "inputs[0].contents", "given as well as raw contents: give one of them"
+                )
+            return None, "inputs[0].contents"
+        if place is not None:
+            if request.raw_input_contents:
+                raise InvalidArgument(
+                    "raw_input_contents", "given as well as shared memory: give one of them"
+                )
+            return self._regions.read(place), place.field
+        if len(request.raw_input_contents) != 1:
+            raise InvalidArgument(
+                "raw_input_contents",
+                f"{len(request.raw_input_contents)} of them for one input without contents; give "
+                "one",
+            )
+        return request.raw_input_contents[0], "raw_input_contents[0]"
+
+    def _pictures(self, sent: _Sent, manifest: Manifest, wanted: list[str]) -> Pictures:
+        """Take pictures as they are, R, G and B a pixel: they are resized as files are."""
+        raw, field, shape = sent.raw, sent.field, sent.shape
+        if len(shape) != 4 or shape[3] != 3:
+            raise InvalidArgument(
+                "inputs[0].shape", f"{shape}; [N, height, width, 3] is taken of UINT8"
+            )
+        count, height, width, _ = shape
+        open_tensors.check_count(count, "inputs[0].shape")
+        check_size(height, width, self._max_pixels, "inputs[0].shape", empty=InvalidArgument)
+        values = bytes_of(sent.given.contents.uint_contents, field) if raw is None else raw
+        size = 3 * height * width
+        if len(values) != count * size:
+            raise InvalidArgument(
+                field, f"{len(values)} bytes; {shape} of UINT8 has {count * size}"
+            )
+        how = manifest.preprocessing
+        answer = _answer_bytes(manifest, height, width, [*{*wanted} - {"logits"}])
+        answer += _answer_bytes(manifest, how.height, how.width, [*{*wanted} - {"labels"}])
+        self._require_fits(count * answer)
+        held = size + 3 * 4 * how.height * how.width + answer
+        sources: list[Source] = [
+            partial(
+                from_pixels, values[index * size : (index + 1) * size], height, width,
+                self._max_pixels, field,
+            )
+            for index in range(count)
+        ]  # fmt: skip
+        return Pictures(sources, [held] * count)
+
+    def _pixels(self, sent: _Sent, manifest: Manifest, wanted: list[str]) -> Pictures:
+        raw, field, shape = sent.raw, sent.field, sent.shape
         open_tensors.check_pixels_shape(shape, manifest, "inputs[0].shape")
         count, _, height, width = shape
         answer = _answer_bytes(manifest, height, width, wanted)
         self._require_fits(count * answer)
         sources = (
-            open_tensors.from_numbers(given.contents.fp32_contents, shape, "inputs[0].contents")
+            open_tensors.from_numbers(sent.given.contents.fp32_contents, shape, field)
             if raw is None
-            else open_tensors.from_raw(raw, shape, "raw_input_contents[0]")
+            else open_tensors.from_raw(raw, shape, field, sent.given.datatype)
         )
         how = manifest.preprocessing
         usual = (height, width) == (how.height, how.width)
@@ -94,21 +184,16 @@ class Requests:
             None if usual else (height, width),
         )
 
-    def _images(
-        self,
-        given: pb.ModelInferRequest.InferInputTensor,
-        raw: bytes | None,
-        shape: list[int],
-        manifest: Manifest,
-        wanted: list[str],
-    ) -> Pictures:
-        if len(shape) != 1:
-            raise InvalidArgument("inputs[0].shape", f"{shape}; [N] is taken, one file an element")
+    def _images(self, sent: _Sent, manifest: Manifest, wanted: list[str]) -> Pictures:
+        raw, field, shape = sent.raw, sent.field, sent.shape
+        if len(shape) not in {1, 2} or shape[1:] not in ([], [1]):
+            raise InvalidArgument(
+                "inputs[0].shape", f"{shape}; [N] or [N, 1] is taken, one file an element"
+            )
         count = shape[0]
         open_tensors.check_count(count, "inputs[0].shape")
-        field = "inputs[0].contents" if raw is None else "raw_input_contents[0]"
         files = (
-            list(given.contents.bytes_contents)
+            list(sent.given.contents.bytes_contents)
             if raw is None
             else open_tensors.split(raw, count, field)
         )
@@ -148,40 +233,65 @@ class Requests:
             )
 
 
-def wanted_outputs(request: pb.ModelInferRequest) -> list[str]:
-    """Return the names of the outputs that are asked for, in that order. Raises InvalidArgument."""
-    wanted = [output.name for output in request.outputs]
+def wanted_outputs(request: pb.ModelInferRequest) -> list[WantedOutput]:
+    """Return the outputs that are asked for, in that order. Raises InvalidArgument."""
+    wanted: list[WantedOutput] = []
     for index, output in enumerate(request.outputs):
         if output.name not in _OUTPUTS:
             raise InvalidArgument(
                 f"outputs[{index}].name", f"{output.name!r}; the outputs are labels and logits"
             )
-        if output.name in wanted[:index]:
+        if any(output.name == other.name for other in wanted):
             raise InvalidArgument(f"outputs[{index}].name", f"{output.name} is asked for twice")
-        _refuse_parameters(output.parameters, f"outputs[{index}].parameters")
-    return wanted or ["labels"]
+        field = f"outputs[{index}].parameters"
+        known = {"binary_data", REGION, _REGION_SIZE, _REGION_OFFSET}
+        _refuse_others(output.parameters, known, field)
+        wanted.append(WantedOutput(output.name, _place(output.parameters, field)))
+    return wanted or [WantedOutput("labels")]
 
 
-def _raw(request: pb.ModelInferRequest) -> bytes | None:
-    """Return the raw contents, None where the input has its own. Raises InvalidArgument."""
-    given = request.inputs[0]
-    typed = _CONTENTS[given.name]
-    for field, _ in given.contents.ListFields():
-        if field.name != typed:
-            raise InvalidArgument(
-                f"inputs[0].contents.{field.name}", f"{given.datatype} belongs into {typed}"
-            )
-        if request.raw_input_contents:
-            raise InvalidArgument(
-                "inputs[0].contents", "given as well as raw_input_contents: give one of them"
-            )
+def bytes_of(numbers: Sequence[int], field: str) -> bytes:
+    """Return typed elements of UINT8 as bytes. Raises InvalidArgument for one that is none."""
+    try:
+        return bytes(numbers)
+    except ValueError as error:
+        raise InvalidArgument(field, "an element is over 255") from error
+
+
+def _check_input_parameters(given: Mapping[str, pb.InferParameter], raw: bytes | None) -> None:
+    field = "inputs[0].parameters"
+    _refuse_others(given, {"binary_data_size", REGION, _REGION_SIZE, _REGION_OFFSET}, field)
+    if "binary_data_size" in given:
+        size = _integer(given["binary_data_size"], f"{field}[binary_data_size]")
+        if raw is None or size != len(raw):
+            there = "the input has no raw contents" if raw is None else f"there are {len(raw)}"
+            raise InvalidArgument(f"{field}[binary_data_size]", f"{size} bytes; {there}")
+
+
+def _place(given: Mapping[str, pb.InferParameter], field: str) -> Place | None:
+    """Return where in shared memory a tensor is, None where it is not."""
+    if REGION not in given:
+        for name in (_REGION_SIZE, _REGION_OFFSET):
+            if name in given:
+                raise InvalidArgument(f"{field}[{name}]", f"goes with {REGION}")
         return None
-    if len(request.raw_input_contents) != 1:
-        raise InvalidArgument(
-            "raw_input_contents",
-            f"{len(request.raw_input_contents)} of them for one input without contents; give one",
-        )
-    return request.raw_input_contents[0]
+    region = given[REGION]
+    if region.WhichOneof("parameter_choice") != "string_param":
+        raise InvalidArgument(f"{field}[{REGION}]", "a name is needed")
+    if _REGION_SIZE not in given:
+        raise InvalidArgument(f"{field}[{_REGION_SIZE}]", "is missing")
+    size = _integer(given[_REGION_SIZE], f"{field}[{_REGION_SIZE}]")
+    offset = 0
+    if _REGION_OFFSET in given:
+        offset = _integer(given[_REGION_OFFSET], f"{field}[{_REGION_OFFSET}]")
+    return Place(region.string_param, offset, size, f"{field}[{REGION}]")
+
+
+def _integer(parameter: pb.InferParameter, field: str) -> int:
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind not in {"int64_param", "uint64_param"}:
+        raise InvalidArgument(field, "an integer is needed")
+    return int(getattr(parameter, kind))
 
 
 def parse_parameters(
@@ -191,12 +301,13 @@ def parse_parameters(
     timeout, priority = left, Priority.NORMAL
     for name, parameter in given.items():
         field = f"parameters[{name}]"
+        if name in {"binary_data_output", FINAL_RESPONSE}:
+            if parameter.WhichOneof("parameter_choice") != "bool_param":
+                raise InvalidArgument(field, "true or false is needed")
+            continue
         if name not in {"timeout", "priority"}:
             raise InvalidArgument(field, "is not known; timeout and priority are")
-        kind = parameter.WhichOneof("parameter_choice")
-        if kind not in {"int64_param", "uint64_param"}:
-            raise InvalidArgument(field, "an integer is needed")
-        value = int(getattr(parameter, kind))
+        value = _integer(parameter, field)
         if name == "priority":
             if not 0 <= value < len(_PRIORITIES):
                 raise InvalidArgument(field, f"{value}; 0 to {len(_PRIORITIES) - 1} are known")
@@ -208,10 +319,10 @@ def parse_parameters(
     return timeout, priority
 
 
-def _refuse_parameters(given: Mapping[str, pb.InferParameter], field: str) -> None:
-    """Raise InvalidArgument if there is one: shared memory, classification and the like."""
-    for name in sorted(given):
-        raise InvalidArgument(f"{field}[{name}]", "is not known; no parameter is, here")
+def _refuse_others(given: Mapping[str, pb.InferParameter], known: set[str], field: str) -> None:
+    """Raise InvalidArgument if there is one that is not known: classification and the like."""
+    for name in sorted(set(given) - known):
+        raise InvalidArgument(f"{field}[{name}]", "is not known here")
 
 
 def _answer_bytes(manifest: Manifest, height: int, width: int, wanted: list[str]) -> int:

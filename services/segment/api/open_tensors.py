@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ MAX_GROWTH = 4
 """Most pixels of a picture, where a graph takes any size, in those of the model's own input."""
 _MIN_SIDE = 32
 _PREFIX = 4  # bytes that say how long an element of type BYTES is
-_LITTLE_FLOAT = np.dtype("<f4")
+_LITTLE_FLOATS: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2")}
 
 Pixels = NDArray[np.float32]
 
@@ -53,16 +54,19 @@ def check_pixels_shape(shape: Sequence[int], manifest: Manifest, field: str) -> 
         )
 
 
-def from_raw(raw: bytes, shape: Sequence[int], field: str) -> list[Callable[[], Pixels]]:
-    """Return what gives each (3, H, W) of float32 elements, little-endian; nothing is copied.
+def from_raw(
+    raw: bytes, shape: Sequence[int], field: str, datatype: str = "FP32"
+) -> list[Callable[[], Pixels]]:
+    """Return what gives each (3, H, W) of little-endian elements; float32 ones are not copied.
 
     Raises InvalidArgument if the bytes don't fit the shape; the functions do where elements are
     not finite.
     """
-    needed = math.prod(shape) * _LITTLE_FLOAT.itemsize
+    kind = _LITTLE_FLOATS[datatype]
+    needed = math.prod(shape) * kind.itemsize
     if len(raw) != needed:
-        raise InvalidArgument(field, f"{len(raw)} bytes; {list(shape)} of FP32 has {needed}")
-    tensor = np.frombuffer(raw, _LITTLE_FLOAT).reshape(shape)
+        raise InvalidArgument(field, f"{len(raw)} bytes; {list(shape)} of {datatype} has {needed}")
+    tensor = np.frombuffer(raw, kind).reshape(shape)
     return [partial(_finite, picture, index, field) for index, picture in enumerate(tensor)]
 
 
@@ -111,10 +115,10 @@ def split(raw: bytes, count: int, field: str) -> list[bytes]:
 
 
 def _finite(pixels: Pixels, index: int, field: str) -> Pixels:
-    """Return the pixels. The smallest and the largest are not finite where one is not."""
+    """Return the pixels in float32. The smallest and largest are not finite where one is not."""
     if not math.isfinite(pixels.min()) or not math.isfinite(pixels.max()):
         raise InvalidArgument(field, f"picture {index} has a value that is not finite")
-    return pixels
+    return pixels.astype(np.float32, copy=False)
 
 
 def _sizes(manifest: Manifest) -> str:

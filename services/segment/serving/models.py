@@ -18,6 +18,7 @@ from services.segment.metrics import Depth, QueueMetrics
 from services.segment.serving.pipeline import Pipeline
 from services.segment.serving.repository import Identity, RegisteredModel, Repository
 from services.segment.settings import SegmentSettings
+from services.segment.statistics import ModelStatistics
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,11 @@ class Loaded:
     def pipeline(self) -> Pipeline:
         """The pipeline with the least to do."""
         return min(self._pipelines, key=lambda pipeline: pipeline.load)
+
+    @property
+    def statistics(self) -> ModelStatistics:
+        """What the model has computed."""
+        return self._pipelines[0].statistics
 
     @property
     def depth(self) -> Depth:

@@ -28,6 +28,7 @@ from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import Manifest
 from services.segment.metrics import Depth, ModelMetrics
 from services.segment.serving.engine_guard import EngineGuard
+from services.segment.statistics import ModelStatistics, Spent
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
 _WARM_RUNS = 2
@@ -154,7 +155,14 @@ class Pipeline:
             return picture
 
         held = replace(admission, size=admission.size + self._preprocessor.nbytes)
-        result, trace = await self._answer(noticed, measure, finish, held, admitted)
+        statistics, start = self._metrics.statistics, time.monotonic()
+        try:
+            result, trace = await self._answer(noticed, measure, finish, held, admitted)
+        except Exception:
+            statistics.failed(time.monotonic() - start)
+            raise
+        spent = Spent(time.monotonic() - start, trace.prepare, trace.compute, trace.finish)
+        statistics.answered(1, spent)
         return replace(result, notices=notices), trace
 
     async def infer(
@@ -165,7 +173,7 @@ class Pipeline:
         labels: bool,
         logits: bool,
         admitted: asyncio.Event | None = None,
-    ) -> Inference:
+    ) -> tuple[Inference, Trace]:
         """Compute a picture, or a prepared (3, H, W), that `source` returns.
 
         `admission` has the size of the input, the tensor and the answer. The labels have the
@@ -186,8 +194,12 @@ class Pipeline:
                 found = upsample.upsample_argmax(output.logits, output.labels, *size)
             return Inference(found, output.logits if logits else None)
 
-        result, _ = await self._answer(source, measure, finish, admission, admitted)
-        return result
+        return await self._answer(source, measure, finish, admission, admitted)
+
+    @property
+    def statistics(self) -> ModelStatistics:
+        """What the model has computed."""
+        return self._metrics.statistics
 
     async def _answer(
         self,
@@ -229,7 +241,7 @@ class Pipeline:
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._guard.require_usable()
-        self._metrics.computed(len(items))
+        start = time.monotonic()
         try:
             outputs = self._engine.run([item.tensor for item in items])
         except AssayError:
@@ -240,6 +252,7 @@ class Pipeline:
                 self._guard.failed(error)
             raise
         self._guard.succeeded()
+        self._metrics.computed(len(items), time.monotonic() - start)
         return list(zip(outputs, items, strict=True))
 
     def _run_blank(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
+from assay_rpc.corpus.v1 import describe_pb2, selection_pb2, stream_pb2
 
 from services.corpus.api import corpus as servicer
 from services.corpus.catalog.lookup import find_documents
@@ -256,3 +256,34 @@ async def test_a_search_ends_with_its_call(
     assert await asyncio.to_thread(looking.wait, 10)
     call.cancel()
     assert await asyncio.to_thread(closed.wait, 10)
+
+
+async def test_bad_lines_and_files_that_are_not_read_are_named(
+    serve: Start, tmp_path: Path
+) -> None:
+    root = write_corpus(
+        tmp_path / "corpus",
+        {
+            "train/00.jsonl.zst": [line("a"), b'{"text": null}\n', b"\n", line("b")],
+            "train/01.jsonl.gz": b"",
+        },
+    )
+    client = await serve({"small": root})
+    ref = selection_pb2.CorpusRef(name="small")
+    reply = await client.corpus.GetCorpus(describe_pb2.GetCorpusRequest(corpus=ref))
+    assert (list(reply.corpus.left_out), reply.corpus.left_out_count) == (["train/01.jsonl.gz"], 1)
+    for delivery in (stream_pb2.DELIVERY_DOCUMENTS, stream_pb2.DELIVERY_JSONL):
+        request = stream_pb2.StreamCorpusRequest(corpus=ref, delivery=delivery)
+        with pytest.raises(grpc.aio.AioRpcError, match=r"line 1 .*--skip-bad-lines"):
+            async for _ in client.corpus.StreamCorpus(request):
+                pass
+        request.skip_bad_lines = True
+        chunks = [chunk async for chunk in client.corpus.StreamCorpus(request)]
+        (bad,) = [one for chunk in chunks for one in chunk.bad_lines]
+        assert (bad.shard, bad.line, bad.rest) == ("train/00.jsonl.zst", 1, False)
+        # What resumes after the report does not repeat it.
+        request.cursor = chunks[-1].cursor
+        assert not [one async for one in client.corpus.StreamCorpus(request) if one.bad_lines]
+    with pytest.raises(grpc.aio.AioRpcError, match="line 1"):
+        async for _ in client.corpus.DescribeCorpus(describe_pb2.DescribeCorpusRequest(corpus=ref)):
+            pass

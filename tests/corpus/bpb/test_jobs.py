@@ -13,7 +13,7 @@ from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.selections import Source
-from services.corpus.bpb import jobs
+from services.corpus.bpb import one_at_a_time
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.jobs import Final, Model, ScoringJobs, Task
 from services.corpus.bpb.models.choice import Loaded
@@ -73,7 +73,7 @@ async def test_the_last_update_is_the_result() -> None:
 
 
 async def test_running_figures_come_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_UPDATE_SECONDS", 0.01)
+    monkeypatch.setattr(one_at_a_time, "UPDATE_SECONDS", 0.01)
     gate = threading.Event()
     scorer = ScoringJobs(FakeRegistry(UniformModel(gate=gate)))
     updates = scorer.score(TASK, REFERENCE)
@@ -105,7 +105,7 @@ async def test_one_job_at_a_time_and_the_next_after_it() -> None:
 
 
 async def test_leaving_ends_the_work_and_frees_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_UPDATE_SECONDS", 0.01)
+    monkeypatch.setattr(one_at_a_time, "UPDATE_SECONDS", 0.01)
     gate = threading.Event()
     model = UniformModel(gate=gate)
     scorer = ScoringJobs(FakeRegistry(model))
@@ -193,7 +193,7 @@ def source(texts: list[Document]) -> Source:
 
 
 async def test_the_final_message_is_complete() -> None:
-    scorer = BpbScorer({})
+    scorer = BpbScorer(Registry({}))
     await scorer.open()
     texts = [document("def f(x):\n    return x\n"), document("", "b")]
     updates = [u async for u in scorer.score(request(), source(texts))]
@@ -235,7 +235,7 @@ async def test_the_final_message_is_complete() -> None:
 async def test_a_bad_request_names_the_field(
     message: scoring_pb2.ScoreBPBRequest, field: str
 ) -> None:
-    scorer = BpbScorer({})
+    scorer = BpbScorer(Registry({}))
     with pytest.raises(InvalidArgument) as caught:
         [u async for u in scorer.score(message, source(TEXTS))]
     assert caught.value.field == field
@@ -244,7 +244,7 @@ async def test_a_bad_request_names_the_field(
 
 async def test_a_directory_that_is_not_a_model_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({}))
-    scorer = BpbScorer({"mine": tmp_path})
+    scorer = BpbScorer(Registry({"mine": tmp_path}))
     with pytest.raises(InvalidArgument, match=r"has no tokenizer\.json"):
         await scorer.open()
     await scorer.close()

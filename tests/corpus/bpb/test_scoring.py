@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.exclusion import Exclusion
-from services.corpus.bpb.scoring import CancelledError, ScoreOne, Scoring
+from services.corpus.bpb.one_at_a_time import CancelledError
+from services.corpus.bpb.scoring import ScoreOne, Scoring
 from services.errors import InvalidArgument, ModelUnusable
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 

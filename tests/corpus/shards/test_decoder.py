@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.shards.decoder import Block, read_blocks
+from services.corpus.shards.blocks import Block, read_blocks
 from services.errors import DataLoss
 from tests.corpus.shard_files import compress, frames
 
@@ -23,7 +24,7 @@ def _write(folder: Path, content: bytes) -> Path:
     return file
 
 
-def _read(file: Path, **options: int) -> tuple[list[Block], DataLoss | None]:
+def _read(file: Path, **options: Any) -> tuple[list[Block], DataLoss | None]:
     blocks: list[Block] = []
     try:
         blocks.extend(read_blocks(file, "test.jsonl.zst", **options))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.shards.documents import BadLineError, Document, parse_line, subset_of
+from services.corpus.shards.documents import Document, parse_line, subset_of
+from services.corpus.shards.records import BadLineError
 
 # Any string that JSON can spell: lone surrogates included.
 ANY_TEXT = st.text(st.characters(exclude_categories=()))

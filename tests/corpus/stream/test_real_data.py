@@ -17,7 +17,7 @@ from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.published import NAMES
-from services.corpus.shards.decoder import read_blocks
+from services.corpus.shards.blocks import read_blocks
 from services.corpus.shards.documents import parse_line
 from services.corpus.shards.index.writer import write_index
 from services.corpus.shards.layout import find_shards

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from pathlib import Path
 
 import grpc
 import pytest
+import trustme
+from assay_rpc.channel import connect_async
+from assay_rpc.connection import Connection
 from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import (
     compare_pb2,
     outcome_pb2,
     outcome_pb2_grpc,
+    rank_pb2,
     ranker_pb2_grpc,
     score_pb2,
     search_pb2,
@@ -25,7 +30,10 @@ WELL, BADLY = outcome_pb2.OUTCOME_SUCCESS, outcome_pb2.OUTCOME_FAILURE
 
 
 def counts(matched: int, reported: int, succeeded: int) -> score_pb2.MatchCounts:
-    return score_pb2.MatchCounts(matched=matched, reported=reported, succeeded=succeeded)
+    """Of callers that show no certificate."""
+    return score_pb2.MatchCounts(
+        matched=matched, reported=reported, succeeded=succeeded, anonymous=reported
+    )
 
 
 async def test_from_an_intent_to_an_outcome(ranker: Ranker) -> None:
@@ -78,10 +86,10 @@ async def test_counts_are_true_under_retries_from_many_callers_and_a_restart(
     reply = await again.Compare(compare_pb2.CompareRequest(left=B4, right="the-pile"))
     assert reply.left.matches == counts(20, 8, 5)
     assert reply.right.matches == counts(0, 0, 0)
-    component = {one.name: one for one in reply.left.score.components}["match_graph"]
-    assert component.coverage == pytest.approx(8 / 10)
-    assert component.point == pytest.approx(6 / 10)
-    assert "5 of 8 reported matches went well" in component.explanation
+    component = {one.name: one for one in reply.left.score.components}["outcomes"]
+    assert not component.HasField("point")
+    assert component.weight == 0
+    assert "8 anonymous reports count for nothing" in component.explanation
 
 
 @pytest.mark.parametrize(
@@ -163,7 +171,9 @@ async def test_bad_requests_are_told_what_is_wrong(
     assert error.value.code() is code
 
 
-async def test_an_id_is_one_match_and_an_outcome_is_final(ranker: Ranker) -> None:
+async def test_an_id_is_one_match_and_an_outcome_stands_until_it_is_withdrawn(
+    ranker: Ranker,
+) -> None:
     stub = outcome_pb2_grpc.OutcomeServiceStub(await ranker.connect())
     match = outcome_pb2.RecordMatchRequest(match_id="m", intent="x", capability_uri=URI)
     await stub.RecordMatch(match)
@@ -171,7 +181,106 @@ async def test_an_id_is_one_match_and_an_outcome_is_final(ranker: Ranker) -> Non
     with pytest.raises(grpc.aio.AioRpcError, match="used for another match") as error:
         await stub.RecordMatch(match)
     assert AssayError.of(error.value).reason == "REQUEST_ID_REUSED"
+    withdrawal = outcome_pb2.WithdrawOutcomeRequest(match_id="m")
+    with pytest.raises(grpc.aio.AioRpcError, match="you reported none") as error:
+        await stub.WithdrawOutcome(withdrawal)
+    assert error.value.code() is grpc.StatusCode.NOT_FOUND
     await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=BADLY))
-    with pytest.raises(grpc.aio.AioRpcError, match=r"gone badly.*an outcome is final") as error:
+    with pytest.raises(grpc.aio.AioRpcError, match=r"gone badly; withdraw that first") as error:
         await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=WELL))
     assert AssayError.of(error.value).reason == "REQUEST_ID_REUSED"
+    for _ in range(2):
+        assert (await stub.WithdrawOutcome(withdrawal)).counts == counts(1, 0, 0)
+    again = await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id="m", outcome=WELL))
+    assert again.counts == counts(1, 1, 1)
+
+
+async def test_a_thousand_calls_of_one_client_move_nothing(ranker: Ranker) -> None:
+    channel = await ranker.connect()
+    stub = outcome_pb2_grpc.OutcomeServiceStub(channel)
+    reads = ranker_pb2_grpc.RankerServiceStub(channel)
+    request = compare_pb2.CompareRequest(left=B4, right="the-pile")
+    before = await reads.Compare(request)
+
+    async def succeed(number: int) -> None:
+        name = f"m{number}"
+        await stub.RecordMatch(
+            outcome_pb2.RecordMatchRequest(match_id=name, intent="x", capability_uri=URI)
+        )
+        await stub.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id=name, outcome=WELL))
+
+    await asyncio.gather(*(succeed(number) for number in range(500)))
+    after = await reads.Compare(request)
+    assert after.left.matches == counts(500, 500, 500)
+    assert list(after.left.scores) == list(before.left.scores)
+    explanation = {one.name: one.explanation for one in after.left.score.components}["outcomes"]
+    assert "500 anonymous reports count for nothing" in explanation
+    for reply in (before, after):
+        reply.ClearField("cache")
+        reply.left.ClearField("matches")
+        for one in reply.left.score.components:
+            one.explanation = ""
+    assert after == before
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "ca.pem")
+    served = made.issue_cert("localhost")
+    served.private_key_pem.write_to_path(tmp_path / "server.key")
+    served.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    return made
+
+
+async def test_an_operator_is_one_opinion_by_its_certificate(
+    ranker: Ranker, tmp_path: Path, authority: trustme.CA
+) -> None:
+    await ranker.connect(
+        tls_cert=tmp_path / "server.pem",
+        tls_key=tmp_path / "server.key",
+        tls_client_ca=tmp_path / "ca.pem",
+    )
+    assert ranker.server is not None
+    stubs = []
+    for number in range(5):
+        own = authority.issue_cert(f"o{number}.example", common_name=f"operator {number}")
+        own.private_key_pem.write_to_path(tmp_path / f"{number}.key")
+        own.cert_chain_pems[0].write_to_path(tmp_path / f"{number}.pem")
+        channel = await ranker.opened.enter_async_context(
+            connect_async(
+                Connection(
+                    f"localhost:{ranker.server.port}",
+                    ca=tmp_path / "ca.pem",
+                    cert=tmp_path / f"{number}.pem",
+                    key=tmp_path / f"{number}.key",
+                )
+            )
+        )
+        stubs.append((outcome_pb2_grpc.OutcomeServiceStub(channel), channel))
+    liar, _ = stubs[0]
+    for number in range(50):
+        name = f"stuffed {number}"
+        await liar.RecordMatch(
+            outcome_pb2.RecordMatchRequest(match_id=name, intent="x", capability_uri=URI)
+        )
+        await liar.ReportOutcome(outcome_pb2.ReportOutcomeRequest(match_id=name, outcome=WELL))
+    for stub, _ in stubs[1:]:  # of one match each has an opinion of its own
+        reply = await stub.ReportOutcome(
+            outcome_pb2.ReportOutcomeRequest(match_id="stuffed 0", outcome=BADLY)
+        )
+    assert reply.counts == score_pb2.MatchCounts(
+        matched=50, reported=54, succeeded=50, reporters=5, anonymous=0
+    )
+    reads = ranker_pb2_grpc.RankerServiceStub(stubs[1][1])
+    compared = await reads.Compare(compare_pb2.CompareRequest(left=B4, right="the-pile"))
+    part = {one.name: one for one in compared.left.score.components}["outcomes"]
+    liars, others = 50 / 51, 4 * 1 / 2
+    assert part.point == pytest.approx((1 + liars) / (2 + liars + others), abs=1e-6)
+    assert part.low < 0.1  # as if two of the five had lied
+    assert part.explanation == "reported by 5 operators, each of which counts once"
+    ranked = await reads.GetRank(rank_pb2.GetRankRequest(artifact=B4))
+    assert ranked.rank.reporters == 5
+    await liar.WithdrawOutcome(outcome_pb2.WithdrawOutcomeRequest(match_id="stuffed 0"))
+    compared = await reads.Compare(compare_pb2.CompareRequest(left=B4, right="the-pile"))
+    assert compared.left.matches.reported == 53

@@ -37,7 +37,7 @@ async def test_artifacts_are_listed_and_described(ranker: Ranker) -> None:
     )
     listed = {one.id: one.claim_count for one in (*first.artifacts, *second.artifacts)}
     assert len(listed) == 9
-    assert (listed[B4], listed[PILE], listed["gpt2"]) == (44, 29, 23)
+    assert (listed[B4], listed[PILE], listed["gpt2"]) == (45, 29, 23)
     assert second.next_page_token == ""
     pile = (await stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=PILE))).artifact
     assert pile.type == artifact_pb2.ARTIFACT_TYPE_DATASET
@@ -161,7 +161,7 @@ async def test_bad_requests_are_told_what_is_wrong(
 async def test_claims_are_verified_through_the_stubs(ranker: Ranker) -> None:
     await ranker.start()
     found = await ranker.verify(B4) | await ranker.verify(PILE) | await ranker.verify("page")
-    assert len(found) == 75
+    assert len(found) == 76
     latency = found["B4.5"]
     assert latency.verdict == evidence_pb2.VERDICT_UNDERSPECIFIED  # it names no processor
     assert latency.basis == evidence_pb2.BASIS_MEASURED
@@ -232,7 +232,7 @@ async def test_peers_that_are_down_are_named_and_the_call_goes_on(
     assert found["P1.1"].sourcing == evidence_pb2.SOURCE_VERDICT_FAITHFUL
     assert found["P1.3"].verdict == evidence_pb2.VERDICT_REFUTED
     reply = await stub.Compare(compare_pb2.CompareRequest(left=B4, right=PILE))
-    assert len(reply.left.claims) + len(reply.right.claims) + len(reply.pages[0].claims) == 75
+    assert len(reply.left.claims) + len(reply.right.claims) + len(reply.pages[0].claims) == 76
     compared = {one.claim.id: one for one in (*reply.left.claims, *reply.right.claims)}
     assert compared["B4.5"].reason == found["B4.5"].reason
     assert compared["P4.2"].reason == found["P4.2"].reason

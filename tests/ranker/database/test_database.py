@@ -17,9 +17,10 @@ from services.ranker.database import backup
 from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import KeptManifest, ManifestStore
-from services.ranker.database.match_store import MatchCounts, MatchStore
+from services.ranker.database.match_store import MatchCounts, MatchStore, Reporter
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SOMEONE = Reporter("someone", verified=True)
 MANIFEST = b"""
 kind: artifact
 schema: 1
@@ -47,7 +48,7 @@ async def filled(path: Path) -> Database:
     matches = MatchStore(database)
     await matches.record("m1", "wish", "thing", "a", NOON)
     await matches.record("m2", "wish", "thing", "a", NOON)
-    await matches.report("m1", True, NOON)
+    await matches.report("m1", True, SOMEONE, NOON)
     return database
 
 
@@ -80,12 +81,29 @@ async def test_a_database_of_the_first_schema_gets_what_is_new(tmp_path: Path) -
     database = await filled(path)
     await database.close()
     with closing(sqlite3.connect(path)) as connection, connection:
-        for table in ("outcome", "matched", "manifest"):
+        for table in ("report", "outcome", "matched", "manifest"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     await database.open()
     assert len((await EvidenceStore(database).about(["A"]))[0]) == 1
     assert await MatchStore(database).counts(["thing"]) == {"thing": {}}
+    await database.close()
+
+
+async def test_outcomes_of_the_second_schema_are_nobodys(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    database = await filled(path)
+    await database.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE report")
+        connection.execute("INSERT INTO outcome VALUES ('m1', 1, '2026-11-23'), ('m2', 0, '')")
+        connection.execute("PRAGMA user_version = 2")
+    await database.open()
+    store = MatchStore(database)
+    assert await store.counts(["thing"]) == {"thing": {"a": MatchCounts(2, 2, 1, 2)}}
+    await store.report("m2", True, SOMEONE, NOON)
+    found = (await store.counts(["thing"]))["thing"]["a"]
+    assert found == MatchCounts(2, 3, 2, 2, {"someone": (1, 1)})
     await database.close()
 
 
@@ -102,7 +120,9 @@ async def test_a_copy_made_while_it_is_served_restores_everything(tmp_path: Path
     await database.close()
     assert backup.restore(copy, path) == contents
     await database.open()
-    assert await MatchStore(database).counts(["thing"]) == {"thing": {"a": MatchCounts(2, 1, 1)}}
+    assert await MatchStore(database).counts(["thing"]) == {
+        "thing": {"a": MatchCounts(2, 1, 1, 0, {"someone": (1, 1)})}
+    }
     assert len((await EvidenceStore(database).about(["A"]))[0]) == 1
     assert [one.artifact for one in await ManifestStore(database).every()] == ["thing"]
     await database.close()

@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
+from assay_rpc.corpus.v1 import describe_pb2
 from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 
+from services.common.statistics import family
 from services.errors import Unavailable
 from services.ranker.claims import facts
 from services.ranker.claims.evidence import Observation, seal
@@ -34,6 +36,7 @@ from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import method_named
 from services.ranker.measuring.unobservable import UnobservableError
+from services.ranker.methodology.load import load
 from services.ranker.peers.protocol import Model
 from tests.ranker.peers_fake import (
     ACCURACY,
@@ -83,12 +86,12 @@ async def observe(claim: str, asked: Measurements | None = None) -> Observation:
     return await method_named(found.method).observe(found, asked or measurements())
 
 
-def whole_pile() -> Measurements:
+def whole_pile(corpus: FakeCorpus | None = None) -> Measurements:
     """With the whole corpus at hand, whose digest the manifest has."""
     pile = REGISTRY.artifact("the-pile")
     stated = replace(pile.configuration, digest=COMPLETE.ref.digest)
     registry = Registry([replace(pile, configuration=stated)], methods.known())
-    peers = FakeSegment(), FakeCorpus((COMPLETE,))
+    peers = FakeSegment(), corpus or FakeCorpus((COMPLETE,))
     return Measurements(registry, facts.packaged(), *peers, Budget.QUICK)
 
 
@@ -743,6 +746,55 @@ async def test_an_accuracy_outside_physics_is_refused(lie: dict[str, float]) -> 
         await observe("B1.4", measurements(segment))
 
 
+def described(**counts: object) -> FakeCorpus:
+    return FakeCorpus((COMPLETE,), changed(DESCRIPTION, **counts))
+
+
+async def counted(method: str, asked: Measurements) -> Observation:
+    """What a method observes of the Pile."""
+    found = replace(CLAIMS["P1.1"], method=f"composition.{method}@1")
+    return await method_named(found.method).observe(found, asked)
+
+
+async def test_duplicates_are_counted_in_the_whole_and_bound_nothing_in_a_part() -> None:
+    found = await counted("duplicate_rate", whole_pile(described(duplicate_documents=22)))
+    assert found.value == Value(0.01, "share")
+    assert (found.relation, found.interval) == (SubjectRelation.EXACT, Interval(0.01, 0.01))
+    part = await counted("duplicate_rate", measurements())
+    assert (part.relation, part.interval) == (SubjectRelation.SAMPLE, Interval(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("license_", "licensed"),
+    [
+        ("CC-BY-SA", True),
+        ("public domain (opinions of US courts)", True),
+        ("none; books in copyright", False),
+        ("each author's own", False),
+        ("no known restriction", False),
+        ("a library's terms; some abstracts in copyright", False),
+        ("", False),
+    ],
+)
+async def test_a_subset_is_licensed_where_one_licence_is_stated_for_all_of_it(
+    license_: str, licensed: bool
+) -> None:
+    subsets = [
+        describe_pb2.SubsetInfo(name="a", documents=1, text_bytes=300),
+        describe_pb2.SubsetInfo(
+            name="b", text_bytes=100, rights=describe_pb2.SubsetRights(license=license_)
+        ),
+    ]
+    asked = whole_pile(described(subsets=subsets, text_bytes=400))
+    found = await counted("licensed_share", asked)
+    assert found.value == Value(0.25 if licensed else 0.0, "share")
+
+
+async def test_where_no_rights_are_stated_nothing_is_observed() -> None:
+    with pytest.raises(UnobservableError, match="nothing is stated of the rights"):
+        await counted("licensed_share", whole_pile())
+
+
 async def test_every_method_gives_the_unit_of_its_claim() -> None:
     published = FakeSegment((B4_PUBLISHED,))
     cuda = FakeSegment((B4_CUDA,))
@@ -758,3 +810,70 @@ async def test_every_method_gives_the_unit_of_its_claim() -> None:
         observation = await observe(claim.id, asked)
         assert observation.value is not None
         assert observation.value.unit == claim.bound.unit, claim.id
+
+
+def beside(count: int, *, others: float = 0.0, kernel: float | None = 1.0) -> FakeSegment:
+    """B4 and B0 in so many processes, B4 three times as slow, give or take a hundredth."""
+    paired = segment_benchmark_pb2.PairedFigures(
+        samples=times(*[(0.1, 0.1, 0.1)] * count),
+    )
+    slow = [(0.3 + 0.0001 * place,) * 3 for place in range(count)]
+    figures = changed(
+        QUIET,
+        samples=times(*slow),
+        restart_records=restarts(count, others=others, kernel=kernel),
+        paired=paired,
+    )
+    return FakeSegment(served=(B4_RANDOM, B0), figures=figures)
+
+
+RATIO = "S4.7"
+
+
+@pytest.mark.parametrize(("count", "level"), [(8, 0.99), (16, 0.99), (17, family.LEVEL)])
+async def test_a_time_beside_the_reference_is_at_the_level_that_its_restarts_give(
+    count: int, level: float
+) -> None:
+    segment = beside(count)
+    found = await observe(RATIO, measurements(segment, budget=Budget.FULL))
+    assert segment.timed[0].against == B0.ref.name
+    assert found.value is not None
+    assert found.value.number == pytest.approx(3 + 0.0005 * (count - 1))
+    assert found.interval is not None
+    assert found.interval.level >= level
+    assert (found.n, found.relation, found.inputs) == (count, RANDOM, (B0.ref.digest,))
+    assert found.subject["architecture"] == "segformer-b4"
+
+
+async def test_the_reference_is_one_by_definition() -> None:
+    found = await observe("S0.7", measurements(beside(1)))
+    assert found.value == Value(1.0, "1")
+    assert found.interval is None
+    assert found.engine
+
+
+@pytest.mark.parametrize(
+    ("segment", "budget", "message"),
+    [
+        (beside(17), Budget.QUICK, "it takes 17 restarts of two models"),
+        (beside(7), Budget.FULL, "7 of 7 restarts had the machine for themselves, and 8"),
+        (beside(20, others=1.0), Budget.FULL, "0 of 20 restarts had the machine"),
+        (beside(20, kernel=None), Budget.FULL, "0 of 20 restarts had the machine"),
+        (FakeSegment(), Budget.FULL, "segformer-b0"),
+    ],
+)
+async def test_what_is_no_ratio_is_not_measured(
+    segment: FakeSegment, budget: Budget, message: str
+) -> None:
+    with pytest.raises(UnobservableError, match=message):
+        await observe(RATIO, measurements(segment, budget=budget))
+
+
+def test_every_metric_of_the_methodology_has_a_method() -> None:
+    """What is only cited is a truth about a publication, or the Pile's printed figures."""
+    measured = {one.fact: one.unit for one in methods.known().values() if one.fact}
+    for rules in load().types.values():
+        for name, metric in rules.metrics.items():
+            if metric.good is not None or metric.unit == "bits per byte":
+                continue
+            assert measured.get(metric.fact) == metric.unit, name

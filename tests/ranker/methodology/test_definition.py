@@ -13,58 +13,70 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.statistics.separation import corners
 from services.errors import InvalidArgument
 from services.ranker.claims.model import ArtifactType, SubjectRelation
-from services.ranker.methodology.definition import COMPONENTS, Reference, Scale, parse
-from services.ranker.methodology.load import V1, load, loads
+from services.ranker.methodology.definition import (
+    GREATEST,
+    LEAST,
+    SHOWN,
+    Reference,
+    Scale,
+    parse,
+)
+from services.ranker.methodology.load import PACKAGED, load, loads
 
-PACKAGED: dict[str, Any] = yaml.safe_load(V1.read_bytes())
+CONTENT: dict[str, Any] = yaml.safe_load(PACKAGED.read_bytes())
 
 
 def test_packaged_methodology() -> None:
     methodology = load()
-    assert methodology.version == "v1"
-    assert methodology.digest == "sha256:" + hashlib.sha256(V1.read_bytes()).hexdigest()
+    assert methodology.version == "v2"
+    assert methodology.digest == "sha256:" + hashlib.sha256(PACKAGED.read_bytes()).hexdigest()
     assert set(methodology.types) == set(ArtifactType)
 
 
 @pytest.mark.parametrize("kind", ArtifactType)
-def test_weights_sum_to_one(kind: ArtifactType) -> None:
+def test_weights_sum_to_one_at_every_corner(kind: ArtifactType) -> None:
     rules = load().rules(kind)
-    assert tuple(rules.weights) == COMPONENTS
-    assert math.fsum(one.weight for one in rules.weights.values()) == pytest.approx(1, abs=1e-12)
-    assert rules.weights["adoption"].weight == 0
-    for metrics in (rules.quality, rules.ecosystem):
-        assert math.fsum(metric.weight for metric in metrics.values()) == pytest.approx(
-            1, abs=1e-12
-        )
+    for name in (*rules.profiles, *rules.metrics):
+        ranges = rules.ranges(name)
+        middles = [(low + high) / 2 for low, high in ranges.values()]
+        assert math.fsum(middles) == pytest.approx(1, abs=1e-12)
+        for corner in corners(ranges):
+            assert math.fsum(corner.values()) == pytest.approx(1, abs=1e-12)
+            for metric, weight in corner.items():
+                low, high = ranges[metric]
+                assert low - 1e-9 <= weight <= high + 1e-9
 
 
 @pytest.mark.parametrize("kind", ArtifactType)
 def test_no_proxy_speaks_for_an_artifact_and_random_weights_never_for_accuracy(
     kind: ArtifactType,
 ) -> None:
-    rules = load().rules(kind)
-    for metric in (*rules.quality.values(), *rules.ecosystem.values()):
-        for source in metric.inputs:
-            assert SubjectRelation.PROXY not in source.relations
-            if "miou" in source.fact or "bits" in source.fact:
-                assert source.relations == (SubjectRelation.EXACT,)
+    for metric in load().rules(kind).metrics.values():
+        assert SubjectRelation.PROXY not in metric.relations
+        if "miou" in metric.fact or "bits" in metric.fact:
+            assert metric.relations == (SubjectRelation.EXACT,)
+
+
+def test_what_is_only_shown_is_in_no_profile() -> None:
+    for kind in ArtifactType:
+        rules = load().rules(kind)
+        assert not set(SHOWN) & {*rules.metrics, *rules.profiles}
 
 
 def test_every_reference_is_published_or_holds_by_definition() -> None:
     for kind in ArtifactType:
-        rules = load().rules(kind)
-        for metric in (*rules.quality.values(), *rules.ecosystem.values()):
-            for source in metric.inputs:
-                if source.scale is not None:
-                    for end in (source.scale.zero, source.scale.one):
-                        assert "measured" not in end.source
+        for metric in load().rules(kind).metrics.values():
+            if metric.scale is not None:
+                for end in (metric.scale.zero, metric.scale.one):
+                    assert "measured" not in end.source
 
 
 def broken(path: str, value: object) -> dict[str, Any]:
     """The packaged methodology with the value at `path` replaced, or deleted for `...`."""
-    data = copy.deepcopy(PACKAGED)
+    data = copy.deepcopy(CONTENT)
     *parents, last = path.split(".")
     place: Any = data
     for name in parents:
@@ -76,7 +88,8 @@ def broken(path: str, value: object) -> dict[str, Any]:
     return data
 
 
-MIOU = "types.SEGMENTATION_MODEL.quality.ade20k-miou"
+MODEL = "types.SEGMENTATION_MODEL"
+MIOU = f"{MODEL}.metrics.ade20k-miou"
 
 
 @pytest.mark.parametrize(
@@ -85,29 +98,34 @@ MIOU = "types.SEGMENTATION_MODEL.quality.ade20k-miou"
         ("version", ..., "version: is missing"),
         ("version", "", "version: must have at least 1 character"),
         ("surprise", 1, "surprise: is not a known key"),
-        ("posterior.level", 1.5, "posterior.level: must be less than 1"),
-        ("posterior.prior_alpha", 0, "posterior.prior_alpha: must be greater than 0"),
+        ("family.level", 0.95, "family.level: is 0.95, and what is computed has 0.99998"),
+        ("family.artifacts", 6, "family.artifacts: is 6, and what is computed has 50"),
+        ("family.pair_level", 1.5, "family.pair_level: must be less than 1"),
+        ("reliability.kappa", 3, "reliability.kappa: is 3, and what is computed has 2"),
+        ("outcomes.operators_for_a_point", 1, "is 1, and what is computed has 5"),
         ("freshness.half_life_days", "two years", "half_life_days: must be a number"),
         ("freshness.half_life_days", math.inf, "half_life_days: must be a finite number"),
         ("types.DATASET", ..., "types.DATASET: is missing"),
         ("types.ROBOT", {}, "types.ROBOT: must be 'SEGMENTATION_MODEL'"),
-        ("types.DATASET.weights.quality.weight", 0.6, "DATASET.weights: weights sum to 1.05"),
-        ("types.DATASET.weights.quality.weight", 0.9, "needs 0.45 (low) <= 0.9 <= 0.65 (high)"),
-        ("types.DATASET.weights.quality.weight", True, "quality.weight: must be a number"),
-        ("types.DATASET.weights.luck", {"weight": 0, "low": 0, "high": 0}, "must be of quality"),
-        ("types.DATASET.quality", {}, "DATASET.quality: must have at least 1 item"),
-        ("types.DATASET.quality", [], "DATASET.quality: must be an object"),
-        (f"{MIOU}.weight", 0.5, "SEGMENTATION_MODEL.quality: weights sum to 0.9"),
+        (f"{MODEL}.metrics", {}, "SEGMENTATION_MODEL.metrics: must have at least 1 item"),
+        (f"{MODEL}.metrics", [], "SEGMENTATION_MODEL.metrics: must be an object"),
+        (f"{MODEL}.profiles.core.size", 0.3, "profiles.core: weights sum to 1.15, they must"),
+        (f"{MODEL}.profiles.core.size", [0.2, 0.1], "a range whose least weight is above"),
+        (f"{MODEL}.profiles.core.size", ..., "profiles.core: weights sum to 0.85"),
+        (f"{MODEL}.profiles.core.luck", 0, "profiles.core: has no metric called luck"),
+        (f"{MODEL}.profiles.size", {"latency": 1}, "profiles.size: is called as a metric"),
+        (f"{MODEL}.profiles.core", {}, "profiles.core: must have at least 1 item"),
         (f"{MIOU}.per_hardware", "yes", "per_hardware: must be true or false"),
         (f"{MIOU}.when_missing", 1, "when_missing: must be a string"),
-        (f"{MIOU}.inputs", [], "inputs: must have at least 1 item"),
-        (f"{MIOU}.inputs.0.relations", ["PROXY"], "cannot speak for an artifact"),
-        (f"{MIOU}.inputs.0.unit", ..., "either unit and scale"),
-        (f"{MIOU}.inputs.0.good", True, "either unit and scale"),
-        (f"{MIOU}.inputs.0.scale.zero.value", 51.0, "they must differ"),
-        (f"{MIOU}.inputs.0.scale.zero.value", -1, "zero.value: must be greater than or equal to 0"),
-        (f"{MIOU}.inputs.0.scale.logarithmic", 1, "logarithmic: must be true or false"),
-        (f"{MIOU}.inputs.0.scale.one.artifact", ..., "inputs[0].scale.one.artifact: is missing"),
+        (f"{MIOU}.printed_to", 0, "printed_to: must be greater than 0"),
+        (f"{MIOU}.relations", [], "relations: must have at least 1 item"),
+        (f"{MIOU}.relations", ["PROXY"], "cannot speak for an artifact"),
+        (f"{MIOU}.unit", ..., "either unit and scale"),
+        (f"{MIOU}.good", True, "either unit and scale"),
+        (f"{MIOU}.scale.zero.value", 51.0, "they must differ"),
+        (f"{MIOU}.scale.zero.value", -1, "zero.value: must be greater than or equal to 0"),
+        (f"{MIOU}.scale.logarithmic", 1, "logarithmic: must be true or false"),
+        (f"{MIOU}.scale.one.artifact", ..., "scale.one.artifact: is missing"),
     ],
 )
 def test_mistakes_are_named(path: str, value: object, message: str) -> None:
@@ -136,10 +154,17 @@ def scale(zero: float, one: float, *, logarithmic: bool = False) -> Scale:
 
 
 def test_scale_places_references_at_its_ends() -> None:
-    assert scale(37.4, 51).position(37.4) == 0
-    assert scale(37.4, 51).position(51) == 1
-    assert scale(37.4, 51).position(44.2) == pytest.approx(0.5)
-    assert scale(1, 0.01, logarithmic=True).position(0.1) == pytest.approx(0.5)
+    assert scale(37.4, 51).utility(37.4) == 0
+    assert scale(37.4, 51).utility(51) == 1
+    assert scale(37.4, 51).utility(44.2) == pytest.approx(0.5)
+    assert scale(1, 0.01, logarithmic=True).utility(0.1) == pytest.approx(0.5)
+
+
+def test_what_is_better_than_the_reference_still_gains_up_to_a_half() -> None:
+    latency = scale(3.62, 1, logarithmic=True)
+    assert 1 < latency.utility(0.8) < latency.utility(0.6) < latency.utility(0.01) == GREATEST
+    assert latency.utility(0) == GREATEST
+    assert scale(1, 3.62, logarithmic=True).utility(0) == LEAST == latency.utility(math.inf)
 
 
 @given(
@@ -149,7 +174,7 @@ def test_scale_places_references_at_its_ends() -> None:
     st.floats(allow_nan=False),
     st.floats(allow_nan=False),
 )
-def test_scale_is_monotone_and_within_the_unit_interval(
+def test_scale_is_monotone_and_within_its_cut(
     zero: float, one: float, logarithmic: bool, first: float, second: float
 ) -> None:
     if math.isclose(zero, one, rel_tol=1e-6):
@@ -158,4 +183,4 @@ def test_scale_is_monotone_and_within_the_unit_interval(
     low, high = sorted((first, second))
     if one < zero:
         low, high = high, low
-    assert 0 <= found.position(low) <= found.position(high) <= 1
+    assert LEAST <= found.utility(low) <= found.utility(high) <= GREATEST

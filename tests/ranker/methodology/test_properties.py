@@ -1,63 +1,85 @@
-"""What the methodology promises, each as a property."""
+"""What the methodology promises of a score, each as a property."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from services.common.statistics.outcomes import Reports
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import ArtifactType, Basis, Interval, Value, Verdict
-from services.ranker.methodology.definition import COMPONENTS
+from services.ranker.claims.model import ArtifactType, Basis, Interval, Value
+from services.ranker.methodology.definition import GREATEST, LEAST, SHOWN
 from services.ranker.methodology.load import load
-from services.ranker.methodology.reliability import reliability
-from services.ranker.methodology.score import ArtifactRecord, Outcomes, Score, match_graph, score
-from tests.ranker.records import CPU, DAY, FACTS, artifact, claim, evidence, records, verdict
+from services.ranker.methodology.score import (
+    ArtifactRecord,
+    Outcomes,
+    Score,
+    Standing,
+    outcome_component,
+    standing,
+)
+from tests.ranker.records import CPU, DAY, artifact, claim, evidence, outcomes, records
 
 METHODOLOGY = load()
 HERE = hardware_class(CPU)
-SMALLER_IS_BETTER = {"gpu-latency", "parameters", "onnx-loss", "duplicate-rate"}
+SMALLER_IS_BETTER = {"latency-ratio", "parameters", "duplicate-rate"}
+LEVELS = st.sampled_from([METHODOLOGY.pair_level, METHODOLOGY.family_level])
 
 
-def scored(record: ArtifactRecord) -> Score:
-    return score(record, METHODOLOGY, DAY, HERE)
+def stands(record: ArtifactRecord, level: float = METHODOLOGY.pair_level) -> Standing:
+    return standing(record, METHODOLOGY, DAY, HERE, level)
 
 
-@given(records("a"))
-def test_ends_are_ordered_and_bounded(record: ArtifactRecord) -> None:
-    result = scored(record)
-    assert 0 <= result.low <= result.point <= result.high <= 100
-    assert 0 <= result.coverage <= 1
-    assert tuple(part.name for part in result.components) == COMPONENTS
-    for part in result.components:
-        assert 0 <= part.low <= part.point <= part.high <= 1
-        assert 0 <= part.coverage <= 1
-        if part.coverage == 0:
-            assert (part.low, part.point, part.high) == (0, 0.5, 1)
-            assert part.missing
+def scored(record: ArtifactRecord) -> list[Score]:
+    side = stands(record)
+    return [side.score(one) for one in side.profiles]
+
+
+@given(records("a"), LEVELS)
+def test_ends_are_ordered_and_what_is_not_known_has_no_point(
+    record: ArtifactRecord, level: float
+) -> None:
+    side = stands(record, level)
+    for profile in side.profiles:
+        result = side.score(profile)
+        assert 100 * LEAST <= result.low <= result.high <= 100 * GREATEST
+        assert (result.point is None) == bool(result.lacks) == (result.coverage < 1)
+        if result.point is not None:
+            assert result.low <= result.point <= result.high
+        for part in result.components:
+            assert part.low <= part.high
+            if part.point is None:
+                assert part.missing
+                assert (part.coverage, part.evidence) == (0, ())
+            else:
+                assert part.low <= part.point <= part.high
 
 
 @given(records("a"))
 def test_weights_sum_to_one_whatever_is_known(record: ArtifactRecord) -> None:
-    weights = [part.weight for part in scored(record).components]
-    assert math.fsum(weights) == pytest.approx(1, abs=1e-12)
+    for result in scored(record):
+        weights = {part.name: part.weight for part in result.components}
+        assert math.fsum(weights.values()) == pytest.approx(1, abs=1e-12)
+        assert all(weights[name] == 0 for name in SHOWN)
 
 
 @given(records("a"), st.data())
-def test_better_evidence_never_lowers_a_component(
-    record: ArtifactRecord, data: st.DataObject
-) -> None:
+def test_better_evidence_never_lowers_a_metric(record: ArtifactRecord, data: st.DataObject) -> None:
     assume(record.evidence)
     place = data.draw(st.integers(0, len(record.evidence) - 1))
     item = record.evidence[place]
     fact = item.claim.partition(".")[2]
-    step = data.draw(st.floats(0, 20)) * (-1 if fact in SMALLER_IS_BETTER else 1)
     assert item.value is not None
     number, interval = item.value.number, item.interval
     assert number is not None
+    step = data.draw(st.floats(0, 20)) * (-1 if fact in SMALLER_IS_BETTER else 1)
+    if item.value.unit == "share":
+        step = max(-number, min(1 - number, step))
     better = replace(
         item,
         digest=data.draw(st.sampled_from(["sha256:0", "sha256:zz"])),
@@ -65,62 +87,47 @@ def test_better_evidence_never_lowers_a_component(
         interval=interval and Interval(interval.low + step, interval.high + step, interval.level),
     )
     items = (*record.evidence[:place], better, *record.evidence[place + 1 :])
-    before, after = scored(record), scored(replace(record, evidence=items))
-    for old, new in zip(before.components, after.components, strict=True):
-        assert new.low >= old.low
-        assert new.point >= old.point
-        assert new.high >= old.high
-    assert after.point >= before.point
+    before, after = stands(record).readings, stands(replace(record, evidence=items)).readings
+    assert set(before) == set(after)
+    for name, old in before.items():
+        assert after[name].low >= old.low - 1e-12
+        assert after[name].point >= old.point - 1e-12
+        assert after[name].high >= old.high - 1e-12
 
 
-@given(st.integers(0, 50), st.integers(0, 50))
-def test_a_match_that_went_well_never_lowers_the_match_graph(well: int, badly: int) -> None:
-    before = match_graph(0.15, Outcomes(well + badly + 1, well), METHODOLOGY)
-    after = match_graph(0.15, Outcomes(well + badly + 1, well + 1), METHODOLOGY)
-    assert after.low >= before.low
-    assert after.point >= before.point
-    assert after.high >= before.high
-    assert after.coverage == before.coverage
-
-
-@given(records("a"))
-def test_what_is_missing_leaves_its_whole_range_open(record: ArtifactRecord) -> None:
-    """Whatever turns up later, the score stays within the bounds that were given before."""
-    bare = replace(record, evidence=(), outcomes=Outcomes())
-    open_, closed = scored(bare), scored(record)
-    assert open_.low - 1e-9 <= closed.low
-    assert closed.high <= open_.high + 1e-9
-    assert open_.coverage <= closed.coverage
-
-
-@given(st.sampled_from(sorted(FACTS)), st.data())
-def test_coverage_alone_never_moves_the_point(kind: ArtifactType, data: st.DataObject) -> None:
-    """Evidence that says "the middle of the scale" raises coverage and moves no point."""
-    record = data.draw(records("a", (kind,)))
-    rules = METHODOLOGY.rules(kind)
-    known = {item.claim.partition(".")[2] for item in record.evidence}
-    for metric in (*rules.quality.values(), *rules.ecosystem.values()):
-        for source in metric.inputs:
-            if source.fact not in FACTS[kind] or source.fact in known:
-                continue
-            scale = source.scale
-            assert scale is not None
-            assert source.unit is not None
-            ends = (scale.zero.value, scale.one.value)
-            middle = math.sqrt(math.prod(ends)) if scale.logarithmic else sum(ends) / 2
-            neutral = evidence(f"a.{source.fact}", middle, source.unit)
-            before = scored(record)
-            after = scored(replace(record, evidence=(*record.evidence, neutral)))
-            assert after.coverage > before.coverage
-            assert after.point == pytest.approx(before.point, abs=1e-6)
-            assert after.low >= before.low
-            assert after.high <= before.high
+@given(records("a"), st.data())
+def test_whatever_turns_up_of_what_is_missing_stays_in_the_bounds(
+    record: ArtifactRecord, data: st.DataObject
+) -> None:
+    """Corrections of what is known may leave them: a metric that has evidence is not drawn."""
+    side = stands(record)
+    rules = METHODOLOGY.rules(record.artifact.type).metrics
+    missing = sorted(
+        name for name, one in rules.items() if name not in side.readings and one.scale is not None
+    )
+    assume(missing)
+    metric = rules[data.draw(st.sampled_from(missing))]
+    scale = metric.scale
+    assert scale is not None
+    ends = sorted((scale.zero.value, scale.one.value))
+    value = data.draw(st.floats(ends[0], ends[1]))
+    assert metric.unit is not None
+    fresh = evidence(f"a.{metric.fact}", value, metric.unit)
+    for before, after in zip(
+        scored(record), scored(replace(record, evidence=(*record.evidence, fresh))), strict=True
+    ):
+        assert before.low - 1e-6 <= after.low
+        assert after.high <= before.high + 1e-6
+        assert before.coverage <= after.coverage
 
 
 @given(records("a"))
-def test_repeating_what_is_known_changes_nothing_but_the_citations(record: ArtifactRecord) -> None:
+def test_repeating_what_is_known_changes_nothing(record: ArtifactRecord) -> None:
     twice = replace(record, evidence=record.evidence * 2)
-    assert scored(twice) == scored(record)
+    readings, again = stands(record).readings, stands(twice).readings
+    assert {n: (one.low, one.point, one.high) for n, one in readings.items()} == {
+        n: (one.low, one.point, one.high) for n, one in again.items()
+    }
 
 
 @given(records("a"), records("b"))
@@ -131,53 +138,64 @@ def test_evidence_on_other_artifacts_changes_nothing(
     assert scored(crowd) == scored(record)
 
 
-VERDICTS = st.lists(st.tuples(st.sampled_from("pqrst"), st.sampled_from(Verdict)), max_size=20)
-
-
-@given(VERDICTS, st.integers(0, 19))
-def test_a_refutation_never_raises_page_reliability(
-    given_: list[tuple[str, Verdict]], place: int
+@given(records("a"), outcomes(), st.dates())
+def test_what_is_only_shown_moves_no_score(
+    record: ArtifactRecord, other: Outcomes, day: date
 ) -> None:
-    assume(place < len(given_))
-    verdicts = [verdict(claim(f"c{i}", group), what) for i, (group, what) in enumerate(given_)]
-    before = reliability(verdicts, METHODOLOGY)
-    verdicts[place] = replace(verdicts[place], verdict=Verdict.REFUTED)
-    after = reliability(verdicts, METHODOLOGY)
-    assert after.mean is not None
-    assert after.interval is not None
-    if before.mean is None or before.interval is None:  # nothing was decided
-        assert before.confirmed + before.refuted == 0
-    else:
-        assert after.mean <= before.mean
-        assert after.interval.low <= before.interval.low
-        assert after.interval.high <= before.interval.high
-    assert after.bounds.low <= before.bounds.low
-    assert after.bounds.high <= before.bounds.high
+    """Neither outcomes, nor a declared day, nor matches: none is read by a profile."""
+    changed = replace(
+        record,
+        artifact=replace(record.artifact, released=day),
+        outcomes=other,
+        matched=10_000,
+        verdicts=(),
+    )
+    for before, after in zip(scored(record), scored(changed), strict=True):
+        assert (before.low, before.point, before.high) == (after.low, after.point, after.high)
+        assert before.coverage == after.coverage
 
 
-@given(VERDICTS)
-def test_reliability_lies_within_its_bounds(given_: list[tuple[str, Verdict]]) -> None:
-    verdicts = [verdict(claim(f"c{i}", group), what) for i, (group, what) in enumerate(given_)]
-    result = reliability(verdicts, METHODOLOGY)
-    decided = result.confirmed + result.refuted > 0
-    assert (result.mean is not None, result.interval is not None) == (decided, decided)
-    if result.mean is not None and result.interval is not None:
-        assert result.bounds.low <= result.mean <= result.bounds.high
-        assert 0 <= result.interval.low <= result.interval.high <= 1
-    assert result.confirmed + result.refuted + result.undecided == len({g for g, _ in given_})
+@given(outcomes(), st.integers(0, 10**6))
+def test_anonymous_reports_change_nothing_but_their_count(said: Outcomes, more: int) -> None:
+    crowd = replace(said, anonymous=said.anonymous + more, reported=said.reported + more)
+    before, after = outcome_component(said), outcome_component(crowd)
+    assert (before.low, before.point, before.high) == (after.low, after.point, after.high)
+
+
+@given(st.integers(0, 10), st.integers(1, 10**6), st.booleans())
+def test_one_operator_is_one_opinion_however_many_it_reports(
+    others: int, many: int, good: bool
+) -> None:
+    """A million outcomes of one operator move the mean by at most 1 / (T + 3)."""
+    operators = {f"o{number}": Reports(number % 2, 1) for number in range(5 + others)}
+    total = sum(one.total / (one.total + 1) for one in operators.values())
+    before = outcome_component(Outcomes(operators)).point
+    stuffed = {**operators, "liar": Reports(many if good else 0, many)}
+    after = outcome_component(Outcomes(stuffed)).point
+    assert before is not None
+    assert after is not None
+    assert abs(after - before) <= 1 / (total + 3) + 1e-9
+
+
+def test_below_five_operators_there_is_no_figure() -> None:
+    four = Outcomes({f"o{number}": Reports(1, 1) for number in range(4)}, 4 + 7, 11, 7)
+    part = outcome_component(four)
+    assert part.point is None
+    assert part.explanation == (
+        "5 operators that report are needed, and there are 4; 7 anonymous reports count for nothing"
+    )
 
 
 def test_sourced_evidence_counts_for_less_than_a_measurement_never_for_more() -> None:
     """A page's own figure gives way to a worse measurement of the same fact."""
     record = ArtifactRecord(
         artifact=artifact(
-            "a",
-            ArtifactType.SEGMENTATION_MODEL,
-            (claim("a.ade20k-miou", "ade20k-miou"),),
+            "a", ArtifactType.SEGMENTATION_MODEL, (claim("a.ade20k-miou", "ade20k-miou"),)
         ),
         evidence=(evidence("a.ade20k-miou", 51.0, "%", basis=Basis.SOURCED),),
         verdicts=(),
     )
     worse = evidence("a.ade20k-miou", 40.0, "%")
     measured = replace(record, evidence=(*record.evidence, worse))
-    assert scored(measured).point < scored(record).point
+    name = "ade20k-miou"
+    assert stands(measured).readings[name].point < stands(record).readings[name].point

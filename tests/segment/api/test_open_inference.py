@@ -206,7 +206,7 @@ BAD = {
     "no input": (pixels(inputs=[]), "inputs"),
     "two inputs": (pixels(inputs=[*pixels().inputs, *images(b"").inputs]), "inputs"),
     "unknown input": (changed(pixels(), name="data"), "inputs[0].name"),
-    "wrong type": (changed(pixels(), datatype="FP16"), "inputs[0].datatype"),
+    "wrong type": (changed(pixels(), datatype="FP64"), "inputs[0].datatype"),
     "image as FP32": (changed(images(png()), datatype="FP32"), "inputs[0].datatype"),
     "three axes": (changed(pixels(ONE), shape=[3, 64, 96]), "inputs[0].shape"),
     "four channels": (changed(pixels(ONE), shape=[1, 4, 64, 96]), "inputs[0].shape"),
@@ -230,7 +230,40 @@ BAD = {
     ),
     "not a number": (pixels(NOT_A_NUMBER), "raw_input_contents[0]"),
     "infinite": (pixels(INFINITE), "raw_input_contents[0]"),
-    "images of two axes": (changed(images(png()), shape=[1, 1]), "inputs[0].shape"),
+    "images of two axes": (changed(images(png()), shape=[1, 2]), "inputs[0].shape"),
+    "images of three axes": (changed(images(png()), shape=[1, 1, 1]), "inputs[0].shape"),
+    "half as many bytes": (changed(pixels(), datatype="FP16"), "raw_input_contents[0]"),
+    "typed halves": (
+        with_contents(
+            changed(pixels(raw_input_contents=[]), datatype="FP16"), fp32_contents=[0.0]
+        ),
+        "inputs[0].contents.fp32_contents",
+    ),
+    "bytes in channels": (changed(pixels(ONE), datatype="UINT8"), "inputs[0].shape"),
+    "bytes that lie": (
+        changed(pixels(ONE), datatype="UINT8", shape=[1, 64, 96, 3]), "raw_input_contents[0]"
+    ),
+    "a huge picture of bytes": (
+        changed(pixels(ONE), datatype="UINT8", shape=[1, 2**40, 2**20, 3]), "inputs[0].shape"
+    ),
+    "bytes without rows": (
+        changed(pixels(ONE), datatype="UINT8", shape=[1, 0, 96, 3]), "inputs[0].shape"
+    ),
+    "an element over 255": (
+        with_contents(
+            changed(pixels(raw_input_contents=[]), datatype="UINT8", shape=[1, 1, 1, 3]),
+            uint_contents=[1, 2, 256],
+        ),
+        "inputs[0].contents",
+    ),
+    "a size that lies": (
+        parameter(pixels(), "input", "binary_data_size", integer(7)),
+        "inputs[0].parameters[binary_data_size]",
+    ),
+    "a negative size": (
+        parameter(pixels(), "input", "binary_data_size", integer(-1)),
+        "inputs[0].parameters[binary_data_size]",
+    ),
     "no image": (images(), "inputs[0].shape"),
     "a length that lies": (images(b"", raw_input_contents=[LYING]), "raw_input_contents[0]"),
     "a length cut off": (images(b"", raw_input_contents=[b"\1\0"]), "raw_input_contents[0]"),
@@ -265,7 +298,11 @@ BAD = {
     ),
     "shared memory": (
         parameter(pixels(), "input", "shared_memory_region", TEXT),
-        "inputs[0].parameters[shared_memory_region]",
+        "inputs[0].parameters[shared_memory_byte_size]",
+    ),
+    "shared memory without a region": (
+        parameter(pixels(), "input", "shared_memory_offset", integer(0)),
+        "inputs[0].parameters[shared_memory_offset]",
     ),
     "classification": (
         parameter(pixels(TENSOR, "labels"), "output", "classification", integer(3)),
@@ -319,7 +356,7 @@ async def test_a_model_is_described_with_its_versions_and_tensors(
     assert told.platform == "onnxruntime-cpu"
     tensors = {item.name: (item.datatype, [*item.shape]) for item in (*told.inputs, *told.outputs)}
     assert tensors == {
-        "image": ("BYTES", [-1]),
+        "image": ("BYTES", [-1, 1]),
         "pixels": ("FP32", [-1, 3, 64, 96]),
         "labels": ("UINT8", [-1, -1, -1]),
         "logits": ("FP32", [-1, 16, 24, 7]),

@@ -100,10 +100,11 @@ class CorpusServiceServicer(object):
         function of the request. Every chunk carries the cursor of the position after it: a call with
         that cursor continues with the next document, exactly once, on any replica that holds the same
         corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
-        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
+        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
+        streams hold as much memory as they may, read or not; nothing was sent.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,10 +55,11 @@ class CorpusServiceStub:
     function of the request. Every chunk carries the cursor of the position after it: a call with
     that cursor continues with the next document, exactly once, on any replica that holds the same
     corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
-    a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
+    a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
+    streams hold as much memory as they may, read or not; nothing was sent.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
     """
     GetDocuments: _grpc.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -94,10 +95,11 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     function of the request. Every chunk carries the cursor of the position after it: a call with
     that cursor continues with the next document, exactly once, on any replica that holds the same
     corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
-    a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
+    a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
+    streams hold as much memory as they may, read or not; nothing was sent.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
     """
     GetDocuments: _aio.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]  # type: ignore[assignment]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -154,10 +156,11 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         function of the request. Every chunk carries the cursor of the position after it: a call with
         that cursor continues with the next document, exactly once, on any replica that holds the same
         corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
-        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers.
+        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
+        streams hold as much memory as they may, read or not; nothing was sent.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
         """
 
     @_abc_1.abstractmethod

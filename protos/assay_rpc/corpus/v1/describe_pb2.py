@@ -27,7 +27,7 @@ from assay_rpc.corpus.v1 import selection_pb2 as assay_dot_corpus_dot_v1_dot_sel
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/corpus/v1/describe.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1f\x61ssay/corpus/v1/selection.proto\x1a\x1egoogle/protobuf/duration.proto\";\n\x12ListCorporaRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x13ListCorporaResponse\x12/\n\x07\x63orpora\x18\x01 \x03(\x0b\x32\x1e.assay.corpus.v1.CorpusSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\rCorpusSummary\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.assay.corpus.v1.CorpusKind\x12\x0e\n\x06splits\x18\x03 \x03(\t\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\">\n\x10GetCorpusRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\"<\n\x11GetCorpusResponse\x12\'\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x17.assay.corpus.v1.Corpus\"\xc6\x02\n\x06\x43orpus\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.assay.corpus.v1.CorpusKind\x12\x0e\n\x06source\x18\x03 \x01(\t\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06splits\x18\x05 \x03(\t\x12&\n\x06shards\x18\x06 \x03(\x0b\x32\x16.assay.corpus.v1.Shard\x12-\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x1d.assay.corpus.v1.CorpusFormat\x12\x10\n\x08text_key\x18\x08 \x01(\t\x12\x12\n\nsubset_key\x18\t \x01(\t\x12\x0f\n\x07\x63ounted\x18\n \x01(\x08\x12\x0f\n\x07indexed\x18\x0b \x01(\x08\"C\n\x15\x44\x65scribeCorpusRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\"\x8c\x01\n\x16\x44\x65scribeCorpusResponse\x12\x32\n\x08progress\x18\x01 \x01(\x0b\x32\x1e.assay.corpus.v1.CountProgressH\x00\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32\".assay.corpus.v1.CorpusDescriptionH\x00\x42\x08\n\x06update\"\x91\x01\n\rCountProgress\x12\x13\n\x0bshards_done\x18\x01 \x01(\r\x12\x14\n\x0cshards_total\x18\x02 \x01(\r\x12\x12\n\nbytes_done\x18\x03 \x01(\x04\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x04\x12,\n\ttime_left\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x02\n\x11\x43orpusDescription\x12\'\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x17.assay.corpus.v1.Corpus\x12,\n\x07subsets\x18\x02 \x03(\x0b\x32\x1b.assay.corpus.v1.SubsetInfo\x12\x11\n\tdocuments\x18\x03 \x01(\x04\x12\x12\n\ntext_bytes\x18\x04 \x01(\x04\x12 \n\x18\x64ocuments_without_subset\x18\x05 \x01(\x04\x12\x1b\n\x13\x64uplicate_documents\x18\x06 \x01(\x04\x12\x34\n\x08\x64istance\x18\x07 \x01(\x0b\x32\".assay.corpus.v1.PublishedDistance\"i\n\x11PublishedDistance\x12\x17\n\x0ftotal_variation\x18\x01 \x01(\x01\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0e\n\x06source\x18\x03 \x01(\t\"\xbe\x01\n\x05Shard\x12\r\n\x05split\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x04\x12\x1a\n\rcontent_bytes\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x16\n\tdocuments\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x13\n\x06\x66rames\x18\x07 \x01(\rH\x02\x88\x01\x01\x42\x10\n\x0e_content_bytesB\x0c\n\n_documentsB\t\n\x07_frames\"\x8e\x02\n\nSubsetInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tdocuments\x18\x02 \x01(\x04\x12\x12\n\ntext_bytes\x18\x03 \x01(\x04\x12\r\n\x05share\x18\x04 \x01(\x01\x12\x33\n\tpublished\x18\x05 \x01(\x0b\x32 .assay.corpus.v1.PublishedSubset\x12\x1a\n\rcontent_bytes\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x19\n\x0cstored_bytes\x18\x07 \x01(\x04H\x01\x88\x01\x01\x12-\n\x06rights\x18\x08 \x01(\x0b\x32\x1d.assay.corpus.v1.SubsetRightsB\x10\n\x0e_content_bytesB\x0f\n\r_stored_bytes\"d\n\x0cSubsetRights\x12\x0f\n\x07license\x18\x01 \x01(\t\x12\x33\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32\x1d.assay.corpus.v1.Availability\x12\x0e\n\x06source\x18\x03 \x01(\t\"\x84\x01\n\x0fPublishedSubset\x12\x0e\n\x06weight\x18\x01 \x01(\x01\x12\x0f\n\x07raw_gib\x18\x02 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x01\x12\x15\n\reffective_gib\x18\x04 \x01(\x01\x12\x19\n\x11mean_document_kib\x18\x05 \x01(\x01\x12\x0e\n\x06source\x18\x06 \x01(\t*v\n\nCorpusKind\x12\x1b\n\x17\x43ORPUS_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ORPUS_KIND_COMPLETE\x10\x01\x12\x16\n\x12\x43ORPUS_KIND_SAMPLE\x10\x02\x12\x19\n\x15\x43ORPUS_KIND_REFERENCE\x10\x03*F\n\x0c\x43orpusFormat\x12\x1d\n\x19\x43ORPUS_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ORPUS_FORMAT_JSONL\x10\x01*\x86\x01\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41VAILABILITY_ALWAYS\x10\x01\x12%\n!AVAILABILITY_EXCEPT_UNCOPYRIGHTED\x10\x02\x12\x18\n\x14\x41VAILABILITY_BY_NAME\x10\x03\x42<\n\x0f\x61ssay.corpus.v1B\rDescribeProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/corpus/v1/describe.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1f\x61ssay/corpus/v1/selection.proto\x1a\x1egoogle/protobuf/duration.proto\";\n\x12ListCorporaRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x13ListCorporaResponse\x12/\n\x07\x63orpora\x18\x01 \x03(\x0b\x32\x1e.assay.corpus.v1.CorpusSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\rCorpusSummary\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.assay.corpus.v1.CorpusKind\x12\x0e\n\x06splits\x18\x03 \x03(\t\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\">\n\x10GetCorpusRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\"<\n\x11GetCorpusResponse\x12\'\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x17.assay.corpus.v1.Corpus\"\xf0\x02\n\x06\x43orpus\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.assay.corpus.v1.CorpusKind\x12\x0e\n\x06source\x18\x03 \x01(\t\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06splits\x18\x05 \x03(\t\x12&\n\x06shards\x18\x06 \x03(\x0b\x32\x16.assay.corpus.v1.Shard\x12-\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x1d.assay.corpus.v1.CorpusFormat\x12\x10\n\x08text_key\x18\x08 \x01(\t\x12\x12\n\nsubset_key\x18\t \x01(\t\x12\x0f\n\x07\x63ounted\x18\n \x01(\x08\x12\x0f\n\x07indexed\x18\x0b \x01(\x08\x12\x10\n\x08left_out\x18\x0c \x03(\t\x12\x16\n\x0eleft_out_count\x18\r \x01(\r\"C\n\x15\x44\x65scribeCorpusRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\"\x8c\x01\n\x16\x44\x65scribeCorpusResponse\x12\x32\n\x08progress\x18\x01 \x01(\x0b\x32\x1e.assay.corpus.v1.CountProgressH\x00\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32\".assay.corpus.v1.CorpusDescriptionH\x00\x42\x08\n\x06update\"\x91\x01\n\rCountProgress\x12\x13\n\x0bshards_done\x18\x01 \x01(\r\x12\x14\n\x0cshards_total\x18\x02 \x01(\r\x12\x12\n\nbytes_done\x18\x03 \x01(\x04\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x04\x12,\n\ttime_left\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x02\n\x11\x43orpusDescription\x12\'\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x17.assay.corpus.v1.Corpus\x12,\n\x07subsets\x18\x02 \x03(\x0b\x32\x1b.assay.corpus.v1.SubsetInfo\x12\x11\n\tdocuments\x18\x03 \x01(\x04\x12\x12\n\ntext_bytes\x18\x04 \x01(\x04\x12 \n\x18\x64ocuments_without_subset\x18\x05 \x01(\x04\x12\x1b\n\x13\x64uplicate_documents\x18\x06 \x01(\x04\x12\x34\n\x08\x64istance\x18\x07 \x01(\x0b\x32\".assay.corpus.v1.PublishedDistance\"i\n\x11PublishedDistance\x12\x17\n\x0ftotal_variation\x18\x01 \x01(\x01\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0e\n\x06source\x18\x03 \x01(\t\"\xbe\x01\n\x05Shard\x12\r\n\x05split\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x04\x12\x1a\n\rcontent_bytes\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x16\n\tdocuments\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x13\n\x06\x66rames\x18\x07 \x01(\rH\x02\x88\x01\x01\x42\x10\n\x0e_content_bytesB\x0c\n\n_documentsB\t\n\x07_frames\"\x8e\x02\n\nSubsetInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tdocuments\x18\x02 \x01(\x04\x12\x12\n\ntext_bytes\x18\x03 \x01(\x04\x12\r\n\x05share\x18\x04 \x01(\x01\x12\x33\n\tpublished\x18\x05 \x01(\x0b\x32 .assay.corpus.v1.PublishedSubset\x12\x1a\n\rcontent_bytes\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x19\n\x0cstored_bytes\x18\x07 \x01(\x04H\x01\x88\x01\x01\x12-\n\x06rights\x18\x08 \x01(\x0b\x32\x1d.assay.corpus.v1.SubsetRightsB\x10\n\x0e_content_bytesB\x0f\n\r_stored_bytes\"d\n\x0cSubsetRights\x12\x0f\n\x07license\x18\x01 \x01(\t\x12\x33\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32\x1d.assay.corpus.v1.Availability\x12\x0e\n\x06source\x18\x03 \x01(\t\"\x84\x01\n\x0fPublishedSubset\x12\x0e\n\x06weight\x18\x01 \x01(\x01\x12\x0f\n\x07raw_gib\x18\x02 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x01\x12\x15\n\reffective_gib\x18\x04 \x01(\x01\x12\x19\n\x11mean_document_kib\x18\x05 \x01(\x01\x12\x0e\n\x06source\x18\x06 \x01(\t*v\n\nCorpusKind\x12\x1b\n\x17\x43ORPUS_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ORPUS_KIND_COMPLETE\x10\x01\x12\x16\n\x12\x43ORPUS_KIND_SAMPLE\x10\x02\x12\x19\n\x15\x43ORPUS_KIND_REFERENCE\x10\x03*F\n\x0c\x43orpusFormat\x12\x1d\n\x19\x43ORPUS_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ORPUS_FORMAT_JSONL\x10\x01*\x86\x01\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41VAILABILITY_ALWAYS\x10\x01\x12%\n!AVAILABILITY_EXCEPT_UNCOPYRIGHTED\x10\x02\x12\x18\n\x14\x41VAILABILITY_BY_NAME\x10\x03\x42<\n\x0f\x61ssay.corpus.v1B\rDescribeProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.corpus.v1.describe_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.corpus.v1B\rDescribeProtoP\001Z\030assay/corpus/v1;corpusv1'
-  _globals['_CORPUSKIND']._serialized_start=2334
-  _globals['_CORPUSKIND']._serialized_end=2452
-  _globals['_CORPUSFORMAT']._serialized_start=2454
-  _globals['_CORPUSFORMAT']._serialized_end=2524
-  _globals['_AVAILABILITY']._serialized_start=2527
-  _globals['_AVAILABILITY']._serialized_end=2661
+  _globals['_CORPUSKIND']._serialized_start=2376
+  _globals['_CORPUSKIND']._serialized_end=2494
+  _globals['_CORPUSFORMAT']._serialized_start=2496
+  _globals['_CORPUSFORMAT']._serialized_end=2566
+  _globals['_AVAILABILITY']._serialized_start=2569
+  _globals['_AVAILABILITY']._serialized_end=2703
   _globals['_LISTCORPORAREQUEST']._serialized_start=146
   _globals['_LISTCORPORAREQUEST']._serialized_end=205
   _globals['_LISTCORPORARESPONSE']._serialized_start=207
@@ -52,23 +52,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCORPUSRESPONSE']._serialized_start=508
   _globals['_GETCORPUSRESPONSE']._serialized_end=568
   _globals['_CORPUS']._serialized_start=571
-  _globals['_CORPUS']._serialized_end=897
-  _globals['_DESCRIBECORPUSREQUEST']._serialized_start=899
-  _globals['_DESCRIBECORPUSREQUEST']._serialized_end=966
-  _globals['_DESCRIBECORPUSRESPONSE']._serialized_start=969
-  _globals['_DESCRIBECORPUSRESPONSE']._serialized_end=1109
-  _globals['_COUNTPROGRESS']._serialized_start=1112
-  _globals['_COUNTPROGRESS']._serialized_end=1257
-  _globals['_CORPUSDESCRIPTION']._serialized_start=1260
-  _globals['_CORPUSDESCRIPTION']._serialized_end=1522
-  _globals['_PUBLISHEDDISTANCE']._serialized_start=1524
-  _globals['_PUBLISHEDDISTANCE']._serialized_end=1629
-  _globals['_SHARD']._serialized_start=1632
-  _globals['_SHARD']._serialized_end=1822
-  _globals['_SUBSETINFO']._serialized_start=1825
-  _globals['_SUBSETINFO']._serialized_end=2095
-  _globals['_SUBSETRIGHTS']._serialized_start=2097
-  _globals['_SUBSETRIGHTS']._serialized_end=2197
-  _globals['_PUBLISHEDSUBSET']._serialized_start=2200
-  _globals['_PUBLISHEDSUBSET']._serialized_end=2332
+  _globals['_CORPUS']._serialized_end=939
+  _globals['_DESCRIBECORPUSREQUEST']._serialized_start=941
+  _globals['_DESCRIBECORPUSREQUEST']._serialized_end=1008
+  _globals['_DESCRIBECORPUSRESPONSE']._serialized_start=1011
+  _globals['_DESCRIBECORPUSRESPONSE']._serialized_end=1151
+  _globals['_COUNTPROGRESS']._serialized_start=1154
+  _globals['_COUNTPROGRESS']._serialized_end=1299
+  _globals['_CORPUSDESCRIPTION']._serialized_start=1302
+  _globals['_CORPUSDESCRIPTION']._serialized_end=1564
+  _globals['_PUBLISHEDDISTANCE']._serialized_start=1566
+  _globals['_PUBLISHEDDISTANCE']._serialized_end=1671
+  _globals['_SHARD']._serialized_start=1674
+  _globals['_SHARD']._serialized_end=1864
+  _globals['_SUBSETINFO']._serialized_start=1867
+  _globals['_SUBSETINFO']._serialized_end=2137
+  _globals['_SUBSETRIGHTS']._serialized_start=2139
+  _globals['_SUBSETRIGHTS']._serialized_end=2239
+  _globals['_PUBLISHEDSUBSET']._serialized_start=2242
+  _globals['_PUBLISHEDSUBSET']._serialized_end=2374
 # @@protoc_insertion_point(module_scope)

@@ -235,6 +235,8 @@ class Corpus(_message.Message):
     SUBSET_KEY_FIELD_NUMBER: _builtins.int
     COUNTED_FIELD_NUMBER: _builtins.int
     INDEXED_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_COUNT_FIELD_NUMBER: _builtins.int
     kind: Global___CorpusKind.ValueType
     """How it relates to the one that it is named after."""
     source: _builtins.str
@@ -244,10 +246,13 @@ class Corpus(_message.Message):
     text_key: _builtins.str
     """Key of a document's text. The server's settings say it, never a request."""
     subset_key: _builtins.str
-    """Key of a document's subset: "meta.pile_set_name"."""
+    """Key of a document's subset. "meta.pile_set_name" stands for those of well-known data sets,
+    "folder" for the folder of the shard.
+    """
     counted: _builtins.bool
     """Whether every shard has been counted: DescribeCorpus then answers at once."""
     indexed: _builtins.bool
+    left_out_count: _builtins.int
     @_builtins.property
     def ref(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -259,6 +264,10 @@ class Corpus(_message.Message):
     @_builtins.property
     def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shard]:
         """Its shards, in streaming order."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths below its root of files that look like shards and are not read: the first hundred."""
 
     def __init__(
         self,
@@ -274,10 +283,12 @@ class Corpus(_message.Message):
         subset_key: _builtins.str = ...,
         counted: _builtins.bool = ...,
         indexed: _builtins.bool = ...,
+        left_out: _abc.Iterable[_builtins.str] | None = ...,
+        left_out_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "format", b"format", "indexed", b"indexed", "kind", b"kind", "license", b"license", "ref", b"ref", "shards", b"shards", "source", b"source", "splits", b"splits", "subset_key", b"subset_key", "text_key", b"text_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "format", b"format", "indexed", b"indexed", "kind", b"kind", "left_out", b"left_out", "left_out_count", b"left_out_count", "license", b"license", "ref", b"ref", "shards", b"shards", "source", b"source", "splits", b"splits", "subset_key", b"subset_key", "text_key", b"text_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

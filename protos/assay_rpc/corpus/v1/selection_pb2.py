@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ssay/corpus/v1/selection.proto\x12\x0f\x61ssay.corpus.v1\")\n\tCorpusRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xce\x02\n\tSelection\x12\x0e\n\x06splits\x18\x01 \x03(\t\x12\x0f\n\x07subsets\x18\x02 \x03(\t\x12\x17\n\x0f\x65xclude_subsets\x18\x03 \x03(\t\x12\x15\n\rmax_documents\x18\x04 \x01(\x04\x12\x11\n\tmax_bytes\x18\x05 \x01(\x04\x12\x16\n\x0emin_text_bytes\x18\x06 \x01(\x04\x12\x16\n\x0emax_text_bytes\x18\x07 \x01(\x04\x12-\n\x06preset\x18\x08 \x01(\x0e\x32\x1d.assay.corpus.v1.SubsetPreset\x12\x11\n\x04seed\x18\t \x01(\x04H\x00\x88\x01\x01\x12)\n\x07mixture\x18\n \x01(\x0b\x32\x18.assay.corpus.v1.Mixture\x12\x0e\n\x06\x65pochs\x18\x0b \x01(\r\x12\'\n\x06sample\x18\x0c \x01(\x0b\x32\x17.assay.corpus.v1.SampleB\x07\n\x05_seed\"o\n\x06Sample\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x35\n\nallocation\x18\x03 \x01(\x0e\x32!.assay.corpus.v1.SampleAllocation\x12\r\n\x05spans\x18\x04 \x01(\x04\"\xaa\x01\n\x07Mixture\x12\x30\n\x06preset\x18\x01 \x01(\x0e\x32\x1e.assay.corpus.v1.MixturePresetH\x00\x12\x31\n\x07weights\x18\x02 \x01(\x0b\x32\x1e.assay.corpus.v1.SubsetWeightsH\x00\x12\x30\n\x06passes\x18\x03 \x01(\x0b\x32\x1e.assay.corpus.v1.SubsetWeightsH\x00\x42\x08\n\x06shares\"\x81\x01\n\rSubsetWeights\x12?\n\tby_subset\x18\x01 \x03(\x0b\x32,.assay.corpus.v1.SubsetWeights.BySubsetEntry\x1a/\n\rBySubsetEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*v\n\x10SampleAllocation\x12!\n\x1dSAMPLE_ALLOCATION_UNSPECIFIED\x10\x00\x12\"\n\x1eSAMPLE_ALLOCATION_PROPORTIONAL\x10\x01\x12\x1b\n\x17SAMPLE_ALLOCATION_EQUAL\x10\x02*N\n\x0cSubsetPreset\x12\x1d\n\x19SUBSET_PRESET_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSUBSET_PRESET_UNCOPYRIGHTED\x10\x01*p\n\rMixturePreset\x12\x1e\n\x1aMIXTURE_PRESET_UNSPECIFIED\x10\x00\x12\x1f\n\x1bMIXTURE_PRESET_PILE_WEIGHTS\x10\x01\x12\x1e\n\x1aMIXTURE_PRESET_PILE_EPOCHS\x10\x02\x42=\n\x0f\x61ssay.corpus.v1B\x0eSelectionProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ssay/corpus/v1/selection.proto\x12\x0f\x61ssay.corpus.v1\")\n\tCorpusRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xac\x03\n\tSelection\x12\x0e\n\x06splits\x18\x01 \x03(\t\x12\x0f\n\x07subsets\x18\x02 \x03(\t\x12\x17\n\x0f\x65xclude_subsets\x18\x03 \x03(\t\x12\x15\n\rmax_documents\x18\x04 \x01(\x04\x12\x11\n\tmax_bytes\x18\x05 \x01(\x04\x12\x16\n\x0emin_text_bytes\x18\x06 \x01(\x04\x12\x16\n\x0emax_text_bytes\x18\x07 \x01(\x04\x12-\n\x06preset\x18\x08 \x01(\x0e\x32\x1d.assay.corpus.v1.SubsetPreset\x12\x11\n\x04seed\x18\t \x01(\x04H\x00\x88\x01\x01\x12)\n\x07mixture\x18\n \x01(\x0b\x32\x18.assay.corpus.v1.Mixture\x12\x0e\n\x06\x65pochs\x18\x0b \x01(\r\x12\'\n\x06sample\x18\x0c \x01(\x0b\x32\x17.assay.corpus.v1.Sample\x12\x30\n\x07\x63orpora\x18\r \x03(\x0b\x32\x1f.assay.corpus.v1.WeightedCorpus\x12*\n\x04unit\x18\x0e \x01(\x0e\x32\x1c.assay.corpus.v1.MixtureUnitB\x07\n\x05_seed\"L\n\x0eWeightedCorpus\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"o\n\x06Sample\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x35\n\nallocation\x18\x03 \x01(\x0e\x32!.assay.corpus.v1.SampleAllocation\x12\r\n\x05spans\x18\x04 \x01(\x04\"\xaa\x01\n\x07Mixture\x12\x30\n\x06preset\x18\x01 \x01(\x0e\x32\x1e.assay.corpus.v1.MixturePresetH\x00\x12\x31\n\x07weights\x18\x02 \x01(\x0b\x32\x1e.assay.corpus.v1.SubsetWeightsH\x00\x12\x30\n\x06passes\x18\x03 \x01(\x0b\x32\x1e.assay.corpus.v1.SubsetWeightsH\x00\x42\x08\n\x06shares\"\x81\x01\n\rSubsetWeights\x12?\n\tby_subset\x18\x01 \x03(\x0b\x32,.assay.corpus.v1.SubsetWeights.BySubsetEntry\x1a/\n\rBySubsetEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*x\n\x0bMixtureUnit\x12\x1c\n\x18MIXTURE_UNIT_UNSPECIFIED\x10\x00\x12\x16\n\x12MIXTURE_UNIT_BYTES\x10\x01\x12\x1a\n\x16MIXTURE_UNIT_DOCUMENTS\x10\x02\x12\x17\n\x13MIXTURE_UNIT_TOKENS\x10\x03*v\n\x10SampleAllocation\x12!\n\x1dSAMPLE_ALLOCATION_UNSPECIFIED\x10\x00\x12\"\n\x1eSAMPLE_ALLOCATION_PROPORTIONAL\x10\x01\x12\x1b\n\x17SAMPLE_ALLOCATION_EQUAL\x10\x02*N\n\x0cSubsetPreset\x12\x1d\n\x19SUBSET_PRESET_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSUBSET_PRESET_UNCOPYRIGHTED\x10\x01*p\n\rMixturePreset\x12\x1e\n\x1aMIXTURE_PRESET_UNSPECIFIED\x10\x00\x12\x1f\n\x1bMIXTURE_PRESET_PILE_WEIGHTS\x10\x01\x12\x1e\n\x1aMIXTURE_PRESET_PILE_EPOCHS\x10\x02\x42=\n\x0f\x61ssay.corpus.v1B\x0eSelectionProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +34,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.corpus.v1B\016SelectionProtoP\001Z\030assay/corpus/v1;corpusv1'
   _globals['_SUBSETWEIGHTS_BYSUBSETENTRY']._loaded_options = None
   _globals['_SUBSETWEIGHTS_BYSUBSETENTRY']._serialized_options = b'8\001'
-  _globals['_SAMPLEALLOCATION']._serialized_start=850
-  _globals['_SAMPLEALLOCATION']._serialized_end=968
-  _globals['_SUBSETPRESET']._serialized_start=970
-  _globals['_SUBSETPRESET']._serialized_end=1048
-  _globals['_MIXTUREPRESET']._serialized_start=1050
-  _globals['_MIXTUREPRESET']._serialized_end=1162
+  _globals['_MIXTUREUNIT']._serialized_start=1022
+  _globals['_MIXTUREUNIT']._serialized_end=1142
+  _globals['_SAMPLEALLOCATION']._serialized_start=1144
+  _globals['_SAMPLEALLOCATION']._serialized_end=1262
+  _globals['_SUBSETPRESET']._serialized_start=1264
+  _globals['_SUBSETPRESET']._serialized_end=1342
+  _globals['_MIXTUREPRESET']._serialized_start=1344
+  _globals['_MIXTUREPRESET']._serialized_end=1456
   _globals['_CORPUSREF']._serialized_start=52
   _globals['_CORPUSREF']._serialized_end=93
   _globals['_SELECTION']._serialized_start=96
-  _globals['_SELECTION']._serialized_end=430
-  _globals['_SAMPLE']._serialized_start=432
-  _globals['_SAMPLE']._serialized_end=543
-  _globals['_MIXTURE']._serialized_start=546
-  _globals['_MIXTURE']._serialized_end=716
-  _globals['_SUBSETWEIGHTS']._serialized_start=719
-  _globals['_SUBSETWEIGHTS']._serialized_end=848
-  _globals['_SUBSETWEIGHTS_BYSUBSETENTRY']._serialized_start=801
-  _globals['_SUBSETWEIGHTS_BYSUBSETENTRY']._serialized_end=848
+  _globals['_SELECTION']._serialized_end=524
+  _globals['_WEIGHTEDCORPUS']._serialized_start=526
+  _globals['_WEIGHTEDCORPUS']._serialized_end=602
+  _globals['_SAMPLE']._serialized_start=604
+  _globals['_SAMPLE']._serialized_end=715
+  _globals['_MIXTURE']._serialized_start=718
+  _globals['_MIXTURE']._serialized_end=888
+  _globals['_SUBSETWEIGHTS']._serialized_start=891
+  _globals['_SUBSETWEIGHTS']._serialized_end=1020
+  _globals['_SUBSETWEIGHTS_BYSUBSETENTRY']._serialized_start=973
+  _globals['_SUBSETWEIGHTS_BYSUBSETENTRY']._serialized_end=1020
 # @@protoc_insertion_point(module_scope)

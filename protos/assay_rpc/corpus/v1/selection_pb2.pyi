@@ -19,6 +19,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MixtureUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MixtureUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MixtureUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIXTURE_UNIT_UNSPECIFIED: _MixtureUnit.ValueType  # 0
+    """The same as MIXTURE_UNIT_BYTES."""
+    MIXTURE_UNIT_BYTES: _MixtureUnit.ValueType  # 1
+    """UTF-8 bytes of the texts."""
+    MIXTURE_UNIT_DOCUMENTS: _MixtureUnit.ValueType  # 2
+    """Documents, each counted once however long."""
+    MIXTURE_UNIT_TOKENS: _MixtureUnit.ValueType  # 3
+    """Tokens, with DELIVERY_TOKENS only."""
+
+class MixtureUnit(_MixtureUnit, metaclass=_MixtureUnitEnumTypeWrapper):
+    """What a weight is a share of."""
+
+MIXTURE_UNIT_UNSPECIFIED: MixtureUnit.ValueType  # 0
+"""The same as MIXTURE_UNIT_BYTES."""
+MIXTURE_UNIT_BYTES: MixtureUnit.ValueType  # 1
+"""UTF-8 bytes of the texts."""
+MIXTURE_UNIT_DOCUMENTS: MixtureUnit.ValueType  # 2
+"""Documents, each counted once however long."""
+MIXTURE_UNIT_TOKENS: MixtureUnit.ValueType  # 3
+"""Tokens, with DELIVERY_TOKENS only."""
+Global___MixtureUnit: _TypeAlias = MixtureUnit  # noqa: Y015
+
 class _SampleAllocation:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -140,6 +168,8 @@ class Selection(_message.Message):
     MIXTURE_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
+    CORPORA_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
     max_documents: _builtins.int
     """At most this many documents over all ranks; 0: no limit."""
     max_bytes: _builtins.int
@@ -158,6 +188,8 @@ class Selection(_message.Message):
     """
     epochs: _builtins.int
     """Epochs, one after the other; 0 means 1. More than 1 needs an index."""
+    unit: Global___MixtureUnit.ValueType
+    """What weights of `corpora`, and those of `mixture`, are shares of."""
     @_builtins.property
     def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Splits ("train", "val", "test"), in this order. Empty: every split of the corpus."""
@@ -180,6 +212,13 @@ class Selection(_message.Message):
     def sample(self) -> Global___Sample:
         """A random sample of what the fields above select. Scoring only."""
 
+    @_builtins.property
+    def corpora(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedCorpus]:
+        """Several corpora in one stream, interleaved evenly by their weights: their shares of an epoch, of
+        which it has as much as all of them together. Not with `mixture`. All need an index. Paths of
+        shards and ids of documents begin with the name of their corpus.
+        """
+
     def __init__(
         self,
         *,
@@ -195,16 +234,44 @@ class Selection(_message.Message):
         mixture: Global___Mixture | None = ...,
         epochs: _builtins.int = ...,
         sample: Global___Sample | None = ...,
+        corpora: _abc.Iterable[Global___WeightedCorpus] | None = ...,
+        unit: Global___MixtureUnit.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "mixture", b"mixture", "sample", b"sample", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "epochs", b"epochs", "exclude_subsets", b"exclude_subsets", "max_bytes", b"max_bytes", "max_documents", b"max_documents", "max_text_bytes", b"max_text_bytes", "min_text_bytes", b"min_text_bytes", "mixture", b"mixture", "preset", b"preset", "sample", b"sample", "seed", b"seed", "splits", b"splits", "subsets", b"subsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "corpora", b"corpora", "epochs", b"epochs", "exclude_subsets", b"exclude_subsets", "max_bytes", b"max_bytes", "max_documents", b"max_documents", "max_text_bytes", b"max_text_bytes", "min_text_bytes", b"min_text_bytes", "mixture", b"mixture", "preset", b"preset", "sample", b"sample", "seed", b"seed", "splits", b"splits", "subsets", b"subsets", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
+@_typing.final
+class WeightedCorpus(_message.Message):
+    """A corpus and its share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORPUS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """Need not sum to 1."""
+    @_builtins.property
+    def corpus(self) -> Global___CorpusRef: ...
+    def __init__(
+        self,
+        *,
+        corpus: Global___CorpusRef | None = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeightedCorpus: _TypeAlias = WeightedCorpus  # noqa: Y015
 
 @_typing.final
 class Sample(_message.Message):

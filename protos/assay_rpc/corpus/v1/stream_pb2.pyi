@@ -3,6 +3,7 @@
 isort:skip_file
 Streams of documents, and lookups by id."""
 
+from assay_rpc.common.v1 import common_pb2 as _common_pb2
 from assay_rpc.corpus.v1 import selection_pb2 as _selection_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -38,6 +39,8 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     """Compressed frames as they are stored, for the client to decode; this costs the server least.
     Needs an index. A chunk ends with the frame that brings it to `chunk_bytes`.
     """
+    DELIVERY_TOKENS: _Delivery.ValueType  # 4
+    """Sequences of a fixed number of tokens, as `tokens` says. Needs an index."""
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
     """How documents are delivered."""
@@ -54,7 +57,73 @@ DELIVERY_FRAMES: Delivery.ValueType  # 3
 """Compressed frames as they are stored, for the client to decode; this costs the server least.
 Needs an index. A chunk ends with the frame that brings it to `chunk_bytes`.
 """
+DELIVERY_TOKENS: Delivery.ValueType  # 4
+"""Sequences of a fixed number of tokens, as `tokens` says. Needs an index."""
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+class _RankRemainder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RankRemainderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RankRemainder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RANK_REMAINDER_UNSPECIFIED: _RankRemainder.ValueType  # 0
+    """The same as RANK_REMAINDER_UNEVEN."""
+    RANK_REMAINDER_UNEVEN: _RankRemainder.ValueType  # 1
+    """Ranks take units in turn and get different numbers of documents, each document once."""
+    RANK_REMAINDER_DROP: _RankRemainder.ValueType  # 2
+    """The last ones are left out: fewer than a batch for every rank."""
+    RANK_REMAINDER_WRAP: _RankRemainder.ValueType  # 3
+    """The first ones come again: fewer than a batch for every rank."""
+
+class RankRemainder(_RankRemainder, metaclass=_RankRemainderEnumTypeWrapper):
+    """What is done with documents that do not make a batch for every rank."""
+
+RANK_REMAINDER_UNSPECIFIED: RankRemainder.ValueType  # 0
+"""The same as RANK_REMAINDER_UNEVEN."""
+RANK_REMAINDER_UNEVEN: RankRemainder.ValueType  # 1
+"""Ranks take units in turn and get different numbers of documents, each document once."""
+RANK_REMAINDER_DROP: RankRemainder.ValueType  # 2
+"""The last ones are left out: fewer than a batch for every rank."""
+RANK_REMAINDER_WRAP: RankRemainder.ValueType  # 3
+"""The first ones come again: fewer than a batch for every rank."""
+Global___RankRemainder: _TypeAlias = RankRemainder  # noqa: Y015
+
+class _Packing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PackingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Packing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PACKING_UNSPECIFIED: _Packing.ValueType  # 0
+    """The same as PACKING_CONCATENATED."""
+    PACKING_CONCATENATED: _Packing.ValueType  # 1
+    """All documents one after the other, cut every `length` tokens. What is left of the last sequence
+    is left out.
+    """
+    PACKING_BEST_FIT: _Packing.ValueType  # 2
+    """Documents are kept whole where they fit: best fit, the longest first, over a few thousand
+    sequences at a time. Longer ones are cut every `length` tokens, and some others to fill what is
+    left open. At most one sequence in two thousand, and the last, is not full: it is filled up with
+    the separator.
+    """
+
+class Packing(_Packing, metaclass=_PackingEnumTypeWrapper):
+    """How documents share a sequence."""
+
+PACKING_UNSPECIFIED: Packing.ValueType  # 0
+"""The same as PACKING_CONCATENATED."""
+PACKING_CONCATENATED: Packing.ValueType  # 1
+"""All documents one after the other, cut every `length` tokens. What is left of the last sequence
+is left out.
+"""
+PACKING_BEST_FIT: Packing.ValueType  # 2
+"""Documents are kept whole where they fit: best fit, the longest first, over a few thousand
+sequences at a time. Longer ones are cut every `length` tokens, and some others to fill what is
+left open. At most one sequence in two thousand, and the last, is not full: it is filled up with
+the separator.
+"""
+Global___Packing: _TypeAlias = Packing  # noqa: Y015
 
 class _FrameForm:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -96,6 +165,10 @@ class StreamCorpusRequest(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     SKIP_DAMAGED_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_LINES_FIELD_NUMBER: _builtins.int
+    REMAINDER_FIELD_NUMBER: _builtins.int
+    BATCH_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
     """Position to continue from: the cursor of a chunk of a call with the same corpus, selection and
     rank. Empty: the beginning.
@@ -108,8 +181,22 @@ class StreamCorpusRequest(_message.Message):
     """Skips frames whose digest is wrong, and reports them in `damaged`, instead of ending with
     DATA_LOSS. Needs an index.
     """
+    skip_bad_lines: _builtins.bool
+    """Skips lines that are no documents, and reports them in `bad_lines`, instead of ending with
+    DATA_LOSS. Only shards without an index have such lines. More than 100 that are more than 1 % of
+    a shard's lines end the stream all the same.
+    """
+    remainder: Global___RankRemainder.ValueType
+    """Gives every rank as many documents, one after the other in the order of the selection, and says
+    what happens to those that do not fit. Needs an index. A cursor of such a call continues in one
+    with the same `remainder` and `batch_documents` only.
+    """
+    batch_documents: _builtins.int
+    """With `remainder`: the documents of a rank are a multiple of this; 0 means 1."""
     @_builtins.property
-    def corpus(self) -> _selection_pb2.CorpusRef: ...
+    def corpus(self) -> _selection_pb2.CorpusRef:
+        """Absent where the selection names several."""
+
     @_builtins.property
     def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
@@ -124,6 +211,10 @@ class StreamCorpusRequest(_message.Message):
         `cursor` must be empty. At most 65,536.
         """
 
+    @_builtins.property
+    def tokens(self) -> Global___TokenOptions:
+        """Required with DELIVERY_TOKENS."""
+
     def __init__(
         self,
         *,
@@ -135,14 +226,145 @@ class StreamCorpusRequest(_message.Message):
         rank: Global___ReaderRank | None = ...,
         resume: _abc.Iterable[Global___ResumePoint] | None = ...,
         skip_damaged: _builtins.bool = ...,
+        skip_bad_lines: _builtins.bool = ...,
+        remainder: Global___RankRemainder.ValueType = ...,
+        batch_documents: _builtins.int = ...,
+        tokens: Global___TokenOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "rank", b"rank", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "rank", b"rank", "selection", b"selection", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "corpus", b"corpus", "cursor", b"cursor", "delivery", b"delivery", "rank", b"rank", "resume", b"resume", "selection", b"selection", "skip_damaged", b"skip_damaged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_documents", b"batch_documents", "chunk_bytes", b"chunk_bytes", "corpus", b"corpus", "cursor", b"cursor", "delivery", b"delivery", "rank", b"rank", "remainder", b"remainder", "resume", b"resume", "selection", b"selection", "skip_bad_lines", b"skip_bad_lines", "skip_damaged", b"skip_damaged", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamCorpusRequest: _TypeAlias = StreamCorpusRequest  # noqa: Y015
+
+@_typing.final
+class TokenOptions(_message.Message):
+    """How texts become sequences of tokens.
+
+    The sequences of a selection are numbered. Step s of training has the `global_batch` sequences
+    from s * global_batch on, whatever the number of ranks: each rank gets an equal part of every
+    step, one after the other. So a run may continue with more or fewer ranks, and its steps stay the
+    same.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    PACKING_FIELD_NUMBER: _builtins.int
+    SEPARATOR_FIELD_NUMBER: _builtins.int
+    GLOBAL_BATCH_FIELD_NUMBER: _builtins.int
+    length: _builtins.int
+    """Tokens of a sequence, 1 to 1,048,576. Required."""
+    packing: Global___Packing.ValueType
+    separator: _builtins.int
+    """Token after each document. Absent: the tokenizer's end of sequence."""
+    global_batch: _builtins.int
+    """Sequences of a step over all ranks, a multiple of their number. 0: one a rank."""
+    @_builtins.property
+    def tokenizer(self) -> _common_pb2.ModelRef:
+        """Language model whose tokenizer cuts the texts, without special tokens. Required."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: _common_pb2.ModelRef | None = ...,
+        length: _builtins.int = ...,
+        packing: Global___Packing.ValueType = ...,
+        separator: _builtins.int | None = ...,
+        global_batch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_separator", b"_separator", "separator", b"separator", "tokenizer", b"tokenizer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_separator", b"_separator", "global_batch", b"global_batch", "length", b"length", "packing", b"packing", "separator", b"separator", "tokenizer", b"tokenizer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__separator: _TypeAlias = _typing.Literal["separator"]  # noqa: Y015
+    _WhichOneofArgType__separator: _TypeAlias = _typing.Literal["_separator", b"_separator"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__separator) -> _WhichOneofReturnType__separator | None: ...
+
+Global___TokenOptions: _TypeAlias = TokenOptions  # noqa: Y015
+
+@_typing.final
+class RankShare(_message.Message):
+    """Equal shares of the ranks: see RankRemainder. With tokens, in sequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    documents: _builtins.int
+    """Documents of this rank from here on."""
+    dropped: _builtins.int
+    """Documents that no rank gets."""
+    repeated: _builtins.int
+    """Documents that come again."""
+    def __init__(
+        self,
+        *,
+        documents: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        repeated: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "dropped", b"dropped", "repeated", b"repeated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankShare: _TypeAlias = RankShare  # noqa: Y015
+
+@_typing.final
+class TokenBatch(_message.Message):
+    """Sequences of tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    ID_BYTES_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
+    PIECE_TOKENS_FIELD_NUMBER: _builtins.int
+    PIECE_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    PIECE_OFFSETS_FIELD_NUMBER: _builtins.int
+    ids: _builtins.bytes
+    """Ids of all sequences one after the other, little-endian."""
+    id_bytes: _builtins.int
+    """Bytes of an id: 2 or 4."""
+    @_builtins.property
+    def pieces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Pieces of documents in each sequence."""
+
+    @_builtins.property
+    def piece_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Tokens of each piece, its separator included; those of a sequence sum to its length."""
+
+    @_builtins.property
+    def piece_documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Documents that the pieces are of; empty for filling at the end of a sequence."""
+
+    @_builtins.property
+    def piece_offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which token of its document a piece begins with, from 0."""
+
+    def __init__(
+        self,
+        *,
+        ids: _builtins.bytes = ...,
+        id_bytes: _builtins.int = ...,
+        pieces: _abc.Iterable[_builtins.int] | None = ...,
+        piece_tokens: _abc.Iterable[_builtins.int] | None = ...,
+        piece_documents: _abc.Iterable[_builtins.str] | None = ...,
+        piece_offsets: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_bytes", b"id_bytes", "ids", b"ids", "piece_documents", b"piece_documents", "piece_offsets", b"piece_offsets", "piece_tokens", b"piece_tokens", "pieces", b"pieces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenBatch: _TypeAlias = TokenBatch  # noqa: Y015
 
 @_typing.final
 class ReaderRank(_message.Message):
@@ -184,7 +406,9 @@ class ResumePoint(_message.Message):
     cursor: _builtins.bytes
     """Cursor of the last chunk that it had finished; empty when there was none."""
     documents: _builtins.int
-    """Documents of the selection that it has taken since, those that `skip_damaged` skipped included."""
+    """Documents of the selection that it has taken since, those that `skip_damaged` skipped included;
+    of a stream of tokens, sequences.
+    """
     @_builtins.property
     def rank(self) -> Global___ReaderRank:
         """Required when `cursor` is empty."""
@@ -212,8 +436,11 @@ class StreamCorpusResponse(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     JSONL_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
     CORPUS_FIELD_NUMBER: _builtins.int
+    BAD_LINES_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
     """Position after this chunk, opaque. Empty when the chunk ends in the middle of a document or of
     a batch of frames: continue from the last cursor that was not empty.
@@ -225,6 +452,8 @@ class StreamCorpusResponse(_message.Message):
     @_builtins.property
     def frames(self) -> Global___FrameBatch: ...
     @_builtins.property
+    def tokens(self) -> Global___TokenBatch: ...
+    @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
         """Frames skipped since the chunk before. Each is reported where its first document would have
         come, and again where an epoch or a mixture returns to it.
@@ -234,6 +463,14 @@ class StreamCorpusResponse(_message.Message):
     def corpus(self) -> _selection_pb2.CorpusRef:
         """Corpus that is read. In the first message of a call."""
 
+    @_builtins.property
+    def bad_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___BadLine]:
+        """Lines skipped since the chunk before."""
+
+    @_builtins.property
+    def share(self) -> Global___RankShare:
+        """With `remainder` or tokens, in the first message of a call."""
+
     def __init__(
         self,
         *,
@@ -241,18 +478,59 @@ class StreamCorpusResponse(_message.Message):
         documents: Global___DocumentBatch | None = ...,
         jsonl: Global___JsonlBatch | None = ...,
         frames: Global___FrameBatch | None = ...,
+        tokens: Global___TokenBatch | None = ...,
         damaged: _abc.Iterable[Global___DamagedFrame] | None = ...,
         corpus: _selection_pb2.CorpusRef | None = ...,
+        bad_lines: _abc.Iterable[Global___BadLine] | None = ...,
+        share: Global___RankShare | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload", "share", b"share", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corpus", b"corpus", "cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_lines", b"bad_lines", "corpus", b"corpus", "cursor", b"cursor", "damaged", b"damaged", "documents", b"documents", "frames", b"frames", "jsonl", b"jsonl", "payload", b"payload", "share", b"share", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["documents", "jsonl", "frames"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["documents", "jsonl", "frames", "tokens"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___StreamCorpusResponse: _TypeAlias = StreamCorpusResponse  # noqa: Y015
+
+@_typing.final
+class BadLine(_message.Message):
+    """A line that is not a document and was skipped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    shard: _builtins.str
+    """Shard's path below the corpus's root."""
+    line: _builtins.int
+    """Line in the shard, from 0."""
+    offset: _builtins.int
+    """Byte of the file up to which the shard had been read."""
+    reason: _builtins.str
+    """What is wrong with it."""
+    rest: _builtins.bool
+    """True when the shard cannot be read from this line on."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.str = ...,
+        line: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        rest: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "offset", b"offset", "reason", b"reason", "rest", b"rest", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BadLine: _TypeAlias = BadLine  # noqa: Y015
 
 @_typing.final
 class FrameBatch(_message.Message):

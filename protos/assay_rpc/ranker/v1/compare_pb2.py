@@ -29,7 +29,7 @@ from assay_rpc.ranker.v1 import score_pb2 as assay_dot_ranker_dot_v1_dot_score__
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/ranker/v1/compare.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1e\x61ssay/ranker/v1/artifact.proto\x1a\x1e\x61ssay/ranker/v1/evidence.proto\x1a\x1b\x61ssay/ranker/v1/score.proto\x1a\x1egoogle/protobuf/duration.proto\"y\n\x0e\x43ompareRequest\x12\x0c\n\x04left\x18\x01 \x01(\t\x12\r\n\x05right\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\x12\x10\n\x08hardware\x18\x04 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x05 \x01(\t\x12\r\n\x05pages\x18\x06 \x03(\t\"\x9d\x03\n\x0f\x43ompareResponse\x12/\n\x04left\x18\x01 \x01(\x0b\x32!.assay.ranker.v1.ComparedArtifact\x12\x30\n\x05right\x18\x02 \x01(\x0b\x32!.assay.ranker.v1.ComparedArtifact\x12\x38\n\ncomponents\x18\x03 \x03(\x0b\x32$.assay.ranker.v1.ComponentComparison\x12,\n\x07overall\x18\x04 \x01(\x0e\x32\x1b.assay.ranker.v1.Separation\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12,\n\x05pages\x18\x06 \x03(\x0b\x32\x1d.assay.ranker.v1.PageVerdicts\x12\x34\n\x0bmethodology\x18\x07 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\x12\r\n\x05\x61s_of\x18\x08 \x01(\t\x12)\n\x05\x63\x61\x63he\x18\t \x01(\x0b\x32\x1a.assay.ranker.v1.CacheInfo\x12\x10\n\x08hardware\x18\n \x01(\t\"\xfb\x01\n\x10\x43omparedArtifact\x12+\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x19.assay.ranker.v1.Artifact\x12%\n\x05score\x18\x02 \x01(\x0b\x32\x16.assay.ranker.v1.Score\x12\x35\n\x0breliability\x18\x03 \x03(\x0b\x32 .assay.ranker.v1.PageReliability\x12-\n\x06\x63laims\x18\x04 \x03(\x0b\x32\x1d.assay.ranker.v1.ClaimVerdict\x12-\n\x07matches\x18\x05 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts\"b\n\x0cPageVerdicts\x12#\n\x04page\x18\x01 \x01(\x0b\x32\x15.assay.ranker.v1.Page\x12-\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x1d.assay.ranker.v1.ClaimVerdict\"\xca\x01\n\x0fPageReliability\x12\x11\n\x04mean\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x11\n\tconfirmed\x18\x03 \x01(\r\x12\x0f\n\x07refuted\x18\x04 \x01(\r\x12\x11\n\tundecided\x18\x05 \x01(\r\x12)\n\x06\x62ounds\x18\x06 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0c\n\x04page\x18\x07 \x01(\tB\x07\n\x05_mean\"\x8c\x01\n\x13\x43omponentComparison\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12/\n\nseparation\x18\x02 \x01(\x0e\x32\x1b.assay.ranker.v1.Separation\x12\x31\n\x07missing\x18\x03 \x03(\x0b\x32 .assay.ranker.v1.MissingEvidence\"A\n\x0fMissingEvidence\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\"a\n\tCacheInfo\x12,\n\x06status\x18\x01 \x01(\x0e\x32\x1c.assay.ranker.v1.CacheStatus\x12&\n\x03\x61ge\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*\x91\x01\n\nSeparation\x12\x1a\n\x16SEPARATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fSEPARATION_LEFT\x10\x01\x12\x14\n\x10SEPARATION_RIGHT\x10\x02\x12\x1c\n\x18SEPARATION_NOT_SEPARABLE\x10\x03\x12\x1e\n\x1aSEPARATION_DIFFERENT_TYPES\x10\x04*q\n\x0b\x43\x61\x63heStatus\x12\x1c\n\x18\x43\x41\x43HE_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41\x43HE_STATUS_HIT\x10\x01\x12\x15\n\x11\x43\x41\x43HE_STATUS_MISS\x10\x02\x12\x17\n\x13\x43\x41\x43HE_STATUS_BYPASS\x10\x03\x42;\n\x0f\x61ssay.ranker.v1B\x0c\x43ompareProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/ranker/v1/compare.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1e\x61ssay/ranker/v1/artifact.proto\x1a\x1e\x61ssay/ranker/v1/evidence.proto\x1a\x1b\x61ssay/ranker/v1/score.proto\x1a\x1egoogle/protobuf/duration.proto\"y\n\x0e\x43ompareRequest\x12\x0c\n\x04left\x18\x01 \x01(\t\x12\r\n\x05right\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\x12\x10\n\x08hardware\x18\x04 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x05 \x01(\t\x12\r\n\x05pages\x18\x06 \x03(\t\"\xe4\x03\n\x0f\x43ompareResponse\x12/\n\x04left\x18\x01 \x01(\x0b\x32!.assay.ranker.v1.ComparedArtifact\x12\x30\n\x05right\x18\x02 \x01(\x0b\x32!.assay.ranker.v1.ComparedArtifact\x12\x38\n\ncomponents\x18\x03 \x03(\x0b\x32$.assay.ranker.v1.ComponentComparison\x12,\n\x07overall\x18\x04 \x01(\x0e\x32\x1b.assay.ranker.v1.Separation\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12,\n\x05pages\x18\x06 \x03(\x0b\x32\x1d.assay.ranker.v1.PageVerdicts\x12\x34\n\x0bmethodology\x18\x07 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\x12\r\n\x05\x61s_of\x18\x08 \x01(\t\x12)\n\x05\x63\x61\x63he\x18\t \x01(\x0b\x32\x1a.assay.ranker.v1.CacheInfo\x12\x10\n\x08hardware\x18\n \x01(\t\x12\x0f\n\x07profile\x18\x0b \x01(\t\x12\x34\n\x08profiles\x18\x0c \x03(\x0b\x32\".assay.ranker.v1.ProfileComparison\"\x9a\x01\n\x11ProfileComparison\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12/\n\nseparation\x18\x02 \x01(\x0e\x32\x1b.assay.ranker.v1.Separation\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x31\n\x07missing\x18\x04 \x03(\x0b\x32 .assay.ranker.v1.MissingEvidence\"\xa3\x02\n\x10\x43omparedArtifact\x12+\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x19.assay.ranker.v1.Artifact\x12%\n\x05score\x18\x02 \x01(\x0b\x32\x16.assay.ranker.v1.Score\x12\x35\n\x0breliability\x18\x03 \x03(\x0b\x32 .assay.ranker.v1.PageReliability\x12-\n\x06\x63laims\x18\x04 \x03(\x0b\x32\x1d.assay.ranker.v1.ClaimVerdict\x12-\n\x07matches\x18\x05 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts\x12&\n\x06scores\x18\x06 \x03(\x0b\x32\x16.assay.ranker.v1.Score\"b\n\x0cPageVerdicts\x12#\n\x04page\x18\x01 \x01(\x0b\x32\x15.assay.ranker.v1.Page\x12-\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x1d.assay.ranker.v1.ClaimVerdict\"\xed\x01\n\x0fPageReliability\x12\x11\n\x04mean\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x11\n\tconfirmed\x18\x03 \x01(\r\x12\x0f\n\x07refuted\x18\x04 \x01(\r\x12\x11\n\tundecided\x18\x05 \x01(\r\x12)\n\x06\x62ounds\x18\x06 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0c\n\x04page\x18\x07 \x01(\t\x12\x0f\n\x07trivial\x18\x08 \x01(\r\x12\x10\n\x08left_out\x18\t \x01(\rB\x07\n\x05_mean\"\x8c\x01\n\x13\x43omponentComparison\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12/\n\nseparation\x18\x02 \x01(\x0e\x32\x1b.assay.ranker.v1.Separation\x12\x31\n\x07missing\x18\x03 \x03(\x0b\x32 .assay.ranker.v1.MissingEvidence\"A\n\x0fMissingEvidence\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\"a\n\tCacheInfo\x12,\n\x06status\x18\x01 \x01(\x0e\x32\x1c.assay.ranker.v1.CacheStatus\x12&\n\x03\x61ge\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*\x91\x01\n\nSeparation\x12\x1a\n\x16SEPARATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fSEPARATION_LEFT\x10\x01\x12\x14\n\x10SEPARATION_RIGHT\x10\x02\x12\x1c\n\x18SEPARATION_NOT_SEPARABLE\x10\x03\x12\x1e\n\x1aSEPARATION_DIFFERENT_TYPES\x10\x04*q\n\x0b\x43\x61\x63heStatus\x12\x1c\n\x18\x43\x41\x43HE_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41\x43HE_STATUS_HIT\x10\x01\x12\x15\n\x11\x43\x41\x43HE_STATUS_MISS\x10\x02\x12\x17\n\x13\x43\x41\x43HE_STATUS_BYPASS\x10\x03\x42;\n\x0f\x61ssay.ranker.v1B\x0c\x43ompareProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +37,26 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.ranker.v1.compare_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.ranker.v1B\014CompareProtoP\001Z\030assay/ranker/v1;rankerv1'
-  _globals['_SEPARATION']._serialized_start=1613
-  _globals['_SEPARATION']._serialized_end=1758
-  _globals['_CACHESTATUS']._serialized_start=1760
-  _globals['_CACHESTATUS']._serialized_end=1873
+  _globals['_SEPARATION']._serialized_start=1916
+  _globals['_SEPARATION']._serialized_end=2061
+  _globals['_CACHESTATUS']._serialized_start=2063
+  _globals['_CACHESTATUS']._serialized_end=2176
   _globals['_COMPAREREQUEST']._serialized_start=205
   _globals['_COMPAREREQUEST']._serialized_end=326
   _globals['_COMPARERESPONSE']._serialized_start=329
-  _globals['_COMPARERESPONSE']._serialized_end=742
-  _globals['_COMPAREDARTIFACT']._serialized_start=745
-  _globals['_COMPAREDARTIFACT']._serialized_end=996
-  _globals['_PAGEVERDICTS']._serialized_start=998
-  _globals['_PAGEVERDICTS']._serialized_end=1096
-  _globals['_PAGERELIABILITY']._serialized_start=1099
-  _globals['_PAGERELIABILITY']._serialized_end=1301
-  _globals['_COMPONENTCOMPARISON']._serialized_start=1304
-  _globals['_COMPONENTCOMPARISON']._serialized_end=1444
-  _globals['_MISSINGEVIDENCE']._serialized_start=1446
-  _globals['_MISSINGEVIDENCE']._serialized_end=1511
-  _globals['_CACHEINFO']._serialized_start=1513
-  _globals['_CACHEINFO']._serialized_end=1610
+  _globals['_COMPARERESPONSE']._serialized_end=813
+  _globals['_PROFILECOMPARISON']._serialized_start=816
+  _globals['_PROFILECOMPARISON']._serialized_end=970
+  _globals['_COMPAREDARTIFACT']._serialized_start=973
+  _globals['_COMPAREDARTIFACT']._serialized_end=1264
+  _globals['_PAGEVERDICTS']._serialized_start=1266
+  _globals['_PAGEVERDICTS']._serialized_end=1364
+  _globals['_PAGERELIABILITY']._serialized_start=1367
+  _globals['_PAGERELIABILITY']._serialized_end=1604
+  _globals['_COMPONENTCOMPARISON']._serialized_start=1607
+  _globals['_COMPONENTCOMPARISON']._serialized_end=1747
+  _globals['_MISSINGEVIDENCE']._serialized_start=1749
+  _globals['_MISSINGEVIDENCE']._serialized_end=1814
+  _globals['_CACHEINFO']._serialized_start=1816
+  _globals['_CACHEINFO']._serialized_end=1913
 # @@protoc_insertion_point(module_scope)

@@ -141,19 +141,26 @@ class CompareResponse(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
     HARDWARE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PROFILES_FIELD_NUMBER: _builtins.int
     overall: Global___Separation.ValueType
+    """Which is better in `profile`."""
     summary: _builtins.str
     """The same in a sentence that follows from the figures."""
     as_of: _builtins.str
     hardware: _builtins.str
     """Hardware class that timings were taken from; empty when nothing was timed."""
+    profile: _builtins.str
+    """The first profile of their type that both have all evidence for, measured on the same things.
+    Empty where there is none, or their types differ.
+    """
     @_builtins.property
     def left(self) -> Global___ComparedArtifact: ...
     @_builtins.property
     def right(self) -> Global___ComparedArtifact: ...
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentComparison]:
-        """Which is better, component by component."""
+        """Which is better, metric by metric of their type, then in what is shown of every artifact."""
 
     @_builtins.property
     def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PageVerdicts]:
@@ -164,6 +171,10 @@ class CompareResponse(_message.Message):
     @_builtins.property
     def cache(self) -> Global___CacheInfo:
         """The only field that differs between equal requests."""
+
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileComparison]:
+        """Which is better in each profile of their type, as of this pair alone. Empty where types differ."""
 
     def __init__(
         self,
@@ -178,14 +189,50 @@ class CompareResponse(_message.Message):
         as_of: _builtins.str = ...,
         cache: Global___CacheInfo | None = ...,
         hardware: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        profiles: _abc.Iterable[Global___ProfileComparison] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "left", b"left", "methodology", b"methodology", "right", b"right"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "cache", b"cache", "components", b"components", "hardware", b"hardware", "left", b"left", "methodology", b"methodology", "overall", b"overall", "pages", b"pages", "right", b"right", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "cache", b"cache", "components", b"components", "hardware", b"hardware", "left", b"left", "methodology", b"methodology", "overall", b"overall", "pages", b"pages", "profile", b"profile", "profiles", b"profiles", "right", b"right", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
+
+@_typing.final
+class ProfileComparison(_message.Message):
+    """Which is better in a profile: under every weighting in its ranges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    SEPARATION_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    separation: Global___Separation.ValueType
+    complete: _builtins.bool
+    """Whether both have all of its evidence, measured on the same things."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingEvidence]:
+        """What would separate them; empty when they are separated."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        separation: Global___Separation.ValueType = ...,
+        complete: _builtins.bool = ...,
+        missing: _abc.Iterable[Global___MissingEvidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "missing", b"missing", "profile", b"profile", "separation", b"separation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileComparison: _TypeAlias = ProfileComparison  # noqa: Y015
 
 @_typing.final
 class ComparedArtifact(_message.Message):
@@ -198,15 +245,20 @@ class ComparedArtifact(_message.Message):
     RELIABILITY_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
     MATCHES_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def artifact(self) -> _artifact_pb2.Artifact:
         """The artifact, without its claims."""
 
     @_builtins.property
-    def score(self) -> _score_pb2.Score: ...
+    def score(self) -> _score_pb2.Score:
+        """In CompareResponse.profile, or else in the first profile of its type."""
+
     @_builtins.property
     def reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___PageReliability]:
-        """How far each page can be believed about it. No part of the score."""
+        """How far its own card can be believed, then each page that says something of it. No part of the
+        score.
+        """
 
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.ClaimVerdict]:
@@ -214,6 +266,10 @@ class ComparedArtifact(_message.Message):
 
     @_builtins.property
     def matches(self) -> _score_pb2.MatchCounts: ...
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Score]:
+        """In every profile of its type, without components."""
+
     def __init__(
         self,
         *,
@@ -222,10 +278,11 @@ class ComparedArtifact(_message.Message):
         reliability: _abc.Iterable[Global___PageReliability] | None = ...,
         claims: _abc.Iterable[_evidence_pb2.ClaimVerdict] | None = ...,
         matches: _score_pb2.MatchCounts | None = ...,
+        scores: _abc.Iterable[_score_pb2.Score] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "matches", b"matches", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "claims", b"claims", "matches", b"matches", "reliability", b"reliability", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "claims", b"claims", "matches", b"matches", "reliability", b"reliability", "score", b"score", "scores", b"scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,21 +331,30 @@ class PageReliability(_message.Message):
     UNDECIDED_FIELD_NUMBER: _builtins.int
     BOUNDS_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
+    TRIVIAL_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     mean: _builtins.float
-    """Share of its claim groups that hold, as estimated. Absent when none was decided."""
+    """Share of its statements that are known rather than guessed, as estimated. Absent when no fact
+    says anything.
+    """
     confirmed: _builtins.int
+    """Facts: a fact counts once, however many claims are about it."""
     refuted: _builtins.int
     undecided: _builtins.int
-    """Claim groups that nothing here decided."""
+    """Facts that nothing here decided."""
     page: _builtins.str
     """Registered id of the page; empty: the artifact's own card."""
+    trivial: _builtins.int
+    """Confirmed facts that a guess would have got right more often than not: they say nothing."""
+    left_out: _builtins.int
+    """Claims that depend on the machine, or are about other artifacts: they do not count."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
         """Of `mean`; INTERVAL_KIND_CREDIBLE."""
 
     @_builtins.property
     def bounds(self) -> _common_pb2.Interval:
-        """`mean` if no undecided group held, and if every one did; INTERVAL_KIND_BOUNDS."""
+        """`mean` if no undecided fact held, and if every one did; INTERVAL_KIND_BOUNDS."""
 
     def __init__(
         self,
@@ -300,10 +366,12 @@ class PageReliability(_message.Message):
         undecided: _builtins.int = ...,
         bounds: _common_pb2.Interval | None = ...,
         page: _builtins.str = ...,
+        trivial: _builtins.int = ...,
+        left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "bounds", b"bounds", "interval", b"interval", "mean", b"mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "bounds", b"bounds", "confirmed", b"confirmed", "interval", b"interval", "mean", b"mean", "page", b"page", "refuted", b"refuted", "undecided", b"undecided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "bounds", b"bounds", "confirmed", b"confirmed", "interval", b"interval", "left_out", b"left_out", "mean", b"mean", "page", b"page", "refuted", b"refuted", "trivial", b"trivial", "undecided", b"undecided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
     _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
@@ -313,7 +381,7 @@ Global___PageReliability: _TypeAlias = PageReliability  # noqa: Y015
 
 @_typing.final
 class ComponentComparison(_message.Message):
-    """Which is better in one component."""
+    """Which is better in one metric, or in what is shown beside metrics."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ from assay_rpc.ranker.v1 import score_pb2 as assay_dot_ranker_dot_v1_dot_score__
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/ranker/v1/outcome.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1b\x61ssay/ranker/v1/score.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x12RecordMatchRequest\x12\x10\n\x08match_id\x18\x01 \x01(\t\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61pability_uri\x18\x03 \x01(\t\"t\n\x13RecordMatchResponse\x12/\n\x0brecord_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x63ounts\x18\x02 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts\"S\n\x14ReportOutcomeRequest\x12\x10\n\x08match_id\x18\x01 \x01(\t\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.assay.ranker.v1.Outcome\"E\n\x15ReportOutcomeResponse\x12,\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts*L\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x13\n\x0fOUTCOME_FAILURE\x10\x02\x32\xd4\x01\n\x0eOutcomeService\x12]\n\x0bRecordMatch\x12#.assay.ranker.v1.RecordMatchRequest\x1a$.assay.ranker.v1.RecordMatchResponse\"\x03\x90\x02\x02\x12\x63\n\rReportOutcome\x12%.assay.ranker.v1.ReportOutcomeRequest\x1a&.assay.ranker.v1.ReportOutcomeResponse\"\x03\x90\x02\x02\x42;\n\x0f\x61ssay.ranker.v1B\x0cOutcomeProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/ranker/v1/outcome.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1b\x61ssay/ranker/v1/score.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x12RecordMatchRequest\x12\x10\n\x08match_id\x18\x01 \x01(\t\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61pability_uri\x18\x03 \x01(\t\"t\n\x13RecordMatchResponse\x12/\n\x0brecord_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x63ounts\x18\x02 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts\"S\n\x14ReportOutcomeRequest\x12\x10\n\x08match_id\x18\x01 \x01(\t\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.assay.ranker.v1.Outcome\"E\n\x15ReportOutcomeResponse\x12,\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts\"*\n\x16WithdrawOutcomeRequest\x12\x10\n\x08match_id\x18\x01 \x01(\t\"G\n\x17WithdrawOutcomeResponse\x12,\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x1c.assay.ranker.v1.MatchCounts*L\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x13\n\x0fOUTCOME_FAILURE\x10\x02\x32\xbf\x02\n\x0eOutcomeService\x12]\n\x0bRecordMatch\x12#.assay.ranker.v1.RecordMatchRequest\x1a$.assay.ranker.v1.RecordMatchResponse\"\x03\x90\x02\x02\x12\x63\n\rReportOutcome\x12%.assay.ranker.v1.ReportOutcomeRequest\x1a&.assay.ranker.v1.ReportOutcomeResponse\"\x03\x90\x02\x02\x12i\n\x0fWithdrawOutcome\x12\'.assay.ranker.v1.WithdrawOutcomeRequest\x1a(.assay.ranker.v1.WithdrawOutcomeResponse\"\x03\x90\x02\x02\x42;\n\x0f\x61ssay.ranker.v1B\x0cOutcomeProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOMESERVICE'].methods_by_name['RecordMatch']._serialized_options = b'\220\002\002'
   _globals['_OUTCOMESERVICE'].methods_by_name['ReportOutcome']._loaded_options = None
   _globals['_OUTCOMESERVICE'].methods_by_name['ReportOutcome']._serialized_options = b'\220\002\002'
-  _globals['_OUTCOME']._serialized_start=466
-  _globals['_OUTCOME']._serialized_end=542
+  _globals['_OUTCOMESERVICE'].methods_by_name['WithdrawOutcome']._loaded_options = None
+  _globals['_OUTCOMESERVICE'].methods_by_name['WithdrawOutcome']._serialized_options = b'\220\002\002'
+  _globals['_OUTCOME']._serialized_start=583
+  _globals['_OUTCOME']._serialized_end=659
   _globals['_RECORDMATCHREQUEST']._serialized_start=112
   _globals['_RECORDMATCHREQUEST']._serialized_end=190
   _globals['_RECORDMATCHRESPONSE']._serialized_start=192
@@ -48,6 +50,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTOUTCOMEREQUEST']._serialized_end=393
   _globals['_REPORTOUTCOMERESPONSE']._serialized_start=395
   _globals['_REPORTOUTCOMERESPONSE']._serialized_end=464
-  _globals['_OUTCOMESERVICE']._serialized_start=545
-  _globals['_OUTCOMESERVICE']._serialized_end=757
+  _globals['_WITHDRAWOUTCOMEREQUEST']._serialized_start=466
+  _globals['_WITHDRAWOUTCOMEREQUEST']._serialized_end=508
+  _globals['_WITHDRAWOUTCOMERESPONSE']._serialized_start=510
+  _globals['_WITHDRAWOUTCOMERESPONSE']._serialized_end=581
+  _globals['_OUTCOMESERVICE']._serialized_start=662
+  _globals['_OUTCOMESERVICE']._serialized_end=981
 # @@protoc_insertion_point(module_scope)

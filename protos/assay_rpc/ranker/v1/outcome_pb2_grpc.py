@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class OutcomeServiceStub(object):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated.
+    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
+    the address of the connection; nothing in a request names one. What a reporter that was not
+    authenticated says is counted, and weighs nothing.
     """
 
     def __init__(self, channel):
@@ -45,10 +47,17 @@ class OutcomeServiceStub(object):
                 request_serializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.ReportOutcomeRequest.SerializeToString,
                 response_deserializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.ReportOutcomeResponse.FromString,
                 _registered_method=True)
+        self.WithdrawOutcome = channel.unary_unary(
+                '/assay.ranker.v1.OutcomeService/WithdrawOutcome',
+                request_serializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.WithdrawOutcomeRequest.SerializeToString,
+                response_deserializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.WithdrawOutcomeResponse.FromString,
+                _registered_method=True)
 
 
 class OutcomeServiceServicer(object):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated.
+    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
+    the address of the connection; nothing in a request names one. What a reporter that was not
+    authenticated says is counted, and weighs nothing.
     """
 
     def RecordMatch(self, request, context):
@@ -62,10 +71,21 @@ class OutcomeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportOutcome(self, request, context):
-        """Reports how a match ended. An outcome stands until its reporter withdraws it.
-        REQUEST_ID_REUSED: another outcome was reported before.
+        """Reports how a match ended, once a reporter and match. An outcome stands until its reporter
+        withdraws it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawOutcome(self, request, context):
+        """Withdraws what the caller reported of a match, by a later record. Another outcome may be
+        reported then. Withdrawing again changes nothing. NOT_FOUND: there is no such match, or the
+        caller reported nothing of it.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +104,11 @@ def add_OutcomeServiceServicer_to_server(servicer, server):
                     request_deserializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.ReportOutcomeRequest.FromString,
                     response_serializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.ReportOutcomeResponse.SerializeToString,
             ),
+            'WithdrawOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawOutcome,
+                    request_deserializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.WithdrawOutcomeRequest.FromString,
+                    response_serializer=assay_dot_ranker_dot_v1_dot_outcome__pb2.WithdrawOutcomeResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'assay.ranker.v1.OutcomeService', rpc_method_handlers)
@@ -93,7 +118,9 @@ def add_OutcomeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OutcomeService(object):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated.
+    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
+    the address of the connection; nothing in a request names one. What a reporter that was not
+    authenticated says is counted, and weighs nothing.
     """
 
     @staticmethod
@@ -140,6 +167,33 @@ class OutcomeService(object):
             '/assay.ranker.v1.OutcomeService/ReportOutcome',
             assay_dot_ranker_dot_v1_dot_outcome__pb2.ReportOutcomeRequest.SerializeToString,
             assay_dot_ranker_dot_v1_dot_outcome__pb2.ReportOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.ranker.v1.OutcomeService/WithdrawOutcome',
+            assay_dot_ranker_dot_v1_dot_outcome__pb2.WithdrawOutcomeRequest.SerializeToString,
+            assay_dot_ranker_dot_v1_dot_outcome__pb2.WithdrawOutcomeResponse.FromString,
             options,
             channel_credentials,
             insecure,

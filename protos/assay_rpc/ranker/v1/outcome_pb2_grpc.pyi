@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OutcomeServiceStub:
-    """Records matches and outcomes. The reporter is the identity that the server authenticated."""
+    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
+    the address of the connection; nothing in a request names one. What a reporter that was not
+    authenticated says is counted, and weighs nothing.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,15 +43,25 @@ class OutcomeServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_outcome_pb2.ReportOutcomeRequest, _outcome_pb2.ReportOutcomeResponse]
-    """Reports how a match ended. An outcome stands until its reporter withdraws it.
-    REQUEST_ID_REUSED: another outcome was reported before.
+    """Reports how a match ended, once a reporter and match. An outcome stands until its reporter
+    withdraws it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
+    """
+    WithdrawOutcome: _grpc.UnaryUnaryMultiCallable[_outcome_pb2.WithdrawOutcomeRequest, _outcome_pb2.WithdrawOutcomeResponse]
+    """Withdraws what the caller reported of a match, by a later record. Another outcome may be
+    reported then. Withdrawing again changes nothing. NOT_FOUND: there is no such match, or the
+    caller reported nothing of it.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
 
 @_typing.type_check_only
 class OutcomeServiceAsyncStub(OutcomeServiceStub):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated."""
+    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
+    the address of the connection; nothing in a request names one. What a reporter that was not
+    authenticated says is counted, and weighs nothing.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordMatch: _aio.UnaryUnaryMultiCallable[_outcome_pb2.RecordMatchRequest, _outcome_pb2.RecordMatchResponse]  # type: ignore[assignment]
@@ -58,14 +71,24 @@ class OutcomeServiceAsyncStub(OutcomeServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_outcome_pb2.ReportOutcomeRequest, _outcome_pb2.ReportOutcomeResponse]  # type: ignore[assignment]
-    """Reports how a match ended. An outcome stands until its reporter withdraws it.
-    REQUEST_ID_REUSED: another outcome was reported before.
+    """Reports how a match ended, once a reporter and match. An outcome stands until its reporter
+    withdraws it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
+    WithdrawOutcome: _aio.UnaryUnaryMultiCallable[_outcome_pb2.WithdrawOutcomeRequest, _outcome_pb2.WithdrawOutcomeResponse]  # type: ignore[assignment]
+    """Withdraws what the caller reported of a match, by a later record. Another outcome may be
+    reported then. Withdrawing again changes nothing. NOT_FOUND: there is no such match, or the
+    caller reported nothing of it.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    """
 
 class OutcomeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated."""
+    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
+    the address of the connection; nothing in a request names one. What a reporter that was not
+    authenticated says is counted, and weighs nothing.
+    """
 
     @_abc_1.abstractmethod
     def RecordMatch(
@@ -85,10 +108,23 @@ class OutcomeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _outcome_pb2.ReportOutcomeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_outcome_pb2.ReportOutcomeResponse, _abc.Awaitable[_outcome_pb2.ReportOutcomeResponse]]:
-        """Reports how a match ended. An outcome stands until its reporter withdraws it.
-        REQUEST_ID_REUSED: another outcome was reported before.
+        """Reports how a match ended, once a reporter and match. An outcome stands until its reporter
+        withdraws it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawOutcome(
+        self,
+        request: _outcome_pb2.WithdrawOutcomeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_outcome_pb2.WithdrawOutcomeResponse, _abc.Awaitable[_outcome_pb2.WithdrawOutcomeResponse]]:
+        """Withdraws what the caller reported of a match, by a later record. Another outcome may be
+        reported then. Withdrawing again changes nothing. NOT_FOUND: there is no such match, or the
+        caller reported nothing of it.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
 
 def add_OutcomeServiceServicer_to_server(servicer: OutcomeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,6 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -29,6 +34,7 @@ class GetRankRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     HARDWARE_FIELD_NUMBER: _builtins.int
     METHODOLOGY_DIGEST_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     as_of: _builtins.str
     """Day that freshness is computed at. Empty: today."""
@@ -37,6 +43,8 @@ class GetRankRequest(_message.Message):
     on, or else any was, the one measured on last.
     """
     methodology_digest: _builtins.str
+    profile: _builtins.str
+    """Profile of the methodology, or a metric alone. Empty: the first of its type."""
     def __init__(
         self,
         *,
@@ -44,10 +52,11 @@ class GetRankRequest(_message.Message):
         as_of: _builtins.str = ...,
         hardware: _builtins.str = ...,
         methodology_digest: _builtins.str = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "as_of", b"as_of", "hardware", b"hardware", "methodology_digest", b"methodology_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "as_of", b"as_of", "hardware", b"hardware", "methodology_digest", b"methodology_digest", "profile", b"profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -79,8 +88,8 @@ Global___GetRankResponse: _TypeAlias = GetRankResponse  # noqa: Y015
 
 @_typing.final
 class Rank(_message.Message):
-    """The place of an artifact among those of its type. Its group and places are absent when its
-    score's coverage is 0.
+    """The place of an artifact in a profile, among those of its type that have all of the profile's
+    evidence, measured on the same things. Without it an artifact has no place.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -94,25 +103,47 @@ class Rank(_message.Message):
     RANKED_COUNT_FIELD_NUMBER: _builtins.int
     NOT_SEPARABLE_FROM_FIELD_NUMBER: _builtins.int
     HARDWARE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    BEATS_FIELD_NUMBER: _builtins.int
+    MEASURED_ON_FIELD_NUMBER: _builtins.int
+    REPORTERS_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     type: _artifact_pb2.ArtifactType.ValueType
-    tie_group: _builtins.int
-    """Its group, 1 for the best: every artifact of a group is better than every one of the next, as
-    the methodology says. Artifacts of one group cannot all be told apart.
-    """
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def tie_group(self) -> _builtins.int:
+        """Not set since methodology v2: one chain of ties would join all."""
+
+    @tie_group.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def tie_group(self, value: _builtins.int) -> None:
+        """Not set since methodology v2: one chain of ties would join all."""
+
     best_place: _builtins.int
     """The best place that it may have, from 1: one more than the artifacts that surely beat it."""
     worst_place: _builtins.int
-    """The worst place that it may have."""
+    """The worst place that it may have: the artifacts ranked, less those that it surely beats."""
     ranked_count: _builtins.int
-    """Artifacts that were ranked with it, itself included."""
+    """Artifacts that were ranked with it, itself included; 0 where it has no place."""
     hardware: _builtins.str
     """Hardware class that timings were taken from; empty when nothing was timed."""
+    profile: _builtins.str
+    """Profile of the methodology, or a metric alone."""
+    measured_on: _builtins.str
+    """What those ranked with it were measured on; empty where that is one thing by definition."""
+    reporters: _builtins.int
+    """Operators whose reports stand behind its outcomes: identities that the server authenticated."""
     @_builtins.property
-    def score(self) -> _score_pb2.Score: ...
+    def score(self) -> _score_pb2.Score:
+        """In the profile."""
+
     @_builtins.property
     def not_separable_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Registered ids of those that it cannot be told apart from."""
+
+    @_builtins.property
+    def beats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Registered ids of those that it surely beats."""
 
     def __init__(
         self,
@@ -126,10 +157,14 @@ class Rank(_message.Message):
         ranked_count: _builtins.int = ...,
         not_separable_from: _abc.Iterable[_builtins.str] | None = ...,
         hardware: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        beats: _abc.Iterable[_builtins.str] | None = ...,
+        measured_on: _builtins.str = ...,
+        reporters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_tie_group", b"_tie_group", "_worst_place", b"_worst_place", "best_place", b"best_place", "score", b"score", "tie_group", b"tie_group", "worst_place", b"worst_place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_tie_group", b"_tie_group", "_worst_place", b"_worst_place", "artifact", b"artifact", "best_place", b"best_place", "hardware", b"hardware", "not_separable_from", b"not_separable_from", "ranked_count", b"ranked_count", "score", b"score", "tie_group", b"tie_group", "type", b"type", "worst_place", b"worst_place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_tie_group", b"_tie_group", "_worst_place", b"_worst_place", "artifact", b"artifact", "beats", b"beats", "best_place", b"best_place", "hardware", b"hardware", "measured_on", b"measured_on", "not_separable_from", b"not_separable_from", "profile", b"profile", "ranked_count", b"ranked_count", "reporters", b"reporters", "score", b"score", "tie_group", b"tie_group", "type", b"type", "worst_place", b"worst_place"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_place: _TypeAlias = _typing.Literal["best_place"]  # noqa: Y015
     _WhichOneofArgType__best_place: _TypeAlias = _typing.Literal["_best_place", b"_best_place"]  # noqa: Y015
@@ -154,12 +189,15 @@ class ExplainRankRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     HARDWARE_FIELD_NUMBER: _builtins.int
     METHODOLOGY_DIGEST_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     as_of: _builtins.str
     """As of GetRankRequest."""
     hardware: _builtins.str
     """As of GetRankRequest."""
     methodology_digest: _builtins.str
+    profile: _builtins.str
+    """As of GetRankRequest."""
     def __init__(
         self,
         *,
@@ -167,10 +205,11 @@ class ExplainRankRequest(_message.Message):
         as_of: _builtins.str = ...,
         hardware: _builtins.str = ...,
         methodology_digest: _builtins.str = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "as_of", b"as_of", "hardware", b"hardware", "methodology_digest", b"methodology_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "as_of", b"as_of", "hardware", b"hardware", "methodology_digest", b"methodology_digest", "profile", b"profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,7 +227,9 @@ class ExplainRankResponse(_message.Message):
     def score(self) -> _score_pb2.Score: ...
     @_builtins.property
     def contributions(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Contribution]:
-        """What it is the sum of: their low, point and high add up to the score's."""
+        """What it is the sum of: their points add up to the score's. Their ends need not, for errors by
+        chance add up as squares.
+        """
 
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Evidence]:
@@ -218,11 +259,13 @@ class ListRanksRequest(_message.Message):
 
     TYPE_FIELD_NUMBER: _builtins.int
     INTENT_FIELD_NUMBER: _builtins.int
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     HARDWARE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     METHODOLOGY_DIGEST_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     type: _artifact_pb2.ArtifactType.ValueType
     intent: _builtins.str
     """Artifacts that serve this intent, as SearchCapabilities finds them."""
@@ -233,26 +276,56 @@ class ListRanksRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     methodology_digest: _builtins.str
+    profile: _builtins.str
+    """Profile of the methodology, or a metric alone. Empty: all of each type, the first one first."""
+    @_builtins.property
+    def artifacts(self) -> Global___ArtifactSet:
+        """These artifacts of one type, two or more. Their places hold together, at `level`."""
+
     def __init__(
         self,
         *,
         type: _artifact_pb2.ArtifactType.ValueType = ...,
         intent: _builtins.str = ...,
+        artifacts: Global___ArtifactSet | None = ...,
         as_of: _builtins.str = ...,
         hardware: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         methodology_digest: _builtins.str = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "type", b"type", "which", b"which"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "intent", b"intent", "type", b"type", "which", b"which"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "hardware", b"hardware", "intent", b"intent", "methodology_digest", b"methodology_digest", "page_size", b"page_size", "page_token", b"page_token", "type", b"type", "which", b"which"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "as_of", b"as_of", "hardware", b"hardware", "intent", b"intent", "methodology_digest", b"methodology_digest", "page_size", b"page_size", "page_token", b"page_token", "profile", b"profile", "type", b"type", "which", b"which"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["type", "intent"]  # noqa: Y015
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["type", "intent", "artifacts"]  # noqa: Y015
     _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
 
 Global___ListRanksRequest: _TypeAlias = ListRanksRequest  # noqa: Y015
+
+@_typing.final
+class ArtifactSet(_message.Message):
+    """Artifacts by their registered ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def artifacts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        artifacts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactSet: _TypeAlias = ArtifactSet  # noqa: Y015
 
 @_typing.final
 class ListRanksResponse(_message.Message):
@@ -262,16 +335,21 @@ class ListRanksResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     METHODOLOGY_FIELD_NUMBER: _builtins.int
     EVIDENCE_DIGEST_FIELD_NUMBER: _builtins.int
+    PROFILES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page. The pages are one list only while `evidence_digest` stays the same."""
     evidence_digest: _builtins.str
     """Digest of all that the list was computed from: equal digests, equal lists."""
     @_builtins.property
     def ranks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rank]:
-        """Ranks of this page, by type, then group, then id."""
+        """Ranks of this page, by type, then profile, then place; last in each those without a place."""
 
     @_builtins.property
     def methodology(self) -> _score_pb2.MethodologyRef: ...
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankedProfile]:
+        """Of each list that a rank of this page is of."""
+
     def __init__(
         self,
         *,
@@ -279,11 +357,42 @@ class ListRanksResponse(_message.Message):
         next_page_token: _builtins.str = ...,
         methodology: _score_pb2.MethodologyRef | None = ...,
         evidence_digest: _builtins.str = ...,
+        profiles: _abc.Iterable[Global___RankedProfile] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["methodology", b"methodology"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence_digest", b"evidence_digest", "methodology", b"methodology", "next_page_token", b"next_page_token", "ranks", b"ranks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence_digest", b"evidence_digest", "methodology", b"methodology", "next_page_token", b"next_page_token", "profiles", b"profiles", "ranks", b"ranks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRanksResponse: _TypeAlias = ListRanksResponse  # noqa: Y015
+
+@_typing.final
+class RankedProfile(_message.Message):
+    """How sure the places of one type in one profile are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    type: _artifact_pb2.ArtifactType.ValueType
+    profile: _builtins.str
+    level: _builtins.float
+    """Chance that none of the artifacts that are said to be better is so by chance alone; 1 where
+    nothing was measured by sampling.
+    """
+    def __init__(
+        self,
+        *,
+        type: _artifact_pb2.ArtifactType.ValueType = ...,
+        profile: _builtins.str = ...,
+        level: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "profile", b"profile", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankedProfile: _TypeAlias = RankedProfile  # noqa: Y015

@@ -172,11 +172,12 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListRanks(self, request, context):
-        """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-        tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-        against each other: with an intent there is one ranking for each type.
+        """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+        the places that each may have in a profile. Of a type or an intent each pair is told apart by
+        itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+        never ranked against each other: with an intent there is one ranking for each type.
 
-        Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -82,11 +82,12 @@ class RankerServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListRanks: _grpc.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]
-    """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-    tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-    against each other: with an intent there is one ranking for each type.
+    """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+    the places that each may have in a profile. Of a type or an intent each pair is told apart by
+    itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+    never ranked against each other: with an intent there is one ranking for each type.
 
-    Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     SearchCapabilities: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchCapabilitiesRequest, _search_pb2.SearchCapabilitiesResponse]
     """Finds the capabilities that serve an intent. What is below the floor is not shown.
@@ -143,11 +144,12 @@ class RankerServiceAsyncStub(RankerServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListRanks: _aio.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]  # type: ignore[assignment]
-    """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-    tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-    against each other: with an intent there is one ranking for each type.
+    """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+    the places that each may have in a profile. Of a type or an intent each pair is told apart by
+    itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+    never ranked against each other: with an intent there is one ranking for each type.
 
-    Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     SearchCapabilities: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchCapabilitiesRequest, _search_pb2.SearchCapabilitiesResponse]  # type: ignore[assignment]
     """Finds the capabilities that serve an intent. What is below the floor is not shown.
@@ -255,11 +257,12 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rank_pb2.ListRanksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rank_pb2.ListRanksResponse, _abc.Awaitable[_rank_pb2.ListRanksResponse]]:
-        """Lists the artifacts of a type, or those that serve an intent, in groups that the evidence can
-        tell apart. Inside a group it cannot, and the order by id means nothing. Types are never ranked
-        against each other: with an intent there is one ranking for each type.
+        """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
+        the places that each may have in a profile. Of a type or an intent each pair is told apart by
+        itself, whoever else is listed; of artifacts that are named the places hold together. Types are
+        never ranked against each other: with an intent there is one ranking for each type.
 
-        Errors: INVALID_ARGUMENT, DIGEST_MISMATCH.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
 
     @_abc_1.abstractmethod

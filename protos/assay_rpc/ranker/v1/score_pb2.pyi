@@ -27,7 +27,7 @@ class MethodologyRef(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     version: _builtins.str
-    """Version: "v1"."""
+    """Version: "v2"."""
     digest: _builtins.str
     def __init__(
         self,
@@ -50,7 +50,7 @@ class GetMethodologyRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     version: _builtins.str
-    """Version: "v1". Empty: the current one."""
+    """Version: "v2". Empty: the current one."""
     digest: _builtins.str
     def __init__(
         self,
@@ -92,7 +92,9 @@ Global___GetMethodologyResponse: _TypeAlias = GetMethodologyResponse  # noqa: Y0
 
 @_typing.final
 class Score(_message.Message):
-    """A score out of 100."""
+    """A score out of 100 in a profile of the methodology. 0 and 100 are what the scales' references
+    would get; less and more are possible.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -102,17 +104,31 @@ class Score(_message.Message):
     COVERAGE_FIELD_NUMBER: _builtins.int
     COMPONENTS_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    LACKS_FIELD_NUMBER: _builtins.int
     low: _builtins.float
-    """Least value that the missing evidence allows."""
+    """Least value that the evidence allows."""
     point: _builtins.float
-    """Estimate; read it with `coverage`. Absent when `coverage` is 0."""
+    """Estimate. Absent where a metric of the profile has no evidence: `low` and `high` are then the
+    bounds that are left, which decide nothing.
+    """
     high: _builtins.float
-    """Greatest value that the missing evidence allows."""
+    """Greatest value that the evidence allows."""
     coverage: _builtins.float
-    """Share of the weight that has evidence, in [0, 1]."""
+    """Share of the profile's weight that has evidence, in [0, 1]."""
     as_of: _builtins.str
+    profile: _builtins.str
+    """Profile of the methodology: "core", or a metric alone."""
     @_builtins.property
-    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]:
+        """The metrics of the artifact's type, with weight 0 where they are not of the profile, and what is
+        shown beside them. Empty in ComparedArtifact.scores.
+        """
+
+    @_builtins.property
+    def lacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Metrics of the profile that have no evidence."""
+
     def __init__(
         self,
         *,
@@ -122,10 +138,12 @@ class Score(_message.Message):
         coverage: _builtins.float = ...,
         components: _abc.Iterable[Global___Component] | None = ...,
         as_of: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        lacks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_point", b"_point", "point", b"point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_point", b"_point", "as_of", b"as_of", "components", b"components", "coverage", b"coverage", "high", b"high", "low", b"low", "point", b"point"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_point", b"_point", "as_of", b"as_of", "components", b"components", "coverage", b"coverage", "high", b"high", "lacks", b"lacks", "low", b"low", "point", b"point", "profile", b"profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__point: _TypeAlias = _typing.Literal["point"]  # noqa: Y015
     _WhichOneofArgType__point: _TypeAlias = _typing.Literal["_point", b"_point"]  # noqa: Y015
@@ -148,17 +166,19 @@ class Component(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"quality", "ecosystem", "match_graph", "freshness", "adoption"."""
+    """A metric of the artifact's type ("latency"), or what is shown of every artifact: "freshness",
+    "outcomes", "adoption".
+    """
     weight: _builtins.float
-    """Weight in the score; the weights sum to 1."""
+    """Weight in the score, in the middle of its range; the weights sum to 1."""
     low: _builtins.float
-    """Least value, in [0, 1]."""
+    """Least value on its scale, as the methodology says."""
     point: _builtins.float
-    """Estimate, in [0, 1]. Absent when `coverage` is 0."""
+    """Estimate. Absent when `coverage` is 0."""
     high: _builtins.float
-    """Greatest value, in [0, 1]."""
+    """Greatest value on its scale."""
     coverage: _builtins.float
-    """Share of the component that has evidence, in [0, 1]."""
+    """1 where there is evidence, else 0."""
     explanation: _builtins.str
     """What it was computed from, in a sentence."""
     @_builtins.property
@@ -203,11 +223,11 @@ class Contribution(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     component: _builtins.str
-    """Component that it belongs to: "quality"."""
+    """Component that it is of: "ade20k-miou", "freshness"."""
     metric: _builtins.str
-    """Metric of the component: "ade20k-miou". Empty for a component that is no sum of metrics."""
+    """The same where it is a metric. Empty for what is shown and counts nothing."""
     max_points: _builtins.float
-    """Most that it can give, in points of 100."""
+    """Points that it gives at the upper end of its scale, of 100."""
     low: _builtins.float
     """Points that it gives at least."""
     point: _builtins.float
@@ -246,8 +266,8 @@ Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
 
 @_typing.final
 class MatchCounts(_message.Message):
-    """How often an artifact, or one of its capabilities, was matched with a wish. Each recorded match
-    counts as the methodology weighs its reporter.
+    """How often an artifact, or one of its capabilities, was matched with a wish, and what was reported
+    of that. What reports weigh is the methodology's.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -256,14 +276,17 @@ class MatchCounts(_message.Message):
     REPORTED_FIELD_NUMBER: _builtins.int
     SUCCEEDED_FIELD_NUMBER: _builtins.int
     REPORTERS_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_FIELD_NUMBER: _builtins.int
     matched: _builtins.int
     """Matches that were recorded."""
     reported: _builtins.int
-    """Of these, matches whose outcome was reported."""
+    """Reports of how a match ended that were not withdrawn; one a reporter and match."""
     succeeded: _builtins.int
-    """Of these, matches that were reported to have gone well."""
+    """Of these, reports that it went well."""
     reporters: _builtins.int
     """Reporters behind them: identities that the server authenticated."""
+    anonymous: _builtins.int
+    """Of `reported`, those of callers that were not authenticated, which weigh nothing."""
     def __init__(
         self,
         *,
@@ -271,10 +294,11 @@ class MatchCounts(_message.Message):
         reported: _builtins.int = ...,
         succeeded: _builtins.int = ...,
         reporters: _builtins.int = ...,
+        anonymous: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "reported", b"reported", "reporters", b"reporters", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "matched", b"matched", "reported", b"reported", "reporters", b"reporters", "succeeded", b"succeeded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -228,7 +228,7 @@ class BenchmarkResult(_message.Message):
     images_per_second: _builtins.float
     """Images a second at that latency; server: as achieved."""
     noisy: _builtins.bool
-    """True when fewer restarts were clean than were asked for: what is said of the latency is then
+    """True when fewer restarts were clean than were requested: what is said of the latency is then
     only how long it takes at most. Says nothing in the server scenario.
     """
     noise: _builtins.float

@@ -39,7 +39,7 @@ async def benchmark(arguments: argparse.Namespace) -> Exit:
         repetitions=arguments.repetitions,
     )
     result = benchmark_pb2.StorageResult()
-    async with Connection(shards_inventory(arguments.shards)) as connection:
+    async with Connection(shards_inventory(arguments)) as connection:
         stub = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(await connection.channel("corpus"))
         async for update in stub.BenchmarkStorage(request, timeout=_TIMEOUT_SECONDS):
             if update.HasField("progress"):

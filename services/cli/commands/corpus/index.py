@@ -11,10 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.cli.arguments import add_json, count
+from services.cli.arguments import (
+    add_json,
+    add_reading,
+    add_skip_bad_lines,
+    count,
+    local_layout,
+    reading,
+)
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
+from services.cli.output.messages import note_bad_line
 
 _NOTE_SECONDS = 2.0
 
@@ -28,7 +36,9 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         "goes on where it was. Serve the new directory instead of SOURCE."
     )
     parser.epilog = "example: assay corpus index pile --out pile-indexed"
-    parser.add_argument("source", metavar="SOURCE", help="directory with train/NN.jsonl.zst, ...")
+    parser.add_argument("source", metavar="SOURCE", help="folder of shards, or a single file")
+    add_reading(parser)
+    add_skip_bad_lines(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="directory to write to")
     parser.add_argument(
         "--jobs",
@@ -57,7 +67,8 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `verify`."""
     parser.epilog = "example: assay corpus verify pile pile-indexed"
-    parser.add_argument("source", metavar="SOURCE", help="directory that was indexed")
+    parser.add_argument("source", metavar="SOURCE", help="folder or file that was indexed")
+    add_reading(parser)
     parser.add_argument("out", metavar="DIR", help="directory that was written")
     add_json(parser)
     parser.set_defaults(run=verify)
@@ -68,6 +79,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
     from services.corpus.shards.index.job import index_corpus  # noqa: PLC0415  the corpus extra
     from services.corpus.shards.index.writer import IndexOptions  # noqa: PLC0415
 
+    local_layout("SOURCE", arguments.source, arguments)  # says what is left out
     begun = noted = time.monotonic()
     stop = threading.Event()
 
@@ -81,10 +93,16 @@ async def index(arguments: argparse.Namespace) -> Exit:
     try:
         shards = await asyncio.to_thread(
             index_corpus,
-            existing_folder("SOURCE", arguments.source),
+            Path(arguments.source).resolve(),
             Path(arguments.out),
-            IndexOptions(arguments.level, not arguments.no_text),
+            IndexOptions(
+                arguments.level,
+                not arguments.no_text,
+                skip_bad_lines=arguments.skip_bad_lines,
+            ),
             jobs=arguments.jobs or len(os.sched_getaffinity(0)),
+            reading=reading(arguments),
+            every_file=arguments.every_file,
             progress=progress,
             stopped=stop.is_set,
         )
@@ -92,6 +110,8 @@ async def index(arguments: argparse.Namespace) -> Exit:
         stop.set()
     size, seconds = sum(shard.source_bytes for shard in shards), time.monotonic() - begun
     note(f"{_rate(size, seconds)}, in {seconds:,.0f} s")
+    for number, line in enumerate((line for shard in shards for line in shard.bad), 1):
+        note_bad_line(line, number)
     if arguments.json:
         print_json({"shards": [asdict(shard) for shard in shards], "seconds": round(seconds, 3)})
         return Exit.DONE
@@ -99,7 +119,9 @@ async def index(arguments: argparse.Namespace) -> Exit:
         state = "indexed" if shard.fresh else "was there"
         OUT.print(
             f"{shard.path}: {state}, {shard.documents:,} documents in {shard.frames:,} frames, "
-            f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes",
+            f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes"
+            + (f", from {shard.source}" if shard.source != shard.path else "")
+            + (f", {shard.bad_lines:,} bad lines passed over" if shard.bad_lines else ""),
             markup=False,
             soft_wrap=True,
         )
@@ -113,16 +135,21 @@ def _rate(size: int, seconds: float) -> str:
 async def verify(arguments: argparse.Namespace) -> Exit:
     """Compares an indexed corpus with its source."""
     from services.corpus.shards.index.verify import verify as verify_shard  # noqa: PLC0415
-    from services.corpus.shards.layout import find_shards  # noqa: PLC0415
+    from services.corpus.shards.layout import indexed_names  # noqa: PLC0415
 
     verified: list[dict[str, Any]] = []
     out = existing_folder("DIR", arguments.out)
-    for shard in find_shards(existing_folder("SOURCE", arguments.source)):
-        found = await asyncio.to_thread(verify_shard, shard.file, shard.path, out)
-        verified.append({"path": shard.path, **asdict(found)})
+    shards = local_layout("SOURCE", arguments.source, arguments).shards
+    written = indexed_names(shards)
+    for shard in shards:
+        name = written[shard.path]
+        found = await asyncio.to_thread(
+            verify_shard, shard.file, name, out, path=shard.path, reading=shard.reading
+        )
+        verified.append({"path": name, **asdict(found)})
         if not arguments.json:
             OUT.print(
-                f"{shard.path}: {found.documents:,} documents in {found.frames:,} frames are, byte "
+                f"{name}: {found.documents:,} documents in {found.frames:,} frames are, byte "
                 f"for byte, those of the source ({found.jsonl_bytes:,} bytes of jsonl)",
                 markup=False,
                 soft_wrap=True,

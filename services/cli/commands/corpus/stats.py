@@ -15,6 +15,7 @@ from services.cli.output.messages import plain
 from services.errors import InternalError
 
 _TIMEOUT_SECONDS = 3600.0
+_NAMED = 5
 _AVAILABILITY = {
     describe_pb2.AVAILABILITY_EXCEPT_UNCOPYRIGHTED: "copyrighted",
     describe_pb2.AVAILABILITY_BY_NAME: "withdrawn",
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def stats(arguments: argparse.Namespace) -> Exit:
     """Prints what a corpus holds."""
-    async with Connection(shards_inventory(arguments.shards)) as connection:
+    async with Connection(shards_inventory(arguments)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         request = describe_pb2.DescribeCorpusRequest(corpus=corpus_ref(arguments))
         reply = await _described(stub, request)
@@ -76,7 +77,10 @@ def _subset_table(reply: describe_pb2.CorpusDescription) -> Table:
     for heading in ("documents", "bytes", "share", "published", "mean KiB", "published", "zstd"):
         table.add_column(heading, justify="right")
     table.add_column("rights")
-    for subset in reply.subsets:
+    rows = list(reply.subsets)
+    if reply.documents_without_subset and rows:
+        rows.append(_without_subset(reply))
+    for subset in rows:
         published = subset.HasField("published")
         mean = subset.text_bytes / subset.documents / 1024 if subset.documents else 0.0
         marks = [_AVAILABILITY.get(subset.rights.availability, ""), subset.rights.license]
@@ -92,6 +96,16 @@ def _subset_table(reply: describe_pb2.CorpusDescription) -> Table:
             "; ".join(filter(None, marks)),
         )
     return table
+
+
+def _without_subset(reply: describe_pb2.CorpusDescription) -> describe_pb2.SubsetInfo:
+    """The documents that name no subset, as a row of the table."""
+    text = reply.text_bytes - sum(subset.text_bytes for subset in reply.subsets)
+    return describe_pb2.SubsetInfo(
+        documents=reply.documents_without_subset,
+        text_bytes=text,
+        share=text / reply.text_bytes if reply.text_bytes else 0.0,
+    )
 
 
 def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
@@ -110,6 +124,12 @@ def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
         lines.append(
             f"{jsonl:,} bytes of jsonl in {compressed:,}, {jsonl / compressed:.2f} to 1; "
             f"{indexed} of {len(reply.corpus.shards)} shards have an index"
+        )
+    if reply.corpus.left_out_count:
+        named = ", ".join(reply.corpus.left_out[:_NAMED])
+        more = " ..." if reply.corpus.left_out_count > _NAMED else ""
+        lines.append(
+            f"{reply.corpus.left_out_count} files that look like shards are not read: {named}{more}"
         )
     if indexed < len(reply.corpus.shards):
         lines.append("compression by subset needs an index in every shard: assay corpus index")

@@ -13,6 +13,7 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 from services.cli.arguments import (
     add_selection,
     add_shards,
+    add_skip_bad_lines,
     corpus_ref,
     count,
     output_file,
@@ -22,6 +23,7 @@ from services.cli.arguments import (
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import note
+from services.cli.output.messages import note_bad_line
 
 _TIMEOUT_SECONDS = 24 * 3600.0
 
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="pass over damaged frames, and say which; needs an index",
     )
+    add_skip_bad_lines(parser)
     parser.add_argument(
         "--rank", type=count, default=0, metavar="R", help="the part of this rank, from 0"
     )
@@ -66,13 +69,15 @@ async def stream(arguments: argparse.Namespace) -> Exit:
         cursor=position.read_bytes() if position and position.exists() else b"",
         delivery=stream_pb2.DELIVERY_JSONL if arguments.jsonl else stream_pb2.DELIVERY_DOCUMENTS,
         skip_damaged=arguments.skip_damaged,
+        skip_bad_lines=arguments.skip_bad_lines,
     )
     if arguments.world_size != 1 or arguments.rank:
         request.rank.rank, request.rank.world_size = arguments.rank, arguments.world_size
     out = sys.stdout.buffer
-    async with Connection(shards_inventory(arguments.shards)) as connection:
+    async with Connection(shards_inventory(arguments)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         begun, meta = bytearray(), b""
+        bad = 0
         async for chunk in stub.StreamCorpus(request, timeout=_TIMEOUT_SECONDS):
             for document in chunk.documents.documents:
                 begun += document.text
@@ -86,10 +91,15 @@ async def stream(arguments: argparse.Namespace) -> Exit:
                     f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
                     f"{frame.offset}: {frame.documents} documents"
                 )
+            for line in chunk.bad_lines:
+                bad += 1
+                note_bad_line(line, bad)
             # Flushed before the position is kept: a run that dies in between repeats, never skips.
             out.flush()
             if position and chunk.cursor:
                 _replace(position, chunk.cursor)
+    if bad:
+        note(f"passed over {bad} {'bad line' if bad == 1 else 'bad lines'}")
     return Exit.DONE
 
 

@@ -9,21 +9,23 @@ _WIDTH, _HEIGHT, _MARGIN = 240, 26, 6
 _ROW, _LABELS, _BAR = 18, 170, 260
 
 
-def interval(low: float, point: float, high: float, most: float, color: str) -> str:
-    """A point with its interval on a line from 0 to `most`."""
+def interval(
+    low: float, point: float, high: float, most: float, color: str, *, least: float = 0.0
+) -> str:
+    """A point with its interval on a line from `least` to `most`."""
 
     def at(value: float) -> float:
-        share = min(1.0, max(0.0, value / most))
+        share = min(1.0, max(0.0, (value - least) / (most - least)))
         return round(_MARGIN + share * (_WIDTH - 2 * _MARGIN), 2)
 
     middle = _HEIGHT / 2
-    spoken = f"{point:.3g}, from {low:.3g} to {high:.3g}, on a line from 0 to {most:g}"
+    spoken = f"{point:.3g}, from {low:.3g} to {high:.3g}, on a line from {least:g} to {most:g}"
     return (
         f'<svg role="img" aria-label="{spoken}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}">'
-        f'<line x1="{at(0)}" x2="{at(most)}" y1="{middle}" y2="{middle}" '
+        f'<line x1="{at(least)}" x2="{at(most)}" y1="{middle}" y2="{middle}" '
         'stroke="currentColor" stroke-opacity=".3"/>'
-        f'<path d="M{at(0)} {middle - 4}v8M{at(most)} {middle - 4}v8" '
+        f'<path d="M{at(least)} {middle - 4}v8M{at(most)} {middle - 4}v8" '
         'stroke="currentColor" stroke-opacity=".3"/>'
         f'<line x1="{at(low)}" x2="{at(high)}" y1="{middle}" y2="{middle}" '
         f'stroke="var(--{color})" stroke-width="6" stroke-opacity=".45"/>'

@@ -8,7 +8,7 @@ from html import escape
 
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_pb2
 
-from services.cli.output import measured
+from services.cli.output import comparison, measured
 from services.cli.output.messages import ends, enum_name, missing
 from services.cli.output.report.drawing import interval
 from services.cli.output.report.text import lines, words
@@ -32,16 +32,13 @@ def side_by_side(reply: compare_pb2.CompareResponse) -> str:
             "published score",
             [_published(one, color) for one, color in zip(artifacts, SIDES, strict=True)],
         ),
-        _row(
-            f"score, by methodology {escape(reply.methodology.version)}",
-            [_score(side.score, color) for side, color in zip(sides, SIDES, strict=True)],
-        ),
     ]
-    better = {one.component: one for one in reply.components}
-    for left, right in zip(reply.left.score.components, reply.right.score.components, strict=True):
-        cells = [_component(one, color) for one, color in zip((left, right), SIDES, strict=True)]
-        heading = f"{words(left.name)}<br><small>weights {left.weight:g}, {right.weight:g}</small>"
-        rows.append(_row(heading, cells, _better(reply, better.get(left.name))))
+    for heading, scores, answer in comparison.score_rows(reply):
+        cells = [_score(one, color) for one, color in zip(scores, SIDES, strict=True)]
+        rows.append(_row(escape(heading), cells, _better(reply, answer)))
+    for name, components, answer in comparison.component_rows(reply):
+        cells = [_component(one, color) for one, color in zip(components, SIDES, strict=True)]
+        rows.append(_row(words(name), cells, _better(reply, answer)))
     rows += [_row(f"measured: {escape(one.fact)}", _measured(one)) for one in measured.rows(reply)]
     rows.append(
         _row(
@@ -70,8 +67,8 @@ def _capabilities(artifact: artifact_pb2.Artifact) -> str:
 
 
 def _matches(counts: score_pb2.MatchCounts) -> str:
-    reported = f"<br><small>{counts.succeeded} of {counts.reported} reported went well</small>"
-    return f"{counts.matched}{reported if counts.reported else ''}"
+    said = "; ".join(comparison.reports(counts))
+    return f"{counts.matched}<br><small>{escape(said)}</small>" if said else f"{counts.matched}"
 
 
 def _published(artifact: artifact_pb2.Artifact, color: str) -> str:
@@ -92,19 +89,32 @@ def _published_score(published: artifact_pb2.PublishedScore, color: str) -> str:
 
 def _score(score: score_pb2.Score, color: str) -> str:
     if not score.HasField("point"):
-        return "no evidence yet"
-    return (
-        f"{score.point:.1f} of 100, from {score.low:.1f} to {score.high:.1f}"
-        f"{interval(score.low, score.point, score.high, 100, color)}"
-        f"<small>evidence for {score.coverage:.0%} of the weight</small>"
+        return f'<span class="quiet">{lines(comparison.score_text(score))}</span>'
+    drawn = interval(
+        score.low,
+        score.point,
+        score.high,
+        100 * comparison.MOST,
+        color,
+        least=100 * comparison.LEAST,
     )
+    return f"{score.point:.1f} of 100, from {score.low:.1f} to {score.high:.1f}{drawn}"
 
 
-def _component(component: score_pb2.Component, color: str) -> str:
+def _component(component: score_pb2.Component | None, color: str) -> str:
+    if component is None:
+        return ""
     why = f"<small>{escape(component.explanation)}</small>"
     if not component.HasField("point"):
         return f"nothing is known{why}"
-    drawn = interval(component.low, component.point, component.high, 1, color)
+    drawn = interval(
+        component.low,
+        component.point,
+        component.high,
+        comparison.MOST,
+        color,
+        least=comparison.LEAST,
+    )
     return f"{component.point:.2f}, from {component.low:.2f} to {component.high:.2f}{drawn}{why}"
 
 
@@ -135,10 +145,8 @@ def _reliability(side: compare_pb2.ComparedArtifact, color: str) -> str:
 
 
 def _page_reliability(value: compare_pb2.PageReliability, color: str) -> str:
-    counts = (
-        f"<small>{value.confirmed} confirmed, {value.refuted} refuted, "
-        f"{value.undecided} undecided, by fact; no part of the score</small>"
-    )
+    page = f", as {escape(value.page)} states it" if value.page else ""
+    counts = f"<small>{escape(comparison.facts(value))}{page}; no part of the score</small>"
     if not value.HasField("mean"):
         return f"unknown{counts}"
     low, high = value.interval.low, value.interval.high
@@ -148,16 +156,8 @@ def _page_reliability(value: compare_pb2.PageReliability, color: str) -> str:
     )
 
 
-def _better(reply: compare_pb2.CompareResponse, row: compare_pb2.ComponentComparison | None) -> str:
-    if row is None:
-        return ""
-    names = {
-        compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
-        compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
-        compare_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
-        compare_pb2.SEPARATION_DIFFERENT_TYPES: "not compared",
-    }
-    better = escape(names.get(row.separation, ""))
-    if not row.missing:
+def _better(reply: compare_pb2.CompareResponse, answer: comparison.Answer | None) -> str:
+    better = escape(comparison.better(reply, answer))
+    if answer is None or not answer.missing:
         return better
-    return f"{better}<br><small>missing to decide: {escape(missing(row))}</small>"
+    return f"{better}<br><small>missing to decide: {escape(missing(answer))}</small>"

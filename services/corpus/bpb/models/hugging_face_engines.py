@@ -11,12 +11,13 @@ from typing import Any
 import structlog
 import torch
 
+from services.common.memory import available
 from services.corpus.bpb.models.causality import CausalityTrial, causality_trial, require_causal
 from services.corpus.bpb.models.compute import CUDA, OPENVINO, TORCH, Precision, Shift
 from services.corpus.bpb.models.doubts import doubts
 from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer, load_module
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.models.memory import available, needed_by_openvino
+from services.corpus.bpb.models.memory import needed_by_openvino
 from services.corpus.bpb.models.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.parity import require_parity, trial_text, trial_windows
 from services.corpus.bpb.models.threads import threads_for

@@ -69,6 +69,12 @@ class Registry:
                 self._infos[name] = _info(name, found)
             return self._infos[name]
 
+    def directory(self, name: str) -> Path:
+        """Return a model's directory. Raises NotFound as `describe` does."""
+        with self._lock:
+            self._find(name)
+        return self._directories[name]
+
     def load(self, name: str, compute: Compute = FASTEST) -> LanguageModel:
         """Load a model, or return it when it was the last one loaded. Blocks.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from services.errors import PreconditionFailed
+from services.errors import ModelUnusable
 
 Matrix = npt.NDArray[np.float32]
 ARCHITECTURE = "byte-transformer"
@@ -49,7 +49,7 @@ class ByteWeights:
 
 
 def read_weights(data: bytes) -> ByteWeights:
-    """Read an ONNX file. Raises PreconditionFailed when it is of another architecture."""
+    """Read an ONNX file. Raises ModelUnusable when it is of another architecture."""
     graph = onnx.load_from_string(data).graph
     tensors = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     matrices = [
@@ -65,7 +65,7 @@ def read_weights(data: bytes) -> ByteWeights:
     ]
     count, rest = divmod(len(matrices) - 3, _PER_BLOCK)
     if rest or count < 1 or len(mixes) != 3 * count:
-        raise PreconditionFailed(
+        raise ModelUnusable(
             "the ONNX file is not the graph of a byte-transformer that this version exports; "
             "export it again"
         )

@@ -24,7 +24,7 @@ from services.corpus.bpb.windows import Window
 from services.corpus.proof.engines.pins import pins
 from services.corpus.proof.frequencies import LARGEST_VOCABULARY, Distribution
 from services.corpus.proof.stepper import Pins, Stepper
-from services.errors import PreconditionFailed
+from services.errors import EngineUnavailable, ModelUnusable
 
 # Nats of one token between stepping and reading a whole window, both in float32.
 _ALLOWED = 1e-3
@@ -46,14 +46,15 @@ class ProvingModel:
 def open_model(name: str, directory: Path | None = None) -> ProvingModel:
     """Open a model's folder, or the packaged reference model without one.
 
-    Raises InvalidArgument for a folder that is not a model's; PreconditionFailed when a library is
-    missing, the model cannot be read token by token, or doing so gives other likelihoods.
+    Raises InvalidArgument for a folder that is not a model's; EngineUnavailable when a library is
+    missing; ModelUnusable when the model cannot be read token by token, or doing so gives other
+    likelihoods.
     """
     if directory is None:
         name, directory = REFERENCE, Path(next(iter(reference.__path__)))
     info = Registry({name: directory}).describe(name)
     if info.vocabulary > LARGEST_VOCABULARY:
-        raise PreconditionFailed(
+        raise ModelUnusable(
             f"{name} has {info.vocabulary:,} tokens; a proof holds at most {LARGEST_VOCABULARY:,}"
         )
     found = read_directory(name, directory)
@@ -64,7 +65,7 @@ def open_model(name: str, directory: Path | None = None) -> ProvingModel:
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         extra = "export" if missing == "onnx" else "score"
-        raise PreconditionFailed(
+        raise EngineUnavailable(
             f"proving with {name} needs {missing}, which is not installed: "
             f"pip install 'assay[{extra}]'"
         ) from error
@@ -80,7 +81,7 @@ def _open_bytes(info: ModelInfo, found: ByteManifest) -> ProvingModel:
     )
 
     if found.architecture != ARCHITECTURE:
-        raise PreconditionFailed(
+        raise ModelUnusable(
             f"{info.name} is a {found.architecture}, and of byte models only a {ARCHITECTURE} can "
             "be read byte by byte"
         )
@@ -135,13 +136,13 @@ def _require_same(name: str, stepper: Stepper, whole: LanguageModel, max_length:
         try:
             stepped = _stepped(stepper, window)
         except Exception as error:  # whatever a model raises that keeps no such cache
-            raise PreconditionFailed(
+            raise ModelUnusable(
                 f"{name} cannot be read token by token ({type(error).__name__}: {error})"
             ) from error
         (expected,) = whole.log_likelihoods([window])
         worst = max(worst, float(np.abs(stepped - expected).max()))
     if not worst <= _ALLOWED:
-        raise PreconditionFailed(
+        raise ModelUnusable(
             f"{name}, read token by token, gives likelihoods that are up to {worst:.3g} nats from "
             f"those of whole windows, and {_ALLOWED:g} are allowed; a proof would be of another "
             "figure"

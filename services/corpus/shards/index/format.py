@@ -74,7 +74,8 @@ class Header:
     `subset_digests` has, for each subset, "sha256:<hex>" over its lines, each with its newline, in
     their order: the same before and after indexing, which only brings the lines of one subset
     together. `subsets` has "" for documents that name none. `text` is None without a file of texts.
-    `source` describes the file that was indexed.
+    `source` describes the file that was indexed, `keys` how its records were read where that is not
+    as usual (`Keys.describe`). `bad_lines` of it were passed over.
     """
 
     shard: FileFact
@@ -84,6 +85,8 @@ class Header:
     subset_digests: tuple[str, ...]
     frame_bytes: int
     level: int
+    keys: str = ""
+    bad_lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ def text_path(shard: str) -> str:
 def encode(index: Index) -> bytes:
     """Spell an index."""
     fields = asdict(index.header) | {"frames": len(index.frames), "documents": index.documents}
+    for name in ("keys", "bad_lines"):
+        # Left out where unset: an index that has neither is that of every earlier version.
+        if not fields[name]:
+            del fields[name]
     header = json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
     header += b" " * (-len(header) % _ALIGN)
     columns = index.text_bytes.tobytes() + index.line_bytes.tobytes()
@@ -193,6 +200,8 @@ def _header(fields: Mapping[str, Any]) -> tuple[Header, int, int]:
         subset_digests=tuple(digests),
         frame_bytes=fields["frame_bytes"],
         level=fields["level"],
+        keys=str(fields.get("keys", "")),
+        bad_lines=int(fields.get("bad_lines", 0)),
     )
     return header, frames, documents
 

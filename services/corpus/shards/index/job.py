@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -17,6 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from services.corpus.shards.bad_lines import BadLine, BadLines
+from services.corpus.shards.formats import READING, Reading
 from services.corpus.shards.index.format import (
     FileFact,
     Index,
@@ -25,8 +26,10 @@ from services.corpus.shards.index.format import (
     open_index,
     text_path,
 )
+from services.corpus.shards.index.output import file_fact
 from services.corpus.shards.index.writer import IndexOptions, write_index
-from services.corpus.shards.layout import ShardFile, find_shards
+from services.corpus.shards.layout import ShardFile, find_shards, indexed_names
+from services.corpus.storage.files import size_and_version
 from services.errors import PreconditionFailed, Unavailable
 
 _LOCK = ".index.lock"
@@ -35,15 +38,22 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Indexed:
-    """A shard that has its index: documents, frames, and bytes of jsonl, before and after."""
+    """A shard that has its index: documents, frames, and bytes of jsonl, before and after.
+
+    `path` is what was written and `source` what it was made of; `bad` are the first of
+    `bad_lines` lines that were passed over, none of which is known of a shard that was done before.
+    """
 
     path: str
+    source: str
     documents: int
     frames: int
     jsonl_bytes: int
     source_bytes: int
     shard_bytes: int
     fresh: bool
+    bad_lines: int = 0
+    bad: tuple[BadLine, ...] = ()
 
 
 def index_corpus(
@@ -52,6 +62,8 @@ def index_corpus(
     options: IndexOptions,
     *,
     jobs: int,
+    reading: Reading = READING,
+    every_file: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[Indexed]:
@@ -62,10 +74,11 @@ def index_corpus(
     PreconditionFailed when another indexer works on `out`, DataLoss and OSError; what was finished
     stays, and a further call resumes.
     """
-    shards = find_shards(source)
-    sizes = [shard.file.stat().st_size for shard in shards]
+    shards = find_shards(source, reading, every_file=every_file)
+    sizes = [size_and_version(shard.file)[0] for shard in shards]
+    names = indexed_names(shards)
     out.mkdir(parents=True, exist_ok=True)
-    if out.resolve() == source.resolve():
+    if any((out / names[shard.path]).resolve() == shard.file.resolve() for shard in shards):
         raise PreconditionFailed("--out: is the corpus itself; name another directory")
     # Spawned, so that no lock or thread of this process is inherited.
     spawn = multiprocessing.get_context("spawn")
@@ -80,7 +93,7 @@ def index_corpus(
         # A terminal sends Ctrl-C to all its processes; this one ends the workers itself.
         with _without_interrupts():
             running = [
-                pool.submit(_index_and_count, number, shard, out, options)
+                pool.submit(_index_and_count, number, shard, names[shard.path], out, options)
                 for number, shard in enumerate(shards)
             ]
         try:
@@ -126,61 +139,77 @@ def _begin_worker(watched: Connection, read: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _index_and_count(number: int, shard: ShardFile, out: Path, options: IndexOptions) -> Indexed:
+def _index_and_count(
+    number: int, shard: ShardFile, name: str, out: Path, options: IndexOptions
+) -> Indexed:
     def count(read: int) -> None:
         _read[number] = read
 
-    return index_shard(shard, out, options, count)
+    return index_shard(shard, out, options, count, name)
 
 
 def index_shard(
-    shard: ShardFile, out: Path, options: IndexOptions, progress: Callable[[int], None]
+    shard: ShardFile,
+    out: Path,
+    options: IndexOptions,
+    progress: Callable[[int], None],
+    name: str = "",
 ) -> Indexed:
-    """Index one shard, unless that was done already with the same options.
+    """Index one shard, as `name` if given, unless that was done already with the same options.
 
     `progress` is called with the compressed bytes that were read.
     """
+    name = name or shard.path
+    bad = BadLines(shard.path, skip=options.skip_bad_lines)
     try:
-        index = open_index(out / index_path(shard.path))
+        index = open_index(out / index_path(name))
     except (OSError, IndexFormatError):
         index = None
-    fresh = index is None or not _is_done(index, shard, out, options)
+    fresh = index is None or not _is_done(index, shard, name, out, options)
     if fresh or index is None:
         index = write_index(
             shard.file,
-            shard.path,
+            name,
             out,
             options,
+            path=shard.path,
+            reading=shard.reading,
             progress=lambda read, _: progress(read),
+            bad=bad,
         )
     progress(index.header.source.bytes)
     return Indexed(
-        path=shard.path,
+        path=name,
+        source=shard.path,
         documents=index.documents,
         frames=len(index.frames),
         jsonl_bytes=int(index.frames["jsonl_bytes"].sum(dtype="int64")),
         source_bytes=index.header.source.bytes,
         shard_bytes=index.header.shard.bytes,
         fresh=fresh,
+        bad_lines=index.header.bad_lines,
+        bad=tuple(bad.kept),
     )
 
 
-def _is_done(index: Index, shard: ShardFile, out: Path, options: IndexOptions) -> bool:
+def _is_done(index: Index, shard: ShardFile, name: str, out: Path, options: IndexOptions) -> bool:
     """Whether an index is of this shard, made so, and has its files beside it."""
     header = index.header
     if header.level != options.level or (header.text is not None) != options.with_text:
         return False
+    if header.keys != shard.reading.keys.describe() or (
+        header.bad_lines and not options.skip_bad_lines
+    ):
+        return False
     files: list[tuple[str, FileFact | None]] = [
-        (shard.path, header.shard),
-        (text_path(shard.path), header.text),
+        (name, header.shard),
+        (text_path(name), header.text),
     ]
-    for name, fact in files:
-        file = out / name
+    for path, fact in files:
+        file = out / path
         if fact and not (file.is_file() and file.stat().st_size == fact.bytes):
             return False
-    with shard.file.open("rb") as source:
-        digest = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
-    return header.source.digest == digest
+    return header.source == file_fact(shard.file)
 
 
 @contextmanager

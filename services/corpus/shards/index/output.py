@@ -11,6 +11,7 @@ from typing import BinaryIO
 import xxhash
 
 from services.corpus.shards.index.format import FileFact
+from services.corpus.storage.files import content_of, size_and_version
 
 PARTIAL = ".partial"
 
@@ -97,10 +98,11 @@ class Output:
 
 
 def file_fact(file: Path) -> FileFact:
-    """Digest a file."""
-    with file.open("rb") as source:
-        digest = hashlib.file_digest(source, "sha256").hexdigest()
-    return FileFact(file.stat().st_size, f"sha256:{digest}")
+    """Digest a file, or the text files of a folder."""
+    digest = hashlib.sha256()
+    for data in content_of(file):
+        digest.update(data)
+    return FileFact(size_and_version(file)[0], f"sha256:{digest.hexdigest()}")
 
 
 def sync_folder(folder: Path) -> None:

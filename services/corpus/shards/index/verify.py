@@ -10,8 +10,10 @@ from pathlib import Path
 
 import xxhash
 
-from services.corpus.shards.decoder import read_blocks
-from services.corpus.shards.documents import subset_of
+from services.corpus.shards.bad_lines import BadLines
+from services.corpus.shards.blocks import read_blocks
+from services.corpus.shards.documents import parse_line, subset_of
+from services.corpus.shards.formats import READING, Reading
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import (
     Index,
@@ -20,8 +22,36 @@ from services.corpus.shards.index.format import (
     open_index,
     text_path,
 )
-from services.corpus.shards.layout import LayoutError
+from services.corpus.shards.layout import LayoutError, ShardFile
+from services.corpus.shards.records import BadLineError
 from services.errors import DataLoss
+
+
+def _source_digests(
+    shard: ShardFile, bad_lines: int, progress: Callable[[int, int], None]
+) -> tuple[dict[str, hashlib._Hash], int]:
+    """Digest the lines of each subset of a shard; return that and the bytes of all of them."""
+    digests: dict[str, hashlib._Hash] = {}
+    jsonl = 0
+    bad = BadLines(shard.path, skip=bad_lines > 0)
+    blocks = read_blocks(shard.file, shard.path, reading=shard.reading)
+    for block in bad.readable(blocks):
+        lines = block.data.split(b"\n")
+        lines.pop()
+        for number, line in enumerate(lines, block.first_line):
+            try:
+                # Where every line was a document, only the subset has to be found.
+                subset = parse_line(line, "", number).subset if bad_lines else subset_of(line)
+            except BadLineError as error:
+                bad.met(block, number, line, error)
+                continue
+            digests.setdefault(subset, hashlib.sha256()).update(line + b"\n")
+        jsonl += len(block.data)
+        progress(block.offset, jsonl)
+    if bad.count != bad_lines:
+        problem = f"has {bad.count} lines that are no documents, and its index {bad_lines},"
+        raise DataLoss(shard.path, 0, problem)
+    return digests, jsonl
 
 
 def _open(file: Path) -> Index:
@@ -44,25 +74,25 @@ class Verified:
 
 
 def verify(
-    source: Path, name: str, out: Path, *, progress: Callable[[int, int], None] = lambda *_: None
+    source: Path,
+    name: str,
+    out: Path,
+    *,
+    path: str = "",
+    reading: Reading = READING,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Verified:
-    """Compare `out`/`name` with the shard `source` it was made of, by reading both whole.
+    """Compare `out`/`name` with the shard it was made of, by reading both whole.
 
     The lines of each subset have to be the same, in the same order; the files, the frames and the
     texts have to be what the index says. Raises DataLoss naming what differs; LayoutError where
     there is no index; OSError.
     """
     index = _open(out / index_path(name))
-    digests: dict[str, hashlib._Hash] = {}
-    jsonl = 0
-    for block in read_blocks(source, name):
-        lines = block.data.split(b"\n")
-        lines.pop()
-        for line in lines:
-            digests.setdefault(subset_of(line), hashlib.sha256()).update(line + b"\n")
-        jsonl += len(block.data)
-        progress(block.offset, jsonl)
     header = index.header
+    digests, jsonl = _source_digests(
+        ShardFile("", path or name, source, reading), header.bad_lines, progress
+    )
     wanted = {subset: f"sha256:{one.hexdigest()}" for subset, one in digests.items()}
     listed = dict(zip(header.subsets, header.subset_digests, strict=True))
     for subset in sorted(wanted.keys() | listed.keys()):

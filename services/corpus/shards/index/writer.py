@@ -20,8 +20,10 @@ import orjson
 import xxhash
 import zstandard
 
-from services.corpus.shards.decoder import read_blocks
-from services.corpus.shards.documents import BadLineError, parse_line
+from services.corpus.shards.bad_lines import BadLines
+from services.corpus.shards.blocks import Block, read_blocks
+from services.corpus.shards.documents import parse_line
+from services.corpus.shards.formats import READING, Reading
 from services.corpus.shards.index.format import (
     FRAME,
     FileFact,
@@ -33,6 +35,8 @@ from services.corpus.shards.index.format import (
 )
 from services.corpus.shards.index.output import PARTIAL, Output, file_fact, sync_folder
 from services.corpus.shards.index.seek_table import seek_table
+from services.corpus.shards.layout import ShardFile
+from services.corpus.shards.records import BadLineError
 from services.errors import DataLoss
 
 FRAME_BYTES = 512 << 10
@@ -46,11 +50,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """How shards are re-framed: zstd's level, whether with texts, and a frame's size in jsonl."""
+    """How shards are re-framed: zstd's level, whether with texts, and a frame's size in jsonl.
+
+    With `skip_bad_lines` lines that are no documents are left out, and reported.
+    """
 
     level: int = LEVEL
     with_text: bool = True
     frame_bytes: int = FRAME_BYTES
+    skip_bad_lines: bool = False
 
 
 @dataclass(slots=True)
@@ -69,21 +77,29 @@ def write_index(
     out: Path,
     options: IndexOptions = IndexOptions(),
     *,
+    path: str = "",
+    reading: Reading = READING,
     progress: Progress = lambda _read, _jsonl: None,
+    bad: BadLines | None = None,
 ) -> Index:
     """Re-frame the shard `source` to `out`/`name`, with its index and, if asked, its texts.
 
     Resumes an earlier run with the same arguments that was killed, or whose machine lost power.
     A file gets its final name when it is whole; the index comes last. Memory does not grow with the
-    shard, but for 16 bytes a document. Raises DataLoss at damage and at a line that is not a
-    document, and OSError.
+    shard, but for 16 bytes a document. `path` is that of `source` in its corpus where it is another
+    than `name`, and says its format. `bad` takes the lines that are passed over. Raises DataLoss
+    at damage and at a line that is not a document, and OSError.
     """
-    return _Writer(source, name, out, options).run(progress)
+    shard = ShardFile("", path or name, source, reading)
+    bad = bad or BadLines(shard.path, skip=options.skip_bad_lines)
+    return _Writer(shard, name, out, options, bad).run(progress)
 
 
 class _Writer:
-    def __init__(self, source: Path, name: str, out: Path, options: IndexOptions) -> None:
-        self._source, self._name, self._options = source, name, options
+    def __init__(
+        self, source: ShardFile, name: str, out: Path, options: IndexOptions, bad: BadLines
+    ) -> None:
+        self._source, self._name, self._options, self._bad = source, name, options, bad
         self._final = out / name
         self._final_text, self._final_index = out / text_path(name), out / index_path(name)
         self._final.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +121,7 @@ class _Writer:
             return self._run(progress)
 
     def _run(self, progress: Progress) -> Index:
-        source = file_fact(self._source)
+        source = file_fact(self._source.file)
         done = self._resume(source)
         stamp = np.frombuffer(bytes.fromhex(source.digest.removeprefix("sha256:")), np.uint8)
         with self._journal.open("r+b" if done else "wb") as self._log:
@@ -114,22 +130,28 @@ class _Writer:
             self._log.seek(0, os.SEEK_END)
             self._done = done
             jsonl = 0
-            for block in read_blocks(self._source, self._name):
-                lines = block.data.split(b"\n")
-                lines.pop()
-                for number, line in enumerate(lines, block.first_line):
-                    self._add(line, number, block.offset)
+            shard = self._source
+            blocks = read_blocks(shard.file, shard.path, reading=shard.reading)
+            for block in self._bad.readable(blocks):
+                self._add_block(block)
                 jsonl += len(block.data)
                 progress(block.offset, jsonl)
             for subset in list(self._groups):
                 self._flush(subset)
         return self._finish(source)
 
-    def _add(self, line: bytes, number: int, offset: int) -> None:
-        try:
-            subset, text, plain = _parse(line, self._name, number)
-        except BadLineError as error:
-            raise DataLoss(self._name, offset, f"line {number} {error},") from None
+    def _add_block(self, block: Block) -> None:
+        lines = block.data.split(b"\n")
+        lines.pop()
+        for number, line in enumerate(lines, block.first_line):
+            try:
+                subset, text, plain = _parse(line, self._name, number)
+            except BadLineError as error:
+                self._bad.met(block, number, line, error)
+            else:
+                self._add(line, subset, text, plain=plain)
+
+    def _add(self, line: bytes, subset: str, text: bytes, *, plain: bool) -> None:
         group = self._groups.get(subset)
         if group is None:
             group = self._groups[subset] = _Group()
@@ -194,9 +216,11 @@ class _Writer:
             raise DataLoss(self._name, record[0], "was half indexed and that half has changed,")
 
     def _settings(self) -> bytes:
-        return np.array(
-            [self._options.level, self._options.frame_bytes, self._options.with_text], "<u8"
-        ).tobytes()
+        options = [self._options.level, self._options.frame_bytes, self._options.with_text]
+        keys = self._source.reading.keys.describe()
+        return np.array(options, "<u8").tobytes() + hashlib.sha256(keys.encode()).digest() * bool(
+            keys
+        )
 
     def _resume(self, source: FileFact) -> list[tuple[int, ...]]:
         """Return the records of the frames that are on the disk already.
@@ -245,6 +269,8 @@ class _Writer:
             subset_digests=tuple(f"sha256:{one.hexdigest()}" for one in self._subset_digests),
             frame_bytes=self._options.frame_bytes,
             level=self._options.level,
+            keys=self._source.reading.keys.describe(),
+            bad_lines=self._bad.count,
         )
         index = Index(
             header,

@@ -7,6 +7,7 @@ a new version, so that evidence always says which rule it was made by.
     model_accuracy  how right labels are, from segment's EvaluateSegmentation
     model_facts     counts and shapes of the source model, from segment's GetModel
     model_speed     latency and throughput, from segment's BenchmarkModel
+    relative_speed  latency beside a reference's, from the same
     composition     documents and subsets, from corpus's DescribeCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
     scoring         bits per byte, from corpus's ScoreBPB
@@ -22,6 +23,7 @@ from services.ranker.measuring.methods import (
     model_facts,
     model_speed,
     page,
+    relative_speed,
     scoring,
     sources,
     storage,
@@ -38,6 +40,7 @@ __all__ = [
     "model_facts",
     "model_speed",
     "page",
+    "relative_speed",
     "scoring",
     "sources",
     "storage",

@@ -22,7 +22,12 @@ from services.ranker.claims.verdict import MIN_LEVEL
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.unobservable import UnobservableError
-from services.ranker.peers.protocol import CorpusDescription, corpus_label, corpus_subject
+from services.ranker.peers.protocol import (
+    CorpusDescription,
+    SubsetInfo,
+    corpus_label,
+    corpus_subject,
+)
 
 
 async def _described(
@@ -138,4 +143,86 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
         else Interval(0.0, 1.0),
         n=description.documents,
         note=about(description, "These documents were not drawn at random from the whole."),
+    )
+
+
+@method(
+    1,
+    Measurement.CORPUS_FACTS,
+    Definition(
+        aspect=Aspect.COMPOSITION,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="duplicate-rate",
+        types=DATA,
+        chance=Plausible(0, 0.5, least=0, most=1),
+    ),
+)
+async def duplicate_rate(claim: Claim, measurements: Measurements) -> Observation:
+    """Share of documents whose text repeats an earlier one's byte for byte."""
+    description, relation = await _described(claim, measurements)
+    repeated = description.duplicate_documents
+    return _of_the_whole(
+        description,
+        relation,
+        repeated / description.documents,
+        f"{repeated:,} repeat an earlier text byte for byte; texts that are nearly alike are not "
+        "counted.",
+    )
+
+
+@method(
+    1,
+    Measurement.CORPUS_FACTS,
+    Definition(
+        aspect=Aspect.COMPOSITION,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="licensed-share",
+        types=DATA,
+        chance=Plausible(0, 1, least=0, most=1),
+    ),
+)
+async def licensed_share(claim: Claim, measurements: Measurements) -> Observation:
+    """Share of the text in subsets whose texts are all under one stated licence or in no copyright.
+
+    "Each author's own" is a licence that nobody can look up, and counts as none.
+    """
+    description, relation = await _described(claim, measurements)
+    if not description.text_bytes or not any(one.HasField("rights") for one in description.subsets):
+        raise UnobservableError(
+            f"nothing is stated of the rights of texts in {description.corpus.ref.name}"
+        )
+    licensed = [one for one in description.subsets if one.text_bytes and _licensed(one)]
+    listed = ", ".join(f"{one.name} ({one.rights.license})" for one in licensed) or "none"
+    return _of_the_whole(
+        description,
+        relation,
+        sum(one.text_bytes for one in licensed) / description.text_bytes,
+        f"Subsets under one stated licence or in no copyright: {listed}.",
+    )
+
+
+_UNLICENSED = ("none", "each", "no known")
+
+
+def _licensed(subset: SubsetInfo) -> bool:
+    stated = subset.rights.license.lower()
+    return bool(stated) and not stated.startswith(_UNLICENSED) and "in copyright" not in stated
+
+
+def _of_the_whole(
+    description: CorpusDescription, relation: SubjectRelation, share: float, note: str
+) -> Observation:
+    """A share of a whole corpus, counted; a part of it that was not drawn bounds nothing."""
+    whole = relation is SubjectRelation.EXACT
+    return Observation(
+        value=Value(share, "share"),
+        relation=relation,
+        basis=Basis.MEASURED,
+        subject_digest=description.corpus.ref.digest,
+        subject=corpus_subject(description.corpus),
+        interval=Interval(share, share) if whole else Interval(0.0, 1.0),
+        n=description.documents,
+        note=about(description, note),
     )

@@ -14,7 +14,7 @@ pytest.importorskip("transformers", reason="needs the score extra")
 from torch import Tensor
 
 from benchmarks import families
-from services.corpus.bpb.models import hugging_face_engines, memory, torch_model
+from services.corpus.bpb.models import hugging_face_engines, torch_model
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.windows import Window
@@ -76,20 +76,3 @@ def test_without_memory_for_a_second_copy_torch_takes_openvinos_place(
         Registry(directories).start("m", Compute(OPENVINO))
     monkeypatch.setattr(hugging_face_engines, "available", lambda: None)
     assert Registry(directories).start("m").engine == OPENVINO
-
-
-def test_free_memory_is_the_machines_or_the_containers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine, limit, used = (tmp_path / name for name in ("meminfo", "max", "current"))
-    machine.write_text("MemTotal: 99 kB\nMemAvailable: 50 kB\n")
-    monkeypatch.setattr(memory, "_MEMINFO", machine)
-    monkeypatch.setattr(memory, "_CONTAINERS", ((limit, used),))
-    assert memory.available() == 50 << 10
-    used.write_text("30000\n")
-    for text, free in (("max\n", 50 << 10), ("40000\n", 10_000), ("90000\n", 50 << 10)):
-        limit.write_text(text)
-        assert memory.available() == free
-    machine.unlink()
-    limit.unlink()
-    assert memory.available() is None

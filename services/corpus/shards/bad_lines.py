@@ -1,0 +1,103 @@
+"""Lines of a shard that are no documents: refused, or passed over and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.corpus.shards.blocks import Block
+from services.corpus.shards.formats import Unreadable
+from services.errors import DataLoss
+
+MAX_SHARE = 0.01
+"""Most bad lines that are passed over, of a shard's lines; `FREE` are passed over in any case."""
+FREE = 100
+_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no document. `line` counts from 0 in `shard`; `offset` is a compressed byte.
+
+    `rest` says that the shard cannot be read from there on.
+    """
+
+    shard: str
+    line: int
+    offset: int
+    reason: str
+    rest: bool = False
+
+
+class BadLines:
+    """The bad lines of one shard: the first raises DataLoss, or with `skip` each is counted.
+
+    Lines of white space are no documents and no bad lines either. With `skip`, more than FREE and
+    MAX_SHARE of the lines read so far raise DataLoss all the same.
+    """
+
+    def __init__(self, shard: str, *, skip: bool) -> None:
+        self._shard, self._skip = shard, skip
+        self.count = 0
+        self.kept: list[BadLine] = []
+        """The first thousand."""
+        self._new: list[BadLine] = []
+
+    def met(self, block: Block, number: int, raw: bytes, error: ValueError) -> None:
+        """Line `number` of a block cannot be parsed. Raises DataLoss as the class says."""
+        reason = block.bad.get(number)
+        if reason is None:
+            if not raw or raw.isspace():
+                return
+            reason = str(error)
+        if not self._skip:
+            hint = ""
+            if reason.startswith('has no "'):
+                hint = "; --text-key names the member with the text"
+            problem = f"line {number} {reason} (--skip-bad-lines passes over it{hint}),"
+            raise DataLoss(self._shard, block.offset, problem)
+        self._add(BadLine(self._shard, number, block.offset, reason))
+        if self.count > max(FREE, MAX_SHARE * (number + 1)):
+            problem = (
+                f"{self.count} of the first {number + 1} lines are no documents, which is more "
+                f"than {MAX_SHARE:.0%} and than --skip-bad-lines passes over; the last: {reason},"
+            )
+            raise DataLoss(self._shard, block.offset, problem)
+
+    def ended(self, line: int, error: DataLoss) -> None:
+        """The shard cannot be read from `line` on. Raises DataLoss unless that is skipped.
+
+        What is not damage (a file that cannot be opened, a window that is not allowed) is raised in
+        any case.
+        """
+        problem = error.problem.rstrip(",")
+        if isinstance(error, Unreadable):
+            raise error
+        if not self._skip:
+            way_out = f"{problem} behind line {line} (--skip-bad-lines takes what is before),"
+            raise DataLoss(error.shard, error.offset, way_out) from None
+        reason = f"{problem}; nothing behind it was read"
+        self._add(BadLine(self._shard, line, error.offset, reason, rest=True))
+
+    def take(self) -> tuple[BadLine, ...]:
+        """Return those that were met since the last call."""
+        if not self._new:
+            return ()
+        found, self._new = tuple(self._new), []
+        return found
+
+    def readable(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Yield the blocks of the shard as far as it can be read."""
+        line = 0
+        try:
+            for block in blocks:
+                yield block
+                line = block.first_line + block.lines
+        except DataLoss as error:
+            self.ended(line, error)
+
+    def _add(self, line: BadLine) -> None:
+        self.count += 1
+        self._new.append(line)
+        if len(self.kept) < _KEPT:
+            self.kept.append(line)

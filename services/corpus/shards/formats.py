@@ -1,0 +1,137 @@
+"""What a file of a corpus holds and how it is compressed, by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.errors import DataLoss
+
+COMPRESSIONS = {".zst": "zst", ".zstd": "zst", ".gz": "gz", ".bz2": "bz2", ".xz": "xz"}
+_CONTENTS: dict[str, Literal["lines", "json", "parquet", "arrow"]] = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+TEXT_SUFFIX = ".txt"
+TEXT_FOLDER = "*.txt"
+"""Last part of the path of a shard that is a folder of text files."""
+# Data that may be part of a corpus and that is not read.
+_UNREAD = (
+    ".arc", ".avro", ".bin", ".csv", ".feather", ".jsonl.lz4", ".lz4", ".mds", ".npy", ".orc",
+    ".pkl", ".rar", ".tar", ".tgz", ".tfrecord", ".tsv", ".warc", ".wet", ".xml", ".zip", ".7z",
+)  # fmt: skip
+MIB = 1 << 20
+WINDOW_LOG = 27
+"""zstd's own limit: a decoder of such a window takes 128 MiB."""
+MAX_WINDOW_LOG = 31
+
+
+class Unreadable(DataLoss):
+    """A shard that is whole, and that cannot be read as things are: no damage to pass over."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file holds once it is decompressed, and how it is compressed ("" for not)."""
+
+    content: Literal["lines", "json", "parquet", "arrow", "texts"]
+    compression: str = ""
+
+    @property
+    def rows(self) -> bool:
+        """Whether it holds rows of a table or whole texts, of which lines have to be made."""
+        return self.content in {"parquet", "arrow", "texts"}
+
+
+ZSTD_LINES = Format("lines", "zst")
+
+
+def format_of(path: str) -> Format | None:
+    """Return the format of the shard at `path`; None for a file that is not read as one."""
+    name = path.rpartition("/")[2].lower()
+    if name == TEXT_FOLDER:
+        return Format("texts")
+    stem, suffix = _split(name)
+    compression = COMPRESSIONS.get(suffix, "")
+    if compression:
+        stem, suffix = _split(stem)
+    content = _CONTENTS.get(suffix)
+    if content is None or not stem:
+        return None
+    if compression and content in {"parquet", "arrow"}:
+        return None  # both are compressed inside
+    return Format(content, compression)
+
+
+def stem_of(path: str) -> str:
+    """Return the path of a shard without what its format says."""
+    folder, _, name = path.rpartition("/")
+    if name == TEXT_FOLDER:
+        name = "texts"
+    else:
+        stem, suffix = _split(name)
+        name = _split(stem)[0] if suffix.lower() in COMPRESSIONS else stem
+    return f"{folder}/{name}" if folder else name
+
+
+def looks_like_data(name: str) -> bool:
+    """Whether a file that is not read may hold documents all the same."""
+    name = name.lower()
+    while (split := _split(name))[1] in COMPRESSIONS:
+        name = split[0]
+    if name.endswith((TEXT_SUFFIX, *_CONTENTS)):
+        return True
+    return name.endswith(_UNREAD)
+
+
+def _split(name: str) -> tuple[str, str]:
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix) if stem else (name, "")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where a record has its text, its own id and its subset.
+
+    A key is a member's name, or several joined by dots ("meta.lang"). Without `subset` what is
+    published of well-known data sets finds it; `FOLDER_SUBSET` takes the shard's folder.
+    """
+
+    text: str = "text"
+    id: str = ""
+    subset: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether a record has to be written anew for them."""
+        return self != _USUAL
+
+    def describe(self) -> str:
+        """Spell those that are not the usual ones, for digests; empty for the usual ones."""
+        parts = {"text": self.text, "id": self.id, "subset": self.subset}
+        usual = {"text": _USUAL.text, "id": "", "subset": ""}
+        return " ".join(f"{name}={key!r}" for name, key in parts.items() if key != usual[name])
+
+
+_USUAL = Keys()
+FOLDER_SUBSET = "folder"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a shard is read.
+
+    `window_log` is the largest zstd window that is decoded, as a power of two: a stream of such a
+    shard takes that much memory. `size` is that of the file in bytes when it was registered, beyond
+    which it is not read; None reads it to its end.
+    """
+
+    keys: Keys = field(default=_USUAL)
+    window_log: int = WINDOW_LOG
+    size: int | None = None
+
+
+READING = Reading()

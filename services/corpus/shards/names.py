@@ -1,0 +1,45 @@
+"""Splits, as the names of files and folders say them, and the order of names."""
+
+from __future__ import annotations
+
+import re
+
+SPLITS = ("train", "val", "test")
+_ALIASES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder is named after a split."""
+    return name.lower() in _ALIASES
+
+
+def split_of(path: str) -> str:
+    """Return the split that a shard's path says: its folders first, then its name; else "train".
+
+    A name says one where a word of it does: "train-00000-of-00002", "c4-validation.00000".
+    """
+    *folders, name = path.split("/")
+    for folder in folders:
+        if is_split(folder):
+            return _ALIASES[folder.lower()]
+    for word in re.split(r"[^a-z]+", name.lower()):
+        if word in _ALIASES:
+            return _ALIASES[word]
+    return SPLITS[0]
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that compares runs of digits as numbers, and equal numbers by their spelling."""
+    return [
+        (int(part), part) if part.isdecimal() else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]

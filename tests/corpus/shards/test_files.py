@@ -1,0 +1,509 @@
+"""Files as people have them: every format, layout, key and known data set."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import itertools
+import json
+import lzma
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.corpus.shards.bad_lines import FREE
+from services.corpus.shards.blocks import read_blocks
+from services.corpus.shards.documents import Document, parse_line
+from services.corpus.shards.formats import READING, Keys, Reading, format_of, stem_of
+from services.corpus.shards.index.job import index_corpus
+from services.corpus.shards.index.verify import verify
+from services.corpus.shards.index.writer import IndexOptions
+from services.corpus.shards.layout import LayoutError, find_layout, find_shards, indexed_names
+from services.corpus.shards.names import split_of
+from services.corpus.stream import reader
+from services.corpus.stream.reader import Reader
+from services.corpus.stream.selection import Selection
+from services.errors import DataLoss
+from tests.corpus.shard_files import compress, frames, line, open_corpus, write_corpus
+
+TEXTS = ["alpha", "beta \u00e9\u4e2d", "", "gamma\ttab\nline"]
+ROWS = [{"text": text, "meta": {"pile_set_name": "Pile-CC"}} for text in TEXTS]
+LINES = b"".join(line(text, "Pile-CC") for text in TEXTS)
+SPLITS = ("train", "val", "test")
+
+
+def documents(root: Path, reading: Reading = READING, *, every: bool = False) -> list[Document]:
+    """Every document of the corpus at `root`."""
+    shards = find_shards(root, reading, every_file=every)
+    return list(reader.documents(shards, Selection(SPLITS)))
+
+
+def texts(root: Path, reading: Reading = READING, *, every: bool = False) -> list[str]:
+    return [one.text.decode() for one in documents(root, reading, every=every)]
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".zst": compress,
+    ".zstd": compress,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("pack", PACK)
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json"])
+def test_lines_in_every_compression(tmp_path: Path, suffix: str, pack: str) -> None:
+    name = f"part-1{suffix}{pack}"
+    write_corpus(tmp_path, {name: PACK[pack](LINES)})
+    found = documents(tmp_path)
+    assert [one.text.decode() for one in found] == TEXTS
+    assert [one.id for one in found] == [f"{name}:{number}" for number in range(4)]
+    assert {one.subset for one in found} == {"Pile-CC"}
+    assert texts(tmp_path / name) == TEXTS  # a single file
+
+
+@pytest.mark.parametrize("pack", PACK)
+def test_a_json_array_is_records(tmp_path: Path, pack: str) -> None:
+    for spelled in (json.dumps(ROWS), "\ufeff \n " + json.dumps(ROWS, indent=2)):
+        write_corpus(tmp_path, {f"a.json{pack}": PACK[pack](spelled.encode())})
+        assert texts(tmp_path) == TEXTS
+
+
+@given(
+    st.sampled_from([".gz", ".bz2", ".xz", ".zst"]),
+    st.binary(max_size=300),
+    st.lists(st.integers(0, 4000), max_size=4),
+)
+def test_any_cut_or_member_is_read_as_far_as_it_goes(
+    tmp_path_factory: pytest.TempPathFactory, pack: str, tail: bytes, cuts: list[int]
+) -> None:
+    root = tmp_path_factory.mktemp("cut")
+    data = LINES * 40
+    ends = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    whole = b"".join(PACK[pack](data[a:b]) for a, b in itertools.pairwise(ends))
+    file = root / f"a.jsonl{pack}"
+    file.write_bytes(whole)
+    blocks = list(read_blocks(file, file.name, block_bytes=500))
+    assert b"".join(block.data for block in blocks) == data
+    file.write_bytes(whole[: len(whole) - 1 - len(tail)])
+    got: list[bytes] = []
+    with pytest.raises(DataLoss, match=r"cut off|damaged|empty"):
+        got.extend(block.data for block in read_blocks(file, file.name, block_bytes=500))
+    assert data.startswith(b"".join(got))
+
+
+def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+    bomb = b"\n" * (64 << 20)
+    for pack in (".gz", ".bz2", ".xz"):
+        file = tmp_path / f"a.jsonl{pack}"
+        file.write_bytes(PACK[pack](bomb))
+        assert max(len(block.data) for block in read_blocks(file, file.name)) <= 2 << 20
+
+
+def test_tables(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # noqa: PLC0415
+
+    rows = [{"text": text, "url": f"u{n}", "score": n / 2} for n, text in enumerate(TEXTS)]
+    table = pa.Table.from_pylist(rows * 300)
+    parquet.write_table(table, tmp_path / "train-00000-of-00001.parquet", row_group_size=100)
+    for name, new in (("validation", pa.ipc.new_stream), ("test", pa.ipc.new_file)):
+        sink = pa.OSFile(str(tmp_path / f"{name}.arrow"), "wb")
+        with sink, new(sink, table.schema) as writer:
+            writer.write_table(table)
+    found = documents(tmp_path)
+    assert [one.text.decode() for one in found] == TEXTS * 900
+    assert json.loads(found[1].meta) == {"url": "u1", "score": 0.5}
+    assert found[1200].id == "validation.arrow:0"
+    with pytest.raises(DataLoss, match=r'no column "body".*text, url, score.*--text-key'):
+        documents(tmp_path, Reading(Keys("body")))
+    (tmp_path / "test.arrow").write_bytes(b"ARROW1 and nothing more")
+    with pytest.raises(DataLoss, match=r"test\.arrow: is damaged, or no Arrow file"):
+        documents(tmp_path)
+
+
+def test_a_table_without_the_library_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path, {"train.parquet": b"PAR1"})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(LayoutError, match=r"train\.parquet.*pip install 'assay\[parquet\]'"):
+        find_shards(tmp_path)
+
+
+def test_text_files(tmp_path: Path) -> None:
+    write_corpus(
+        tmp_path,
+        {
+            "10.txt": b"ten",
+            "2.txt": "\ufefftwo \u00e9".encode(),
+            "empty.txt": b"",
+            "val/a.TXT": b"validation",
+        },
+    )
+    found = documents(tmp_path)
+    assert [one.text.decode() for one in found] == ["two \u00e9", "ten", "", "validation"]
+    assert json.loads(found[0].meta) == {"file": "2.txt"}
+    assert [shard.path for shard in find_shards(tmp_path)] == ["*.txt", "val/*.txt"]
+    (tmp_path / "3.txt").write_bytes(b"\xff")
+    with pytest.raises(DataLoss, match=r"line 1 is not UTF-8 at byte 0 of 3\.txt"):
+        documents(tmp_path)
+    assert texts(tmp_path / "10.txt") == ["ten"]
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("train-00000-of-00002.jsonl.zst", "train"),
+        ("data/train-00000-of-00002.parquet", "train"),
+        ("data/validation-00000-of-00001.parquet", "val"),
+        ("en/c4-validation.00000-of-00008.json.gz", "val"),
+        ("en/c4-train.00000-of-01024.json.gz", "train"),
+        ("validation/chunk1/example_holdout_0.jsonl.zst", "val"),
+        ("test/chunk1/train_0.jsonl.zst", "test"),
+        ("valid_0001.jsonl", "val"),
+        ("dev.jsonl", "val"),
+        ("testament.jsonl", "train"),
+        ("latest.jsonl", "train"),
+        ("00.jsonl.zst", "train"),
+    ],
+)
+def test_splits_come_from_names(path: str, split: str) -> None:
+    assert split_of(path) == split
+
+
+def test_known_trees(tmp_path: Path) -> None:
+    slim = write_corpus(
+        tmp_path / "slim",
+        {
+            "train/chunk2/example_train_10.jsonl.zst": [_slim("c", "RedPajamaBook")],
+            "train/chunk2/example_train_9.jsonl.zst": [_slim("b", "RedPajamaC4")],
+            "train/chunk1/example_train_0.jsonl.zst": [_slim("a", "RedPajamaC4")],
+            "validation/chunk1/example_holdout_0.jsonl.zst": [_slim("v", "RedPajamaGithub")],
+        },
+    )
+    assert texts(slim) == ["a", "b", "c", "v"]
+    assert {one.subset for one in documents(slim)} == {
+        *("RedPajamaC4", "RedPajamaBook", "RedPajamaGithub")
+    }
+    red = write_corpus(
+        tmp_path / "red",
+        {
+            "arxiv/arxiv_1.jsonl": b'{"text": "x", "meta": {"url": "u", "language": "en"}}\n',
+            "common_crawl/2023-06/en_0.jsonl.zst": [b'{"text": "y", "meta": {"source": "cc"}}\n'],
+        },
+    )
+    assert [one.subset for one in documents(red)] == ["arxiv", "common_crawl"]
+    assert json.loads(documents(red)[1].meta) == {"pile_set_name": "common_crawl", "source": "cc"}
+    dolma = write_corpus(
+        tmp_path / "dolma",
+        {
+            "documents/a.json.gz": gzip.compress(
+                b'{"id": "1", "text": "d", "source": "wiki", "added": "x", "metadata": {}}\n'
+            ),
+            "attributes/toxic/a.json.gz": gzip.compress(b'{"id": "1", "attributes": {}}\n'),
+        },
+    )
+    assert [(one.text, one.subset) for one in documents(dolma)] == [(b"d", "wiki")]
+    assert find_layout(dolma).left_out == ("attributes/toxic/a.json.gz",)
+    fineweb = {"text": "f", "id": "i", "dump": "CC-MAIN-2024-10", "url": "u", "file_path": "p"}
+    parsed = parse_line(json.dumps(fineweb | {"language_score": 0.9}).encode(), "x", 0)
+    assert parsed.subset == "CC-MAIN-2024-10"
+
+
+def _slim(text: str, name: str) -> bytes:
+    return json.dumps({"text": text, "meta": {"redpajama_set_name": name}}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "subset"),
+    [
+        ({"meta": {"pile_set_name": ["Github"]}}, "Github"),
+        ({"meta": {"pile_set_name": ["Github", "ArXiv"]}}, ""),
+        ({"meta": '{"pile_set_name": "Github"}'}, "Github"),
+        ({"meta": "{'language': 'en'}"}, ""),
+        ({"meta": {"redpajama_set_name": "RedPajamaGithub"}}, "RedPajamaGithub"),
+        ({"red_pajama_subset": "arxiv"}, "arxiv"),
+        ({"source": "a newspaper"}, ""),  # of no known data set
+        ({"id": "1", "added": "2", "source": "cc", "metadata": {"pile_set_name": "no"}}, "cc"),
+        ({"url": "u", "timestamp": "2019"}, ""),  # C4
+    ],
+)
+def test_subsets_of_known_records(record: dict[str, Any], subset: str) -> None:
+    assert parse_line(json.dumps({"text": "x", **record}).encode(), "s", 0).subset == subset
+
+
+def test_keys(tmp_path: Path) -> None:
+    record = {"content": {"body": "x"}, "lang": 7, "uid": 12, "meta": {"a": 1}, "text": "not this"}
+    write_corpus(tmp_path, {"a.jsonl": json.dumps(record).encode() + b"\n{}\n"})
+    shards = find_shards(tmp_path, Reading(Keys("content.body", "uid", "lang")))
+    found = reader.documents(shards, Selection(SPLITS))
+    one = next(found)
+    assert (one.text, one.subset) == (b"x", "7")
+    assert json.loads(one.meta) == {
+        "pile_set_name": "7",
+        "id": "12",
+        "a": 1,
+        **{name: value for name, value in record.items() if name != "meta"},
+    }
+    with pytest.raises(DataLoss, match=r'line 1 has no "content.body" .*--text-key'):
+        next(found)
+    with pytest.raises(DataLoss, match=r'line 0 has no "body"; it has "content", "lang"'):
+        documents(tmp_path, Reading(Keys("body")))
+    folder = write_corpus(tmp_path / "f", {"books/a.jsonl": b'{"text": "x"}\n'})
+    assert documents(folder, Reading(Keys(subset="folder")))[0].subset == "books"
+
+
+def test_the_digest_of_a_corpus_knows_its_keys(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "c", {"a.jsonl": b'{"text": "x", "other": "y"}\n'})
+    from services.common.license import License  # noqa: PLC0415
+    from services.corpus.catalog.catalog import Catalog, Registration  # noqa: PLC0415
+    from services.corpus.catalog.corpus import Kind  # noqa: PLC0415
+
+    catalog = Catalog(tmp_path / "cache")
+    licence = License("MIT", "", "")
+    for name, keys in (("usual", Keys()), ("other", Keys("other"))):
+        registration = Registration(root, Kind.SAMPLE, "", licence, Reading(keys))
+        catalog.load({name: registration})
+    assert catalog.open("usual").ref.digest != catalog.open("other").ref.digest
+    assert catalog.open("usual").ref.digest == open_corpus(root, tmp_path / "other").ref.digest
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    pile = write_corpus(
+        tmp_path / "pile",
+        {
+            "train/00.jsonl.zst": [line("a")],
+            "train/01.jsonl.gz": gzip.compress(line("b")),
+            "train/chunk2/02.jsonl.zst": [line("c")],
+            "validation.jsonl.zst": [line("d")],
+            "README.txt": b"",
+            "dataset_info.json": b"{}",
+            "more.csv": b"",
+        },
+    )
+    layout = find_layout(pile)
+    assert [shard.path for shard in layout.shards] == ["train/00.jsonl.zst"]
+    assert layout.left_out == (
+        *("more.csv", "train/01.jsonl.gz", "train/chunk2/02.jsonl.zst", "validation.jsonl.zst"),
+    )
+    assert "left out 4 files" in layout.notice()
+    assert "--every-file" in layout.notice()
+    assert texts(pile, every=True) == ["a", "b", "c", "d"]
+    assert find_layout(pile, every_file=True).left_out == ("more.csv",)
+    twice = write_corpus(
+        tmp_path / "twice", {"a.jsonl": line("x"), "a.jsonl.zst": [line("x")], "b.jsonl": line("y")}
+    )
+    assert texts(twice) == ["x", "y"]
+    assert find_layout(twice).left_out == ("a.jsonl",)
+    # A setting beside shards is no shard.
+    settings = write_corpus(
+        tmp_path / "s", {"d/a.jsonl": line("x"), "d/run.json": b'{\n "lr": 1\n}\n'}
+    )
+    assert texts(settings) == ["x"]
+    assert find_layout(settings).left_out == ("d/run.json",)
+
+
+def test_links(tmp_path: Path) -> None:
+    blob = write_corpus(tmp_path / "blobs", {"x.jsonl": line("linked")})
+    root = tmp_path / "snapshot"
+    (root / "data").mkdir(parents=True)
+    (root / "data" / "loop").symlink_to(root)
+    link = root / "data" / "train-00000-of-00001.jsonl"
+    link.symlink_to(blob / "x.jsonl")
+    assert texts(root) == ["linked"]
+    (blob / "x.jsonl").unlink()
+    with pytest.raises(LayoutError, match=r"train-00000-of-00001\.jsonl is a link to a file that"):
+        find_shards(root)
+
+
+def test_nothing_to_read_says_what_was_found(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"a.csv": b"", "b.tar": b""})
+    with pytest.raises(LayoutError, match=r"holds no shard; found a\.csv, b\.tar; a corpus has"):
+        find_shards(tmp_path)
+    with pytest.raises(LayoutError, match=r"a\.csv is not of a format that is read"):
+        find_shards(tmp_path / "a.csv")
+
+
+def test_any_files_are_indexed_and_verified(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # noqa: PLC0415
+
+    source = write_corpus(
+        tmp_path / "source",
+        {
+            "a/x.jsonl": LINES,
+            "a-x.jsonl.gz": gzip.compress(LINES),
+            "data/validation.json": json.dumps(ROWS).encode(),
+            "test.jsonl.bz2": bz2.compress(b'{"body": "no text"}\n'),
+        },
+    )
+    parquet.write_table(pa.Table.from_pylist(ROWS), source / "train-0.parquet")
+    out = tmp_path / "out"
+    with pytest.raises(DataLoss, match=r'test\.jsonl\.bz2: line 0 has no "text"; it has "body"'):
+        index_corpus(source, out, IndexOptions(), jobs=1)
+    (source / "test.jsonl.bz2").unlink()
+    index_corpus(source, out, IndexOptions(), jobs=1)
+    names = indexed_names(find_shards(source))
+    assert sorted(names.values()) == [
+        *("train/a-x-2.jsonl.zst", "train/a-x.jsonl.zst", "train/train-0.jsonl.zst"),
+        "val/validation.jsonl.zst",
+    ]
+    for shard in find_shards(source):
+        found = verify(shard.file, names[shard.path], out, path=shard.path)
+        assert found.documents == len(TEXTS)
+    corpus = open_corpus(out, tmp_path / "cache")
+    assert corpus.indexed
+    selection = corpus.resolve(Selection(subsets=frozenset({"Pile-CC"}), seed=3))
+    assert sorted(one.text.decode() for one in corpus.documents(selection)) == sorted(TEXTS * 4)
+    again = index_corpus(source, out, IndexOptions(), jobs=1)
+    assert not any(one.fresh for one in again)
+    other = index_corpus(source, out, IndexOptions(), jobs=1, reading=Reading(Keys(id="text")))
+    assert all(one.fresh for one in other)
+
+
+@pytest.mark.parametrize("log", [28, 31])
+def test_large_windows_are_read_where_they_are_allowed(tmp_path: Path, log: int) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=log, enable_ldm=False)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    file = tmp_path / "test.jsonl.zst"
+    file.write_bytes(compressor.compress(LINES) + compressor.flush())
+    with pytest.raises(
+        DataLoss, match=rf"window of {(1 << log) >> 20:,} MiB.*--long {log}.*memory"
+    ):
+        documents(tmp_path)
+    assert texts(tmp_path, Reading(window_log=log)) == TEXTS
+
+
+def test_a_dictionary_is_named(tmp_path: Path) -> None:
+    samples: list[Any] = [line(f"document {n} of many {n * n}", "Pile-CC") for n in range(2000)]
+    trained = zstandard.train_dictionary(4096, samples)
+    data = zstandard.ZstdCompressor(dict_data=trained).compress(LINES)
+    write_corpus(tmp_path, {"test.jsonl.zst": data})
+    with pytest.raises(DataLoss, match=f"needs dictionary {trained.dict_id()}"):
+        documents(tmp_path)
+
+
+def test_a_shard_that_grows_is_read_to_its_registered_size(tmp_path: Path) -> None:
+    root = write_corpus(
+        tmp_path / "c", {"test.jsonl.zst": [line(f"{n}" * 999) for n in range(999)]}
+    )
+    corpus = open_corpus(root, tmp_path / "cache")
+    found = corpus.documents(corpus.resolve(Selection()))
+    first = next(found)
+    with (root / "test.jsonl.zst").open("ab") as file:
+        file.write(compress(line("appended")))
+    rest = list(found)
+    assert len([first, *rest]) == 999
+    assert b"appended" not in {one.text for one in rest}
+
+
+def test_formats_by_name() -> None:
+    assert format_of("x/.jsonl") is None
+    assert format_of("a.parquet.gz") is None
+    assert stem_of("d/a.b.JSONL.GZ") == "d/a.b"
+    assert stem_of("d/*.txt") == "d/texts"
+
+
+# Lines that are no documents.
+
+
+BAD = {
+    "text null": b'{"text": null}\n',
+    "control": b'{"text": "al\tpha"}\n',
+    "bytes": b'{"text": "caf\xe9"}\n',
+    "array": b'["text"]\n',
+    "zeros": b"\x00" * 30 + b"\n",
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_lines_are_named_or_passed_over(tmp_path: Path, what: str) -> None:
+    data = line("a") + BAD[what] + line("b")
+    write_corpus(tmp_path, {"test.jsonl.zst": compress(data)})
+    shards = find_shards(tmp_path)
+    with pytest.raises(DataLoss, match=r"test\.jsonl\.zst: line 1 .*--skip-bad-lines.*byte \d+"):
+        list(reader.documents(shards, Selection(("test",))))
+    for parse in (True, False):
+        skipping = Reader(shards, Selection(("test",)), None, parse=parse, skip_bad_lines=True)
+        items = [item for item in skipping.items() if item]
+        (bad,) = [one for item in items for one in item.bad]
+        assert (bad.shard, bad.line, bad.rest) == ("test.jsonl.zst", 1, False)
+        assert sum(bool(item.document or item.lines) for item in items) == 2
+        assert items[-1].after.line == 3  # type: ignore[union-attr]
+    with pytest.raises(DataLoss):
+        index_corpus(tmp_path, tmp_path / "out", IndexOptions(), jobs=1)
+    skip = IndexOptions(skip_bad_lines=True)
+    (done,) = index_corpus(tmp_path, tmp_path / "out", skip, jobs=1)
+    assert (done.documents, done.bad_lines, done.bad[0].line) == (2, 1, 1)
+    assert verify(shards[0].file, "test.jsonl.zst", tmp_path / "out").documents == 2
+
+
+@pytest.mark.parametrize("blank", [b"\n", b" \t\r\n", b"\n\n\n"])
+@pytest.mark.parametrize("parse", [True, False])
+def test_blank_lines_are_no_documents(tmp_path: Path, blank: bytes, parse: bool) -> None:
+    data = blank + line("a") + blank + line("b") + blank
+    write_corpus(tmp_path, {"test.jsonl.zst": compress(data) + b"\n"})
+    shards = find_shards(tmp_path)
+    items = [i for i in Reader(shards, Selection(("test",)), None, parse=parse).items() if i]
+    if parse:
+        assert [item.document.text for item in items if item.document] == [b"a", b"b"]
+    else:
+        assert b"".join(item.lines for item in items) == line("a") + line("b")
+    (done,) = index_corpus(tmp_path, tmp_path / "out", IndexOptions(), jobs=1)
+    assert (done.documents, done.bad_lines) == (2, 0)
+    assert verify(shards[0].file, "test.jsonl.zst", tmp_path / "out").documents == 2
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"test.jsonl.zst": compress(b"\xef\xbb\xbf" + LINES)})
+    assert texts(tmp_path) == TEXTS
+
+
+def test_too_many_bad_lines_are_an_error(tmp_path: Path) -> None:
+    few = [line("x")] * 100 + [b"{}\n"] * FREE
+    write_corpus(tmp_path, {"test.jsonl.zst": few})
+    skip = IndexOptions(skip_bad_lines=True)
+    (done,) = index_corpus(tmp_path, tmp_path / "out", skip, jobs=1)
+    assert done.bad_lines == FREE
+    write_corpus(tmp_path, {"test.jsonl.zst": [*few, b"{}\n"]})
+    with pytest.raises(DataLoss, match=r"101 of the first 201 lines are no documents.*1%"):
+        index_corpus(tmp_path, tmp_path / "more", skip, jobs=1)
+
+
+@pytest.mark.parametrize("tail", [b"\x00" * 512, b"no frame", b"\x28\xb5\x2f\xfd"])
+def test_damage_behind_the_last_document(tmp_path: Path, tail: bytes) -> None:
+    write_corpus(
+        tmp_path,
+        {"train/0.jsonl.zst": frames(line("a"), ()) + tail, "train/1.jsonl.zst": [line("b")]},
+    )
+    shards = find_shards(tmp_path)
+    with pytest.raises(DataLoss, match=r"behind line 1 .--skip-bad-lines"):
+        list(reader.documents(shards, Selection(("train",))))
+    skipping = Reader(shards, Selection(("train",)), None, parse=True, skip_bad_lines=True)
+    items = [item for item in skipping.items() if item]
+    assert [item.document.text for item in items if item.document] == [b"a", b"b"]
+    (bad,) = [one for item in items for one in item.bad]
+    assert (bad.line, bad.rest) == (1, True)
+
+
+def test_what_is_no_damage_is_not_passed_over(tmp_path: Path) -> None:
+    """A file that is gone, or a window that is not allowed: all of it would be missing."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=28)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = compressor.compress(LINES) + compressor.flush()
+    write_corpus(tmp_path, {"train/0.jsonl.zst": data})
+    shards = find_shards(tmp_path)
+    for problem in ("needs a window", "cannot be read"):
+        skipping = Reader(shards, Selection(("train",)), None, parse=True, skip_bad_lines=True)
+        with pytest.raises(DataLoss, match=problem):
+            list(skipping.items())
+        shards[0].file.unlink(missing_ok=True)

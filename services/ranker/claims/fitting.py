@@ -11,13 +11,28 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from services.errors import Violation
-from services.ranker.claims.definition import Definition, Kind, Plausible, cannot_fail, guess
-from services.ranker.claims.model import ArtifactType, Boolean, Bound, Claim, Ratio, Text
+from services.ranker.claims.definition import (
+    Definition,
+    Kind,
+    Part,
+    Plausible,
+    cannot_fail,
+    guess,
+)
+from services.ranker.claims.model import (
+    Artifact,
+    ArtifactType,
+    Boolean,
+    Bound,
+    Claim,
+    Ratio,
+    Text,
+)
 
 _SHOWN = 3
 
 
-def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
+def fitted(claim: Claim, about: Artifact | None, definitions: Mapping[str, Definition]) -> Claim:
     """Return the claim with what its method says of it; as it is without a known method.
 
     A manifest that was written for an earlier version of a method is observed by the one that is.
@@ -34,7 +49,23 @@ def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
         guess=guess(claim, definition),
         sample_decides=definition.sample_decides,
         machine=definition.machine,
+        configuration=_configuration(about, definition) if about else {},
     )
+
+
+def _configuration(about: Artifact, definition: Definition) -> dict[str, object]:
+    """What a method has to find, as JSON can hold it; empty for one that measures nothing."""
+    if about.type not in definition.types:
+        return {}
+    stated = about.configuration
+    parts: dict[Part, object] = {
+        Part.ARCHITECTURE: about.subject,
+        Part.CLASSES: stated.classes,
+        Part.INPUT: list(stated.input or ()),
+    }
+    depends = {part.name.lower(): parts[part] for part in parts if part in definition.depends_on}
+    found = {**depends, "digest": stated.digest, "subsets": list(stated.subsets)}
+    return {name: value for name, value in found.items() if value}
 
 
 def problems(

@@ -127,8 +127,10 @@ def before(everything: list[Scored], count: int, generator: np.random.Generator)
     return percentile(sums / (1 << 16), sizes, 0.95, generator)
 
 
-def simulate(name: str, everything: list[Scored], seeds: int) -> Iterator[dict[str, Any]]:
-    """Draw samples, and yield how often each interval held the truth."""
+def simulate(
+    name: str, everything: list[Scored], seeds: int
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Draw samples, and yield how often each interval held the truth, with its half-width."""
     whole = estimates(everything, Sample(spans=10_000_000))
     truth = {what: value for what, (value, _) in whole.items()}
     generator = np.random.default_rng(1)
@@ -156,9 +158,7 @@ def simulate(name: str, everything: list[Scored], seeds: int) -> Iterator[dict[s
                     "share of intervals at 95 % that hold the truth",
                     target=None,
                 )
-                made["given"] = round(len(found) / seeds, 4)
-                made["half_width"] = round(float(np.mean(widths[what])), 5)
-                yield made
+                yield made, round(float(np.mean(widths[what])), 5)
 
 
 def main() -> None:
@@ -170,12 +170,14 @@ def main() -> None:
     arguments = parser.parse_args()
     texts = list(documents(arguments.data / "pile", ("test",)))
     rows: list[dict[str, Any]] = []
-    truths = {}
+    truths, half_widths = {}, {}
     for name in (REFERENCE, OTHER):
         everything = score(texts, name, arguments.data, arguments.kept)
         figures = estimates(everything, Sample(spans=10_000_000))
         truths[name] = {what: round(value, 6) for what, (value, _) in figures.items()}
-        rows += simulate(name, everything, arguments.seeds)
+        for row, half_width in simulate(name, everything, arguments.seeds):
+            rows.append(row)
+            half_widths[row["what"]] = half_width
     sizes = [len(one.text) for one in texts]
     report.write(
         "corpus-bpb-coverage",
@@ -186,6 +188,7 @@ def main() -> None:
         effective_documents=round(sum(sizes) ** 2 / sum(size**2 for size in sizes), 1),
         seeds=arguments.seeds,
         truth=truths,
+        half_widths=half_widths,
     )
 
 

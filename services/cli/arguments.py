@@ -305,6 +305,47 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
     return inventory, common_pb2.ModelRef(name=name)
 
 
+def add_sample(parser: argparse.ArgumentParser) -> None:
+    """What of the documents is scored, at random."""
+    parser.add_argument(
+        "--sample",
+        type=count,
+        default=0,
+        metavar="N",
+        help="score a random sample of this many spans of 4,096 bytes and estimate all of the "
+        "selection from it: 500 give about 2 %%",
+    )
+    parser.add_argument(
+        "--sample-documents",
+        type=count,
+        default=0,
+        metavar="N",
+        help="draw whole documents instead, which compressors and --interval-of corpus need",
+    )
+    parser.add_argument("--sample-seed", type=count, default=0, metavar="N")
+    parser.add_argument(
+        "--sample-equally",
+        action="store_true",
+        help="as much of every subset, not in proportion to their bytes",
+    )
+
+
+INTERVAL_SCOPES = {
+    "documents": scoring_pb2.INTERVAL_SCOPE_DOCUMENTS,
+    "corpus": scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND,
+}
+
+
+def add_interval_of(parser: argparse.ArgumentParser) -> None:
+    """`--interval-of`."""
+    parser.add_argument(
+        "--interval-of",
+        choices=INTERVAL_SCOPES,
+        default="documents",
+        help="what intervals speak of: these documents, or the corpus that they are a sample of",
+    )
+
+
 def add_definition(parser: argparse.ArgumentParser) -> None:
     """Which preset, and what differs from it."""
     parser.add_argument(
@@ -365,7 +406,7 @@ def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
         max_length=arguments.max_length,
         context_length=arguments.context_length,
         stride=arguments.stride,
-        special_tokens=arguments.special_tokens,
+        special_tokens=arguments.special_tokens or None,
         prefix_everywhere=arguments.prefix_everywhere,
     )
     if isinstance(arguments.prefix, int):

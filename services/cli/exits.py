@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 import grpc
+from assay_rpc import errors as client
 
 from services import errors
 from services.corpus.shards.layout import LayoutError
@@ -76,16 +77,18 @@ def explain(error: Exception) -> tuple[Exit, str] | None:
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):
             status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not cure
-        return status, (error.details() or error.code().name) + _hint(error)
+        return status, (error.details() or error.code().name) + _hint(error.code())
+    if isinstance(error, client.AssayError):
+        return _BY_CODE.get(error.code, Exit.FAULT), error.message + _hint(error.code)
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
             return status, str(error)
     return None
 
 
-def _hint(error: RpcError) -> str:
+def _hint(code: grpc.StatusCode) -> str:
     """What to set where the connection itself was refused."""
-    if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+    if code is grpc.StatusCode.UNAUTHENTICATED:
         return " (the command sends ASSAY_TOKEN, or what is in the file ASSAY_TOKEN_FILE)"
     return ""
 

@@ -132,6 +132,41 @@ def test_an_image_is_a_file_a_path_or_pixels(tmp_path: Path) -> None:
     assert sent.priority == segment_pb2.PRIORITY_LOW
 
 
+def test_an_image_may_be_opened_already(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "p.jpg").write_bytes(b"12345")
+    small = Small()
+    with serving(small) as address, SegmentClient(address) as segment:
+        grey = image.new("L", (5, 4), 9)
+        labels = segment.label(grey, overlay="png")
+        assert labels.data[0] == 9
+        assert labels.array.shape == (labels.height, labels.width)
+        assert labels.overlay is None  # this server draws none
+        assert segment.label(str(tmp_path / "p.jpg")).data[0] == 5
+        with pytest.raises(ValueError, match="overlay: 'gif' is none of jpeg, png"):
+            segment.label(grey, overlay="gif")  # type: ignore[arg-type]
+    sent = small.requests[0]
+    assert sent.image.pixels.rgb == bytes([9]) * 60
+    assert (sent.image.pixels.height, sent.image.pixels.width) == (4, 5)
+    assert sent.overlay.format == images_pb2.PICTURE_FORMAT_PNG
+
+
+def test_the_classes_of_labels() -> None:
+    reply = segment_pb2.SegmentImageResponse(
+        labels=images_pb2.LabelMap(
+            height=1, width=2, type=images_pb2.LABEL_TYPE_UINT8,
+            encoding=images_pb2.LABEL_ENCODING_RAW, data=b"\1\2",
+        ),
+        classes=[images_pb2.ClassShare(class_id=2, name="sky", pixels=1, share=0.5)],
+        overlay=images_pb2.Picture(data=b"file"),
+    )  # fmt: skip
+    labels = labels_of(reply)
+    (found,) = labels.classes
+    assert (found.id, found.name, found.pixels, found.share) == (2, "sky", 1, 0.5)
+    assert labels.overlay == b"file"
+    assert labels.array.tolist() == [[1, 2]]
+
+
 @pytest.mark.parametrize("stored", [bytes(5), bytes(7), bytes(1 << 20)])
 @pytest.mark.parametrize("sized", [True, False])
 def test_labels_of_another_size_are_refused(stored: bytes, sized: bool) -> None:

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from services.corpus.catalog import published
 from services.errors import AssayError, InternalError
 from services.ranker.measuring.labelled_images import LabelledImage
-from services.ranker.peers.protocol import Accuracy, SpeedPlan
+from services.ranker.peers.protocol import Accuracy, ScorePlan, SpeedPlan
 
 B4 = "segformer-b4-finetuned-ade-512-512"
 PILE = "the-pile"
@@ -276,6 +276,19 @@ BPB = scoring_pb2.FinalScore(
 )
 
 
+BYTES = scoring_pb2.LanguageModel(
+    ref=ref("byte-reference", "1a"), weights=common_pb2.WEIGHTS_KIND_REFERENCE
+)
+TINY = scoring_pb2.LanguageModel(
+    ref=ref("tiny", "7e"),
+    architecture="llama",
+    max_length=512,
+    parameters=656_000,
+    vocabulary=2048,
+    weights=common_pb2.WEIGHTS_KIND_TRAINED,
+)
+
+
 @dataclass
 class FakeCorpus:
     """A corpus service that serves `served`, all of it like `description` and `figures`."""
@@ -288,6 +301,9 @@ class FakeCorpus:
     measured: list[str] = field(default_factory=list)
     described: int = 0
     scored: int = 0
+    models: tuple[scoring_pb2.LanguageModel, ...] = (BYTES, TINY)
+    comparison: scoring_pb2.BPBComparison = field(default_factory=scoring_pb2.BPBComparison)
+    plans: list[tuple[str, ScorePlan]] = field(default_factory=list)
 
     async def corpora(self) -> tuple[describe_pb2.CorpusSummary, ...]:
         if self.error is not None:
@@ -313,11 +329,24 @@ class FakeCorpus:
         ]
         return changed(self.figures, codecs=codecs)
 
-    async def language_models(self) -> tuple[str, ...]:
-        return ("byte-reference",)
+    async def language_models(self) -> tuple[scoring_pb2.LanguageModel, ...]:
+        if self.error is not None:
+            raise self.error
+        return self.models
 
     async def score(
-        self, corpus: selection_pb2.CorpusRef, split: str, model: str, documents: int
+        self, corpus: selection_pb2.CorpusRef, model: scoring_pb2.LanguageModel, plan: ScorePlan
     ) -> scoring_pb2.FinalScore:
         self.scored += 1
+        self.plans.append((model.ref.name, plan))
         return self.scores
+
+    async def compare(
+        self,
+        corpus: selection_pb2.CorpusRef,
+        model: scoring_pb2.LanguageModel,
+        against: scoring_pb2.LanguageModel,
+        plan: ScorePlan,
+    ) -> scoring_pb2.BPBComparison:
+        self.plans.append((f"{model.ref.name} against {against.ref.name}", plan))
+        return self.comparison

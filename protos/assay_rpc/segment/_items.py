@@ -26,6 +26,10 @@ _PRIORITIES = {
     "normal": segment_pb2.PRIORITY_NORMAL,
     "low": segment_pb2.PRIORITY_LOW,
 }
+_FORMATS = {
+    "jpeg": images_pb2.PICTURE_FORMAT_JPEG,
+    "png": images_pb2.PICTURE_FORMAT_PNG,
+}
 _BYTES = {images_pb2.LABEL_TYPE_UINT8: 1, images_pb2.LABEL_TYPE_UINT16: 2}
 
 
@@ -40,21 +44,45 @@ class Pixels(Protocol):
     def tobytes(self) -> bytes: ...
 
 
-ImageLike = bytes | os.PathLike[str] | Pixels
-"""A whole encoded file, the path of one, or pixels."""
+@runtime_checkable
+class Picture(Protocol):
+    """An opened image, such as Pillow's. It is sent as its array shows it: nothing is turned."""
+
+    @property
+    def mode(self) -> str: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    def convert(self, mode: str) -> Any: ...
+    def tobytes(self) -> bytes: ...
+
+
+ImageLike = bytes | str | os.PathLike[str] | Pixels | Picture
+"""A whole encoded file, the path of one, pixels, or an opened image."""
 
 
 class LabelOptions(TypedDict, total=False):
     """How images are labelled.
 
     `model` may be empty where only one is served. `size` is (height, width) of the labels, which
-    otherwise have the image's own; `classes` are the only ones that count.
+    otherwise have the image's own; `classes` are the only ones that count. `overlay` asks for the
+    image with its classes in colour.
     """
 
     model: str
     size: tuple[int, int] | None
     classes: Sequence[int]
     priority: Literal["high", "normal", "low"]
+    overlay: Literal["jpeg", "png"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledClass:
+    """A class that is present: its pixels, and their share of all."""
+
+    id: int
+    name: str
+    pixels: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +108,24 @@ class Labels:
         kind = np.dtype(f"<u{self.item_bytes}")
         return np.frombuffer(self.data, kind).reshape(self.height, self.width)
 
+    @property
+    def array(self) -> Any:
+        """The same."""
+        return self.numpy()
+
+    @property
+    def classes(self) -> tuple[LabelledClass, ...]:
+        """The classes that are present, largest share first."""
+        return tuple(
+            LabelledClass(one.class_id, one.name, one.pixels, one.share)
+            for one in self.reply.classes
+        )
+
+    @property
+    def overlay(self) -> bytes | None:
+        """The file of the image with its classes in colour; None unless it was asked for."""
+        return self.reply.overlay.data or None
+
 
 def label_request(
     image: ImageLike,
@@ -88,11 +134,12 @@ def label_request(
     size: tuple[int, int] | None = None,
     classes: Sequence[int] = (),
     priority: str = "normal",
+    overlay: str | None = None,
 ) -> segment_pb2.SegmentImageRequest:
     """Label one image.
 
-    Raises ValueError for an unknown priority or pixels of another shape, and OSError for a file
-    that cannot be read.
+    Raises ValueError for an unknown priority or format of the overlay and for pixels of another
+    shape, and OSError for a file that cannot be read.
     """
     if priority not in _PRIORITIES:
         raise ValueError(f"priority: {priority!r} is none of {', '.join(_PRIORITIES)}")
@@ -103,6 +150,10 @@ def label_request(
         classes=classes,
         priority=_PRIORITIES[priority],
     )
+    if overlay is not None:
+        if overlay not in _FORMATS:
+            raise ValueError(f"overlay: {overlay!r} is none of {', '.join(_FORMATS)}")
+        request.overlay.format = _FORMATS[overlay]
     if size is not None:
         request.output_size = images_pb2.OUTPUT_SIZE_GIVEN
         request.size.height, request.size.width = size
@@ -112,8 +163,12 @@ def label_request(
 def _image(image: ImageLike) -> images_pb2.Image:
     if isinstance(image, bytes):
         return images_pb2.Image(encoded=image)
-    if isinstance(image, os.PathLike):
+    if isinstance(image, str | os.PathLike):
         return images_pb2.Image(encoded=Path(image).read_bytes())
+    if isinstance(image, Picture):
+        width, height = image.size
+        rgb = image.convert("RGB").tobytes()
+        return images_pb2.Image(pixels=images_pb2.PixelTensor(height=height, width=width, rgb=rgb))
     shape, kind = tuple(image.shape), str(image.dtype)
     if len(shape) != 3 or shape[2] != 3 or kind != "uint8":
         raise ValueError(f"pixels must be height x width x 3 of uint8, not {shape} of {kind}")

@@ -9,8 +9,8 @@
         for number, answer in segment.label_many(Path("photos").glob("*.jpg")):
             ...
 
-An image is a whole encoded file as bytes, the path of one, or an array of pixels. Every call raises
-AssayError.
+An image is a whole encoded file as bytes, the path of one, an array of pixels, or an image that
+Pillow has opened. Every call raises AssayError.
 """
 
 from __future__ import annotations

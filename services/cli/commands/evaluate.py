@@ -21,9 +21,9 @@ from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import ERR, OUT, print_json, warn
 from services.cli.output.messages import plain
+from services.cli.pictures import SUFFIXES
 from services.errors import InternalError, InvalidArgument
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Pair = tuple[Path, Path]
 
 
@@ -164,7 +164,7 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
 
     A picture without a mask is an error: an evaluation of less than was meant misleads.
     """
-    pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in _SUFFIXES)
+    pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise InvalidArgument("IMAGES", f"no picture in {images}")
     pairs = [(picture, masks / f"{picture.stem}.png") for picture in pictures]

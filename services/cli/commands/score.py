@@ -14,14 +14,16 @@ from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 from rich.live import Live
 
 from services.cli.arguments import (
+    INTERVAL_SCOPES,
     add_compute,
     add_definition,
+    add_interval_of,
     add_json,
+    add_sample,
     add_selection,
     add_shards,
     compute,
     corpus_ref,
-    count,
     definition,
     selection,
     shards_inventory,
@@ -49,10 +51,6 @@ from services.cli.output.score_output import (
 from services.cli.remote import running_address
 from services.errors import InternalError, InvalidArgument
 
-_SCOPES = {
-    "documents": scoring_pb2.INTERVAL_SCOPE_DOCUMENTS,
-    "corpus": scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND,
-}
 _HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 _LINE_SECONDS = 30.0
 TIMEOUT_SECONDS = 24 * 3600.0
@@ -83,33 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_shards(parser)
     add_selection(parser)
-    parser.add_argument(
-        "--sample",
-        type=count,
-        default=0,
-        metavar="N",
-        help="score a random sample of this many spans of 4,096 bytes and estimate all of the "
-        "selection from it: 500 give about 2 %%",
-    )
-    parser.add_argument(
-        "--sample-documents",
-        type=count,
-        default=0,
-        metavar="N",
-        help="draw whole documents instead, which compressors and --interval-of corpus need",
-    )
-    parser.add_argument("--sample-seed", type=count, default=0, metavar="N")
-    parser.add_argument(
-        "--sample-equally",
-        action="store_true",
-        help="as much of every subset, not in proportion to their bytes",
-    )
-    parser.add_argument(
-        "--interval-of",
-        choices=_SCOPES,
-        default="documents",
-        help="what intervals speak of: these documents, or the corpus that they are a sample of",
-    )
+    add_sample(parser)
+    add_interval_of(parser)
     add_definition(parser)
     parser.add_argument(
         "--checkpoint",
@@ -150,7 +123,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         "definition": definition(arguments),
         "compute": compute(arguments),
         "fresh": arguments.fresh,
-        "interval_scope": _SCOPES[arguments.interval_of],
+        "interval_scope": INTERVAL_SCOPES[arguments.interval_of],
     }
     against = ""
     if arguments.against:

@@ -1,4 +1,4 @@
-"""`assay segment`: label every pixel of an image."""
+"""`assay segment`: label every pixel of an image, or of many."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
-        "are those of Hugging Face's processor, model and post-processing."
+        "are those of Hugging Face's processor, model and post-processing. With --out, of any "
+        "number of pictures: DIR/NAME.png has the class ids of NAME.jpg, DIR/summary.csv what was "
+        "found; what is done is not done again."
     )
     parser.epilog = (
-        "example: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg"
+        "examples: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg | "
+        "assay segment photos --model out/b0 --out labels --overlay"
     )
     parser.add_argument(
-        "image", metavar="IMAGE", help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file"
+        "images",
+        metavar="IMAGE",
+        nargs="*",
+        help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file; - reads one from stdin. With --out "
+        "also folders, and patterns such as 'photos/**/*.jpg'",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for the results of many pictures")
+    parser.add_argument(
+        "--list", metavar="FILE", help="with --out: a file with a path a line; - is stdin"
+    )
+    parser.add_argument(
+        "--jsonl", action="store_true", help="with --out: print a JSON line a picture, no table"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="with --out: also what is done already"
     )
     parser.add_argument(
         "--model",
@@ -52,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--masks", metavar="FILE", help="JSON list of a mask for each class, in COCO's form"
     )
     parser.add_argument(
-        "--overlay", metavar="FILE", help="the picture with its classes coloured, .jpg or .png"
+        "--overlay",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="the picture with its classes coloured, .jpg or .png; with --out no FILE: "
+        "DIR/NAME.overlay.jpg",
     )
     parser.add_argument(
         "--opacity",
@@ -84,8 +107,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Segments one image."""
-    encoded = Path(arguments.image).read_bytes()
+    """Segments one image, or many."""
+    if arguments.out is not None:
+        return await _run_many(arguments)
+    for flag in ("list", "jsonl", "again"):
+        if getattr(arguments, flag):
+            raise InvalidArgument(f"--{flag}", "goes with --out DIR")
+    encoded = _read_one(arguments.images)
+    if arguments.overlay == "":
+        raise InvalidArgument("--overlay", "name the FILE to write")
     files = {
         option: output_file(flag, getattr(arguments, option))
         for option, flag in (
@@ -110,13 +140,60 @@ async def run(arguments: argparse.Namespace) -> Exit:
             request, timeout=TIMEOUT_SECONDS
         )
     for notice in reply.notices:
-        warn(f"{arguments.image}: {notice}")
+        warn(f"{arguments.images[0]}: {notice}")
     _write(reply, files)
     if arguments.json:
         print_json(_as_json(reply))
     else:
         _print_table(reply)
     return Exit.DONE
+
+
+def _read_one(images: list[str]) -> bytes:
+    """The file of the only picture. Raises InvalidArgument, OSError."""
+    if len(images) != 1:
+        raise InvalidArgument("IMAGE", f"{len(images)} of them: give one, or --out DIR for many")
+    (image,) = images
+    if image == "-":
+        return sys.stdin.buffer.read()
+    if Path(image).is_dir():
+        raise InvalidArgument("IMAGE", f"{image} is a folder: give --out DIR for its pictures")
+    if "://" in image:
+        raise InvalidArgument("IMAGE", f"{image} is a URL: download it, and give the file")
+    if not Path(image).exists():
+        raise FileNotFoundError(f"{image}: there is no such file")
+    return Path(image).read_bytes()
+
+
+async def _run_many(arguments: argparse.Namespace) -> Exit:
+    from services.cli.commands.segment_many import segment_many  # noqa: PLC0415  # only this way
+
+    for flag, value in (
+        ("-o", arguments.output),
+        ("--masks", arguments.masks),
+        ("--confidence", arguments.confidence),
+        ("--opacity", arguments.opacity),
+        ("--json", arguments.json),
+    ):
+        if value:
+            raise InvalidArgument(flag, "is for one picture; leave --out out")
+    if arguments.overlay:
+        raise InvalidArgument(
+            "--overlay", f"takes no file with --out: put {arguments.overlay} first"
+        )
+    if "-" in arguments.images:
+        raise InvalidArgument("IMAGE", "- is one picture; a list of paths on stdin is --list -")
+    if not arguments.images and arguments.list is None:
+        raise InvalidArgument("IMAGE", "give files or folders, or --list FILE")
+    inventory, model = segment_model(arguments.model)
+    async with Connection(inventory) as connection:
+        channel = await connection.channel("segment")
+        stub = segment_pb2_grpc.SegmentServiceStub(channel)
+        described = await stub.GetModel(
+            segment_pb2.GetModelRequest(model=model), timeout=TIMEOUT_SECONDS
+        )
+        classes = _class_ids(described, arguments.classes)
+        return await segment_many(arguments, channel, described.model, classes)
 
 
 def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:

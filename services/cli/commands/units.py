@@ -6,21 +6,24 @@ import argparse
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from services.cli.arguments import add_compute, add_json, count
+from services.cli.arguments import add_compute, add_interval_of, add_json, add_sample, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
+from services.errors import InvalidArgument
 
 # What needs the corpus extra is imported where it is used: other commands do without.
 if TYPE_CHECKING:
     from services.corpus.bpb.cluster.unit_results import Merged
     from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
     from services.corpus.bpb.cluster.units import WorkUnit
+    from services.corpus.bpb.estimates import Figure, Scope
     from services.corpus.bpb.figures import Score
+    from services.corpus.bpb.sampling import Sample
 
 _UNIT_FRAMES = 16
 
@@ -53,10 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ray.add_argument(
         "--workers", type=count, default=0, metavar="N", help="as many as fit without it"
     )
+    add_interval_of(ray)
     add_json(ray)
     ray.set_defaults(run=score_on_ray)
     merging = actions.add_parser("merge", help="add the results of all units up")
     merging.add_argument("directory", metavar="DIR", help="the --out of `score`")
+    add_interval_of(merging)
     add_json(merging)
     merging.set_defaults(run=merge_units)
 
@@ -81,6 +86,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"frames of a unit; {_UNIT_FRAMES} without it",
     )
+    add_sample(parser)
     add_compute(parser)
 
 
@@ -105,7 +111,25 @@ def _job(arguments: argparse.Namespace) -> UnitJob:
         definition=Definition(arguments.max_length, arguments.special_tokens),
         compute=Compute(arguments.engine, Precision(arguments.precision)),
         unit_frames=max(1, arguments.unit_frames),
+        sample=_sample(arguments),
     )
+
+
+def _sample(arguments: argparse.Namespace) -> Sample | None:
+    from services.corpus.bpb.sampling import Allocation, Sample  # noqa: PLC0415
+
+    if arguments.sample and arguments.sample_documents:
+        raise InvalidArgument("--sample", "and --sample-documents are both given; give one")
+    if not arguments.sample and not arguments.sample_documents:
+        return None
+    allocation = Allocation.EQUAL if arguments.sample_equally else Allocation.BYTES
+    return Sample(arguments.sample, arguments.sample_documents, arguments.sample_seed, allocation)
+
+
+def _scope(arguments: argparse.Namespace) -> Scope:
+    from services.corpus.bpb.estimates import Scope  # noqa: PLC0415
+
+    return Scope(arguments.interval_of)
 
 
 async def list_units(arguments: argparse.Namespace) -> Exit:
@@ -162,7 +186,8 @@ async def score_on_ray(arguments: argparse.Namespace) -> Exit:
         workers=arguments.workers,
         progress=lambda done, total: note(f"{done:,} of {total:,} units"),
     )
-    return _show(await asyncio.to_thread(merge, out), as_json=arguments.json)
+    merged = await asyncio.to_thread(merge, out, _scope(arguments))
+    return _show(merged, as_json=arguments.json)
 
 
 async def merge_units(arguments: argparse.Namespace) -> Exit:
@@ -170,22 +195,32 @@ async def merge_units(arguments: argparse.Namespace) -> Exit:
     from services.corpus.bpb.cluster.unit_results import merge  # noqa: PLC0415
 
     folder = existing_folder("DIR", arguments.directory)
-    return _show(await asyncio.to_thread(merge, folder), as_json=arguments.json)
+    merged = await asyncio.to_thread(merge, folder, _scope(arguments))
+    return _show(merged, as_json=arguments.json)
 
 
 def _show(merged: Merged, *, as_json: bool) -> Exit:
     """Print the figures; BAD_INPUT when nothing could be scored."""
-    figures, macro = merged.figures.totals, merged.figures.estimates.macro
-    status = Exit.BAD_INPUT if figures.overall.bits_per_byte is None else Exit.DONE
+    totals, estimates = merged.figures.totals, merged.figures.estimates
+    overall, macro = estimates.overall, estimates.macro
+    status = Exit.BAD_INPUT if overall is None else Exit.DONE
     if as_json:
         print_json(
             {
-                "overall": _json(figures.overall),
+                "overall": _json(totals.overall, overall),
                 "macro_bits_per_byte": None if macro is None else macro.value,
-                "subsets": {name: _json(score) for name, score in figures.subsets.items()},
+                "macro_interval": _ends(macro),
+                "subsets": {
+                    name: _json(score, figure)
+                    for name, (score, figure) in merged.figures.subsets.items()
+                },
                 "excluded": {
-                    reason.value: {**_json(left.score), "ids": list(left.ids)}
-                    for reason, left in figures.excluded.items()
+                    reason.value: {
+                        "bits_per_byte": left.score.bits_per_byte,
+                        **_sums(left.score),
+                        "ids": list(left.ids),
+                    }
+                    for reason, left in totals.excluded.items()
                 },
                 "job": merged.job,
                 "engines": list(merged.engines),
@@ -194,26 +229,52 @@ def _show(merged: Merged, *, as_json: bool) -> Exit:
         return status
     table = Table(title=", ".join(merged.engines), title_justify="left")
     table.add_column("subset")
-    for heading in ("bits per byte", "documents", "bytes", "tokens"):
+    for heading in ("bits per byte", "95 % interval", "documents", "bytes", "tokens"):
         table.add_column(heading, justify="right")
-    named = [*figures.subsets.items(), ("overall (micro)", figures.overall)]
-    named += [
-        (f"excluded: {reason.replace('_', ' ')}", left.score)
-        for reason, left in figures.excluded.items()
+    rows = [(name, *both) for name, both in merged.figures.subsets.items()]
+    rows.append(("overall (micro)", totals.overall, overall))
+    rows += [
+        (f"excluded: {reason.replace('_', ' ')}", left.score, None)
+        for reason, left in totals.excluded.items()
     ]
-    for name, score in named:
+    for name, score, figure in rows:
         counts = (f"{value:,}" for value in (score.documents, score.text_bytes, score.tokens))
-        bits = "-" if score.bits_per_byte is None else f"{score.bits_per_byte:.4f}"
-        table.add_row(name, bits, *counts)
+        bits = "-" if figure is None else f"{figure.value:.4f}"
+        table.add_row(name, bits, _standing(figure), *counts)
     OUT.print(table)
-    if status is Exit.BAD_INPUT:
-        note(f"nothing could be scored: all {figures.documents:,} documents are excluded")
+    if overall is None:
+        note(f"nothing could be scored: all {totals.documents:,} documents are excluded")
+    elif overall.basis.no_interval:
+        note(f"the figure is an example, no measurement: {overall.basis.no_interval}")
     return status
 
 
-def _json(score: Score) -> dict[str, float | None]:
+def _standing(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    if figure.interval is None:
+        return {"exact": "exact", "example": "an example"}[figure.basis.standing.value]
+    return f"{figure.interval.low:.4f} .. {figure.interval.high:.4f}"
+
+
+def _ends(figure: Figure | None) -> list[float | None] | None:
+    if figure is None or figure.interval is None:
+        return None
+    return [figure.interval.low, figure.interval.high]
+
+
+def _json(score: Score, figure: Figure | None) -> dict[str, Any]:
     return {
-        "bits_per_byte": score.bits_per_byte,
+        "bits_per_byte": None if figure is None else figure.value,
+        "interval": _ends(figure),
+        "standing": None if figure is None else figure.basis.standing.value,
+        "effective_documents": None if figure is None else figure.basis.effective_documents,
+        **_sums(score),
+    }
+
+
+def _sums(score: Score) -> dict[str, Any]:
+    return {
         "nats": score.nats,
         "text_bytes": score.text_bytes,
         "tokens": score.tokens,

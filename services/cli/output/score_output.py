@@ -42,9 +42,10 @@ def running_table(running: scoring_pb2.RunningScore) -> Table:
 
 def running_line(running: scoring_pb2.RunningScore) -> str:
     """The same in one line."""
+    if not running.HasField("documents_total"):
+        return "loading the model, and counting the documents"
     overall = running.overall
-    of = f" of {running.documents_total:,}" if running.documents_total else ""
-    said = [f"{running.model.name}: {overall.documents:,}{of} documents"]
+    said = [f"{running.model.name}: {overall.documents:,} of {running.documents_total:,} documents"]
     if has_value(overall):
         said.append(f"{overall.bits_per_byte:.4f} bits per byte so far")
     if running.HasField("tokens_per_second"):

@@ -13,7 +13,7 @@ from services.corpus.api import bpb_replies
 from services.corpus.api.bpb_replies import PREFIXES, PRESETS
 from services.corpus.api.selections import Source
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.estimates import Scope
+from services.corpus.bpb.estimates import LEVEL, Scope
 from services.corpus.bpb.jobs import Comparison, Final, Model, ScoringJobs, Task
 from services.corpus.bpb.models.compute import Compute, Precision
 from services.corpus.bpb.models.registry import Registry
@@ -43,6 +43,9 @@ _PRECISIONS = {
     common_pb2.PRECISION_BF16: Precision.BF16,
     common_pb2.PRECISION_FP16: Precision.FP16,
 }
+
+
+_LEAST_LEVEL, _MOST_LEVEL = 0.5, 0.9999
 
 
 class BpbScorer:
@@ -154,7 +157,18 @@ def _task(
         Keeping(facts, checkpoint, request.fresh),
         _compute_of(request.compute),
         _scope_of(request, sample),
+        _level_of(request),
     )
+
+
+def _level_of(request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest) -> float:
+    """Read the level of intervals. Raises InvalidArgument for one that no sample reaches."""
+    level = request.interval_level or LEVEL
+    if not _LEAST_LEVEL <= level <= _MOST_LEVEL:
+        raise InvalidArgument(
+            "interval_level", f"{level:g}; {_LEAST_LEVEL:g} to {_MOST_LEVEL:g} is allowed"
+        )
+    return level
 
 
 def _scope_of(

@@ -90,6 +90,7 @@ def language_model(info: ModelInfo) -> scoring_pb2.LanguageModel:
         if info.reference
         else common_pb2.WEIGHTS_KIND_TRAINED,
         engine=engine_message(info.engine),
+        vocabulary=info.vocabulary,
     )
 
 
@@ -139,6 +140,7 @@ def final(
         environment=environment,
         compute=_compute_report(value),
         cached=value.cached,
+        tokens_per_second=value.tokens_per_second or None,
         weighted=_weighted(estimates.weighted(_PILE_WEIGHTS)),
     )
     if printed:

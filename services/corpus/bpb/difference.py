@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from services.common.statistics import levels
-from services.corpus.bpb.estimates import Everything, Figure, Quantity, Sampled, Scope
+from services.corpus.bpb.estimates import LEVEL, Everything, Figure, Quantity, Sampled, Scope
 from services.corpus.bpb.figures import DocumentScore, Score, Tally
 from services.corpus.bpb.report import Drawing, Estimates, span_nats
 
@@ -42,6 +42,7 @@ class Differences:
         against: Iterable[DocumentScore],
         drawing: Drawing | None = None,
         scope: Scope = Scope.DOCUMENTS,
+        level: float = LEVEL,
     ) -> None:
         """Pair the scores of two models by document id, whatever their order.
 
@@ -55,7 +56,7 @@ class Differences:
             else:
                 self._pairs.append((ours, theirs))
         self._sides = [_side(self._pairs, side) for side in (0, 1)]
-        self._made = _estimates(self._pairs, drawing, scope)
+        self._made = _estimates(self._pairs, drawing, scope, level)
 
     @property
     def overall(self) -> Difference:
@@ -105,12 +106,15 @@ def _side(pairs: list[tuple[DocumentScore, DocumentScore]], side: int) -> dict[s
 
 
 def _estimates(
-    pairs: list[tuple[DocumentScore, DocumentScore]], drawing: Drawing | None, scope: Scope
+    pairs: list[tuple[DocumentScore, DocumentScore]],
+    drawing: Drawing | None,
+    scope: Scope,
+    level: float,
 ) -> tuple[Estimates, Estimates, Estimates]:
     """Return those of the difference, the model and the other."""
     kinds = (Quantity.DIFFERENCE, Quantity.LEVEL, Quantity.LEVEL)
     if drawing is None or drawing.complete:
-        between, model, against = (Everything(quantity, scope) for quantity in kinds)
+        between, model, against = (Everything(quantity, scope, level) for quantity in kinds)
         for ours, theirs in pairs:
             where = (ours.subset, ours.id, ours.text_bytes)
             between.add(*where, min(ours.tokens, theirs.tokens), ours.nats, -theirs.nats)
@@ -120,7 +124,7 @@ def _estimates(
     sides = [span_nats(drawing, [pair[side] for pair in pairs]) for side in (0, 1)]
     nats = (levels.differences(*sides), *sides)
     first, second, third = (
-        Sampled(quantity, scope, drawing.unit, drawing.parts, one)
+        Sampled(quantity, scope, drawing.unit, drawing.parts, one, level=level)
         for quantity, one in zip(kinds, nats, strict=True)
     )
     return first, second, third

@@ -121,8 +121,9 @@ class Everything:
     into the very sums of the whole.
     """
 
-    def __init__(self, quantity: Quantity, scope: Scope) -> None:
-        self._quantity, self._scope = quantity, scope
+    def __init__(self, quantity: Quantity, scope: Scope, level: float = LEVEL) -> None:
+        """`level` is of the intervals."""
+        self._quantity, self._scope, self._level = quantity, scope, level
         self._parts: dict[str, _Part] = {}
 
     def add(self, subset: str, document: str, text_bytes: int, tokens: int, *nats: float) -> None:
@@ -200,7 +201,7 @@ class Everything:
     def _behind(self, whole: _Part) -> Interval:
         level = self._quantity is Quantity.LEVEL
         made = whole.sizes.level_interval if level else whole.sizes.difference_interval
-        return made(LEVEL)
+        return made(self._level)
 
 
 class Sampled:
@@ -213,8 +214,14 @@ class Sampled:
         unit: Unit,
         drawn: Mapping[str, Drawn],
         nats: Nats,
+        *,
+        level: float = LEVEL,
     ) -> None:
-        """`nats` are of every span that was drawn, or the differences of two models'."""
+        """`nats` are of every span that was drawn, or the differences of two models'.
+
+        `level` is of the intervals.
+        """
+        self._level = level
         self._quantity, self._scope, self._unit = quantity, scope, unit
         self._drawn, self._nats = drawn, nats
         self._levels = {name: levels.subset_level(part, nats) for name, part in drawn.items()}
@@ -287,7 +294,7 @@ class Sampled:
             and self._quantity is Quantity.DIFFERENCE
             and self._scope is Scope.DOCUMENTS
         ):
-            detectable = levels.smallest_detectable(average, LEVEL)
+            detectable = levels.smallest_detectable(average, self._level)
         present = math.fsum(weights.values())
         return Figure(average.estimate.value, interval, basis, present, detectable)
 
@@ -297,7 +304,7 @@ class Sampled:
         level = self._quantity is Quantity.LEVEL
         if self._scope is Scope.DOCUMENTS:
             made = levels.level_interval if level else levels.difference_interval
-            return made(average, LEVEL)
+            return made(average, self._level)
         if not alone:
             return None
         if not average.exact:  # too few to tell of these documents are too few for the corpus
@@ -305,7 +312,7 @@ class Sampled:
             if average.uncertain < least:
                 raise TooFewError("documents drawn by chance", average.uncertain, least)
         found = behind.sample_level_interval if level else behind.sample_difference_interval
-        return found(parts, self._nats, average, LEVEL)
+        return found(parts, self._nats, average, self._level)
 
     def _counts(self, key: tuple[str, int]) -> bool:
         return self._nats[key] is not None

@@ -13,7 +13,7 @@ from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences
 from services.corpus.bpb.document_scoring import Progress, score_after, score_document
-from services.corpus.bpb.estimates import Scope
+from services.corpus.bpb.estimates import LEVEL, Scope
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
@@ -42,7 +42,8 @@ class Task:
     """Which documents are scored, how, and how the scores are kept.
 
     `documents` is called in the scoring's thread, twice: they are counted before they are scored,
-    so that the time left is known and a sample can be drawn. `scope` is what intervals speak of.
+    so that the time left is known and a sample can be drawn. `scope` is what intervals speak of,
+    at `level`.
     With `contexts`, by document id, what stands before documents is read and not scored, and the
     likelihood of every token is returned.
     """
@@ -53,6 +54,7 @@ class Task:
     keeping: Keeping = field(default_factory=Keeping)
     compute: Compute = FASTEST
     scope: Scope = Scope.DOCUMENTS
+    level: float = LEVEL
     contexts: Mapping[str, bytes] | None = None
 
 
@@ -61,7 +63,8 @@ class Final:
     """The result of a scoring. `definition` is spelled out in full; a compressor has none.
 
     `cached` says that an earlier run had finished it; `loaded` is None for a compressor, `drawing`
-    without a sample. `token_nats` has -log p of each token by document id, of a task with contexts.
+    without a sample. `tokens_per_second` is of the tokens that were scored now, 0 for none.
+    `token_nats` has -log p of each token by document id, of a task with contexts.
     """
 
     model: ModelInfo
@@ -71,12 +74,14 @@ class Final:
     loaded: Loaded | None
     drawing: Drawing | None = None
     scope: Scope = Scope.DOCUMENTS
+    level: float = LEVEL
+    tokens_per_second: float = 0.0
     token_nats: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @cached_property
     def figures(self) -> Report:
         """The sums of the scores, and what they say of all documents."""
-        return Report(self.scores, self.drawing, self.scope)
+        return Report(self.scores, self.drawing, self.scope, self.level)
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ class ScoringJobs:
             self._score(scoring, replace(task, definition=definition), wanted)
             for wanted, definition in both
         )
-        found = Differences(ours.scores, theirs.scores, ours.drawing, task.scope)
+        found = Differences(ours.scores, theirs.scores, ours.drawing, task.scope, task.level)
         return Comparison(ours, theirs, found)
 
     def _score(self, scoring: Scoring, task: Task, wanted: Model) -> Final:
@@ -238,7 +243,19 @@ class ScoringJobs:
         drawing = None
         if task.sample is not None and drawn is not None:
             drawing = Drawing(task.sample.unit, drawn)
-        return Final(info, definition, scores, cached, loaded, drawing, task.scope, token_nats)
+        speed = 0.0 if cached else scoring.running().tokens_per_second
+        return Final(
+            info,
+            definition,
+            scores,
+            cached,
+            loaded,
+            drawing,
+            task.scope,
+            task.level,
+            speed,
+            token_nats,
+        )
 
     async def close(self) -> None:
         """End the scoring that runs, if any, and the thread."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from services.common.statistics.sampling import Drawn, Key
 from services.common.statistics.spans import NAT_UNITS
-from services.corpus.bpb.estimates import Everything, Figure, Quantity, Sampled, Scope
+from services.corpus.bpb.estimates import LEVEL, Everything, Figure, Quantity, Sampled, Scope
 from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
 from services.corpus.bpb.sampling import Unit
 
@@ -57,11 +57,12 @@ class Report:
         scores: Iterable[DocumentScore],
         drawing: Drawing | None = None,
         scope: Scope = Scope.DOCUMENTS,
+        level: float = LEVEL,
     ) -> None:
         """`drawing` is the sample that the scores are of, None where they are of all documents."""
         self.totals = ScoreTotals()
         if drawing is None or drawing.complete:
-            whole = Everything(Quantity.LEVEL, scope)
+            whole = Everything(Quantity.LEVEL, scope, level)
             for score in scores:
                 self.totals.add(score)
                 if score.excluded is None:
@@ -73,7 +74,9 @@ class Report:
             for score in kept:
                 self.totals.add(score)
             nats = span_nats(drawing, kept)
-            self.estimates = Sampled(Quantity.LEVEL, scope, drawing.unit, drawing.parts, nats)
+            self.estimates = Sampled(
+                Quantity.LEVEL, scope, drawing.unit, drawing.parts, nats, level=level
+            )
 
     @property
     def subsets(self) -> dict[str, tuple[Score, Figure | None]]:

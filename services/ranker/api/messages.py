@@ -141,13 +141,11 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
         source=source(value.source) if value.source else None,
         sources=map(source, value.sources),
     )
-    if value.scope or value.hardware or value.engine or value.dataset:
+    dataset = f"{value.dataset}/{value.subset}" if value.subset else value.dataset
+    if value.scope or value.hardware or value.engine or dataset:
         message.scope.CopyFrom(
             claim_pb2.Scope(
-                note=value.scope,
-                hardware=value.hardware,
-                engine=value.engine,
-                dataset=value.dataset,
+                note=value.scope, hardware=value.hardware, engine=value.engine, dataset=dataset
             )
         )
     if value.comparator:

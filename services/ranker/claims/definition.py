@@ -7,6 +7,7 @@ to its method: which aspect it is of, which fact it is about, and which stand-in
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,6 +46,7 @@ ALL_BUT_WEIGHTS = frozenset({Part.ARCHITECTURE, Part.CLASSES, Part.INPUT})
 EVERY_PART = frozenset(Part)
 SEGMENTATION = frozenset({ArtifactType.SEGMENTATION_MODEL})
 DATA = frozenset({ArtifactType.DATASET})
+LANGUAGE = frozenset({ArtifactType.LANGUAGE_MODEL})
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Definition:
     whether a part of a corpus can decide a claim about the whole, `machine` whether the figure
     holds for the hardware and the engine alone. `chance` is what a guess of it has to go by: the
     range of a number, the share of true answers of a truth, or one over the number of texts.
+    `dataset` says that it is measured on a corpus, which a claim has to name, `compares` that it is
+    of two artifacts, of which a claim names the other as its comparator.
     """
 
     aspect: Aspect | None
@@ -98,6 +102,31 @@ class Definition:
     sample_decides: bool = False
     machine: bool = False
     chance: Plausible | float = field(default=0.5)
+    dataset: bool = False
+    compares: bool = False
+
+
+USUAL_DATASET = "the-pile"
+"""The corpus whose facts have no name of their own: methodologies read those."""
+
+
+_PRINTED = {"StackExchange": "Stack Exchange", "Wikipedia (en)": "Wikipedia"}
+"""Subsets whose facts are called as The Pile's paper prints them, not as its documents do."""
+
+
+def fact_of(claim: Claim, definition: Definition) -> str:
+    """Return the fact that a claim is about: its method's, of the corpus and subset that it names.
+
+    Empty where the method leaves it to the claim.
+    """
+    parts = [definition.fact]
+    if definition.dataset and claim.dataset not in {"", USUAL_DATASET}:
+        parts.append(f"on {claim.dataset}")
+    if definition.dataset and claim.subset:
+        parts.append(_PRINTED.get(claim.subset, claim.subset))
+    if definition.compares and claim.rival:
+        parts.append(f"against {claim.rival}")
+    return "-".join(re.sub(r"[^a-z0-9]+", "-", one.lower()).strip("-") for one in parts)
 
 
 def guess(claim: Claim, definition: Definition) -> float:

@@ -17,6 +17,7 @@ from services.ranker.claims.definition import (
     Part,
     Plausible,
     cannot_fail,
+    fact_of,
     guess,
 )
 from services.ranker.claims.model import (
@@ -45,15 +46,15 @@ def fitted(claim: Claim, about: Artifact | None, definitions: Mapping[str, Defin
         claim,
         method=method,
         aspect=definition.aspect or claim.aspect,
-        group=definition.fact or claim.group,
+        group=fact_of(claim, definition) or claim.group,
         guess=guess(claim, definition),
         sample_decides=definition.sample_decides,
         machine=definition.machine,
-        configuration=_configuration(about, definition) if about else {},
+        configuration=_configuration(claim, about, definition) if about else {},
     )
 
 
-def _configuration(about: Artifact, definition: Definition) -> dict[str, object]:
+def _configuration(claim: Claim, about: Artifact, definition: Definition) -> dict[str, object]:
     """What a method has to find, as JSON can hold it; empty for one that measures nothing."""
     if about.type not in definition.types:
         return {}
@@ -65,6 +66,8 @@ def _configuration(about: Artifact, definition: Definition) -> dict[str, object]
     }
     depends = {part.name.lower(): parts[part] for part in parts if part in definition.depends_on}
     found = {**depends, "digest": stated.digest, "subsets": list(stated.subsets)}
+    if definition.dataset or definition.compares:  # it is of these, too
+        found["fact"] = fact_of(claim, definition)
     return {name: value for name, value in found.items() if value}
 
 
@@ -86,6 +89,7 @@ def problems(
         other = _offered(claim, about, definitions, none="no method measures this")
         yield "method", f"{claim.method} measures a {measured}; of a {_readable(about)} {other}"
         return
+    yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
     if claim.bound is not None and definition.kind is not Kind.ANY:
@@ -100,6 +104,18 @@ def _current(method: str, definitions: Mapping[str, Definition]) -> str:
     known = (one.partition("@") for one in definitions)
     later = [int(one) for other, _, one in known if other == name and int(one) > int(version)]
     return f"{name}@{max(later)}" if later else method
+
+
+def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
+    """What a figure is of besides the artifact: a corpus, another artifact."""
+    if definition.dataset and not claim.dataset:
+        yield "dataset", "is missing: the corpus that it is measured on"
+    elif claim.dataset and not definition.dataset and definition.kind is not Kind.ANY:
+        yield "dataset", f"{claim.method} takes none; take it out"
+    if definition.compares and not claim.rival:
+        yield "comparator.artifact", "is missing: the id of the other artifact"
+    if claim.subset and not claim.dataset:
+        yield "subset", "is of a corpus: name it as `dataset`"
 
 
 def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Iterator[Violation]:

@@ -325,6 +325,7 @@ class _Claim(_Part):
     quote: _String = ""
     source: _Source | None = None
     sources: tuple[_Source, ...] = ()
+    subset: _String = ""
     contradicts: _Strings = ()
     undecidable: _Undecidable | None = None
     needs: _String = ""

@@ -253,12 +253,12 @@ class Claim:
     that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
     chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
     it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
-    `engine` name as far as the claim does, as `dataset` does the data. `method` is the
-    "name@version" that observes it, empty when there is none. `undecidable` is set on a claim that
-    no observation decides (its comparator is not named, its data are not at hand); evidence is then
-    shown for orientation. `needs` says what it takes to decide the claim by measurement, for the
-    reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where it
-    does, and `sources` what is cited for it; `declared` says that a manifest that somebody
+    `engine` name as far as the claim does, as `dataset` and its `subset` do the data. `method` is
+    the "name@version" that observes it, empty when there is none. `undecidable` is set on a claim
+    that no observation decides (its comparator is not named, its data are not at hand); evidence is
+    then shown for orientation. `needs` says what it takes to decide the claim by measurement, for
+    the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where
+    it does, and `sources` what is cited for it; `declared` says that a manifest that somebody
     registered quotes them, and that nobody has read them here. `comparator` is what it compares
     with, by name, and `rival` the registered artifact that it is. `configuration` is what has to be
     measured, as far as its method depends on it: evidence of another one is not of this claim.
@@ -291,6 +291,7 @@ class Claim:
     sources: tuple[Source, ...] = ()
     declared: bool = False
     configuration: Mapping[str, object] = field(default_factory=dict)
+    subset: str = ""
 
     @cached_property
     def owner(self) -> str:

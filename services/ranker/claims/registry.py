@@ -202,6 +202,12 @@ class Registry:
             raise NotFound(f"claim of {owner}", claim, known)
         return self._claims[name]
 
+    def claimed_of(self, artifact: str) -> tuple[Claim, ...]:
+        """Return what registered pages claim of an artifact, by page."""
+        return tuple(
+            claim for page in self.pages for claim in page.claims if claim.artifact == artifact
+        )
+
     def pages_of(self, left: str, right: str) -> tuple[Page, ...]:
         """Return the pages that compare the two artifacts, in either order, by id."""
         return tuple(page for page in self.pages if {left, right} <= set(page.compares))

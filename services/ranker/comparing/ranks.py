@@ -5,6 +5,7 @@ Reads evidence and makes none.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,16 +103,23 @@ class Ranks:
         *,
         together: bool,
     ) -> Ranking:
+        if not artifacts:
+            raise InvalidArgument("type", "no artifact of it is registered")
         methodology = self.methodology
         level = methodology.list_level if together else methodology.family_level
         day = parse_day(as_of, datetime.now(UTC).date())
         records = await self._records.of(artifacts)
         hardware = hardware or latest_hardware(*(one.evidence for one in records))
         sides = [standing(one, methodology, day, hardware, level) for one in records]
-        places = tuple(
-            of_list(sides, one, level) if together else of_registry(sides, one)
-            for one in _ordered(sides[0], profile)
-        )
+        chosen = _ordered(sides[0], profile)
+
+        def ranked() -> tuple[Places, ...]:
+            return tuple(
+                of_list(sides, one, level) if together else of_registry(sides, one)
+                for one in chosen
+            )
+
+        places = await asyncio.to_thread(ranked)  # a second for some hundreds
         return Ranking(
             artifacts[0].type,
             places[0].profile,

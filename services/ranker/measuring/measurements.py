@@ -27,13 +27,17 @@ from services.ranker.measuring import plausibility, subjects
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
+    WEIGHTS_KIND_REFERENCE,
     Accuracy,
     BenchmarkResult,
+    BPBComparison,
     CorpusDescription,
     CorpusPeer,
     CorpusSummary,
     FinalScore,
+    LanguageModel,
     Model,
+    ScorePlan,
     SegmentPeer,
     SpeedPlan,
     StorageResult,
@@ -42,7 +46,6 @@ from services.ranker.peers.protocol import (
 T = TypeVar("T")
 Earlier = Callable[[Claim], Awaitable[Sequence[Evidence]]]
 
-_HELD_OUT_SPLITS = ("test", "val")
 _MEBIBYTE = 1 << 20
 
 _MIN_REPETITIONS = 9
@@ -188,22 +191,69 @@ class Measurements:
 
         return await self._once(("storage", corpus.ref.digest), "corpus", ask)
 
-    async def bits_per_byte(self, corpus: CorpusSummary) -> FinalScore:
-        """Score a language model on held-out documents of a corpus."""
-        split = next((one for one in _HELD_OUT_SPLITS if one in corpus.splits), None)
-        if split is None:
-            raise UnobservableError(f"{corpus.ref.name} has no held-out split here")
-        documents = 60 if self.budget is Budget.FULL else 6
+    async def language_model(self, artifact: str) -> LanguageModel:
+        """Return the served language model that an artifact is.
+
+        Raises `UnobservableError` when it is not served or corpus does not answer.
+        """
+        wanted = self._artifact(artifact)
+        return subjects.language_model(await self._language_models(), wanted)
+
+    async def reference_model(self) -> LanguageModel:
+        """Return the language model that a corpus is tried with: the project's own, if served."""
+        models = await self._language_models()
+        if not models:
+            raise UnobservableError("corpus has no language model to score")
+        return min(models, key=lambda one: (one.weights != WEIGHTS_KIND_REFERENCE, one.ref.name))
+
+    async def dataset(self, name: str) -> CorpusSummary:
+        """Return the served corpus of a name. Raises `UnobservableError` when there is none."""
+        corpora = await self._once("corpora", "corpus", self._corpus.corpora)
+        return subjects.dataset(corpora, name)
+
+    async def score(
+        self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan
+    ) -> FinalScore:
+        """Score a language model on documents of a corpus."""
 
         async def ask() -> FinalScore:
-            models = await self._corpus.language_models()
-            if not models:
-                raise UnobservableError("corpus has no language model to score")
-            score = await self._corpus.score(corpus.ref, split, models[0], documents)
+            score = await self._corpus.score(corpus.ref, model, plan)
             plausibility.check_score(score)
             return score
 
-        return await self._once(("bits_per_byte", corpus.ref.digest), "corpus", ask)
+        key = ("score", corpus.ref.digest, model.ref.digest, plan)
+        return await self._once(key, "corpus", ask)
+
+    async def tokens_per_second(
+        self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan, times: int
+    ) -> tuple[FinalScore, ...]:
+        """Score the same documents so many times anew, for how fast that is."""
+
+        async def ask() -> tuple[FinalScore, ...]:
+            found = [await self._corpus.score(corpus.ref, model, plan) for _ in range(times)]
+            for score in found:
+                plausibility.check_score(score)
+            return tuple(found)
+
+        key = ("tokens per second", corpus.ref.digest, model.ref.digest, plan)
+        return await self._once(key, "corpus", ask)
+
+    async def difference(
+        self, corpus: CorpusSummary, model: LanguageModel, against: LanguageModel, plan: ScorePlan
+    ) -> BPBComparison:
+        """Score two language models on the same documents."""
+
+        async def ask() -> BPBComparison:
+            found = await self._corpus.compare(corpus.ref, model, against, plan)
+            plausibility.check_score(found.model)
+            plausibility.check_score(found.against)
+            return found
+
+        key = ("difference", corpus.ref.digest, model.ref.digest, against.ref.digest, plan)
+        return await self._once(key, "corpus", ask)
+
+    async def _language_models(self) -> tuple[LanguageModel, ...]:
+        return await self._once("language models", "corpus", self._corpus.language_models)
 
     async def _models(self) -> tuple[Model, ...]:
         models = await self._segment.models()

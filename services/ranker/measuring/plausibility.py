@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 
 from services.ranker.peers.protocol import (
+    SAMPLE_UNIT_UNSPECIFIED,
     Accuracy,
     BenchmarkResult,
+    BitsPerByte,
     CorpusDescription,
     FinalScore,
     Model,
@@ -145,7 +147,10 @@ def check_score(score: FinalScore) -> None:
             raise ImplausibleError(
                 f"corpus says that {score.model.name} needs {one.nats} nats for a text"
             )
-        if one.text_bytes:
+        sampled = one.basis.unit != SAMPLE_UNIT_UNSPECIFIED
+        if sampled and one.HasField("bits_per_byte"):
+            _check_estimate(score.model.name, one)
+        elif one.text_bytes:
             bits = one.nats / (math.log(2) * one.text_bytes)
             if not math.isclose(bits, one.bits_per_byte, rel_tol=1e-6, abs_tol=SUM_TOLERANCE):
                 raise ImplausibleError(
@@ -157,6 +162,14 @@ def check_score(score: FinalScore) -> None:
             f"corpus says that {score.model.name} needs {score.overall.nats} nats overall and "
             f"{nats} over the subsets"
         )
+
+
+def _check_estimate(model: str, one: BitsPerByte) -> None:
+    """An estimate of all documents is not what the sums of the sample give."""
+    bits = one.bits_per_byte
+    ends = (one.interval.low, one.interval.high) if one.HasField("interval") else (bits, bits)
+    if not all(map(math.isfinite, (bits, *ends))) or not ends[0] <= bits <= ends[1] or bits < 0:
+        raise ImplausibleError(f"corpus says that {model} needs {bits} bits per byte, of {ends}")
 
 
 def _check_ratio(what: str, ratio: float) -> None:

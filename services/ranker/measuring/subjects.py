@@ -17,6 +17,7 @@ from services.ranker.peers.protocol import (
     WEIGHTS_KIND_TRAINED,
     CorpusDescription,
     CorpusSummary,
+    LanguageModel,
     Model,
     corpus_label,
 )
@@ -155,6 +156,63 @@ def nearest_corpus(
         f"corpus serves no {wanted.id}" + (f", but {served}" if served else ""),
         UnmeasuredReason.NOT_SERVED,
         f"serve documents of it as {wanted.id!r}",
+    )
+
+
+def dataset(corpora: Collection[CorpusSummary], name: str) -> CorpusSummary:
+    """Return the corpus that is served under a name. Raises `UnobservableError` without any."""
+    for one in corpora:
+        if one.ref.name == name:
+            return one
+    served = ", ".join(sorted(one.ref.name for one in corpora))
+    raise UnobservableError(
+        f"corpus serves no {name}" + (f", but {served}" if served else ""),
+        UnmeasuredReason.DATA_MISSING,
+        f"give documents of it: --shards {name}=DIR",
+    )
+
+
+def held_out(corpus: CorpusSummary) -> str:
+    """Return the split that no model was trained on. Raises `UnobservableError` without any."""
+    for split in ("test", "val", "validation"):
+        if split in corpus.splits:
+            return split
+    raise UnobservableError(
+        f"{corpus.ref.name} has no held-out split here, but {', '.join(corpus.splits)}",
+        UnmeasuredReason.DATA_MISSING,
+        "give shards with a test or val split",
+    )
+
+
+def language_model(models: Collection[LanguageModel], wanted: Artifact) -> LanguageModel:
+    """Return the served language model that an artifact is: under its id, and of its digest.
+
+    Raises `UnobservableError` that says what is served instead.
+    """
+    remedy = f"serve it: --language-model {wanted.id}=DIR"
+    for one in models:
+        if one.ref.name != wanted.id:
+            continue
+        digest = wanted.configuration.digest
+        if digest and one.ref.digest != digest:
+            raise UnobservableError(
+                f"corpus serves a {wanted.id} with the digest {one.ref.digest}, not the "
+                f"manifest's {digest}",
+                UnmeasuredReason.OTHER_SUBJECT,
+                remedy,
+            )
+        if one.weights == WEIGHTS_KIND_RANDOM:
+            raise UnobservableError(
+                f"the {wanted.id} that corpus serves has random weights",
+                UnmeasuredReason.OTHER_SUBJECT,
+                remedy,
+            )
+        return one
+    served = ", ".join(sorted(one.ref.name for one in models))
+    raise UnobservableError(
+        f"corpus serves no language model {wanted.id}" + (f", but {served}" if served else ""),
+        UnmeasuredReason.NOT_SERVED,
+        remedy,
     )
 
 

@@ -8,9 +8,10 @@ has more room.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from functools import partial
+from itertools import combinations
 
 from services.common.statistics.family import simultaneous_level
 from services.common.statistics.rank_sets import holm
@@ -55,8 +56,9 @@ class Places:
 
 def of_registry(sides: Sequence[Standing], profile: Profile) -> Places:
     """Places by a fixed family: each pair by itself. The order of the sides does not matter."""
-    wins = _wins(permutations(sides, 2), profile)
-    largest = max((len(group) for group in _groups(sides, profile).values()), default=0)
+    groups = _groups(sides, profile)
+    wins = {pair for group in groups.values() for pair in _won(group, profile)}
+    largest = max(map(len, groups.values()), default=0)
     sampled = _sampled(sides, profile)
     level = simultaneous_level(largest, sampled) if sampled else 1.0
     return Places(profile.name, _ranked(sides, profile, wins), level)
@@ -66,18 +68,30 @@ def of_list(sides: Sequence[Standing], profile: Profile, level: float) -> Places
     """Places that hold together with `level`, of the artifacts that a caller named."""
     wins: set[Pair] = set()
     for group in _groups(sides, profile).values():
-        known = {side.id: side for side in group}
-
-        def apart(pair: Pair, at: float, known: dict[str, Standing] = known) -> bool:
-            first, second = (known[name] for name in pair)
-            sure = profile.level(first.readings, second.readings) >= at
-            return sure and bool(_wins(((first, second), (second, first)), profile))
-
-        names = sorted(known)
-        for one, two in holm(combinations(names, 2), apart, level):
-            wins |= _wins(permutations((known[one], known[two]), 2), profile)
+        won = _won(group, profile)
+        levels = {frozenset(pair): at for pair, at in won.items()}
+        pairs = [frozenset(pair) for pair in combinations([side.id for side in group], 2)]
+        apart = holm(pairs, partial(_sure, levels), level)
+        wins |= {pair for pair in won if frozenset(pair) in apart}
     reached = level if _sampled(sides, profile) else 1.0
     return Places(profile.name, _ranked(sides, profile, wins), reached)
+
+
+def _won(group: Sequence[Standing], profile: Profile) -> dict[Pair, float]:
+    """Winner and loser of each pair that has them, and the least level of their readings.
+
+    Only the one with more points can be the winner, for the middle weights are in the ranges.
+    """
+    ordered = sorted(group, key=lambda side: profile.score(side.readings)[1] or 0.0, reverse=True)
+    return {
+        (one.id, two.id): profile.level(one.readings, two.readings)
+        for one, two in combinations(ordered, 2)
+        if profile.beats(one.readings, two.readings)
+    }
+
+
+def _sure(levels: Mapping[frozenset[str], float], pair: frozenset[str], level: float) -> bool:
+    return levels.get(pair, 0.0) >= level
 
 
 def _sampled(sides: Sequence[Standing], profile: Profile) -> int:
@@ -86,10 +100,6 @@ def _sampled(sides: Sequence[Standing], profile: Profile) -> int:
         any(name in side.readings and side.readings[name].sampled for side in sides)
         for name in profile.ranges
     )
-
-
-def _wins(pairs: Iterable[tuple[Standing, ...]], profile: Profile) -> set[Pair]:
-    return {(one.id, two.id) for one, two in pairs if profile.beats(one.readings, two.readings)}
 
 
 def _groups(sides: Sequence[Standing], profile: Profile) -> dict[str, list[Standing]]:
@@ -101,15 +111,13 @@ def _groups(sides: Sequence[Standing], profile: Profile) -> dict[str, list[Stand
     return groups
 
 
-def _ranked(
-    sides: Sequence[Standing], profile: Profile, wins: Collection[Pair]
-) -> tuple[Rank, ...]:
+def _ranked(sides: Sequence[Standing], profile: Profile, wins: set[Pair]) -> tuple[Rank, ...]:
     """The largest group first, in each the best places first; last who lacks least."""
     found: list[Rank] = []
     groups = sorted(_groups(sides, profile).items(), key=lambda one: (-len(one[1]), one[0]))
     for on, group in groups:
         names = [side.id for side in group]
-        places = places_by(names, set(wins))
+        places = places_by(names, wins)
         ranks = [
             Rank(
                 side.id,
@@ -120,7 +128,9 @@ def _ranked(
                 not_separable_from=tuple(
                     other
                     for other in names
-                    if other != side.id and not {(side.id, other), (other, side.id)} & set(wins)
+                    if other != side.id
+                    and (side.id, other) not in wins
+                    and (other, side.id) not in wins
                 ),
                 on=on,
             )

@@ -28,6 +28,9 @@ from services.ranker.methodology.definition import Metric, Scale
 CERTAIN = 1.0
 """Level of a reading whose ends are not by chance."""
 
+_MOST = 10**9
+"""Observations that count of a share; more would narrow nothing that anyone could see."""
+
 
 @dataclass(frozen=True)
 class Reading(separation.Reading):
@@ -155,7 +158,7 @@ def _reading(item: Evidence, metric: Metric, level: float) -> Reading | None:
     if number is None or item.value.unit != metric.unit or not math.isfinite(number):
         return None
     interval = _interval(item, metric, number, level)
-    if interval is None or math.isnan(interval.low) or math.isnan(interval.high):
+    if interval is None or not _says_something(interval):
         return None
     low, high = _ends(metric.scale, interval)
     return Reading(
@@ -179,10 +182,17 @@ def _interval(item: Evidence, metric: Metric, number: float, level: float) -> In
     if metric.share and item.n > 0 and 0 <= number <= 1:
         if item.relation is SubjectRelation.EXACT:
             return Interval(number, number)
-        return Interval.of(share_interval(round(number * item.n), item.n, level))
+        count = min(item.n, _MOST)
+        return Interval.of(share_interval(round(number * count), count, level))
     if item.interval is None:
         return Interval(number, number)
     return None if 0 < item.interval.level < level else item.interval
+
+
+def _says_something(interval: Interval) -> bool:
+    """Whether an interval leaves anything out; what was only an example has one that does not."""
+    low, high = interval.low, interval.high
+    return not (math.isnan(low) or math.isnan(high) or (math.isinf(high) and low <= 0))
 
 
 def _ends(scale: Scale, interval: Interval) -> tuple[float, float]:

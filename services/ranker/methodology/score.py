@@ -108,12 +108,17 @@ class ArtifactRecord:
 
 @dataclass(frozen=True)
 class Standing:
-    """An artifact as profiles see it: what is read of it, on a class of hardware, at a level."""
+    """An artifact as profiles see it: what is read of it, on a class of hardware, at a level.
+
+    `unsure` are readings of intervals that are less sure than that; they are told, and not read.
+    """
 
     record: ArtifactRecord
     readings: Readings
     methodology: Methodology
     as_of: date
+    level: float = 0.0
+    unsure: Readings = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -141,12 +146,19 @@ class Standing:
             as_of=self.as_of,
         )
 
+    def _measured(self, name: str, weight: float, metric: Metric) -> Component:
+        if name in self.readings:
+            return _known(name, weight, metric, self.readings[name])
+        if name in self.unsure:
+            return _unsure(name, weight, self.unsure[name], self.level)
+        return _missing(name, weight, metric)
+
     def _components(self, profile: Profile) -> tuple[Component, ...]:
         artifact, outcomes = self.record.artifact, self.record.outcomes
         metrics = self.methodology.rules(artifact.type).metrics
         return (
             *(
-                _measured(name, profile.weights.get(name, 0.0), one, self.readings.get(name))
+                self._measured(name, profile.weights.get(name, 0.0), one)
                 for name, one in metrics.items()
             ),
             freshness(artifact, self.as_of, self.methodology),
@@ -162,15 +174,27 @@ def standing(
     rules = methodology.rules(record.artifact.type)
     facts = facts_of(record.artifact.claims)
     readings = read_all(rules.metrics, record.evidence, facts, hardware, level)
-    return Standing(record, readings, methodology, as_of)
+    others = {name: one for name, one in rules.metrics.items() if name not in readings}
+    unsure = read_all(others, record.evidence, facts, hardware, 0.0)
+    return Standing(record, readings, methodology, as_of, level, unsure)
 
 
-def _measured(name: str, weight: float, metric: Metric, reading: Reading | None) -> Component:
-    if reading is None:
-        how = f"; {metric.when_missing}" if metric.when_missing else ""
-        explanation = f"no evidence on {metric.fact}{how}"
-        missing = metric.when_missing or f"evidence on {metric.fact}"
-        return Component(name, weight, LEAST, None, GREATEST, explanation, missing=missing)
+def _unsure(name: str, weight: float, reading: Reading, level: float) -> Component:
+    """A metric whose interval is less sure than is wanted; its digests are not of a score."""
+    wanted = f"{100 * level:.6g} % is wanted here"
+    explanation = f"{reading.shown} is sure to {100 * reading.level:.6g} %, and {wanted}"
+    missing = f"more observations: {wanted}"
+    return Component(name, weight, LEAST, None, GREATEST, explanation, missing=missing)
+
+
+def _missing(name: str, weight: float, metric: Metric) -> Component:
+    how = f"; {metric.when_missing}" if metric.when_missing else ""
+    explanation = f"no evidence on {metric.fact}{how}"
+    missing = metric.when_missing or f"evidence on {metric.fact}"
+    return Component(name, weight, LEAST, None, GREATEST, explanation, missing=missing)
+
+
+def _known(name: str, weight: float, metric: Metric, reading: Reading) -> Component:
     on = f" on {reading.same}" if reading.same else ""
     return Component(
         name,

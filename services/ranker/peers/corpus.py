@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grpc.aio
-from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import (
     benchmark_pb2,
     benchmark_pb2_grpc,
@@ -15,14 +14,14 @@ from assay_rpc.corpus.v1 import (
 )
 
 from services.ranker.peers.calls import LOOK_UP_SECONDS, last, translated
+from services.ranker.peers.protocol import ScorePlan
 from services.rpc.client import outgoing
 
 _DESCRIBE_SECONDS = 120.0
 """The first look at a corpus reads every shard."""
 
 _STORAGE_SECONDS = 300.0
-_SCORE_SECONDS = 300.0
-_REFERENCE_MODEL = "byte-reference"
+_SCORE_SECONDS = 1800.0
 
 
 class CorpusClient:
@@ -72,28 +71,70 @@ class CorpusClient:
             )
         return result
 
-    async def language_models(self) -> tuple[str, ...]:
-        """Names of the language models that can be scored, the reference model first."""
-        async with translated("corpus", LOOK_UP_SECONDS):
-            request = scoring_pb2.ListLanguageModelsRequest(page_size=1000)
-            reply = await self._scoring.ListLanguageModels(
-                request, **outgoing(LOOK_UP_SECONDS), wait_for_ready=False
-            )
-        names = [one.ref.name for one in reply.models]
-        return tuple(sorted(names, key=lambda name: (name != _REFERENCE_MODEL, name)))
+    async def language_models(self) -> tuple[scoring_pb2.LanguageModel, ...]:
+        """The language models that can be scored, by name."""
+        found: list[scoring_pb2.LanguageModel] = []
+        token = ""
+        # The first look at a model reads all of its files.
+        async with translated("corpus", _DESCRIBE_SECONDS):
+            while True:
+                request = scoring_pb2.ListLanguageModelsRequest(page_size=100, page_token=token)
+                reply = await self._scoring.ListLanguageModels(
+                    request, **outgoing(_DESCRIBE_SECONDS), wait_for_ready=False
+                )
+                found.extend(reply.models)
+                token = reply.next_page_token
+                if not token:
+                    return tuple(found)
 
     async def score(
-        self, corpus: selection_pb2.CorpusRef, split: str, model: str, documents: int
+        self, corpus: selection_pb2.CorpusRef, model: scoring_pb2.LanguageModel, plan: ScorePlan
     ) -> scoring_pb2.FinalScore:
-        """Score a language model on the first documents of a split. Cancelling ends it."""
+        """Score a language model on documents. Cancelling ends it."""
         request = scoring_pb2.ScoreBPBRequest(
             corpus=corpus,
-            selection=selection_pb2.Selection(splits=[split], max_documents=documents),
-            model=common_pb2.ModelRef(name=model),
+            selection=_selection(plan),
+            model=model.ref,
+            fresh=plan.fresh,
+            interval_level=plan.level,
         )
         async with translated("corpus", _SCORE_SECONDS):
             call = self._scoring.ScoreBPB(request, **outgoing(_SCORE_SECONDS))
             final: scoring_pb2.FinalScore = await last(
-                call, "result", f"corpus ended the scoring of {model}"
+                call, "result", f"corpus ended the scoring of {model.ref.name}"
             )
         return final
+
+    async def compare(
+        self,
+        corpus: selection_pb2.CorpusRef,
+        model: scoring_pb2.LanguageModel,
+        against: scoring_pb2.LanguageModel,
+        plan: ScorePlan,
+    ) -> scoring_pb2.BPBComparison:
+        """Score two language models on the same documents, paired. Cancelling ends it."""
+        request = scoring_pb2.CompareBPBRequest(
+            corpus=corpus,
+            selection=_selection(plan),
+            model=model.ref,
+            against=against.ref,
+            interval_level=plan.level,
+        )
+        async with translated("corpus", _SCORE_SECONDS):
+            call = self._scoring.CompareBPB(request, **outgoing(_SCORE_SECONDS))
+            found: scoring_pb2.BPBComparison = await last(
+                call, "result", f"corpus ended the scoring of {model.ref.name}"
+            )
+        return found
+
+
+def _selection(plan: ScorePlan) -> selection_pb2.Selection:
+    found = selection_pb2.Selection(
+        splits=[plan.split],
+        subsets=plan.subsets,
+        max_documents=plan.documents,
+        max_bytes=plan.text_bytes,
+    )
+    if plan.spans:
+        found.sample.spans = plan.spans
+    return found

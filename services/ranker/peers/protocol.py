@@ -13,6 +13,7 @@ from typing import Protocol
 
 from assay_rpc.common.v1.common_pb2 import (
     WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_REFERENCE,
     WEIGHTS_KIND_TRAINED,
     Engine,
     Environment,
@@ -30,7 +31,18 @@ from assay_rpc.corpus.v1.describe_pb2 import (
     CorpusSummary,
     SubsetInfo,
 )
-from assay_rpc.corpus.v1.scoring_pb2 import FinalScore
+from assay_rpc.corpus.v1.scoring_pb2 import (
+    SAMPLE_UNIT_UNSPECIFIED,
+    STANDING_EXACT,
+    STANDING_EXAMPLE,
+    BitsPerByte,
+    BPBComparison,
+    BPBDifference,
+    DefinitionPreset,
+    FinalScore,
+    LanguageModel,
+)
+from assay_rpc.corpus.v1.scoring_pb2 import Basis as ScoreBasis
 from assay_rpc.corpus.v1.selection_pb2 import CorpusRef
 from assay_rpc.segment.v1.benchmark_pb2 import (
     SCENARIO_OFFLINE,
@@ -47,19 +59,29 @@ __all__ = [
     "CORPUS_KIND_COMPLETE",
     "CORPUS_KIND_SAMPLE",
     "RESIZE_MODE_PAD",
+    "SAMPLE_UNIT_UNSPECIFIED",
     "SCENARIO_OFFLINE",
     "SCENARIO_SINGLE_STREAM",
+    "STANDING_EXACT",
+    "STANDING_EXAMPLE",
     "WEIGHTS_KIND_RANDOM",
+    "WEIGHTS_KIND_REFERENCE",
     "WEIGHTS_KIND_TRAINED",
     "Accuracy",
+    "BPBComparison",
+    "BPBDifference",
     "BenchmarkResult",
+    "BitsPerByte",
     "CodecResult",
     "CorpusDescription",
     "CorpusPeer",
     "CorpusSummary",
     "FinalScore",
+    "LanguageModel",
     "MachineLoad",
     "Model",
+    "ScoreBasis",
+    "ScorePlan",
     "SegmentPeer",
     "SourceFacts",
     "SpeedPlan",
@@ -67,8 +89,10 @@ __all__ = [
     "SubsetInfo",
     "corpus_label",
     "corpus_subject",
+    "definition_name",
     "engine",
     "environment",
+    "language_model_subject",
     "model_subject",
 ]
 
@@ -89,6 +113,23 @@ class SpeedPlan:
     seconds: float
     engine: str = ""
     against: str = ""
+
+
+@dataclass(frozen=True)
+class ScorePlan:
+    """Which documents of a corpus are scored: of a split, of some subsets or all.
+
+    The first `documents` or `text_bytes` of them where those are not 0, or a random sample of so
+    many `spans`. Intervals have `level`, 0 for the service's own. `fresh` scores what was scored.
+    """
+
+    split: str
+    subsets: tuple[str, ...] = ()
+    documents: int = 0
+    text_bytes: int = 0
+    spans: int = 0
+    level: float = 0.0
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,12 +181,18 @@ class CorpusPeer(Protocol):
         """Measure codecs and readers on bytes of a split. Cancelling ends the measurement."""
         ...
 
-    async def language_models(self) -> tuple[str, ...]:
-        """Names of the language models that can be scored."""
+    async def language_models(self) -> tuple[LanguageModel, ...]:
+        """The language models that can be scored, by name."""
         ...
 
-    async def score(self, corpus: CorpusRef, split: str, model: str, documents: int) -> FinalScore:
-        """Score a language model on the first documents of a split. Cancelling ends it."""
+    async def score(self, corpus: CorpusRef, model: LanguageModel, plan: ScorePlan) -> FinalScore:
+        """Score a language model on documents. Cancelling ends it."""
+        ...
+
+    async def compare(
+        self, corpus: CorpusRef, model: LanguageModel, against: LanguageModel, plan: ScorePlan
+    ) -> BPBComparison:
+        """Score two language models on the same documents, paired. Cancelling ends it."""
         ...
 
 
@@ -172,6 +219,23 @@ def model_subject(model: Model) -> Mapping[str, object]:
         "input_width": model.preprocessing.width,
         "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
     }
+
+
+def language_model_subject(model: LanguageModel) -> Mapping[str, object]:
+    """Return a language model as the JSON-like mapping that evidence keeps of what was measured."""
+    return {
+        "type": "LANGUAGE_MODEL",
+        "name": model.ref.name,
+        "architecture": model.architecture,
+        "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
+    }
+
+
+def definition_name(result: FinalScore) -> str:
+    """By which definition it was scored, with its window: "lm_eval, 512 tokens"."""
+    used = result.definition
+    name = DefinitionPreset.Name(used.preset).removeprefix("DEFINITION_PRESET_").lower()
+    return f"{name}, windows of {used.max_length} tokens, {used.context_length} of context"
 
 
 def engine(message: Engine) -> Mapping[str, object]:

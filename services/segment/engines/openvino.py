@@ -1,13 +1,12 @@
 """OpenVINO: the fastest engine on processors, on the same ONNX file as the others.
 
-A graph of fixed shape is compiled for each size of pictures, and pictures are computed one at a
-time: both are faster there than a free shape or a batch. The graph's own arg max is cut off and
-computed beside it, which gives the same labels in a fraction of the time.
+A graph of fixed shape is compiled for the model's own size, and pictures are computed one at a
+time: both are faster there than a free shape or a batch. Other sizes are `sizes`'s. The graph's own
+arg max is cut off and computed beside it, which gives the same labels in a fraction of the time.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from numba import njit
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.engine import OPENVINO, Floats, Labels, Output
+from services.segment.engines.sizes import OtherSizes
 from services.segment.manifest import Manifest, ModelGraph, Precision
 
+# Three channels of any height and width.
+_FREE = (3, -1, -1)
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-# Sizes beside the model's own that stay compiled: each holds a copy of the weights.
-_OTHER_SIZES = 3
 
 
 def capabilities() -> frozenset[str]:
@@ -56,7 +56,7 @@ class OpenVinoEngine:
         self._core = openvino.Core()
         how = manifest.preprocessing
         self._own_shape = (3, how.height, how.width)
-        self._other: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._other = OtherSizes(self._compiled, lambda: self._compiled(_FREE))
         warm()
         # Other sizes are compiled from what was opened: the files may have changed since they were
         # verified.
@@ -74,35 +74,42 @@ class OpenVinoEngine:
         return [self._picture(tensor) for tensor in batch]
 
     def _picture(self, tensor: Floats) -> Output:
-        request = self._request(tensor)
+        if tensor.shape == self._own_shape:
+            logits = self._into_own(tensor)
+        else:
+            logits = self._of_another_size(tensor)
+        labels = np.empty(logits.shape[:2], self._labels_type)
+        arg_max(logits, labels)
+        return Output(logits, labels)
+
+    def _into_own(self, tensor: Floats) -> Floats:
+        request = self._own
         shape = tuple(request.get_output_tensor(0).shape)
         # The graph writes into memory of the picture's own, which the next run doesn't touch: a
         # shared output would be overwritten while it is still being read, a copy costs a pass.
         logits = np.empty(shape[1:], np.float32)
         request.set_output_tensor(0, openvino.Tensor(logits[None], shared_memory=True))
         request.infer([tensor[None]], share_inputs=True, share_outputs=True)
-        labels = np.empty(shape[1:3], self._labels_type)
-        arg_max(logits, labels)
-        return Output(logits, labels)
+        return logits
 
-    def _request(self, tensor: Floats) -> Any:
-        """Return what computes pictures of that shape; compile it if need be."""
-        if tensor.shape == self._own_shape:
-            return self._own
+    def _of_another_size(self, tensor: Floats) -> Floats:
+        """Compute a picture by the graph that there is for its size; the logits are a copy."""
         self._check.size(tensor)
-        request = self._other.get(tensor.shape)
-        if request is None:
-            try:
-                request = self._compiled(tensor.shape)
-            except RuntimeError as error:
-                raise InvalidArgument(
-                    "tensor", f"this model takes no picture of {tensor.shape}: {_reason(error)}"
-                ) from error
-            self._other[tensor.shape] = request
-            while len(self._other) > _OTHER_SIZES:
-                self._other.popitem(last=False)
-        self._other.move_to_end(tensor.shape)
-        return request
+        try:
+            request = self._other.find(tensor.shape)
+            logits: Floats = request.infer([tensor[None]], share_inputs=True)[0][0]
+        except RuntimeError as error:
+            raise InvalidArgument(
+                "tensor", f"this model takes no picture of {tensor.shape}: {_reason(error)}"
+            ) from error
+        wanted = self._graph.logits_size(*tensor.shape[1:])
+        if logits.shape[:2] != wanted:
+            raise InvalidArgument(
+                "tensor",
+                f"this model takes no picture of {tensor.shape}: it gives logits of "
+                f"{logits.shape[:2]}, not {wanted}",
+            )
+        return logits
 
     def _opened(self) -> openvino.Model:
         path = self._check.path
@@ -148,6 +155,8 @@ def compile_graph(
     profiled: bool = False,
 ) -> Any:
     """Compile a graph, which this changes, to give the logits of one picture of `shape` (3, H, W).
+
+    -1 for a height or width is any.
 
     Raises RuntimeError if it takes no such picture.
     """

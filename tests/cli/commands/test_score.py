@@ -40,6 +40,17 @@ def running(documents: int) -> scoring_pb2.ScoreBPBResponse:
     )
 
 
+def test_what_is_not_known_yet_is_no_zero() -> None:
+    with ERR.capture() as told:
+        asyncio.run(follow(waiting(), clock=iter((0.0, 31.0, 31.0)).__next__))
+    assert told.get().split() == ["loading", "the", "model,", "and", "counting", "the", "documents"]
+
+
+async def waiting() -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
+    yield scoring_pb2.ScoreBPBResponse(progress=scoring_pb2.RunningScore())
+    yield scoring_pb2.ScoreBPBResponse(result=scoring_pb2.FinalScore())
+
+
 async def stream(count: int) -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
     for number in range(count):
         yield running(number)
@@ -90,6 +101,9 @@ def test_documents_and_a_picture_are_written(assay_home: Path, root: Path, tmp_p
     sampled = score("--json", "--sample", "2", "--prefix-everywhere", "--max-length", "64")
     basis = json.loads(sampled.stdout)["overall"]["basis"]
     assert (basis["unit"], basis["standing"], basis["documents"]) == ("SPANS", "EXAMPLE", 14)
+    compressed = score("--json", "--model", "zstd-19")
+    assert compressed.returncode == Exit.DONE, compressed.stderr
+    assert json.loads(compressed.stdout)["definition"] is None
     for more, words in (
         (("--plot", "p.pdf"), "ends in neither .svg nor .png"),
         (("--per-document", "d.csv"), "ends in neither .jsonl nor .parquet"),

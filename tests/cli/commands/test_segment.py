@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,29 @@ def test_labels_and_masks_exclude_each_other(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         parsed("-o", "a.png", "--masks", "b.json")
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "IMAGE: 0 of them: give one, or --out DIR"),
+        (["a.jpg", "b.jpg"], "IMAGE: 2 of them"),
+        (["."], "is a folder: give --out DIR"),
+        (["https://example.org/a.jpg"], "is a URL: download it"),
+        (["a.jpg", "--jsonl"], "--jsonl: goes with --out"),
+        (["a.jpg", "--list", "-"], "--list: goes with --out"),
+        ([__file__, "--overlay"], "--overlay: name the FILE"),
+        (["a.jpg", "--out", "x", "-o", "b.png"], "-o: is for one picture"),
+        (["--out", "x", "--overlay", "a.jpg"], "--overlay: takes no file with --out"),
+        (["--out", "x"], "IMAGE: give files or folders, or --list"),
+        (["-", "--out", "x"], "a list of paths on stdin is --list -"),
+    ],
+)
+async def test_what_is_for_one_picture_and_what_for_many(options: list[str], says: str) -> None:
+    parser = argparse.ArgumentParser()
+    segment.add_arguments(parser)
+    with pytest.raises(InvalidArgument, match=re.escape(says)):
+        await segment.run(parser.parse_args(options))
 
 
 def test_classes_by_name_and_by_id() -> None:

@@ -352,9 +352,12 @@ async def test_a_scoring_is_answered_again_from_what_was_kept(serve: Start, root
     again = await _last(client.scoring.ScoreBPB(_score()))
     fresh = await _last(client.scoring.ScoreBPB(_score(fresh=True)))
     assert (first.cached, again.cached, fresh.cached) == (False, True, False)
+    assert first.tokens_per_second > 0
+    assert not again.HasField("tokens_per_second")
     again.cached = False
     for final in (first, again, fresh):
         final.ClearField("environment")  # it has the time
+        final.ClearField("tokens_per_second")
     assert first == again == fresh
     assert first.overall.basis.standing == scoring_pb2.STANDING_EXACT
     assert not first.overall.HasField("interval")
@@ -452,6 +455,27 @@ async def test_of_the_corpus_behind_is_told_when_asked(serve: Start, root: Path)
         assert "wants 25" in subset.score.basis.no_interval
     with pytest.raises(grpc.aio.AioRpcError, match="99 is not a scope"):
         await _last(client.scoring.ScoreBPB(_score(interval_scope=99)))
+
+
+@pytest.mark.parametrize("level", [0.4, 1.0, -1.0, float("nan")])
+async def test_levels_that_no_sample_reaches(serve: Start, root: Path, level: float) -> None:
+    client = await serve({"small": root})
+    with pytest.raises(grpc.aio.AioRpcError, match="interval_level"):
+        await _last(client.scoring.ScoreBPB(_score(interval_level=level)))
+
+
+async def test_a_surer_interval_is_a_wider_one_of_the_same_sample(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    found = []
+    for level in (0, 0.95, 0.99):
+        request = _score(interval_level=level)
+        request.selection.sample.documents = 30
+        found.append((await _last(client.scoring.ScoreBPB(request))).overall)
+    assert found[0] == found[1]
+    assert found[1].bits_per_byte == found[2].bits_per_byte
+    usual, sure = found[1].interval, found[2].interval
+    assert (usual.level, sure.level) == (0.95, 0.99)
+    assert sure.low < usual.low < usual.high < sure.high
 
 
 async def test_two_models_are_compared_on_the_same_documents(serve: Start, root: Path) -> None:

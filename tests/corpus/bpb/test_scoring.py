@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import closing
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.document_scoring import score_document
+from services.corpus.bpb.document_scoring import Progress, score_document
 from services.corpus.bpb.exclusion import Exclusion
+from services.corpus.bpb.figures import DocumentScore
+from services.corpus.bpb.journal import Journal
 from services.corpus.bpb.one_at_a_time import CancelledError
+from services.corpus.bpb.sampling import Sample, Unit
 from services.corpus.bpb.scoring import ScoreOne, Scoring
+from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument, ModelUnusable
 from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, info, resolved
 
@@ -159,3 +165,37 @@ def test_a_window_longer_than_the_models_is_refused(asked: int) -> None:
     with pytest.raises(InvalidArgument, match="longest window is 512") as caught:
         Definition(asked).resolve(info(512))
     assert caught.value.field == "definition.max_length"
+
+
+@pytest.mark.parametrize("sample", [Sample(spans=9, seed=4), Sample(documents=9, seed=4)])
+def test_a_sample_that_was_cut_off_goes_on_to_the_same_bits(tmp_path: Path, sample: Sample) -> None:
+    texts = [document(f"{i}" * (3000 * (i % 5) + 40), "ab"[i % 2], str(i)) for i in range(30)]
+
+    def run(journal: Journal, *, stop_after: int = 1 << 30) -> list[DocumentScore]:
+        model = UniformModel()
+        scoring = Scoring()
+        count = 0
+
+        def score(one: Document, progress: Progress, spans: frozenset[int] | None) -> DocumentScore:
+            nonlocal count
+            count += 1
+            if count > stop_after:
+                scoring.cancel()
+            return score_document(model, DEFINITION, one, progress, spans)
+
+        with closing(journal):
+            return scoring.run("m", score, lambda: iter(texts), sample=sample, journal=journal)
+
+    whole = Journal(tmp_path / "whole.score", {})
+    scores = run(whole)
+    with pytest.raises(CancelledError):
+        run(Journal(tmp_path / "cut.score", {}), stop_after=3)
+    again = Journal(tmp_path / "cut.score", {})
+    assert len(again.finished) == 3
+    assert run(again) == scores
+    assert again.drawn == whole.drawn
+    kept = Journal(tmp_path / "cut.score", {})
+    kept.close()
+    assert (kept.complete, kept.finished, kept.drawn) == (True, scores, whole.drawn)
+    assert len(scores) < len(texts)
+    assert all(bool(one.spans) == (sample.unit is Unit.SPANS) for one in scores)

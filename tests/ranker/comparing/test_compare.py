@@ -215,6 +215,17 @@ def test_an_overall_order_is_said_over_what_both_have_evidence_for() -> None:
     assert "In accuracy-and-size (ade20k-miou, size), a is better" in result.summary
 
 
+def test_how_sure_it_is_is_said_where_anything_is_by_chance() -> None:
+    def timed(name: str, ratio: float) -> ArtifactRecord:
+        low, high = ratio - 0.1, ratio + 0.1
+        item = evidence(f"{name}.latency-ratio", ratio, "1", low=low, high=high)
+        return model(name, evidence=(item,))
+
+    said = "Each answer is of this pair alone, at 99 %."
+    assert said in compared(timed("a", 1.5), timed("b", 2.5)).summary
+    assert said not in compared(model("a", 50.0), model("b", 38.0)).summary
+
+
 def test_equal_artifacts_have_no_winner() -> None:
     result = compared(all_known("a", good=True), all_known("b", good=True))
     assert (result.overall, result.profile) == (Separation.NOT_SEPARABLE, "core")

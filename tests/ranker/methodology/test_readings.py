@@ -19,7 +19,8 @@ from services.ranker.methodology.readings import (
     latest_hardware,
     read,
 )
-from tests.ranker.records import CPU, NOON, claim, evidence
+from services.ranker.methodology.score import ArtifactRecord, standing
+from tests.ranker.records import CPU, DAY, NOON, artifact, claim, evidence
 
 METHODOLOGY = load()
 METRICS = METHODOLOGY.rules(ArtifactType.SEGMENTATION_MODEL).metrics
@@ -64,6 +65,19 @@ def test_an_interval_that_is_less_sure_than_is_asked_says_nothing() -> None:
     assert found(MIOU, sure, item, level=METHODOLOGY.family_level).evidence == (sure.digest,)
 
 
+def test_what_is_known_less_surely_is_told() -> None:
+    item = evidence("ade20k-miou", 44.2, "%", low=40.8, high=47.6, level=0.99)
+    claims = (claim("ade20k-miou", "ade20k-miou"),)
+    record = ArtifactRecord(artifact("a", ArtifactType.SEGMENTATION_MODEL, claims), (item,), ())
+    side = standing(record, METHODOLOGY, DAY, HERE, METHODOLOGY.family_level)
+    part = side.score(side.profiles[0]).components[0]
+    assert (part.point, part.evidence) == (None, ())
+    assert part.explanation == (
+        "44.2 [40.8 .. 47.6] % (measured) is sure to 99 %, and 99.998 % is wanted here"
+    )
+    assert part.missing == "more observations: 99.998 % is wanted here"
+
+
 def test_a_published_figure_may_be_off_by_half_its_last_digit() -> None:
     """Cited ends are of other protocols, and open nothing here."""
     item = evidence("ade20k-miou", 50.3, "%", low=48.46, high=51.1, level=0, basis=Basis.SOURCED)
@@ -81,9 +95,13 @@ def test_bounds_and_counts_are_certain() -> None:
     assert count.low == count.high == count.point == pytest.approx(1)
 
 
-def test_open_interval_ends_reach_the_cut_of_the_scale() -> None:
-    one = found(MIOU, evidence("ade20k-miou", 44.2, "%", low=-float("inf"), high=float("inf")))
-    assert (one.low, one.high) == (LEAST, GREATEST)
+def test_an_open_end_reaches_the_cut_of_the_scale_and_two_say_nothing() -> None:
+    infinity = float("inf")
+    assert found(MIOU, evidence("ade20k-miou", 44.2, "%", low=37.4, high=infinity)).high == GREATEST
+    assert found(MIOU, evidence("ade20k-miou", 44.2, "%", low=-infinity, high=51)).low == LEAST
+    for low in (0.0, -infinity):
+        example = evidence("ade20k-miou", 44.2, "%", low=low, high=infinity, level=0)
+        assert reading(MIOU, [example]) is None
 
 
 @pytest.mark.parametrize(

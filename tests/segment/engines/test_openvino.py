@@ -26,6 +26,7 @@ from tests.segment.tiny_model import Tiny, write
 
 pytest.importorskip("openvino")
 
+from services.segment.engines import sizes
 from services.segment.engines.openvino import OpenVinoEngine, capabilities
 
 
@@ -59,7 +60,6 @@ def test_results_outlive_the_next_runs() -> None:
 def test_sizes_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each size gives what ONNX Runtime gives, and few stay compiled."""
     manifest = read_manifest(MODEL_DIRECTORY)
-    engine = OpenVinoEngine(MODEL_DIRECTORY, manifest)
     reference = OnnxEngine(MODEL_DIRECTORY, manifest)
     compiled: list[tuple[int, ...]] = []
     compile_one = OpenVinoEngine._compiled
@@ -69,14 +69,25 @@ def test_sizes_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
         return compile_one(self, shape)
 
     monkeypatch.setattr(OpenVinoEngine, "_compiled", counted)
-    sizes = [(64, 96), (70, 101), (64, 96), (33, 32), (64, 96), (256, 256), (40, 40), (70, 101)]
-    for size in sizes:
+    monkeypatch.setattr(sizes, "_PAUSE_SECONDS", 0.0)
+    engine = OpenVinoEngine(MODEL_DIRECTORY, manifest)
+    assert compiled == [(256, 256)]
+    compiled.clear()
+
+    def check(size: tuple[int, int]) -> None:
         tensor = picture(*size)
         (found,), (wanted,) = engine.run([tensor]), reference.run([tensor])
         np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-3)
         assert (found.labels == wanted.labels).mean() > 0.999
-    # (70, 101) had not been asked for lately when a fourth size came.
-    assert compiled == [(64, 96), (70, 101), (33, 32), (40, 40), (70, 101)]
+
+    for size in [(64, 96), (70, 101), (256, 256), (33, 32), (40, 40), (35, 64), (64, 96)]:
+        check(size)
+    assert compiled == [(-1, -1)]  # one graph of free shape for all of them
+    for _ in range(sizes.OFTEN):
+        check((64, 96))
+    engine._other.wait()
+    assert compiled == [(-1, -1), (64, 96)]
+    check((64, 96))
 
 
 def test_other_sizes_are_of_the_graph_that_was_opened(tmp_path: Path) -> None:

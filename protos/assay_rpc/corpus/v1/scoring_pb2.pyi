@@ -278,11 +278,16 @@ class LanguageModel(_message.Message):
     LICENSE_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    VOCABULARY_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture: "llama", "byte-transformer"."""
     max_length: _builtins.int
+    """Window: tokens that it reads at once."""
     parameters: _builtins.int
+    """All of them; what two layers share counts once."""
     weights: _common_pb2.WeightsKind.ValueType
+    vocabulary: _builtins.int
+    """Tokens that it knows: ids below this."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -301,10 +306,11 @@ class LanguageModel(_message.Message):
         license: _common_pb2.License | None = ...,
         weights: _common_pb2.WeightsKind.ValueType = ...,
         engine: _common_pb2.Engine | None = ...,
+        vocabulary: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "license", b"license", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,6 +468,7 @@ class ScoreBPBRequest(_message.Message):
     COMPUTE_FIELD_NUMBER: _builtins.int
     PER_DOCUMENT_FIELD_NUMBER: _builtins.int
     INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
+    INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
     """Name to keep finished documents under: up to 64 letters, digits, dots, dashes and underscores.
     They are kept until overwritten, for the same documents, model, definition and software only.
@@ -473,6 +480,8 @@ class ScoreBPBRequest(_message.Message):
     """Also send the figures of every document."""
     interval_scope: Global___IntervalScope.ValueType
     """What intervals are to speak of."""
+    interval_level: _builtins.float
+    """Level of the intervals, 0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -504,10 +513,11 @@ class ScoreBPBRequest(_message.Message):
         compute: Global___Compute | None = ...,
         per_document: _builtins.bool = ...,
         interval_scope: Global___IntervalScope.ValueType = ...,
+        interval_level: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_scope", b"interval_scope", "model", b"model", "per_document", b"per_document", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_level", b"interval_level", "interval_scope", b"interval_scope", "model", b"model", "per_document", b"per_document", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -721,8 +731,13 @@ class FinalScore(_message.Message):
     WEIGHTED_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     CACHED_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     cached: _builtins.bool
     """True when an earlier call had finished all of it, with the same software on the same machine."""
+    tokens_per_second: _builtins.float
+    """Scored tokens a second of this call, loading left out, beside whatever else the machine did.
+    Absent when nothing was scored now.
+    """
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -776,12 +791,15 @@ class FinalScore(_message.Message):
         weighted: _abc.Iterable[Global___WeightedScore] | None = ...,
         published: _abc.Iterable[Global___PublishedBitsPerByte] | None = ...,
         cached: _builtins.bool = ...,
+        tokens_per_second: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro", b"macro", "model", b"model", "overall", b"overall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro", b"macro", "model", b"model", "overall", b"overall", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "excluded", b"excluded", "macro", b"macro", "model", b"model", "overall", b"overall", "published", b"published", "subsets", b"subsets", "weighted", b"weighted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "excluded", b"excluded", "macro", b"macro", "model", b"model", "overall", b"overall", "published", b"published", "subsets", b"subsets", "tokens_per_second", b"tokens_per_second", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__tokens_per_second: _TypeAlias = _typing.Literal["tokens_per_second"]  # noqa: Y015
+    _WhichOneofArgType__tokens_per_second: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_per_second) -> _WhichOneofReturnType__tokens_per_second | None: ...
 
 Global___FinalScore: _TypeAlias = FinalScore  # noqa: Y015
 
@@ -862,10 +880,13 @@ class CompareBPBRequest(_message.Message):
     FRESH_FIELD_NUMBER: _builtins.int
     COMPUTE_FIELD_NUMBER: _builtins.int
     INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
+    INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     fresh: _builtins.bool
     """Discard what was kept of both, and score everything."""
     interval_scope: Global___IntervalScope.ValueType
     """What intervals are to speak of."""
+    interval_level: _builtins.float
+    """Level of the intervals, 0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -893,10 +914,11 @@ class CompareBPBRequest(_message.Message):
         fresh: _builtins.bool = ...,
         compute: Global___Compute | None = ...,
         interval_scope: Global___IntervalScope.ValueType = ...,
+        interval_level: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_scope", b"interval_scope", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_level", b"interval_level", "interval_scope", b"interval_scope", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -114,6 +114,7 @@ class Scope(_message.Message):
     hardware: _builtins.str
     engine: _builtins.str
     dataset: _builtins.str
+    """Corpus that it was measured on; of a subset of it, "CORPUS/SUBSET"."""
     note: _builtins.str
     """Any other condition, in words."""
     def __init__(

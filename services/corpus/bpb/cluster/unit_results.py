@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from services.common.statistics.sampling import Drawn
 from services.corpus.bpb.cluster.units import WorkUnit
 from services.corpus.bpb.estimates import Scope
 from services.corpus.bpb.figures import DocumentScore
-from services.corpus.bpb.report import Report
+from services.corpus.bpb.report import Drawing, Report
+from services.corpus.bpb.sampling import Unit, drawn_json, drawn_of
 from services.errors import PreconditionFailed
 
 FORMAT = "assay-unit/2"
@@ -26,12 +28,16 @@ _MAX_NUMBERS_SHOWN = 5
 
 @dataclass(frozen=True)
 class UnitResult:
-    """Scores of a unit's documents, in their order, by what `engine` says."""
+    """Scores of a unit's documents, in their order, by what `engine` says.
+
+    `drawn` is the sample of the whole job, in the result of the first unit; None without one.
+    """
 
     job: dict[str, object]
     unit: WorkUnit
     engine: str
     documents: tuple[DocumentScore, ...]
+    drawn: Mapping[str, Drawn] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,14 @@ def write_result(directory: Path, result: UnitResult) -> Path:
     """
     path = result_path(directory, result.unit)
     directory.mkdir(parents=True, exist_ok=True)
+    sample = {} if result.drawn is None else {"drawn": drawn_json(result.drawn)}
     content = {
         "format": FORMAT,
         "job": result.job,
         "unit": astuple(result.unit),
         "engine": result.engine,
         "documents": [document.row() for document in result.documents],
+        **sample,
     }
     # Of this process: two may write the same result at once.
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -85,8 +93,9 @@ def read_result(path: Path) -> UnitResult:
                 f"{path} is of format {content.get('format')!r}, not {FORMAT!r}"
             )
         documents = tuple(DocumentScore.of(row) for row in content["documents"])
+        drawn = drawn_of(content["drawn"]) if "drawn" in content else None
         result = UnitResult(
-            content["job"], WorkUnit(*content["unit"]), content["engine"], documents
+            content["job"], WorkUnit(*content["unit"]), content["engine"], documents, drawn
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreconditionFailed(
@@ -118,7 +127,16 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
     if not paths:
         raise PreconditionFailed(f"{directory} holds no result of a unit")
     engines, numbers = set[str](), set[int]()
-    job = read_result(paths[0]).job
+    first = read_result(paths[0])
+    job, drawing = first.job, None
+    if first.drawn is not None:
+        unit = Unit.SPANS if first.job["sample"]["spans"] else Unit.DOCUMENTS  # type: ignore[index]
+        drawing = Drawing(unit, first.drawn)
+        if unit is Unit.SPANS and scope is Scope.CORPUS:
+            raise PreconditionFailed(
+                "of the corpus behind the documents only whole documents tell, and the job is of a "
+                "sample of spans; score another one with --sample-documents"
+            )
 
     def documents() -> Iterator[DocumentScore]:
         for path in paths:
@@ -128,7 +146,7 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
             engines.add(result.engine)
             yield from result.documents
 
-    figures = Report(documents(), scope=scope)
+    figures = Report(documents(), drawing, scope)
     missing = sorted(set(range(int(str(job["units"])))) - numbers)
     if missing:
         raise PreconditionFailed(
@@ -139,7 +157,10 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
 
 
 def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object]) -> None:
-    differs = [name for name in wanted if json.dumps(found.get(name)) != json.dumps(wanted[name])]
+    names = [*wanted, *(name for name in found if name not in wanted)]
+    differs = [
+        name for name in names if json.dumps(found.get(name)) != json.dumps(wanted.get(name))
+    ]
     if differs:
         raise PreconditionFailed(
             f"{path} is of another job: it differs in {', '.join(differs)}; give another directory"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import Compute
 from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.corpus.bpb.models.threads import threads_for
+from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind, Shard
 from services.corpus.catalog.locate import Location
+from services.corpus.shards.documents import Document
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 
@@ -31,7 +35,8 @@ class UnitJob:
     """What is scored with what. Paths must be the same on every machine.
 
     `cache` is a folder for what is kept of a corpus in object storage, `model` a language model's
-    directory, None the packaged reference model.
+    directory, None the packaged reference model. Each machine that scores units of a `sample` reads
+    the selection once, to draw it.
     """
 
     shards: Location
@@ -41,6 +46,7 @@ class UnitJob:
     definition: Definition = field(default_factory=Definition)
     compute: Compute = field(default_factory=Compute)
     unit_frames: int = 16
+    sample: Sample | None = None
 
 
 class UnitScorer:
@@ -78,6 +84,8 @@ class UnitScorer:
         self._registry = Registry({} if job.model is None else {self._name: job.model})
         self._info = self._registry.describe(self._name)
         self._definition = job.definition.resolve(self._info)
+        if job.sample is not None:
+            self._definition.require_whole_texts("a sample")
 
     @property
     def threads(self) -> int:
@@ -86,14 +94,13 @@ class UnitScorer:
 
     def facts(self) -> dict[str, object]:
         """Return what all results of a job have in common, as JSON: a merge compares it."""
-        return {
+        sample = self._job.sample
+        drawn = {} if sample is None else {"sample": _values(sample)}
+        return drawn | {
             "corpus": self._corpus.ref.digest,
             "selection": self._selection.digests(),
             "model": {"name": self._name, "digest": self._info.digest},
-            "definition": {
-                name: value.value if isinstance(value, Enum) else value
-                for name, value in asdict(self._definition).items()
-            },
+            "definition": _values(self._definition),
             "precision": self._job.compute.precision.value,
             "unit_frames": self._job.unit_frames,
             "units": len(self.units),
@@ -105,20 +112,46 @@ class UnitScorer:
         Raises as `score_document`, reading frames and loading the model do; nothing is written.
         """
         loaded = self._registry.start(self._name, self._job.compute)
-        scores = []
+        chooser = self._chooser
+        scores = [
+            score_document(loaded.model, self._definition, document, spans=chooser.spans(document))
+            for document in self._documents(unit)
+            if chooser.chosen(document)
+        ]
+        package = _ENGINE_PACKAGES.get(loaded.engine, "torch")
+        engine = f"{loaded.engine} {metadata.version(package)}, {self.threads} threads"
+        # What was drawn is the same in every unit's result, and stands in the first one's.
+        drawn = chooser.drawn if unit.number == 0 else None
+        return UnitResult(self.facts(), unit, engine, tuple(scores), drawn)
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        """What was drawn of all units; without a sample everything, unread."""
+        chooser = Chooser(self._job.sample)
+        if self._job.sample is not None:
+            for unit in self.units:
+                for document in self._documents(unit):
+                    chooser.see(document)
+            chooser.choose()
+        return chooser
+
+    def _documents(self, unit: WorkUnit) -> Iterator[Document]:
+        """Read the selection's documents in a unit."""
         with closing(self._shards[unit.shard].open_frames()) as frames:
             index = frames.index
             wants = [self._selection.wants(name) for name in index.header.subsets]
             for number in range(unit.first, unit.end):
                 if wants[int(index.frames["subset"][number])]:
-                    scores += [
-                        score_document(loaded.model, self._definition, document)
-                        for document in frames.documents(number)
-                        if self._selection.wants_text(len(document.text))
-                    ]
-        package = _ENGINE_PACKAGES.get(loaded.engine, "torch")
-        engine = f"{loaded.engine} {metadata.version(package)}, {self.threads} threads"
-        return UnitResult(self.facts(), unit, engine, tuple(scores))
+                    for document in frames.documents(number):
+                        if self._selection.wants_text(len(document.text)):
+                            yield document
+
+
+def _values(facts: Definition | Sample) -> dict[str, object]:
+    return {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in asdict(facts).items()
+    }
 
 
 def _frames(shard: Shard) -> int:

@@ -10,7 +10,8 @@ a new version, so that evidence always says which rule it was made by.
     relative_speed  latency beside a reference's, from the same
     composition     documents and subsets, from corpus's DescribeCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
-    scoring         bits per byte, from corpus's ScoreBPB
+    scoring         bits per byte as a yardstick, from corpus's ScoreBPB
+    language_models what a language model is, and its bits per byte, from corpus's ScoringService
     sources         what publications say, from facts.yaml
     page            what follows from the figures that a page prints
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from services.ranker.measuring.methods import (
     composition,
+    language_models,
     model_accuracy,
     model_facts,
     model_speed,
@@ -35,6 +37,7 @@ __all__ = [
     "Method",
     "composition",
     "known",
+    "language_models",
     "method_named",
     "model_accuracy",
     "model_facts",

@@ -24,7 +24,9 @@ class Measurement(StrEnum):
     ACCURACY = "labels against masks"
     CORPUS_FACTS = "what the corpus holds"
     STORAGE = "compression and reading of the corpus"
+    LANGUAGE_MODEL_FACTS = "what the language model is"
     BITS_PER_BYTE = "bits per byte of held-out documents"
+    TOKENS_PER_SECOND = "tokens a second"
 
 
 @dataclass(frozen=True)

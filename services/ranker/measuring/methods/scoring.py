@@ -9,12 +9,22 @@ from services.ranker.claims.definition import (
 )
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Aspect, Basis, Claim, Value
-from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.peers.protocol import corpus_label, corpus_subject, engine, environment
+from services.ranker.measuring.subjects import held_out
+from services.ranker.peers.protocol import (
+    ScorePlan,
+    corpus_label,
+    corpus_subject,
+    engine,
+    environment,
+)
 
 _BITS_OF_A_BYTE = 8.0
 """What a model that knows nothing needs; one that knows something needs less."""
+
+_FEW, _MANY = 6, 60
+"""Documents that show that the metric can be computed."""
 
 
 @method(
@@ -37,7 +47,12 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
     computed. That the subsets add up to the whole has been checked when the figures came in.
     """
     corpus, relation = await measurements.corpus(claim.artifact)
-    result = await measurements.bits_per_byte(corpus)
+    documents = _MANY if measurements.budget is Budget.FULL else _FEW
+    result = await measurements.score(
+        corpus,
+        await measurements.reference_model(),
+        ScorePlan(held_out(corpus), documents=documents),
+    )
     published = measurements.published(claim)
     scored = {one.subset: one.score for one in result.subsets if one.score.text_bytes}
     defined = bool(scored) and 0 < result.overall.bits_per_byte < _BITS_OF_A_BYTE

@@ -23,8 +23,10 @@ from services.corpus.bpb.cluster.unit_results import (
 from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
 from services.corpus.bpb.cluster.units import WorkUnit, cut_units, find_unit, share_of
 from services.corpus.bpb.definition import Definition
+from services.corpus.bpb.estimates import Scope
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore, ScoreTotals
+from services.corpus.bpb.sampling import Allocation, Sample
 from services.corpus.stream.selection import Selection
 from services.errors import InvalidArgument, PreconditionFailed
 from tests.corpus.bpb.unit_jobs import make_job
@@ -212,5 +214,64 @@ def test_the_command(
     merged = json.loads(capsys.readouterr().out)
     assert merged["overall"]["documents"] == 40
     assert merged["job"]["units"] == len(names)
+    assert (merged["overall"]["standing"], merged["overall"]["interval"]) == ("exact", None)
     assert main(["units", "merge", str(tmp_path / "out")]) == 0
     assert "overall (micro)" in capsys.readouterr().out
+    sampled = ["--out", str(tmp_path / "sampled"), "--sample", "3"]
+    assert main(["units", "score", *common, *sampled]) == 0
+    capsys.readouterr()
+    assert main(["units", "merge", str(tmp_path / "sampled"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["overall"]["documents"] < 40
+    assert found["job"]["sample"]["spans"] == 3
+    assert main(["units", "list", *common, "--sample", "3", "--sample-documents", "3"]) == 4
+
+
+@pytest.mark.parametrize("sample", [Sample(6), Sample(0, 12, 3, Allocation.EQUAL)])
+def test_a_sample_is_the_same_however_it_is_dealt(
+    job: UnitJob, done: Path, tmp_path: Path, sample: Sample
+) -> None:
+    """Machines that share no state draw the same, and their results merge to the same bits."""
+    sampled = replace(job, sample=sample)
+    for unit in UnitScorer(sampled).units:
+        write_result(tmp_path / "one", UnitScorer(sampled).score(unit))
+    other = UnitScorer(replace(sampled, unit_frames=5))
+    for unit in reversed(other.units):
+        write_result(tmp_path / "other", other.score(unit))
+    first, second = (merge(tmp_path / name).figures for name in ("one", "other"))
+    assert first.totals.overall == second.totals.overall
+    assert first.subsets == second.subsets
+    assert first.estimates.overall == second.estimates.overall
+    assert first.estimates.macro == second.estimates.macro
+    overall, truth = first.estimates.overall, merge(done).figures.estimates.overall
+    assert overall is not None
+    assert truth is not None
+    assert overall.basis.effective_documents == pytest.approx(truth.basis.effective_documents)
+    assert overall.basis.scored < truth.basis.documents
+    assert overall.value == pytest.approx(truth.value, rel=0.5)
+    # A result of the job without a sample is of another job, whichever comes first.
+    plain = result_path(done, UnitScorer(job).units[1])
+    (tmp_path / "one" / plain.name).write_bytes(plain.read_bytes())
+    with pytest.raises(PreconditionFailed, match="differs in sample"):
+        merge(tmp_path / "one")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(done, mixed)
+    sampled_unit = UnitScorer(sampled)
+    write_result(mixed, sampled_unit.score(sampled_unit.units[1]))
+    with pytest.raises(PreconditionFailed, match="differs in sample"):
+        merge(mixed)
+
+
+def test_of_the_corpus_behind_a_merge_tells_when_asked(
+    job: UnitJob, done: Path, tmp_path: Path
+) -> None:
+    plain, asked = merge(done).figures, merge(done, Scope.CORPUS).figures
+    assert plain.estimates.overall is not None
+    assert asked.estimates.overall is not None
+    assert asked.estimates.overall.value == plain.estimates.overall.value
+    assert asked.estimates.overall.basis.scope is Scope.CORPUS
+    spans = UnitScorer(replace(job, sample=Sample(6)))
+    for unit in spans.units:
+        write_result(tmp_path, spans.score(unit))
+    with pytest.raises(PreconditionFailed, match="only whole documents tell"):
+        merge(tmp_path, Scope.CORPUS)

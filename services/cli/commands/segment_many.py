@@ -1,0 +1,327 @@
+"""`assay segment PATH... --out DIR`: the labels of many pictures, each in a file of its own."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assay_rpc.client import AssayError, AsyncSegmentClient
+from assay_rpc.segment._items import LabelOptions, Labels
+from assay_rpc.segment.v1 import models_pb2
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from services.cli.exits import Exit
+from services.cli.output.console import ERR, OUT, note, warn
+from services.cli.pictures import Found, find
+from services.errors import InvalidArgument
+
+SUMMARY, RUN = "summary.csv", "run.json"
+# A request's size, less what surrounds the picture.
+_MAX_BYTES = (64 << 20) - (64 << 10)
+# Of the pictures that are under way at once; the client keeps up to so many.
+_UNDER_WAY, _BYTES_UNDER_WAY = 64, 512 << 20
+_COLUMNS = ("picture", "labels", "width", "height", "class_id", "class", "pixels", "share", "error")
+_NOTE_SECONDS = 30.0
+# Classes and failures that are listed; all of them are in the summary.
+_SHOWN = 15
+
+
+@dataclass
+class Tally:
+    """What became of the pictures, and the rows of the summary by picture."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    pixels: Counter[str] = field(default_factory=Counter)
+    pictures: Counter[str] = field(default_factory=Counter)
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, picture: str, rows: list[dict[str, Any]], labels: Labels) -> None:
+        """Count a picture."""
+        self.rows[picture] = rows
+        self.done += 1
+        for item in labels.classes:
+            self.pixels[item.name] += item.pixels
+            self.pictures[item.name] += 1
+
+
+async def segment_many(
+    arguments: argparse.Namespace, channel: Any, model: models_pb2.Model, classes: Sequence[int]
+) -> Exit:
+    """Label every picture that is not done yet; return BAD_INPUT if one of them failed."""
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    _require_same_run(out, _run(arguments, model, classes), again=arguments.again)
+    found = list(find([*arguments.images, *_listed(arguments.list)], _MAX_BYTES))
+    if not found:
+        raise InvalidArgument("IMAGE", "no picture is there")
+    tally = Tally(rows=_rows(out / SUMMARY))
+    follow = _Following(len(found), jsonl=arguments.jsonl)
+    options = LabelOptions(
+        model=model.ref.name,
+        classes=classes,
+        size=None if arguments.size is None else arguments.size[::-1],
+        priority="low",
+        overlay=None if arguments.overlay is None else "jpeg",
+    )
+    job = _Job(out, options, tally, follow)
+    started = time.monotonic()
+    try:
+        with follow:
+            for part in _parts(list(job.todo(found, again=arguments.again))):
+                await job.label(part, channel)
+    finally:  # also when it is interrupted: what is done is done
+        _write_summary(out / SUMMARY, tally.rows)
+    if not arguments.jsonl:
+        _print(tally, model, out, time.monotonic() - started)
+    return Exit.BAD_INPUT if tally.failed else Exit.DONE
+
+
+def _listed(file: str | None) -> list[str]:
+    """The paths of a list, one a line; "-" is stdin."""
+    if file is None:
+        return []
+    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    return [line for line in text.splitlines() if line.strip()]
+
+
+class _Following:
+    """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, total: int, *, jsonl: bool) -> None:
+        self._bar = Progress(
+            TextColumn("labelling"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=ERR,
+            transient=True,
+            disable=not ERR.is_terminal,
+        )
+        self._task = self._bar.add_task("pictures", total=total)
+        self._total, self._finished, self._said = total, 0, time.monotonic()
+        self._jsonl = jsonl
+
+    def __enter__(self) -> None:
+        self._bar.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def finished(self, line: Mapping[str, Any] | None) -> None:
+        """Count a picture, and print its line if that was asked for."""
+        self._finished += 1
+        self._bar.advance(self._task)
+        if self._jsonl and line is not None:
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        if not ERR.is_terminal and time.monotonic() - self._said >= _NOTE_SECONDS:
+            self._said = time.monotonic()
+            note(f"{self._finished} of {self._total} pictures")
+
+
+def _run(
+    arguments: argparse.Namespace, model: models_pb2.Model, classes: Sequence[int]
+) -> dict[str, Any]:
+    """What decides the results, so that a folder holds those of one run."""
+    return {
+        "model": model.ref.name,
+        "version": model.ref.version,
+        "digest": model.ref.digest,
+        "classes": sorted(classes),
+        "size": arguments.size,
+        "overlay": arguments.overlay is not None,
+        "opacity": arguments.opacity,
+    }
+
+
+def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None:
+    """Note what the results are of. Raises InvalidArgument where others are there already."""
+    path = out / RUN
+    run = json.loads(json.dumps(run))
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if before is not None and before != run and not again:
+        differs = ", ".join(sorted(key for key in run if before.get(key) != run[key]))
+        raise InvalidArgument(
+            "--out", f"{out} holds results of another {differs}: give another folder, or --again"
+        )
+    _write(path, json.dumps(run, indent=1).encode())
+
+
+def _is_done(picture: Path, labels: Path) -> bool:
+    """Whether the labels were written after the picture was."""
+    try:
+        return labels.stat().st_mtime_ns >= picture.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _parts(todo: Sequence[Found]) -> Iterator[list[Found]]:
+    """Split pictures so that those under way at once fit into memory."""
+    part: list[Found] = []
+    sizes: list[int] = []
+    for one in todo:
+        try:
+            size = one.path.stat().st_size
+        except OSError:
+            size = 0
+        if sum(sizes[-_UNDER_WAY + 1 :]) + size > _BYTES_UNDER_WAY:
+            yield part
+            part, sizes = [], []
+        part.append(one)
+        sizes.append(size)
+    if part:
+        yield part
+
+
+@dataclass
+class _Job:
+    """Pictures on their way to `out`."""
+
+    out: Path
+    options: LabelOptions
+    tally: Tally
+    follow: _Following
+
+    def todo(self, found: Sequence[Found], *, again: bool) -> Iterator[Found]:
+        """Yield what is to be done, and count what is done or cannot be."""
+        for one in found:
+            if one.problem:
+                self._fail(one, one.problem)
+            elif not again and _is_done(one.path, self.out / f"{one.place}.png"):
+                self.tally.skipped += 1
+                self.follow.finished(None)
+            else:
+                yield one
+
+    async def label(self, part: Sequence[Found], channel: Any) -> None:
+        """Send pictures on one stream and write what comes back."""
+        sent: list[Found] = []
+
+        def files() -> Iterator[bytes]:
+            for one in part:
+                try:
+                    content = one.path.read_bytes()
+                except OSError as error:  # it has changed since it was found
+                    self._fail(one, error.strerror or str(error))
+                    continue
+                sent.append(one)
+                yield content
+
+        async with AsyncSegmentClient(channel) as client:
+            async for number, answer in client.label_many(files(), **self.options):
+                one = sent[number]
+                if isinstance(answer, AssayError):
+                    self._fail(one, answer.message)
+                    continue
+                try:
+                    line = self._save(one, answer)
+                except OSError as error:
+                    self._fail(one, f"its results cannot be written: {error.strerror}")
+                else:
+                    self.follow.finished(line)
+
+    def _fail(self, one: Found, problem: str) -> None:
+        picture = str(one.path)
+        self.tally.failed[picture] = problem
+        self.tally.rows[picture] = [{"picture": picture, "error": problem}]
+        self.follow.finished({"picture": picture, "error": problem})
+
+    def _save(self, one: Found, labels: Labels) -> dict[str, Any]:
+        """Write a picture's files; return its line."""
+        from PIL import Image  # noqa: PLC0415  # of the segment extra
+
+        picture, place = str(one.path), self.out / f"{one.place}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        line: dict[str, Any] = {"picture": picture, "labels": str(place)}
+        if labels.overlay is not None:
+            overlay = self.out / f"{one.place}.overlay.jpg"
+            _write(overlay, labels.overlay)
+            line["overlay"] = str(overlay)
+        file = io.BytesIO()
+        Image.fromarray(labels.numpy()).save(file, "PNG", compress_level=1)
+        _write(place, file.getvalue())  # the last one: where it is, all of them are
+        notices = list(labels.reply.notices)
+        for notice in notices:
+            warn(f"{picture}: {notice}")
+        classes = [
+            {"class_id": item.id, "class": item.name, "pixels": item.pixels, "share": item.share}
+            for item in labels.classes
+        ]
+        size = {"width": labels.width, "height": labels.height}
+        row = {"picture": picture, "labels": str(place), **size}
+        self.tally.add(picture, [row | item for item in classes] or [row], labels)
+        return line | size | {"classes": classes, "notices": notices}
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of an earlier run's summary, by picture."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                rows.setdefault(row.get("picture") or "", []).append(dict(row))
+    except (OSError, ValueError, csv.Error):
+        return {}
+    return rows
+
+
+def _write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for picture in sorted(rows):
+        writer.writerows(rows[picture])
+    _write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def _print(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:
+    rate = f", {tally.done / seconds:.1f} a second" if tally.done and seconds > 0 else ""
+    OUT.print(
+        f"{model.ref.name}: {tally.done} pictures labelled{rate}, {tally.skipped} done before, "
+        f"{len(tally.failed)} failed -> {out}",
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table()
+    table.add_column("class")
+    table.add_column("pictures", justify="right")
+    table.add_column("share of all pixels", justify="right")
+    total = sum(tally.pixels.values())
+    for name, pixels in tally.pixels.most_common(_SHOWN):
+        table.add_row(name, str(tally.pictures[name]), f"{pixels / total:.2%}")
+    if total:
+        OUT.print(table)
+    if len(tally.pixels) > _SHOWN:
+        OUT.print(
+            f"and {len(tally.pixels) - _SHOWN} more classes: see {out / SUMMARY}", markup=False
+        )
+    for picture, problem in list(tally.failed.items())[:_SHOWN]:
+        warn(f"{picture}: {problem}")
+    if len(tally.failed) > _SHOWN:
+        warn(f"and {len(tally.failed) - _SHOWN} more: see {out / SUMMARY}")

@@ -1,0 +1,115 @@
+"""Which files are pictures: those of paths, folders, patterns and lists."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif",
+                 "jp2")
+)  # fmt: skip
+"""Of the files that a folder is searched for. One that is named is taken whatever its name is."""
+_PATTERN = frozenset("*?[")
+_URL = ("http://", "https://", "s3://", "gs://", "data:")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture's file and where its results go, without a suffix; or what is wrong with it."""
+
+    path: Path
+    place: Path
+    problem: str = ""
+
+
+def find(given: Sequence[str], max_bytes: int) -> Iterator[Found]:
+    """Yield every picture of the paths once, in their order, those of a folder by name.
+
+    Results of a file that is named go to its own name, those of a folder's files to their place in
+    the folder. What cannot be sent is yielded with what is wrong: a file that is not there, is no
+    file, has more than `max_bytes` or cannot be read, and a second one with the same place.
+    """
+    seen: set[tuple[int, int]] = set()
+    places: dict[Path, Path] = {}
+    for found in _listed(given):
+        checked = found if found.problem else _checked(found, max_bytes)
+        if not checked.problem:
+            status = checked.path.stat()
+            identity = status.st_dev, status.st_ino
+            if identity in seen:
+                continue  # named twice, or linked to
+            seen.add(identity)
+            other = places.setdefault(checked.place, checked.path)
+            if other != checked.path:
+                problem = f"its results would be those of {other}: give them folders of their own"
+                checked = Found(checked.path, checked.place, problem)
+        yield checked
+
+
+def _listed(given: Sequence[str]) -> Iterator[Found]:
+    for text in given:
+        path = Path(text)
+        if text.lower().startswith(_URL):
+            yield Found(path, path, "is a URL: download it, and give the file")
+        elif path.is_dir():
+            yield from _in_folder(path)
+        elif not path.exists() and not path.is_symlink() and _PATTERN & set(text):
+            matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # absolute ones too
+            if not matches:
+                yield Found(path, path, "no file fits this pattern")
+            for match in matches:
+                one = Path(match)
+                yield from _in_folder(one) if one.is_dir() else [_named(one)]
+        else:
+            yield _named(path)
+
+
+def _named(path: Path) -> Found:
+    return Found(path, Path(path.stem))
+
+
+def _in_folder(folder: Path) -> Iterator[Found]:
+    """Yield the pictures in and below a folder; each folder once, whatever links lead to it."""
+    failures: list[OSError] = []
+    visited: set[tuple[int, int]] = set()
+    for root, folders, files in os.walk(folder, onerror=failures.append, followlinks=True):
+        here = Path(root)
+        status = here.stat()
+        identity = status.st_dev, status.st_ino
+        if identity in visited:
+            folders[:] = []
+            continue
+        visited.add(identity)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = here / name
+            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Found(path, path.relative_to(folder).with_suffix(""))
+        yield from _failed(failures)
+    yield from _failed(failures)
+
+
+def _failed(failures: list[OSError]) -> Iterator[Found]:
+    while failures:
+        error = failures.pop()
+        path = Path(str(error.filename))
+        yield Found(path, path, f"this folder cannot be read: {error.strerror}")
+
+
+def _checked(found: Found, max_bytes: int) -> Found:
+    try:
+        status = found.path.stat()
+    except OSError as error:
+        return Found(found.path, found.place, error.strerror or str(error))
+    if not stat.S_ISREG(status.st_mode):
+        return Found(found.path, found.place, "is not a file")
+    if status.st_size > max_bytes:
+        size = f"{status.st_size} bytes; a request holds {max_bytes}"
+        return Found(found.path, found.place, f"{size}: make the picture smaller")
+    return found

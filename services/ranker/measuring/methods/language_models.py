@@ -1,0 +1,356 @@
+"""Language models: what they are, and their bits per byte, from corpus's scoring.
+
+The model that is scored is the artifact itself, by its id and its digest. What is measured is of
+the documents at hand, which the evidence names by their digest, and never more than that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import median
+
+from services.ranker.claims.definition import LANGUAGE, Definition, Kind, Plausible
+from services.ranker.claims.evidence import Observation
+from services.ranker.claims.model import (
+    Aspect,
+    Basis,
+    Claim,
+    Interval,
+    SubjectRelation,
+    UnmeasuredReason,
+    Value,
+)
+from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.measuring.measurements import Budget, Measurements
+from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.subjects import held_out
+from services.ranker.measuring.unobservable import UnobservableError
+from services.ranker.peers.protocol import (
+    STANDING_EXACT,
+    STANDING_EXAMPLE,
+    BitsPerByte,
+    BPBDifference,
+    CorpusSummary,
+    FinalScore,
+    LanguageModel,
+    ScoreBasis,
+    ScorePlan,
+    corpus_label,
+    definition_name,
+    engine,
+    environment,
+    language_model_subject,
+)
+
+_UNIT = "bits per byte"
+_SPANS_QUICK, _SPANS_FULL, _MOST_SPANS = 100, 500, 1600
+_SPEED_BYTES = 20_000
+_SPEED_TIMES = 8
+
+
+def _observed(value: Value, model: LanguageModel, note: str) -> Observation:
+    return Observation(
+        value=value,
+        relation=SubjectRelation.EXACT,
+        basis=Basis.MEASURED,
+        subject_digest=model.ref.digest,
+        subject=language_model_subject(model),
+        note=f"Observed on {model.ref.name} ({model.architecture}). {note}".rstrip(),
+    )
+
+
+@method(
+    1,
+    Measurement.LANGUAGE_MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SIZE,
+        kind=Kind.NUMBER,
+        unit="parameters",
+        fact="parameters",
+        types=LANGUAGE,
+        chance=Plausible(1e5, 1e12, logarithmic=True, least=0),
+    ),
+)
+async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
+    """Parameters of the whole model; what two layers share counts once."""
+    model = await measurements.language_model(claim.artifact)
+    return _observed(Value(float(model.parameters), "parameters"), model, "")
+
+
+@method(
+    1,
+    Measurement.LANGUAGE_MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.NUMBER,
+        unit="tokens",
+        fact="window",
+        types=LANGUAGE,
+        chance=Plausible(128, 1e6, logarithmic=True, least=0),
+    ),
+)
+async def window(claim: Claim, measurements: Measurements) -> Observation:
+    """Tokens that it reads at once."""
+    model = await measurements.language_model(claim.artifact)
+    return _observed(Value(float(model.max_length), "tokens"), model, "")
+
+
+@method(
+    1,
+    Measurement.LANGUAGE_MODEL_FACTS,
+    Definition(
+        aspect=Aspect.SHAPE,
+        kind=Kind.NUMBER,
+        unit="tokens",
+        fact="vocabulary",
+        types=LANGUAGE,
+        chance=Plausible(256, 1e6, logarithmic=True, least=0),
+    ),
+)
+async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
+    """Tokens that it knows."""
+    model = await measurements.language_model(claim.artifact)
+    if not model.vocabulary:
+        raise UnobservableError(f"corpus does not say how many tokens {model.ref.name} knows")
+    return _observed(Value(float(model.vocabulary), "tokens"), model, "")
+
+
+@method(
+    1,
+    Measurement.BITS_PER_BYTE,
+    Definition(
+        aspect=Aspect.ACCURACY,
+        kind=Kind.NUMBER,
+        unit=_UNIT,
+        fact="bits-per-byte",
+        types=LANGUAGE,
+        dataset=True,
+        chance=Plausible(0.3, 8, logarithmic=True, least=0),
+    ),
+)
+async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation:
+    """Bits per byte on held-out documents of a corpus, or of a subset of it."""
+    model = await measurements.language_model(claim.artifact)
+    corpus = await measurements.dataset(claim.dataset)
+    plan = _plan(claim, corpus, measurements.budget)
+    result = await measurements.score(corpus, model, plan)
+    score = _score_of(claim, corpus, plan, result)
+    while claim.subset and score.basis.standing == STANDING_EXAMPLE and plan.spans < _MOST_SPANS:
+        # Its tokenizer gives back too little of the text; what it does not costs nothing to score.
+        plan = replace(plan, spans=4 * plan.spans)
+        result = await measurements.score(corpus, model, plan)
+        score = _score_of(claim, corpus, plan, result)
+    parts = {} if claim.subset else _by_subset(result)
+    base = replace(
+        _observed(Value(score.bits_per_byte, _UNIT), model, _published(claim, result)),
+        n=score.basis.scored or score.documents,
+        interval=_interval(score),
+        conditions=_conditions(corpus, plan, score.basis, _left_out(result)),
+        breakdown=parts,
+        breakdown_unit=_UNIT if parts else "",
+    )
+    return _described(base, corpus, plan, result, (model.ref.digest, corpus.ref.digest))
+
+
+@method(
+    1,
+    Measurement.BITS_PER_BYTE,
+    Definition(
+        aspect=Aspect.ACCURACY,
+        kind=Kind.NUMBER,
+        unit=_UNIT,
+        fact="bits-per-byte-difference",
+        types=LANGUAGE,
+        dataset=True,
+        compares=True,
+        chance=Plausible(-4, 4),
+    ),
+)
+async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> Observation:
+    """Bits per byte less those of another model on the same documents, paired by what was scored.
+
+    Below 0 where this model predicts better.
+    """
+    model = await measurements.language_model(claim.artifact)
+    other = await measurements.language_model(claim.rival)
+    corpus = await measurements.dataset(claim.dataset)
+    plan = _plan(claim, corpus, measurements.budget)
+    result = await measurements.difference(corpus, model, other, plan)
+    found = result.overall
+    if claim.subset:
+        found = next(
+            (one.difference for one in result.subsets if one.subset == claim.subset),
+            BPBDifference(),
+        )
+    if not found.HasField("bits_per_byte"):
+        raise _nothing(claim, corpus, plan)
+    seen = ""
+    if found.HasField("smallest_detectable"):
+        seen = f"; a difference of {found.smallest_detectable:.3g} would have been seen"
+    base = replace(
+        _observed(
+            Value(found.bits_per_byte, _UNIT),
+            model,
+            f"{found.model.bits_per_byte:.4g} against {found.against.bits_per_byte:.4g} of "
+            f"{other.ref.name}, on the same text.",
+        ),
+        n=found.basis.scored or found.model.documents,
+        interval=_difference_interval(found),
+        conditions=f"{_conditions(corpus, plan, found.basis)}{seen}",
+    )
+    digests = (model.ref.digest, other.ref.digest, corpus.ref.digest)
+    return _described(base, corpus, plan, result.model, digests)
+
+
+@method(
+    1,
+    Measurement.TOKENS_PER_SECOND,
+    Definition(
+        aspect=Aspect.SPEED,
+        kind=Kind.NUMBER,
+        unit="tokens/s",
+        fact="tokens-per-second",
+        types=LANGUAGE,
+        dataset=True,
+        machine=True,
+        chance=Plausible(1, 1e7, logarithmic=True, least=0),
+    ),
+)
+async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observation:
+    """Tokens that are scored a second, loading left out: a lower bound, the same text eight times.
+
+    All in one process, which is one observation of its layout and clock; and other load only ever
+    takes time. So nothing is said of how fast it may be.
+    """
+    model = await measurements.language_model(claim.artifact)
+    corpus = await measurements.dataset(claim.dataset)
+    subsets = (claim.subset,) if claim.subset else ()
+    plan = ScorePlan(held_out(corpus), subsets, text_bytes=_SPEED_BYTES, fresh=True)
+    results = await measurements.tokens_per_second(corpus, model, plan, _SPEED_TIMES)
+    rates = [one.tokens_per_second for one in results if one.tokens_per_second > 0]
+    if len(rates) < _SPEED_TIMES:
+        raise UnobservableError(
+            f"corpus scored nothing of {corpus_label(corpus)} with {model.ref.name}",
+            UnmeasuredReason.DATA_MISSING,
+        )
+    used = engine(results[-1].compute.engine)
+    base = replace(
+        _observed(Value(median(rates), "tokens/s"), model, ""),
+        n=len(rates),
+        interval=Interval(min(rates), math.inf, 1 - 0.5 ** len(rates)),
+        conditions=f"with {used.get('id', 'an engine that is not named')}; a lower bound, since "
+        "all were in one process and other load only takes time",
+    )
+    return _described(base, corpus, plan, results[-1], (model.ref.digest, corpus.ref.digest))
+
+
+def _plan(claim: Claim, corpus: CorpusSummary, budget: Budget) -> ScorePlan:
+    spans = _SPANS_FULL if budget is Budget.FULL else _SPANS_QUICK
+    subsets = (claim.subset,) if claim.subset else ()
+    return ScorePlan(held_out(corpus), subsets, spans=spans, level=MIN_LEVEL)
+
+
+def _score_of(
+    claim: Claim, corpus: CorpusSummary, plan: ScorePlan, result: FinalScore
+) -> BitsPerByte:
+    """The figure that the claim is about: of all that was scored, or of its subset."""
+    score = result.overall
+    if claim.subset:
+        found = (one.score for one in result.subsets if one.subset == claim.subset)
+        score = next(found, BitsPerByte())
+    if not score.HasField("bits_per_byte"):
+        raise _nothing(claim, corpus, plan)
+    return score
+
+
+def _nothing(claim: Claim, corpus: CorpusSummary, plan: ScorePlan) -> UnobservableError:
+    what = f"{claim.subset} in " if claim.subset else ""
+    return UnobservableError(
+        f"there is no text of {what}the {plan.split} split of {corpus_label(corpus)} that its "
+        "tokenizer gives back as it was",
+        UnmeasuredReason.DATA_MISSING,
+        f"give documents of it: --shards {corpus.ref.name}=DIR",
+    )
+
+
+def _interval(score: BitsPerByte) -> Interval | None:
+    """None for an exact figure; open where too little was scored for an interval."""
+    if score.basis.standing == STANDING_EXACT:
+        return None
+    if score.basis.standing == STANDING_EXAMPLE or not score.HasField("interval"):
+        return Interval(0.0, math.inf)
+    return Interval(score.interval.low, score.interval.high, score.interval.level)
+
+
+def _difference_interval(found: BPBDifference) -> Interval | None:
+    if found.identical or found.basis.standing == STANDING_EXACT:
+        return None
+    if found.basis.standing == STANDING_EXAMPLE or not found.HasField("interval"):
+        return Interval(-math.inf, math.inf)
+    return Interval(found.interval.low, found.interval.high, found.interval.level)
+
+
+def _left_out(result: FinalScore) -> float:
+    """Share of the text that was scored whose documents are in no figure."""
+    left = sum(one.score.text_bytes for one in result.excluded)
+    return left / (left + result.overall.text_bytes) if left else 0.0
+
+
+def _conditions(
+    corpus: CorpusSummary, plan: ScorePlan, basis: ScoreBasis, left_out: float = 0.0
+) -> str:
+    """Say which text it is of, and how much of it counted."""
+    of = f"of {basis.documents:,} documents in the {plan.split} split of {corpus_label(corpus)}"
+    if basis.standing == STANDING_EXACT:
+        how = f"{of}, all scored"
+    elif basis.standing == STANDING_EXAMPLE:
+        how = f"an example of {basis.scored:,} spans {of} and no measurement: {basis.no_interval}"
+    else:
+        how = f"{of}, {basis.scored:,} spans scored"
+    kept = basis.kept_share if basis.HasField("kept_share") else 1 - left_out
+    if kept < 1:
+        how += f"; {kept:.1%} of the text is given back by the tokenizer, and that alone counts"
+    return how
+
+
+def _by_subset(result: FinalScore) -> dict[str, float]:
+    return {
+        one.subset: one.score.bits_per_byte
+        for one in sorted(result.subsets, key=lambda one: one.subset)
+        if one.subset and one.score.HasField("bits_per_byte")
+    }
+
+
+def _published(claim: Claim, result: FinalScore) -> str:
+    """What is published of the model on the same text, which confirms nothing here."""
+    told = []
+    for one in result.published:
+        figure = one.by_subset.get(claim.subset, 0.0) if claim.subset else one.bits_per_byte
+        if figure:
+            how = f" ({one.derivation})" if one.derivation else ""
+            told.append(f"Published for {one.model}: {figure:.4g}{how}, {one.source}.")
+    return " ".join(told)
+
+
+def _described(
+    observation: Observation,
+    corpus: CorpusSummary,
+    plan: ScorePlan,
+    result: FinalScore,
+    inputs: tuple[str, ...],
+) -> Observation:
+    """Add what it was made with; figures of another corpus, sample or definition are others."""
+    what = f"{plan.spans} spans" if plan.spans else f"the first {plan.text_bytes:,} bytes"
+    return replace(
+        observation,
+        subject={
+            **observation.subject,
+            "dataset": f"{corpus.ref.name} {corpus.ref.digest}",
+            "sample": f"{what} of {', '.join(plan.subsets) or 'all subsets'}, {plan.split}",
+            "definition": definition_name(result),
+        },
+        environment=environment(result.environment),
+        engine=engine(result.compute.engine),
+        inputs=inputs,
+    )

@@ -14,8 +14,8 @@ from services.cli.output.console import OUT
 from services.cli.output.messages import difference, ends, enum_name, plain
 
 SOURCING = {
-    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source",
-    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source says",
+    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source as quoted",
+    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source is quoted to say",
     evidence_pb2.SOURCE_VERDICT_UNSOURCED: "its source does not say it",
 }
 """Whether a claim repeats its source, which is another question than whether it is true."""

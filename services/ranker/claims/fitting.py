@@ -31,6 +31,7 @@ from services.ranker.claims.model import (
 )
 
 _SHOWN = 3
+_ALIKE = 0.7  # names of methods of two types that measure the same
 
 
 def fitted(claim: Claim, about: Artifact | None, definitions: Mapping[str, Definition]) -> Claim:
@@ -86,8 +87,8 @@ def problems(
         return
     if definition.types and about not in definition.types:
         measured = " or ".join(sorted(map(_readable, definition.types)))
-        other = _offered(claim, about, definitions, none="no method measures this")
-        yield "method", f"{claim.method} measures a {measured}; of a {_readable(about)} {other}"
+        other = _of_its_type(claim, about, definitions)
+        yield "method", f"{claim.method} measures a {measured}; {other}"
         return
     yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
@@ -152,19 +153,25 @@ def _expected(definition: Definition) -> str:
 
 
 def _offered(
-    claim: Claim,
-    about: ArtifactType | None,
-    definitions: Mapping[str, Definition],
-    none: str = "",
+    claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
 ) -> str:
-    """The methods that may be meant: of its type, the nearest first, and how many there are."""
-    fit = {name: one for name, one in definitions.items() if not one.types or about in one.types}
+    """The methods that may be meant: the nearest, or else all that there are of its type."""
+    fit = [name for name, one in definitions.items() if not one.types or about in one.types]
     near = nearest(claim.method, fit)
-    if near and (not none or near[0].partition("@")[0].endswith(_last(claim.method))):
+    if near:
         return f"did you mean {', '.join(near)}?"
-    if none:
-        return none
     return f"of a {_readable(about)} there are {', '.join(sorted(fit))}"
+
+
+def _of_its_type(
+    claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
+) -> str:
+    """The methods that measure of an artifact's own type what the claim's does of another."""
+    fit = {_last(name): name for name, one in definitions.items() if about in one.types}
+    near = get_close_matches(_last(claim.method), sorted(fit), n=_SHOWN, cutoff=_ALIKE)
+    if near:
+        return f"of a {_readable(about)} take {' or '.join(fit[one] for one in near)}"
+    return f"no method measures this of a {_readable(about)}"
 
 
 def _last(method: str) -> str:

@@ -51,7 +51,7 @@ def told(of: Claim, about: ArtifactType | None) -> str:
     [
         ("model_facts.parameter_count@1", Equals(9e8, 1, "GFLOPs"), MODEL, "gives 'parameters'"),
         ("model_facts.convolution_count@1", None, LANGUAGE, "no method measures this"),
-        ("model_facts.parameter_count@1", None, DATA, "measures a segmentation model; of a data"),
+        ("model_facts.parameter_count@1", None, DATA, "no method measures this of a data set"),
         ("storage.plain_parse_share@1", Boolean(True), DATA, "write `equals` or `range` with unit"),
         ("storage.plain_parse_share@1", Range(99, 100, "%"), DATA, "1 share is 100 %"),
         ("storage.plain_parse_share@1", Range(0, 1, "share"), DATA, "nothing can fail it"),

@@ -90,6 +90,11 @@ class Registry:
 
         Raises `InvalidArgument` when it does not fit with the others.
         """
+        before = next((one for one in self._entries if one.id == entry.id), None)
+        before = self._withdrawn[entry.id].entry if entry.id in self._withdrawn else before
+        if before is not None and _kind(before) != _kind(entry):
+            problem = f"{entry.id} is {_kind(before)}, and {_kind(entry)} needs an id of its own"
+            raise InvalidArgument(f"{entry.id}.id", problem)
         return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
 
     def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
@@ -137,7 +142,8 @@ class Registry:
 
     def _load(self, given: tuple[Artifact | Page, ...]) -> None:
         _check_ids(given)
-        entries = _with_mutual_contradictions(self._fitted(one) for one in given)
+        artifacts = {one.id: one for one in given if isinstance(one, Artifact)}
+        entries = _with_mutual_contradictions(self._fitted(one, artifacts) for one in given)
         self._entries = given
         self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
@@ -195,6 +201,12 @@ class Registry:
             raise NotFound(f"claim of {owner}", claim, known)
         return self._claims[name]
 
+    def claimed_of(self, artifact: str) -> tuple[Claim, ...]:
+        """Return what registered pages claim of an artifact, by page."""
+        return tuple(
+            claim for page in self.pages for claim in page.claims if claim.artifact == artifact
+        )
+
     def pages_of(self, left: str, right: str) -> tuple[Page, ...]:
         """Return the pages that compare the two artifacts, in either order, by id."""
         return tuple(page for page in self.pages if {left, right} <= set(page.compares))
@@ -203,8 +215,10 @@ class Registry:
         """Return the first page that compares the artifact with another, or None."""
         return next((page for page in self.pages if artifact in page.compares), None)
 
-    def _fitted(self, entry: Artifact | Page) -> Artifact | Page:
-        claims = tuple(fitting.fitted(one, self._methods) for one in entry.claims)
+    def _fitted(self, entry: Artifact | Page, artifacts: Mapping[str, Artifact]) -> Artifact | Page:
+        claims = tuple(
+            fitting.fitted(one, artifacts.get(one.artifact), self._methods) for one in entry.claims
+        )
         return replace(entry, claims=claims)
 
     def _claim_problems(self) -> Iterator[Violation]:
@@ -238,6 +252,10 @@ class Registry:
         near = fitting.nearest(name, self._artifacts)
         hint = f"did you mean {', '.join(near)}?" if near else ""
         return f"no artifact {name!r}; {hint or 'known: ' + ', '.join(sorted(self._artifacts))}"
+
+
+def _kind(entry: Artifact | Page) -> str:
+    return "a page" if isinstance(entry, Page) else f"a {entry.type.value}"
 
 
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:

@@ -11,8 +11,8 @@ from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from google.protobuf.message import Message
 
 SOURCING = {
-    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source",
-    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source says",
+    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source as quoted",
+    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source is quoted to say",
     evidence_pb2.SOURCE_VERDICT_UNSOURCED: "its source does not say it",
 }
 """Whether a claim repeats its source, which is another question than whether it is true."""

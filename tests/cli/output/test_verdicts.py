@@ -168,3 +168,14 @@ def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.Monke
     comparison.show(compare_pb2.CompareResponse(left=side, right=side, summary="nothing is known"))
     assert "B4.5" in out.getvalue()
     assert "nothing is known" in out.getvalue()
+
+
+def test_whether_a_claim_repeats_its_source_is_told_beside_its_verdict() -> None:
+    verdict = measured(1.25, 1.2, 1.3)
+    assert str(verdicts.styled(verdict)) == "refuted\nmeasured"
+    assert verdicts.as_json(verdict)["sourcing"] is None
+    verdict.sourcing = evidence_pb2.SOURCE_VERDICT_FAITHFUL
+    assert str(verdicts.styled(verdict)) == "refuted\nmeasured\nrepeats its source as quoted"
+    assert verdicts.as_json(verdict)["sourcing"] == "FAITHFUL"
+    verdict.sourcing = evidence_pb2.SOURCE_VERDICT_MISQUOTED
+    assert str(verdicts.styled(verdict)).endswith("not what its source is quoted to say")

@@ -135,7 +135,9 @@ class _SourceVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourceV
     """Its source does not say it."""
 
 class SourceVerdict(_SourceVerdict, metaclass=_SourceVerdictEnumTypeWrapper):
-    """Whether the page repeats its source."""
+    """Whether the page repeats its source, as the manifest quotes that. What a registered manifest quotes
+    nobody has read here: it decides no verdict.
+    """
 
 SOURCE_VERDICT_UNSPECIFIED: SourceVerdict.ValueType  # 0
 """It cites none that could be read."""

@@ -86,7 +86,16 @@ def product(data: Path, folder: Path) -> dict[str, Mapping[str, Any]]:
     assay(
         "export", "--architecture", "b4", "--random-weights", "0", "--out", models[0], home=folder
     )
-    assay("export", data / "segformer" / "b0-ade", "--name", B0, "--out", models[1], home=folder)
+    assay(
+        "export",
+        "--checkpoint",
+        data / "segformer" / "b0-ade",
+        "--name",
+        B0,
+        "--out",
+        models[1],
+        home=folder,
+    )
     supplies: list[str | Path] = [
         "--shards", f"{PILE}={data / 'pile'}", "--pictures", data / "ade20k",
         "--language-model", f"tinystories-656k={data / 'lm' / 'tinystories-656k'}",

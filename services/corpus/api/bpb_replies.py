@@ -148,7 +148,11 @@ def final(
             model=printed.model,
             source=printed.source,
             bits_per_byte=printed.overall,
-            definition=scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_PILE_PAPER),
+            # Only the paper says by which windows.
+            definition=scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_PILE_PAPER)
+            if printed.subsets
+            else None,
+            derivation=printed.derivation,
             by_subset=printed.subsets,
         )
     return message

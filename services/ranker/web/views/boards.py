@@ -101,6 +101,6 @@ def _entry(rank: rank_pb2.Rank, above: rank_pb2.Rank | None, links: Links) -> En
 def place(rank: rank_pb2.Rank) -> str:
     """The places that an artifact may have, in words."""
     if not rank.HasField("best_place"):
-        return f"not ranked: nothing is known of {scores.lacks(rank.score)}"
+        return f"not ranked: no evidence for {scores.lacks(rank.score)}"
     places = sorted({rank.best_place, rank.worst_place})
     return f"{' to '.join(map(str, places))} of {rank.ranked_count}"

@@ -39,7 +39,7 @@ def score(value: score_pb2.Score, side: str) -> Figure:
         if not value.coverage:
             return Figure("no evidence yet", known=False)
         return Figure(
-            f"no score yet: nothing is known of {lacks(value)}",
+            f"no score yet: no evidence for {lacks(value)}",
             remarks=(f"what is left open: {value.low:.1f} to {value.high:.1f} of 100",),
             known=False,
         )

@@ -1,6 +1,6 @@
 """Every measured verdict on real data, beside a computation that uses none of the product's code.
 
-    ASSAY_TEST_DATA=DIR python -m benchmarks.ranker_recompute
+    ASSAY_TEST_DATA=DIR python -m benchmarks.ranker_recompute [--skip ARTIFACT ...]
 
 `peers/ranker_independent.py` computes the values with transformers, numpy and the tools zstd and
 gzip, in a process that cannot import the services. A row agrees when the verdict follows from the
@@ -9,12 +9,13 @@ independent value too, and the two values are as near as the row's target says.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,17 @@ _NEAR = {"T1": 1e-4, "S0.2": 1e-3, "P6.1": 1e-9, "P3.2": 0.05, "P4.1": 0.03}
 
 def main() -> None:
     """Measure both sides, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--skip", action="append", default=[], help="an artifact to leave out")
+    skipped = parser.parse_args().skip
     data = Path(os.environ["ASSAY_TEST_DATA"])
-    with tempfile.TemporaryDirectory() as folder:
-        found = product(data, Path(folder))
-    independent = json.loads(
-        subprocess.run(
-            [sys.executable, "-I", str(HERE / "peers" / "ranker_independent.py"), str(data)],
-            stdout=subprocess.PIPE,
-            check=True,
-        ).stdout
-    )
+    words = [sys.executable, "-I", str(HERE / "peers" / "ranker_independent.py"), str(data)]
+    with (
+        subprocess.Popen(words, stdout=subprocess.PIPE) as other,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        found = product(data, Path(folder), skipped)
+        independent = json.loads(other.communicate()[0])
     rows = [row(name, found[name], value) for name, value in independent.items() if name in found]
     agree = sum(one["agrees"] for one in rows)
     print(
@@ -78,29 +80,23 @@ def main() -> None:
     sys.exit(agree != len(rows))
 
 
-def product(data: Path, folder: Path) -> dict[str, Mapping[str, Any]]:
-    """What the command says of the measured claims, by id."""
+def product(data: Path, folder: Path, skipped: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What the command says of the measured claims, by id, but for artifacts that are skipped."""
     manifest = folder / "tiny.yaml"
     manifest.write_text(TINY)
-    models = [folder / "segformer-b4-random", folder / B0]
-    assay(
-        "export", "--architecture", "b4", "--random-weights", "0", "--out", models[0], home=folder
-    )
-    assay(
-        "export",
-        "--checkpoint",
-        data / "segformer" / "b0-ade",
-        "--name",
-        B0,
-        "--out",
-        models[1],
-        home=folder,
-    )
     supplies: list[str | Path] = [
         "--shards", f"{PILE}={data / 'pile'}", "--pictures", data / "ade20k",
         "--language-model", f"tinystories-656k={data / 'lm' / 'tinystories-656k'}",
-        "--model", models[0], "--model", models[1], "--manifest", manifest,
+        "--manifest", manifest,
     ]  # fmt: skip
+    exports: Mapping[str, tuple[str | Path, ...]] = {
+        B4: ("--architecture", "b4", "--random-weights", "0"),
+        B0: ("--checkpoint", data / "segformer" / "b0-ade", "--name", B0),
+    }
+    for name, source in exports.items():
+        if name not in skipped:
+            assay("export", *source, "--out", folder / name, home=folder)
+            supplies += ["--model", folder / name]
     wanted = {
         B4: ("B1.1", "B1.2", "B1.3", "B2.1", "B2.2", "B4.1", "B4.2", "B4.3", "B6.1", "B7.1"),
         B0: ("S0.1", "S0.2"),
@@ -109,6 +105,8 @@ def product(data: Path, folder: Path) -> dict[str, Mapping[str, Any]]:
     }
     found: dict[str, Mapping[str, Any]] = {}
     for artifact, claims in wanted.items():
+        if artifact in skipped:
+            continue
         chosen = [word for claim in claims for word in ("--claim", claim)]
         said = assay("claims", artifact, *chosen, *supplies, "--json", home=folder)
         found |= {one["id"]: one for one in json.loads(said)["claims"]}

@@ -42,7 +42,7 @@ claims:
     bound: {range: {high: 0}, unit: bits per byte}
     dataset: the-pile
     subset: NIH ExPorter
-    against: byte-reference
+    comparator: {artifact: byte-reference}
     method: language_models.bits_per_byte_difference@1
 """
 BYTES = MANIFEST[: MANIFEST.index("claims:")].replace("tinystories-656k", "byte-reference")

@@ -180,13 +180,20 @@ def fits(claim: Claim, evidence: Evidence) -> bool:
     return not _elsewhere(claim, evidence)
 
 
+def is_engine(named: str, engine: str) -> bool:
+    """Whether a claim's name of an engine is that of an engine's id: "OpenVINO", "openvino-cpu"."""
+    identifier = engine.casefold()
+    return named.casefold() in {identifier, identifier.partition("-")[0]}
+
+
 def _elsewhere(claim: Claim, evidence: Evidence) -> str:
     """What else than the claim names it was observed with; empty for nothing else."""
     hardware = hardware_class(evidence.environment)
-    if claim.hardware and hardware and claim.hardware.casefold() not in hardware.casefold():
+    words = set(hardware.casefold().split())
+    if claim.hardware and words and not set(claim.hardware.casefold().split()) <= words:
         return f"{hardware}, and the claim is about {claim.hardware}"
     engine = str(evidence.engine.get("id", ""))
-    if claim.engine and engine and not engine.casefold().startswith(claim.engine.casefold()):
+    if claim.engine and engine and not is_engine(claim.engine, engine):
         return f"{engine}, and the claim is about {claim.engine}"
     return ""
 

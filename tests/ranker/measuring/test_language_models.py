@@ -301,6 +301,12 @@ async def test_two_models_are_compared_on_the_same_text(
     assert len(observation.inputs) == 3
 
 
+async def test_a_model_is_not_compared_with_itself() -> None:
+    twin = changed(TINY, ref=changed(TINY.ref, name="byte-reference"))
+    with pytest.raises(UnobservableError, match="is the same model"):
+        await observe("DIFFERENCE", FakeCorpus(models=(TINY, twin)))
+
+
 async def test_what_would_have_been_seen_is_told() -> None:
     found = comparison(-0.01, 0.1, smallest_detectable=0.05)
     observation = await observe("DIFFERENCE", FakeCorpus(comparison=found))

@@ -360,6 +360,9 @@ async def test_a_claim_that_names_no_engine_is_shown_each_one() -> None:
         (("", "openvino"), Verdict.NOT_TESTABLE_HERE),
         (("A Processor", ""), Verdict.REFUTED),
         (("NVIDIA V100", ""), Verdict.NOT_TESTABLE_HERE),
+        (("x", ""), Verdict.NOT_TESTABLE_HERE),  # a letter names no hardware
+        (("", "o"), Verdict.NOT_TESTABLE_HERE),
+        (("", "ONNXRuntime-CPU"), Verdict.REFUTED),
     ],
 )
 async def test_a_speed_is_judged_on_what_the_claim_names(

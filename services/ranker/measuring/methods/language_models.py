@@ -174,6 +174,10 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
     """
     model = await measurements.language_model(claim.artifact)
     other = await measurements.language_model(claim.rival)
+    if model.ref.digest == other.ref.digest:
+        raise UnobservableError(
+            f"{other.ref.name} is the same model", UnmeasuredReason.OTHER_SUBJECT
+        )
     corpus = await measurements.dataset(claim.dataset)
     plan = _plan(claim, corpus, measurements.budget)
     result = await measurements.difference(corpus, model, other, plan)

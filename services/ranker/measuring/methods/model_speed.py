@@ -32,7 +32,7 @@ from services.ranker.claims.model import (
     UnmeasuredReason,
     Value,
 )
-from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.claims.verdict import MIN_LEVEL, is_engine
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
 from services.ranker.measuring.methods.timed import Timed, timed
@@ -135,8 +135,7 @@ async def _latency(
 
 def _engine(claim: Claim) -> str:
     """The engine that a claim names, as segment calls it; empty for what serves."""
-    named = claim.engine.casefold()
-    return next((one for one in _ENGINES_ON_CPU if named and one.startswith(named)), "")
+    return next((one for one in _ENGINES_ON_CPU if is_engine(claim.engine, one)), "")
 
 
 def _single(budget: Budget, engine: str = "") -> SpeedPlan:

@@ -48,8 +48,9 @@ async def test_one_more_stream_is_refused_until_another_ends(serve: Any, tmp_pat
     stub = corpus_pb2_grpc.CorpusServiceStub(client.channel)
     request = stream_pb2.StreamCorpusRequest(chunk_bytes=2 << 20)
     request.corpus.name = "c"
-    first, second = stub.StreamCorpus(request), stub.StreamCorpus(request)
-    await first.read()
+    first = stub.StreamCorpus(request)
+    await first.read()  # a call begins when it is made, and two begin in any order
+    second = stub.StreamCorpus(request)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await second.read()
     error = AssayError.of(caught.value)

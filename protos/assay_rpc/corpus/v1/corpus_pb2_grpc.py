@@ -101,11 +101,11 @@ class CorpusServiceServicer(object):
         that cursor continues with the next document, exactly once, on any replica that holds the same
         corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
         a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
-        streams hold as much memory as they may, read or not; nothing was sent.
+        streams hold as much memory as they may, read or not; nothing was sent. With tokens,
+        ENGINE_UNAVAILABLE: the tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
-        STORAGE_FULL.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

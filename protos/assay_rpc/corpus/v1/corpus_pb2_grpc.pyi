@@ -56,11 +56,11 @@ class CorpusServiceStub:
     that cursor continues with the next document, exactly once, on any replica that holds the same
     corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
     a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
-    streams hold as much memory as they may, read or not; nothing was sent.
+    streams hold as much memory as they may, read or not; nothing was sent. With tokens,
+    ENGINE_UNAVAILABLE: the tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
-    STORAGE_FULL.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
     """
     GetDocuments: _grpc.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -97,11 +97,11 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     that cursor continues with the next document, exactly once, on any replica that holds the same
     corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
     a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
-    streams hold as much memory as they may, read or not; nothing was sent.
+    streams hold as much memory as they may, read or not; nothing was sent. With tokens,
+    ENGINE_UNAVAILABLE: the tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
-    STORAGE_FULL.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
     """
     GetDocuments: _aio.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]  # type: ignore[assignment]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -159,11 +159,11 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         that cursor continues with the next document, exactly once, on any replica that holds the same
         corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
         a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
-        streams hold as much memory as they may, read or not; nothing was sent.
+        streams hold as much memory as they may, read or not; nothing was sent. With tokens,
+        ENGINE_UNAVAILABLE: the tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
-        STORAGE_FULL.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
         """
 
     @_abc_1.abstractmethod

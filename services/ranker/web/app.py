@@ -15,6 +15,7 @@ from services.errors import AssayError, Forbidden, InvalidArgument, NotFound, Un
 from services.ranker.web import events, rpcs
 from services.ranker.web.links import Served
 from services.ranker.web.pages import Pages, Running
+from services.ranker.web.pictures import ServedPictures
 from services.ranker.web.reads import Reads, of_servicer
 from services.ranker.web.rendering import SCRIPT, SERVED_POLICY, STYLE, asset, render
 from services.ranker.web.trying import TEXT_PATH, Trying
@@ -53,9 +54,15 @@ class RankerPages:
     """The application that the ranker's HTTP port serves. A `services.rpc.http.WebApp`."""
 
     def __init__(
-        self, ranker: Any, verification: Any, trying: Trying | None, max_request_bytes: int
+        self,
+        ranker: Any,
+        verification: Any,
+        pictures: ServedPictures,
+        trying: Trying | None,
+        max_request_bytes: int,
     ) -> None:
         """`ranker` and `verification` are servicers; `trying` is absent where it is off."""
+        self._pictures = pictures
         self._verification = verification
         self._links = Served(trying=trying is not None)
         self._pages = Pages(Reads(of_servicer(ranker)), self._links, alone=False)
@@ -131,7 +138,9 @@ class RankerPages:
 
     async def _comparison(self, request: Request) -> Response:
         left, right = request.path_params["left"], request.path_params["right"]
-        return _html(await self._pages.comparison(left, right, await self._running(left, right)))
+        running = await self._running(left, right)
+        seen = await self._pictures.of((left, right))
+        return _html(await self._pages.comparison(left, right, running, seen))
 
     async def _methodology(self, request: Request) -> Response:  # noqa: ARG002
         return _html(await self._pages.methodology())
@@ -154,7 +163,8 @@ class RankerPages:
     async def _events(self, request: Request) -> Response:
         job = await self._get(request.path_params["job"])
         last = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        after = min(int(last), job.done) if last.isdigit() and len(last) < 10 else 0
+        told = last.isascii() and last.isdigit() and len(last) < 10
+        after = min(int(last), job.done) if told else 0
         updates = self._verification.WatchJob(
             verification_pb2.WatchJobRequest(job=job.id, after=after), None
         )

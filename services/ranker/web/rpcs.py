@@ -64,7 +64,7 @@ class _Service(ConnectASGIApplication[Any]):  # type: ignore[misc, unused-ignore
 
     def __init__(self, service: Any, servicer: Any, max_bytes: int) -> None:
         self._path = f"/{service.full_name}"
-        endpoints = {
+        endpoints: dict[str, Any] = {
             f"{self._path}/{method.name}": _endpoint(
                 method, getattr(servicer, method.name), max_bytes
             )

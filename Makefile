@@ -5,7 +5,7 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
-.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs check stubs lock clean
+.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs check stubs lock gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -66,6 +66,10 @@ stubs: setup ## regenerate the stubs from the protos
 lock: setup ## rewrite the lock files from pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
 	@requirements/lock.sh
+
+# Without setup: that machine has what was carried there, and perhaps no index.
+gpu: ## measure the segmenters on this machine's GPU, equality first; exits with 3 where there is none
+	@$(BIN)/python -m benchmarks.segment_gpu
 
 clean: ## remove what make made
 	@rm -rf .venv .assay build dist *.egg-info protos/build protos/*.egg-info

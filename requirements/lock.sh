@@ -3,6 +3,7 @@
 #   base.lock   everything but torch and ray, with hashes
 #   torch.lock  torch's friends: transformers, ray, and what they need besides base.lock, with hashes
 #   serve-SERVICE.lock  what one service needs to run, and nothing else; versions as in base.lock
+#   serve-segment-gpu.lock  the same for segment on GPUs
 #   build.lock  what builds the wheels of the images; versions as in base.lock
 # None has openvino-telemetry, which reports to the maker.
 # torch itself is in neither: its wheel differs between indexes (CPU or CUDA build of one
@@ -33,6 +34,9 @@ for service in segment corpus ranker; do
     "${compile[@]}" --universal --extra "$service" ${extras[$service]:-} -c requirements/base.lock \
         -o "requirements/serve-$service.lock"
 done
+# For GPUs: onnxruntime-gpu in the place of onnxruntime, with its libraries of CUDA.
+"${compile[@]}" --universal --extra segment-gpu -c requirements/base.lock \
+    -o requirements/serve-segment-gpu.lock
 printf 'setuptools\nwheel\n' | .venv/bin/uv pip compile - --quiet --python-version 3.11 \
     --generate-hashes --no-header --no-annotate \
     --universal -c requirements/base.lock -o requirements/build.lock

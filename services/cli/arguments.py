@@ -406,7 +406,7 @@ def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
         max_length=arguments.max_length,
         context_length=arguments.context_length,
         stride=arguments.stride,
-        special_tokens=arguments.special_tokens,
+        special_tokens=arguments.special_tokens or None,
         prefix_everywhere=arguments.prefix_everywhere,
     )
     if isinstance(arguments.prefix, int):

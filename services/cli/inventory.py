@@ -40,18 +40,19 @@ _KEPT = "serve.json"
 class Inventory:
     """Models, corpora and language models to serve.
 
-    `corpora` maps a registered name to {"path", "kind", "source"}. Empty fields leave a service to
-    its environment and its default.
+    `corpora` maps a registered name to {"path", "kind", "source"}; `pictures` is a folder of
+    labelled ones. Empty fields leave a service to its environment and its default.
     """
 
     models: Sequence[Path] = ()
     corpora: Mapping[str, Mapping[str, str | int | bool | list[str]]] = field(default_factory=dict)
     language_models: Mapping[str, Path] = field(default_factory=dict)
     accepted_licenses: Sequence[str] = ()
+    pictures: Path | None = None
 
     def keep(self) -> None:
         """Makes later commands with this `ASSAY_HOME` serve the same where they name nothing."""
-        (home() / _KEPT).write_text(json.dumps(self._own(), indent=1), "utf-8")
+        (home() / _KEPT).write_text(json.dumps(self.own(), indent=1), "utf-8")
 
     @property
     def serves_named_models(self) -> bool:
@@ -64,9 +65,10 @@ class Inventory:
         kept = _kept()
         if kept:
             note(f"private services serve what {home() / _KEPT} lists")
-        return {"ASSAY_HOME": str(home())} | kept | self._own()
+        return {"ASSAY_HOME": str(home())} | kept | self.own()
 
-    def _own(self) -> dict[str, str]:
+    def own(self) -> dict[str, str]:
+        """The environment variables that say what is here, without what was kept."""
         variables: dict[str, str] = {}
         if self.models:
             variables["ASSAY_SEGMENT_MODELS"] = json.dumps([str(path) for path in self.models])
@@ -78,6 +80,8 @@ class Inventory:
             variables["ASSAY_CORPUS_LANGUAGE_MODELS"] = json.dumps(
                 {name: str(path) for name, path in self.language_models.items()}
             )
+        if self.pictures:
+            variables["ASSAY_RANKER_LABELLED_PICTURES"] = str(self.pictures)
         return variables
 
 

@@ -27,7 +27,8 @@ from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.corpus import CorpusService
 from services.corpus.api.scoring import ScoringService
 from services.corpus.api.selections import Selections
-from services.corpus.bpb.models.registry import Registry
+from services.corpus.api.tokens import TokenStreams
+from services.corpus.bpb.models.registry import REFERENCE, REFERENCE_DIRECTORY, Registry
 from services.corpus.bpb.store import ScoreStore
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind
@@ -35,6 +36,7 @@ from services.corpus.reference import build
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.layout import LayoutError
 from services.corpus.stream.budget import StreamBudget
+from services.corpus.tokens.tokenizer import Tokenizers
 from services.errors import AssayError
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
@@ -54,11 +56,13 @@ def build_service(settings: CorpusSettings) -> Service:
     registry = Registry(settings.language_models)
     scorer = BpbScorer(registry, store)
     selections = Selections(catalog)
+    directories = {REFERENCE: REFERENCE_DIRECTORY, **settings.language_models}
     servicer = CorpusService(
         selections,
-        settings.threads,
-        settings.max_message_bytes,
+        TokenStreams(Tokenizers(directories), cache / "tokens"),
         StreamBudget(settings.held_by_streams),
+        threads=settings.threads,
+        max_message_bytes=settings.max_message_bytes,
     )
     scoring = ScoringService(selections, scorer)
     audit = AuditService(selections, registry)

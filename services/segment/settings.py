@@ -19,6 +19,7 @@ from services.segment.manifest import Precision
 
 # Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
 _REPLY_OVERHEAD = 64 * 1024
+_GPU_BATCH = 32
 _HOME = Path("~/.local/share/assay")
 REFERENCE_MODELS = Path(__file__).with_name("reference")
 
@@ -87,10 +88,19 @@ class SegmentSettings(ServerSettings):
         "this says.",
     )
     max_batch: int = Field(
-        1, ge=1, le=256, description="Most images a batch. More than 1 gains nothing on a CPU."
+        0,
+        ge=0,
+        le=256,
+        description="Most images a batch; 0: 1 on processors, where more gain nothing, and 32 on "
+        "GPUs.",
     )
     batch_window_seconds: float = Field(
         0, ge=0, le=10, description="How long the first image of a batch waits for others."
+    )
+    gpu_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Most bytes of a GPU's memory that one model takes there; 0 is no limit.",
     )
     queue_items: int = Field(
         64, ge=1, le=100_000, description="Most requests of one model that are accepted at once."
@@ -169,6 +179,11 @@ class SegmentSettings(ServerSettings):
         return self.workers or len(os.sched_getaffinity(0))
 
     @property
+    def batch_size(self) -> int:
+        """Most images a batch, at least 1."""
+        return self.max_batch or (_GPU_BATCH if self.device == "cuda" else 1)
+
+    @property
     def max_output_bytes(self) -> int:
         """Bytes of the outputs that a reply can hold."""
         return self.max_message_bytes - _REPLY_OVERHEAD
@@ -176,13 +191,13 @@ class SegmentSettings(ServerSettings):
     @property
     def stream_items(self) -> int:
         """Items that one call of SegmentImages holds: two batches a device, and one a thread."""
-        return 2 * self.max_batch * len(self.devices) + self.pool_threads
+        return 2 * self.batch_size * len(self.devices) + self.pool_threads
 
     @property
     def evaluation_pairs(self) -> int:
         """Pairs that one evaluation works on: a batch a device, and one a thread; no full queue."""
         return min(
-            self.max_batch * len(self.devices) + self.pool_threads,
+            self.batch_size * len(self.devices) + self.pool_threads,
             self.queue_items * len(self.devices),
         )
 
@@ -190,7 +205,7 @@ class SegmentSettings(ServerSettings):
     def limits(self) -> Limits:
         """Bounds of each model's batcher."""
         return Limits(
-            max_batch_size=self.max_batch,
+            max_batch_size=self.batch_size,
             batch_wait=self.batch_window_seconds,
             max_items=self.queue_items,
             max_bytes=self.queue_bytes,

@@ -49,6 +49,25 @@ def test_every_image_has_its_service_and_its_lock(service: str) -> None:
     assert (ROOT / "requirements" / f"serve-{service}.lock").is_file()
 
 
+def test_the_image_for_gpus_has_its_libraries_and_no_other_onnxruntime() -> None:
+    pinned = pins("serve-segment-gpu.lock")
+    assert direct("segment-gpu") <= pinned.keys()
+    assert "onnxruntime" not in pinned
+    assert {"nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime"} <= pinned.keys()
+    (wanted,) = (
+        Requirement(one)
+        for one in PROJECT["optional-dependencies"]["segment-gpu"]
+        if one.startswith("onnxruntime-gpu")
+    )
+    assert wanted.extras == {"cuda", "cudnn"}
+    assert {one.operator for one in wanted.specifier} == {">=", "<"}
+    (version,) = pinned["onnxruntime-gpu"]
+    assert wanted.specifier.contains(version)
+    base = pins("serve-segment.lock")
+    for name in base.keys() & pinned.keys():
+        assert pinned[name] == base[name]
+
+
 def test_manifests_run_just_these_images(rendered: list[dict[str, Any]]) -> None:
     images = {
         container["image"]
@@ -60,12 +79,12 @@ def test_manifests_run_just_these_images(rendered: list[dict[str, Any]]) -> None
     assert ours == {f"assay/{service}:{PROJECT['version']}" for service in SERVICES}
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_what_is_copied_exists(service: str) -> None:
+@pytest.mark.parametrize("lock", [*SERVICES, "segment-gpu"])
+def test_what_is_copied_exists(lock: str) -> None:
     for words in instructions("COPY"):
         if not words[0].startswith("--from"):
             for source in words[:-1]:
-                assert (ROOT / source.replace("${SERVICE}", service)).exists(), source
+                assert (ROOT / source.replace("${LOCK}", lock)).exists(), source
 
 
 def test_the_base_is_pinned_and_the_user_is_not_root() -> None:

@@ -103,7 +103,7 @@ async def test_a_list_that_is_named_is_ranked_together(assay: Run) -> None:
     assert "accuracy-and-size, of segmentation models" in text
     assert "1 of 2" in text
     assert "2 of 2" in text
-    assert "nothing in it is by chance" in text
+    assert "nothing in it is by chance, of these 2 together" in text
     _, text = await assay("rank", B0, B4, "--profile", "ade20k-miou", "--json")
     ranks = json.loads(text)["ranks"]
     assert [(one["artifact"], one["beats"]) for one in ranks] == [(B4, [B0]), (B0, [])]

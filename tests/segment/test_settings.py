@@ -29,6 +29,12 @@ def test_models_run_on_every_gpu_or_once_on_a_processor() -> None:
     assert on_gpus.choice == Choice("onnxruntime-cuda", "fp32")
 
 
+def test_gpus_get_batches_unless_another_size_is_asked_for() -> None:
+    assert SegmentSettings.model_validate({"device": "cuda"}).limits.max_batch_size == 32
+    given = SegmentSettings.model_validate({"device": "cuda", "max_batch": 4})
+    assert given.limits.max_batch_size == 4
+
+
 def test_one_call_keeps_every_gpu_at_work() -> None:
     values = {"device": "cuda", "gpus": [0, 1, 2], "max_batch": 8, "workers": 4}
     settings = SegmentSettings.model_validate(values)
@@ -69,7 +75,7 @@ def test_lists_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gpus", [-1]),
         ("max_pixels", 0),
         ("max_pixels", 10**9),
-        ("max_batch", 0),
+        ("max_batch", -1),
         ("batch_window_seconds", -1),
         ("queue_items", 0),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from assay_rpc.corpus._sequence import TokenSequence, sequences_of
 from assay_rpc.corpus.v1 import stream_pb2
 from assay_rpc.errors import DataLoss
 
@@ -36,6 +37,7 @@ class Batch:
         self._order: list[int] = []
         self._documents: list[stream_pb2.Document] = []
         self._lines: list[bytes] = []
+        self._tokens: list[stream_pb2.TokenBatch] = []
         self.damaged: list[stream_pb2.DamagedFrame] = []
         self.bad_lines: list[stream_pb2.BadLine] = []
 
@@ -58,6 +60,13 @@ class Batch:
             else:
                 self._documents.append(document)
         self._lines.append(chunk.jsonl.lines)
+        if chunk.WhichOneof("payload") == "tokens":
+            self._tokens.append(chunk.tokens)
+
+    def sequences(self) -> Iterator[TokenSequence]:
+        """Iterate the sequences of tokens."""
+        for batch in self._tokens:
+            yield from sequences_of(batch)
 
     def texts(self) -> list[bytes]:
         """Return the texts in their order."""

@@ -10,12 +10,14 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 
 from assay_rpc.corpus._decode import CAN_DECODE, Batch
+from assay_rpc.corpus._sequence import TokenSequence
 from assay_rpc.corpus.document import Document
 from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 from assay_rpc.errors import AssayError, CursorMismatch, IndexRequired
 
 T = TypeVar("T")
 _VERSION = 2
+_COUNTED = (stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_TOKENS)
 _REMAINDERS = {
     "drop": stream_pb2.RANK_REMAINDER_DROP,
     "wrap": stream_pb2.RANK_REMAINDER_WRAP,
@@ -57,6 +59,7 @@ class Position:
         if equal is not None and equal not in _REMAINDERS:
             raise ValueError(f"equal: {equal!r} is neither 'drop' nor 'wrap'")
         self._equal, self._batch_size = equal, batch_size
+        self.tokens: stream_pb2.TokenOptions | None = None
         self._epoch = 0
         self.bad_lines: list[stream_pb2.BadLine] = []
         self.share: stream_pb2.RankShare | None = None
@@ -100,7 +103,13 @@ class Position:
             "documents": self._taken,
             # Left out where unset, so that earlier states stay what they are.
             **({"equal": [self._equal, self._batch_size]} if self._equal else {}),
+            **({"tokens": MessageToDict(self.tokens)} if self.tokens else {}),
         }
+
+    def start_at(self, sequences: int) -> None:
+        """Begin so many of the rank's sequences into the epoch."""
+        self._begin()
+        self._taken = sequences
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken, by the same rank of as many."""
@@ -135,7 +144,8 @@ class Position:
                 f"{_VERSION}: start over, or finish the run with the client that began it"
             )
         own = self.state()
-        for key in ("corpus", "selection", "equal", *(("rank", "world_size") if own_rank else ())):
+        whose = ("rank", "world_size") if own_rank else ()
+        for key in ("corpus", "selection", "equal", "tokens", *whose):
             if state.get(key) != own.get(key):
                 way_out = (
                     "; resume_from takes the states of all ranks of another world"
@@ -159,6 +169,8 @@ class Position:
             skip_bad_lines=self._skip_bad_lines,
             batch_documents=self._batch_size,
         )
+        if self.tokens is not None:
+            request.tokens.CopyFrom(self.tokens)
         if self._equal:
             request.remainder = _REMAINDERS[self._equal]
         here = stream_pb2.ReaderRank(rank=self._rank, world_size=self._world_size)
@@ -166,8 +178,8 @@ class Position:
             request.rank.CopyFrom(here)
         if self._resume:
             request.resume.extend(self._resume)
-        elif self._taken and self._delivery == stream_pb2.DELIVERY_FRAMES:
-            # By the server: it counts what it skips.
+        elif self._taken and self._delivery in _COUNTED:
+            # By the server: it counts what it skips, and it knows where a sequence begins.
             request.resume.add(cursor=self._cursor, documents=self._taken, rank=here)
         else:
             request.cursor = self._cursor
@@ -212,6 +224,12 @@ class Position:
             yield Document(decoded, subset, name, shard, line, number, meta)
         for frame in first.values():
             self._note(frame)
+
+    def sequences(self, batch: Batch) -> Iterator[TokenSequence]:
+        """Yield the sequences of a batch, and count them as they are taken."""
+        for sequence in batch.sequences():
+            self._taken += 1
+            yield sequence
 
     def texts(self, batch: Batch) -> list[bytes]:
         """Return the texts of a batch, all of them taken."""

@@ -6,14 +6,16 @@ import argparse
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
+from services.cli import supplies
 from services.cli.arguments import add_json
+from services.cli.commands.register import register
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import ERR, note, print_json
 from services.errors import InternalError
@@ -35,8 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
     parser.add_argument("--claim", action="append", default=[], metavar="ID", help="repeatable")
     add_budget(parser)
+    add_manifest(parser)
+    supplies.add_arguments(parser)
     add_json(parser)
     parser.set_defaults(run=run)
+
+
+def add_manifest(parser: argparse.ArgumentParser) -> None:
+    """`--manifest`."""
+    parser.add_argument(
+        "--manifest",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="register this manifest first; repeatable",
+    )
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +67,8 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Verifies one artifact's claims."""
-    async with Connection(Inventory()) as connection:
+    async with Connection(supplies.inventory(arguments)) as connection:
+        await prepare(connection, arguments)
         found = await verify(
             await connection.channel("ranker"),
             arguments.artifact,
@@ -64,6 +81,13 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         verdicts.show(f"Claims about {arguments.artifact}", found)
     return Exit.DONE
+
+
+async def prepare(connection: Connection, arguments: argparse.Namespace) -> None:
+    """Register the manifests that are given, and refuse what `--expect` says is another thing."""
+    for manifest in arguments.manifest:
+        await register(await connection.channel("ranker"), manifest)
+    await supplies.check(connection, arguments.expect)
 
 
 async def verify(

@@ -9,11 +9,11 @@ from typing import Any
 
 from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
+from services.cli import supplies
 from services.cli.arguments import add_json, output_file
-from services.cli.commands.claims import EFFORTS, add_budget, verify
+from services.cli.commands.claims import EFFORTS, add_budget, add_manifest, prepare, verify
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, print_json
 from services.cli.output.messages import page_claims, plain
@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring.add_argument("--verify", action="store_true", help="measure both first")
     measuring.add_argument("--no-verify", action="store_true", help="never measure")
     add_budget(parser)
+    add_manifest(parser)
+    supplies.add_arguments(parser)
     parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the comparison")
     parser.add_argument("--html", metavar="FILE", help="write it as one page that needs no other")
     parser.add_argument(
@@ -56,7 +58,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
-    async with Connection(Inventory()) as connection:
+    async with Connection(supplies.inventory(arguments)) as connection:
+        await prepare(connection, arguments)
         channel = await connection.channel("ranker")
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
         request = compare_pb2.CompareRequest(

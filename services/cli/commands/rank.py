@@ -69,7 +69,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         elif len(arguments.artifacts) == 1:
             await _explain(stub, arguments)
         else:
-            _show_ranks(await _listed(stub, arguments), as_json=arguments.json)
+            listed = await _listed(stub, arguments)
+            _show_ranks(listed, together=bool(arguments.artifacts), as_json=arguments.json)
     return Exit.DONE
 
 
@@ -116,7 +117,7 @@ async def _listed(
             return whole
 
 
-def _show_ranks(reply: rank_pb2.ListRanksResponse, *, as_json: bool) -> None:
+def _show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -134,10 +135,12 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, as_json: bool) -> None:
         ranks = [
             rank for rank in reply.ranks if (rank.type, rank.profile) == (one.type, one.profile)
         ]
-        _show_profile(one, ranks)
+        _show_profile(one, ranks, together=together)
 
 
-def _show_profile(profile: rank_pb2.RankedProfile, ranks: list[rank_pb2.Rank]) -> None:
+def _show_profile(
+    profile: rank_pb2.RankedProfile, ranks: list[rank_pb2.Rank], *, together: bool
+) -> None:
     """A table of those that have a place, and who lacks what; a line where nobody has one."""
     name = f"{profile.profile}, of {enum_name(profile, 'type').replace('_', ' ').lower()}s"
     placed = [one for one in ranks if one.HasField("best_place")]
@@ -155,7 +158,8 @@ def _show_profile(profile: rank_pb2.RankedProfile, ranks: list[rank_pb2.Rank]) -
             )
         OUT.print(table)
         sure = "nothing in it is by chance" if profile.level == 1 else f"{profile.level:.1%} sure"
-        OUT.print(f"{sure}; artifacts that nothing separates share places", style="dim")
+        of = f"of these {len(placed)} together" if together else "each pair by itself"
+        OUT.print(f"{sure}, {of}; artifacts that nothing separates share places", style="dim")
     else:
         OUT.print(f"\n{name}: no artifact has all of its evidence", markup=False)
     unranked: dict[tuple[str, ...], list[str]] = {}

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
+import grpc
 from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
 from services.cli.arguments import add_json
@@ -14,6 +15,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, print_json
 from services.cli.output.messages import plain
+from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 60.0
 
@@ -30,6 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="only check it")
     add_json(parser)
     parser.set_defaults(run=run)
+
+
+async def register(channel: grpc.aio.Channel, manifest: Path) -> None:
+    """Register a manifest. Raises InvalidArgument with everything that is wrong with it."""
+    content = manifest.read_bytes()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    checked = await stub.ValidateManifest(
+        admin_pb2.ValidateManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS
+    )
+    if not checked.valid:
+        first, *others = [(one.place, one.message) for one in checked.errors]
+        raise InvalidArgument(*first, *others)
+    await stub.RegisterManifest(
+        admin_pb2.RegisterManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS
+    )
 
 
 async def run(arguments: argparse.Namespace) -> Exit:

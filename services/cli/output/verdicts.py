@@ -48,13 +48,26 @@ def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Table:
     return rows
 
 
+_CLAIM = " --claim "
+
+
 def commands(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
-    """The command that repeats it of each claim that is refuted."""
-    return [
+    """The commands that repeat the claims that are refuted."""
+    return grouped(
         verdict.evidence.command
         for verdict in verdicts
-        if verdict.verdict == evidence_pb2.VERDICT_REFUTED
-    ]
+        if verdict.verdict == evidence_pb2.VERDICT_REFUTED and verdict.evidence.command
+    )
+
+
+def grouped(commands: Iterable[str]) -> list[str]:
+    """Commands of single claims, those in one that differ in the claim alone."""
+    claims: dict[tuple[str, str], list[str]] = {}
+    for command in commands:
+        before, flag, after = command.partition(_CLAIM)
+        claim, space, rest = after.partition(" ")
+        claims.setdefault((before, space + rest), []).append(flag + claim)
+    return [f"{before}{''.join(of)}{rest}" for (before, rest), of in claims.items()]
 
 
 def show(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> None:

@@ -15,6 +15,7 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, stream_pb2
 from services.corpus.api import corpora, stream
 from services.corpus.api.background import BackgroundIterator
 from services.corpus.api.selections import Selections
+from services.corpus.api.tokens import TokenStreams
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.catalog.describe import describe
 from services.corpus.catalog.lookup import find_documents
@@ -41,11 +42,16 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     """
 
     def __init__(
-        self, selections: Selections, threads: int, max_message_bytes: int, budget: StreamBudget
+        self,
+        selections: Selections,
+        tokens: TokenStreams,
+        budget: StreamBudget,
+        *,
+        threads: int,
+        max_message_bytes: int,
     ) -> None:
         """`budget` bounds the memory of open streams."""
-        self._budget = budget
-        self._selections = selections
+        self._selections, self._tokens, self._budget = selections, tokens, budget
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
         self._fragment_bytes = min(FRAGMENT_BYTES, max_message_bytes // 2)
@@ -108,7 +114,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         selection = await self._selections.resolve(corpus, request.selection)
         size = held_bytes(limits.chunk_bytes, indexed=not corpus.unindexed(selection))
         with self._budget.stream(size):
-            messages = stream.messages(corpus, selection, request, limits)
+            messages = stream.messages(corpus, selection, request, limits, self._tokens)
             async with BackgroundIterator(messages, self._readers) as ready:
                 async for message in ready:
                     await context.write(message)

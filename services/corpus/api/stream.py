@@ -11,6 +11,7 @@ from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.common.wire import prefix
 from services.corpus.api import corpora
+from services.corpus.api.tokens import TokenStreams
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.shards.bad_lines import BadLine
 from services.corpus.shards.documents import Document
@@ -57,6 +58,8 @@ def limits_of(request: stream_pb2.StreamCorpusRequest, fragment_bytes: int) -> L
         raise InvalidArgument("selection.unit", "is tokens, which DELIVERY_TOKENS alone counts")
     if request.remainder not in stream_pb2.RankRemainder.values():
         raise InvalidArgument("remainder", f"{request.remainder} is not a remainder")
+    if request.HasField("tokens") != (request.delivery == stream_pb2.DELIVERY_TOKENS):
+        raise InvalidArgument("tokens", "and DELIVERY_TOKENS go together: give both or neither")
     if request.batch_documents and request.remainder not in _REMAINDERS:
         raise InvalidArgument("batch_documents", "is for equal shares: give a `remainder` as well")
     chunk_bytes = request.chunk_bytes or _DEFAULT_CHUNK_BYTES
@@ -70,10 +73,17 @@ def limits_of(request: stream_pb2.StreamCorpusRequest, fragment_bytes: int) -> L
 
 
 def messages(
-    corpus: Corpus, selection: Selection, request: stream_pb2.StreamCorpusRequest, limits: Limits
+    corpus: Corpus,
+    selection: Selection,
+    request: stream_pb2.StreamCorpusRequest,
+    limits: Limits,
+    tokens: TokenStreams,
 ) -> Messages:
     """Build the messages of a resolved selection."""
     codec = CursorCodec(corpus.ref.digest, selection.digests())
+    if request.delivery == stream_pb2.DELIVERY_TOKENS:
+        made = tokens.messages(corpus, selection, request, codec, limits.chunk_bytes)
+        return _naming(corpus, made)
     needs_index = (
         selection.ordered
         or request.rank.world_size > 1

@@ -163,12 +163,7 @@ class Corpus:
 
         Raises IndexRequired when a shard has no index.
         """
-        missing = self.unindexed(selection)
-        if missing:
-            raise IndexRequired(
-                f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
-                "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
-            )
+        self.check_indexed(selection)
         key = json.dumps([selection.digests(), [int(one.sum()) for one in tokens]])
         with self._plan_lock:
             plan = self._plans.pop(key, None)
@@ -192,6 +187,15 @@ class Corpus:
         if self.unindexed(selection) and not selection.ordered:
             return reader.documents(self.shards, selection)
         return unit_reader.documents(self.shards_of(selection), self.plan(selection))
+
+    def check_indexed(self, selection: Selection) -> None:
+        """Raise IndexRequired when a shard of a resolved selection has no index."""
+        missing = self.unindexed(selection)
+        if missing:
+            raise IndexRequired(
+                f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
+                "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
+            )
 
     def check_unchanged(self, selection: Selection) -> None:
         """Look whether the shards of a resolved selection are still those that were digested.

@@ -12,6 +12,7 @@ from services.errors import DataLoss
 MAX_SHARE = 0.01
 """Most bad lines that are passed over, of a shard's lines; `FREE` are passed over in any case."""
 FREE = 100
+_FREE_BYTES = 64 << 10
 _KEPT = 1000
 
 
@@ -36,8 +37,9 @@ class BadLines:
     MAX_SHARE of the lines read so far raise DataLoss all the same.
     """
 
-    def __init__(self, shard: str, *, skip: bool) -> None:
-        self._shard, self._skip = shard, skip
+    def __init__(self, shard: str, *, skip: bool, size: int | None = None) -> None:
+        """`size` is that of the file in bytes, where it is known."""
+        self._shard, self._skip, self._size = shard, skip, size
         self.count = 0
         self.kept: list[BadLine] = []
         """The first thousand."""
@@ -68,7 +70,7 @@ class BadLines:
         """The shard cannot be read from `line` on. Raises DataLoss unless that is skipped.
 
         What is not damage (a file that cannot be opened, a window that is not allowed) is raised in
-        any case.
+        any case, and so is damage before the first line, or before more than MAX_SHARE of the file.
         """
         problem = error.problem.rstrip(",")
         if isinstance(error, Unreadable):
@@ -76,6 +78,11 @@ class BadLines:
         if not self._skip:
             way_out = f"{problem} behind line {line} (--skip-bad-lines takes what is before),"
             raise DataLoss(error.shard, error.offset, way_out) from None
+        lost = 0 if self._size is None else self._size - error.offset
+        if not line or lost > max(_FREE_BYTES, MAX_SHARE * (self._size or 0)):
+            what = f"the {lost:,} bytes behind it" if line else "all of it"
+            told = f"{problem}; {what} would be lost, which --skip-bad-lines does not pass over,"
+            raise DataLoss(error.shard, error.offset, told) from None
         reason = f"{problem}; nothing behind it was read"
         self._add(BadLine(self._shard, line, error.offset, reason, rest=True))
 

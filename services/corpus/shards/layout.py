@@ -203,7 +203,8 @@ def _files(root: Path) -> Iterator[str]:
                     f"{root / path} is a link to a file that is gone; fetch the file again, or "
                     "remove the link"
                 )
-            yield path
+            if (root / path).is_file():  # a pipe would be waited for
+                yield path
 
 
 def _refuse(error: OSError) -> None:

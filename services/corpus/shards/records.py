@@ -37,6 +37,12 @@ def usual_line(record: object, keys: Keys, shard: str) -> bytes:
     if not isinstance(record, dict):
         raise BadLineError("is not a JSON object")
     text = lookup(record, keys.text)
+    if isinstance(text, bytes):  # a column of a table whose kind is not text
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            problem = f'has a "{keys.text}" that is not UTF-8 at byte {error.start}'
+            raise BadLineError(problem) from None
     if not isinstance(text, str):
         raise BadLineError(no_text(record, keys.text))
     inner = _object(record.get("meta"))

@@ -9,7 +9,7 @@ rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.corpus.stream.resume import start
 from services.errors import InvalidArgument
@@ -63,6 +63,11 @@ def sequence(position: TokenPosition, ahead: int, total: int, batch: int) -> int
     each = batch // position.world_size
     step, within = divmod(position.taken + ahead, each)
     return _at(position, step * batch + position.rank * each + within, total)
+
+
+def after(position: TokenPosition, sequences: int) -> TokenPosition:
+    """Return the position once so many more of its sequences were taken."""
+    return replace(position, taken=position.taken + sequences)
 
 
 def redeal(

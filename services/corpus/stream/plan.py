@@ -96,6 +96,13 @@ class StreamPlan:
         as_they_stand = self._selection.seed is None and len(order) == len(sizes)
         return Unit(frames, order, as_they_stand)
 
+    def first_lines(self) -> list[Integers]:
+        """Of each shard: the first line of each frame, and its number of lines."""
+        return [
+            np.append(index.frames["first_line"], index.documents).astype(np.int64)
+            for index in self._indexes
+        ]
+
     def _arrange(self, number: int, sizes: npt.NDArray[np.uint32]) -> Integers:
         """Order the documents of a unit, without the limits; `sizes` are those of their texts."""
         selection = self._selection
@@ -127,11 +134,21 @@ class StreamPlan:
             last = int(np.searchsorted(ends, selection.max_bytes, side="right"))
             if last < self.units:
                 left = selection.max_bytes - (int(ends[last - 1]) if last else 0)
-                sizes = self._sizes_in_order(last)
+                sizes = self.sizes_in_order(last)
                 documents = int(np.searchsorted(np.cumsum(sizes), left, side="right"))
                 self._end(last + 1, documents)
 
-    def _sizes_in_order(self, number: int) -> Integers:
+    def subset_bytes(self, number: int) -> list[tuple[str, int]]:
+        """Of each frame of a unit: its subset, and the bytes of its texts."""
+        found = []
+        for one in self._order[self._bounds[number] : self._bounds[number + 1]]:
+            record = self._indexes[self._shard[one]].frames[self._frame[one]]
+            name = self._indexes[self._shard[one]].header.subsets[int(record["subset"])]
+            found.append((name, int(record["text_bytes"])))
+        return found
+
+    def sizes_in_order(self, number: int) -> Integers:
+        """Sizes of the texts of a unit, in the order of delivery."""
         chosen = self._order[self._bounds[number] : self._bounds[number + 1]]
         sizes = np.concatenate(
             [self._text_bytes(int(self._shard[one]), int(self._frame[one])) for one in chosen]
@@ -145,7 +162,7 @@ class StreamPlan:
         self._bounds = self._bounds[: units + 1]
         if units and documents < self.counts[-1]:
             self.counts[-1] = documents
-            self.text_bytes[-1] = self._sizes_in_order(units - 1).sum()
+            self.text_bytes[-1] = self.sizes_in_order(units - 1).sum()
 
 
 class _Frames:

@@ -145,7 +145,7 @@ class Reader:
         for shard in self._shards:
             if limit and self._documents >= limit:
                 return
-            bad = BadLines(shard.path, skip=self._skip)
+            bad = BadLines(shard.path, skip=self._skip, size=shard.reading.size)
             end = 0
             for block in self._blocks(shard, bad):
                 end = block.first_line + block.lines

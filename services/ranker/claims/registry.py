@@ -13,13 +13,12 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
 from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse, readable_claims
 from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
+from services.ranker.claims.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -274,28 +273,6 @@ def _mutual(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
     return tuple(replace(one, contradicts=tuple(sorted(against[one.id]))) for one in claims)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without the two features that make a manifest mean other than what it shows."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases: they can make a small file an endless document."""
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "write values out; no aliases", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Refuse a key that is there twice, of which YAML would keep the last."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return dict(super().construct_mapping(node, deep))
-
-
 def read_manifest(path: Path) -> Artifact | Page | Withdrawal:
     """Read one manifest file. Raises `InvalidArgument`, for broken YAML too."""
     return parse_text(path.read_bytes(), path.name)
@@ -308,11 +285,9 @@ def parse_text(text: bytes, name: str) -> Artifact | Page | Withdrawal:
 
 def _document(text: bytes, name: str) -> object:
     try:
-        document: object = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise InvalidArgument(name, f"not YAML: {problem}") from error
-    return document
+        return parse_yaml(text)
+    except ValueError as error:
+        raise InvalidArgument(name, f"not YAML: {error}") from error
 
 
 def packaged(methods: Mapping[str, Definition]) -> Registry:

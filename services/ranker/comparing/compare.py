@@ -105,7 +105,8 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
         profiles=profiles,
         profile=decisive.name if decisive else "",
         overall=overall,
-        summary=_summary(sides, components, profiles, decisive, overall),
+        summary=_summary(sides, components, profiles, decisive, overall)
+        + _sureness((left, right), profiles, methodology),
         pages=pair.pages,
         methodology=methodology,
         as_of=as_of,
@@ -183,6 +184,20 @@ def _summary(
         if parts:
             sentences.append(f"{name} is ahead in {' and '.join(parts)}.")
     return " ".join(sentences)
+
+
+def _sureness(
+    sides: Iterable[Standing], profiles: Iterable[Answer], methodology: Methodology
+) -> str:
+    """How sure the answers are, where any of them may be by chance."""
+    complete = {one.name for one in profiles if one.complete}
+    chance = any(
+        reading.sampled and name in complete
+        for side in sides
+        for name, reading in side.readings.items()
+    )
+    level = f"{100 * methodology.pair_level:g} %"
+    return f" Each answer is of this pair alone, at {level}." if chance else ""
 
 
 def _named(profile: Profile) -> str:

@@ -18,7 +18,6 @@ from services.ranker.claims.evidence import EvidenceError, Observation, nothing,
 from services.ranker.claims.facts import Facts
 from services.ranker.claims.model import (
     Artifact,
-    Basis,
     Claim,
     ClaimVerdict,
     Evidence,
@@ -34,6 +33,7 @@ from services.ranker.measuring.changes import change
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import Measurement, Method, method_named
+from services.ranker.measuring.reproduction import command
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import CorpusPeer, SegmentPeer
 
@@ -168,7 +168,12 @@ class Verifier:
         now = self._now()
 
         def sealed(observed: Observation, method: str) -> Evidence:
-            words = command(claim, observed, budget)
+            words = command(
+                claim,
+                observed,
+                full=budget is Budget.FULL,
+                packaged=self._registry.is_packaged(claim),
+            )
             return seal(
                 observed,
                 claim=claim.id,
@@ -259,12 +264,3 @@ def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> floa
 def _step(claim: Claim) -> str:
     kind = _measurement(claim)
     return "looking up" if kind is Measurement.NONE else f"observing {kind.value}"
-
-
-def command(claim: Claim, observation: Observation, budget: Budget) -> str:
-    """Return the shell command that makes this observation again."""
-    words = f"assay claims {claim.owner} --claim {claim.id}"
-    ran = observation.basis is Basis.MEASURED or observation.environment
-    if budget is Budget.FULL and ran:
-        words += " --budget full"
-    return observation.recipe + words

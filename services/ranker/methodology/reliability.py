@@ -95,7 +95,8 @@ def _fact(verdict: ClaimVerdict) -> str:
     claim, evidence = verdict.claim, verdict.evidence
     if _cited(claim) and evidence is not None and evidence.value is not None:
         value = evidence.value
-        return f"{value.content!r} {value.unit} in {'; '.join(sorted(map(str, evidence.sources)))}"
+        printed = sorted({f"{one.title}, {one.locator}" for one in evidence.sources})
+        return f"{value.content!r} {value.unit} in {'; '.join(printed)}"
     method = "" if _cited(claim) else claim.method.partition("@")[0]
     return f"{claim.group or claim.id} by {method or 'nothing'} of {claim.artifact}"
 

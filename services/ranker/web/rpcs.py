@@ -88,7 +88,7 @@ def _level(method: Any) -> int:
     return int(method.GetOptions().idempotency_level)
 
 
-def _endpoint(method: Any, behavior: Any, max_bytes: int) -> Endpoint[Any, Any]:
+def _endpoint(method: Any, behavior: Any, max_bytes: int) -> Any:
     info: MethodInfo[Any, Any] = MethodInfo(
         name=method.name,
         service_name=method.containing_service.full_name,

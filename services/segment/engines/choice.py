@@ -93,6 +93,7 @@ class Choice:
         threads: int,
         gpu: int = 0,
         max_batch_size: int = 1,
+        gpu_memory_bytes: int = 0,
     ) -> Engine:
         """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
 
@@ -107,9 +108,18 @@ class Choice:
 
             return OpenVinoEngine(directory, manifest, precision=self.precision, threads=threads)
         if self.engine == CUDA:
+            from services.segment.engines.agreement import require_agreement  # noqa: PLC0415
             from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
 
-            return CudaEngine(directory, manifest, gpu=gpu, max_batch_size=max_batch_size)
+            on_gpu = CudaEngine(
+                directory,
+                manifest,
+                gpu=gpu,
+                max_batch_size=max_batch_size,
+                memory_bytes=gpu_memory_bytes,
+            )
+            require_agreement(on_gpu, directory, manifest, threads=threads)
+            return on_gpu
         from services.segment.engines.onnxruntime import OnnxEngine  # noqa: PLC0415
 
         return OnnxEngine(directory, manifest, threads=threads)

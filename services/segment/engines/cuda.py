@@ -5,13 +5,17 @@ Written by the documented interface; no GPU was at hand to measure it on.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import onnxruntime as ort
+import structlog
 
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
@@ -21,10 +25,13 @@ from services.segment.engines.onnxruntime import (
     run_plainly,
     session_options,
 )
-from services.segment.engines.pinned import PageLocked, cuda_allocator
+from services.segment.engines.pinned import PageLocked, cuda_runtime
 from services.segment.manifest import Manifest
 
 _PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"
+_ARENA = "gpu"
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu")
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,17 @@ class CudaEngine:
     name = CUDA
 
     def __init__(
-        self, directory: Path, manifest: Manifest, *, gpu: int = 0, max_batch_size: int = 1
+        self,
+        directory: Path,
+        manifest: Manifest,
+        *,
+        gpu: int = 0,
+        max_batch_size: int = 1,
+        memory_bytes: int = 0,
     ) -> None:
         """Open the graph on GPU number `gpu`, and compute batches of up to `max_batch_size`.
+
+        Its arena takes up to `memory_bytes` there; 0 is no limit.
 
         Raises InvalidArgument naming the device or the file, and what is wrong with it.
         """
@@ -57,15 +72,20 @@ class CudaEngine:
         self._shape = (3, how.height, how.width)
         self._check = GraphCheck(directory, manifest)
         self._sizes = bucket_sizes(max_batch_size if manifest.graph.dynamic_batch else 1)
-        # The libraries of the nvidia packages are not on the loader's path.
-        ort.preload_dlls()
-        options = {
+        _preload()
+        options: dict[str, Any] = {
             "device_id": gpu,
+            # EXHAUSTIVE, the default, tries every algorithm anew for each new size, for hundreds of
+            # milliseconds, and takes the memory of the largest.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "cudnn_conv_use_max_workspace": 0,
             # Memory grows by what is asked for: by powers of two it would take twice that.
             "arena_extend_strategy": "kSameAsRequested",
             # TF32 has the ten bits of fp16: labels would not be those of fp32.
             "use_tf32": int(self.precision != "fp32"),
         }
+        if memory_bytes:
+            options["gpu_mem_limit"] = memory_bytes
         provider = (_PROVIDER, options)
         self._session = open_session(self._check, [provider], session_options(1))
         if _PROVIDER not in self._session.get_providers():
@@ -76,7 +96,14 @@ class CudaEngine:
                 "check the driver, the CUDA and cuDNN libraries and ASSAY_SEGMENT_GPUS, or ask "
                 "for cpu",
             )
-        self._memory = PageLocked(*cuda_allocator())
+        self._runtime = cuda_runtime()
+        self._runtime.use(gpu)
+        self._memory = PageLocked(self._runtime.allocate, self._runtime.release)
+        # Sizes that come and go would leave the arena as large as all of them together.
+        self._shrinking = ort.RunOptions()
+        self._shrinking.add_run_config_entry(
+            "memory.enable_memory_arena_shrinkage", f"{_ARENA}:{gpu}"
+        )
         self._inputs: dict[tuple[int, ...], _Input] = {}
         self._check.output(self)
         blank = np.zeros(self._shape, np.float32)
@@ -96,13 +123,16 @@ class CudaEngine:
         otherwise grow with every size that comes.
         """
         self._check.size(batch[0])
+        # The calling thread may be another one than that which opened it.
+        self._runtime.use(self._gpu)
         if batch[0].shape != self._shape:
-            return run_plainly(self._session, self._graph, batch)
+            return run_plainly(self._session, self._graph, batch, self._shrinking)
         shape = (bucket(len(batch), self._sizes), *batch[0].shape)
         source = self._input(shape)
         for slot, tensor in zip(source.host, batch, strict=False):
             slot[:] = tensor
-        source.device.update_inplace(source.host)
+        # Not by update_inplace, which holds Python's lock while 100 MB are copied.
+        self._runtime.copy(source.device.data_ptr(), source.host.ctypes.data, source.host.nbytes)
         # Outputs of their own for each run: they are still read when the next run writes.
         h, w = self._graph.logits_size(*shape[2:])
         logits = self._bound(source, self._graph.logits, (shape[0], h, w, self._classes), "float32")
@@ -136,12 +166,39 @@ class CudaEngine:
 
 def require_provider() -> None:
     """Raise InvalidArgument if this build of ONNX Runtime has no CUDA."""
-    if _PROVIDER not in ort.get_available_providers():
-        raise InvalidArgument(
-            "device",
-            f"cuda was asked for, but this build of ONNX Runtime has no {_PROVIDER}: "
-            "install the extra segment-gpu instead of segment, or ask for cpu",
+    if _PROVIDER in ort.get_available_providers():
+        return
+    remedy = "install the extra segment-gpu instead of segment, or ask for cpu"
+    if all(_is_installed(package) for package in _PACKAGES):
+        remedy = (
+            "onnxruntime and onnxruntime-gpu are both installed, into one folder, and one of them "
+            "has replaced the other: pip uninstall both, then install onnxruntime-gpu[cuda,cudnn]"
         )
+    raise InvalidArgument(
+        "device",
+        f"cuda was asked for, but this build of ONNX Runtime has no {_PROVIDER}: {remedy}",
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _preload() -> None:
+    """Load the libraries of the nvidia packages, which are not on the loader's path.
+
+    What this prints of those that it does not find goes into the log: whatever reads that wants
+    one JSON value a line.
+    """
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        ort.preload_dlls()
+    if said.getvalue().strip():
+        _log.info("libraries of CUDA", said=said.getvalue().strip()[:2000])
 
 
 def bucket_sizes(max_batch_size: int) -> tuple[int, ...]:

@@ -46,12 +46,16 @@ class OnnxEngine:
 
 
 def run_plainly(
-    session: ort.InferenceSession, graph: ModelGraph, batch: list[Floats]
+    session: ort.InferenceSession,
+    graph: ModelGraph,
+    batch: list[Floats],
+    options: ort.RunOptions | None = None,
 ) -> list[Output]:
     """Compute pictures of one size in memory that the session takes and gives as it needs."""
     logits, labels = session.run(
         [graph.logits, graph.labels],
         {graph.input: np.stack(batch) if len(batch) > 1 else batch[0][None]},
+        options,
     )
     return [Output(*pair) for pair in zip(logits, labels, strict=True)]
 

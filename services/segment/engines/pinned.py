@@ -11,6 +11,7 @@ import math
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from services.errors import InvalidArgument
 
 _PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
+_ANY_WAY = 4  # cudaMemcpyDefault: the addresses say where they are
 
 Allocate = Callable[[int], int]
 """Returns the address of that many bytes."""
@@ -63,11 +65,23 @@ def _release_all(free: Mapping[int, list[int]], release: Release) -> None:
             release(address)
 
 
-def cuda_allocator() -> tuple[Allocate, Release]:
-    """Return what gives and frees page-locked memory by the CUDA runtime that ONNX Runtime uses.
+@dataclass(frozen=True)
+class Runtime:
+    """What is used of the CUDA runtime that ONNX Runtime has loaded.
 
-    Raises InvalidArgument if that is not installed.
+    `use(gpu)` makes a GPU the calling thread's: without it memory is locked, and a context of
+    hundreds of megabytes opened, on GPU 0. `copy(target, source, size)` copies between addresses,
+    whichever memory they are in, and holds no lock of Python's meanwhile.
     """
+
+    allocate: Allocate
+    release: Release
+    use: Callable[[int], None]
+    copy: Callable[[int, int, int], None]
+
+
+def cuda_runtime() -> Runtime:
+    """Return the CUDA runtime's functions. Raises InvalidArgument if it is not installed."""
     major = str(getattr(ort, "cuda_version", "")).partition(".")[0]
     library = f"libcudart.so.{major}" if major else "libcudart.so"
     try:
@@ -79,9 +93,13 @@ def cuda_allocator() -> tuple[Allocate, Release]:
     runtime.cudaHostAlloc.argtypes = [
         ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint,
     ]  # fmt: skip
-    runtime.cudaHostAlloc.restype = ctypes.c_int
     runtime.cudaFreeHost.argtypes = [ctypes.c_void_p]
-    runtime.cudaFreeHost.restype = ctypes.c_int
+    runtime.cudaSetDevice.argtypes = [ctypes.c_int]
+    runtime.cudaMemcpy.argtypes = [
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+    ]  # fmt: skip
+    for name in ("cudaHostAlloc", "cudaFreeHost", "cudaSetDevice", "cudaMemcpy"):
+        getattr(runtime, name).restype = ctypes.c_int
 
     def allocate(size: int) -> int:
         address = ctypes.c_void_p()
@@ -93,4 +111,16 @@ def cuda_allocator() -> tuple[Allocate, Release]:
     def release(address: int) -> None:
         runtime.cudaFreeHost(address)  # no one is left to be told of an error
 
-    return allocate, release
+    def use(gpu: int) -> None:
+        _require(runtime.cudaSetDevice(gpu), f"GPU {gpu} cannot be used")
+
+    def copy(target: int, source: int, size: int) -> None:
+        _require(runtime.cudaMemcpy(target, source, size, _ANY_WAY), f"{size} bytes not copied")
+
+    return Runtime(allocate, release, use, copy)
+
+
+def _require(status: int, problem: str) -> None:
+    """Raise RuntimeError, as ONNX Runtime does, for an error of CUDA's."""
+    if status != 0:
+        raise RuntimeError(f"{problem}: CUDA failure {status}")

@@ -201,7 +201,8 @@ class Models:
                 model.manifest,
                 threads=settings.cpu_threads,
                 gpu=device,
-                max_batch_size=settings.max_batch,
+                max_batch_size=settings.batch_size,
+                gpu_memory_bytes=settings.gpu_memory_bytes,
             )
             pipeline = Pipeline(
                 model.manifest, engine, settings.limits, self._pool, metrics, give_up=give_up

@@ -28,6 +28,7 @@ from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import Manifest
 from services.segment.metrics import Depth, ModelMetrics
 from services.segment.serving.engine_guard import EngineGuard
+from services.segment.serving.fitting import FittingBatches
 from services.segment.statistics import ModelStatistics, Spent
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
@@ -91,6 +92,7 @@ class Pipeline:
         )
         self._metrics = metrics
         self._guard = EngineGuard(manifest.name, self._run_blank, give_up)
+        self._parts = FittingBatches(manifest.name, engine)
 
     @property
     def load(self) -> int:
@@ -237,13 +239,13 @@ class Pipeline:
         """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
         # Now, and not when the garbage of the scheduler's and its own references is collected.
-        del self._engine
+        del self._engine, self._parts
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._guard.require_usable()
         start = time.monotonic()
         try:
-            outputs = self._engine.run([item.tensor for item in items])
+            outputs = self._parts.run([item.tensor for item in items])
         except AssayError:
             raise  # what is wrong with the request
         except Exception as error:

@@ -101,6 +101,9 @@ def test_documents_and_a_picture_are_written(assay_home: Path, root: Path, tmp_p
     sampled = score("--json", "--sample", "2", "--prefix-everywhere", "--max-length", "64")
     basis = json.loads(sampled.stdout)["overall"]["basis"]
     assert (basis["unit"], basis["standing"], basis["documents"]) == ("SPANS", "EXAMPLE", 14)
+    compressed = score("--json", "--model", "zstd-19")
+    assert compressed.returncode == Exit.DONE, compressed.stderr
+    assert json.loads(compressed.stdout)["definition"] is None
     for more, words in (
         (("--plot", "p.pdf"), "ends in neither .svg nor .png"),
         (("--per-document", "d.csv"), "ends in neither .jsonl nor .parquet"),

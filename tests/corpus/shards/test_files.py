@@ -7,6 +7,8 @@ import gzip
 import itertools
 import json
 import lzma
+import os
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -325,6 +327,12 @@ def test_links(tmp_path: Path) -> None:
         find_shards(root)
 
 
+def test_a_pipe_is_no_shard(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"a.jsonl": line("x")})
+    os.mkfifo(tmp_path / "b.jsonl")
+    assert texts(tmp_path) == ["x"]
+
+
 def test_nothing_to_read_says_what_was_found(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a.csv": b"", "b.tar": b""})
     with pytest.raises(LayoutError, match=r"holds no shard; found a\.csv, b\.tar; a corpus has"):
@@ -493,6 +501,28 @@ def test_damage_behind_the_last_document(tmp_path: Path, tail: bytes) -> None:
     assert [item.document.text for item in items if item.document] == [b"a", b"b"]
     (bad,) = [one for item in items for one in item.bad]
     assert (bad.line, bad.rest) == (1, True)
+
+
+def test_a_shard_that_is_lost_is_not_passed_over(tmp_path: Path) -> None:
+    lines = [line(f"{n} ".ljust(2000, "x") + str(n * n), "Github") for n in range(3000)]
+    data = b"".join(compress(b"".join(lines[n : n + 10]), level=1) for n in range(0, 3000, 10))
+    noise = random.Random(0).randbytes(200_000)
+    for begin, words in ((0, "all of it would be lost"), (len(data) // 2, "bytes behind it would")):
+        root = tmp_path / str(begin)
+        write_corpus(root, {"test.jsonl.zst": data[:begin] + noise + data[begin:]})
+        with pytest.raises(DataLoss, match=f"{words}.*--skip-bad-lines does not"):
+            index_corpus(root, tmp_path / "out", IndexOptions(skip_bad_lines=True), jobs=1)
+
+
+def test_texts_of_bytes_in_a_table(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # noqa: PLC0415
+
+    parquet.write_table(pa.table({"text": [b"caf\xc3\xa9", b"\xff"]}), tmp_path / "a.parquet")
+    found = reader.documents(find_shards(tmp_path), Selection(SPLITS))
+    assert next(found).text == "caf\u00e9".encode()
+    with pytest.raises(DataLoss, match='has a "text" that is not UTF-8 at byte 0'):
+        next(found)
 
 
 def test_what_is_no_damage_is_not_passed_over(tmp_path: Path) -> None:

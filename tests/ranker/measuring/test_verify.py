@@ -125,7 +125,7 @@ async def test_every_claim_of_the_page_gets_a_verdict(store: EvidenceStore) -> N
     for one in found.values():
         assert one.reason
         if one.evidence is not None:
-            assert one.evidence.command.endswith(f"--claim {one.claim.id}")
+            assert f"--claim {one.claim.id}" in one.evidence.command
             assert one.basis is (one.evidence.basis if one.evidence.value else None)
 
 
@@ -241,7 +241,8 @@ async def test_random_weights_show_speed_but_no_accuracy(store: EvidenceStore) -
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
     evidence = found["B4.5"].evidence
     assert evidence is not None
-    assert evidence.command.startswith("assay export --architecture b4 --random-weights 0")
+    assert "assay export --architecture b4 --random-weights 0" in evidence.command
+    assert evidence.command.endswith("--claim B4.5 --model segformer-b4-random")
     assert evidence.environment["cpu"] == "a processor"
 
 
@@ -314,7 +315,7 @@ async def test_random_weights_have_a_rate_and_no_accuracy(store: EvidenceStore) 
     assert rate is not None
     assert rate.relation is SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
     assert (rate.basis, rate.value and rate.value.unit) == (Basis.MEASURED, "pictures/s")
-    assert rate.command.startswith("assay export --architecture b4 --random-weights 0")
+    assert "assay export --architecture b4 --random-weights 0" in rate.command
     assert found["S4.1"].verdict is Verdict.UNDERSPECIFIED
     accuracy = found["B1.4"]
     assert accuracy.sample is None
@@ -341,7 +342,9 @@ async def test_a_full_run_behind_a_derived_verdict_is_named_in_the_command(
     found = await verdicts(verifier(store), PILE, "P2.1", budget=Budget.FULL)
     assert found["P2.1"].basis is Basis.DERIVED
     assert found["P2.1"].evidence is not None
-    assert found["P2.1"].evidence.command.endswith("--claim P2.1 --budget full")
+    assert found["P2.1"].evidence.command.startswith(
+        "assay claims the-pile --claim P2.1 --budget full --shards the-pile=DIR"
+    )
 
 
 async def test_what_was_measured_before_stands_when_nothing_is_measured_now(
@@ -390,7 +393,10 @@ async def test_a_full_budget_is_named_in_the_command(store: EvidenceStore) -> No
     measured, cited = found["P4.1"].evidence, found["P1.2"].evidence
     assert measured is not None
     assert cited is not None
-    assert measured.command == "assay claims the-pile --claim P4.1 --budget full"
+    assert measured.command == (
+        "assay claims the-pile --claim P4.1 --budget full --shards the-pile=DIR "
+        f"--expect the-pile=sha256:{'5a' * 32}"
+    )
     assert cited.command == "assay claims the-pile --claim P1.2"
 
 

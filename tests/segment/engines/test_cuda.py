@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from structlog.testing import capture_logs
 
-from services.errors import InvalidArgument
+from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.engines import cuda
+from services.segment.engines.choice import Choice
 from services.segment.engines.cuda import CudaEngine
 from services.segment.engines.engine import Floats
 from services.segment.engines.onnxruntime import OnnxEngine
+from services.segment.engines.pinned import Runtime
 from services.segment.manifest import read_manifest
 from services.segment.reference import MODEL_DIRECTORY
 from tests.segment.tiny_model import Tiny, write
@@ -27,6 +30,11 @@ class OrdinaryMemory:
 
     def __init__(self) -> None:
         self.blocks: dict[int, ctypes.Array[ctypes.c_byte]] = {}
+        self.used: list[int] = []
+        self.copied: list[int] = []
+        self.filled: set[int] = set()
+        # Whether what is there already is replaced.
+        self.copies = True
 
     def allocate(self, size: int) -> int:
         block = (ctypes.c_byte * size)()
@@ -36,6 +44,15 @@ class OrdinaryMemory:
     def release(self, address: int) -> None:
         del self.blocks[address]
 
+    def use(self, gpu: int) -> None:
+        self.used.append(gpu)
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        self.copied.append(size)
+        if self.copies or target not in self.filled:
+            ctypes.memmove(target, source, size)
+        self.filled.add(target)
+
 
 @pytest.fixture
 def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> OrdinaryMemory:
@@ -43,7 +60,9 @@ def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> OrdinaryMemory:
     monkeypatch.setattr(cuda, "_PROVIDER", "CPUExecutionProvider")
     monkeypatch.setattr(cuda, "_DEVICE", "cpu")
     memory = OrdinaryMemory()
-    monkeypatch.setattr(cuda, "cuda_allocator", lambda: (memory.allocate, memory.release))
+    monkeypatch.setattr(cuda, "_ARENA", "cpu")
+    runtime = Runtime(memory.allocate, memory.release, memory.use, memory.copy)
+    monkeypatch.setattr(cuda, "cuda_runtime", lambda: runtime)
     return memory
 
 
@@ -114,6 +133,47 @@ def test_pictures_of_another_size() -> None:
 def test_a_graph_of_fixed_batch_runs_one_at_a_time(tmp_path: Path) -> None:
     tiny = Tiny(batch=1)
     assert CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=8).max_batch_size == 1
+
+
+def test_each_run_is_on_its_gpu(tmp_path: Path, on_the_processor: OrdinaryMemory) -> None:
+    tiny = Tiny(free_size=True)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), gpu=0, max_batch_size=2)
+    on_the_processor.used.clear()
+    engine.run(pictures(tiny, 2))
+    engine.run([np.zeros((3, 32, 32), np.float32)])
+    assert on_the_processor.used == [0, 0]
+
+
+def test_it_is_compared_with_the_processor(
+    on_the_processor: OrdinaryMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stale input gives every picture the labels of the first: shapes and arg max are right."""
+    manifest = read_manifest(MODEL_DIRECTORY)
+    choice = Choice("onnxruntime-cuda", "fp32")
+    monkeypatch.setattr(cuda, "require_provider", lambda: None)
+    choice.open(MODEL_DIRECTORY, manifest, threads=2, max_batch_size=2)
+    on_the_processor.copies = False
+    on_the_processor.filled.clear()
+    with pytest.raises(EngineUnavailable, match=r"of its labels agree with the processor's"):
+        choice.open(MODEL_DIRECTORY, manifest, threads=2, max_batch_size=2)
+
+
+def test_two_wheels_in_one_folder_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    if HAS_CUDA:
+        pytest.skip("this ONNX Runtime has CUDA")
+    monkeypatch.setattr(cuda, "_is_installed", lambda _: True)
+    with pytest.raises(InvalidArgument, match=r"are both installed.*pip uninstall both"):
+        cuda.require_provider()
+
+
+def test_what_loading_prints_is_kept_off_the_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed to load libcublas"))
+    with capture_logs() as logs:
+        cuda._preload()
+    assert capsys.readouterr().out == ""
+    assert logs[0]["said"] == "Failed to load libcublas"
 
 
 def test_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.errors import InvalidArgument
-from services.segment.engines.pinned import PageLocked, cuda_allocator
+from services.segment.engines.pinned import PageLocked, cuda_runtime
 
 
 class Ordinary:
@@ -78,6 +78,6 @@ def test_without_the_cuda_runtime_it_says_so() -> None:
         ctypes.CDLL("libcudart.so")
     except OSError:
         with pytest.raises(InvalidArgument, match="the CUDA runtime can't be loaded"):
-            cuda_allocator()
+            cuda_runtime()
     else:
         pytest.skip("there is a CUDA runtime here")

@@ -257,7 +257,7 @@ class TokenOptions(_message.Message):
     SEPARATOR_FIELD_NUMBER: _builtins.int
     GLOBAL_BATCH_FIELD_NUMBER: _builtins.int
     length: _builtins.int
-    """Tokens of a sequence, 1 to 1,048,576. Required."""
+    """Tokens of a sequence, 1 to 262,144. Required."""
     packing: Global___Packing.ValueType
     separator: _builtins.int
     """Token after each document. Absent: the tokenizer's end of sequence."""

@@ -41,6 +41,12 @@ def _index(parser: argparse.ArgumentParser) -> None:
     index.add_index_arguments(parser)
 
 
+def _plan(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands.corpus import plan
+
+    plan.add_arguments(parser)
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands.corpus import index
 
@@ -61,6 +67,7 @@ ACTIONS: dict[str, tuple[str, AddArguments]] = {
         "re-frame shards, so that they stream shuffled, by rank and from any place",
         _index,
     ),
+    "plan": ("what a selection has, and what each rank of a run would get of it", _plan),
     "verify": ("prove that an indexed corpus holds every byte of its source", _verify),
 }
 """Each action: a line of help, and what adds its arguments."""

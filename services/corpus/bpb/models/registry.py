@@ -21,7 +21,7 @@ from services.corpus.bpb.models.model_directory import (
 from services.errors import InvalidArgument, NotFound
 
 REFERENCE = "byte-reference"
-_REFERENCE_DIRECTORY = Path(__file__).parents[1] / "reference"
+REFERENCE_DIRECTORY = Path(__file__).parents[1] / "reference"
 _SHORT_DIGEST = 12
 
 
@@ -34,7 +34,7 @@ class Registry:
 
     def __init__(self, directories: Mapping[str, Path]) -> None:
         """Register directories by name."""
-        self._directories = {REFERENCE: _REFERENCE_DIRECTORY, **directories}
+        self._directories = {REFERENCE: REFERENCE_DIRECTORY, **directories}
         self._found: dict[str, ByteManifest | HuggingFaceModel] = {}
         self._infos: dict[str, ModelInfo] = {}
         self._loaded: tuple[tuple[str, Compute], Loaded] | None = None

@@ -160,7 +160,8 @@ def index_shard(
     `progress` is called with the compressed bytes that were read.
     """
     name = name or shard.path
-    bad = BadLines(shard.path, skip=options.skip_bad_lines)
+    size, _ = size_and_version(shard.file)
+    bad = BadLines(shard.path, skip=options.skip_bad_lines, size=size)
     try:
         index = open_index(out / index_path(name))
     except (OSError, IndexFormatError):

@@ -200,7 +200,8 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
         conditions=f"{_conditions(corpus, plan, found.basis)}{seen}",
     )
     digests = (model.ref.digest, other.ref.digest, corpus.ref.digest)
-    return _described(base, corpus, plan, result.model, digests)
+    subject = {**base.subject, "against": f"{other.ref.name} {other.ref.digest}"}
+    return _described(replace(base, subject=subject), corpus, plan, result.model, digests)
 
 
 @method(

@@ -57,7 +57,7 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
         relation=SubjectRelation.SAMPLE,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject=model_subject(model),
+        subject={**model_subject(model), "pictures": accuracy.pictures_digest},
         n=accuracy.pictures,
         note=(
             f"Measured with {model.engine.id} on {accuracy.pictures:,} of the "

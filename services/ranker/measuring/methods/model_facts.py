@@ -62,14 +62,13 @@ def _about(model: Model, note: str) -> str:
 
 
 def recipe(model: Model, relation: SubjectRelation) -> str:
-    """Return the shell words that make the subject and have it served, before `assay claims`."""
+    """Return the shell words that make the subject, before `assay claims` with its `--model`."""
     if relation is not SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS:
         return ""
     size = model.architecture.rpartition("-")[2]
-    return (
-        f"assay export --architecture {size} --random-weights 0 --out {model.ref.name} && "
-        f"ASSAY_SEGMENT_MODELS='[\"{model.ref.name}\"]' "
-    )
+    name = model.ref.name
+    export = f"assay export --architecture {size} --random-weights 0 --out {name}"
+    return f"{{ test -d {name} || {export}; }} && "
 
 
 @method(

@@ -1,0 +1,390 @@
+"""Everything that a GPU is to be measured for, in one command: `make gpu`.
+
+    python -m benchmarks.segment_gpu [--model DIR ...] [--minutes M] [--rehearse]
+
+For a machine with a GPU and without a network: models are those that are given, else the reference
+model and, where torch is installed, a B0 and a B4 with drawn weights (speed does not depend on
+them). Equality comes first: a model whose labels differ from the processor's is not measured. Then,
+for each model,
+
+    engine    pictures a second and the median latency of batches of 1, 8 and 32
+    pipeline  a JPEG to its labels, one after the other, and many at once
+    server    pictures a second through SegmentImages, against the engine's
+    memory    of the GPU, before and after requests of mixed sizes
+
+Where there is no GPU it says so and exits with 3. `--rehearse` runs the same on the processor, in
+moments and without writing anything: it shows that the program works, and no figure.
+
+Writes results/segment-gpu.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from assay_rpc.client import AssayError, SegmentClient
+from PIL import Image
+
+from benchmarks import report
+from services.cli import processes
+from services.errors import EngineUnavailable, InvalidArgument
+from services.segment.batching.ticket import Admission, Limits
+from services.segment.engines.choice import Device, choose
+from services.segment.engines.engine import Engine
+from services.segment.images.decode import decode
+from services.segment.images.outputs import Wanted
+from services.segment.manifest import Manifest, Precision, read_manifest
+from services.segment.metrics import QueueMetrics
+from services.segment.reference import MODEL_DIRECTORY
+from services.segment.serving.pipeline import Pipeline
+
+NO_GPU = 3
+_PROVIDER = "CUDAExecutionProvider"
+_BATCHES = (1, 8, 32)
+_MIXED_REQUESTS = 10_000
+# Shares of the time that is left, by what is measured.
+_ENGINE_SHARE, _PIPELINE_SHARE, _SERVER_SHARE, _MEMORY_SHARE = 0.25, 0.2, 0.3, 0.25
+_LIBRARIES = ("onnxruntime-gpu", "numpy", "pillow", "numba", "grpcio")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where models run, how long each of them may take in all, and where results go."""
+
+    device: Device
+    seconds: float
+    rehearsal: bool
+    max_batch: int
+
+
+def gpu_facts() -> dict[str, str]:
+    """Return the GPU's name, driver and memory, as nvidia-smi says; empty where there is none."""
+    query = "--query-gpu=name,driver_version,memory.total"
+    try:
+        said = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader"],
+            capture_output=True, text=True, check=True, timeout=30,
+        ).stdout.strip().splitlines()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    if not said:
+        return {}
+    name, driver, memory = (part.strip() for part in said[0].split(","))
+    return {"gpu": name, "driver": driver, "gpu_memory": memory, "gpus": str(len(said))}
+
+
+def gpu_bytes() -> int | None:
+    """Return the bytes of the GPU's memory that are used; None where it can't be said."""
+    query = "--query-gpu=memory.used"
+    try:
+        said = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
+            capture_output=True, text=True, check=True, timeout=30,
+        ).stdout.split()  # fmt: skip
+        return int(said[0]) << 20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def photographs(count: int) -> list[bytes]:
+    """Return JPEG files of 1024 x 768, drawn: what they show changes nothing of the time."""
+    drawn = np.random.default_rng(0)
+    files = []
+    for _ in range(count):
+        coarse = drawn.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(coarse).resize((1024, 768)).save(file, "JPEG", quality=90)
+        files.append(file.getvalue())
+    return files
+
+
+def open_engine(directory: Path, manifest: Manifest, setting: Setting) -> Engine:
+    """Open a model, whose labels on a GPU are compared with the processor's: raises if they differ.
+
+    The gates are the export's: 99.99 % of labels in fp32, 99.5 % in fp16.
+    """
+    choice = choose("onnxruntime", setting.device, manifest.graph.precision)
+    return choice.open(directory, manifest, threads=4, max_batch_size=setting.max_batch)
+
+
+def repeat(work: Callable[[], Any], seconds: float) -> list[float]:
+    """Return the seconds of each run, of at least three, after one that does not count."""
+    work()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def measure_engine(engine: Engine, manifest: Manifest, seconds: float) -> dict[str, Any]:
+    """Time batches of prepared pictures."""
+    how = manifest.preprocessing
+    shape = (max(_BATCHES), 3, how.height, how.width)
+    pictures = list(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+    most = engine.max_batch_size or max(_BATCHES)
+    sizes = [size for size in _BATCHES if size <= most]
+    found = {}
+    for size in sizes:
+        times = repeat(partial(engine.run, pictures[:size]), seconds / len(sizes))
+        median = statistics.median(times)
+        found[str(size)] = {
+            "median_ms": round(median * 1e3, 3),
+            "pictures_per_second": round(size / median, 1),
+            "runs": len(times),
+        }
+    return found
+
+
+async def measure_pipeline(
+    engine: Engine, manifest: Manifest, setting: Setting, seconds: float
+) -> dict[str, Any]:
+    """Time a JPEG to its labels, one after the other and many at once."""
+    files = photographs(16)
+    with ThreadPoolExecutor(thread_name_prefix="picture") as pool:
+        limits = Limits(max_batch_size=setting.max_batch, max_items=1024, workers=16)
+        metrics = QueueMetrics().of(manifest.name, manifest.version)
+        pipeline = Pipeline(manifest, engine, limits, pool, metrics)
+        await asyncio.to_thread(pipeline.warm)
+
+        async def one(number: int) -> None:
+            file = files[number % len(files)]
+            await pipeline.segment(
+                lambda: decode(file, 10_000_000),
+                Wanted(),
+                Admission(len(file), client=str(number % 8)),
+                max_bytes=1 << 30,
+                admitted=asyncio.Event(),
+            )
+
+        await one(0)
+        alone: list[float] = []
+        end = time.perf_counter() + seconds / 2
+        while len(alone) < 5 or time.perf_counter() < end:
+            start = time.perf_counter()
+            await one(len(alone))
+            alone.append(time.perf_counter() - start)
+        done, begun = 0, time.perf_counter()
+        while not done or time.perf_counter() - begun < seconds / 2:
+            together = 4 * setting.max_batch
+            await asyncio.gather(*map(one, range(together)))
+            done += together
+        rate = done / (time.perf_counter() - begun)
+        await pipeline.close()
+    return {
+        "jpeg_to_labels_p50_ms": round(statistics.median(alone) * 1e3, 3),
+        "pictures_per_second": round(rate, 1),
+        "requests": len(alone) + done,
+    }
+
+
+async def measure_server(
+    directory: Path, manifest: Manifest, setting: Setting, seconds: float
+) -> dict[str, Any]:
+    """Time SegmentImages of a server in a process of its own."""
+    variables = {
+        "ASSAY_SEGMENT_MODELS": json.dumps([str(directory)]),
+        "ASSAY_SEGMENT_ACCEPTED_LICENSES": json.dumps([manifest.license.id]),
+        "ASSAY_SEGMENT_DEVICE": setting.device,
+        "ASSAY_SEGMENT_ENGINE": "onnxruntime",
+        "ASSAY_SEGMENT_PRECISION": manifest.graph.precision,
+        "ASSAY_SEGMENT_QUEUE_ITEMS": "1024",
+    }
+    with tempfile.TemporaryDirectory(prefix="assay-gpu-") as logs:
+        server = await processes.start("segment", variables, Path(logs))
+        try:
+            return await asyncio.to_thread(_through, server.address, setting, seconds)
+        finally:
+            await server.stop()
+
+
+def _through(address: str, setting: Setting, seconds: float) -> dict[str, Any]:
+    files = photographs(16)
+    with SegmentClient(address) as client:
+        client.label(files[0])
+        done, begun = 0, time.perf_counter()
+
+        def until() -> Iterator[bytes]:
+            number = 0
+            while number < 8 or time.perf_counter() - begun < seconds / 2:
+                yield files[number % len(files)]
+                number += 1
+
+        for _, answer in client.label_many(until()):
+            if isinstance(answer, AssayError):
+                raise answer
+            done += 1
+        rate = done / (time.perf_counter() - begun)
+        before, mixed = gpu_bytes(), 0
+        drawn = np.random.default_rng(1)
+        wanted = 32 if setting.rehearsal else _MIXED_REQUESTS
+
+        def sizes() -> Iterator[Any]:
+            end = time.perf_counter() + seconds / 2
+            for number in range(wanted):
+                if number > 8 and time.perf_counter() > end:
+                    return
+                height, width = drawn.integers(64, 1200, 2)
+                yield np.zeros((int(height), int(width), 3), np.uint8)
+
+        for _, answer in client.label_many(sizes()):
+            if isinstance(answer, AssayError):
+                raise answer
+            mixed += 1
+        after = gpu_bytes()
+    return {
+        "pictures_per_second": round(rate, 1),
+        "mixed_requests": mixed,
+        "gpu_bytes_before": before,
+        "gpu_bytes_after": after,
+    }
+
+
+async def measure(directory: Path, setting: Setting) -> dict[str, Any]:
+    """Measure one model; of one that is not equal to the processor's, only say so."""
+    manifest = read_manifest(directory)
+    facts = {
+        "model": manifest.name,
+        "precision": manifest.graph.precision,
+        "architecture": manifest.architecture,
+    }
+    print(
+        f"{manifest.name} in {manifest.graph.precision}: comparing with the processor", flush=True
+    )
+    try:
+        engine = await asyncio.to_thread(open_engine, directory, manifest, setting)
+    except (EngineUnavailable, InvalidArgument) as error:
+        print(f"  not equal, and not measured: {error}", flush=True)
+        return facts | {"equal": False, "why": str(error)}
+    found: dict[str, Any] = facts | {"equal": True}
+    found["engine"] = await asyncio.to_thread(
+        measure_engine, engine, manifest, _ENGINE_SHARE * setting.seconds
+    )
+    print(f"  engine {found['engine']}", flush=True)
+    found["pipeline"] = await measure_pipeline(
+        engine, manifest, setting, _PIPELINE_SHARE * setting.seconds
+    )
+    del engine
+    print(f"  pipeline {found['pipeline']}", flush=True)
+    found["server"] = await measure_server(
+        directory, manifest, setting, (_SERVER_SHARE + _MEMORY_SHARE) * setting.seconds
+    )
+    print(f"  server {found['server']}", flush=True)
+    return found
+
+
+# Goals on an H100 or H200: milliseconds from a JPEG to its labels, and pictures a second.
+_LATENCY_MS = {"segformer-b0": 2.0}
+_RATE = {"segformer-b0": 3000.0, "segformer-b4": 1000.0}
+
+
+def goals(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of one model: its goals, the server against the engine, and its memory."""
+    name = f"{found['model']} in {found['precision']}"
+    engine = max(one["pictures_per_second"] for one in found["engine"].values())
+    pipeline, server = found["pipeline"], found["server"]
+    rows = [
+        report.row(
+            f"{name} through SegmentImages", "its engine alone", server["pictures_per_second"],
+            engine, "pictures/s", target=0.9,
+        )
+    ]  # fmt: skip
+    goal = _LATENCY_MS.get(found["architecture"])
+    if goal is not None:
+        latency = pipeline["jpeg_to_labels_p50_ms"]
+        rows.append(
+            report.row(
+                f"{name}, a JPEG to its labels", "the goal", latency, goal, "ms", target=1.0,
+                less_is_better=True,
+            )
+        )  # fmt: skip
+    goal = _RATE.get(found["architecture"])
+    if goal is not None:
+        rate = pipeline["pictures_per_second"]
+        rows.append(
+            report.row(f"{name}, offline", "the goal", rate, goal, "pictures/s", target=1.0)
+        )
+    before, after = server["gpu_bytes_before"], server["gpu_bytes_after"]
+    if before and after:
+        rows.append(
+            report.row(
+                f"{name}, memory after {server['mixed_requests']} mixed requests", "before them",
+                after, before, "bytes", target=0.95, less_is_better=True,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def models(given: list[Path], work: Path) -> list[Path]:
+    """Return the models to measure: what is given, else drawn ones beside the reference model."""
+    if given:
+        return given
+    found = [MODEL_DIRECTORY]
+    if find_spec("torch") and find_spec("transformers"):
+        from services.segment.export.command import export_random  # noqa: PLC0415  # slow to load
+
+        precisions: tuple[Precision, ...] = ("fp32", "fp16")
+        for architecture in ("b0", "b4"):
+            for precision in precisions:
+                out = work / f"{architecture}-{precision}"
+                print(f"exporting {architecture} in {precision}", flush=True)
+                export_random(architecture, 0, out, precision=precision)
+                found.append(out)
+    return found
+
+
+def main() -> int:
+    """Measure; return 3 where there is no GPU, 1 where a model is not equal."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", action="append", default=[], type=Path, metavar="DIR")
+    parser.add_argument("--minutes", type=float, default=25.0, metavar="M")
+    parser.add_argument("--rehearse", action="store_true")
+    options = parser.parse_args()
+    facts = gpu_facts()
+    if not options.rehearse and (not facts or _PROVIDER not in ort.get_available_providers()):
+        what = "no GPU is here: nvidia-smi finds none" if not facts else (
+            f"this ONNX Runtime has no {_PROVIDER}: install requirements/serve-segment-gpu.lock"
+        )  # fmt: skip
+        print(f"{what}; nothing was measured", file=sys.stderr)
+        return NO_GPU
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="assay-gpu-models-") as work:
+        chosen = [MODEL_DIRECTORY] if options.rehearse else models(options.model, Path(work))
+        left = max(60.0, options.minutes * 60 * 0.9 - (time.monotonic() - begun))
+        setting = Setting(
+            device="cpu" if options.rehearse else "cuda",
+            seconds=0.2 if options.rehearse else left / len(chosen),
+            rehearsal=options.rehearse,
+            max_batch=2 if options.rehearse else 32,
+        )
+        found = [asyncio.run(measure(directory, setting)) for directory in chosen]
+    if options.rehearse:
+        print("a rehearsal on the processor: nothing was written")
+    else:
+        rows = [row for one in found if one["equal"] for row in goals(one)]
+        everything: dict[str, Any] = {**facts, "models": found}
+        report.write("segment-gpu", rows, packages=_LIBRARIES, **everything)
+    return 0 if all(one["equal"] for one in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

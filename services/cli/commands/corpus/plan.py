@@ -1,0 +1,207 @@
+"""`assay corpus plan`: what a selection is, and what each rank of a run would get of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.cli.arguments import (
+    add_json,
+    add_reading,
+    add_selection,
+    count,
+    local_layout,
+    output_file,
+    reading,
+)
+from services.cli.exits import Exit
+from services.cli.inventory import home
+from services.cli.output.console import OUT, print_json
+from services.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from services.corpus.stream.plan import StreamPlan
+    from services.corpus.stream.selection import Selection
+    from services.corpus.stream.simulate import Simulation
+
+_BARS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+_SHOWN_SUBSETS = 12
+_SHOWN_RANKS = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The action's arguments."""
+    parser.description = (
+        "Says how many documents and bytes a selection of an indexed corpus has. With --simulate, "
+        "what each of --world ranks would get: documents, bytes and batches, and how far the "
+        "mixture of each part of the stream is from that of the whole. Reads indexes alone."
+    )
+    parser.epilog = (
+        "example: assay corpus plan --shards pile-indexed --simulate --world 64 --seed 1"
+    )
+    parser.add_argument("--shards", required=True, metavar="DIR", help="an indexed corpus")
+    add_reading(parser)
+    add_selection(parser)
+    parser.add_argument("--simulate", action="store_true", help="deal it to ranks")
+    parser.add_argument("--world", type=count, default=8, metavar="W", help="ranks; 8 without it")
+    parser.add_argument(
+        "--batch-size", type=count, default=1, metavar="N", help="documents of a batch of a rank"
+    )
+    parser.add_argument(
+        "--equal",
+        choices=("drop", "wrap"),
+        help="as many documents for every rank: leave the last out, or take the first again",
+    )
+    parser.add_argument("--svg", metavar="FILE", help="draw it, too")
+    add_json(parser)
+    parser.set_defaults(run=plan)
+
+
+async def plan(arguments: argparse.Namespace) -> Exit:
+    """Prints what a plan has and what ranks get of it."""
+    from services.corpus.stream.simulate import simulate  # noqa: PLC0415  the corpus extra
+    from services.corpus.stream.spans import Remainder  # noqa: PLC0415
+
+    if not arguments.batch_size:
+        raise InvalidArgument("--batch-size", "is 0; a batch has at least one document")
+    picture = output_file("--svg", arguments.svg) if arguments.svg else None
+    made = await asyncio.to_thread(_plan, arguments)
+    found: dict[str, Any] = {
+        "documents": int(made.counts.sum()),
+        "text_bytes": int(made.text_bytes.sum()),
+        "units": made.units,
+    }
+    result = None
+    if arguments.simulate:
+        remainder = Remainder(arguments.equal) if arguments.equal else None
+        result = await asyncio.to_thread(
+            simulate, made, arguments.world, arguments.batch_size, remainder
+        )
+        found |= {
+            "ranks": [
+                {"documents": documents, "text_bytes": size, "batches": batches}
+                for documents, size, batches in zip(
+                    *(one.tolist() for one in (result.documents, result.text_bytes)),
+                    result.batches.tolist(),
+                    strict=True,
+                )
+            ],
+            "dropped": result.dropped,
+            "repeated": result.repeated,
+            "drift": result.drift.tolist(),
+            "shares": {name: shares.tolist() for name, shares in result.shares.items()},
+        }
+    if picture is not None and result is not None:
+        from services.cli.output.plan_picture import drawn  # noqa: PLC0415
+
+        picture.write_text(drawn(result), "utf-8")
+    if arguments.json:
+        print_json(found)
+        return Exit.DONE
+    OUT.print(
+        f"{found['documents']:,} documents, {found['text_bytes']:,} bytes of text in "
+        f"{found['units']:,} units",
+        markup=False,
+    )
+    for line in _lines(result) if result is not None else ():
+        OUT.print(line, markup=False, soft_wrap=True, highlight=False)
+    return Exit.DONE
+
+
+def _plan(arguments: argparse.Namespace) -> StreamPlan:
+    """Open the corpus and order the selection."""
+    from services.common.license import License  # noqa: PLC0415
+    from services.corpus.catalog.catalog import Catalog, Registration  # noqa: PLC0415
+    from services.corpus.catalog.corpus import Kind  # noqa: PLC0415
+
+    local_layout("--shards", arguments.shards, arguments)
+    catalog = Catalog(home() / "cache" / "corpus")
+    where = Registration(
+        Path(arguments.shards).resolve(),
+        Kind.SAMPLE,
+        "",
+        License("", "", ""),
+        reading(arguments),
+        arguments.every_file,
+    )
+    catalog.load({"local": where})
+    corpus = catalog.open("local")
+    return corpus.plan(corpus.resolve(_selection(arguments)))
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    from services.corpus.catalog import published  # noqa: PLC0415
+    from services.corpus.stream.mixture import mixture  # noqa: PLC0415
+    from services.corpus.stream.selection import Selection  # noqa: PLC0415
+
+    mixed = None
+    if arguments.weight:
+        mixed = mixture("weights", dict(arguments.weight), field="--weight")
+    elif arguments.passes:
+        mixed = mixture("passes", dict(arguments.passes), field="--passes")
+    elif arguments.published:
+        rows = published.SUBSETS.items()
+        weights = arguments.published == "weights"
+        mixed = mixture(
+            "weights" if weights else "passes",
+            {name: row.weight if weights else row.epochs for name, row in rows},
+            published=True,
+        )
+    return Selection(
+        splits=tuple(arguments.split),
+        subsets=frozenset(arguments.subset),
+        exclude_subsets=frozenset(arguments.exclude_subset),
+        max_documents=arguments.max_documents,
+        max_bytes=arguments.max_bytes,
+        min_text_bytes=arguments.min_text_bytes,
+        max_text_bytes=arguments.max_text_bytes,
+        uncopyrighted=arguments.uncopyrighted,
+        seed=arguments.seed,
+        mixture=mixed,
+        epochs=arguments.epochs or 1,
+    )
+
+
+def _lines(result: Simulation) -> list[str]:
+    from services.corpus.stream.simulate import spread  # noqa: PLC0415
+
+    lines = []
+    for name, values in (
+        ("documents", result.documents),
+        ("bytes", result.text_bytes),
+        ("batches", result.batches),
+    ):
+        shown = values[:_SHOWN_RANKS].tolist()
+        more = " ..." if len(values) > _SHOWN_RANKS else ""
+        lines.append(
+            f"{name:9} a rank: {int(values.min()):,} to {int(values.max()):,}, the mean "
+            f"{float(values.mean()):,.1f}, {spread(values):.1%} apart  {_bars(shown)}{more}"
+        )
+    if result.dropped or result.repeated:
+        lines.append(f"{result.dropped:,} documents left out, {result.repeated:,} come again")
+    if int(result.batches.min()) != int(result.batches.max()):
+        lines.append(
+            "ranks make different numbers of batches: training on all of them stops with the first "
+            "that has no more; --equal drop or --equal wrap makes them equal"
+        )
+    if len(result.drift):
+        lines.append(
+            f"mixture: each of {len(result.drift)} parts of the stream is up to "
+            f"{float(result.drift.max()):.3f} from the whole, the mean "
+            f"{float(result.drift.mean()):.3f}"
+            f"  {_bars(result.drift.tolist())}"
+        )
+    largest = sorted(result.shares.items(), key=lambda one: -float(one[1].mean()))
+    for name, shares in largest[:_SHOWN_SUBSETS]:
+        lines.append(
+            f"  {name or '(none named)':24} {float(shares.mean()):6.1%}  {_bars(shares.tolist())}"
+        )
+    return lines
+
+
+def _bars(values: list[float] | list[int]) -> str:
+    top = max(values, default=0)
+    steps = len(_BARS) - 1
+    return "".join(_BARS[round(value / top * steps) if top else 0] for value in values)

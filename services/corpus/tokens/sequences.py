@@ -1,0 +1,169 @@
+"""The numbered sequences of a plan, and how each is read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.corpus.stream.plan import StreamPlan
+from services.corpus.tokens.packing import Piece, best_fit, concatenated
+from services.corpus.tokens.store import ShardTokens
+
+# Sequences' worth of documents that are packed together. At most one of them is not full.
+_PACKED_TOGETHER = 2048
+_KEPT = 4
+
+
+class Packing(Enum):
+    """How documents share a sequence."""
+
+    CONCATENATED = "concatenated"
+    BEST_FIT = "best fit"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a sequence is: its tokens, the token between documents, and how they share it."""
+
+    length: int
+    separator: int
+    packing: Packing
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a document in a sequence; one without a document fills the end."""
+
+    shard: int
+    line: int
+    offset: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """Documents in the order of the plan: shard, line, and tokens with the separator."""
+
+    shard: npt.NDArray[np.int64]
+    line: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+
+class Sequences:
+    """The sequences of a plan over the tokens of its shards. `prepare` comes first.
+
+    `total` is how many there are; `left_out` the tokens behind the last whole one. For one thread.
+    """
+
+    def __init__(self, plan: StreamPlan, tokens: Sequence[ShardTokens], cut: Cut) -> None:
+        self._plan, self._tokens, self._cut = plan, tokens, cut
+        self._first_lines = plan.first_lines()
+        self._groups: list[tuple[int, int]] = []  # units from, to
+        self._ends = np.zeros(0, np.int64)  # of each group: tokens, or sequences
+        self._kept: OrderedDict[int, tuple[_Documents, Any]] = OrderedDict()
+        self.total = self.left_out = 0
+
+    def prepare(self) -> Iterator[None]:
+        """Number the sequences; yields now and then."""
+        together = _PACKED_TOGETHER * self._cut.length
+        best = self._cut.packing is Packing.BEST_FIT
+        ends: list[int] = []
+        end = begun = size = 0
+        for unit in range(self._plan.units):
+            size += int(self._documents(unit, unit + 1).counts.sum())
+            last = unit + 1 == self._plan.units
+            if not best or size >= together or last:
+                if best:
+                    counts = self._documents(begun, unit + 1).counts.tolist()
+                    size = len(best_fit(counts, self._cut.length))
+                end += size
+                self._groups.append((begun, unit + 1))
+                ends.append(end)
+                begun, size = unit + 1, 0
+            yield None
+        self._ends = np.array(ends, np.int64)
+        self.total = end if best else end // self._cut.length
+        self.left_out = 0 if best else end % self._cut.length
+
+    def read(self, number: int) -> tuple[npt.NDArray[Any], list[Part]]:
+        """Read a sequence: its ids, and the pieces that they are."""
+        length, separator = self._cut.length, self._cut.separator
+        parts = self._parts(number)
+        dtype = self._tokens[0].ids.dtype
+        ids = np.full(length, separator, dtype)
+        place = 0
+        for part in parts:
+            tokens = self._tokens[part.shard]
+            begin = int(tokens.starts[part.line]) + part.offset
+            # The separator is behind a document's own tokens, and there already.
+            end = min(begin + part.tokens, int(tokens.starts[part.line + 1]))
+            if end > begin:
+                ids[place : place + end - begin] = tokens.ids[begin:end]
+            place += part.tokens
+        if place < length:
+            parts.append(Part(-1, 0, 0, length - place))
+        return ids, parts
+
+    def _parts(self, number: int) -> list[Part]:
+        if self._cut.packing is Packing.BEST_FIT:
+            group = int(np.searchsorted(self._ends, number, side="right"))
+            documents, packed = self._group(group)
+            before = int(self._ends[group - 1]) if group else 0
+            return [_part(documents, piece) for piece in packed[number - before]]
+        first, last = number * self._cut.length, (number + 1) * self._cut.length
+        group = int(np.searchsorted(self._ends, first, side="right"))
+        found: list[Part] = []
+        while first < last:
+            documents, ends = self._group(group)
+            before = int(self._ends[group - 1]) if group else 0
+            until = min(last, int(self._ends[group]))
+            pieces = concatenated(ends, first - before, until - before)
+            found += [_part(documents, piece) for piece in pieces]
+            first, group = until, group + 1
+        return found
+
+    def _group(self, number: int) -> tuple[_Documents, Any]:
+        """The documents of a group, with where they end, or how they are packed."""
+        kept = self._kept.pop(number, None)
+        if kept is None:
+            documents = self._documents(*self._groups[number])
+            if self._cut.packing is Packing.BEST_FIT:
+                kept = documents, best_fit(documents.counts.tolist(), self._cut.length)
+            else:
+                kept = documents, np.cumsum(documents.counts)
+        self._kept[number] = kept
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return kept
+
+    def _documents(self, first: int, last: int) -> _Documents:
+        """The documents of the units `first` to `last`."""
+        shards, lines = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        counts = [np.zeros(0, np.int64)]
+        for number in range(first, last):
+            unit = self._plan.unit(number)
+            of_unit: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+            for shard, frame in unit.frames:
+                begin, end = self._first_lines[shard][frame : frame + 2].tolist()
+                of_unit.append((np.full(end - begin, shard), np.arange(begin, end)))
+            shard_of = np.concatenate([one for one, _ in of_unit])[unit.order]
+            line_of = np.concatenate([one for _, one in of_unit])[unit.order]
+            shards.append(shard_of)
+            lines.append(line_of)
+            sizes = np.empty(len(line_of), np.int64)
+            for shard in {shard for shard, _ in unit.frames}:
+                mine = shard_of == shard
+                sizes[mine] = self._tokens[shard].counts[line_of[mine]]
+            counts.append(sizes + 1)
+        return _Documents(np.concatenate(shards), np.concatenate(lines), np.concatenate(counts))
+
+
+def _part(documents: _Documents, piece: Piece) -> Part:
+    document, offset, tokens = piece
+    return Part(int(documents.shard[document]), int(documents.line[document]), offset, tokens)

@@ -1,0 +1,133 @@
+"""The tokenizers of the registered language models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.corpus.bpb.models.folder_kinds import NotAModelError
+from services.corpus.bpb.models.special_tokens import optional_json, special_tokens
+from services.errors import EngineUnavailable, InvalidArgument, NotFound
+
+# Counted up whenever the same tokenizer would give other tokens.
+_VERSION = 1
+
+Ids = npt.NDArray[np.uint32]
+
+
+class Cutter(Protocol):
+    """Cuts texts into tokens."""
+
+    def cut(self, texts: Sequence[bytes]) -> list[Ids]:
+        """Cut texts in UTF-8, without special tokens; what is not UTF-8 becomes U+FFFD."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer: `digest` is of what decides its tokens, `end` the end of sequence if it has one.
+
+    `vocabulary` is one more than its largest id.
+    """
+
+    name: str
+    digest: str
+    vocabulary: int
+    end: int | None
+    cutter: Cutter
+
+    @property
+    def id_bytes(self) -> int:
+        """Bytes that an id takes, 2 or 4."""
+        return 2 if self.vocabulary <= 1 << 16 else 4
+
+
+class Tokenizers:
+    """Tokenizers by the names of their language models, opened when first used; thread-safe."""
+
+    def __init__(self, directories: Mapping[str, Path]) -> None:
+        self._directories = directories
+        self._open: dict[str, Tokenizer] = {}
+        self._lock = threading.Lock()
+
+    def open(self, name: str) -> Tokenizer:
+        """Open a tokenizer. Blocks on the disk.
+
+        Raises NotFound, listing those that are registered; InvalidArgument for a directory without
+        a tokenizer; EngineUnavailable where the library is missing.
+        """
+        with self._lock:
+            if name not in self._directories:
+                raise NotFound("language model", name, self._directories)
+            if name not in self._open:
+                self._open[name] = _open(name, self._directories[name])
+            return self._open[name]
+
+
+def _open(name: str, directory: Path) -> Tokenizer:
+    try:
+        byte_model = optional_json(directory / "lm.json")
+        if byte_model:
+            end = int(byte_model["prefix_token"])
+            digest = _digest(f"bytes {end}".encode())
+            return Tokenizer(name, digest, max(256, end + 1), end, _Bytes())
+        return _hugging_face(name, directory)
+    except (NotAModelError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidArgument(
+            "tokens.tokenizer", f"{name!r} has no tokenizer that can be read ({error})"
+        ) from None
+
+
+def _hugging_face(name: str, directory: Path) -> Tokenizer:
+    try:
+        import tokenizers  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise EngineUnavailable(
+            "tokens.tokenizer: the package tokenizers is not installed on the server: "
+            "pip install 'assay[score]'"
+        ) from None
+    file = directory / "tokenizer.json"
+    content = file.read_bytes()
+    opened = tokenizers.Tokenizer.from_str(content.decode())
+    # A length in the file would cut or fill texts.
+    opened.no_truncation()
+    opened.no_padding()
+    config = json.loads((directory / "config.json").read_text("utf-8"))
+    begin, end = special_tokens(
+        directory, config, optional_json(directory / "tokenizer_config.json")
+    )
+    vocabulary = max(opened.get_vocab().values(), default=-1) + 1
+    return Tokenizer(
+        name, _digest(content), vocabulary, begin if end is None else end, _Library(opened)
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(b"%d %b" % (_VERSION, content)).hexdigest()
+
+
+class _Bytes:
+    """Tokens are the bytes."""
+
+    def cut(self, texts: Sequence[bytes]) -> list[Ids]:
+        return [np.frombuffer(text, np.uint8).astype(np.uint32) for text in texts]
+
+
+class _Library:
+    """A tokenizer.json, read by the library `tokenizers`."""
+
+    def __init__(self, opened: object) -> None:
+        self._opened = opened
+
+    def cut(self, texts: Sequence[bytes]) -> list[Ids]:
+        decoded = [text.decode("utf-8", "replace") for text in texts]
+        encode = getattr(self._opened, "encode_batch_fast", None) or self._opened.encode_batch  # type: ignore[attr-defined]
+        return [np.array(one.ids, np.uint32) for one in encode(decoded, add_special_tokens=False)]

@@ -1,0 +1,76 @@
+"""What is simulated is what ranks get."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.cli.__main__ import main
+from services.corpus.stream import resume, spans
+from services.corpus.stream.plan import StreamPlan
+from services.corpus.stream.selection import Selection
+from services.corpus.stream.simulate import simulate
+from services.corpus.stream.spans import Remainder
+from services.errors import InvalidArgument
+from tests.corpus.shard_files import open_corpus
+from tests.corpus.stream.test_indexed import make_corpus
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> StreamPlan:
+    corpus = open_corpus(make_corpus(tmp_path), tmp_path / "cache")
+    return corpus.plan(corpus.resolve(Selection(seed=4)))
+
+
+def _sizes(plan: StreamPlan) -> list[int]:
+    return [int(one) for unit in range(plan.units) for one in plan.sizes_in_order(unit)]
+
+
+@pytest.mark.parametrize("remainder", list(Remainder))
+@pytest.mark.parametrize("world", [1, 7])
+def test_equal_shares(plan: StreamPlan, remainder: Remainder, world: int) -> None:
+    found = simulate(plan, world, 4, remainder)
+    sizes = _sizes(plan)
+    for rank in range(world):
+        own = spans.share(((0, len(sizes)),), rank, world, 4, remainder)
+        mine = [sizes[n] for begin, end in own.position.spans for n in range(begin, end)]
+        assert (found.documents[rank], found.text_bytes[rank]) == (len(mine), sum(mine))
+        assert found.batches[rank] * 4 == len(mine)
+    assert (found.dropped > 0, found.repeated > 0) == (
+        remainder is Remainder.DROP and len(sizes) % (world * 4) > 0,
+        remainder is Remainder.WRAP and len(sizes) % (world * 4) > 0,
+    )
+
+
+def test_units_in_turn(plan: StreamPlan) -> None:
+    found = simulate(plan, 3, 1, None)
+    for rank in range(3):
+        position, documents = resume.start(rank, 3), 0
+        while (head := resume.head(position, plan.units)) is not None:
+            documents += int(plan.counts[head[0]])
+            position = resume.through(position)
+        assert found.documents[rank] == documents
+    assert found.text_bytes.sum() == sum(_sizes(plan))
+    assert all(0 <= drift <= 1 for drift in found.drift)
+    assert np.allclose(sum(found.shares.values()), 1)
+    with pytest.raises(InvalidArgument, match="world_size"):
+        simulate(plan, 0, 1, None)
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    root, picture = make_corpus(tmp_path), tmp_path / "plan.svg"
+    asked = ["corpus", "plan", "--shards", str(root), "--simulate", "--world", "5"]
+    assert main([*asked, "--equal", "drop", "--svg", str(picture), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len({rank["documents"] for rank in found["ranks"]}) == 1
+    assert found["dropped"] + 5 * found["ranks"][0]["documents"] == found["documents"]
+    assert picture.read_text().startswith("<svg")
+    assert main(asked) == 0
+    assert "different numbers of batches" in capsys.readouterr().out
+    assert main([*asked, "--batch-size", "0"]) != 0

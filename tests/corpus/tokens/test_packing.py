@@ -1,0 +1,119 @@
+"""Packing and steps, as arithmetic."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.corpus.stream import global_batches
+from services.corpus.stream.global_batches import TokenPosition
+from services.corpus.tokens.packing import best_fit, concatenated
+from services.errors import InvalidArgument
+
+COUNTS = st.lists(st.integers(1, 60), max_size=60)
+
+
+@given(COUNTS, st.integers(1, 25))
+def test_concatenated_pieces_are_the_tokens_one_after_the_other(
+    counts: list[int], length: int
+) -> None:
+    tokens = [(d, o) for d, count in enumerate(counts) for o in range(count)]
+    ends = np.cumsum(counts)
+    got: list[tuple[int, int]] = []
+    for number in range(len(tokens) // length):
+        pieces = concatenated(ends, number * length, (number + 1) * length)
+        assert sum(size for _, _, size in pieces) == length
+        got += [(d, o + i) for d, o, size in pieces for i in range(size)]
+    assert got == tokens[: len(got)]
+    assert len(tokens) - len(got) < length
+
+
+@given(COUNTS, st.integers(1, 25))
+def test_best_fit_has_every_token_once_and_is_full(counts: list[int], length: int) -> None:
+    packed = best_fit(counts, length)
+    got = Counter((d, o + i) for pieces in packed for d, o, size in pieces for i in range(size))
+    assert got == Counter((d, o) for d, count in enumerate(counts) for o in range(count))
+    sizes = [sum(size for _, _, size in pieces) for pieces in packed]
+    assert all(size <= length for size in sizes)
+    assert sum(size < length for size in sizes) <= 1
+    assert best_fit(counts, length) == packed
+
+
+def test_best_fit_keeps_documents_whole_where_they_fit() -> None:
+    packed = best_fit([6, 4, 7, 3, 10, 5, 5], 10)
+    assert len(packed) == 4
+    assert all(offset == 0 for pieces in packed for _, offset, _ in pieces)
+    chance = random.Random(0)
+    counts = [chance.randrange(1, 3000) for _ in range(5000)]
+    packed = best_fit(counts, 2048)
+    fill = sum(counts) / (len(packed) * 2048)
+    assert fill > 0.999
+    cut = Counter(document for pieces in packed for document, _, _ in pieces)
+    short = [document for document, count in enumerate(counts) if count <= 2048]
+    assert sum(cut[document] > 1 for document in short) < 0.01 * len(short)
+
+
+def _taken(position: TokenPosition, count: int, total: int, batch: int) -> list[int]:
+    return [global_batches.sequence(position, n, total, batch) for n in range(count)]
+
+
+@given(st.integers(0, 200), st.sampled_from([1, 2, 3, 4, 6, 12]), st.booleans())
+def test_a_step_is_the_same_for_any_world(total: int, world: int, wrap: bool) -> None:
+    batch = 12
+    ranks = [global_batches.beginning("x", rank, world, batch) for rank in range(world)]
+    steps, rest = global_batches.steps_left(ranks[0], total, batch, wrap=wrap)
+    each = batch // world
+    for step in range(steps):
+        got = [
+            global_batches.sequence(rank, step * each + n, total, batch)
+            for rank in ranks
+            for n in range(each)
+        ]
+        assert got == [n % total for n in range(step * batch, (step + 1) * batch)]
+    assert rest == total % batch
+
+
+def test_a_thousand_random_plans_lose_and_repeat_nothing() -> None:
+    """Kills at any sequence, and worlds that change in the middle of a step."""
+    for plan in range(1000):
+        chance = random.Random(plan)
+        batch, total = 12, chance.randrange(12, 300)
+        positions: list[TokenPosition] = []
+        got: Counter[int] = Counter()
+        for turn in range(4):
+            world = chance.choice([1, 2, 3, 4, 6, 12])
+            if positions:
+                chance.shuffle(positions)
+                positions = [
+                    global_batches.redeal(positions, rank, world, total, batch)
+                    for rank in range(world)
+                ]
+            else:
+                positions = [
+                    global_batches.beginning("x", rank, world, batch) for rank in range(world)
+                ]
+            steps, _ = global_batches.steps_left(positions[0], total, batch, wrap=False)
+            each = steps * batch // world
+            for place, position in enumerate(positions):
+                count = each if turn == 3 else chance.randrange(each + 1)
+                while count:
+                    some = chance.randrange(1, count + 1)
+                    got.update(_taken(position, some, total, batch))
+                    position = global_batches.after(position, some)  # noqa: PLW2901
+                    count -= some
+                positions[place] = position
+        assert max(got.values()) == 1, plan
+        assert total - len(got) < batch, plan  # the last step, which is not full
+
+
+def test_worlds_that_do_not_divide_and_places_of_others_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="cannot be divided equally among 5 ranks"):
+        global_batches.beginning("x", 0, 5, 12)
+    first = global_batches.beginning("x", 0, 2, 12)
+    with pytest.raises(InvalidArgument, match="each of the 2 ranks"):
+        global_batches.redeal([first, first], 0, 1, 100, 12)

@@ -69,7 +69,7 @@ class SegmentServer(
         self, request: segment_pb2.SegmentImageRequest, context: Context
     ) -> segment_pb2.SegmentImageResponse:
         return segment_pb2.SegmentImageResponse(
-            model=request.model,
+            model=self.models[0].ref,
             classes=[images_pb2.ClassShare(class_id=2, name="sky", pixels=1, share=1)],
             overlay=images_pb2.Picture(data=self.overlay),
         )

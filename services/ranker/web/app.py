@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from assay_rpc.ranker.v1 import verification_pb2
@@ -11,7 +11,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, Router
 
-from services.errors import AssayError, Forbidden, InvalidArgument, NotFound, Unauthenticated
+from services.errors import (
+    AssayError,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    Unauthenticated,
+)
 from services.ranker.web import events, rpcs
 from services.ranker.web.links import Served
 from services.ranker.web.pages import Pages, Running
@@ -48,6 +55,8 @@ _HEADINGS: dict[type[AssayError], str] = {
     Forbidden: "You may not see this",
 }
 _MAX_JOBS = 1000
+_MAX_WATCHERS = 256
+_RETRY_SECONDS = 30.0
 
 
 class RankerPages:
@@ -67,6 +76,7 @@ class RankerPages:
         self._links = Served(trying=trying is not None)
         self._pages = Pages(Reads(of_servicer(ranker)), self._links, alone=False)
         self._closing = asyncio.Event()
+        self._watchers = 0
         pages = self._pages
         routes: list[BaseRoute] = [
             Route("/", self._index),
@@ -165,14 +175,25 @@ class RankerPages:
         last = request.headers.get("last-event-id") or request.query_params.get("after", "0")
         told = last.isascii() and last.isdigit() and len(last) < 10
         after = min(int(last), job.done) if told else 0
-        updates = self._verification.WatchJob(
-            verification_pb2.WatchJobRequest(job=job.id, after=after), None
-        )
+        if self._watchers >= _MAX_WATCHERS:
+            raise Overloaded(f"{self._watchers} pages follow verifications", _RETRY_SECONDS)
         return StreamingResponse(
-            events.events(updates, self._links, self._closing, after),
+            self._followed(job.id, after),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
+
+    async def _followed(self, job: str, after: int) -> AsyncIterator[str]:
+        """A job's events, counted while they last: each holds a connection."""
+        updates = self._verification.WatchJob(
+            verification_pb2.WatchJobRequest(job=job, after=after), None
+        )
+        self._watchers += 1
+        try:
+            async for one in events.events(updates, self._links, self._closing, after):
+                yield one
+        finally:
+            self._watchers -= 1
 
     async def _get(self, name: str) -> verification_pb2.Job:
         reply = await self._verification.GetJob(verification_pb2.GetJobRequest(job=name), None)

@@ -12,7 +12,12 @@ import aiohttp
 import grpc
 import pytest
 from assay_rpc.common.v1 import common_pb2
-from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
+from assay_rpc.ranker.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
 from assay_rpc.segment.v1 import models_pb2
 
 from services.rpc.access.tokens import line_of, new_token
@@ -98,6 +103,56 @@ async def test_every_page_is_whole_and_every_link_leads_somewhere(site: Site) ->
             elif link.startswith("#"):
                 assert link[1:] in {"main", *ids}, (path, link)
     assert any(one.startswith("/evidence/sha256:") for one in seen)
+
+
+EVIL = "<script>alert(1)</script>\u202e\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+
+
+async def test_what_a_manifest_says_stays_text(site: Site) -> None:
+    await site.open()
+    assert site.ranker.channel is not None
+    text = json.dumps(EVIL)  # YAML as well
+    manifest = f"""
+kind: artifact
+schema: 1
+id: evil
+name: {text}
+type: DATASET
+description: {text}
+license: {{id: {text}, name: {text}, url: "javascript:alert(3)"}}
+pricing: {text}
+released: "2024-01-01"
+capabilities:
+  - id: evil
+    name: {text}
+    description: {text}
+    intents: [{text}]
+claims:
+  - id: E1
+    statement: {text}
+    aspect: publication
+    group: evil
+    undecidable: {{verdict: UNDERSPECIFIED, reason: {text}}}
+"""
+    stub = admin_pb2_grpc.RankerAdminServiceStub(site.ranker.channel)
+    request = admin_pb2.RegisterManifestRequest(manifest=manifest.encode())
+    await stub.RegisterManifest(request)
+    for path in (
+        "/",
+        "/artifacts/evil",
+        "/claims/evil/E1",
+        "/comparisons/evil/the-pile",
+        "/search?intent=alert+script",
+    ):
+        status, text, _ = await site.get(path)
+        assert status == 200, path
+        page = Checked(text)
+        tags = {tag for tag, _ in page.tags}
+        assert not tags & {"img", "iframe", "object"}, path
+        assert [tag for tag, _ in page.tags].count("script") == 1, "the page's own"
+        assert not any(name.startswith("on") for _, found in page.tags for name in found)
+        assert not any("javascript" in one for one in page.values("href"))
+        assert "\u202e" not in text
 
 
 async def test_what_is_not_there_is_said_in_words(site: Site) -> None:

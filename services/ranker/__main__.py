@@ -159,6 +159,7 @@ class _Ranker:
         """The pages over HTTP. Raises `Unavailable` where their libraries are not installed."""
         try:
             from services.ranker.web.app import RankerPages  # noqa: PLC0415  of an extra
+            from services.ranker.web.pictures import ServedPictures  # noqa: PLC0415
             from services.ranker.web.trying import Trying  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise Unavailable(
@@ -166,12 +167,17 @@ class _Ranker:
                 "`page`, or unset it"
             ) from error
         settings = self._settings
+        segment = self._channel(settings.segment_addr)
         trying = None
         if settings.try_page:
-            trying = Trying(
-                self._channel(settings.segment_addr), self._channel(settings.corpus_addr)
-            )
-        return RankerPages(self._ranker, self._verification, trying, settings.request_limit)
+            trying = Trying(segment, self._channel(settings.corpus_addr))
+        return RankerPages(
+            self._ranker,
+            self._verification,
+            ServedPictures(segment),
+            trying,
+            settings.request_limit,
+        )
 
     async def warm(self) -> None:
         """Open the database, and register what it keeps. Raises `StartError`."""

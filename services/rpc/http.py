@@ -257,7 +257,7 @@ class _Request:
     def check_length(self) -> None:
         """Raises TooLarge where the request says that it is."""
         length = self.header(b"content-length") or "0"
-        if length.isdigit() and int(length) > self._max_bytes:
+        if length.isascii() and length.isdigit() and int(length) > self._max_bytes:
             raise self._too_large()
 
     async def answer(self, app: WebApp, scope: Message) -> None:

@@ -21,7 +21,7 @@ from assay_rpc.corpus.v1 import (
 )
 from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
-from assay_rpc.segment.v1 import models_pb2, segment_pb2, segment_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 
 from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, changed, restarts
 
@@ -47,13 +47,17 @@ class SegmentServer(
     segment_pb2_grpc.SegmentServiceServicer,
     segment_benchmark_pb2_grpc.SegmentBenchmarkServiceServicer,
 ):
-    """One model a page, times of 1.0 s; `hangs` until it is cancelled, `fails` with a status."""
+    """One model a page, times of 1.0 s; `hangs` until it is cancelled, `fails` with a status.
+
+    A picture is all sky, and `overlay` where that is given.
+    """
 
     models: list[models_pb2.Model] = field(default_factory=lambda: [MODEL])
     seconds: tuple[float, ...] = (1.0, 1.01, 1.02)
     hangs: bool = False
     fails: grpc.StatusCode | None = None
     evaluations: list[list[segment_pb2.EvaluateSegmentationRequest]] = field(default_factory=list)
+    overlay: bytes = b""
     refuses_pictures: bool = False
     pixels_are_ignored: bool = False
     benchmarks: list[segment_benchmark_pb2.BenchmarkModelRequest] = field(default_factory=list)
@@ -64,7 +68,11 @@ class SegmentServer(
     async def SegmentImage(  # noqa: N802  # the contract's name
         self, request: segment_pb2.SegmentImageRequest, context: Context
     ) -> segment_pb2.SegmentImageResponse:
-        raise NotImplementedError
+        return segment_pb2.SegmentImageResponse(
+            model=self.models[0].ref,
+            classes=[images_pb2.ClassShare(class_id=2, name="sky", pixels=1, share=1)],
+            overlay=images_pb2.Picture(data=self.overlay),
+        )
 
     async def SegmentImages(  # noqa: N802  # the contract's name
         self,

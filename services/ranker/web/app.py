@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from assay_rpc.ranker.v1 import verification_pb2
@@ -11,10 +11,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, Router
 
-from services.errors import AssayError, Forbidden, InvalidArgument, NotFound, Unauthenticated
+from services.errors import (
+    AssayError,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    Unauthenticated,
+)
 from services.ranker.web import events, rpcs
 from services.ranker.web.links import Served
 from services.ranker.web.pages import Pages, Running
+from services.ranker.web.pictures import ServedPictures
 from services.ranker.web.reads import Reads, of_servicer
 from services.ranker.web.rendering import SCRIPT, SERVED_POLICY, STYLE, asset, render
 from services.ranker.web.trying import TEXT_PATH, Trying
@@ -47,19 +55,28 @@ _HEADINGS: dict[type[AssayError], str] = {
     Forbidden: "You may not see this",
 }
 _MAX_JOBS = 1000
+_MAX_WATCHERS = 256
+_RETRY_SECONDS = 30.0
 
 
 class RankerPages:
     """The application that the ranker's HTTP port serves. A `services.rpc.http.WebApp`."""
 
     def __init__(
-        self, ranker: Any, verification: Any, trying: Trying | None, max_request_bytes: int
+        self,
+        ranker: Any,
+        verification: Any,
+        pictures: ServedPictures,
+        trying: Trying | None,
+        max_request_bytes: int,
     ) -> None:
         """`ranker` and `verification` are servicers; `trying` is absent where it is off."""
+        self._pictures = pictures
         self._verification = verification
         self._links = Served(trying=trying is not None)
         self._pages = Pages(Reads(of_servicer(ranker)), self._links, alone=False)
         self._closing = asyncio.Event()
+        self._watchers = 0
         pages = self._pages
         routes: list[BaseRoute] = [
             Route("/", self._index),
@@ -131,7 +148,9 @@ class RankerPages:
 
     async def _comparison(self, request: Request) -> Response:
         left, right = request.path_params["left"], request.path_params["right"]
-        return _html(await self._pages.comparison(left, right, await self._running(left, right)))
+        running = await self._running(left, right)
+        seen = await self._pictures.of((left, right))
+        return _html(await self._pages.comparison(left, right, running, seen))
 
     async def _methodology(self, request: Request) -> Response:  # noqa: ARG002
         return _html(await self._pages.methodology())
@@ -154,15 +173,27 @@ class RankerPages:
     async def _events(self, request: Request) -> Response:
         job = await self._get(request.path_params["job"])
         last = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        after = min(int(last), job.done) if last.isdigit() and len(last) < 10 else 0
-        updates = self._verification.WatchJob(
-            verification_pb2.WatchJobRequest(job=job.id, after=after), None
-        )
+        told = last.isascii() and last.isdigit() and len(last) < 10
+        after = min(int(last), job.done) if told else 0
+        if self._watchers >= _MAX_WATCHERS:
+            raise Overloaded(f"{self._watchers} pages follow verifications", _RETRY_SECONDS)
         return StreamingResponse(
-            events.events(updates, self._links, self._closing, after),
+            self._followed(job.id, after),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
+
+    async def _followed(self, job: str, after: int) -> AsyncIterator[str]:
+        """A job's events, counted while they last: each holds a connection."""
+        updates = self._verification.WatchJob(
+            verification_pb2.WatchJobRequest(job=job, after=after), None
+        )
+        self._watchers += 1
+        try:
+            async for one in events.events(updates, self._links, self._closing, after):
+                yield one
+        finally:
+            self._watchers -= 1
 
     async def _get(self, name: str) -> verification_pb2.Job:
         reply = await self._verification.GetJob(verification_pb2.GetJobRequest(job=name), None)

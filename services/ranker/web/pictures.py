@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import grpc
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 
@@ -16,6 +18,9 @@ LEAST_SHARE = 0.005
 """Of a picture's pixels: a class with less would be shown as 0 %."""
 
 _MOST_CLASSES = 24
+_MOST_SEEN = 16
+_PAGE_SECONDS = 5.0
+_SCENE = Path(__file__).parent / "static" / "scene.jpg"
 
 
 @dataclass(frozen=True)
@@ -125,3 +130,36 @@ def in_place_of(compared: Sequence[str]) -> str:
 def data_uri(content: bytes, kind: str) -> str:
     """Bytes as an address that holds them."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+class ServedPictures:
+    """What compared models see in a scene that the project drew, computed once for each."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """`channel` goes to segment."""
+        self._stub = segment_pb2_grpc.SegmentServiceStub(channel)
+        self._seen: dict[tuple[str, str], Seen] = {}
+
+    async def of(self, compared: Sequence[str]) -> Seen | None:
+        """The picture of one of these models; None where segment serves none of them, or is away.
+
+        A page waits for it for a few seconds at most.
+        """
+        options: dict[str, Any] = {"timeout": _PAGE_SECONDS, "wait_for_ready": False}
+        try:
+            listed = await self._stub.ListModels(segment_pb2.ListModelsRequest(), **options)
+            served = [one for one in listed.models if one.ref.name in compared]
+            name = chosen(served, compared)
+            if name is None:
+                return None
+            digest = next(one.ref.digest for one in served if one.ref.name == name)
+            if (name, digest) not in self._seen:
+                seen = await look(
+                    self._stub, name, _SCENE.read_bytes(), "a synthetic test scene", options
+                )
+                if len(self._seen) >= _MOST_SEEN:
+                    self._seen.clear()
+                self._seen[name, digest] = seen
+        except grpc.aio.AioRpcError:
+            return None
+        return self._seen[name, digest]

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from services.errors import (
     AssayError,
     DeadlineExceeded,
+    Forbidden,
     InvalidArgument,
     NotFound,
     Overloaded,
@@ -75,10 +76,12 @@ class Trying:
             return await self._page(links, **found)
 
         async def picture(request: Request) -> Response:
+            _require_own_form(request)
             async with self._turn():
                 return await shown(request, **await self._picture(request))
 
         async def text(request: Request) -> Response:
+            _require_own_form(request)
             async with self._turn():
                 return await shown(request, **await self._text(request))
 
@@ -220,6 +223,12 @@ def _whole(content: bytes, at: int) -> int:
     while 0 < at < len(content) and content[at] & 0xC0 == 0x80:
         at -= 1
     return at
+
+
+def _require_own_form(request: Request) -> None:
+    """Raises Forbidden for a form of another site, which a browser sends for its visitor."""
+    if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise Forbidden("send it from the form of this site")
 
 
 async def _form(request: Request) -> FormData:

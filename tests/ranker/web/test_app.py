@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
-from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
+from assay_rpc.segment.v1 import models_pb2
 
 from services.rpc.access.tokens import line_of, new_token
 from tests.ranker.conftest import Ranker
@@ -97,6 +105,56 @@ async def test_every_page_is_whole_and_every_link_leads_somewhere(site: Site) ->
     assert any(one.startswith("/evidence/sha256:") for one in seen)
 
 
+EVIL = "<script>alert(1)</script>\u202e\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+
+
+async def test_what_a_manifest_says_stays_text(site: Site) -> None:
+    await site.open()
+    assert site.ranker.channel is not None
+    text = json.dumps(EVIL)  # YAML as well
+    manifest = f"""
+kind: artifact
+schema: 1
+id: evil
+name: {text}
+type: DATASET
+description: {text}
+license: {{id: {text}, name: {text}, url: "javascript:alert(3)"}}
+pricing: {text}
+released: "2024-01-01"
+capabilities:
+  - id: evil
+    name: {text}
+    description: {text}
+    intents: [{text}]
+claims:
+  - id: E1
+    statement: {text}
+    aspect: publication
+    group: evil
+    undecidable: {{verdict: UNDERSPECIFIED, reason: {text}}}
+"""
+    stub = admin_pb2_grpc.RankerAdminServiceStub(site.ranker.channel)
+    request = admin_pb2.RegisterManifestRequest(manifest=manifest.encode())
+    await stub.RegisterManifest(request)
+    for path in (
+        "/",
+        "/artifacts/evil",
+        "/claims/evil/E1",
+        "/comparisons/evil/the-pile",
+        "/search?intent=alert+script",
+    ):
+        status, text, _ = await site.get(path)
+        assert status == 200, path
+        page = Checked(text)
+        tags = {tag for tag, _ in page.tags}
+        assert not tags & {"img", "iframe", "object"}, path
+        assert [tag for tag, _ in page.tags].count("script") == 1, "the page's own"
+        assert not any(name.startswith("on") for _, found in page.tags for name in found)
+        assert not any("javascript" in one for one in page.values("href"))
+        assert "\u202e" not in text
+
+
 async def test_what_is_not_there_is_said_in_words(site: Site) -> None:
     await site.open()
     for path in (
@@ -131,6 +189,27 @@ async def test_two_are_compared_by_a_form_without_scripts(site: Site) -> None:
     assert f"{MODEL} and {DATA_SET}, compared" in Checked(text).text
 
 
+async def test_a_comparison_shows_what_a_served_model_sees(site: Site) -> None:
+    await site.open()
+    address = f"/comparisons/{MODEL}/{DATA_SET}"
+    _, text, _ = await site.get(address)
+    assert "What segformer" not in Checked(text).text, "only random weights are served"
+    served = models_pb2.Model()
+    served.CopyFrom(site.ranker.segment.models[0])
+    served.ref.name, served.weights = MODEL, common_pb2.WEIGHTS_KIND_TRAINED
+    served.classes[2].color = 0x87CEEB
+    site.ranker.segment.models = [served]
+    site.ranker.segment.overlay = b"overlay"
+    page = Checked((await site.get(address))[1])
+    assert f"What {MODEL} sees" in page.text
+    assert "sky 100.0 %" in page.text
+    assert "#87ceeb" in page.values("fill")
+    assert any(one.endswith("b3ZlcmxheQ==") for one in page.values("src"))
+    site.ranker.segment.fails = grpc.StatusCode.UNAVAILABLE
+    status, text, _ = await site.get(address)
+    assert (status, f"What {MODEL} sees" in text) == (200, False)
+
+
 async def test_a_verification_fills_the_page_as_it_goes(site: Site) -> None:
     await site.open()
     assert site.ranker.channel is not None
@@ -152,6 +231,8 @@ async def test_a_verification_fills_the_page_as_it_goes(site: Site) -> None:
     # The browser tells what it had when it comes back.
     _, rest, _ = await site.get(events, headers={"last-event-id": "1"})
     assert re.findall(r"event: claim\nid: (\d+)", rest) == ["2"]
+    status, rest, _ = await site.get(events, headers={"last-event-id": "\u00b2"})
+    assert (status, rest.count("event: claim")) == (200, 2)
     _, shown, _ = await site.get(f"/verifications/{job.id}")
     assert "2 of 2 claims decided" in Checked(shown).text
     assert "claim-the-pile-P1.3" in Checked(shown).values("id")

@@ -89,6 +89,9 @@ async def test_what_cannot_be_tried_is_said(ranker: Ranker, client: Client) -> N
         found, text = await client.post(f"{at}/try/{path}", data=form)
         assert (found, path) == (status, path)
         assert said in Checked(text).text
+    headers = {"sec-fetch-site": "cross-site"}
+    sent = {"text": "a", "model": "m"}
+    assert (await client.post(f"{at}/try/text", data=sent, headers=headers))[0] == 403
     headers = {"content-type": "text/plain"}
     assert (await client.post(f"{at}/try/text", data=b"{}", headers=headers))[0] == 400
 

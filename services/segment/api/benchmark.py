@@ -120,12 +120,12 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
                 "what is computed: ask on a CPU",
             )
 
-    def _choice(self, engine: str) -> Choice:
-        """Return the engine that was asked for, or the one that serves, if it is installed.
+    def _choice(self, engine: str, model: RegisteredModel) -> Choice:
+        """Return the engine that was asked for, or the one that serves the model, if installed.
 
         Another one than serves runs in the number type of the graphs.
         """
-        serving = self._models.choice
+        serving = self._models.choice.of(model.manifest)
         if engine in {"", serving.engine}:
             return serving
         if engine == TORCH and not find_spec("transformers"):
@@ -138,7 +138,7 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
     def _measurement(
         self, benchmark: Benchmark, model: RegisteredModel, against: RegisteredModel | None
     ) -> Measurement:
-        settings, choice = self._settings, self._choice(benchmark.engine)
+        settings, choice = self._settings, self._choice(benchmark.engine, model)
         return Measurement(
             directory=str(model.directory.resolve()),
             digest=model.digest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from assay_rpc.ranker.v1 import verification_pb2
@@ -190,8 +191,10 @@ class RankerPages:
         )
         self._watchers += 1
         try:
-            async for one in events.events(updates, self._links, self._closing, after):
-                yield one
+            told = events.events(updates, self._links, self._closing, after)
+            async with aclosing(told):
+                async for one in told:
+                    yield one
         finally:
             self._watchers -= 1
 

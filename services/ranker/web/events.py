@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -25,7 +25,7 @@ async def events(
     links: Links,
     closing: asyncio.Event,
     after: int,
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Yield each update of a job: `claim` with its HTML, `progress`, and `end`.
 
     An event's id is the number of verdicts so far, from which the stream can be continued; `after`

@@ -76,7 +76,7 @@ def show(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> None:
     The commands are lines of their own, not cells: a cell that is broken cannot be pasted.
     """
     OUT.print(table(title, verdicts))
-    _lines("To see again what is refuted:", commands(verdicts))
+    _lines("Re-run the refuted claims:", commands(verdicts))
     _lines("Since they were verified last:", changes(verdicts))
 
 

@@ -44,7 +44,7 @@ lint: setup ## ruff: style and likely mistakes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: setup ## mypy, strict
-	@$(BIN)/mypy services protos/assay_rpc docs benchmarks tests
+	@$(BIN)/mypy services protos/assay_rpc docs benchmarks examples tests
 
 imports: setup ## the dependency rule
 	@$(BIN)/lint-imports

@@ -88,11 +88,12 @@ class CorpusProcess:
 
 
 def bits(final: scoring_pb2.FinalScore) -> bytes:
-    """Everything of a result but where it was computed and whether it was kept."""
+    """Everything of a result but where and how fast it was computed, and whether it was kept."""
     copy = scoring_pb2.FinalScore()
     copy.CopyFrom(final)
     copy.ClearField("environment")
     copy.ClearField("cached")
+    copy.ClearField("tokens_per_second")
     return copy.SerializeToString(deterministic=True)
 
 

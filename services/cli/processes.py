@@ -32,6 +32,8 @@ class ServiceProcess:
     address: str
     process: asyncio.subprocess.Process
     log: Path
+    http_port: int = 0
+    """Port of its pages; 0 where it has none."""
 
     async def stop(self) -> None:
         """Asks it to drain, waits, and kills it if it does not end."""
@@ -89,7 +91,9 @@ async def start(
             raise
         if not ready.exists():
             raise DidNotStart(f"the {name} service did not start: {_last_log_line(log)}")
-        service.address = f"127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}"
+        ports = json.loads(ready.read_text("utf-8"))
+        service.address = f"127.0.0.1:{ports['port']}"
+        service.http_port = ports.get("http_port", 0)
     return service
 
 

@@ -139,6 +139,7 @@ def _definition(arguments: argparse.Namespace) -> Definition:
         stride=arguments.stride,
         prefix=prefix,
         prefix_token=token,
+        prefix_everywhere=arguments.prefix_everywhere,
     )
 
 

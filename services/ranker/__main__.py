@@ -21,7 +21,7 @@ from assay_rpc.ranker.v1 import (
     verification_pb2_grpc,
 )
 
-from services.errors import AssayError, InvalidArgument
+from services.errors import AssayError, InvalidArgument, Unavailable
 from services.ranker.api.admin import RankerAdminService
 from services.ranker.api.comparisons import SCHEMA, Comparisons
 from services.ranker.api.evidence import EvidenceReplies
@@ -50,6 +50,7 @@ from services.ranker.peers.segment import SegmentClient
 from services.ranker.registration import Registration
 from services.ranker.searching.discovery import Discovery
 from services.ranker.settings import RankerSettings
+from services.rpc.http import HttpService, WebApp
 from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
@@ -71,6 +72,9 @@ def build_service(settings: RankerSettings) -> Service:
         warm=ranker.warm,
         close=ranker.closing.aclose,
         collectors=ranker.metrics.collectors,
+        http=None
+        if settings.http_port is None
+        else HttpService(settings.http_port, "http_port", ranker.pages),
     )
 
 
@@ -134,25 +138,40 @@ class _Ranker:
         jobs = Jobs(verifier, _now)
         self.metrics.watch_jobs((JobState.QUEUED, JobState.RUNNING), jobs.count)
         self.closing.push_async_callback(jobs.close)
-        ranker_pb2_grpc.add_RankerServiceServicer_to_server(
-            RankerService(
-                self._known,
-                comparisons,
-                RankReplies(Ranks(self._known, records, self._methodology), self._discovery),
-                SearchReplies(self._discovery),
-                EvidenceReplies(self._known, records),
-            ),
-            server,
+        self._ranker = RankerService(
+            self._known,
+            comparisons,
+            RankReplies(Ranks(self._known, records, self._methodology), self._discovery),
+            SearchReplies(self._discovery),
+            EvidenceReplies(self._known, records),
         )
-        verification_pb2_grpc.add_VerificationServiceServicer_to_server(
-            VerificationService(jobs), server
-        )
+        self._verification = VerificationService(jobs)
+        ranker_pb2_grpc.add_RankerServiceServicer_to_server(self._ranker, server)
+        verification_pb2_grpc.add_VerificationServiceServicer_to_server(self._verification, server)
         outcome_pb2_grpc.add_OutcomeServiceServicer_to_server(
             OutcomeService(self._discovery), server
         )
         admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
             RankerAdminService(self._registration, comparisons), server
         )
+
+    def pages(self) -> WebApp:
+        """The pages over HTTP. Raises `Unavailable` where their libraries are not installed."""
+        try:
+            from services.ranker.web.app import RankerPages  # noqa: PLC0415  of an extra
+            from services.ranker.web.trying import Trying  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"{self._settings.variable('http_port')} needs {error.name}: install the extra "
+                "`page`, or unset it"
+            ) from error
+        settings = self._settings
+        trying = None
+        if settings.try_page:
+            trying = Trying(
+                self._channel(settings.segment_addr), self._channel(settings.corpus_addr)
+            )
+        return RankerPages(self._ranker, self._verification, trying, settings.request_limit)
 
     async def warm(self) -> None:
         """Open the database, and register what it keeps. Raises `StartError`."""

@@ -21,6 +21,18 @@ class RankerSettings(ServerSettings):
     port: int = port_field(50053, "of the gRPC server")
     health_port: int = port_field(50063, "of the health service without TLS")
     metrics_port: int = port_field(50073, "of the Prometheus page")
+    http_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port of the pages, and of the contract as JSON; 0 takes any free one. "
+        "Needs the extra `page`. Default: there is none.",
+    )
+    try_page: bool = Field(
+        default=False,
+        description="Whether the pages take a picture or a text of the reader's own, which segment "
+        "and corpus then compute.",
+    )
     segment_addr: str = Field(
         default="127.0.0.1:50051", min_length=1, description="Address of segment, host:port."
     )

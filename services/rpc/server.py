@@ -29,6 +29,7 @@ from services.rpc.access.roles import ADMIN_SUFFIX
 from services.rpc.exits import Exit
 from services.rpc.failure import Failure
 from services.rpc.health import Health
+from services.rpc.http import HttpPort, HttpService
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.memory import return_freed_memory
 from services.rpc.metrics import CallMetrics, MetricsPage, add_process_metrics
@@ -75,6 +76,8 @@ class Service:
     probes: frozenset[str] = frozenset()
     """Methods, "/package.Service/Method", that are asked whether it is ready: they answer before it
     is, and are logged as health checks are."""
+    http: HttpService | None = None
+    """Its HTTP port; None: it has none."""
 
 
 class _Split:
@@ -115,6 +118,7 @@ class Server:
         self._admin: grpc.aio.Server | None = None
         self._probe: grpc.aio.Server | None = None
         self._page: MetricsPage | None = None
+        self._http: HttpPort | None = None
         self._stopped: asyncio.Task[None] | None = None
         self._trimming: asyncio.Task[None] | None = None
         self._ended_calls: Callable[[], int] = lambda: 0
@@ -130,6 +134,11 @@ class Server:
         """Port of the Prometheus page, once started; else 0."""
         return self._page.port if self._page else 0
 
+    @property
+    def http_port(self) -> int:
+        """Port of the HTTP server, once started; 0 where there is none."""
+        return self._http.port if self._http else 0
+
     async def start(self) -> None:
         """Listens, warms the service up and turns to SERVING.
 
@@ -143,6 +152,8 @@ class Server:
             await self._probe.start()
             for server in self._servers():
                 await server.start()
+            if self._http is not None:
+                self._http.start()
             self._trimming = asyncio.create_task(return_freed_memory(self._ended_calls))
             await self._service.warm()
             await self._health.serve()
@@ -196,6 +207,33 @@ class Server:
         self.port = _bind(self._add_servers(access), settings, "port", server_tls)
         if self._admin is not None:
             self.admin_port = _bind(self._admin, settings, "admin_port", server_tls)
+        if self._service.http is not None:
+            self._http = self._open_http(self._service.http, access, server_tls)
+
+    def _open_http(
+        self, http: HttpService, access: Access, server_tls: ServerTls | None
+    ) -> HttpPort:
+        settings = self._settings
+        try:
+            app = http.make()
+        except AssayError as error:
+            raise StartError(str(error)) from error
+        try:
+            listener = socket.create_server(
+                (settings.host, http.port),
+                family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+            )
+        except OSError as error:
+            raise _cannot_listen(settings, http.field) from error
+        return HttpPort(
+            listener,
+            app,
+            settings,
+            access=access,
+            health=self._health,
+            tls=server_tls,
+            registry=self.registry,
+        )
 
     def _add_servers(self, access: Access) -> grpc.aio.Server:
         """Makes the gRPC server, which is returned, and where it is wanted the admin one."""
@@ -240,7 +278,8 @@ class Server:
         return [server for server in (self._main, self._admin) if server is not None]
 
     async def _stop_servers(self, grace: float) -> None:
-        await asyncio.gather(*(server.stop(grace) for server in self._servers()))
+        http = [self._http.stop(grace)] if self._http is not None else []
+        await asyncio.gather(*(server.stop(grace) for server in self._servers()), *http)
 
     async def _close(self, grace: float) -> None:
         await self._health.drain()
@@ -304,6 +343,8 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
     }
     if server.admin_port:
         ports["admin_port"] = server.admin_port
+    if server.http_port:
+        ports["http_port"] = server.http_port
     try:
         _write_ready_file(settings, ports)
     except StartError:

@@ -148,6 +148,11 @@ def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:
     return told
 
 
+def retry_seconds(error: errors.AssayError) -> int | None:
+    """Whole seconds after which to try again; None where that cannot help."""
+    return math.ceil(_retry_seconds(error)) if isinstance(error, errors.Overloaded) else None
+
+
 def _retry_seconds(error: errors.Overloaded) -> float:
     # 0.0 comes first so that a NaN becomes 0.
     return min(max(0.0, error.retry_after), _MAX_RETRY_SECONDS)

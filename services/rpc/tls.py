@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +57,20 @@ class ServerTls:
             require_client_authentication=self._settings.tls_client_ca is not None,
         )
 
+    def web_context(self) -> ssl.SSLContext:
+        """Context of an HTTP port; each handshake takes the files as they are then."""
+        newest = [(self._files.get(), _context(self._files.get()))]
+
+        def renew(connection: ssl.SSLObject, _name: str | None, _old: ssl.SSLContext) -> None:
+            files = self._files.get()
+            if files is not newest[0][0]:
+                newest[0] = files, _context(files)
+            connection.context = newest[0][1]
+
+        context = _context(self._files.get())
+        context.sni_callback = renew
+        return context
+
     def _read(self) -> _Files:
         settings = self._settings
         chain, key = _pem(settings, "tls_cert"), _pem(settings, "tls_key")
@@ -73,6 +89,21 @@ class ServerTls:
                 f"{settings.tls_cert} expired on {expires:%Y-%m-%d %H:%M} UTC; renew it",
             )
         return _Files(chain, key, authorities, expires)
+
+
+def _context(files: _Files) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # OpenSSL takes a chain from a file alone; these bytes are the ones that were checked.
+    with tempfile.NamedTemporaryFile(mode="wb", suffix=".pem") as both:
+        both.write(files.chain + b"\n" + files.key)
+        both.flush()
+        context.load_cert_chain(both.name)
+    if files.authorities is not None:
+        context.load_verify_locations(cadata=files.authorities.decode("ascii", "replace"))
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _pem(settings: ServerSettings, field: str) -> bytes:

@@ -14,6 +14,8 @@ from services.cli.arguments import (
     shards_inventory,
 )
 from services.cli.inventory import Inventory, home, licenses_of
+from services.corpus.settings import CorpusEntry
+from services.corpus.shards.formats import Keys, Reading
 from services.errors import InvalidArgument
 from tests.corpus.shard_files import line, write_corpus
 
@@ -61,11 +63,21 @@ def test_shards_are_not_asked_of_a_running_service(monkeypatch: pytest.MonkeyPat
     assert corpus_ref(argparse.Namespace(shards=None, corpus="the-pile")).name == "the-pile"
 
 
-def given(*shards: str) -> argparse.Namespace:
-    """Arguments in which `--shards` is repeated."""
+def given(*arguments: str) -> argparse.Namespace:
+    """What a command that takes --shards was given."""
     parser = argparse.ArgumentParser()
     add_shards(parser)
-    return parser.parse_args([word for one in shards for word in ("--shards", one)])
+    return parser.parse_args([part for one in arguments for part in ("--shards", one)])
+
+
+def test_how_files_are_read_goes_to_the_service(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"test.jsonl": b"{}", "more.csv": b""})
+    asked = given(str(tmp_path / "test.jsonl"))
+    asked.text_key, asked.subset_key, asked.long, asked.every_file = "content", "lang", 31, True
+    corpora = json.loads(shards_inventory(asked).environment()["ASSAY_CORPUS_CORPORA"])
+    entry = CorpusEntry(**corpora["local"]).registration()
+    assert entry.location == tmp_path / "test.jsonl"
+    assert (entry.reading, entry.every_file) == (Reading(Keys("content", "", "lang"), 31), True)
 
 
 def test_folders_of_the_command_line(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ RPCS = {
     "ranker.v1.RankerService/Compare": ("N", 30, "URC"),
     "ranker.v1.RankerService/GetEvidence": ("N", 30, "U"),
     "ranker.v1.RankerService/ListEvidence": ("N", 30, "U"),
+    "ranker.v1.RankerService/ListVerdicts": ("N", 30, "U"),
     "ranker.v1.RankerService/GetMethodology": ("N", 30, "U"),
     "ranker.v1.RankerService/GetRank": ("N", 30, "U"),
     "ranker.v1.RankerService/ExplainRank": ("N", 30, "U"),

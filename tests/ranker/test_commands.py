@@ -173,12 +173,12 @@ async def test_a_comparison_as_a_page(assay: Run, tmp_path: Path) -> None:
     status, _ = await assay("compare", B4, PILE, "--no-verify", "--html", str(page))
     assert status == 0
     text = await asyncio.to_thread(page.read_text, "utf-8")
-    assert "What the page contradicts itself in" in text
-    assert "What changed" not in text
+    assert "Where the page contradicts itself" in text
+    assert "Changes since the last run" not in text
     await assay("claims", B4, "--claim", "B4.1")
     status, _ = await assay("compare", B4, PILE, "--verify", "--html", str(page))
     text = await asyncio.to_thread(page.read_text, "utf-8")
-    assert (status, "What changed since they were verified last" in text) == (0, True)
+    assert (status, "Changes since the last run" in text) == (0, True)
     assert "1 of 1 claims: nothing changed" in text
     status, text = await assay("compare", B4, PILE, "--picture", "x.jpg")
     assert (status, "give --html FILE too" in text) == (Exit.BAD_INPUT, True)

@@ -332,6 +332,8 @@ async def test_a_page_claims_things_of_several_artifacts_and_proves_none_by_what
         assert one.sourcing == evidence_pb2.SOURCE_VERDICT_MISQUOTED
     assert "nobody has read here" in quoted.reason
     known = ranker_pb2_grpc.RankerServiceStub(channel)
+    pile = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="the-pile"))
+    assert [one.id for one in pile.artifact.claims if one.page] == ["T2", "T3"]
     compared = await known.Compare(compare_pb2.CompareRequest(left="the-pile", right="thing"))
     assert compared.left.score.coverage == 0  # what it quotes of itself enters no profile
     assert not any("about-two" in one.contradicts for one in compared.left.claims)

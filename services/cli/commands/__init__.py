@@ -123,6 +123,12 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     compare.add_arguments(parser)
 
 
+def _site(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands import site
+
+    site.add_arguments(parser)
+
+
 def _rank(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands import rank
 
@@ -184,6 +190,7 @@ COMMANDS: dict[str, tuple[str, AddArguments]] = {
     "claims": ("verify what is claimed of an artifact", _claims),
     "jobs": ("submit, list, follow and cancel verifications", _jobs),
     "compare": ("two artifacts side by side, from evidence", _compare),
+    "site": ("write every page of the ranker into a folder", _site),
     "rank": ("scores of artifacts, in groups that the evidence tells apart", _rank),
     "search": ("capabilities that serve a wish, and why they match", _search),
     "register": ("check a manifest and register its artifact", _register),

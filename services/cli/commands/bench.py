@@ -16,8 +16,9 @@ from services.cli.arguments import add_json, count, segment_model
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, note, print_json
-from services.cli.output.messages import ends, plain, precision
+from services.cli.output.messages import plain, precision
 from services.errors import InternalError
+from services.ranker.web.values import ends
 
 # A benchmark ends by its budget, at most half an hour; a run of three more may follow.
 _TIMEOUT_SECONDS = 3600.0

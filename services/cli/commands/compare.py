@@ -16,10 +16,11 @@ from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, print_json
-from services.cli.output.messages import enum_name, page_claims, plain
-from services.cli.output.report.page import render
-from services.cli.output.report.picture import look
+from services.cli.output.messages import page_claims, plain
+from services.cli.pages import templates
+from services.cli.picture import look
 from services.errors import InvalidArgument
+from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
 
@@ -53,6 +54,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Compares two artifacts."""
     html = output_file("--html", arguments.html) if arguments.html else None
     picture = Path(arguments.picture) if arguments.picture else None
+    if html:
+        templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
     async with Connection(supplies.inventory(arguments)) as connection:
@@ -78,13 +81,15 @@ async def run(arguments: argparse.Namespace) -> Exit:
             reply = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
             _add_changes(reply, verified)
         if html:
+            from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
+
             artifacts = [reply.left.artifact, reply.right.artifact]
             seen = await look(await connection.channel("segment"), artifacts, picture)
             if picture and not seen:
                 note(
                     f"{picture} is not shown: no model is compared, or none is served with weights"
                 )
-            html.write_text(render(reply, seen), encoding="utf-8")
+            html.write_text(report(reply, seen), encoding="utf-8")
             note(f"written to {html}")
     if arguments.json:
         print_json(as_json(reply))

@@ -168,7 +168,14 @@ async def _compare(connection: Connection) -> None:
         await verify(channel, subject, [], verification_pb2.EFFORT_QUICK)
     stub = ranker_pb2_grpc.RankerServiceStub(channel)
     request = compare_pb2.CompareRequest(left=LEFT, right=RIGHT)
-    comparison.show(await stub.Compare(request, timeout=_TIMEOUT_SECONDS))
+    reply = await stub.Compare(request, timeout=_TIMEOUT_SECONDS)
+    comparison.show(reply)
+    if find_spec("jinja2"):
+        from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
+
+        page = home() / "demo-comparison.html"
+        page.write_text(report(reply), encoding="utf-8")
+        note(f"the same as a page: {page}")
 
 
 def _terminal_picture(picture: Image.Image, columns: int) -> Text:

@@ -16,9 +16,10 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import ERR, OUT, note, print_json
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
 from services.cli.remote import running_address
 from services.errors import PreconditionFailed
+from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
 

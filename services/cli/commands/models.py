@@ -12,9 +12,10 @@ from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, note, print_json
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
 from services.cli.remote import running_address
 from services.errors import PreconditionFailed
+from services.ranker.web.values import enum_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,8 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.comparison import MOST_NAMES, score_text
 from services.cli.output.console import OUT, print_json
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
+from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
 TYPES = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 
 from services.cli import processes
 from services.cli.arguments import LOCAL_CORPUS, add_reading, shards_inventory
@@ -14,13 +16,17 @@ from services.cli.inventory import Inventory, existing_folder, licenses_of, logs
 from services.cli.output.console import OUT, note
 from services.errors import Unavailable
 
+_PAGES_VARIABLE = "ASSAY_RANKER_HTTP_PORT"
+_PAGES_PORT = 50083
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "Starts segment, corpus and ranker on their ports (50051, 50052, 50053, or what "
         "ASSAY_SEGMENT_PORT, ASSAY_CORPUS_PORT and ASSAY_RANKER_PORT say), and drains them on "
-        "Ctrl-C: calls in flight are finished."
+        "Ctrl-C: calls in flight are finished. With the extra `page` the ranker's pages are on "
+        f"port {_PAGES_PORT}, or what {_PAGES_VARIABLE} says."
     )
     parser.add_argument(
         "--model",
@@ -61,7 +67,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    variables = inventory.environment()
+    variables = inventory.environment() | _pages()
     async with AsyncExitStack() as stack:
         running = []
         for name in processes.SERVICES:
@@ -71,12 +77,21 @@ async def run(arguments: argparse.Namespace) -> Exit:
             OUT.print(f"{name:8} {started.address}   log {started.log}", markup=False)
             variables[f"ASSAY_RANKER_{name.upper()}_ADDR"] = started.address
             OUT.print(f"         export ASSAY_{name.upper()}_ADDR={started.address}", style="dim")
+            if started.http_port:
+                OUT.print(f"pages    http://127.0.0.1:{started.http_port}/", markup=False)
         note("ready; Ctrl-C drains and stops")
         ended = await _first_of(stop, running)
         if ended:
             raise Unavailable(f"the {ended.name} service ended by itself; see {ended.log}")
         note("draining")
     return Exit.DONE
+
+
+def _pages() -> dict[str, str]:
+    """What turns the ranker's pages on, where they can be and the environment says nothing."""
+    if _PAGES_VARIABLE in os.environ or not all(map(find_spec, ("uvicorn", "starlette", "jinja2"))):
+        return {}
+    return {_PAGES_VARIABLE: str(_PAGES_PORT)}
 
 
 async def _first_of(

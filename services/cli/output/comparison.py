@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.output import measured, verdicts
+from services.cli.output import verdicts
 from services.cli.output.console import OUT
-from services.cli.output.messages import enum_name, missing
-
-LEAST, MOST = -0.5, 1.5
-"""Ends of what a utility is drawn on."""
+from services.cli.output.messages import missing
+from services.ranker.web import measured
+from services.ranker.web.sides import (
+    LEAST,
+    MOST,
+    Answer,
+    component_rows,
+    facts,
+    reports,
+    score_rows,
+)
+from services.ranker.web.values import enum_name, measured_text
 
 MOST_NAMES = 5
 _BAR_WIDTH = 27
@@ -73,39 +79,7 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
 def _cell(cell: measured.Cell) -> Text:
     if cell.evidence is None:
         return Text(cell.why, style="dim")
-    return Text(verdicts.measured_text(cell.evidence))
-
-
-Answer = compare_pb2.ComponentComparison | compare_pb2.ProfileComparison
-
-
-def score_rows(
-    reply: compare_pb2.CompareResponse,
-) -> Iterator[tuple[str, list[score_pb2.Score], Answer | None]]:
-    """A heading, both scores and which is better: of each profile of several metrics.
-
-    Where the two are of different types each has the first profile of its own.
-    """
-    scores = [{one.profile: one for one in side.scores} for side in (reply.left, reply.right)]
-    of_components = {one.component for one in reply.components}
-    for answer in reply.profiles:
-        if answer.profile not in of_components:
-            yield f"score, {answer.profile}", [one[answer.profile] for one in scores], answer
-    if not reply.profiles:
-        both = [reply.left.score, reply.right.score]
-        yield "score, each in the first profile of its type", both, None
-
-
-def component_rows(
-    reply: compare_pb2.CompareResponse,
-) -> Iterator[tuple[str, list[score_pb2.Component | None], Answer | None]]:
-    """A name, both parts and which is better: of each metric, then of what is shown beside."""
-    sides = [{one.name: one for one in side.score.components} for side in (reply.left, reply.right)]
-    answers = {one.component: one for one in reply.components}
-    metrics = {one.profile for side in (reply.left, reply.right) for one in side.scores}
-    names = dict.fromkeys((*sides[0], *sides[1]))
-    for name in sorted(names, key=lambda one: one not in metrics):
-        yield name, [side.get(name) for side in sides], answers.get(name)
+    return Text(measured_text(cell.evidence))
 
 
 def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
@@ -124,17 +98,6 @@ def _capabilities(artifact: artifact_pb2.Artifact) -> str:
 
 def _matches(counts: score_pb2.MatchCounts) -> str:
     return "\n".join([str(counts.matched), *reports(counts)])
-
-
-def reports(counts: score_pb2.MatchCounts) -> list[str]:
-    """What was reported of matches, and by whom; nothing where nothing was."""
-    if not counts.reported:
-        return []
-    named = counts.reported - counts.anonymous
-    return [
-        f"{counts.succeeded} of {counts.reported} reported went well",
-        f"{named} by {counts.reporters} known reporters, {counts.anonymous} anonymous",
-    ]
 
 
 def _published(artifact: artifact_pb2.Artifact) -> str:
@@ -189,16 +152,3 @@ def _reliability(reliability: compare_pb2.PageReliability) -> str:
         mean = f"{reliability.mean:.2f} [{interval.low:.2f} .. {interval.high:.2f}]"
     of_page = f" (as {reliability.page} states it)" if reliability.page else ""
     return f"{mean}{of_page}\n{facts(reliability)}"
-
-
-def facts(reliability: compare_pb2.PageReliability) -> str:
-    """What a page's reliability rests on, and what it does not."""
-    counts = (
-        f"{reliability.confirmed} facts confirmed, {reliability.refuted} refuted, "
-        f"{reliability.undecided} undecided"
-    )
-    if reliability.trivial:
-        counts += f"; {reliability.trivial} of the confirmed say nothing, for a guess would do"
-    if reliability.left_out:
-        counts += f"; {reliability.left_out} claims left out (the machine's, or about others)"
-    return counts

@@ -10,8 +10,8 @@ from typing import Any
 from assay_rpc.corpus.v1 import scoring_pb2
 
 from services.cli.arguments import output_file
-from services.cli.output.messages import enum_name
 from services.errors import InvalidArgument
+from services.ranker.web.values import enum_name
 
 _SUFFIXES = {".jsonl", ".parquet"}
 

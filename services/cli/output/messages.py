@@ -7,16 +7,16 @@ optional fields that are not set.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 from assay_rpc.common.v1 import common_pb2
-from assay_rpc.ranker.v1 import claim_pb2, compare_pb2, evidence_pb2
+from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.cli.output.console import note
+from services.ranker.web.values import enum_value_name
 
 
 class BadLineLike(Protocol):
@@ -59,12 +59,6 @@ def plain(message: Message) -> Any:
     }
 
 
-def enum_name(message: Message, field: str) -> str:
-    """The name of an enum field's value without the enum's prefix: "CONFIRMED"."""
-    descriptor = message.DESCRIPTOR.fields_by_name[field]
-    return _enum(descriptor, getattr(message, field))
-
-
 def _field(field: Any, value: Any) -> Any:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return {str(key): _scalar_or_message(value[key]) for key in sorted(value)}
@@ -81,17 +75,10 @@ def _single(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
         return plain(value)
     if field.enum_type is not None:
-        return _enum(field, value) if value else None
+        return enum_value_name(field, value) if value else None
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value
-
-
-def _enum(field: Any, number: int) -> str:
-    enum = field.enum_type
-    shared = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    value = enum.values_by_number.get(number)
-    return value.name.removeprefix(shared) if value else str(number)
 
 
 def precision(engine: common_pb2.Engine) -> str:
@@ -105,28 +92,9 @@ def page_claims(reply: compare_pb2.CompareResponse) -> list[evidence_pb2.ClaimVe
     return [verdict for page in reply.pages for verdict in page.claims]
 
 
-def difference(one: evidence_pb2.Difference) -> str:
-    """What changed since the last verification, in words."""
-    sample = " (of a sample)" if one.of_sample else ""
-    return f"{one.what}: {one.before} -> {one.after}{sample}"
-
-
 def missing(answer: compare_pb2.ComponentComparison | compare_pb2.ProfileComparison) -> str:
     """What is missing to decide which is better; empty when nothing is."""
     return "; ".join(
         f"{one.artifact}, {one.metric}: {one.what}" if one.metric else f"{one.artifact}: {one.what}"
         for one in answer.missing
-    )
-
-
-def source(one: claim_pb2.Source) -> str:
-    """A citation in one line."""
-    return ", ".join(filter(None, (one.title, one.locator, one.date, one.url)))
-
-
-def ends(interval: common_pb2.Interval) -> tuple[float, float]:
-    """An interval's ends; an open one is infinite."""
-    return (
-        interval.low if interval.HasField("low") else -math.inf,
-        interval.high if interval.HasField("high") else math.inf,
     )

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
 from rich.segment import Segment
 
-# C0 but tab and newline, DEL, C1, and the characters that turn or hide the direction of text.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def shown(text: str) -> str:
-    """The text with each unsafe character as a "�"."""
-    return _UNSAFE.sub("\ufffd", text)
+from services.common.safe_text import UNSAFE, shown
 
 
 def escaped(json_text: str) -> str:
     """JSON text in which each unsafe character of a string is an escape: the same document."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
 class SafeText(RenderHook):

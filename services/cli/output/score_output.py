@@ -10,8 +10,9 @@ from rich.table import Table
 
 from services.cli.output.basis import basis_sentences, standing
 from services.cli.output.console import OUT, note
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
+from services.ranker.web.values import enum_name
 
 _NO_NAME, _NO_VALUE = "(none named)", "\u2014"
 _EXCLUDED = {

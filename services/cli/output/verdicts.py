@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.output.console import OUT
-from services.cli.output.messages import difference, ends, enum_name, plain
-
-SOURCING = {
-    evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source",
-    evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source says",
-    evidence_pb2.SOURCE_VERDICT_UNSOURCED: "its source does not say it",
-}
-"""Whether a claim repeats its source, which is another question than whether it is true."""
+from services.cli.output.messages import plain
+from services.ranker.web.values import (
+    SOURCING,
+    changes,
+    enum_name,
+    measured_text,
+    value_text,
+)
 
 _DIGITS = 8
 _STYLES = {
@@ -47,19 +46,6 @@ def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Table:
             Text(verdict.reason),
         )
     return rows
-
-
-def changes(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
-    """What changed since the claims were verified last, a line a claim; empty the first time."""
-    again = [verdict for verdict in verdicts if verdict.HasField("change")]
-    lines = [
-        f"{verdict.claim.id}: {'; '.join(map(difference, verdict.change.differences))}"
-        for verdict in again
-        if verdict.change.differences
-    ]
-    if len(lines) < len(again):
-        lines.append(f"{len(again) - len(lines)} of {len(again)} claims: nothing changed")
-    return lines
 
 
 _CLAIM = " --claim "
@@ -123,45 +109,9 @@ def _value(verdict: evidence_pb2.ClaimVerdict) -> Text:
     return words
 
 
-def measured_text(evidence: evidence_pb2.Evidence) -> str:
-    """A measured value, and what it is of where that is not the thing itself."""
-    of = {
-        evidence_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
-        evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
-    }
-    return value_text(evidence) + of.get(evidence.relation, "")
-
-
 def _digits(evidence: evidence_pb2.Evidence) -> str:
     digits = evidence.digest.removeprefix("sha256:")[:_DIGITS]
     return f"\nevidence {digits}" if digits else ""
-
-
-def value_text(evidence: evidence_pb2.Evidence) -> str:
-    """The evidence's value with unit and interval, "" when it has none."""
-    kind = evidence.value.WhichOneof("kind")
-    if kind is None:
-        return ""
-    if kind == "boolean":
-        return "yes" if evidence.value.boolean else "no"
-    if kind == "text":
-        return evidence.value.text
-    unit = "" if evidence.value.unit in {"", "1"} else f" {evidence.value.unit}"
-    text = f"{number(evidence.value.number)}{unit}"
-    interval = evidence.interval
-    low, high = ends(interval)
-    if evidence.HasField("interval") and high > low:
-        text += f"\n[{number(low)} .. {number(high)}]"
-    return text
-
-
-def number(value: float) -> str:
-    """Four significant digits, thousands separated, no exponent where none is needed."""
-    if math.isinf(value):  # the end of an interval that is open
-        return "∞" if value > 0 else "-∞"
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:

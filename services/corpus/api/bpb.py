@@ -150,6 +150,10 @@ def _task(
         **{f"environment.versions.{name}": version for name, version in machine.versions.items()},
     }
     sample = _sample_of(request.selection)
+    if sample is not None:
+        _require_once(request.selection, "a sample")
+    if isinstance(request, scoring_pb2.CompareBPBRequest):
+        _require_once(request.selection, "a comparison")
     return Task(
         source.documents,
         definition_of(request.definition),
@@ -169,6 +173,22 @@ def _level_of(request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBReque
             "interval_level", f"{level:g}; {_LEAST_LEVEL:g} to {_MOST_LEVEL:g} is allowed"
         )
     return level
+
+
+def _require_once(selection: selection_pb2.Selection, what: str) -> None:
+    """Raise InvalidArgument for a selection that may have one document, or one id, twice."""
+    repeating = {
+        "epochs": selection.epochs > 1,
+        "mixture": selection.HasField("mixture"),
+        "corpora": len(selection.corpora) > 1,
+    }
+    for name, repeats in repeating.items():
+        if repeats:
+            raise InvalidArgument(
+                f"selection.{name}",
+                f"may have documents of one id twice, and {what} is of documents that come once; "
+                "leave it out",
+            )
 
 
 def _scope_of(

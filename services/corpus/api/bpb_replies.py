@@ -188,6 +188,7 @@ def texts(
                 score=document_score(one).score,
                 excluded=_REASONS[one.excluded],
                 token_nats=value.token_nats.get(one.id, ()) if token_nats else (),
+                token_starts=value.token_starts.get(one.id, ()) if token_nats else (),
             )
             for one in value.scores
         ],

@@ -112,7 +112,11 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         corpus = self._selections.open(request.corpus, request.selection)
         limits = stream.limits_of(request, self._fragment_bytes)
         selection = await self._selections.resolve(corpus, request.selection)
-        size = held_bytes(limits.chunk_bytes, indexed=not corpus.unindexed(selection))
+        size = held_bytes(
+            limits.chunk_bytes,
+            indexed=not corpus.unindexed(selection),
+            window_bytes=corpus.large_window_bytes,
+        )
         with self._budget.stream(size):
             messages = stream.messages(corpus, selection, request, limits, self._tokens)
             async with BackgroundIterator(messages, self._readers) as ready:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from services.corpus.stream.cursor import CursorCodec
 from services.corpus.stream.global_batches import TokenPosition
 from services.corpus.stream.mixture import WeightUnit
 from services.corpus.stream.selection import Selection
-from services.corpus.tokens.sequences import Cut, Packing, Sequences
+from services.corpus.tokens.sequences import Cut, Numbering, Packing, Sequences
 from services.corpus.tokens.store import TokenStore
 from services.corpus.tokens.tokenizer import Tokenizer, Tokenizers
 from services.errors import CursorMismatch, InvalidArgument, TooLarge
 
 MAX_LENGTH = 1 << 18
 MAX_GLOBAL_BATCH = 1 << 24
+_KEPT = 8
 # Of a sequence in a message; what surrounds the id of a piece's document.
 _MOST_BYTES = 3 << 20
 _PIECE_BYTES = 12
@@ -43,13 +45,15 @@ class _Asked:
     wrap: bool
 
     @property
+    def sequences(self) -> list[object]:
+        """What decides the sequences."""
+        cut = self.cut
+        return [self.tokenizer.digest, cut.length, cut.separator, cut.packing.value]
+
+    @property
     def digest(self) -> str:
         """Sixteen hex digits of what the sequences and their steps are."""
-        cut = self.cut
-        parts = [
-            *(self.tokenizer.digest, cut.length, cut.separator, cut.packing.value),
-            *(self.batch, self.wrap),
-        ]
+        parts = [*self.sequences, self.batch, self.wrap]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -58,6 +62,8 @@ class TokenStreams:
 
     def __init__(self, tokenizers: Tokenizers, root: Path) -> None:
         self._tokenizers, self._store = tokenizers, TokenStore(root)
+        self._numbered: dict[str, Numbering] = {}
+        self._lock = threading.Lock()
 
     def messages(
         self,
@@ -77,8 +83,11 @@ class TokenStreams:
         tokens = [self._store.open(shard, asked.tokenizer) for shard in shards]
         weighed = [one.counts for one in tokens] if selection.unit is WeightUnit.TOKENS else []
         plan = corpus.plan(selection, weighed)
-        sequences = Sequences(plan, tokens, asked.cut)
-        yield from sequences.prepare()
+        key = json.dumps([corpus.ref.digest, selection.digests(), asked.sequences])
+        sequences = Sequences(plan, tokens, asked.cut, self._numbered.get(key))
+        if key not in self._numbered:
+            yield from sequences.prepare()
+            self._keep(key, sequences.numbering)
         position = _beginning(request, codec, asked, sequences.total)
         steps, rest = global_batches.steps_left(
             position, sequences.total, asked.batch, wrap=asked.wrap
@@ -101,6 +110,12 @@ class TokenStreams:
             cursor = codec.encode(global_batches.after(position, done))
             message = stream_pb2.StreamCorpusResponse(cursor=cursor, tokens=batch)
             yield message.SerializeToString()
+
+    def _keep(self, key: str, numbering: Numbering) -> None:
+        with self._lock:
+            self._numbered[key] = numbering
+            while len(self._numbered) > _KEPT:
+                del self._numbered[next(iter(self._numbered))]
 
     def _asked(self, request: stream_pb2.StreamCorpusRequest) -> _Asked:
         options = request.tokens

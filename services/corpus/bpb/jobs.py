@@ -63,8 +63,9 @@ class Final:
     """The result of a scoring. `definition` is spelled out in full; a compressor has none.
 
     `cached` says that an earlier run had finished it; `loaded` is None for a compressor, `drawing`
-    without a sample. `tokens_per_second` is of the tokens that were scored now, 0 for none.
-    `token_nats` has -log p of each token by document id, of a task with contexts.
+    without a sample. `tokens_per_second` is of the tokens that were scored now, 0 for none. Of a
+    task with contexts `token_nats` has -log p of each scored token by document id, and
+    `token_starts` its first byte.
     """
 
     model: ModelInfo
@@ -77,6 +78,7 @@ class Final:
     level: float = LEVEL
     tokens_per_second: float = 0.0
     token_nats: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    token_starts: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
     def figures(self) -> Report:
@@ -148,9 +150,13 @@ class Scorers:
 
     def score_after(
         self, loaded: Loaded, definition: Definition, contexts: Mapping[str, bytes]
-    ) -> tuple[ScoreOne, dict[str, list[float]]]:
-        """Return what scores documents after their contexts, and where it puts -log p of tokens."""
+    ) -> tuple[ScoreOne, dict[str, list[float]], dict[str, Sequence[int]]]:
+        """Return what scores documents after their contexts, and where it puts what of tokens.
+
+        That is -log p of each scored token, and its first byte.
+        """
         token_nats: dict[str, list[float]] = {}
+        token_starts: dict[str, Sequence[int]] = {}
 
         def score(
             document: Document, progress: Progress, _: frozenset[int] | None
@@ -158,9 +164,15 @@ class Scorers:
             context = contexts.get(document.id, b"")
             found, nats = score_after(loaded.model, definition, document, context, progress)
             token_nats[document.id] = nats
+            starts = loaded.model.token_starts(
+                document.text.decode("utf-8", "surrogatepass"),
+                special_tokens=bool(definition.special_tokens),
+            )
+            # The first is not scored without a prefix.
+            token_starts[document.id] = starts[len(starts) - len(nats) :]
             return found
 
-        return score, token_nats
+        return score, token_nats, token_starts
 
 
 class ScoringJobs:
@@ -229,13 +241,16 @@ class ScoringJobs:
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}
         facts["compute.precision"] = "" if loaded is None else loaded.precision.value
         token_nats: dict[str, list[float]] = {}
+        token_starts: dict[str, Sequence[int]] = {}
         with closing(self._store.open(task.keeping, facts)) as journal:
             cached, scores = journal.complete, journal.finished
             if not cached:
                 if task.contexts is None or loaded is None or definition is None:
                     score = self._scorers.score_one(wanted.name, loaded, definition)
                 else:
-                    score, token_nats = self._scorers.score_after(loaded, definition, task.contexts)
+                    score, token_nats, token_starts = self._scorers.score_after(
+                        loaded, definition, task.contexts
+                    )
                 scores = scoring.run(
                     info.name, score, task.documents, sample=task.sample, journal=journal
                 )
@@ -255,6 +270,7 @@ class ScoringJobs:
             task.level,
             speed,
             token_nats,
+            token_starts,
         )
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from services.common.license import License
 from services.corpus.catalog import published
 from services.corpus.catalog.counts import CorpusCounts, CountProgress
 from services.corpus.shards.documents import Document
-from services.corpus.shards.formats import READING, Keys, Reading
+from services.corpus.shards.formats import READING, WINDOW_LOG, Keys, Reading
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index
 from services.corpus.storage.files import StoredFile, size_and_version
@@ -111,6 +111,12 @@ class Corpus:
     def keys(self) -> Keys:
         """Where its records have their texts and subsets."""
         return self.shards[0].reading.keys
+
+    @property
+    def large_window_bytes(self) -> int:
+        """The largest zstd window that its shards may have, where that was raised; else 0."""
+        log = self.shards[0].reading.window_log
+        return 1 << log if log > WINDOW_LOG else 0
 
     @property
     def compressed_bytes(self) -> int:

@@ -16,9 +16,13 @@ _WINDOW_BYTES = 8 << 20
 _RETRY_SECONDS = 1.0
 
 
-def held_bytes(chunk_bytes: int, *, indexed: bool) -> int:
-    """Return the most that a stream of such chunks holds."""
-    return _CHUNKS * chunk_bytes + (0 if indexed else _WINDOW_BYTES)
+def held_bytes(chunk_bytes: int, *, indexed: bool, window_bytes: int = 0) -> int:
+    """Return the most that a stream of such chunks holds.
+
+    `window_bytes` is the largest zstd window that its shards may have, where that was allowed.
+    """
+    window = 0 if indexed else max(_WINDOW_BYTES, window_bytes)
+    return _CHUNKS * chunk_bytes + window
 
 
 class StreamBudget:

@@ -55,22 +55,47 @@ class _Documents:
     counts: npt.NDArray[np.int64]
 
 
-class Sequences:
-    """The sequences of a plan over the tokens of its shards. `prepare` comes first.
+@dataclass(frozen=True)
+class Numbering:
+    """Groups of units (from, to), and where each ends: in tokens, or in packed sequences."""
 
-    `total` is how many there are; `left_out` the tokens behind the last whole one. For one thread.
+    groups: tuple[tuple[int, int], ...]
+    ends: npt.NDArray[np.int64]
+
+
+class Sequences:
+    """The sequences of a plan over the tokens of its shards.
+
+    They are numbered by `prepare`, or as an earlier one was. `total` is how many there are;
+    `left_out` the tokens behind the last whole one. For one thread.
     """
 
-    def __init__(self, plan: StreamPlan, tokens: Sequence[ShardTokens], cut: Cut) -> None:
+    def __init__(
+        self,
+        plan: StreamPlan,
+        tokens: Sequence[ShardTokens],
+        cut: Cut,
+        numbering: Numbering | None = None,
+    ) -> None:
         self._plan, self._tokens, self._cut = plan, tokens, cut
         self._first_lines = plan.first_lines()
-        self._groups: list[tuple[int, int]] = []  # units from, to
-        self._ends = np.zeros(0, np.int64)  # of each group: tokens, or sequences
+        self.numbering = Numbering((), np.zeros(0, np.int64))
+        if numbering is not None:
+            self._take(numbering)
         self._kept: OrderedDict[int, tuple[_Documents, Any]] = OrderedDict()
-        self.total = self.left_out = 0
+
+    total = left_out = 0
+
+    def _take(self, numbering: Numbering) -> None:
+        self.numbering = numbering
+        end = int(numbering.ends[-1]) if len(numbering.ends) else 0
+        best = self._cut.packing is Packing.BEST_FIT
+        self.total = end if best else end // self._cut.length
+        self.left_out = 0 if best else end % self._cut.length
 
     def prepare(self) -> Iterator[None]:
-        """Number the sequences; yields now and then."""
+        """Number the sequences, which looks at every document; yields now and then."""
+        groups: list[tuple[int, int]] = []
         together = _PACKED_TOGETHER * self._cut.length
         best = self._cut.packing is Packing.BEST_FIT
         ends: list[int] = []
@@ -83,13 +108,11 @@ class Sequences:
                     counts = self._documents(begun, unit + 1).counts.tolist()
                     size = len(best_fit(counts, self._cut.length))
                 end += size
-                self._groups.append((begun, unit + 1))
+                groups.append((begun, unit + 1))
                 ends.append(end)
                 begun, size = unit + 1, 0
             yield None
-        self._ends = np.array(ends, np.int64)
-        self.total = end if best else end // self._cut.length
-        self.left_out = 0 if best else end % self._cut.length
+        self._take(Numbering(tuple(groups), np.array(ends, np.int64)))
 
     def read(self, number: int) -> tuple[npt.NDArray[Any], list[Part]]:
         """Read a sequence: its ids, and the pieces that they are."""
@@ -112,17 +135,17 @@ class Sequences:
 
     def _parts(self, number: int) -> list[Part]:
         if self._cut.packing is Packing.BEST_FIT:
-            group = int(np.searchsorted(self._ends, number, side="right"))
+            group = int(np.searchsorted(self.numbering.ends, number, side="right"))
             documents, packed = self._group(group)
-            before = int(self._ends[group - 1]) if group else 0
+            before = int(self.numbering.ends[group - 1]) if group else 0
             return [_part(documents, piece) for piece in packed[number - before]]
         first, last = number * self._cut.length, (number + 1) * self._cut.length
-        group = int(np.searchsorted(self._ends, first, side="right"))
+        group = int(np.searchsorted(self.numbering.ends, first, side="right"))
         found: list[Part] = []
         while first < last:
             documents, ends = self._group(group)
-            before = int(self._ends[group - 1]) if group else 0
-            until = min(last, int(self._ends[group]))
+            before = int(self.numbering.ends[group - 1]) if group else 0
+            until = min(last, int(self.numbering.ends[group]))
             pieces = concatenated(ends, first - before, until - before)
             found += [_part(documents, piece) for piece in pieces]
             first, group = until, group + 1
@@ -132,7 +155,7 @@ class Sequences:
         """The documents of a group, with where they end, or how they are packed."""
         kept = self._kept.pop(number, None)
         if kept is None:
-            documents = self._documents(*self._groups[number])
+            documents = self._documents(*self.numbering.groups[number])
             if self._cut.packing is Packing.BEST_FIT:
                 kept = documents, best_fit(documents.counts.tolist(), self._cut.length)
             else:

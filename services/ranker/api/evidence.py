@@ -8,6 +8,7 @@ from assay_rpc.ranker.v1 import evidence_pb2
 
 from services.errors import InvalidArgument
 from services.ranker.api import messages
+from services.ranker.claims.model import Page
 from services.ranker.claims.registry import Registry
 from services.ranker.comparing.records import Records
 from services.rpc.pagination import page
@@ -16,7 +17,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class EvidenceReplies:
-    """Gives evidence by its digest and by claim."""
+    """Gives evidence by its digest and by claim, and verdicts by who states the claims."""
 
     def __init__(self, registry: Registry, records: Records) -> None:
         self._registry = registry
@@ -46,4 +47,25 @@ class EvidenceReplies:
         )
         return evidence_pb2.ListEvidenceResponse(
             evidence=[messages.evidence(one, owner) for one in shown], next_page_token=token
+        )
+
+    async def list_verdicts(
+        self, request: evidence_pb2.ListVerdictsRequest
+    ) -> evidence_pb2.ListVerdictsResponse:
+        """See `ranker.proto`."""
+        owner = self._registry.subject(messages.required("owner", request.owner))
+        if isinstance(owner, Page):
+            _, (judged,) = await self._records.with_pages((), (owner,))
+            verdicts, compares = judged.claims, owner.compares
+        else:
+            (record,) = await self._records.of((owner,))
+            verdicts, compares = record.verdicts, ()
+        shown, token = page(
+            verdicts, request.page_size, request.page_token, lambda one: one.claim.id
+        )
+        return evidence_pb2.ListVerdictsResponse(
+            claims=[messages.claim_verdict(one) for one in shown],
+            next_page_token=token,
+            name=owner.name,
+            compares=compares,
         )

@@ -70,9 +70,9 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         artifact = known if isinstance(known, Artifact) else self._registry.artifact(name)
         if request.version not in (0, artifact.version):
             raise NotFound(f"version of {name}", str(request.version), [str(artifact.version)])
-        return artifact_pb2.GetArtifactResponse(
-            artifact=messages.artifact(artifact, withdrawn=withdrawn)
-        )
+        message = messages.artifact(artifact, withdrawn=withdrawn)
+        message.claims.extend(map(messages.claim, self._registry.claimed_of(name)))
+        return artifact_pb2.GetArtifactResponse(artifact=message)
 
     async def Compare(  # type: ignore[override]  # noqa: N802
         self,
@@ -87,6 +87,14 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         messages.required("left", request.left)
         messages.required("right", request.right)
         return await self._comparisons.compare(request)
+
+    async def ListVerdicts(  # noqa: N802  # the contract's name
+        self,
+        request: evidence_pb2.ListVerdictsRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> evidence_pb2.ListVerdictsResponse:
+        """See `ranker.proto`."""
+        return await self._evidence.list_verdicts(request)
 
     async def GetEvidence(  # noqa: N802  # the contract's name
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -77,18 +77,19 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
             jobs=[_job(one) for one in shown], next_page_token=token
         )
 
-    async def WatchJob(  # type: ignore[override]  # noqa: N802
-        self, request: verification_pb2.WatchJobRequest, context: Context
-    ) -> None:
+    async def WatchJob(  # noqa: N802  # the contract's name
+        self,
+        request: verification_pb2.WatchJobRequest,
+        context: Context,  # noqa: ARG002  # gRPC passes it
+    ) -> AsyncIterator[verification_pb2.WatchJobResponse]:
         """See `verification.proto`."""
         updates = self._jobs.watch(request.job, request.after)
         async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Job):
-                    await context.write(verification_pb2.WatchJobResponse(progress=_job(update)))
+                    yield verification_pb2.WatchJobResponse(progress=_job(update))
                 else:
-                    verdict = messages.claim_verdict(update)
-                    await context.write(verification_pb2.WatchJobResponse(result=verdict))
+                    yield verification_pb2.WatchJobResponse(result=messages.claim_verdict(update))
 
     async def CancelJob(  # noqa: N802  # the contract's name
         self,

@@ -91,6 +91,7 @@ def seal(
     command: str,
     time: datetime,
     owner: str = "",
+    claimed: Mapping[str, object] | None = None,
 ) -> Evidence:
     """Make evidence of an observation on a claim of `owner`, and give it its digest.
 
@@ -123,6 +124,7 @@ def seal(
         conditions=observation.conditions,
         unmeasured=dict(observation.unmeasured),
         declared=observation.declared,
+        claimed=dict(claimed or {}),
     )
     content = canonical(evidence)
     return replace(evidence, digest=digest_of(content), content=content)
@@ -177,6 +179,7 @@ def canonical(evidence: Evidence) -> bytes:
             ("subject", evidence.subject),
             ("engine", evidence.engine),
             ("unmeasured", evidence.unmeasured),
+            ("claimed", evidence.claimed),
         )
         if value
     }
@@ -238,6 +241,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         conditions=str(document.get("conditions", "")),
         unmeasured=_mapping(document.get("unmeasured", {})),
         declared=document.get("declared", False) is True,
+        claimed=_mapping(document.get("claimed", {})),
     )
 
 

@@ -14,17 +14,27 @@ from services.errors import Violation
 from services.ranker.claims.definition import (
     Definition,
     Kind,
+    Part,
     Plausible,
     cannot_fail,
     fact_of,
     guess,
 )
-from services.ranker.claims.model import ArtifactType, Boolean, Bound, Claim, Ratio, Text
+from services.ranker.claims.model import (
+    Artifact,
+    ArtifactType,
+    Boolean,
+    Bound,
+    Claim,
+    Ratio,
+    Text,
+)
 
 _SHOWN = 3
+_ALIKE = 0.7  # names of methods of two types that measure the same
 
 
-def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
+def fitted(claim: Claim, about: Artifact | None, definitions: Mapping[str, Definition]) -> Claim:
     """Return the claim with what its method says of it; as it is without a known method.
 
     A manifest that was written for an earlier version of a method is observed by the one that is.
@@ -41,7 +51,25 @@ def fitted(claim: Claim, definitions: Mapping[str, Definition]) -> Claim:
         guess=guess(claim, definition),
         sample_decides=definition.sample_decides,
         machine=definition.machine,
+        configuration=_configuration(claim, about, definition) if about else {},
     )
+
+
+def _configuration(claim: Claim, about: Artifact, definition: Definition) -> dict[str, object]:
+    """What a method has to find, as JSON can hold it; empty for one that measures nothing."""
+    if about.type not in definition.types:
+        return {}
+    stated = about.configuration
+    parts: dict[Part, object] = {
+        Part.ARCHITECTURE: about.subject,
+        Part.CLASSES: stated.classes,
+        Part.INPUT: list(stated.input or ()),
+    }
+    depends = {part.name.lower(): parts[part] for part in parts if part in definition.depends_on}
+    found = {**depends, "digest": stated.digest, "subsets": list(stated.subsets)}
+    if definition.dataset or definition.compares:  # it is of these, too
+        found["fact"] = fact_of(claim, definition)
+    return {name: value for name, value in found.items() if value}
 
 
 def problems(
@@ -59,8 +87,8 @@ def problems(
         return
     if definition.types and about not in definition.types:
         measured = " or ".join(sorted(map(_readable, definition.types)))
-        other = _offered(claim, about, definitions, none="no method measures this")
-        yield "method", f"{claim.method} measures a {measured}; of a {_readable(about)} {other}"
+        other = _of_its_type(claim, about, definitions)
+        yield "method", f"{claim.method} measures a {measured}; {other}"
         return
     yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
@@ -125,19 +153,25 @@ def _expected(definition: Definition) -> str:
 
 
 def _offered(
-    claim: Claim,
-    about: ArtifactType | None,
-    definitions: Mapping[str, Definition],
-    none: str = "",
+    claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
 ) -> str:
-    """The methods that may be meant: of its type, the nearest first, and how many there are."""
-    fit = {name: one for name, one in definitions.items() if not one.types or about in one.types}
+    """The methods that may be meant: the nearest, or else all that there are of its type."""
+    fit = [name for name, one in definitions.items() if not one.types or about in one.types]
     near = nearest(claim.method, fit)
-    if near and (not none or near[0].partition("@")[0].endswith(_last(claim.method))):
+    if near:
         return f"did you mean {', '.join(near)}?"
-    if none:
-        return none
     return f"of a {_readable(about)} there are {', '.join(sorted(fit))}"
+
+
+def _of_its_type(
+    claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
+) -> str:
+    """The methods that measure of an artifact's own type what the claim's does of another."""
+    fit = {_last(name): name for name, one in definitions.items() if about in one.types}
+    near = get_close_matches(_last(claim.method), sorted(fit), n=_SHOWN, cutoff=_ALIKE)
+    if near:
+        return f"of a {_readable(about)} take {' or '.join(fit[one] for one in near)}"
+    return f"no method measures this of a {_readable(about)}"
 
 
 def _last(method: str) -> str:

@@ -405,10 +405,20 @@ class _License(_Part):
     research_only: bool = False
 
 
+_COMPONENTS = ("adoption", "quality", "ecosystem", "match_graph")
+
+
 class _PublishedScore(_Part):
     value: _Number
     source: _String
     components: Mapping[Literal["adoption", "quality", "ecosystem", "match_graph"], Literal[0, 1]]
+
+    def problems(self) -> Iterator[Violation]:
+        if not 0 <= self.value <= 100:
+            yield "value", f"is {self.value:g}; a score is of 100"
+        missing = [one for one in _COMPONENTS if one not in self.components]
+        if missing:
+            yield "components", f"{', '.join(missing)} is missing; write each as printed, 0 or 1"
 
     def score(self) -> model.PublishedScore:
         components = {str(name): int(bit) for name, bit in self.components.items()}

@@ -260,7 +260,8 @@ class Claim:
     the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where
     it does, and `sources` what is cited for it; `declared` says that a manifest that somebody
     registered quotes them, and that nobody has read them here. `comparator` is what it compares
-    with, by name, and `rival` the registered artifact that it is.
+    with, by name, and `rival` the registered artifact that it is. `configuration` is what has to be
+    measured, as far as its method depends on it: evidence of another one is not of this claim.
     """
 
     id: str
@@ -289,6 +290,7 @@ class Claim:
     source: Source | None = None
     sources: tuple[Source, ...] = ()
     declared: bool = False
+    configuration: Mapping[str, object] = field(default_factory=dict)
     subset: str = ""
 
     @cached_property
@@ -406,8 +408,9 @@ class Evidence:
     and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
     as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
     words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
-    which nobody has read here: it is shown, decides nothing and enters no score. `content` are the
-    bytes that the digest is of.
+    which nobody has read here: it is shown, decides nothing and enters no score. `claimed` is the
+    claim's configuration when it was measured; empty in what was kept before that was kept too.
+    `content` are the bytes that the digest is of.
     """
 
     digest: str
@@ -434,6 +437,7 @@ class Evidence:
     conditions: str = ""
     unmeasured: Mapping[str, object] = field(default_factory=dict)
     declared: bool = False
+    claimed: Mapping[str, object] = field(default_factory=dict)
     content: bytes = field(default=b"", compare=False, repr=False)
 
 

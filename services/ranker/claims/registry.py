@@ -13,13 +13,12 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
 from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse, readable_claims
 from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
+from services.ranker.claims.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,11 @@ class Registry:
 
         Raises `InvalidArgument` when it does not fit with the others.
         """
+        before = next((one for one in self._entries if one.id == entry.id), None)
+        before = self._withdrawn[entry.id].entry if entry.id in self._withdrawn else before
+        if before is not None and _kind(before) != _kind(entry):
+            problem = f"{entry.id} is {_kind(before)}, and {_kind(entry)} needs an id of its own"
+            raise InvalidArgument(f"{entry.id}.id", problem)
         return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
 
     def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
@@ -138,7 +142,8 @@ class Registry:
 
     def _load(self, given: tuple[Artifact | Page, ...]) -> None:
         _check_ids(given)
-        entries = _with_mutual_contradictions(self._fitted(one) for one in given)
+        artifacts = {one.id: one for one in given if isinstance(one, Artifact)}
+        entries = _with_mutual_contradictions(self._fitted(one, artifacts) for one in given)
         self._entries = given
         self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
@@ -196,6 +201,12 @@ class Registry:
             raise NotFound(f"claim of {owner}", claim, known)
         return self._claims[name]
 
+    def claimed_of(self, artifact: str) -> tuple[Claim, ...]:
+        """Return what registered pages claim of an artifact, by page."""
+        return tuple(
+            claim for page in self.pages for claim in page.claims if claim.artifact == artifact
+        )
+
     def pages_of(self, left: str, right: str) -> tuple[Page, ...]:
         """Return the pages that compare the two artifacts, in either order, by id."""
         return tuple(page for page in self.pages if {left, right} <= set(page.compares))
@@ -204,8 +215,10 @@ class Registry:
         """Return the first page that compares the artifact with another, or None."""
         return next((page for page in self.pages if artifact in page.compares), None)
 
-    def _fitted(self, entry: Artifact | Page) -> Artifact | Page:
-        claims = tuple(fitting.fitted(one, self._methods) for one in entry.claims)
+    def _fitted(self, entry: Artifact | Page, artifacts: Mapping[str, Artifact]) -> Artifact | Page:
+        claims = tuple(
+            fitting.fitted(one, artifacts.get(one.artifact), self._methods) for one in entry.claims
+        )
         return replace(entry, claims=claims)
 
     def _claim_problems(self) -> Iterator[Violation]:
@@ -241,6 +254,10 @@ class Registry:
         return f"no artifact {name!r}; {hint or 'known: ' + ', '.join(sorted(self._artifacts))}"
 
 
+def _kind(entry: Artifact | Page) -> str:
+    return "a page" if isinstance(entry, Page) else f"a {entry.type.value}"
+
+
 def _check_ids(entries: Iterable[Artifact | Page]) -> None:
     owners: set[str] = set()
     for entry in entries:
@@ -274,28 +291,6 @@ def _mutual(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
     return tuple(replace(one, contradicts=tuple(sorted(against[one.id]))) for one in claims)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without the two features that make a manifest mean other than what it shows."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases: they can make a small file an endless document."""
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "write values out; no aliases", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Refuse a key that is there twice, of which YAML would keep the last."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return dict(super().construct_mapping(node, deep))
-
-
 def read_manifest(path: Path) -> Artifact | Page | Withdrawal:
     """Read one manifest file. Raises `InvalidArgument`, for broken YAML too."""
     return parse_text(path.read_bytes(), path.name)
@@ -308,11 +303,9 @@ def parse_text(text: bytes, name: str) -> Artifact | Page | Withdrawal:
 
 def _document(text: bytes, name: str) -> object:
     try:
-        document: object = yaml.load(text.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise InvalidArgument(name, f"not YAML: {problem}") from error
-    return document
+        return parse_yaml(text)
+    except ValueError as error:
+        raise InvalidArgument(name, f"not YAML: {error}") from error
 
 
 def packaged(methods: Mapping[str, Definition]) -> Registry:

@@ -59,6 +59,17 @@ def decides(relation: SubjectRelation, claim: Claim) -> bool:
     return claim.aspect in DECIDES[relation]
 
 
+def applies(claim: Claim, evidence: Evidence) -> bool:
+    """Whether a piece of evidence on a claim is still of what it says now.
+
+    A later manifest may be of another configuration, or be observed by another method.
+    """
+    if evidence.claimed and evidence.claimed != claim.configuration:
+        return False
+    name = evidence.method.partition("@")[0]
+    return name == claim.method.partition("@")[0] or name.startswith(CITES)
+
+
 def judge(
     claim: Claim, evidence: Evidence | None, unobserved: NotMeasured | None = None
 ) -> ClaimVerdict:

@@ -19,7 +19,7 @@ from services.ranker.claims.model import (
     reference,
 )
 from services.ranker.claims.registry import Registry
-from services.ranker.claims.verdict import judge_stored
+from services.ranker.claims.verdict import applies, judge_stored
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.match_store import MatchCounts, MatchStore, total
 from services.ranker.methodology.score import ArtifactRecord, Outcomes
@@ -97,7 +97,11 @@ class Records:
                 for claim in subject.claims
                 for name in self._registry.stored_names(claim)
             }
-            own = tuple(one for one in evidence if reference(one.owner, one.claim) in claims)
+            own = tuple(
+                one
+                for one in evidence
+                if (claim := claims.get(reference(one.owner, one.claim))) and applies(claim, one)
+            )
             refused_ids = {claim.id for name, claim in claims.items() if name in damaged}
             found.append((own, judge_stored(subject.claims, own, refused_ids)))
         return found

@@ -154,18 +154,27 @@ class Database:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self._path, self._locked_seconds)
+            self._path.touch(mode=0o600)
             self._connection = connect(self._path, self._locked_seconds)
             # A connection that writes does not see its own changes in its data_version.
             self._watch = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.DatabaseError as error:
             self._close()
-            raise StoreError(
-                f"{self._path} cannot be used as the evidence database: {error}; "
-                "set ASSAY_RANKER_DATABASE to a file that can be written"
-            ) from error
+            if not isinstance(error, sqlite3.OperationalError):
+                raise _damaged(self._path, str(error)) from error
+            raise self._unusable(error) from error
+        except OSError as error:
+            self._close()
+            raise self._unusable(error) from error
         except StoreError:
             self._close()
             raise
+
+    def _unusable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"{self._path} cannot be used as the evidence database: {error}; "
+            "set ASSAY_RANKER_DATABASE to a file that can be written"
+        )
 
     def _close(self) -> None:
         for connection in (self._watch, self._connection):
@@ -184,6 +193,7 @@ def connect(path: Path, locked_seconds: float) -> sqlite3.Connection:
         # Readers go on while the writer writes, and a crash loses nothing that was committed.
         connection.execute("PRAGMA journal_mode = WAL")
         check_schema(connection, path)
+        _check_whole(connection, path)
         connection.executescript(_SCHEMA)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.commit()
@@ -191,6 +201,21 @@ def connect(path: Path, locked_seconds: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StoreError` for damaged pages, which would be met one day by whoever reads them."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise _damaged(path, str(found))
+
+
+def _damaged(path: Path, problem: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged, or never was an evidence database: {' '.join(problem.split())}; keep "
+        "it, and put a copy in its place (assay restore FILE, with what `assay backup` wrote), or "
+        "set ASSAY_RANKER_DATABASE to another file"
+    )
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:

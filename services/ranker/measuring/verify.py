@@ -27,7 +27,7 @@ from services.ranker.claims.model import (
     UnmeasuredReason,
 )
 from services.ranker.claims.registry import Registry
-from services.ranker.claims.verdict import choose, decides, judge, sample_beside
+from services.ranker.claims.verdict import applies, choose, decides, judge, sample_beside
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.measuring.changes import change
 from services.ranker.measuring.labelled_images import LabelledImage
@@ -140,7 +140,7 @@ class Verifier:
             evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:
             return ()
-        return evidence
+        return tuple(one for one in evidence if applies(claim, one))
 
     async def _keep(self, found: Iterable[Evidence]) -> str:
         """Keep the evidence; return why it could not be kept, or nothing."""
@@ -178,6 +178,7 @@ class Verifier:
                 observed,
                 claim=claim.id,
                 owner=claim.owner,
+                claimed=claim.configuration,
                 method=method,
                 command=words,
                 time=now,

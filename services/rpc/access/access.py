@@ -52,26 +52,39 @@ class Access:
     def admit(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         """Return who calls. Raises Unauthenticated, Forbidden or QuotaExceeded."""
         caller = self.identify(context)
+        self.admit_as(method, caller, _host(context.peer()))
+        return caller
+
+    def admit_as(self, method: str, caller: Identity, host: str) -> None:
+        """Admit a caller from an address, and note it for this task.
+
+        Raises Unauthenticated, Forbidden or QuotaExceeded.
+        """
         operates = True
         if self._policy is not None:
             policy = self._policy.get()
             rate = policy.allow(caller, required(method), method)
             operates = policy.grants(caller, Role.OPERATE, method)
             if rate is not None:
-                self._rates.take(caller.name if caller.verified else _host(context.peer()), rate)
+                self._rates.take(caller.name if caller.verified else host, rate)
         identities.note(caller, operates=operates)
-        return caller
 
     def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
-        """Who calls: by token, else by certificate, else anonymous. Raises Unauthenticated.
+        """Who calls: by token, else by certificate, else anonymous. Raises Unauthenticated."""
+        authorization = next(
+            (str(v) for key, v in context.invocation_metadata() or () if key == "authorization"),
+            None,
+        )
+        return self.identify_by(authorization, identities.of_certificate(context.auth_context()))
+
+    def identify_by(self, authorization: str | None, certificate: Identity | None) -> Identity:
+        """Who shows that header and that certificate. Raises Unauthenticated.
 
         A server that knows no tokens ignores the one that is sent: it may be for a proxy.
         """
-        if self._tokens is not None or self._web_tokens is not None:
-            for key, value in context.invocation_metadata() or ():
-                if key == "authorization":
-                    return self._of_token(str(value))
-        return identities.of_certificate(context.auth_context()) or ANONYMOUS
+        if authorization is not None and (self._tokens is not None or self._web_tokens is not None):
+            return self._of_token(authorization)
+        return certificate or ANONYMOUS
 
     def _of_token(self, header: str) -> Identity:
         if not header.lower().startswith(_SCHEME):

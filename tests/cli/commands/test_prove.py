@@ -61,6 +61,9 @@ def test_what_has_no_proof_is_refused_before_anything_is_scored(assay_home: Path
     for arguments, named in (
         (("--prove", "p", "--definition", "huggingface_guide"), "leaves tokens unscored"),
         (("--prove", "p", "--sample", "5"), "whole selection"),
+        (("--prove", "p", "--sample-documents", "5"), "whole selection"),
+        (("--prove", "p", "--prefix-everywhere"), "is in no proof's format"),
+        (("--prove", "p", "--definition", "paloma"), "choose lm_eval"),
         (("--prove", "p", "--engine", "openvino-cpu"), "its own engine"),
         (("--prove", "p", "--against", "xz"), "one model"),
         (("--leave-out-lossy",), "belongs to --prove"),

@@ -7,7 +7,8 @@ from assay_rpc.corpus.v1 import describe_pb2, selection_pb2, stream_pb2
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from assay_rpc.segment.v1 import images_pb2, models_pb2
 
-from services.cli.output.messages import enum_name, plain
+from services.cli.output.messages import plain
+from services.ranker.web.values import enum_name
 
 
 def test_numbers_enums_maps_and_nesting() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.output.safe_text import SafeText, escaped, shown
+from services.cli.output.safe_text import SafeText, escaped
+from services.common.safe_text import shown
 
 ATTACKS = (
     "\x1b]0;PWNED\x07",  # sets the window's title

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from services.cli.output import comparison, verdicts
+from services.ranker.web import values
 
 
 @pytest.mark.parametrize(
@@ -18,12 +19,12 @@ from services.cli.output import comparison, verdicts
     [(64108374, "64,108,374"), (0.25, "0.25"), (1.092, "1.092"), (5290.25, "5,290.2"), (-3, "-3")],
 )
 def test_numbers_read_well(value: float, text: str) -> None:
-    assert verdicts.number(value) == text
+    assert values.number(value) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_keeps_its_value(value: float) -> None:
-    read = float(verdicts.number(value).replace(",", ""))
+    read = float(values.number(value).replace(",", ""))
     assert read == pytest.approx(value, rel=1e-3, abs=0.06)
 
 
@@ -45,10 +46,10 @@ def measured(number: float, low: float, high: float) -> evidence_pb2.ClaimVerdic
 
 
 def test_a_value_with_its_interval() -> None:
-    assert verdicts.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
+    assert values.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
     open_end = measured(3.0, 2.5, math.inf).evidence
-    assert verdicts.value_text(open_end) == "3 s\n[2.5 .. ∞]"
-    assert verdicts.value_text(evidence_pb2.Evidence()) == ""
+    assert values.value_text(open_end) == "3 s\n[2.5 .. ∞]"
+    assert values.value_text(evidence_pb2.Evidence()) == ""
 
 
 def test_what_is_refuted_is_followed_by_its_command_on_one_line(
@@ -167,3 +168,14 @@ def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.Monke
     comparison.show(compare_pb2.CompareResponse(left=side, right=side, summary="nothing is known"))
     assert "B4.5" in out.getvalue()
     assert "nothing is known" in out.getvalue()
+
+
+def test_whether_a_claim_repeats_its_source_is_told_beside_its_verdict() -> None:
+    verdict = measured(1.25, 1.2, 1.3)
+    assert str(verdicts.styled(verdict)) == "refuted\nmeasured"
+    assert verdicts.as_json(verdict)["sourcing"] is None
+    verdict.sourcing = evidence_pb2.SOURCE_VERDICT_FAITHFUL
+    assert str(verdicts.styled(verdict)) == "refuted\nmeasured\nrepeats its source as quoted"
+    assert verdicts.as_json(verdict)["sourcing"] == "FAITHFUL"
+    verdict.sourcing = evidence_pb2.SOURCE_VERDICT_MISQUOTED
+    assert str(verdicts.styled(verdict)).endswith("not what its source is quoted to say")

@@ -444,6 +444,27 @@ async def test_spans_are_of_models_and_of_these_documents(serve: Start, root: Pa
         await _last(client.scoring.ScoreBPB(request))
 
 
+async def test_documents_of_a_sample_and_a_comparison_come_once(serve: Start, root: Path) -> None:
+    client = await serve({"small": root})
+    weights = selection_pb2.Mixture(weights=selection_pb2.SubsetWeights(by_subset={"Github": 1}))
+    corpora = [selection_pb2.WeightedCorpus(corpus=SMALL, weight=1)] * 2
+    sample = selection_pb2.Sample(documents=5)
+    for name, twice in (
+        ("epochs", selection_pb2.Selection(epochs=2)),
+        ("mixture", selection_pb2.Selection(mixture=weights)),
+        ("corpora", selection_pb2.Selection(corpora=corpora)),
+    ):
+        both = scoring_pb2.CompareBPBRequest(corpus=SMALL, selection=twice, model=ZSTD, against=XZ)
+        sampled = selection_pb2.Selection(sample=sample)
+        sampled.MergeFrom(twice)
+        one = scoring_pb2.ScoreBPBRequest(corpus=SMALL, selection=sampled, model=ZSTD)
+        for call in (client.scoring.CompareBPB(both), client.scoring.ScoreBPB(one)):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await _last(call)
+            assert f"selection.{name}" in (caught.value.details() or "")
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_of_the_corpus_behind_is_told_when_asked(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
@@ -512,6 +533,7 @@ async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) 
     for one in (alone, after):
         assert (one.score.tokens, one.score.text_bytes, len(one.token_nats)) == (10, 10, 10)
         assert sum(one.token_nats) == pytest.approx(one.score.nats)
+        assert list(one.token_starts) == list(range(10)), "a byte is a token"
     assert after.score.nats < alone.score.nats, "it has seen such lines"
     plain = scoring_pb2.ScoreTextsRequest(
         texts=[scoring_pb2.ScoredText(text=b"import os\n")], model=BYTES
@@ -519,6 +541,7 @@ async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) 
     [whole] = (await client.scoring.ScoreTexts(plain)).texts
     assert whole.score == alone.score
     assert not whole.token_nats
+    assert not whole.token_starts
     levanter = scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_LEVANTER)
     with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[0\].context: is not UTF-8"):
         await score(context=b"\xff")

@@ -71,3 +71,10 @@ async def accepted(
         await stub.StreamCorpus(request).read()
         return True
     return False
+
+
+def test_a_large_window_counts_where_it_is_decoded() -> None:
+    usual = held_bytes(1 << 20, indexed=False)
+    assert held_bytes(1 << 20, indexed=False, window_bytes=1 << 31) - usual > (1 << 31) - (9 << 20)
+    indexed = held_bytes(1 << 20, indexed=True)
+    assert held_bytes(1 << 20, indexed=True, window_bytes=1 << 31) == indexed

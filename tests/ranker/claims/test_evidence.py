@@ -66,7 +66,13 @@ observations = st.builds(
 
 def sealed(observation: Observation, time: datetime = NOON, owner: str = "b4") -> Evidence:
     return seal(
-        observation, claim="B4.1", owner=owner, method="m.f@1", command="assay claims x", time=time
+        observation,
+        claim="B4.1",
+        owner=owner,
+        claimed={"classes": 19} if owner == "b4" else None,
+        method="m.f@1",
+        command="assay claims x",
+        time=time,
     )
 
 

@@ -51,7 +51,7 @@ def told(of: Claim, about: ArtifactType | None) -> str:
     [
         ("model_facts.parameter_count@1", Equals(9e8, 1, "GFLOPs"), MODEL, "gives 'parameters'"),
         ("model_facts.convolution_count@1", None, LANGUAGE, "no method measures this"),
-        ("model_facts.parameter_count@1", None, DATA, "measures a segmentation model; of a data"),
+        ("model_facts.parameter_count@1", None, DATA, "no method measures this of a data set"),
         ("storage.plain_parse_share@1", Boolean(True), DATA, "write `equals` or `range` with unit"),
         ("storage.plain_parse_share@1", Range(99, 100, "%"), DATA, "1 share is 100 %"),
         ("storage.plain_parse_share@1", Range(0, 1, "share"), DATA, "nothing can fail it"),
@@ -73,7 +73,7 @@ def test_a_claim_that_does_not_fit_its_method_is_told_what_the_method_says(
 def test_the_methods_aspect_and_fact_hold() -> None:
     mine = claim("composition.subset_count@1", Equals(17, 0, "subsets"), Aspect.STORAGE)
     assert "is of 'composition'" in told(mine, DATA)
-    taken = fitted(mine, METHODS)
+    taken = fitted(mine, None, METHODS)
     assert (taken.aspect, taken.group) == (Aspect.COMPOSITION, "subsets")
     assert not taken.sample_decides
     assert told(replace(mine, stated_aspect=None), DATA) == ""
@@ -84,17 +84,20 @@ def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() ->
     methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}
     old = claim("composition.subset_count@1", Equals(17, 0, "subsets"))
     assert list(problems(old, DATA, methods_)) == []
-    assert fitted(old, methods_).method == "composition.subset_count@3"
+    assert fitted(old, None, methods_).method == "composition.subset_count@3"
     for method in ("composition.subset_count@4", "composition.subset_count", "subset_count@1"):
         assert "no method" in next(problems(claim(method), DATA, methods_))[1]
     kept = claim("composition.subset_count@2", Equals(17, 0, "subsets"))
-    assert fitted(kept, methods_).method == "composition.subset_count@2"
+    assert fitted(kept, None, methods_).method == "composition.subset_count@2"
 
 
 def test_a_citation_keeps_its_own() -> None:
     cited = claim("sources.cite@1", Equals(5, 1, "checkpoints"), Aspect.SIZE)
     assert told(cited, LANGUAGE) == ""
-    assert (fitted(cited, METHODS).aspect, fitted(cited, METHODS).group) == (Aspect.SIZE, "mine")
+    assert (fitted(cited, None, METHODS).aspect, fitted(cited, None, METHODS).group) == (
+        Aspect.SIZE,
+        "mine",
+    )
 
 
 def test_every_method_of_a_number_says_what_would_be_plausible() -> None:

@@ -215,6 +215,28 @@ def test_an_overall_order_is_said_over_what_both_have_evidence_for() -> None:
     assert "In accuracy-and-size (ade20k-miou, size), a is better" in result.summary
 
 
+def scored(name: str, bits: float, sample: str) -> ArtifactRecord:
+    """A language model of which 100 spans were scored."""
+    item = replace(
+        evidence(f"{name}.bits", bits, "bits per byte", low=bits - 0.05, high=bits + 0.05, n=100),
+        subject={"dataset": "pile sha256:a", "sample": sample, "definition": "per document"},
+    )
+    kind = ArtifactType.LANGUAGE_MODEL
+    return ArtifactRecord(
+        artifact(name, kind, (claim(f"{name}.bits", "bits-per-byte", name),)), (item,), ()
+    )
+
+
+def test_language_models_are_compared_on_one_sample_of_documents_alone() -> None:
+    on_one = compared(scored("a", 1.1, "100 spans"), scored("b", 1.3, "100 spans"))
+    assert (on_one.profile, on_one.overall) == ("held-out", Separation.LEFT)
+    on_two = compared(scored("a", 1.1, "100 spans"), scored("b", 1.3, "500 spans"))
+    assert (on_two.profile, on_two.overall) == ("", Separation.NOT_SEPARABLE)
+    held_out = next(one for one in on_two.profiles if one.name == "held-out")
+    assert {one.artifact for one in held_out.missing} == {"a", "b"}
+    assert "it is of dataset pile sha256:a, sample 100 spans" in held_out.missing[0].what
+
+
 def test_how_sure_it_is_is_said_where_anything_is_by_chance() -> None:
     def timed(name: str, ratio: float) -> ArtifactRecord:
         low, high = ratio - 0.1, ratio + 0.1

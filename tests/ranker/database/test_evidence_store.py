@@ -101,8 +101,33 @@ async def test_evidence_that_was_tampered_with_is_refused(tmp_path: Path) -> Non
 async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
     path.write_text("this is no database, whatever its name says " * 50)
-    with pytest.raises(StoreError, match=r"e\.sqlite cannot be used.*ASSAY_RANKER_DATABASE"):
+    with pytest.raises(
+        StoreError, match=r"e\.sqlite is damaged, or never was.*ASSAY_RANKER_DATABASE"
+    ):
         await Database(path).open()
+
+
+@pytest.mark.parametrize("how", ["cut short", "a page of noise"])
+async def test_damage_is_found_at_the_start_with_the_way_out(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "e.sqlite"
+    database = Database(path)
+    await database.open()
+    for number in range(50):
+        await EvidenceStore(database).append(evidence(f"A{number}", number))
+    await database.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    whole = path.read_bytes()
+    page = 4096
+    damaged = whole[: len(whole) // 2] if how == "cut short" else whole
+    if how == "a page of noise":
+        damaged = whole[: 3 * page] + bytes(range(256)) * (page // 256) + whole[4 * page :]
+    path.write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"e\.sqlite is damaged.*assay restore FILE"):
+        await Database(path).open()
+    assert path.read_bytes() == damaged
+    path.write_bytes(whole)
+    await database.open()
+    await database.close()
 
 
 async def test_another_schema_is_refused(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ class CorpusServiceServicer(object):
         streams hold as much memory as they may, read or not; nothing was sent.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
+        STORAGE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

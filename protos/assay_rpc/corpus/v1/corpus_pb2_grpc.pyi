@@ -59,7 +59,8 @@ class CorpusServiceStub:
     streams hold as much memory as they may, read or not; nothing was sent.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
+    STORAGE_FULL.
     """
     GetDocuments: _grpc.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -99,7 +100,8 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     streams hold as much memory as they may, read or not; nothing was sent.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
+    SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
+    STORAGE_FULL.
     """
     GetDocuments: _aio.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]  # type: ignore[assignment]
     """Finds documents by id: in well under a millisecond each where the shard has an index, else in
@@ -160,7 +162,8 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         streams hold as much memory as they may, read or not; nothing was sent.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
-        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED.
+        SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED; with tokens also ENGINE_UNAVAILABLE,
+        STORAGE_FULL.
         """
 
     @_abc_1.abstractmethod

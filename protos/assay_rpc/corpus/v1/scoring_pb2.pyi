@@ -890,7 +890,9 @@ class CompareBPBRequest(_message.Message):
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
-    def selection(self) -> _selection_pb2.Selection: ...
+    def selection(self) -> _selection_pb2.Selection:
+        """Without `epochs`, a `mixture` and several `corpora`: documents come once."""
+
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Model, or compressor, to score."""
@@ -1105,7 +1107,7 @@ class ScoreTextsRequest(_message.Message):
     COMPUTE_FIELD_NUMBER: _builtins.int
     TOKEN_LIKELIHOODS_FIELD_NUMBER: _builtins.int
     token_likelihoods: _builtins.bool
-    """Also send `TextScore.token_nats`. Not for compressors."""
+    """Also send `TextScore.token_nats` and `token_starts`. Not for compressors."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredText]:
         """The texts: 1 to 65,536."""
@@ -1208,6 +1210,7 @@ class TextScore(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     EXCLUDED_FIELD_NUMBER: _builtins.int
     TOKEN_NATS_FIELD_NUMBER: _builtins.int
+    TOKEN_STARTS_FIELD_NUMBER: _builtins.int
     excluded: Global___ExclusionReason.ValueType
     """Why it is not in `result`; unspecified when it is."""
     @_builtins.property
@@ -1218,16 +1221,23 @@ class TextScore(_message.Message):
     def token_nats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """-log p of each scored token in nats, in order, with `token_likelihoods`."""
 
+    @_builtins.property
+    def token_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """First byte in the text of each of these tokens, not falling. Tokens of one character all start
+        at it.
+        """
+
     def __init__(
         self,
         *,
         score: Global___BitsPerByte | None = ...,
         excluded: Global___ExclusionReason.ValueType = ...,
         token_nats: _abc.Iterable[_builtins.float] | None = ...,
+        token_starts: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "score", b"score", "token_nats", b"token_nats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "score", b"score", "token_nats", b"token_nats", "token_starts", b"token_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -279,7 +279,8 @@ class Sample(_message.Message):
     size, so that figures of the whole selection can be estimated (priority sampling; Duffield, Lund,
     Thorup 2007). It is a function of the documents and the seed, whatever their order, and a larger
     sample holds the smaller. Needs no index. Documents keep their order. A sample that is larger than
-    the selection is all of it.
+    the selection is all of it. Not of `epochs`, a `mixture` or several `corpora`, where a document may
+    come twice.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -135,7 +135,9 @@ class _SourceVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourceV
     """Its source does not say it."""
 
 class SourceVerdict(_SourceVerdict, metaclass=_SourceVerdictEnumTypeWrapper):
-    """Whether the page repeats its source."""
+    """Whether the page repeats its source, as the manifest quotes that. What a registered manifest quotes
+    nobody has read here: it decides no verdict.
+    """
 
 SOURCE_VERDICT_UNSPECIFIED: SourceVerdict.ValueType  # 0
 """It cites none that could be read."""
@@ -744,3 +746,68 @@ class ListEvidenceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEvidenceResponse: _TypeAlias = ListEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class ListVerdictsRequest(_message.Message):
+    """Request of the claims of one owner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """Registered id of an artifact or of a page."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVerdictsRequest: _TypeAlias = ListVerdictsRequest  # noqa: Y015
+
+@_typing.final
+class ListVerdictsResponse(_message.Message):
+    """Claims with their verdicts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPARES_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    name: _builtins.str
+    """Name of the artifact or page."""
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimVerdict]:
+        """The claims of this page, by id."""
+
+    @_builtins.property
+    def compares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Registered ids of the artifacts that the owner compares; empty for an artifact."""
+
+    def __init__(
+        self,
+        *,
+        claims: _abc.Iterable[Global___ClaimVerdict] | None = ...,
+        next_page_token: _builtins.str = ...,
+        name: _builtins.str = ...,
+        compares: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "compares", b"compares", "name", b"name", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVerdictsResponse: _TypeAlias = ListVerdictsResponse  # noqa: Y015

@@ -56,6 +56,11 @@ class RankerServiceStub(object):
                 request_serializer=assay_dot_ranker_dot_v1_dot_compare__pb2.CompareRequest.SerializeToString,
                 response_deserializer=assay_dot_ranker_dot_v1_dot_compare__pb2.CompareResponse.FromString,
                 _registered_method=True)
+        self.ListVerdicts = channel.unary_unary(
+                '/assay.ranker.v1.RankerService/ListVerdicts',
+                request_serializer=assay_dot_ranker_dot_v1_dot_evidence__pb2.ListVerdictsRequest.SerializeToString,
+                response_deserializer=assay_dot_ranker_dot_v1_dot_evidence__pb2.ListVerdictsResponse.FromString,
+                _registered_method=True)
         self.GetEvidence = channel.unary_unary(
                 '/assay.ranker.v1.RankerService/GetEvidence',
                 request_serializer=assay_dot_ranker_dot_v1_dot_evidence__pb2.GetEvidenceRequest.SerializeToString,
@@ -120,6 +125,16 @@ class RankerServiceServicer(object):
         """Compares two artifacts. Verify their claims first.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVerdicts(self, request, context):
+        """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+        evidence allows. It measures nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,6 +224,11 @@ def add_RankerServiceServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=assay_dot_ranker_dot_v1_dot_compare__pb2.CompareRequest.FromString,
                     response_serializer=assay_dot_ranker_dot_v1_dot_compare__pb2.CompareResponse.SerializeToString,
+            ),
+            'ListVerdicts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVerdicts,
+                    request_deserializer=assay_dot_ranker_dot_v1_dot_evidence__pb2.ListVerdictsRequest.FromString,
+                    response_serializer=assay_dot_ranker_dot_v1_dot_evidence__pb2.ListVerdictsResponse.SerializeToString,
             ),
             'GetEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvidence,
@@ -329,6 +349,33 @@ class RankerService(object):
             '/assay.ranker.v1.RankerService/Compare',
             assay_dot_ranker_dot_v1_dot_compare__pb2.CompareRequest.SerializeToString,
             assay_dot_ranker_dot_v1_dot_compare__pb2.CompareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVerdicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.ranker.v1.RankerService/ListVerdicts',
+            assay_dot_ranker_dot_v1_dot_evidence__pb2.ListVerdictsRequest.SerializeToString,
+            assay_dot_ranker_dot_v1_dot_evidence__pb2.ListVerdictsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,12 @@ class RankerServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
+    ListVerdicts: _grpc.UnaryUnaryMultiCallable[_evidence_pb2.ListVerdictsRequest, _evidence_pb2.ListVerdictsResponse]
+    """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+    evidence allows. It measures nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    """
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_evidence_pb2.GetEvidenceRequest, _evidence_pb2.GetEvidenceResponse]
     """Gives a piece of evidence by its digest.
 
@@ -116,6 +122,12 @@ class RankerServiceAsyncStub(RankerServiceStub):
     """Compares two artifacts. Verify their claims first.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
+    """
+    ListVerdicts: _aio.UnaryUnaryMultiCallable[_evidence_pb2.ListVerdictsRequest, _evidence_pb2.ListVerdictsResponse]  # type: ignore[assignment]
+    """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+    evidence allows. It measures nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     GetEvidence: _aio.UnaryUnaryMultiCallable[_evidence_pb2.GetEvidenceRequest, _evidence_pb2.GetEvidenceResponse]  # type: ignore[assignment]
     """Gives a piece of evidence by its digest.
@@ -193,6 +205,18 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Compares two artifacts. Verify their claims first.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListVerdicts(
+        self,
+        request: _evidence_pb2.ListVerdictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evidence_pb2.ListVerdictsResponse, _abc.Awaitable[_evidence_pb2.ListVerdictsResponse]]:
+        """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
+        evidence allows. It measures nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -34,6 +34,8 @@ from services.ranker.methodology.published import feasible
 )
 async def feasible_score(claim: Claim, measurements: Measurements) -> Observation:
     """The printed score, with the scores that the published formula allows beside it."""
+    if not claim.artifact:
+        raise UnobservableError("the claim is about a page, and names no artifact with a score")
     artifact = measurements.registry.artifact(claim.artifact)
     if artifact.published is None:
         raise UnobservableError("no page printed a score for it")
@@ -64,7 +66,7 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
 async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Observation:
     """Whether any match is printed for any of the compared artifacts."""
     page, artifacts = _compared(claim, measurements)
-    matched = {one.id: page.printed[one.id]["times_matched"] for one in artifacts}
+    matched = {one.id: _times_matched(page, one) for one in artifacts}
     parts = {one.id: _printed(one)["match_graph"] for one in artifacts}
     return Observation(
         value=Value(any(matched.values()) or any(parts.values())),
@@ -86,7 +88,10 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
 )
 async def component_leads(claim: Claim, measurements: Measurements) -> Observation:
     """Whether the first artifact leads in ecosystem alone, the second in adoption and quality."""
-    page, (first, second) = _compared(claim, measurements)
+    page, artifacts = _compared(claim, measurements)
+    if len(artifacts) != 2:
+        raise UnobservableError(f"{page.id} compares {len(artifacts)} artifacts, and not two")
+    first, second = artifacts
     left, right = _printed(first), _printed(second)
     ahead = {name for name in left if left[name] > right[name]}
     behind = {name for name in left if left[name] < right[name]}
@@ -107,7 +112,17 @@ def _compared(claim: Claim, measurements: Measurements) -> tuple[Page, tuple[Art
     page = measurements.registry.subject(claim.owner)
     if not isinstance(page, Page):
         raise UnobservableError(f"{claim.owner} is no page")
-    return page, tuple(measurements.registry.artifact(name) for name in page.compares)
+    if not page.compares:
+        raise UnobservableError(f"{page.id} compares nothing")
+    names = dict.fromkeys(page.compares)
+    return page, tuple(measurements.registry.artifact(name) for name in names)
+
+
+def _times_matched(page: Page, artifact: Artifact) -> float:
+    printed = page.printed.get(artifact.id, {})
+    if "times_matched" not in printed:
+        raise UnobservableError(f"{page.id} prints no `times_matched` of {artifact.id}")
+    return printed["times_matched"]
 
 
 def _printed(artifact: Artifact) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2
 
-from services.cli.output.measured import Cell, rows
+from services.ranker.web.measured import Cell, rows
 
 MODEL, DATASET = artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL, artifact_pb2.ARTIFACT_TYPE_DATASET
 

@@ -1,0 +1,13 @@
+"""Whether pages can be made here: their templates' library is of the extra `page`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from services.errors import Unavailable
+
+
+def templates(what: str) -> None:
+    """Raises Unavailable, which says what needs the library, where it is not installed."""
+    if find_spec("jinja2") is None:
+        raise Unavailable(f"{what} needs jinja2: install the extra `page`, pip install '.[page]'")

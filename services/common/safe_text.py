@@ -1,0 +1,16 @@
+"""Text of others that cannot steer what shows it: no control characters, none that turn a line."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+"""C0 but tab and newline, DEL, C1, and the characters that turn or hide the direction of text."""
+
+
+def shown(text: str) -> str:
+    """The text with each unsafe character as a "�"."""
+    return UNSAFE.sub("\ufffd", text)

@@ -1,0 +1,78 @@
+"""YAML as manifests may be written in it: plain values, by libyaml where it is there.
+
+Not YAML's aliases, which can make a small file an endless document; not a key twice, of which YAML
+would keep the last; and not its numbers to the base of 60, which take the square of their length to
+read and turn a time of day into a number.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+_C_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# The longest of the packaged manifests has some 2,000.
+_MAX_VALUES = 10_000
+_MAX_DEPTH = 40
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+
+
+class _Loader(_C_LOADER):  # type: ignore[misc]
+    """Builds plain values of a text that `_require_plain` has passed."""
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """Take what YAML 1.1 would take for a number to the base of 60 as the text that it is."""
+        tag = str(super().resolve(kind, value, implicit))
+        if tag in _NUMBERS and _SEXAGESIMAL.fullmatch(value):
+            return "tag:yaml.org,2002:str"
+        return tag
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """Refuse a key that is there twice."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return dict(super().construct_mapping(node, deep))
+
+
+def parse_yaml(text: bytes) -> object:
+    """Parse a document. Raises ValueError saying what is wrong and where."""
+    try:
+        decoded = text.decode()
+        _require_plain(decoded)
+        return yaml.load(decoded, Loader=_Loader)  # noqa: S506  (it makes plain values alone)
+    except (yaml.YAMLError, UnicodeDecodeError, OverflowError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _require_plain(text: str) -> None:
+    """Refuse what would make a reader of the document work for long, or nest beyond its stack.
+
+    Events come one by one, without recursion: libyaml's own composer ends the process when a
+    document nests some ten thousand levels deep.
+    """
+    depth = 0
+    for values, event in enumerate(yaml.parse(text, Loader=_C_LOADER)):
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused("write values out; no aliases", event)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise _refused(f"nests more than {_MAX_DEPTH} levels deep", event)
+        if values > _MAX_VALUES:
+            raise _refused(f"has more than {_MAX_VALUES:,} values", event)
+
+
+def _refused(problem: str, event: yaml.Event) -> yaml.YAMLError:
+    mark = event.start_mark
+    where = "" if mark is None else f", at line {mark.line + 1}, column {mark.column + 1}"
+    return yaml.YAMLError(f"{problem}{where}")

@@ -1,0 +1,127 @@
+"""What a segmentation model sees in a picture."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
+
+from services.ranker.web.words import joined
+
+LEAST_SHARE = 0.005
+"""Of a picture's pixels: a class with less would be shown as 0 %."""
+
+_MOST_CLASSES = 24
+
+
+@dataclass(frozen=True)
+class ClassSeen:
+    """A class with its colour in the overlay, "#rrggbb", and its share in words."""
+
+    name: str
+    color: str
+    share: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture and its overlay as data URIs; classes with their shares, the largest first.
+
+    `remark` says whose place the model takes, when it is none of those that are compared.
+    """
+
+    model: str
+    source: str
+    picture: str
+    overlay: str
+    classes: tuple[ClassSeen, ...]
+    remark: str = ""
+
+
+async def look(
+    stub: segment_pb2_grpc.SegmentServiceAsyncStub,
+    model: str,
+    picture: bytes,
+    source: str,
+    options: Mapping[str, Any],
+    *,
+    shown: bytes | None = None,
+    kind: str = "image/jpeg",
+    remark: str = "",
+) -> Seen:
+    """Segment an encoded picture.
+
+    `options` are keyword arguments of each call, its timeout at least. `shown` is the picture as a
+    browser can show it, of the media type `kind`; the picture itself without it.
+    """
+    reply = await stub.SegmentImage(
+        segment_pb2.SegmentImageRequest(
+            model=common_pb2.ModelRef(name=model),
+            image=images_pb2.Image(encoded=picture),
+            output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
+            encoding=images_pb2.LABEL_ENCODING_NONE,
+            overlay=images_pb2.OverlayOptions(format=images_pb2.PICTURE_FORMAT_JPEG),
+        ),
+        **options,
+    )
+    described = await stub.GetModel(segment_pb2.GetModelRequest(model=reply.model), **options)
+    return Seen(
+        model=reply.model.name,
+        source=source,
+        picture=data_uri(shown or picture, kind),
+        overlay=data_uri(reply.overlay.data, "image/jpeg"),
+        classes=tuple(_classes(reply.classes, described.model)),
+        remark=" ".join(filter(None, (remark, _remark(described.model)))),
+    )
+
+
+def _remark(model: models_pb2.Model) -> str:
+    if model.weights != common_pb2.WEIGHTS_KIND_REFERENCE:
+        return ""
+    return (
+        f"{model.ref.name} is this project's small demonstration model, trained on drawn scenes: "
+        "its labels of photographs mean nothing."
+    )
+
+
+def _classes(
+    shares: Sequence[images_pb2.ClassShare], model: models_pb2.Model
+) -> Iterable[ClassSeen]:
+    colors = {one.id: one.color for one in model.classes}
+    for one in shares[:_MOST_CLASSES]:
+        if one.share >= LEAST_SHARE:
+            yield ClassSeen(
+                one.name, f"#{colors.get(one.class_id, 0):06x}", f"{one.share * 100:.1f} %"
+            )
+
+
+def chosen(models: Iterable[models_pb2.ModelSummary], compared: Collection[str]) -> str | None:
+    """A compared model, else one with published weights, else one that this project trained."""
+    ranked = sorted(
+        (
+            one.ref.name not in compared,
+            one.weights != common_pb2.WEIGHTS_KIND_TRAINED,
+            one.ref.name,
+        )
+        for one in models
+        if one.weights != common_pb2.WEIGHTS_KIND_RANDOM
+    )
+    return ranked[0][-1] if ranked else None
+
+
+def in_place_of(compared: Sequence[str]) -> str:
+    """Says whose place a model takes."""
+    return (
+        f"It is shown in place of {joined(sorted(compared))}, whose own weights are not served "
+        "here. The picture shows what such a model gives, and says nothing of how good the "
+        "compared one is."
+    )
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Bytes as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

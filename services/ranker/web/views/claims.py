@@ -1,0 +1,300 @@
+"""Claims with their verdicts, ready to be shown, and how many of each verdict there are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
+from markupsafe import Markup
+
+from services.ranker.web import drawing, measured
+from services.ranker.web.links import Links, outside
+from services.ranker.web.values import (
+    SOURCING,
+    difference,
+    enum_name,
+    measured_text,
+    number,
+    source,
+    with_unit,
+)
+from services.ranker.web.words import joined, plural
+
+_SHORT_DIGEST: Final = 12
+_UNVERIFIED: Final = "UNVERIFIED"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A verdict: its class in the style, its name, how a count of it reads in a sentence."""
+
+    css: str
+    name: str
+    one: str
+    several: str
+
+
+KINDS: Final = {
+    "REFUTED": Kind("refuted", "refuted", "is refuted", "are refuted"),
+    "CONFIRMED": Kind("confirmed", "confirmed", "is confirmed", "are confirmed"),
+    "INCONCLUSIVE": Kind("inconclusive", "inconclusive", "is inconclusive", "are inconclusive"),
+    "UNDERSPECIFIED": Kind(
+        "underspecified", "underspecified", "leaves open what it says", "leave open what they say"
+    ),
+    "NOT_TESTABLE_HERE": Kind(
+        "untestable", "not testable here", "cannot be tested here", "cannot be tested here"
+    ),
+    _UNVERIFIED: Kind("unverified", "not verified yet", "is not verified yet", "are not verified"),
+}
+"""Verdicts in the order in which they are shown."""
+
+_BASES: Final = {
+    "MEASURED": "measured",
+    "SOURCED": "from a publication",
+    "DERIVED": "computed from published figures",
+}
+_RELATIONS: Final = {
+    evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: (
+        "of the same architecture with random weights"
+    ),
+    evidence_pb2.SUBJECT_RELATION_SAMPLE: "of a sample",
+    evidence_pb2.SUBJECT_RELATION_PROXY: "of a substitute; it decides nothing",
+}
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A publication, and its address where it is one that may be a link."""
+
+    text: str
+    address: str
+    quote: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of evidence."""
+
+    value: str
+    basis: str
+    of: str
+    observations: str
+    note: str
+    machine: str
+    day: str
+    method: str
+    digest: str
+    short_digest: str
+    address: str
+    command: str
+    sources: tuple[Citation, ...]
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A claim with its verdict. `address` is its own page; `anchor` its place in this one."""
+
+    reference: str
+    id: str
+    anchor: str
+    address: str
+    statement: str
+    quote: str
+    where: str
+    cited: tuple[Citation, ...]
+    conditions: str
+    kind: Kind
+    claimed: str
+    found: str
+    reason: str
+    basis: str
+    sourcing: str
+    evidence: Piece | None
+    sample: Piece | None
+    not_measured: str
+    contradicts: tuple[tuple[str, str], ...]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many claims have which verdict, of one side or of all."""
+
+    name: str
+    address: str
+    total: int
+    counts: tuple[tuple[Kind, int], ...]
+    sentence: str
+    drawn: Markup
+
+
+def views(verdicts: Iterable[evidence_pb2.ClaimVerdict], links: Links) -> tuple[ClaimView, ...]:
+    """Each claim, in their order."""
+    return tuple(view(one, links) for one in verdicts)
+
+
+def view(verdict: evidence_pb2.ClaimVerdict, links: Links) -> ClaimView:
+    """A claim and its verdict."""
+    claim = verdict.claim
+    reference = reference_of(claim)
+    evidence = piece(verdict.evidence, links) if verdict.HasField("evidence") else None
+    return ClaimView(
+        reference=reference,
+        id=claim.id,
+        anchor=anchor(reference),
+        address=links.claim(reference),
+        statement=claim.statement,
+        quote=claim.quote,
+        where=source(claim.source),
+        cited=citations(claim.sources),
+        conditions=_conditions(claim),
+        kind=kind(verdict),
+        claimed=bound_text(claim),
+        found=evidence.value if evidence else "",
+        reason=verdict.reason,
+        basis=_BASES.get(enum_name(verdict, "basis"), ""),
+        sourcing=SOURCING.get(verdict.sourcing, ""),
+        evidence=evidence,
+        sample=piece(verdict.sample, links) if verdict.HasField("sample") else None,
+        not_measured=_not_measured(verdict),
+        contradicts=tuple((one, links.claim(one)) for one in verdict.contradicts),
+        changed=tuple(map(difference, verdict.change.differences)),
+    )
+
+
+def reference_of(claim: claim_pb2.Claim) -> str:
+    """A claim's "OWNER/ID"."""
+    return f"{claim.page or claim.artifact}/{claim.id}"
+
+
+def anchor(reference: str) -> str:
+    """A claim's id in a page."""
+    return "claim-" + reference.replace("/", "-")
+
+
+def kind(verdict: evidence_pb2.ClaimVerdict) -> Kind:
+    """What became of a claim. One that nobody has verified yet is no verdict on this machine."""
+    name = enum_name(verdict, "verdict")
+    if name == "NOT_TESTABLE_HERE" and not verdict.HasField("evidence"):
+        unverified = verdict.claim.method and not verdict.HasField("not_measured")
+        return KINDS[_UNVERIFIED] if unverified else KINDS[name]
+    return KINDS.get(name, KINDS[_UNVERIFIED])
+
+
+def tally(name: str, address: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> Tally:
+    """Counts of each verdict; a claim counts once however often it is listed."""
+    kinds = [kind(one) for one in {reference_of(one.claim): one for one in verdicts}.values()]
+    counts = tuple((one, kinds.count(one)) for one in KINDS.values())
+    sentence = _sentence(len(kinds), counts)
+    drawn = drawing.stack({one.css: count for one, count in counts}, sentence)
+    return Tally(name, address, len(kinds), tuple(one for one in counts if one[1]), sentence, drawn)
+
+
+def _sentence(total: int, counts: Iterable[tuple[Kind, int]]) -> str:
+    if not total:
+        return "Nothing is claimed."
+    by_kind = {one.css: (one, count) for one, count in counts}
+    order = ("confirmed", "refuted", "inconclusive", "underspecified", "untestable", "unverified")
+    said = [
+        f"{count} {kind.one if count == 1 else kind.several}"
+        for kind, count in (by_kind[css] for css in order)
+        if count
+    ]
+    return f"Of {plural(total, 'claim')} {joined(said)}."
+
+
+def by_verdict(claims: Sequence[ClaimView]) -> list[tuple[Kind, list[ClaimView]]]:
+    """Claims in groups by verdict, the refuted first; no empty group."""
+    groups = [(one, [claim for claim in claims if claim.kind == one]) for one in KINDS.values()]
+    return [group for group in groups if group[1]]
+
+
+def contradictions(
+    verdicts: Sequence[evidence_pb2.ClaimVerdict], links: Links
+) -> list[tuple[ClaimView, ClaimView]]:
+    """Pairs of claims that cannot both hold."""
+    every = {reference_of(one.claim): one for one in verdicts}
+    pairs = {
+        tuple(sorted((name, other)))
+        for name, one in every.items()
+        for other in one.claim.contradicts
+        if other in every
+    }
+    return [(view(every[a], links), view(every[b], links)) for a, b in sorted(pairs)]
+
+
+def citations(sources: Iterable[claim_pb2.Source]) -> tuple[Citation, ...]:
+    """Publications. What is no address of the web stays text."""
+    found = []
+    for one in sources:
+        address = outside(one.url) or outside(one.title)
+        plain = claim_pb2.Source()
+        plain.CopyFrom(one)
+        if address == one.url and one.title:
+            plain.url = ""
+        found.append(Citation(source(plain) or address, address, one.quote))
+    return tuple(found)
+
+
+def bound_text(claim: claim_pb2.Claim) -> str:
+    """What a claim says that the value is; empty where it leaves that open."""
+    bound = claim.bound
+    match bound.WhichOneof("kind"):
+        case "equals":
+            text = with_unit(number(bound.equals.value), bound.unit)
+            tolerance = bound.equals.tolerance
+            return f"{text} (± {number(tolerance)})" if tolerance else text
+        case "range":
+            return with_unit(_range(bound.range), bound.unit)
+        case "ratio":
+            of = claim.comparator.name or claim.comparator.artifact
+            return f"{_range(bound.ratio)} times" + (f" that of {of}" if of else "")
+        case "text":
+            return bound.text
+        case "boolean":
+            return "yes" if bound.boolean else "no"
+    return ""
+
+
+def _range(span: claim_pb2.Range) -> str:
+    low = span.low if span.HasField("low") and not math.isinf(span.low) else None
+    high = span.high if span.HasField("high") and not math.isinf(span.high) else None
+    if low is None:
+        return "any" if high is None else f"at most {number(high)}"
+    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+def piece(evidence: evidence_pb2.Evidence, links: Links) -> Piece:
+    """A piece of evidence."""
+    digest = evidence.digest.removeprefix("sha256:")
+    return Piece(
+        value=measured_text(evidence) if evidence.value.WhichOneof("kind") else "",
+        basis=_BASES.get(enum_name(evidence, "basis"), ""),
+        of=_RELATIONS.get(evidence.relation, ""),
+        observations=plural(evidence.n, "observation") if evidence.n > 1 else "",
+        note=evidence.note,
+        machine=measured.hardware(evidence).removeprefix("on "),
+        day=evidence.measure_time.ToJsonString()[:10] if evidence.HasField("measure_time") else "",
+        method=evidence.method,
+        digest=evidence.digest,
+        short_digest=digest[:_SHORT_DIGEST],
+        address=links.evidence(evidence.digest),
+        command=evidence.command,
+        sources=citations(evidence.sources),
+    )
+
+
+def _conditions(claim: claim_pb2.Claim) -> str:
+    scope = claim.scope
+    parts = [scope.hardware, scope.engine, scope.dataset, scope.note]
+    return "; ".join(filter(None, parts))
+
+
+def _not_measured(verdict: evidence_pb2.ClaimVerdict) -> str:
+    if not verdict.HasField("not_measured"):
+        return ""
+    why = verdict.not_measured
+    return ". ".join(filter(None, (why.message.rstrip("."), why.remedy)))

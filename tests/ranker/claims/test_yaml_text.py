@@ -1,0 +1,70 @@
+"""YAML as manifests may be written in it, and what would stop or end a server that reads it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ranker.claims.yaml_text import parse_yaml
+
+LARGEST = 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        # Minutes of work for a reader in Python, and the end of the process for one in C.
+        (b"a: [" + b"1," * (LARGEST // 2) + b"1]", r"more than 10,000 values, at line 1"),
+        (b"[" * (LARGEST // 2) + b"]" * (LARGEST // 2), r"nests more than 40 levels deep, at line"),
+        (b"{a: " * 10_000 + b"1" + b"}" * 10_000, r"nests more than 40 levels deep"),
+        (b"a: " + b"9" * LARGEST, r"integer"),
+        (b"a: &x [1]\nb: *x\n", r"no aliases, at line 2, column 4"),
+        (b"a: 1\na: 2\n", r"'a' is there twice"),
+        (b"!!python/object/apply:os.system [x]", r"could not determine a constructor"),
+        (b'a: "\\ud800"', r"escape|unicode|Unicode|character"),
+        (b"\xff\xfe", r"decode"),
+        (b"a: [1", r"expected"),
+    ],
+)
+def test_what_no_manifest_needs_is_refused(text: bytes, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        parse_yaml(text)
+
+
+def test_numbers_to_the_base_of_60_are_text() -> None:
+    assert parse_yaml(b"time: 12:30\nratio: 1:2:3.5\ncount: 12\n") == {
+        "time": "12:30",
+        "ratio": "1:2:3.5",
+        "count": 12,
+    }
+    long = b"1:" * (LARGEST // 2 - 8) + b"1"
+    assert parse_yaml(b"a: " + long) == {"a": long.decode()}
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_what_yaml_writes_is_read(value: object) -> None:
+    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True)
+    assert parse_yaml(text.encode()) == yaml.safe_load(text)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_value_or_a_value_error(text: bytes) -> None:
+    try:
+        parse_yaml(text)
+    except ValueError as error:
+        told = str(error)  # any other exception is a failure
+    else:
+        told = "a value"
+    assert told

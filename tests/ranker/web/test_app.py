@@ -1,0 +1,230 @@
+"""The pages over HTTP: what a browser and curl get from a running ranker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
+
+from services.rpc.access.tokens import line_of, new_token
+from tests.ranker.conftest import Ranker
+from tests.ranker.web.pages import Checked
+
+for _module in ("starlette", "uvicorn", "connectrpc", "jinja2"):
+    pytest.importorskip(_module, reason="the extra `page` is not installed")
+
+MODEL, DATA_SET = "segformer-b4-finetuned-ade-512-512", "the-pile"
+RPC = "/assay.ranker.v1.RankerService"
+PAGES = (
+    "/",
+    f"/artifacts/{MODEL}",
+    f"/artifacts/{DATA_SET}",
+    "/pages/page",
+    f"/comparisons/{MODEL}/{DATA_SET}",
+    f"/claims/{DATA_SET}/P1.3",
+    "/claims/page/R3",
+    "/search",
+    "/search?intent=label+every+pixel",
+    "/methodology",
+    "/verifications",
+)
+
+
+class Site:
+    """A ranker's pages, and a client of theirs."""
+
+    def __init__(self, ranker: Ranker) -> None:
+        self.ranker = ranker
+        self.client = aiohttp.ClientSession()
+
+    async def open(self, **settings: Any) -> None:
+        await self.ranker.start(http_port=0, **settings)
+
+    @property
+    def address(self) -> str:
+        assert self.ranker.server is not None
+        return f"http://127.0.0.1:{self.ranker.server.http_port}"
+
+    async def get(self, path: str, **options: Any) -> tuple[int, str, Any]:
+        async with self.client.get(self.address + path, **options) as reply:
+            return reply.status, await reply.text(), reply.headers
+
+    async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
+        async with self.client.post(self.address + path, json=body, **options) as reply:
+            return reply.status, json.loads(await reply.text())
+
+
+@pytest.fixture
+async def site(ranker: Ranker) -> AsyncIterator[Site]:
+    opened = Site(ranker)
+    try:
+        yield opened
+    finally:
+        await opened.client.close()
+
+
+async def test_every_page_is_whole_and_every_link_leads_somewhere(site: Site) -> None:
+    await site.open()
+    await site.ranker.verify(DATA_SET, "P1.3", "P5.1")
+    seen: set[str] = set()
+    ahead = list(PAGES)
+    while ahead and len(seen) < 200:
+        path = ahead.pop(0)
+        if path in seen:
+            continue
+        seen.add(path)
+        status, text, headers = await site.get(path)
+        assert status == 200, path
+        page = Checked(text)
+        ids = page.values("id")
+        assert len(ids) == len(set(ids)), path
+        assert [tag for tag, _ in page.tags].count("h1") == 1, path
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert "<script>" not in text
+        for link in page.values("href"):
+            if link.startswith("/") and not link.startswith("/static/"):
+                ahead.append(link)
+            elif link.startswith("#"):
+                assert link[1:] in {"main", *ids}, (path, link)
+    assert any(one.startswith("/evidence/sha256:") for one in seen)
+
+
+async def test_what_is_not_there_is_said_in_words(site: Site) -> None:
+    await site.open()
+    for path in (
+        "/nothing",
+        "/artifacts/nobody",
+        "/artifacts/..%2f..%2fetc",
+        "/claims/the-pile/none",
+        "/claims/no-slash",
+        "/verifications/none",
+        "/static/../app.py",
+        "/static/app.py",
+        f"/evidence/sha256:{'0' * 64}",
+        "/assay.ranker.v1.RankerAdminService/RegisterManifest",
+    ):
+        status, text, _ = await site.get(path)
+        assert status == 404, path
+        assert "internal" not in text
+    status, text, _ = await site.get("/evidence/<img src=x onerror=alert(1)>")
+    assert status == 400
+    assert "<img src=x" not in text
+    status, text, _ = await site.get("/search", params={"intent": "x" * 1001})
+    assert status == 400
+    assert (await site.get("/comparisons?left=the-pile"))[0] == 400
+    assert (await site.get(f"/comparisons/{MODEL}/{MODEL}"))[0] == 400
+
+
+async def test_two_are_compared_by_a_form_without_scripts(site: Site) -> None:
+    await site.open()
+    query = {"left": MODEL, "right": DATA_SET}
+    status, text, _ = await site.get("/comparisons", params=query)
+    assert status == 200
+    assert f"{MODEL} and {DATA_SET}, compared" in Checked(text).text
+
+
+async def test_a_verification_fills_the_page_as_it_goes(site: Site) -> None:
+    await site.open()
+    assert site.ranker.channel is not None
+    stub = verification_pb2_grpc.VerificationServiceStub(site.ranker.channel)
+    request = verification_pb2.SubmitVerificationRequest(
+        artifact=DATA_SET, claims=["the-pile/P1.3", "the-pile/P5.1"], request_id="r"
+    )
+    job = (await stub.SubmitVerification(request)).job
+    events = f"/verifications/{job.id}/events"
+    _, text, headers = await site.get(events)
+    assert headers["content-type"].startswith("text/event-stream")
+    told = re.findall(r"event: claim\nid: (\d+)\ndata: (.*)\n", text)
+    assert [number for number, _ in told] == ["1", "2"]
+    for _, data in told:
+        claim = json.loads(data)
+        page = Checked(claim["html"])
+        assert page.tags[0] == ("details", {"class": "claim", "id": claim["anchor"]})
+    assert text.rstrip().splitlines()[-1] == "data: succeeded, 2 of 2 claims decided"
+    # The browser tells what it had when it comes back.
+    _, rest, _ = await site.get(events, headers={"last-event-id": "1"})
+    assert re.findall(r"event: claim\nid: (\d+)", rest) == ["2"]
+    _, shown, _ = await site.get(f"/verifications/{job.id}")
+    assert "2 of 2 claims decided" in Checked(shown).text
+    assert "claim-the-pile-P1.3" in Checked(shown).values("id")
+
+
+async def test_the_contract_is_served_as_json(site: Site) -> None:
+    stub = await site.ranker.start(http_port=0)
+    status, reply = await site.post(f"{RPC}/GetRank", {"artifact": DATA_SET})
+    assert status == 200
+    assert reply["rank"]["artifact"] == DATA_SET
+    query = {"connect": "v1", "encoding": "json", "message": json.dumps({"artifact": DATA_SET})}
+    status, text, _ = await site.get(f"{RPC}/GetRank", params=query)
+    assert json.loads(text) == reply
+    status, reply = await site.post(f"{RPC}/Compare", {"left": MODEL, "right": DATA_SET})
+    assert reply["overall"] == "SEPARATION_DIFFERENT_TYPES"
+    status, reply = await site.post(f"{RPC}/GetRank", {"artifact": "nobody"})
+    assert (status, reply["code"]) == (404, "not_found")
+    assert "the-pile" in reply["message"]
+    assert reply["details"][0]["type"] == "google.rpc.ErrorInfo"
+    status, reply = await site.post(f"{RPC}/GetRank", {"artifact": 5})
+    assert (status, reply["code"]) == (400, "invalid_argument")
+    assert stub is not None
+
+
+async def test_nothing_that_changes_anything_is_served(site: Site) -> None:
+    await site.open()
+    for method in (
+        "VerificationService/SubmitVerification",
+        "VerificationService/CancelJob",
+        "OutcomeService/RecordMatch",
+        "RankerAdminService/InvalidateCache",
+    ):
+        async with site.client.post(f"{site.address}/assay.ranker.v1.{method}", json={}) as reply:
+            assert reply.status == 404, method
+    async with site.client.post(site.address + "/") as reply:
+        assert reply.status == 405
+
+
+async def test_a_request_is_bounded(site: Site) -> None:
+    await site.open(max_request_bytes=1 << 16)
+    large = {"artifact": "x" * (1 << 17)}
+    status, reply = await site.post(f"{RPC}/GetRank", large)
+    assert (status, reply["code"]) == (413, "resource_exhausted")
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b" " * (1 << 15)
+
+    headers = {"content-type": "application/json"}
+    url = f"{site.address}{RPC}/GetRank"
+    async with site.client.post(url, data=parts(), headers=headers) as answer:
+        assert answer.status == 413
+        assert json.loads(await answer.text())["code"] == "resource_exhausted"
+
+
+async def test_the_policy_holds_for_pages_as_for_calls(site: Site, tmp_path: Path) -> None:
+    token = new_token()
+    (tmp_path / "tokens").write_text(line_of("reader", token) + "\n")
+    (tmp_path / "policy.toml").write_text(
+        '[[grant]]\nidentities = ["token:reader"]\nroles = ["read"]\n'
+        'methods = ["/assay.ranker.v1.RankerService/*"]\ncalls_per_second = 1\nburst = 4\n'
+    )
+    await site.open(policy_file=tmp_path / "policy.toml", token_file=tmp_path / "tokens")
+    status, text, headers = await site.get("/")
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
+    assert "A token is needed" in Checked(text).text
+    assert (await site.post(f"{RPC}/GetRank", {}))[0] == 401
+    bearer = {"authorization": f"Bearer {token}"}
+    assert (await site.get("/", headers=bearer))[0] == 200
+    assert (await site.get("/", headers={"authorization": "Bearer wrong"}))[0] == 401
+    assert (await site.get("/verifications", headers=bearer))[0] == 403
+    allowed = await site.post(f"{RPC}/GetRank", {"artifact": DATA_SET}, headers=bearer)
+    assert allowed[0] == 200
+    statuses = [(await site.get("/methodology", headers=bearer))[0] for _ in range(4)]
+    assert 429 in statuses
+    assert (await site.get("/static/page.css"))[0] == 200

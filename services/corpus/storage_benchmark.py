@@ -32,7 +32,7 @@ import zstandard
 
 from services.common.calibration import kernel_seconds
 from services.common.cpu_counters import allowed_others, load_between, processors, read_counters
-from services.common.median import median_interval
+from services.common.statistics.medians import widest_median_interval
 from services.corpus.shards.blocks import read_blocks
 from services.corpus.shards.decoder import decode_shard
 from services.errors import DataLoss
@@ -313,11 +313,12 @@ def _speed(
     codec: Codec, sample: Sample, seconds: Sequence[float], tool_seconds: Sequence[float]
 ) -> dict[str, Any]:
     speeds = [len(sample.text) / max(taken, 1e-9) for taken in seconds]
+    found = widest_median_interval(speeds, 0.99)
     return {
         "codec": codec.name,
         "ratio": len(sample.text) / codec.compressed_bytes,
         "decompress_bytes_per_second": median(speeds),
-        "decompress_interval": asdict(median_interval(speeds, 0.99)),
+        "decompress_interval": {"low": found.low, "high": found.high, "level": found.level},
         "seconds": list(seconds),
         "tool_seconds": list(tool_seconds),
     }

@@ -25,7 +25,7 @@ LARGEST_VOCABULARY = 1 << 19  # the largest total, V * (2^43 + 1), then fits in 
 
 
 @dataclass(frozen=True)
-class Interval:
+class Slice:
     """A token's place among the frequencies: `start` to `start + size` of `total`."""
 
     start: int
@@ -55,22 +55,22 @@ class Distribution:
         self._frequencies += 1
         self._totals = self._frequencies.sum(axis=1)
 
-    def interval(self, row: int, token: int) -> Interval:
+    def slice_of(self, row: int, token: int) -> Slice:
         """Return a token's place."""
         frequencies = self._frequencies[row]
         start = int(frequencies[:token].sum())
-        return Interval(start, int(frequencies[token]), int(self._totals[row]))
+        return Slice(start, int(frequencies[token]), int(self._totals[row]))
 
     def total(self, row: int) -> int:
         """Return what the frequencies sum to."""
         return int(self._totals[row])
 
-    def find(self, row: int, place: int) -> tuple[int, Interval]:
-        """Return the token whose interval holds `place`, 0 <= place < total, and the interval."""
+    def find(self, row: int, place: int) -> tuple[int, Slice]:
+        """Return the token whose slice holds `place`, 0 <= place < total, and the slice."""
         ends = np.cumsum(self._frequencies[row])
         token = int(np.searchsorted(ends, place, side="right"))
         size = int(self._frequencies[row, token])
-        return token, Interval(int(ends[token]) - size, size, int(ends[-1]))
+        return token, Slice(int(ends[token]) - size, size, int(ends[-1]))
 
     def nats(self, row: int, token: int) -> float:
         """Return -log p of a token, in nats, by the distribution before it was rounded."""

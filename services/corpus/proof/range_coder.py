@@ -2,13 +2,13 @@
 
 The range is held in 128 bits and never below 2^120, totals are below 2^63: dividing the range by a
 total loses less than 2^-57 of it, so a document of a billion tokens loses less than a bit. The
-code ends with the fewest bits that, followed by zeros, lie in the last interval: fewer than one
+code ends with the fewest bits that, followed by zeros, lie in the last slice: fewer than one
 more than its information.
 """
 
 from __future__ import annotations
 
-from services.corpus.proof.frequencies import Interval
+from services.corpus.proof.frequencies import Slice
 
 _BITS = 128
 _FULL = 1 << _BITS
@@ -21,18 +21,18 @@ def _spare_bytes(width: int) -> int:
 
 
 class Encoder:
-    """Codes intervals one after the other."""
+    """Codes slices one after the other."""
 
     def __init__(self) -> None:
         self._done = bytearray()
         self._low = 0
         self._width = _MASK
 
-    def encode(self, interval: Interval) -> None:
-        """Narrow the range to an interval."""
-        unit = self._width // interval.total
-        self._low += unit * interval.start
-        self._width = unit * interval.size
+    def encode(self, part: Slice) -> None:
+        """Narrow the range to a slice."""
+        unit = self._width // part.total
+        self._low += unit * part.start
+        self._width = unit * part.size
         if self._low >= _FULL:
             self._carry()
         count = _spare_bytes(self._width)
@@ -73,14 +73,14 @@ class Decoder:
         self._width = _MASK
 
     def place(self, total: int) -> int:
-        """Return a number below `total` that lies in the next interval."""
+        """Return a number below `total` that lies in the next slice."""
         return min(self._value // (self._width // total), total - 1)
 
-    def consume(self, interval: Interval) -> None:
-        """Narrow the range to the interval that `place` lies in."""
-        unit = self._width // interval.total
-        self._value -= unit * interval.start
-        self._width = unit * interval.size
+    def consume(self, part: Slice) -> None:
+        """Narrow the range to the slice that `place` lies in."""
+        unit = self._width // part.total
+        self._value -= unit * part.start
+        self._width = unit * part.size
         count = _spare_bytes(self._width)
         if count:
             new = self._code[self._next : self._next + count].ljust(count, b"\0")

@@ -24,7 +24,7 @@ class EncodedRow:
     def code(self, distribution: Distribution, row: int) -> None:
         """Code the next token."""
         token = self.tokens[len(self.nats)]
-        self._encoder.encode(distribution.interval(row, token))
+        self._encoder.encode(distribution.slice_of(row, token))
         self.nats.append(distribution.nats(row, token))
 
     def finish(self) -> tuple[bytes, int]:

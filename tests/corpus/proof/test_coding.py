@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.corpus.proof.frequencies import (
     SCALE_BITS,
     Distribution,
-    Interval,
+    Slice,
     largest_excess_bits,
 )
 from services.corpus.proof.range_coder import Decoder, Encoder
@@ -36,17 +36,17 @@ def test_every_token_costs_within_the_bound_of_its_own_information(
     bound = vocabulary * 2.0**-SCALE_BITS / math.log(2)
     place = 0
     for token in range(vocabulary):
-        interval = distribution.interval(0, token)
-        assert interval.start == place
-        assert interval.size >= 1
-        place += interval.size
-        bits = math.log2(interval.total) - math.log2(interval.size)
+        part = distribution.slice_of(0, token)
+        assert part.start == place
+        assert part.size >= 1
+        place += part.size
+        bits = math.log2(part.total) - math.log2(part.size)
         information = distribution.nats(0, token) / math.log(2)
         assert bits <= information + bound + 1e-12 * max(1.0, information)
     assert place == distribution.total(0)
     for at in {0, place // 3, place - 1}:
         token, found = distribution.find(0, at)
-        assert found == distribution.interval(0, token)
+        assert found == distribution.slice_of(0, token)
         assert found.start <= at < found.start + found.size
 
 
@@ -60,37 +60,37 @@ def test_a_document_of_millions_of_tokens_stays_within_two_bits() -> None:
 @given(st.data())
 def test_any_intervals_come_back_and_take_fewer_than_one_bit_more(data: st.DataObject) -> None:
     totals = st.one_of(st.integers(1, 4), st.integers(1, 1000), st.integers(1, 2**63 - 1))
-    intervals = []
+    slices = []
     for _ in range(data.draw(st.integers(0, 60))):
         total = data.draw(totals)
         start = data.draw(st.one_of(st.just(0), st.just(total - 1), st.integers(0, total - 1)))
         size = data.draw(st.one_of(st.just(1), st.integers(1, total - start)))
-        intervals.append(Interval(start, size, total))
+        slices.append(Slice(start, size, total))
     encoder = Encoder()
-    for interval in intervals:
-        encoder.encode(interval)
+    for part in slices:
+        encoder.encode(part)
     code, bits = encoder.finish()
-    information = math.fsum(math.log2(i.total) - math.log2(i.size) for i in intervals)
+    information = math.fsum(math.log2(i.total) - math.log2(i.size) for i in slices)
     assert bits <= information + 1 + 1e-9
     assert len(code) == -(-bits // 8)
     assert int.from_bytes(code, "big") % (1 << (8 * len(code) - bits)) == 0
     decoder = Decoder(code)
-    for interval in intervals:
-        assert interval.start <= decoder.place(interval.total) < interval.start + interval.size
-        decoder.consume(interval)
+    for part in slices:
+        assert part.start <= decoder.place(part.total) < part.start + part.size
+        decoder.consume(part)
 
 
 def test_carries_run_through_bytes_that_are_all_ones() -> None:
     # The last tokens of long runs at the upper end make the low end overflow.
-    intervals = [Interval(2**40 - 1, 1, 2**40)] * 40 + [Interval(1, 2, 3)] * 200
+    slices = [Slice(2**40 - 1, 1, 2**40)] * 40 + [Slice(1, 2, 3)] * 200
     encoder = Encoder()
-    for interval in intervals:
-        encoder.encode(interval)
+    for part in slices:
+        encoder.encode(part)
     decoder = Decoder(encoder.finish()[0])
-    for interval in intervals:
-        place = decoder.place(interval.total)
-        assert interval.start <= place < interval.start + interval.size
-        decoder.consume(interval)
+    for part in slices:
+        place = decoder.place(part.total)
+        assert part.start <= place < part.start + part.size
+        decoder.consume(part)
 
 
 @settings(max_examples=60)
@@ -129,7 +129,7 @@ def test_a_damaged_code_decodes_to_something_and_raises_nothing(code: bytes, cou
 
 def test_what_the_model_rules_out_can_still_be_coded() -> None:
     logits = np.array([[0.0, -np.inf]], np.float32)
-    assert Distribution(logits).interval(0, 1) == Interval(2**43 + 1, 1, 2**43 + 2)
+    assert Distribution(logits).slice_of(0, 1) == Slice(2**43 + 1, 1, 2**43 + 2)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 24 * 3600.0
 _SHOWN = 10
+_MOST_IN_JSON = 1000
 
 
 def check_options(arguments: argparse.Namespace) -> None:
@@ -81,8 +81,7 @@ async def run_verify(arguments: argparse.Namespace) -> Exit:
     require_same(proof.header, model, elsewhere=arguments.elsewhere)  # before documents are read
     expected = None
     if arguments.shards or arguments.corpus:
-        documents = await _documents(arguments)
-        expected = {one.id: hashlib.sha256(one.text).digest() for one in documents}
+        expected = await _documents(arguments)
     with ExitStack() as stack:
         status = stack.enter_context(ERR.status("decoding"))
         out = None
@@ -98,21 +97,37 @@ async def run_verify(arguments: argparse.Namespace) -> Exit:
             progress=_Count(status),
         )
     if arguments.json:
-        failures = [{"id": one.id, "reason": one.reason} for one in found.failures]
-        print_json({"holds": found.holds, "failures": failures, **_facts(proof)})
+        failures = [{"id": one.id, "reason": one.reason} for one in found.failures[:_MOST_IN_JSON]]
+        print_json(
+            {
+                "holds": found.holds,
+                "selection_checked": expected is not None,
+                "failures": failures,
+                "failures_total": len(found.failures),
+                **_facts(proof),
+            }
+        )
     else:
         for one in found.failures[:_SHOWN]:
             OUT.print(f"{one.id}: {one.reason}", markup=False, soft_wrap=True)
         if len(found.failures) > _SHOWN:
             OUT.print(f"and {len(found.failures) - _SHOWN:,} more")
         against = "" if expected is None else ", and they are those of the selection"
+        refused = "" if found.documents else ": it proves no document"
         OUT.print(
             f"the proof holds: every document decodes to its bytes{against}"
             if found.holds
-            else "the proof does NOT hold",
+            else f"the proof does NOT hold{refused}",
             markup=False,
         )
         OUT.print(_summary(proof), markup=False, soft_wrap=True)
+        if expected is None and proof.header.left_out:
+            OUT.print(
+                "the documents left out are claimed to be lossy, which is not checked without "
+                "the selection: give --shards or --corpus",
+                markup=False,
+                soft_wrap=True,
+            )
     return Exit.DONE if found.holds else Exit.BAD_INPUT
 
 

@@ -99,8 +99,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             require_same(proof.header, model, elsewhere=elsewhere)  # before documents are read
             expected = None
             if source is not None:
-                documents = work.documents(source, MOST_PROVED_BYTES)
-                expected = {one.id: hashlib.sha256(one.text).digest() for one in documents}
+                expected = work.documents(source, MOST_PROVED_BYTES)
             found = verify(proof, model, elsewhere=elsewhere, expected=expected, progress=work)
             return audit_replies.proof_verdict(found, proof)
 

@@ -21,7 +21,7 @@ from services.corpus.audit.averages import LN2, document_nats, figures, nats_of
 from services.corpus.audit.byte_counts import size
 from services.corpus.audit.evidence import Evidence
 from services.corpus.audit.impossible import impossible, impossible_bytes
-from services.corpus.audit.record import Record
+from services.corpus.audit.record import Record, Sums
 from services.corpus.audit.scored_tokens import Pattern, scored_in, scored_of
 from services.corpus.audit.tokenizer import Cutter
 from services.corpus.audit.trial import Trial
@@ -44,6 +44,9 @@ def judge(
     """
     trial = Trial(Evidence(record, cutter, known_texts or {}))
     never = list(impossible(trial.evidence))
+    if _claim_alone(record):
+        trial.unchecked.append("anything: the record holds a claim and nothing to check it by")
+        return _verdict(trial, never, None, None)
     missing = len(trial.evidence.texts) - len(trial.evidence.with_text)
     if missing:
         trial.unchecked.append(f"{missing:,} documents, whose texts are not known")
@@ -54,6 +57,21 @@ def judge(
     recomputed = _which_average(trial)
     # Numbers that cannot be are not corrected.
     corrected = None if never or not trial.correctable else _corrected(trial)
+    return _verdict(trial, never, recomputed, corrected)
+
+
+def _claim_alone(record: Record) -> bool:
+    nothing = Sums()
+    return (
+        not record.documents
+        and record.perplexity is None
+        and (record.totals == record.known == nothing and record.known_documents is None)
+    )
+
+
+def _verdict(
+    trial: Trial, never: list[str], recomputed: float | None, corrected: float | None
+) -> Verdict:
     if never:
         status = Status.IMPOSSIBLE
     elif any(finding.mistakes for finding in trial.findings):
@@ -64,7 +82,7 @@ def judge(
         status = Status.CONSISTENT if trial.unchecked else Status.SOUND
     return Verdict(
         status=status,
-        claimed=record.claim.value,
+        claimed=trial.record.claim.value,
         recomputed=recomputed,
         corrected=corrected,
         corrected_of="" if corrected is None else _FOLDED if trial.folded else _SOURCE,
@@ -87,11 +105,13 @@ def _which_average(trial: Trial) -> float | None:
         trial.unchecked.append("how the claim follows from the sums: not both nats and bytes")
         return None
     claim, right = trial.record.claim, ways[0].value
-    if claim.equals(right):
+    if claim.equals(right, ways[0].doubt):
         trial.checked.append("the claim is what the published sums give")
         return right
     mistakes = [
-        way.mistake for way in ways[1:] if way.mistake is not None and claim.equals(way.value)
+        way.mistake
+        for way in ways[1:]
+        if way.mistake is not None and claim.equals(way.value, way.doubt)
     ]
     trial.accuse(mistakes, f"the claim, {claim.value} where the published sums give {right:.6g}")
     return right

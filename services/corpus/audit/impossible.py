@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from services.corpus.audit.averages import document_nats, nats_of
 from services.corpus.audit.evidence import Evidence, wrong_digest
 from services.corpus.audit.record import Record, Sums
+from services.corpus.audit.scored_tokens import scored_in, scored_of
 
 # A tokenizer may put a token before and one behind a text, and a space of its own.
 _AROUND = 3
 # Where the number of documents is unknown: there is none of fewer bytes a token around it.
 _LEAST_DOCUMENT = 10
+_LARGEST_POWER = 709  # of e, in a double
 _ROUNDING = 1e-4  # nats by which a certain token can seem more than certain
 
 
@@ -20,6 +23,7 @@ def impossible(evidence: Evidence) -> Iterator[str]:
     record = evidence.record
     if record.claim.value < 0:
         yield f"the claim is {record.claim.value} bits per byte; information is never negative"
+    yield from _nothing(evidence)
     yield from _sums("totals", record.totals)
     if record.perplexity is not None:
         if record.perplexity.value < 1:
@@ -29,6 +33,8 @@ def impossible(evidence: Evidence) -> Iterator[str]:
     for place, document in enumerate(record.documents):
         where = f"document {document.id}"
         yield from _sums(where, document.sums)
+        if (tokens := document.sums.tokens) is not None and document.token_nats is not None:
+            yield from _listed_tokens(where, tokens, document.token_nats)
         if any(nats is not None and nats < -_ROUNDING for nats in document.token_nats or ()):
             yield f"{where} has a token of negative -log p; no probability is above 1"
         if wrong_digest(document):
@@ -84,15 +90,45 @@ def _sums(where: str, sums: Sums) -> Iterator[str]:
 
 def _perplexity(record: Record) -> Iterator[str]:
     perplexity, loss = record.perplexity, record.totals.loss
-    if perplexity is None or loss is None or loss.value > 700:
+    if perplexity is None or loss is None:
         return
-    # Off by a digit's half, the loss moves the perplexity by as much of itself.
-    allowed = math.exp(loss.value) * (loss.half_digit + 1e-4) + perplexity.half_digit
-    if abs(perplexity.value - math.exp(loss.value)) > 1.02 * allowed:
+    # In logarithms, where no loss is too large; what a digit's half moves is most below the number.
+    lowest = max(perplexity.value - perplexity.half_digit, 0.5)
+    allowed = loss.half_digit + 1e-4 + math.log(perplexity.value / lowest)
+    if abs(math.log(perplexity.value) - loss.value) > 1.02 * allowed:
+        power = f"{math.exp(loss.value):.6g}" if loss.value < _LARGEST_POWER else "larger"
         yield (
             f"the perplexity is {perplexity.value} and the loss {loss.value}, whose exponential is "
-            f"{math.exp(loss.value):.6g}"
+            f"{power}"
         )
+
+
+def _nothing(evidence: Evidence) -> Iterator[str]:
+    """A figure of no bytes, and one of nothing at all where tokens were scored."""
+    record, totals = evidence.record, evidence.record.totals
+    counts = [document.sums.bytes for document in record.documents]
+    if (
+        totals.bytes == 0
+        or record.known.bytes == 0
+        or (counts and all(count == 0 for count in counts))
+        or (evidence.sources and all(size == 0 for size in evidence.sources))
+    ):
+        yield f"the claim is {record.claim.value} bits per byte of no bytes"
+    parts = [(document_nats(one), scored_of(one) or one.sums.tokens) for one in record.documents]
+    nats = [nats_of(totals), *(nats for nats, _ in parts)]
+    scored = scored_in(totals) or sum(count or 0 for _, count in parts)
+    if record.claim.value == 0 and scored and not any(nats):
+        yield (
+            f"the claim is 0 bits per byte over {scored:,} scored tokens; no model is certain of "
+            "each of them"
+        )
+
+
+def _listed_tokens(where: str, tokens: int, token_nats: Sequence[float | None]) -> Iterator[str]:
+    # Where the first token was not scored, some leave it out and others write null.
+    shortest = tokens - 1 if None not in token_nats[:1] else tokens
+    if not shortest <= len(token_nats) <= tokens:
+        yield f"{where} has {tokens:,} tokens, and the likelihoods of {len(token_nats):,}"
 
 
 def _additions(record: Record) -> Iterator[str]:

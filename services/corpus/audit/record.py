@@ -31,9 +31,13 @@ class Number:
     value: float
     half_digit: float
 
-    def equals(self, other: float) -> bool:
-        """Whether `other` can have been printed so; single precision is granted, too."""
-        return abs(self.value - other) <= max(1.02 * self.half_digit, 2e-6 * abs(other))
+    def equals(self, other: float, doubt: float = 0.0) -> bool:
+        """Whether `other`, off by up to `doubt`, can have been printed so.
+
+        Single precision is granted, too.
+        """
+        allowed = max(1.02 * (self.half_digit + doubt), 2e-6 * abs(other))
+        return abs(self.value - other) <= allowed
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def texts_by_digest(record: Record, documents: Iterable[Document]) -> dict[str, 
 
 
 def _load(data: bytes) -> Any:
-    text = data.decode("utf-8")
+    text = data.decode("utf-8-sig")
     try:
         return json.loads(text, parse_float=Decimal)
     except json.JSONDecodeError:

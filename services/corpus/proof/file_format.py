@@ -247,6 +247,9 @@ def _header_from(content: dict[str, Any]) -> Header:
     definition = dict(content["definition"])
     definition["preset"] = Preset(definition["preset"])
     definition["prefix"] = Prefix(definition["prefix"])
+    left_out = content["left_out"]
+    if not isinstance(left_out, list) or not all(isinstance(one, str) for one in left_out):
+        raise TypeError("left_out is not a list of ids")
     return Header(
         model=content["model"],
         model_digest=content["model_digest"],
@@ -255,7 +258,7 @@ def _header_from(content: dict[str, Any]) -> Header:
         definition=Definition(**definition),
         pins=Pins(**content["pins"]),
         rows=int(content["rows"]),
-        left_out=tuple(content["left_out"]),
+        left_out=tuple(left_out),
     )
 
 

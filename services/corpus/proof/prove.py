@@ -143,13 +143,19 @@ def _tokenize(
 ) -> tuple[list[_Tokenized], list[str]]:
     kept, lossy = [], []
     for document in documents:
-        text = document.text.decode("utf-8", "surrogatepass")
-        tokens = model.encode(text)
-        if model.decode(tokens) == text:
-            kept.append(_Tokenized(document, tokens))
-        else:
+        tokens = lossless_tokens(model, document.text)
+        if tokens is None:
             lossy.append(document.id)
+        else:
+            kept.append(_Tokenized(document, tokens))
     return kept, lossy
+
+
+def lossless_tokens(model: ProvingModel, data: bytes) -> list[int] | None:
+    """Return the tokens of a text, None where decoding them gives another text."""
+    text = data.decode("utf-8", "surrogatepass")
+    tokens = model.encode(text)
+    return tokens if model.decode(tokens) == text else None
 
 
 def _batches(items: Sequence[_Tokenized], rows: int) -> Iterator[list[_Tokenized]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.corpus.proof.batches import code_batch
 from services.corpus.proof.engines.proving_model import ProvingModel
 from services.corpus.proof.file_format import Header, Proof, Record
 from services.corpus.proof.frequencies import largest_excess_bits
-from services.corpus.proof.prove import MOST_ROWS, provable
+from services.corpus.proof.prove import MOST_ROWS, lossless_tokens, provable
 from services.corpus.proof.rows import DecodedRow
+from services.corpus.shards.documents import Document
 from services.errors import DigestMismatch, EngineUnavailable, InvalidArgument
 
 # A tokenizer that writes a character byte by byte may write a space with three.
@@ -29,15 +31,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of decoding: `texts` decoded, and the documents that failed."""
+    """What came of decoding: how many documents were, and those that failed, sorted by id."""
 
     documents: int
     failures: tuple[Failure, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether every document decoded to its bytes within its length."""
-        return not self.failures
+        """Whether there are documents, and each decoded to its bytes within its length."""
+        return self.documents > 0 and not self.failures
 
 
 def require_same(header: Header, model: ProvingModel, *, elsewhere: bool = False) -> None:
@@ -75,14 +77,15 @@ def verify(
     model: ProvingModel,
     *,
     elsewhere: bool = False,
-    expected: Mapping[str, bytes] | None = None,
+    expected: Iterable[Document] | None = None,
     decoded: Callable[[Record, bytes], None] = lambda _record, _text: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Verified:
     """Decode every document and compare it with its digest, its nats and the length of its code.
 
-    `expected` are the SHA-256 of the documents that the proof must be of, all of them, by id; those
-    that it says it left out may be missing. `decoded` gets every document's text.
+    `expected` are the documents that the proof must be of, all of them. It may leave out those that
+    it lists and that the tokenizer really does not give back; without `expected`, a document that
+    is left out is claimed to be lossy and not checked. `decoded` gets every document's text.
 
     Raises what `require_same` raises, and InvalidArgument for a definition that has
     no proof.
@@ -101,25 +104,48 @@ def verify(
                 f"says that document {record.id} has {record.tokens:,} tokens and "
                 f"{record.text_bytes:,} bytes",
             )
-    failures = list(_against(proof, expected)) if expected is not None else []
+    failures = list(_listed_twice(proof))
+    if expected is not None:
+        failures += _against(proof, model, expected)
     for start in range(0, len(proof.records), header.rows):
         batch = proof.records[start : start + header.rows]
         failures += _decode(header, model, batch, decoded, progress)
+    failures.sort(key=lambda one: (one.id, one.reason))
     return Verified(len(proof.records), tuple(failures))
 
 
-def _against(proof: Proof, expected: Mapping[str, bytes]) -> Iterator[Failure]:
-    seen: set[str] = set()
-    for record in proof.records:
-        if record.id not in expected:
-            yield Failure(record.id, "is not among the documents that the proof should be of")
-        elif expected[record.id] != record.sha256:
-            yield Failure(record.id, "is another text than the document of that id")
-        elif record.id in seen:
-            yield Failure(record.id, "is in the proof twice")
-        seen.add(record.id)
-    for name in expected.keys() - seen - set(proof.header.left_out):
-        yield Failure(name, "is not in the proof, which does not list it as left out either")
+def _listed_twice(proof: Proof) -> Iterator[Failure]:
+    proved = Counter(record.id for record in proof.records)
+    left_out = Counter(proof.header.left_out)
+    for name, count in proved.items():
+        if count > 1:
+            yield Failure(name, f"is in the proof {count:,} times")
+        if name in left_out:
+            yield Failure(name, "is in the proof, which lists it as left out too")
+    for name, count in left_out.items():
+        if count > 1:
+            yield Failure(name, f"is listed as left out {count:,} times")
+
+
+def _against(proof: Proof, model: ProvingModel, expected: Iterable[Document]) -> Iterator[Failure]:
+    """Compare a proof with the documents that it must be of; their texts are not kept."""
+    proved = {record.id: record.sha256 for record in proof.records}
+    left_out = set(proof.header.left_out)
+    names: set[str] = set()
+    for document in expected:
+        name = document.id
+        names.add(name)
+        if name in proved and proved[name] != hashlib.sha256(document.text).digest():
+            yield Failure(name, "is another text than the document of that id")
+        if name in left_out:
+            if lossless_tokens(model, document.text) is not None:
+                yield Failure(name, "is left out as lossy, and the tokenizer gives its text back")
+        elif name not in proved:
+            yield Failure(name, "is not in the proof, which does not list it as left out either")
+    for name in proved.keys() - names:
+        yield Failure(name, "is not among the documents that the proof should be of")
+    for name in left_out - names:
+        yield Failure(name, "is listed as left out, and not among the documents of the selection")
 
 
 def _decode(

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.cli.exits import Exit
+from services.corpus.proof import file_format
 from tests.corpus.shard_files import line, write_corpus
 
 TEXTS = ["def f(x):\n    return x\n" * 8, "Grüße, 你好", "", "spam and eggs " * 20]
@@ -44,6 +46,8 @@ def test_a_proof_is_written_and_holds(assay_home: Path, root: Path, tmp_path: Pa
     assert verified.returncode == Exit.DONE, verified.stderr
     found = json.loads(verified.stdout)
     assert found["holds"]
+    assert found["selection_checked"]
+    assert found["failures_total"] == 0
     assert found["documents"] == len(TEXTS)
     assert found["code_bits_per_byte"] <= found["bits_per_byte"] + 2 * len(TEXTS) / found["bytes"]
     decoded = sorted(json.loads(one)["text"] for one in texts.read_text().splitlines())
@@ -55,6 +59,24 @@ def test_a_proof_is_written_and_holds(assay_home: Path, root: Path, tmp_path: Pa
     assert other.returncode == Exit.BAD_INPUT
     assert "does NOT hold" in other.stdout
     assert "is not among the documents" in other.stdout
+    # A forger leaves out what is hard to predict, or everything.
+    made = file_format.read(Path(proof))
+    _assay(assay_home, "score", "--shards", str(root), "--max-documents", "1", "--prove", proof)
+    easy = file_format.read(Path(proof)).records
+    assert len(easy) == 1
+    for kept in (1, 0):
+        ids = {record.id for record in made.records} - {record.id for record in easy[:kept]}
+        header = replace(made.header, left_out=tuple(ids))
+        file_format.write(Path(proof), header, easy[:kept])
+        picked = _assay(assay_home, "prove", "verify", proof, "--shards", str(root))
+        assert picked.returncode == Exit.BAD_INPUT
+        assert "the tokenizer gives its text back" in picked.stdout
+        assert "those of the selection" not in picked.stdout
+        alone = _assay(assay_home, "prove", "verify", proof)
+        assert alone.returncode == (Exit.DONE if kept else Exit.BAD_INPUT)
+        assert "claimed to be lossy, which is not checked" in alone.stdout
+        assert "those of the selection" not in alone.stdout
+    assert "does NOT hold: it proves no document" in alone.stdout
 
 
 def test_what_has_no_proof_is_refused_before_anything_is_scored(assay_home: Path) -> None:

@@ -106,6 +106,24 @@ def test_any_value_is_refused_or_read(value: Any) -> None:
         ({"totals": {"perplexity": 9.0, "loss": 2.0}}, "exponential is 7.389"),
         ({"totals": {"tokens": 0, "nats": 1.0}}, "for no tokens"),
         ({"documents": [{"id": "a", "bytes": 0, "bits_per_byte": 1}]}, "of no bytes"),
+        ({"totals": {"perplexity": 5.0, "loss": 800.0}}, "exponential is larger"),
+        ({"totals": {"bytes": 0}}, "of no bytes"),
+        ({"evaluation_set": {"bytes": 0}}, "of no bytes"),
+        ({"documents": [{"id": "a", "bytes": 0}]}, "of no bytes"),
+        ({"documents": [{"id": "a", "text": ""}]}, "of no bytes"),
+        ({"bits_per_byte": 0, "totals": {"tokens": 7, "bytes": 9}}, "over 7 scored tokens"),
+        (
+            {"bits_per_byte": 0.0, "documents": [{"id": "a", "tokens": 3, "bytes": 9, "nats": 0}]},
+            "over 3 scored tokens",
+        ),
+        (
+            {"documents": [{"id": "a", "tokens": 31, "token_nats": [None, 3.2, 0.7]}]},
+            "document a has 31 tokens, and the likelihoods of 3",
+        ),
+        (
+            {"documents": [{"id": "a", "tokens": 2, "token_nats": [1, 3.2, 0.7]}]},
+            "document a has 2 tokens, and the likelihoods of 3",
+        ),
         ({"documents": [{"id": "a", "token_nats": [-0.5, 1]}]}, "no probability is above 1"),
         ({"documents": [{"id": "a", "text": "x", "sha256": "0" * 64}]}, "SHA-256 is not of"),
         ({"documents": [{"id": "a", "text": "xy", "characters": 3}]}, "said to have 3 characters"),
@@ -127,6 +145,39 @@ def test_impossible_numbers_are_named(record: dict[str, Any], named: str) -> Non
     assert verdict.status is Status.IMPOSSIBLE
     assert any(named in one for one in verdict.impossible), verdict.impossible
     assert verdict.corrected is None
+
+
+@pytest.mark.parametrize(
+    ("record", "consistent"),
+    [
+        # Half a digit of 297.3 nats is 0.00018 bits per byte of 402.
+        ('"bits_per_byte": 1.0668, "totals": {"bytes": 402, "nats": 297.3}', True),
+        ('"bits_per_byte": 1.0666, "totals": {"bytes": 402, "nats": 297.3}', False),
+        ('"bits_per_byte": 1.0668, "totals": {"bytes": 402, "nats": 297.300}', False),
+        # So is half a digit of the loss, for each token.
+        ('"bits_per_byte": 1.0670, "totals": {"bytes": 402, "tokens": 101, "loss": 2.944}', True),
+        ('"bits_per_byte": 1.06, "totals": {"bytes": 402, "tokens": 101, "loss": 2.944}', False),
+        # And half a digit of each document's nats.
+        ('"bits_per_byte": 1.0830, "documents": [{"bytes": 4, "nats": 3.0}]', True),
+        ('"bits_per_byte": 1, "totals": {"loss": 705.00, "perplexity": 1.5e306}', True),
+        ('"bits_per_byte": 0.00, "totals": {"bytes": 900, "tokens": 300, "nats": 0.4}', True),
+    ],
+)
+def test_published_sums_are_as_exact_as_they_are_printed(record: str, consistent: bool) -> None:
+    status = judge(parse(f"{{{record}}}".encode())).status
+    assert (status is Status.CONSISTENT) is consistent, status
+
+
+def test_a_byte_order_mark_is_no_part_of_a_record() -> None:
+    data = b'{"bits_per_byte": 1.5, "name": "\xef\xbb\xbfa"}'
+    assert parse(b"\xef\xbb\xbf" + data) == parse(data)
+
+
+@pytest.mark.parametrize("documents", [{}, {"documents": []}])
+def test_a_claim_alone_holds_nothing_to_check(documents: dict[str, Any]) -> None:
+    verdict = judge(_parse({"bits_per_byte": 1.1, **documents}))
+    assert verdict.status is Status.CONSISTENT
+    assert verdict.unchecked == ("anything: the record holds a claim and nothing to check it by",)
 
 
 def test_a_tokenizer_that_is_none_is_refused(tmp_path: Any) -> None:

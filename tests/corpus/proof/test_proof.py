@@ -173,8 +173,7 @@ def test_real_documents_come_back(data_dir: Path, tmp_path: Path) -> None:
     proof = prove(model, Definition(), documents, tmp_path / "p", leave_out_lossy=True)
     _sizes_add_up(proof)
     assert 0 < len(proof.records) < len(documents)
-    digests = {d.id: hashlib.sha256(d.text).digest() for d in documents}
-    assert verify(file_format.read(tmp_path / "p"), model, expected=digests).holds
+    assert verify(file_format.read(tmp_path / "p"), model, expected=documents).holds
 
 
 def test_lossy_documents_are_refused_or_listed(llama: ProvingModel, tmp_path: Path) -> None:
@@ -183,8 +182,7 @@ def test_lossy_documents_are_refused_or_listed(llama: ProvingModel, tmp_path: Pa
     assert not (tmp_path / "p").exists()
     proof = prove(llama, Definition(), DOCUMENTS, tmp_path / "p", leave_out_lossy=True)
     assert proof.header.left_out == ("test.jsonl.zst:4",)
-    digests = {d.id: hashlib.sha256(d.text).digest() for d in DOCUMENTS}
-    assert verify(proof, llama, expected=digests).holds
+    assert verify(proof, llama, expected=DOCUMENTS).holds
 
 
 @pytest.mark.parametrize(
@@ -242,15 +240,74 @@ def test_another_engine_is_refused_unless_it_is_to_be_tried(
 def test_other_documents_than_expected_are_named(
     made: tuple[Path, Proof], llama: ProvingModel
 ) -> None:
-    digests = {d.id: hashlib.sha256(d.text).digest() for d in READABLE}
-    assert verify(made[1], llama, expected=digests).holds
-    digests["test.jsonl.zst:1"] = hashlib.sha256(b"b").digest()
-    del digests["test.jsonl.zst:2"]
-    digests["more"] = b""
-    failures = {f.id: f.reason for f in verify(made[1], llama, expected=digests).failures}
+    assert verify(made[1], llama, expected=iter(READABLE)).holds
+    other = [
+        replace(d, text=b"b") if d.id == "test.jsonl.zst:1" else d
+        for d in READABLE
+        if d.id != "test.jsonl.zst:2"
+    ]
+    found = verify(made[1], llama, expected=[*other, document(b"", name="more")]).failures
+    failures = {f.id: f.reason for f in found}
     assert "another text" in failures["test.jsonl.zst:1"]
     assert "not among" in failures["test.jsonl.zst:2"]
-    assert "not in the proof" in failures["more"]
+    assert "not in the proof" in failures["test.jsonl.zst:more"]
+    assert [f.id for f in found] == sorted(failures)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "reason"),
+    [
+        ("test.jsonl.zst:1", "the tokenizer gives its text back"),
+        ("test.jsonl.zst:9", "not among the documents of the selection"),
+    ],
+)
+def test_what_is_left_out_must_be_lossy_and_of_the_selection(
+    llama: ProvingModel, left_out: str, reason: str, tmp_path: Path
+) -> None:
+    picked = [d for d in READABLE if d.id != left_out]
+    proof = prove(llama, Definition(), picked, tmp_path / "p")
+    forged = replace(proof, header=replace(proof.header, left_out=(left_out,)))
+    (failure,) = verify(forged, llama, expected=READABLE).failures
+    assert failure.id == left_out
+    assert reason in failure.reason
+    # Without the selection neither can be told.
+    assert verify(forged, llama).holds
+
+
+def test_a_document_is_listed_once(made: tuple[Path, Proof], llama: ProvingModel) -> None:
+    proof = made[1]
+    header = replace(proof.header, left_out=("test.jsonl.zst:4",) * 2 + ("test.jsonl.zst:2",))
+    records = (*proof.records, proof.records[0], proof.records[0])
+    found = verify(replace(proof, header=header, records=records), llama).failures
+    assert {(f.id, f.reason) for f in found} == {
+        ("test.jsonl.zst:4", "is listed as left out 2 times"),
+        ("test.jsonl.zst:2", "is in the proof, which lists it as left out too"),
+        (proof.records[0].id, "is in the proof 3 times"),
+    }
+
+
+def test_a_proof_of_no_document_never_holds(
+    made: tuple[Path, Proof], llama: ProvingModel, tmp_path: Path
+) -> None:
+    proof = made[1]
+    empty = file_format.write(tmp_path / "p", proof.header, [])
+    assert not verify(empty, llama).holds
+    assert not verify(empty, llama, expected=[]).holds
+    lossy = DOCUMENTS[4]
+    header = replace(proof.header, left_out=(lossy.id,))
+    found = verify(replace(empty, header=header), llama, expected=[lossy])
+    assert not found.failures
+    assert not found.holds
+
+
+@pytest.mark.parametrize("left_out", ["abc", [["a"]], [1], None])
+def test_ids_left_out_are_a_list_of_ids(
+    made: tuple[Path, Proof], left_out: Any, tmp_path: Path
+) -> None:
+    header = replace(made[1].header, left_out=left_out)
+    file_format.write(tmp_path / "p", header, made[1].records)
+    with pytest.raises(InvalidArgument, match="left_out is not a list of ids"):
+        file_format.read(tmp_path / "p")
 
 
 # Damage. Every part of a file has a checksum, so any flipped bit is found before decoding.

@@ -284,7 +284,7 @@ class ProofToVerify(_message.Message):
 
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef:
-        """Documents that it must be of, all of them. Absent: any."""
+        """Documents that it must be of, all but those that are left out as lossy and are. Absent: any."""
 
     @_builtins.property
     def selection(self) -> _selection_pb2.Selection: ...
@@ -341,11 +341,14 @@ class ProofVerdict(_message.Message):
     FAILURES_TOTAL_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
     holds: _builtins.bool
-    """Whether every document decoded to its bytes, within its length, and is the selection's."""
+    """Whether there are documents and each decoded to its bytes, within its length. Where a corpus was
+    given, also whether they are the selection's, but for those that its tokenizer loses. Without
+    one, `proof.left_out` is claimed to be lossy and not checked.
+    """
     failures_total: _builtins.int
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProofFailure]:
-        """The first 1,000 documents for which it does not hold."""
+        """The first 1,000 documents for which it does not hold, sorted by id."""
 
     @_builtins.property
     def proof(self) -> Global___Proof: ...

@@ -92,6 +92,21 @@ def refuse_other_classes(config: Mapping[str, Any]) -> None:
                 )
 
 
+def refuse_dropout(tokenizer: Mapping[str, Any]) -> None:
+    """Refuse the content of a tokenizer.json whose merges are left out at random.
+
+    BPE dropout is for training. Figures and token streams have to be the same in every run and on
+    every replica. Raises NotAModelError.
+    """
+    model = tokenizer.get("model")
+    dropout = model.get("dropout") if isinstance(model, Mapping) else None
+    if dropout:
+        raise NotAModelError(
+            f"has a tokenizer.json with BPE dropout ({dropout}), which cuts a text in another way "
+            'each time; set "dropout" to null in the "model" of tokenizer.json'
+        )
+
+
 def no_weights(directory: Path) -> NotAModelError:
     """Say what is there in the place of model.safetensors."""
     for pattern, what in _OTHER_WEIGHTS:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.corpus.bpb.models.model_directory import read_directory
+from services.corpus.tokens.tokenizer import Tokenizers
 from services.errors import InvalidArgument
 from tests.corpus.bpb.models import folders
 
@@ -103,6 +104,21 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'exit 1'\ntR.")
     assert "convert pytorch_model.bin, where you trust it" in refusal(tmp_path)
+
+
+def test_a_tokenizer_that_draws_its_tokens_is_refused(tmp_path: Path) -> None:
+    model: Any = folders.TOKENIZER["model"]
+    folders.write(tmp_path, tokenizer={"model": {**model, "dropout": 0.5}})
+    assert "BPE dropout (0.5)" in refusal(tmp_path)
+    with pytest.raises(InvalidArgument, match=r"BPE dropout \(0\.5\).*to null"):
+        Tokenizers({"m": tmp_path}).open("m")
+
+
+@pytest.mark.parametrize("dropout", [None, 0.0])
+def test_a_tokenizer_without_dropout_is_read(tmp_path: Path, dropout: float | None) -> None:
+    model: Any = folders.TOKENIZER["model"]
+    folders.write(tmp_path, tokenizer={"model": {**model, "dropout": dropout}})
+    read_directory("m", tmp_path)
 
 
 def test_other_programs_formats_and_folders_around_a_model(tmp_path: Path) -> None:

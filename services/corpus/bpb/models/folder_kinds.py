@@ -25,6 +25,7 @@ _OTHER_WEIGHTS = (
     ("*.h5", "weights in TensorFlow's format"),
     ("consolidated*", "weights in their maker's own format"),
 )
+_LFS_POINTER = b"version https://git-lfs"
 # How the names of classes end that predict something else than the next token.
 _OTHER_CLASSES = {
     "ForMaskedLM": "a masked language model, which fills in blanks with both sides in view",
@@ -70,6 +71,20 @@ def refuse_other_files(directory: Path) -> None:
         )
     if not (directory / "tokenizer.json").is_file():
         raise NotAModelError(_no_tokenizer(directory))
+    for name in ("config.json", "tokenizer.json"):
+        refuse_pointer(directory / name)
+
+
+def refuse_pointer(file: Path) -> None:
+    """Refuse a file that git-lfs left a pointer in place of. Raises NotAModelError."""
+    with file.open("rb") as opened:
+        begun = opened.read(len(_LFS_POINTER))
+    if begun == _LFS_POINTER:
+        raise NotAModelError(
+            f"has a git-lfs pointer in the place of {file.name}: get the file with `git lfs pull` "
+            f"in the clone, or the whole model with `hf download NAME --local-dir "
+            f"{file.parent.name}`"
+        )
 
 
 def refuse_other_classes(config: Mapping[str, Any]) -> None:

@@ -99,6 +99,36 @@ def test_other_weights_are_named(tmp_path: Path, file: str, words: str) -> None:
     assert words in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_told_to_be_pulled(tmp_path: Path, file: str) -> None:
+    folders.write(tmp_path)
+    (tmp_path / file).write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 548105171\n"
+    )
+    problem = refusal(tmp_path)
+    assert f"a git-lfs pointer in the place of {file}" in problem
+    assert "`git lfs pull`" in problem
+    assert f"`hf download NAME --local-dir {tmp_path.name}`" in problem
+
+
+def test_weights_that_are_cut_short_are_told_to_be_fetched_again(tmp_path: Path) -> None:
+    file = folders.write(tmp_path) / "model.safetensors"
+    tensor = {"dtype": "F32", "shape": [7, 4], "data_offsets": [0, 112]}
+    header = json.dumps({"embed": tensor}).encode()
+    whole = len(header).to_bytes(8, "little") + header + bytes(112)
+    file.write_bytes(whole)
+    read_directory("m", tmp_path)
+    for size in range(len(whole)):
+        file.write_bytes(whole[:size])
+        assert "has a model.safetensors that is cut short; fetch it again" in refusal(tmp_path)
+
+
+def test_weights_of_another_format_are_not_called_cut_short(tmp_path: Path) -> None:
+    file = folders.write(tmp_path) / "model.safetensors"
+    file.write_bytes(b"<!DOCTYPE html><title>Not found</title>")
+    assert "is no safetensors file" in refusal(tmp_path)
+
+
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
     folders.write(tmp_path)
     (tmp_path / "model.safetensors").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +24,11 @@ _UNREAD = (
     ".arc", ".avro", ".bin", ".csv", ".feather", ".jsonl.lz4", ".lz4", ".mds", ".npy", ".orc",
     ".pkl", ".rar", ".tar", ".tgz", ".tfrecord", ".tsv", ".warc", ".wet", ".xml", ".zip", ".7z",
 )  # fmt: skip
+_UNREAD_COMPRESSIONS = frozenset(
+    {".br", ".bzip2", ".gzip", ".lz4", ".lzma", ".lzo", ".snappy", ".sz", ".z", ".zlib"}
+)
+_SPARK_PART = re.compile(r"part-(r-|m-)?[0-9]{5,}\b.*")
+"""What Spark and Hadoop call their output, often without an ending that says its format."""
 MIB = 1 << 20
 WINDOW_LOG = 27
 """zstd's own limit: a decoder of such a window takes 128 MiB."""
@@ -80,11 +86,14 @@ def stem_of(path: str) -> str:
 def looks_like_data(name: str) -> bool:
     """Whether a file that is not read may hold documents all the same."""
     name = name.lower()
-    while (split := _split(name))[1] in COMPRESSIONS:
+    whole = name
+    while (split := _split(name))[1] in COMPRESSIONS or split[1] in _UNREAD_COMPRESSIONS:
         name = split[0]
     if name.endswith((TEXT_SUFFIX, *_CONTENTS)):
         return True
-    return name.endswith(_UNREAD)
+    if name != whole and _SPARK_PART.fullmatch(name):
+        return True  # one that is not compressed is looked into
+    return whole.endswith(_UNREAD) or name.endswith(_UNREAD)
 
 
 def _split(name: str) -> tuple[str, str]:

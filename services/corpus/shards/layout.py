@@ -44,6 +44,7 @@ _RED_PAJAMA = frozenset(
     {"arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia"}
 )
 _SNIFFED_BYTES = 1 << 16
+_BEGINNING_BYTES = 64
 _NAMED = 5
 
 
@@ -105,7 +106,8 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
     if not root.is_dir():
         state = "is a link to nothing" if root.is_symlink() else "is not a directory"
         raise LayoutError(f"{root} {state}; {_EXPECTED}")
-    paths = list(_files(root))
+    found = list(_files(root))
+    paths = [path for path in found if not _is_set_aside(path)]
     chosen = [(split, path) for split, path in in_order(paths) if (root / path).is_file()]
     pile = bool(chosen)
     if every_file or not pile:
@@ -113,13 +115,16 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
     if not reading.keys.subset and _is_red_pajama(path for _, path in chosen):
         reading = replace(reading, keys=replace(reading.keys, subset=FOLDER_SUBSET))
     read = {path for _, path in chosen}
-    left = [path for path in paths if is_left_out(path, read)]
+    left = [
+        path for path in found if is_left_out(path, read) or _is_unnamed_shard(root, path, read)
+    ]
     if not chosen:
-        found = f"found {_list(left or sorted(paths, key=_path_key))}; " if paths else ""
-        raise LayoutError(f"{root} holds no shard; {found}{_EXPECTED}")
+        there = f"found {_list(left or sorted(found, key=_path_key))}; " if found else ""
+        raise LayoutError(f"{root} holds no shard; {there}{_EXPECTED}")
     shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
     _check_libraries(root, shards)
-    others = pile and not every_file and any(format_of(path) for path in left)
+    others = any(format_of(path) and not _is_set_aside(path) for path in left)
+    others = others and pile and not every_file
     return Layout(shards, tuple(sorted(left, key=_path_key)), others)
 
 
@@ -183,6 +188,8 @@ def _path_key(path: str) -> list[list[tuple[int, str]]]:
 def _files(root: Path) -> Iterator[str]:
     """Yield the paths of the files below `root`, but for hidden ones; links are followed.
 
+    Folders whose names begin with "_" are passed over: Spark's `_temporary` and the like.
+
     Raises LayoutError for a link to nothing.
     """
     seen: set[str] = set()
@@ -196,15 +203,20 @@ def _files(root: Path) -> Iterator[str]:
         below = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
             path = name if below == "." else f"{below}/{name}"
-            if name.startswith((".", "_")):
+            if name.startswith("."):
                 continue
-            if not (root / path).exists():
+            if not (root / path).exists() and not _is_set_aside(path):
                 raise LayoutError(
                     f"{root / path} is a link to a file that is gone; fetch the file again, or "
                     "remove the link"
                 )
             if (root / path).is_file():  # a pipe would be waited for
                 yield path
+
+
+def _is_set_aside(path: str) -> bool:
+    """Whether a file's name begins with "_": other programs pass over such files, too."""
+    return path.rpartition("/")[2].startswith("_")
 
 
 def _refuse(error: OSError) -> None:
@@ -239,10 +251,30 @@ def is_left_out(path: str, read: Collection[str]) -> bool:
     if path in read:
         return False
     if (f"{folder}/{TEXT_FOLDER}" if folder else TEXT_FOLDER) in read:
-        return not name.lower().endswith(TEXT_SUFFIX) and looks_like_data(name)
+        is_read = name.lower().endswith(TEXT_SUFFIX) and not _is_set_aside(path)
+        return not is_read and looks_like_data(name)
     if name.endswith(".text.zst") or name.split(".")[0].lower() in _DESCRIBING:
         return False
     return looks_like_data(name)
+
+
+def _is_unnamed_shard(root: Path, path: str, read: Collection[str]) -> bool:
+    """Whether a file has no ending and begins as a record does, as Spark's part-00000 may."""
+    *folders, name = path.split("/")
+    if "." in name or path in read or name.lower() in _DESCRIBING:
+        return False
+    if folders[-1:] == ["blobs"]:
+        return False  # of a cache of the Hugging Face hub, which links to them by their names
+    try:
+        with (root / path).open("rb") as opened:
+            return _begins_record(opened.read(_BEGINNING_BYTES))
+    except OSError:  # one that cannot be read is no shard of this corpus
+        return False
+
+
+def _begins_record(begun: bytes) -> bool:
+    rest = begun.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return rest.startswith(b"{") and rest[1:].lstrip().startswith(b'"')
 
 
 def _holds_records(file: Path) -> bool:

@@ -12,6 +12,10 @@ _ALIASES = {
     "valid": "val",
     "validation": "val",
     "dev": "val",
+    "eval": "val",
+    "evaluation": "val",
+    "heldout": "val",
+    "holdout": "val",
     "test": "test",
     "testing": "test",
 }
@@ -19,7 +23,7 @@ _ALIASES = {
 
 def is_split(name: str) -> bool:
     """Whether a folder is named after a split."""
-    return name.lower() in _ALIASES
+    return _joined(name) in _ALIASES
 
 
 def split_of(path: str) -> str:
@@ -30,11 +34,16 @@ def split_of(path: str) -> str:
     *folders, name = path.split("/")
     for folder in folders:
         if is_split(folder):
-            return _ALIASES[folder.lower()]
-    for word in re.split(r"[^a-z]+", name.lower()):
+            return _ALIASES[_joined(folder)]
+    for word in re.split(r"[^a-z]+", _joined(name)):
         if word in _ALIASES:
             return _ALIASES[word]
     return SPLITS[0]
+
+
+def _joined(name: str) -> str:
+    """Return a name in small letters, with "held-out" and "hold_out" as one word."""
+    return re.sub(r"(?<![a-z])(held|hold)[-_. ]out(?![a-z])", r"\1out", name.lower())
 
 
 def natural(name: str) -> list[tuple[int, str]]:

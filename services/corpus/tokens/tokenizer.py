@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.corpus.bpb.models.folder_kinds import NotAModelError
+from services.corpus.bpb.models.folder_kinds import NotAModelError, refuse_dropout
 from services.corpus.bpb.models.special_tokens import optional_json, special_tokens
 from services.errors import EngineUnavailable, InvalidArgument, NotFound
 
@@ -96,6 +96,7 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
         ) from None
     file = directory / "tokenizer.json"
     content = file.read_bytes()
+    refuse_dropout(json.loads(content))
     opened = tokenizers.Tokenizer.from_str(content.decode())
     # A length in the file would cut or fill texts.
     opened.no_truncation()

@@ -173,6 +173,15 @@ def test_text_files(tmp_path: Path) -> None:
         ("test/chunk1/train_0.jsonl.zst", "test"),
         ("valid_0001.jsonl", "val"),
         ("dev.jsonl", "val"),
+        ("eval.jsonl", "val"),
+        ("Evaluation/0.jsonl", "val"),
+        ("holdout.jsonl.gz", "val"),
+        ("held-out/00.jsonl", "val"),
+        ("c4_held_out_01.jsonl", "val"),
+        ("train/eval.jsonl", "train"),
+        ("test/holdout.jsonl", "test"),
+        ("evaluate.jsonl", "train"),
+        ("household_outing.jsonl", "train"),
         ("testament.jsonl", "train"),
         ("latest.jsonl", "train"),
         ("00.jsonl.zst", "train"),
@@ -312,6 +321,48 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     )
     assert texts(settings) == ["x"]
     assert find_layout(settings).left_out == ("d/run.json",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x.jsonl.gzip", "x.jsonl.br", "x.jsonl.Z", "x.json.lzma", "x.csv.gz", "x.parquet.snappy"),
+        *("_meta.jsonl", "deep/_x.jsonl.zst", "_notes.txt", "part-00000", "part-r-00000.gz"),
+        *("part-00000-9f.lz4", "dump"),
+    ],
+)
+@pytest.mark.parametrize("beside", ["a.jsonl", "train/00.jsonl.zst"])
+def test_files_that_hold_documents_and_are_not_read_are_named(
+    tmp_path: Path, name: str, beside: str
+) -> None:
+    content = [line("x")] if beside.endswith(".zst") else line("x")
+    root = write_corpus(tmp_path, {beside: content, name: line("left out")})
+    layout = find_layout(root)
+    assert [shard.path for shard in layout.shards] == [beside]
+    assert layout.left_out == (name,)
+    assert not layout.others_are_read
+    assert find_layout(root, every_file=True).left_out == (name,)
+
+
+def test_files_that_hold_no_documents_are_not_named(tmp_path: Path) -> None:
+    names = ("_SUCCESS", "_metadata", "LICENSE", "notes.md", "tool.br", "run.sh.gz", "state")
+    others = {name: b'{"a": 1}' if name == "state" else b"no record" for name in names}
+    blob = {"blobs/" + "0a" * 32: line("x")}
+    root = write_corpus(tmp_path, {"a.jsonl": line("x"), **others, **blob})
+    (root / "_gone.jsonl").symlink_to(root / "nothing")
+    assert find_layout(root).left_out == ()
+
+
+def test_a_text_that_is_set_aside_is_named(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path, {"a.txt": b"a", "_b.txt": b"b"})
+    assert texts(root) == ["a"]
+    assert find_layout(root).left_out == ("_b.txt",)
+
+
+def test_a_folder_of_nothing_but_unnamed_shards_says_what_it_found(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path, {"part-00000": line("x"), "_SUCCESS": b""})
+    with pytest.raises(LayoutError, match="holds no shard; found part-00000;"):
+        find_layout(root)
 
 
 def test_links(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _OTHER_WEIGHTS = (
     ("*.h5", "weights in TensorFlow's format"),
     ("consolidated*", "weights in their maker's own format"),
 )
+_LFS_POINTER = b"version https://git-lfs"
 # How the names of classes end that predict something else than the next token.
 _OTHER_CLASSES = {
     "ForMaskedLM": "a masked language model, which fills in blanks with both sides in view",
@@ -70,6 +71,20 @@ def refuse_other_files(directory: Path) -> None:
         )
     if not (directory / "tokenizer.json").is_file():
         raise NotAModelError(_no_tokenizer(directory))
+    for name in ("config.json", "tokenizer.json"):
+        refuse_pointer(directory / name)
+
+
+def refuse_pointer(file: Path) -> None:
+    """Refuse a file that git-lfs left a pointer in place of. Raises NotAModelError."""
+    with file.open("rb") as opened:
+        begun = opened.read(len(_LFS_POINTER))
+    if begun == _LFS_POINTER:
+        raise NotAModelError(
+            f"has a git-lfs pointer in the place of {file.name}: get the file with `git lfs pull` "
+            f"in the clone, or the whole model with `hf download NAME --local-dir "
+            f"{file.parent.name}`"
+        )
 
 
 def refuse_other_classes(config: Mapping[str, Any]) -> None:
@@ -90,6 +105,21 @@ def refuse_other_classes(config: Mapping[str, Any]) -> None:
                     f"is {what} ({name}), and has no likelihood of a text; score the causal "
                     "language model that it was made from"
                 )
+
+
+def refuse_dropout(tokenizer: Mapping[str, Any]) -> None:
+    """Refuse the content of a tokenizer.json whose merges are left out at random.
+
+    BPE dropout is for training. Figures and token streams have to be the same in every run and on
+    every replica. Raises NotAModelError.
+    """
+    model = tokenizer.get("model")
+    dropout = model.get("dropout") if isinstance(model, Mapping) else None
+    if dropout:
+        raise NotAModelError(
+            f"has a tokenizer.json with BPE dropout ({dropout}), which cuts a text in another way "
+            'each time; set "dropout" to null in the "model" of tokenizer.json'
+        )
 
 
 def no_weights(directory: Path) -> NotAModelError:

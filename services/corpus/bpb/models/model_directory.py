@@ -15,6 +15,7 @@ from pathlib import Path
 from services.common.license import UNSTATED, License
 from services.corpus.bpb.models.folder_kinds import (
     NotAModelError,
+    refuse_dropout,
     refuse_other_classes,
     refuse_other_files,
 )
@@ -127,6 +128,7 @@ def _read_hugging_face(directory: Path) -> HuggingFaceModel:
     refuse_other_files(directory)
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     refuse_other_classes(config)
+    refuse_dropout(optional_json(directory / "tokenizer.json"))
     weights = weight_files(directory)
     tokenizer_config = optional_json(directory / "tokenizer_config.json")
     found = read_text_config(directory, config, tokenizer_config)

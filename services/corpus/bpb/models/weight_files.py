@@ -7,10 +7,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from services.corpus.bpb.models.folder_kinds import NotAModelError, no_weights
+from services.corpus.bpb.models.folder_kinds import NotAModelError, no_weights, refuse_pointer
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+_MAX_HEADER = 100_000_000
+"""The format's own limit, in bytes."""
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
@@ -30,16 +32,35 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 def tensor_shapes(weights: tuple[Path, ...]) -> dict[str, list[int]]:
     """Read the shapes of the tensors from the headers of safetensors files.
 
-    Raises NotAModelError for a file that is cut off.
+    Raises NotAModelError for a file that is cut short, and for one of another format.
     """
     shapes: dict[str, list[int]] = {}
     for path in weights:
-        with path.open("rb") as file:
-            start = file.read(8)
-            size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 0 < size <= path.stat().st_size - 8:
-                raise NotAModelError(f"has a damaged {path.name}: its header is cut off")
-            header: dict[str, Any] = json.loads(file.read(size))
-        header.pop("__metadata__", None)
-        shapes.update({name: tensor["shape"] for name, tensor in header.items()})
+        shapes.update({name: tensor["shape"] for name, tensor in _header(path).items()})
     return shapes
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Read what a safetensors file says of each of its tensors."""
+    refuse_pointer(path)
+    there = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if len(start) < 8:
+            raise NotAModelError(f"{_cut_short(path)} ({there} bytes)")
+        size = struct.unpack("<Q", start)[0]
+        if not 0 < size <= _MAX_HEADER:
+            raise NotAModelError(f"has a {path.name} that is no safetensors file; fetch it again")
+        if size > there - 8:
+            raise NotAModelError(f"{_cut_short(path)} (its header is of {size:,} bytes)")
+        header: dict[str, Any] = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    ends = (int(tensor["data_offsets"][1]) for tensor in header.values())
+    whole = 8 + size + max(ends, default=0)
+    if there < whole:
+        raise NotAModelError(f"{_cut_short(path)} ({there:,} of {whole:,} bytes)")
+    return header
+
+
+def _cut_short(path: Path) -> str:
+    return f"has a {path.name} that is cut short; fetch it again"

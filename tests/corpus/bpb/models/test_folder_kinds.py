@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.corpus.bpb.models.model_directory import read_directory
+from services.corpus.tokens.tokenizer import Tokenizers
 from services.errors import InvalidArgument
 from tests.corpus.bpb.models import folders
 
@@ -98,11 +99,56 @@ def test_other_weights_are_named(tmp_path: Path, file: str, words: str) -> None:
     assert words in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_told_to_be_pulled(tmp_path: Path, file: str) -> None:
+    folders.write(tmp_path)
+    (tmp_path / file).write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 548105171\n"
+    )
+    problem = refusal(tmp_path)
+    assert f"a git-lfs pointer in the place of {file}" in problem
+    assert "`git lfs pull`" in problem
+    assert f"`hf download NAME --local-dir {tmp_path.name}`" in problem
+
+
+def test_weights_that_are_cut_short_are_told_to_be_fetched_again(tmp_path: Path) -> None:
+    file = folders.write(tmp_path) / "model.safetensors"
+    tensor = {"dtype": "F32", "shape": [7, 4], "data_offsets": [0, 112]}
+    header = json.dumps({"embed": tensor}).encode()
+    whole = len(header).to_bytes(8, "little") + header + bytes(112)
+    file.write_bytes(whole)
+    read_directory("m", tmp_path)
+    for size in range(len(whole)):
+        file.write_bytes(whole[:size])
+        assert "has a model.safetensors that is cut short; fetch it again" in refusal(tmp_path)
+
+
+def test_weights_of_another_format_are_not_called_cut_short(tmp_path: Path) -> None:
+    file = folders.write(tmp_path) / "model.safetensors"
+    file.write_bytes(b"<!DOCTYPE html><title>Not found</title>")
+    assert "is no safetensors file" in refusal(tmp_path)
+
+
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
     folders.write(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'exit 1'\ntR.")
     assert "convert pytorch_model.bin, where you trust it" in refusal(tmp_path)
+
+
+def test_a_tokenizer_that_draws_its_tokens_is_refused(tmp_path: Path) -> None:
+    model: Any = folders.TOKENIZER["model"]
+    folders.write(tmp_path, tokenizer={"model": {**model, "dropout": 0.5}})
+    assert "BPE dropout (0.5)" in refusal(tmp_path)
+    with pytest.raises(InvalidArgument, match=r"BPE dropout \(0\.5\).*to null"):
+        Tokenizers({"m": tmp_path}).open("m")
+
+
+@pytest.mark.parametrize("dropout", [None, 0.0])
+def test_a_tokenizer_without_dropout_is_read(tmp_path: Path, dropout: float | None) -> None:
+    model: Any = folders.TOKENIZER["model"]
+    folders.write(tmp_path, tokenizer={"model": {**model, "dropout": dropout}})
+    read_directory("m", tmp_path)
 
 
 def test_other_programs_formats_and_folders_around_a_model(tmp_path: Path) -> None:

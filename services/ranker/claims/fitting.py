@@ -93,6 +93,9 @@ def problems(
     yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
+    fact = fact_of(claim, definition)
+    if claim.stated_group and fact and claim.stated_group != fact:
+        yield "group", f"{claim.method} is about {fact!r} here; write that, or nothing"
     if claim.bound is not None and definition.kind is not Kind.ANY:
         yield from _bound_problems(claim, claim.bound, definition)
 

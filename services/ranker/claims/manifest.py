@@ -350,6 +350,7 @@ class _Claim(_Part):
         changed = {
             "aspect": self.aspect or model.Aspect.PUBLICATION,
             "stated_aspect": self.aspect,
+            "stated_group": self.group,
             "bound": self.bound.bound() if self.bound else None,
             "undecidable": model.Undecidable(model.Verdict(undecidable.verdict), undecidable.reason)
             if undecidable

@@ -79,6 +79,28 @@ def test_the_methods_aspect_and_fact_hold() -> None:
     assert told(replace(mine, stated_aspect=None), DATA) == ""
 
 
+@pytest.mark.parametrize("stated", ["encoder-parameters", "PARAMETERS", "parameter"])
+def test_a_group_that_is_not_the_methods_fact_is_refused_and_not_replaced(stated: str) -> None:
+    mine = claim("model_facts.parameter_count@1", Equals(9e7, 1, "parameters"))
+    problem = told(fitted(replace(mine, stated_group=stated), None, METHODS), MODEL)
+    assert problem.startswith("group: model_facts.parameter_count@1 is about 'parameters' here")
+    for allowed in ("", "parameters"):
+        assert told(replace(mine, stated_group=allowed), MODEL) == ""
+    cited = claim("sources.cite@1", Equals(5, 1, "checkpoints"))
+    assert told(replace(cited, stated_group=stated), LANGUAGE) == ""
+
+
+def test_the_group_of_a_figure_on_a_corpus_is_of_the_corpus_and_the_subset() -> None:
+    mine = replace(
+        claim("language_models.bits_per_byte@1", Range(None, 4, "bits per byte")),
+        dataset="other",
+        subset="Pile-CC",
+    )
+    stated = replace(mine, stated_group="bits-per-byte")
+    assert "is about 'bits-per-byte-on-other-pile-cc' here" in told(stated, LANGUAGE)
+    assert told(replace(mine, stated_group="bits-per-byte-on-other-pile-cc"), LANGUAGE) == ""
+
+
 def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() -> None:
     later = METHODS["composition.subset_count@1"]
     methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}

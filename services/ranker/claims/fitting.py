@@ -118,6 +118,12 @@ def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]
         yield "dataset", f"{claim.method} takes none; take it out"
     if definition.compares and not claim.rival:
         yield "comparator.artifact", "is missing: the id of the other artifact"
+    elif claim.comparator and not definition.compares and definition.types:
+        against = definition.against
+        if against is None:
+            yield "comparator", f"{claim.method} compares with nothing; take it out"
+        elif not against.is_named(claim.comparator, claim.rival):
+            yield "comparator", f"{claim.method} compares with {against.what} alone; write that"
     if claim.subset and not claim.dataset:
         yield "subset", "is of a corpus: name it as `dataset`"
 

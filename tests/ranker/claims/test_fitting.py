@@ -101,6 +101,36 @@ def test_the_group_of_a_figure_on_a_corpus_is_of_the_corpus_and_the_subset() -> 
     assert told(replace(mine, stated_group="bits-per-byte-on-other-pile-cc"), LANGUAGE) == ""
 
 
+B0 = "segformer-b0-finetuned-ade-512-512"
+
+
+@pytest.mark.parametrize(
+    ("method", "about", "comparator", "rival", "message"),
+    [
+        ("model_facts.parameter_count@1", MODEL, "PSPNet", "", "compares with nothing"),
+        ("model_facts.parameter_count@1", MODEL, B0, B0, "compares with nothing"),
+        ("language_models.bits_per_byte@1", LANGUAGE, "gpt2", "gpt2", "compares with nothing"),
+        ("relative_speed.latency_ratio@1", MODEL, "b1", "b1", f"compares with {B0} alone"),
+        ("relative_speed.latency_ratio@1", MODEL, B0, "b1", f"compares with {B0} alone"),
+        ("relative_speed.latency_ratio@1", MODEL, "PSPNet", B0, f"compares with {B0} alone"),
+        ("relative_speed.latency_ratio@1", MODEL, B0, B0, ""),
+        ("relative_speed.latency_ratio@1", MODEL, "SegFormer-B0", "", ""),
+        ("model_facts.head_parameter_ratio@1", MODEL, "PSPNet's head", "", "with DeepLabV3+'s"),
+        ("model_facts.head_parameter_ratio@1", MODEL, "DeepLabV3+ (R-101)", "", ""),
+        ("model_facts.head_parameter_ratio@1", MODEL, "DeepLabV3+", B0, "with DeepLabV3+'s"),
+        ("storage.ratio_against_gzip@2", DATA, "bzip2", "", "with gzip at its default level"),
+        ("storage.ratio_against_gzip@2", DATA, "", "", ""),
+        ("sources.cite@1", DATA, "C4", "c4", ""),
+    ],
+)
+def test_a_comparator_is_what_the_method_compares_with(
+    method: str, about: ArtifactType, comparator: str, rival: str, message: str
+) -> None:
+    mine = replace(claim(method), comparator=comparator, rival=rival, dataset="")
+    found = [problem for key, problem in problems(mine, about, METHODS) if key == "comparator"]
+    assert [message in one for one in found] == ([True] if message else [])
+
+
 def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() -> None:
     later = METHODS["composition.subset_count@1"]
     methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}

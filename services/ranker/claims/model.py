@@ -262,7 +262,7 @@ class Claim:
     somebody registered quotes them, and that nobody has read them here. `comparator` is what it
     compares with, by name, and `rival` the registered artifact that it is. `configuration` is what
     has to be measured, as far as its method depends on it: evidence of another one is not of this
-    claim.
+    claim. `stated_in` are the titles and the address of the page that states it.
     """
 
     id: str
@@ -294,6 +294,7 @@ class Claim:
     declared: bool = False
     configuration: Mapping[str, object] = field(default_factory=dict)
     subset: str = ""
+    stated_in: tuple[str, ...] = ()
 
     @cached_property
     def owner(self) -> str:

@@ -79,6 +79,24 @@ _LEAST = 1e-200
 
 
 @dataclass(frozen=True)
+class Against:
+    """The one thing that a method's figure is always against, whatever a claim names.
+
+    `what` says it to a reader. A comparator that means it has one of `words` in its name, in any
+    case; `artifact` is its id where it is a registered artifact.
+    """
+
+    what: str
+    words: tuple[str, ...]
+    artifact: str = ""
+
+    def is_named(self, comparator: str, artifact: str) -> bool:
+        """Whether a claim's comparator, by name and by id if it has one, means this."""
+        name = comparator.casefold()
+        return artifact in ("", self.artifact) and any(word in name for word in self.words)
+
+
+@dataclass(frozen=True)
 class Definition:
     """What a method's figure is.
 
@@ -90,7 +108,8 @@ class Definition:
     holds for the hardware and the engine alone. `chance` is what a guess of it has to go by: the
     range of a number, the share of true answers of a truth, or one over the number of texts.
     `dataset` says that it is measured on a corpus, which a claim has to name, `compares` that it is
-    of two artifacts, of which a claim names the other as its comparator.
+    of two artifacts, of which a claim names the other as its comparator. `against` is what it is
+    relative to where that is the same for every claim.
     """
 
     aspect: Aspect | None
@@ -104,6 +123,7 @@ class Definition:
     chance: Plausible | float = field(default=0.5)
     dataset: bool = False
     compares: bool = False
+    against: Against | None = None
 
 
 USUAL_DATASET = "the-pile"

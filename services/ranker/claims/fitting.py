@@ -93,6 +93,9 @@ def problems(
     yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
+    fact = fact_of(claim, definition)
+    if claim.stated_group and fact and claim.stated_group != fact:
+        yield "group", f"{claim.method} is about {fact!r} here; write that, or nothing"
     if claim.bound is not None and definition.kind is not Kind.ANY:
         yield from _bound_problems(claim, claim.bound, definition)
 
@@ -115,6 +118,12 @@ def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]
         yield "dataset", f"{claim.method} takes none; take it out"
     if definition.compares and not claim.rival:
         yield "comparator.artifact", "is missing: the id of the other artifact"
+    elif claim.comparator and not definition.compares and definition.types:
+        against = definition.against
+        if against is None:
+            yield "comparator", f"{claim.method} compares with nothing; take it out"
+        elif not against.is_named(claim.comparator, claim.rival):
+            yield "comparator", f"{claim.method} compares with {against.what} alone; write that"
     if claim.subset and not claim.dataset:
         yield "subset", "is of a corpus: name it as `dataset`"
 

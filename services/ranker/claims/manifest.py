@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -350,6 +351,7 @@ class _Claim(_Part):
         changed = {
             "aspect": self.aspect or model.Aspect.PUBLICATION,
             "stated_aspect": self.aspect,
+            "stated_group": self.group,
             "bound": self.bound.bound() if self.bound else None,
             "undecidable": model.Undecidable(model.Verdict(undecidable.verdict), undecidable.reason)
             if undecidable
@@ -489,6 +491,8 @@ class _Page(_Part):
     version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
 
     def entry(self, digest: str) -> model.Page:
+        source = self.source.source() if self.source else None
+        names = (self.name, source.title, source.url) if source else (self.name,)
         return model.Page(
             id=self.id,
             name=self.name,
@@ -496,11 +500,15 @@ class _Page(_Part):
             compares=self.compares,
             printed=self.printed,
             claims=tuple(
-                one.claim(page=self.id, artifact=one.artifact or "") for one in self.claims
+                replace(
+                    one.claim(page=self.id, artifact=one.artifact or ""),
+                    stated_in=tuple(name for name in names if name),
+                )
+                for one in self.claims
             ),
             digest=digest,
             version=self.version,
-            source=self.source.source() if self.source else None,
+            source=source,
         )
 
 

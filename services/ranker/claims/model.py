@@ -250,18 +250,19 @@ class Claim:
 
     `id` is unique in its manifest. `artifact` is what it is about, empty for a claim of `page`
     about itself. `contradicts` are claims of the same owner, by id. `aspect` and `group`, the fact
-    that it is about, are its method's, `stated_aspect` the manifest's own word; `guess` is the
-    chance that a guess of the fact holds, `sample_decides` whether a part of a corpus may decide
-    it, and `machine` whether it depends on the hardware and the engine, which `hardware` and
-    `engine` name as far as the claim does, as `dataset` and its `subset` do the data. `method` is
-    the "name@version" that observes it, empty when there is none. `undecidable` is set on a claim
-    that no observation decides (its comparator is not named, its data are not at hand); evidence is
-    then shown for orientation. `needs` says what it takes to decide the claim by measurement, for
-    the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where
-    it does, and `sources` what is cited for it; `declared` says that a manifest that somebody
-    registered quotes them, and that nobody has read them here. `comparator` is what it compares
-    with, by name, and `rival` the registered artifact that it is. `configuration` is what has to be
-    measured, as far as its method depends on it: evidence of another one is not of this claim.
+    that it is about, are its method's, `stated_aspect` and `stated_group` the manifest's own words;
+    `guess` is the chance that a guess of the fact holds, `sample_decides` whether a part of a
+    corpus may decide it, and `machine` whether it depends on the hardware and the engine, which
+    `hardware` and `engine` name as far as the claim does, as `dataset` and its `subset` do the
+    data. `method` is the "name@version" that observes it, empty when there is none. `undecidable`
+    is set on a claim that no observation decides (its comparator is not named, its data are not at
+    hand); evidence is then shown for orientation. `needs` says what it takes to decide the claim by
+    measurement, for the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word,
+    `source` where it does, and `sources` what is cited for it; `declared` says that a manifest that
+    somebody registered quotes them, and that nobody has read them here. `comparator` is what it
+    compares with, by name, and `rival` the registered artifact that it is. `configuration` is what
+    has to be measured, as far as its method depends on it: evidence of another one is not of this
+    claim. `stated_in` are the titles and the address of the page that states it.
     """
 
     id: str
@@ -279,6 +280,7 @@ class Claim:
     cost: Cost = field(default_factory=Cost)
     page: str = ""
     stated_aspect: Aspect | None = None
+    stated_group: str = ""
     guess: float = 0.0
     sample_decides: bool = False
     machine: bool = False
@@ -292,6 +294,7 @@ class Claim:
     declared: bool = False
     configuration: Mapping[str, object] = field(default_factory=dict)
     subset: str = ""
+    stated_in: tuple[str, ...] = ()
 
     @cached_property
     def owner(self) -> str:

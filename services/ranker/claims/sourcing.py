@@ -7,6 +7,7 @@ was published is itself the fact of a claim about a publication.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from services.ranker.claims.model import (
@@ -28,9 +29,15 @@ CITES = "sources."
 def sourcing(claim: Claim) -> SourceVerdict:
     """Return whether a claim repeats what it cites, or what its own record and authors print.
 
-    Of alternatives it may repeat any. Somebody else's measurement is no source of the claim.
+    Of alternatives it may repeat any. Somebody else's measurement is no source of the claim, and
+    neither is the page that states it: that it agrees with itself shows nothing.
     """
-    said = [_says(claim.bound, one) for one in claim.sources if _is_of_it(one)]
+    page = {_plain(one) for one in _stated_in(claim)}
+    said = [
+        _says(claim.bound, one)
+        for one in claim.sources
+        if _is_of_it(one) and page.isdisjoint({_plain(one.title), _plain(one.url)} - {""})
+    ]
     answers = {one for one in said if one is not None}
     if not answers:
         return SourceVerdict.UNSPECIFIED
@@ -51,6 +58,19 @@ def alternatives(sources: Iterable[Source]) -> tuple[float, ...]:
     """Return the numbers that sources print, in order; none when they print one or no number."""
     found = sorted({value for one in sources for value in one.values})
     return tuple(found) if len(found) > 1 else ()
+
+
+def _stated_in(claim: Claim) -> tuple[str, ...]:
+    """Titles and addresses of what states the claim."""
+    own = (claim.source.title, claim.source.url) if claim.source else ()
+    return tuple(one for one in (*own, *claim.stated_in) if one)
+
+
+def _plain(name: str) -> str:
+    """A title or an address without what does not tell two apart: case, scheme, place in it."""
+    text = " ".join(name.casefold().split())
+    address = re.fullmatch(r"https?://(?:www\.)?([^#]*)(?:#.*)?", text)
+    return address[1].rstrip("/") if address else text
 
 
 def _is_of_it(source: Source) -> bool:

@@ -79,6 +79,58 @@ def test_the_methods_aspect_and_fact_hold() -> None:
     assert told(replace(mine, stated_aspect=None), DATA) == ""
 
 
+@pytest.mark.parametrize("stated", ["encoder-parameters", "PARAMETERS", "parameter"])
+def test_a_group_that_is_not_the_methods_fact_is_refused_and_not_replaced(stated: str) -> None:
+    mine = claim("model_facts.parameter_count@1", Equals(9e7, 1, "parameters"))
+    problem = told(fitted(replace(mine, stated_group=stated), None, METHODS), MODEL)
+    assert problem.startswith("group: model_facts.parameter_count@1 is about 'parameters' here")
+    for allowed in ("", "parameters"):
+        assert told(replace(mine, stated_group=allowed), MODEL) == ""
+    cited = claim("sources.cite@1", Equals(5, 1, "checkpoints"))
+    assert told(replace(cited, stated_group=stated), LANGUAGE) == ""
+
+
+def test_the_group_of_a_figure_on_a_corpus_is_of_the_corpus_and_the_subset() -> None:
+    mine = replace(
+        claim("language_models.bits_per_byte@1", Range(None, 4, "bits per byte")),
+        dataset="other",
+        subset="Pile-CC",
+    )
+    stated = replace(mine, stated_group="bits-per-byte")
+    assert "is about 'bits-per-byte-on-other-pile-cc' here" in told(stated, LANGUAGE)
+    assert told(replace(mine, stated_group="bits-per-byte-on-other-pile-cc"), LANGUAGE) == ""
+
+
+B0 = "segformer-b0-finetuned-ade-512-512"
+
+
+@pytest.mark.parametrize(
+    ("method", "about", "comparator", "rival", "message"),
+    [
+        ("model_facts.parameter_count@1", MODEL, "PSPNet", "", "compares with nothing"),
+        ("model_facts.parameter_count@1", MODEL, B0, B0, "compares with nothing"),
+        ("language_models.bits_per_byte@1", LANGUAGE, "gpt2", "gpt2", "compares with nothing"),
+        ("relative_speed.latency_ratio@1", MODEL, "b1", "b1", f"compares with {B0} alone"),
+        ("relative_speed.latency_ratio@1", MODEL, B0, "b1", f"compares with {B0} alone"),
+        ("relative_speed.latency_ratio@1", MODEL, "PSPNet", B0, f"compares with {B0} alone"),
+        ("relative_speed.latency_ratio@1", MODEL, B0, B0, ""),
+        ("relative_speed.latency_ratio@1", MODEL, "SegFormer-B0", "", ""),
+        ("model_facts.head_parameter_ratio@1", MODEL, "PSPNet's head", "", "with DeepLabV3+'s"),
+        ("model_facts.head_parameter_ratio@1", MODEL, "DeepLabV3+ (R-101)", "", ""),
+        ("model_facts.head_parameter_ratio@1", MODEL, "DeepLabV3+", B0, "with DeepLabV3+'s"),
+        ("storage.ratio_against_gzip@2", DATA, "bzip2", "", "with gzip at its default level"),
+        ("storage.ratio_against_gzip@2", DATA, "", "", ""),
+        ("sources.cite@1", DATA, "C4", "c4", ""),
+    ],
+)
+def test_a_comparator_is_what_the_method_compares_with(
+    method: str, about: ArtifactType, comparator: str, rival: str, message: str
+) -> None:
+    mine = replace(claim(method), comparator=comparator, rival=rival, dataset="")
+    found = [problem for key, problem in problems(mine, about, METHODS) if key == "comparator"]
+    assert [message in one for one in found] == ([True] if message else [])
+
+
 def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() -> None:
     later = METHODS["composition.subset_count@1"]
     methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}

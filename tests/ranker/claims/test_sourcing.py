@@ -28,7 +28,7 @@ from services.ranker.claims.model import (
     Value,
     Verdict,
 )
-from services.ranker.claims.registry import packaged
+from services.ranker.claims.registry import packaged, parse_text
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
 
@@ -139,6 +139,55 @@ def test_a_measurement_is_not_asked_for_its_sources() -> None:
     evidence = seal(measured, claim="C", method="m.f@1", command="c", time=NOON)
     found = judge(claim(Equals(5, 0, "s"), of(OWN, 6), declared=True), evidence)
     assert (found.verdict, found.sourcing) == (Verdict.CONFIRMED, SourceVerdict.MISQUOTED)
+
+
+PAGE = "https://www.example.org/one-or-two"
+
+
+@pytest.mark.parametrize(
+    "cited",
+    [
+        Source("One or two", values=(5.0,)),
+        Source("one  OR two", values=(6.0,)),
+        Source("A comparison", url=PAGE, values=(5.0,)),
+        Source("A comparison", url="http://example.org/one-or-two/#speed", values=(5.0,)),
+    ],
+)
+def test_the_page_that_states_a_claim_is_no_source_of_it(cited: Source) -> None:
+    by_page = replace(claim(Equals(5, 0, "s"), cited), stated_in=("One or two", PAGE))
+    by_quote = replace(claim(Equals(5, 0, "s"), cited), source=Source("One or two", url=PAGE))
+    for one in (by_page, by_quote):
+        assert judge(one, None).sourcing is SourceVerdict.UNSPECIFIED
+        other = replace(one, sources=(cited, Source("A paper", values=(6.0,))))
+        assert judge(other, None).sourcing is SourceVerdict.MISQUOTED
+
+
+def test_another_page_of_the_same_site_is_a_source() -> None:
+    cited = Source("A table", url="https://example.org/one", values=(5.0,))
+    one = replace(claim(Equals(5, 0, "s"), cited), stated_in=("One or two", PAGE))
+    assert judge(one, None).sourcing is SourceVerdict.FAITHFUL
+
+
+def test_a_claim_of_a_page_knows_what_the_page_is_called_and_where_it_is() -> None:
+    text = f"""
+kind: page
+schema: 1
+id: two
+name: One or two
+description: d
+source: {{title: A comparison, url: "{PAGE}"}}
+claims:
+  - id: T
+    statement: s
+    aspect: size
+    group: g
+    bound: {{equals: {{value: 5, tolerance: 0}}, unit: s}}
+    method: sources.cite@1
+    sources: [{{title: A comparison, says: 5}}]
+"""
+    (stated,) = parse_text(text.encode(), "two.yaml").claims  # type: ignore[union-attr]
+    assert stated.stated_in == ("One or two", "A comparison", PAGE)
+    assert judge(stated, None).sourcing is SourceVerdict.UNSPECIFIED
 
 
 def test_models_and_data_sets_are_answered_alike() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.common.statistics.shares import share_interval
 from services.ranker.claims.definition import (
     DATA,
+    Against,
     Definition,
     Kind,
     Plausible,
@@ -115,6 +116,7 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
         fact="fixed-shares",
         types=DATA,
         chance=Plausible(0, 1, least=0, most=1),
+        against=Against("the published shares of its subsets", ("shares",)),
     ),
 )
 async def share_distance(claim: Claim, measurements: Measurements) -> Observation:

@@ -11,6 +11,7 @@ from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     EVERY_PART,
     SEGMENTATION,
+    Against,
     Definition,
     Kind,
     Part,
@@ -222,6 +223,7 @@ async def parameter_count(claim: Claim, measurements: Measurements) -> Observati
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE, Part.CLASSES}),
         chance=Plausible(0.01, 10, logarithmic=True, least=0),
+        against=Against("DeepLabV3+'s decode head", ("deeplabv3+",)),
     ),
 )
 async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Observation:
@@ -309,6 +311,7 @@ async def pads(claim: Claim, measurements: Measurements) -> Observation:
         types=SEGMENTATION,
         depends_on=EVERY_PART,
         chance=Plausible(0, 20, least=0, most=100),
+        against=Against("the same model before its export", ("export", "pytorch")),
     ),
 )
 async def export_label_change(claim: Claim, measurements: Measurements) -> Observation:

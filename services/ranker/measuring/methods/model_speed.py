@@ -20,6 +20,7 @@ from services.ranker.claims import model as claims
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     SEGMENTATION,
+    Against,
     Definition,
     Kind,
     Plausible,
@@ -234,6 +235,7 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
         depends_on=ALL_BUT_WEIGHTS,
         machine=True,
         chance=Plausible(0, 3, least=0, most=3),
+        against=Against("the same model, one picture at a time", ("one picture", "same model")),
     ),
 )
 async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation:

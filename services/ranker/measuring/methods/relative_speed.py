@@ -12,6 +12,7 @@ from services.ranker.claims import model as claims
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     SEGMENTATION,
+    Against,
     Definition,
     Kind,
     Plausible,
@@ -62,6 +63,7 @@ _BESIDE = SpeedPlan(SCENARIO_SINGLE_STREAM, batch_size=1, runs=5, restarts=_REST
         depends_on=ALL_BUT_WEIGHTS,
         machine=True,
         chance=Plausible(0.05, 50, logarithmic=True, least=0),
+        against=Against(REFERENCE, ("segformer-b0", "segformer b0"), REFERENCE),
     ),
 )
 async def latency_ratio(claim: Claim, measurements: Measurements) -> Observation:

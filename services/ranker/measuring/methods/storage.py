@@ -19,6 +19,7 @@ from services.common.statistics.shares import share_interval
 from services.common.statistics.student import student
 from services.ranker.claims.definition import (
     DATA,
+    Against,
     Definition,
     Kind,
     Plausible,
@@ -165,6 +166,7 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
         types=DATA,
         sample_decides=True,
         chance=Plausible(1, 10, logarithmic=True, least=0),
+        against=Against("its own JSON lines", ("json", "uncompressed")),
     ),
 )
 async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
@@ -244,6 +246,7 @@ def _missing_share(corpus: CorpusSummary, description: CorpusDescription) -> flo
         types=DATA,
         sample_decides=True,
         chance=Plausible(0.8, 1.6, logarithmic=True, least=0),
+        against=Against("gzip at its default level", ("gzip",)),
     ),
 )
 async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
@@ -291,6 +294,7 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
         sample_decides=True,
         machine=True,
         chance=Plausible(0.5, 20, logarithmic=True, least=0),
+        against=Against("gzip at its default level", ("gzip",)),
     ),
 )
 async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
@@ -392,6 +396,7 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
         types=DATA,
         sample_decides=True,
         chance=Plausible(0.001, 10, logarithmic=True, least=0),
+        against=Against("the JSON lines that are read", ("json", "uncompressed")),
     ),
 )
 async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:

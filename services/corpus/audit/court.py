@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 from services.corpus.audit.averages import LN2, document_nats, figures, nats_of
 from services.corpus.audit.byte_counts import size
+from services.corpus.audit.evaluation_set import compare_with_set
 from services.corpus.audit.evidence import Evidence
 from services.corpus.audit.impossible import impossible, impossible_bytes
 from services.corpus.audit.record import Record, Sums
@@ -54,6 +55,7 @@ def judge(
     which_tokens(trial)
     if not which_bytes(trial):
         never += impossible_bytes(trial.evidence)
+    compare_with_set(trial)
     recomputed = _which_average(trial)
     # Numbers that cannot be are not corrected.
     corrected = None if never or not trial.correctable else _corrected(trial)

@@ -116,9 +116,13 @@ def _ways(
 
 
 def _total_bytes(record: Record) -> Number | None:
-    """Return the total of bytes as published, or as the claim implies it."""
+    """Return the total of bytes as published, as the documents' add up, or as the claim implies."""
     if record.totals.bytes is not None:
         return Number(float(record.totals.bytes), 0.0)
+    sizes = [one.sums.bytes for one in record.documents if one.sums.bytes is not None]
+    # Of a part of the set, a sum is none of the set.
+    if sizes and len(sizes) == len(record.documents) == (record.known_documents or len(sizes)):
+        return Number(float(sum(sizes)), 0.0)
     nats = nats_of(record.totals)
     if nats is None or record.claim.value <= 0:
         return None

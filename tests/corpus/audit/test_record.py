@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +12,8 @@ from hypothesis import strategies as st
 
 from services.corpus.audit.court import judge
 from services.corpus.audit.record import lines, parse
-from services.corpus.audit.tokenizer import FileCutter, open_cutter
-from services.corpus.audit.verdict import Status
+from services.corpus.audit.tokenizer import ByteCutter, FileCutter, open_cutter
+from services.corpus.audit.verdict import Mistake, Status
 from services.errors import InvalidArgument
 
 
@@ -187,3 +190,64 @@ def test_a_tokenizer_that_is_none_is_refused(tmp_path: Any) -> None:
     (tmp_path / "t.json").write_text("{}")
     with pytest.raises(InvalidArgument, match=r"cannot be read as a tokenizer\.json"):
         FileCutter(tmp_path / "t.json")
+
+
+DOCUMENTS = [
+    {"id": "a", "text": "The cat", "bytes": 7, "tokens": 7, "characters": 7, "nats": 7},
+    {"id": "b", "text": "Gr\u00fc\u00dfe", "bytes": 7, "tokens": 7, "characters": 5, "nats": 7},
+]
+SET = {"documents": 2, "bytes": 14, "tokens": 14, "characters": 12}
+
+
+@pytest.mark.parametrize("texts", [True, False])
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({}, ""),
+        ({"documents": 3}, "2 of 3 documents of the evaluation set"),
+        ({"documents": 1}, "2 where the evaluation set has 1"),
+        ({"bytes": 1400}, "1,400"),
+        ({"bytes": 13}, "where the evaluation set has 13"),
+        ({"tokens": 15}, "tokens, 14 where the evaluation set has 15"),
+        ({"tokens": 12}, "tokens, 14 where the evaluation set has 12"),
+        ({"characters": 11}, "characters, 12 where the evaluation set has 11"),
+    ],
+)
+def test_documents_must_be_the_evaluation_set(
+    texts: bool, change: dict[str, int], detail: str
+) -> None:
+    dropped = set() if texts else {"text"}
+    documents = [{k: v for k, v in one.items() if k not in dropped} for one in DOCUMENTS]
+    record = {
+        "bits_per_byte": round(1 / math.log(2), 6),
+        "tokenizer": "bytes",
+        "evaluation_set": SET | change,
+        "documents": documents,
+    }
+    verdict = judge(_parse(record), ByteCutter())
+    if not change:
+        assert verdict.status is (Status.SOUND if texts else Status.CONSISTENT), verdict
+        return
+    assert verdict.status in {Status.UNEXPLAINED, Status.WRONG}
+    if texts:
+        assert verdict.status is Status.UNEXPLAINED
+        assert verdict.corrected is None
+    assert any(detail in finding.detail for finding in verdict.findings), verdict.findings
+
+
+def test_characters_of_documents_without_texts_are_recognised() -> None:
+    documents = [{"id": "a", "bytes": 7, "nats": 7}, {"id": "b", "bytes": 5, "nats": 7}]
+    record = {"bits_per_byte": 1.683, "evaluation_set": SET, "documents": documents}
+    assert judge(_parse(record)).mistakes == (Mistake.CHARACTERS,)
+
+
+def test_the_documented_record_works_as_printed() -> None:
+    text = (Path(__file__).parents[3] / "docs/bpb-audit.md").read_text(encoding="utf-8")
+    record = parse(text.partition("```json\n")[2].partition("```")[0].encode())
+    cutter = open_cutter(record.tokenizer)
+    verdict = judge(record, cutter)
+    assert verdict.status is Status.CONSISTENT, verdict
+    assert verdict.unchecked == ("1 documents, whose texts are not known",)
+    known = "Gr\u00fc\u00dfe".encode()
+    verdict = judge(record, cutter, {hashlib.sha256(known).hexdigest(): known})
+    assert verdict.status is Status.SOUND, verdict

@@ -155,7 +155,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude-subset", action="append", default=[], metavar="NAME", help="not this subset"
     )
-    parser.add_argument("--max-documents", type=count, default=0, metavar="N")
+    parser.add_argument("--max-documents", type=positive, default=0, metavar="N")
     parser.add_argument(
         "--max-bytes", type=count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
     )
@@ -191,7 +191,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         choices=("weights", "epochs"),
         help="mix by the weights or the epochs of the Pile's Table 1",
     )
-    parser.add_argument("--epochs", type=count, default=0, metavar="N", help="1 without it")
+    parser.add_argument("--epochs", type=positive, default=0, metavar="N", help="1 without it")
 
 
 def corpus_ref(arguments: argparse.Namespace) -> selection_pb2.CorpusRef:
@@ -477,4 +477,12 @@ def count(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number") from None
     if not 0 <= value < 1 << 32:
         raise argparse.ArgumentTypeError(f"{text} is negative or too large")
+    return value
+
+
+def positive(text: str) -> int:
+    """A number of at least 1 that fits the contract, where 0 means that none was given."""
+    value = count(text)
+    if not value:
+        raise argparse.ArgumentTypeError("0 would select nothing; give at least 1, or leave it out")
     return value

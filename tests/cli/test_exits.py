@@ -80,6 +80,8 @@ def test_help_names_every_status() -> None:
         (["corpus", "verify", HERE, "./nowhere"], Exit.NOT_FOUND, "DIR: ./nowhere"),
         (["export", "--architecture", "b4", "--out", "x"], Exit.BAD_INPUT, "--random-weights"),
         (["score", "--max-documents", "-1"], Exit.USAGE, "negative"),
+        (["score", "--max-documents", "0"], Exit.USAGE, "give at least 1"),
+        (["corpus", "stream", "--epochs", "0"], Exit.USAGE, "give at least 1"),
         (["score", "--max-length", "x"], Exit.USAGE, "not a whole number"),
         (["score", "--prefix", "x"], Exit.USAGE, "neither bos, eos, none nor a token's id"),
         (["frobnicate"], Exit.USAGE, "frobnicate"),

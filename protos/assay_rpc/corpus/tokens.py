@@ -40,7 +40,9 @@ class TokenStream(CorpusStream):
     `global_batch` sequences from s * global_batch on, whatever the number of ranks, of which each
     takes an equal part, one after the other; without it a step has one sequence a rank. The last
     sequences, which do not make a step, are left out, or with `remainder="wrap"` make one together
-    with the first. `share` says how many there are. States, and errors, are those of CorpusStream.
+    with the first. `share` says how many there are. InvalidArgument is raised where what is
+    selected makes no step, with the largest `global_batch` that fits. States, and other
+    errors, are those of CorpusStream.
     """
 
     def __init__(

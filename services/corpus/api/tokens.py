@@ -89,6 +89,8 @@ class TokenStreams:
             yield from sequences.prepare()
             self._keep(key, sequences.numbering)
         position = _beginning(request, codec, asked, sequences.total)
+        if not asked.wrap:
+            global_batches.require_a_step(sequences.total, asked.batch, position.world_size)
         steps, rest = global_batches.steps_left(
             position, sequences.total, asked.batch, wrap=asked.wrap
         )

@@ -48,6 +48,22 @@ def beginning(options: str, rank: int, world_size: int, batch: int) -> TokenPosi
     return TokenPosition(options, (), 0, world_size, rank, 0)
 
 
+def require_a_step(total: int, batch: int, world_size: int) -> None:
+    """Raise InvalidArgument where the sequences of a selection do not make one step."""
+    if total >= batch:
+        return
+    largest = total - total % world_size
+    advice = (
+        f"the largest that fits {world_size} ranks is {largest}"
+        if largest
+        else f"{world_size} ranks need {world_size}: take shorter sequences or more documents"
+    )
+    raise InvalidArgument(
+        "tokens.global_batch",
+        f"is {batch}, and the selection has {total} sequences, which make no step; {advice}",
+    )
+
+
 def steps_left(position: TokenPosition, total: int, batch: int, *, wrap: bool) -> tuple[int, int]:
     """Return the steps of the position's order, and the sequences that do not fill one.
 

@@ -74,3 +74,8 @@ def test_the_command(
     assert main(asked) == 0
     assert "different numbers of batches" in capsys.readouterr().out
     assert main([*asked, "--batch-size", "0"]) != 0
+    capsys.readouterr()
+    assert main(["corpus", "plan", "--shards", str(root), "--min-text-bytes", "999999999"]) == 0
+    assert "leaves every document out" in capsys.readouterr().err
+    assert main(["corpus", "plan", "--shards", str(root)]) == 0
+    assert "leaves every document out" not in capsys.readouterr().err

@@ -253,6 +253,17 @@ async def test_what_makes_no_sense_is_refused(
         await _all(address, **options)
 
 
+async def test_a_global_batch_that_is_never_full_is_refused(address: str) -> None:
+    total = len(await _all(address))
+    assert len(await _all(address, global_batch=total)) == total
+    even = total - total % 2
+    with pytest.raises(AssayError, match=f"the largest that fits 2 ranks is {even}$"):
+        await _all(address, global_batch=even + 2, world_size=2)
+    assert await _all(address, global_batch=even, world_size=2)
+    with pytest.raises(AssayError, match=r"has 0 sequences.*shorter sequences or more documents"):
+        await _all(address, length=1 << 18)
+
+
 async def test_states_of_other_tokens_are_refused(address: str) -> None:
     with _stream(address) as stream:
         await asyncio.to_thread(_read, stream, 3)

@@ -18,7 +18,7 @@ from services.cli.arguments import (
 )
 from services.cli.exits import Exit
 from services.cli.inventory import home
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ async def plan(arguments: argparse.Namespace) -> Exit:
         "text_bytes": int(made.text_bytes.sum()),
         "units": made.units,
     }
+    if not found["documents"]:
+        warn(
+            "the selection leaves every document out: look at --split, --subset and the limits; "
+            "`assay corpus stats` says what there is"
+        )
     result = None
     if arguments.simulate:
         remainder = Remainder(arguments.equal) if arguments.equal else None

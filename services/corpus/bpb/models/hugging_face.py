@@ -21,7 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 from services.corpus.bpb.models.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.quantisation import cannot_read, quantisation
-from services.corpus.bpb.models.tensors import require_all, require_finite
+from services.corpus.bpb.models.tensors import require_all, require_finite, require_tied
+from services.corpus.bpb.models.weight_files import weight_files
 from services.errors import ModelUnusable
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -75,7 +76,7 @@ def load_module(name: str, model: HuggingFaceModel, dtype: torch.dtype) -> Any:
     """Load the weights as a torch module on the CPU, ready to be evaluated.
 
     Raises ModelUnusable when transformers can't load them, they are not all of a causal language
-    model's, or any is not a finite number.
+    model's, any is not a finite number, or a tied head is stored that is not the embedding.
     """
     config = json.loads((model.directory / "config.json").read_text(encoding="utf-8"))
     method = quantisation(config)
@@ -100,6 +101,7 @@ def load_module(name: str, model: HuggingFaceModel, dtype: torch.dtype) -> Any:
     loaded, info = read
     require_all(name, loaded, info)
     require_finite(name, loaded)
+    require_tied(name, loaded, weight_files(model.directory))
     return loaded.eval()
 
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import structlog
 import torch
+from safetensors import safe_open
 
 from services.errors import ModelUnusable
 
 _log = structlog.get_logger(__name__)
 _SHOWN = 5
+_ROWS = 4096
 # Tables and masks that older versions stored, and that their classes make by themselves.
 _MADE_BY_CLASS = re.compile(
     r"(rotary_emb\.inv_freq|attn\.(bias|masked_bias)|attention\.(bias|masked_bias)|causal_mask"
@@ -94,6 +98,60 @@ def require_finite(model: str, module: Any) -> None:
         raise ModelUnusable(
             f"{model}: its weights are not finite numbers in {_some(bad)}; get another copy"
         )
+
+
+def require_tied(model: str, module: Any, weights: Iterable[Path]) -> None:
+    """Compare a stored head with the stored embedding that the config says it is.
+
+    Raises ModelUnusable, naming both, when they differ: which of the two a program takes is its
+    own choice, so that a figure would be of one of two models.
+    """
+    if not module.config.get_text_config().tie_word_embeddings:
+        return
+    embedding = _ending(module, module.get_input_embeddings())
+    head = _ending(module, module.get_output_embeddings())
+    if not embedding or not head:
+        return
+    with ExitStack() as files:
+        stored: dict[str, Any] = {}
+        for path in weights:
+            opened = files.enter_context(safe_open(path, "pt"))
+            stored |= dict.fromkeys(opened.keys(), opened)
+        heads = [name for name in stored if _ends(name, head)]
+        embeddings = [name for name in stored if _ends(name, embedding)]
+        for one in heads:
+            matrix = stored[one].get_slice(one)
+            if embeddings and not any(
+                _equal(matrix, stored[other].get_slice(other)) for other in embeddings
+            ):
+                raise ModelUnusable(
+                    f"{model}: config.json says tie_word_embeddings, and its weights hold {one} "
+                    f"that differs from {embeddings[0]}; where the head was trained by itself, set "
+                    '"tie_word_embeddings" to false, or else get the weights that belong to this '
+                    "config.json"
+                )
+
+
+def _ending(module: Any, matrix: Any) -> str:
+    """Return the last part of the name of a module's weight, which prefixes leave as it is."""
+    found = (name for name, one in module.named_modules() if one is matrix)
+    name = next(found, "") if matrix is not None else ""
+    return f"{name.rpartition('.')[2]}.weight" if name else ""
+
+
+def _ends(name: str, ending: str) -> bool:
+    return name == ending or name.endswith(f".{ending}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two stored matrices are equal; reads some rows at a time."""
+    shape = one.get_shape()
+    if shape != other.get_shape():
+        return False
+    return all(
+        torch.equal(one[row : row + _ROWS].float(), other[row : row + _ROWS].float())
+        for row in range(0, shape[0], _ROWS)
+    )
 
 
 def _is_needed(module: Any, name: str) -> bool:

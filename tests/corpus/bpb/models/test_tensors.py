@@ -153,6 +153,25 @@ def test_half_a_tied_pair_is_enough_either_way(directory: Path) -> None:
     assert "model.embed_tokens.weight" in refusal(directory)
 
 
+def test_a_tied_head_that_is_not_the_embedding_is_refused(directory: Path) -> None:
+    configure(directory, tie_word_embeddings=True)
+    problem = refusal(directory)
+    assert "tie_word_embeddings" in problem
+    assert "lm_head.weight that differs from model.embed_tokens.weight" in problem
+    embedding = load_file(directory / "model.safetensors")["model.embed_tokens.weight"]
+    change(directory, lambda tensors: tensors.update({"lm_head.weight": embedding.clone()}))
+    load(directory)
+    change(directory, lambda tensors: tensors["lm_head.weight"][-1, -1:].add_(1e-3))
+    assert "lm_head.weight that differs" in refusal(directory)
+
+
+@pytest.mark.parametrize("directory", ["gpt2"], indirect=True)
+def test_a_head_is_tied_where_the_config_leaves_it_to_its_class(directory: Path) -> None:
+    head = {"lm_head.weight": torch.ones(257, 64)}
+    change(directory, lambda tensors: tensors.update(head))
+    assert "lm_head.weight that differs from transformer.wte.weight" in refusal(directory)
+
+
 def test_weights_that_need_a_package_name_it(directory: Path) -> None:
     configure(directory, quantization_config={"quant_method": "gptq", "bits": 4})
     problem = refusal(directory)

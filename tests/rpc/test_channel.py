@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from assay_rpc import channel as channel_module
+from assay_rpc.audit.v1alpha1 import audit_pb2
 from assay_rpc.channel import connect_async, service_config
 from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
 from assay_rpc.corpus.v1 import corpus_pb2, scoring_pb2
@@ -30,11 +31,11 @@ from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 
 FILES = (
     *(segment_pb2, segment_benchmark_pb2, segment_admin_pb2),
-    *(corpus_pb2, scoring_pb2, corpus_benchmark_pb2),
+    *(audit_pb2, corpus_pb2, scoring_pb2, corpus_benchmark_pb2),
     *(ranker_pb2, verification_pb2, outcome_pb2, ranker_admin_pb2),
 )
 # Streams of requests: what was sent is gone, so gRPC cannot send it again.
-NEVER_RETRIED = {"SegmentImages", "EvaluateSegmentation"}
+NEVER_RETRIED = {"SegmentImages", "EvaluateSegmentation", "VerifyProof"}
 
 
 def methods() -> dict[tuple[str, str], Any]:
@@ -72,7 +73,7 @@ def test_every_method_has_a_time_limit(service: str, name: str) -> None:
     method = methods()[service, name]
     streams = method.client_streaming or method.server_streaming
     # GetDocuments may have to decompress whole shards, ScoreTexts has work of an hour.
-    longer = {"GetDocuments": 300, "ScoreTexts": 3600}
+    longer = {"GetDocuments": 300, "ScoreTexts": 3600, "AuditBPB": 3600}
     assert seconds >= 3600 if streams else seconds <= longer.get(name, 60)
 
 

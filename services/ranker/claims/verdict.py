@@ -7,6 +7,7 @@ whenever it is read.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -45,6 +46,9 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
 MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
 
+_NUMBERS = re.compile(r"[0-9\s,;x×*()\[\]\u2010-\u2015-]+")
+_DIGITS = re.compile(r"[0-9]+")
+
 _STAND_IN = {
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
     SubjectRelation.SAMPLE: "a sample, not drawn at random,",
@@ -64,7 +68,7 @@ def applies(claim: Claim, evidence: Evidence) -> bool:
 
     A later manifest may be of another configuration, or be observed by another method.
     """
-    if evidence.claimed and evidence.claimed != claim.configuration:
+    if evidence.basis is Basis.MEASURED and evidence.claimed != claim.configuration:
         return False
     name = evidence.method.partition("@")[0]
     return name == claim.method.partition("@")[0] or name.startswith(CITES)
@@ -319,7 +323,8 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if not _alike(bound, value):  # what is no answer refutes nothing
         return Verdict.INCONCLUSIVE
     if isinstance(bound, Text | Boolean):
-        return Verdict.CONFIRMED if bound.value == value.content else Verdict.REFUTED
+        said, found = (_plain(str(one)) for one in (bound.value, value.content))
+        return Verdict.CONFIRMED if said == found else Verdict.REFUTED
     number = value.number
     assert number is not None  # noqa: S101  (it is of one kind with the bound)
     if interval is not None and 0 < interval.level < MIN_LEVEL:
@@ -331,6 +336,17 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if most < low or least > high:
         return Verdict.REFUTED
     return Verdict.INCONCLUSIVE
+
+
+def _plain(text: str) -> tuple[str, ...]:
+    """A text as it is compared: numbers in a row are the same however they are set apart.
+
+    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" say one thing.
+    """
+    visible = "".join(one for one in text if one.isprintable())
+    if _NUMBERS.fullmatch(visible):
+        return tuple(str(int(one)) for one in _DIGITS.findall(visible))
+    return (" ".join(visible.split()),)
 
 
 def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:

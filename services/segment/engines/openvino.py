@@ -7,6 +7,7 @@ arg max is cut off and computed beside it, which gives the same labels in a frac
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,16 @@ class OpenVinoEngine:
         self._core = openvino.Core()
         how = manifest.preprocessing
         self._own_shape = (3, how.height, how.width)
-        self._other = OtherSizes(self._compiled, lambda: self._compiled(_FREE))
+        # Weakly: an engine that is no longer used is freed at once, and not when Python next looks
+        # for cycles; two models would be in memory until then.
+        method = weakref.WeakMethod(self._compiled)
+
+        def compiled(shape: tuple[int, ...]) -> Any:
+            own = method()
+            assert own is not None  # noqa: S101  (only the engine asks for other sizes)
+            return own(shape)
+
+        self._other = OtherSizes(compiled, lambda: compiled(_FREE))
         warm()
         # Other sizes are compiled from what was opened: the files may have changed since they were
         # verified.

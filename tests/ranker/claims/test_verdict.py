@@ -31,7 +31,7 @@ from services.ranker.claims.model import (
     Verdict,
     ends,
 )
-from services.ranker.claims.verdict import choose, decides, judge, unmeasured
+from services.ranker.claims.verdict import applies, choose, decides, judge, unmeasured
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}
@@ -345,3 +345,29 @@ def test_what_is_kept_of_nothing_says_the_kind_of_reason_and_what_to_do() -> Non
 @given(bounds, numbers)
 def test_a_verdict_is_a_function_of_claim_and_evidence(bound: Bound, number: float) -> None:
     assert judge(claim(bound), evidence(number)) == judge(claim(bound), evidence(number))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "32-64-160-256",
+        "32, 64, 160, 256",
+        "32\u201364\u2013160\u2013256",
+        "32 x 64 x 160 x 256",
+        "[32,64,160,256]",
+        "32-64-160-256\u200b",
+    ],
+)
+def test_numbers_in_a_row_are_the_same_however_they_are_set_apart(said: str) -> None:
+    one = evidence("32-64-160-256", unit="")
+    assert judge(claim(Text(said)), one).verdict is Verdict.CONFIRMED
+    assert judge(claim(Text(said.replace("160", "161"))), one).verdict is Verdict.REFUTED
+
+
+def test_what_was_measured_before_a_digest_was_stated_is_no_longer_of_the_claim() -> None:
+    one = evidence(150.0, unit="classes")
+    before = claim(Equals(150, 0, "classes"))
+    after = replace(before, configuration={"digest": "sha256:aa"})
+    assert applies(before, one)
+    assert not applies(after, one)
+    assert applies(after, replace(one, basis=Basis.SOURCED))

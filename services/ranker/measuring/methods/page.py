@@ -36,6 +36,7 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
     """The printed score, with the scores that the published formula allows beside it."""
     if not claim.artifact:
         raise UnobservableError("the claim is about a page, and names no artifact with a score")
+    _require_read(claim, measurements)
     artifact = measurements.registry.artifact(claim.artifact)
     if artifact.published is None:
         raise UnobservableError("no page printed a score for it")
@@ -108,7 +109,17 @@ async def component_leads(claim: Claim, measurements: Measurements) -> Observati
     )
 
 
+def _require_read(claim: Claim, measurements: Measurements) -> None:
+    """Let figures that a registered manifest says were printed decide nothing about themselves."""
+    if not measurements.registry.is_packaged(claim):
+        raise UnobservableError(
+            f"what the manifest of {claim.owner} says is printed is quoted there, and nobody has "
+            "read it"
+        )
+
+
 def _compared(claim: Claim, measurements: Measurements) -> tuple[Page, tuple[Artifact, ...]]:
+    _require_read(claim, measurements)
     page = measurements.registry.subject(claim.owner)
     if not isinstance(page, Page):
         raise UnobservableError(f"{claim.owner} is no page")

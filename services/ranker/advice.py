@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.common.statistics.reliability import TRIVIAL_ABOVE
-from services.ranker.claims.model import Artifact, Claim, Equals, Page, Range, Ratio, Verdict
+from services.ranker.claims.definition import implausible
+from services.ranker.claims.model import (
+    Artifact,
+    Bound,
+    Claim,
+    Equals,
+    Page,
+    Range,
+    Ratio,
+    Verdict,
+)
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
 
@@ -67,6 +77,10 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
             "bound",
             f"a guess holds with {claim.guess:.0%}: the claim counts for nothing where it holds",
         )
+    definition = method_named(claim.method).definition if claim.method else None
+    if bound and definition and implausible(bound, definition):
+        told = f"nothing that is plausible in {definition.unit} is within"
+        yield "bound", f"{told}{_hint(bound)}; is the unit right?"
     if isinstance(bound, Range | Ratio) and bound.low == bound.high:
         yield "bound", "a range of one number is met by chance alone; write `equals`"
     if isinstance(bound, Ratio) and not claim.comparator:
@@ -76,3 +90,10 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
         yield "needs", "say what it would take, so that the reader can get it"
     if measurement not in (*_COUNTED, Measurement.NONE) and not claim.cost.full:
         yield "cost", "it is measured, and its cost is 0 s: the plan would promise too little"
+
+
+def _hint(bound: Bound) -> str:
+    """What a share would be that was written as a percentage."""
+    if not isinstance(bound, Equals) or bound.unit != "%" or not 0 < bound.value <= 1:
+        return ""
+    return f": a share of {bound.value:g} is {100 * bound.value:g} %"

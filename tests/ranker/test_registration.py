@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from assay_rpc.ranker.v1 import (
 )
 
 from services.ranker.advice import warnings
+from services.ranker.claims.model import Equals
 from services.ranker.claims.registry import packaged
 from services.ranker.measuring import methods
 from services.ranker.methodology.load import load
@@ -181,6 +183,16 @@ def test_advice_is_given_where_something_could_be_better() -> None:
     assert "freshness stays unknown" in told["gpt2.released"]
     assert "that weight" not in told
     assert not any(".cost" in place for place in told)
+
+
+def test_a_share_that_is_written_as_a_percentage_is_told() -> None:
+    model = packaged(methods.known()).artifact("segformer-b0-finetuned-ade-512-512")
+    (accuracy,) = (one for one in model.claims if one.id == "S0.2")
+    written = replace(accuracy, bound=Equals(0.374, 0.001, "%"))
+    told = dict(warnings(replace(model, claims=(written,)), load()))
+    advice = told[f"{model.id}.claims[S0.2].bound"]
+    assert "a share of 0.374 is 37.4 %; is the unit right?" in advice
+    assert f"{model.id}.claims[S0.2].bound" not in dict(warnings(model, load()))
 
 
 async def test_a_cache_is_let_go_of(ranker: Ranker) -> None:

@@ -180,3 +180,19 @@ def cannot_fail(bound: Bound, definition: Definition) -> bool:
     plausible = definition.chance
     widest = low <= plausible.low and high >= plausible.high
     return widest or (low <= plausible.least and high >= plausible.most)
+
+
+def cannot_hold(bound: Bound, definition: Definition) -> bool:
+    """Say whether no value that the method can give would be within the bound."""
+    if isinstance(bound, Text | Boolean) or not isinstance(definition.chance, Plausible):
+        return False
+    low, high = ends(bound)
+    return high < definition.chance.least or low > definition.chance.most
+
+
+def implausible(bound: Bound, definition: Definition) -> bool:
+    """Say whether a bound allows none of what is plausible of a thing of the method's types."""
+    if isinstance(bound, Text | Boolean) or not isinstance(definition.chance, Plausible):
+        return False
+    low, high = ends(bound)
+    return high < definition.chance.low or low > definition.chance.high

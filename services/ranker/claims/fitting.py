@@ -6,6 +6,7 @@ aspect and fact, so that no author chooses which evidence may decide it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from services.ranker.claims.definition import (
     Part,
     Plausible,
     cannot_fail,
+    cannot_hold,
     fact_of,
     guess,
 )
@@ -116,7 +118,9 @@ def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]
         yield "dataset", "is missing: the corpus that it is measured on"
     elif claim.dataset and not definition.dataset and definition.kind is not Kind.ANY:
         yield "dataset", f"{claim.method} takes none; take it out"
-    if definition.compares and not claim.rival:
+    if definition.compares and claim.rival and claim.rival == claim.artifact:
+        yield "comparator.artifact", "is the artifact itself; name another"
+    elif definition.compares and not claim.rival:
         yield "comparator.artifact", "is missing: the id of the other artifact"
     elif claim.comparator and not definition.compares and definition.types:
         against = definition.against
@@ -141,6 +145,8 @@ def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Itera
         yield "bound.unit", f"{claim.method} gives {definition.unit!r}, not {bound.unit!r}{hint}"
     elif cannot_fail(bound, definition):
         yield "bound", f"nothing can fail it: {_expected(definition)}; say what would not hold"
+    elif cannot_hold(bound, definition):
+        yield "bound", f"nothing can meet it: {claim.method} gives {_possible(definition)}"
     if isinstance(bound, Ratio) and definition.unit != "1":
         yield (
             "bound.ratio",
@@ -159,6 +165,14 @@ def _expected(definition: Definition) -> str:
         f"from {chance.low:g} to {chance.high:g} {definition.unit} is what anything of its type "
         "may have"
     )
+
+
+def _possible(definition: Definition) -> str:
+    chance = definition.chance
+    assert isinstance(chance, Plausible)  # noqa: S101  (only called of a bound with numbers)
+    if math.isinf(chance.most):
+        return f"{chance.least:g} {definition.unit} or more"
+    return f"{chance.least:g} to {chance.most:g} {definition.unit}"
 
 
 def _offered(

@@ -65,12 +65,15 @@ def readable_claims(document: object) -> tuple[model.Claim, ...]:
 
     With them what does not fit their methods can be told at once with what is wrong elsewhere.
     """
+    if not isinstance(document, Mapping):
+        return ()
     found = []
-    items = document.get("claims") if isinstance(document, Mapping) else None
+    items, owner = document.get("claims"), document.get("id")
+    own = owner if isinstance(owner, str) and document.get("kind") != "page" else ""
     for item in items if isinstance(items, list) else ():
         with suppress(InvalidArgument):
             one = validate(_PageClaim, item)
-            found.append(one.claim(artifact=one.artifact or ""))
+            found.append(one.claim(artifact=one.artifact or own))
     return tuple(found)
 
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.claims.definition import Definition, Kind, Plausible, cannot_fail, guess
+from services.ranker.claims.definition import (
+    Definition,
+    Kind,
+    Plausible,
+    cannot_fail,
+    cannot_hold,
+    guess,
+)
 from services.ranker.claims.fitting import fitted, problems
 from services.ranker.claims.model import (
     ArtifactType,
@@ -57,6 +64,10 @@ def told(of: Claim, about: ArtifactType | None) -> str:
         ("storage.plain_parse_share@1", Range(0, 1, "share"), DATA, "nothing can fail it"),
         ("storage.plain_parse_share@1", Range(None, 1, "share"), DATA, "nothing can fail it"),
         ("model_facts.parameter_count@1", Range(1, 1e12, "parameters"), MODEL, "nothing can fail"),
+        ("storage.plain_parse_share@1", Equals(-3, 0, "share"), DATA, "gives 0 to 1 share"),
+        ("storage.plain_parse_share@1", Range(1.01, None, "share"), DATA, "nothing can meet it"),
+        ("model_accuracy.mean_iou@1", Equals(101, 0.9, "%"), MODEL, "gives 0 to 100 %"),
+        ("model_speed.cpu_latency@2", Range(None, -1, "s"), MODEL, "gives 0 s or more"),
         ("model_facts.stage_depths@1", Equals(3, 0, "1"), MODEL, "gives a text, never a number"),
         ("model_facts.pads@1", Text("no"), MODEL, "write `boolean`"),
         ("model_speed.cpu_latency@2", Ratio(2, 3), MODEL, "gives 's', not '1'"),
@@ -68,6 +79,21 @@ def test_a_claim_that_does_not_fit_its_method_is_told_what_the_method_says(
     method: str, bound: Bound | None, about: ArtifactType, message: str
 ) -> None:
     assert message in told(claim(method, bound), about)
+
+
+@pytest.mark.parametrize("bound", [Equals(-3, 3, "share"), Range(1, 2, "share")])
+def test_a_bound_that_one_value_meets_is_no_mistake(bound: Bound) -> None:
+    assert told(claim("storage.plain_parse_share@1", bound), DATA) == ""
+
+
+def test_a_model_is_not_compared_with_itself() -> None:
+    mine = replace(
+        claim("language_models.bits_per_byte_difference@1", Range(None, 0, "bits per byte")),
+        dataset="the-pile",
+    )
+    itself = replace(mine, rival="a", comparator="a")
+    assert told(itself, LANGUAGE) == "comparator.artifact: is the artifact itself; name another"
+    assert told(replace(mine, rival="b", comparator="b"), LANGUAGE) == ""
 
 
 def test_the_methods_aspect_and_fact_hold() -> None:
@@ -178,6 +204,14 @@ WIDE = Definition(None, Kind.NUMBER, "s", "f", chance=Plausible(1, 1e4, logarith
 )
 def test_a_guess_holds_as_often_as_the_bound_is_wide(bound: Bound, expected: float) -> None:
     assert guess(claim("m", bound), WIDE) == pytest.approx(expected)
+
+
+@given(st.floats(-10, 10), st.floats(0, 10), st.floats(0, 1))
+def test_no_share_is_within_a_bound_that_cannot_hold(low: float, width: float, at: float) -> None:
+    definition = METHODS["storage.plain_parse_share@1"]
+    bound = Range(low, low + width, "share")
+    assert not (cannot_hold(bound, definition) and low <= at <= low + width)
+    assert cannot_hold(bound, definition) == (low > 1 or low + width < 0)
 
 
 @given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6), st.floats(1, 10))

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from services.corpus.contamination.words import KEPT, Bytes, Hashes, Places, as_bytes, same, split
+from services.corpus.contamination.words import KEPT, Bytes, Hashes, Places, Words, same, words_of
 from services.errors import InvalidArgument, TooLarge
 
 N = 13
@@ -75,30 +75,27 @@ class NgramIndex:
         """Return how many different n-grams there are, as told by their 64-bit hashes."""
         return self._grams.hashes.size
 
-    def hits(self, document: str | bytes) -> list[Hit]:
+    def hits(self, document: str | bytes | Words) -> list[Hit]:
         """Return where the document repeats test texts, by place.
 
         Every n-gram that the document shares with a text lies in a hit of that text. Where a text
         has the n-gram at several places, the hit is of the one that goes on for longest, the first
         of those; 64 places are compared. Hits of one text may overlap.
         """
-        data = as_bytes(document)
-        starts, ends, hashes = split(data, KEPT)
+        found = document if isinstance(document, Words) else words_of(document)
         grams, texts = self._grams, self._texts
-        if not _any(hashes, self.n, grams.power, grams.filter):
+        if not _any(found.hashes, self.n, grams.power, grams.filter):
             return []
-        words = (data, starts, ends)
+        words = (found.data, found.starts, found.ends)
         room = 64
         while True:
-            found = np.empty((room, 4), dtype=np.int64)
-            count = _hits(words, hashes, self.n, grams.arrays, texts.arrays, found, KEPT)
+            rows = np.empty((room, 4), dtype=np.int64)
+            count = _hits(words, found.hashes, self.n, grams.arrays, texts.arrays, rows, KEPT)
             if count <= room:
                 break
             room = count
-        return sorted(
-            (self._hit(row, starts, ends) for row in found[:count].tolist()),
-            key=lambda hit: hit.start,
-        )
+        hits = (self._hit(row, found.starts, found.ends) for row in rows[:count].tolist())
+        return sorted(hits, key=lambda hit: hit.start)
 
     def _hit(self, row: list[int], starts: Places, ends: Places) -> Hit:
         text, here, there, length = row
@@ -113,31 +110,20 @@ class NgramIndex:
             words=length,
         )
 
-    def _split(self, texts: Iterable[tuple[str, str | bytes]]) -> Iterator[_Split]:
+    def _split(self, texts: Iterable[tuple[str, str | bytes]]) -> Iterator[Words]:
         size = 0
         for name, text in texts:
-            data = as_bytes(text)
-            size += data.size
+            found = words_of(text)
+            size += found.data.size
             if size > MOST_BYTES:
                 raise TooLarge(
                     f"the test texts have more than {MOST_BYTES:,} bytes, the most that one index "
                     "is of; scan against fewer files at a time"
                 )
-            found = _Split(data, *split(data, KEPT))
             self.ids.append(name)
             if found.hashes.size < self.n:
                 self.too_short.append(name)
             yield found
-
-
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """A text and its words."""
-
-    data: Bytes
-    starts: Places
-    ends: Places
-    hashes: Hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +164,7 @@ class _Grams:
         return self.hashes, self.first_place, self.places, self.filter, self.power
 
 
-def _joined(texts: Iterable[_Split]) -> _Texts:
+def _joined(texts: Iterable[Words]) -> _Texts:
     parts = list(texts)
     first_word = np.cumsum([0, *(part.hashes.size for part in parts)], dtype=np.int64)
     first_byte = np.cumsum([0, *(part.data.size for part in parts)], dtype=np.int64)
@@ -199,8 +185,8 @@ def _joined(texts: Iterable[_Split]) -> _Texts:
 
 def _grams(texts: _Texts, n: int) -> _Grams:
     """Hash every n-gram that lies in one text, and sort them."""
-    power = np.uint64(pow(int(_BASE), n, 1 << 64))
-    rolled = _roll(texts.hashes, n, power)
+    power = power_of(n)
+    rolled = roll(texts.hashes, n, power)
     places = np.flatnonzero(
         texts.text_of[: rolled.size] == texts.text_of[texts.text_of.size - rolled.size :]
     ).astype(np.uint32)
@@ -214,8 +200,13 @@ def _grams(texts: _Texts, n: int) -> _Grams:
     return _Grams(hashes, np.append(first_place, places.size), places, table, power)
 
 
+def power_of(n: int) -> np.uint64:
+    """Return what `roll` takes the word off with that leaves."""
+    return np.uint64(pow(int(_BASE), n, 1 << 64))
+
+
 @njit(cache=True, nogil=True)
-def _roll(hashes, n, power):  # type: ignore[no-untyped-def]
+def roll(hashes, n, power):  # type: ignore[no-untyped-def]
     """Return the hash of each run of n words, (words - n + 1,)."""
     rolled = np.empty(max(hashes.size - n + 1, 0), dtype=np.uint64)
     value = np.uint64(0)

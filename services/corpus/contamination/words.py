@@ -12,6 +12,7 @@ is, and comparing two words passes over what is deleted.
 from __future__ import annotations
 
 import string
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -46,6 +47,22 @@ def as_bytes(text: str | bytes) -> Bytes:
     """Return a text's UTF-8 as an array; a lone surrogate is its three bytes."""
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return np.frombuffer(data, dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text and its words: what `split` returns of each."""
+
+    data: Bytes
+    starts: Places
+    ends: Places
+    hashes: Hashes
+
+
+def words_of(text: str | bytes) -> Words:
+    """Split a text, given as str or as UTF-8. Releases the GIL."""
+    data = as_bytes(text)
+    return Words(data, *split(data, KEPT))
 
 
 @njit(cache=True, nogil=True)

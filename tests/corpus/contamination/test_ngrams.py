@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.corpus.contamination import ngrams
 from services.corpus.contamination.ngrams import Hit, NgramIndex
-from services.corpus.contamination.words import KEPT, Bytes, as_bytes, same, split
+from services.corpus.contamination.words import KEPT, Words, as_bytes, same, split, words_of
 from services.errors import InvalidArgument, TooLarge
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase, string.punctuation)
@@ -27,7 +28,7 @@ def normalised(text: str) -> list[str]:
     return text.translate(_LOWER).split()
 
 
-def words_of(text: str) -> list[str]:
+def spelled(text: str) -> list[str]:
     data = as_bytes(text)
     starts, ends, _ = split(data, KEPT)
     kept = [data[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
@@ -45,7 +46,7 @@ def texts(draw: st.DrawFn, most: int = 40) -> str:
 @given(st.text())
 def test_the_words_are_those_of_janitor(text: str) -> None:
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    assert words_of(text) == normalised(text)
+    assert spelled(text) == normalised(text)
 
 
 def test_every_white_space_separates_and_nothing_else_does() -> None:
@@ -151,11 +152,11 @@ def test_twelve_words_are_no_hit() -> None:
 def test_equal_hashes_of_different_words_are_no_hit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every word is made to hash alike, so that all n-grams collide."""
 
-    def colliding(data: Bytes, kept: Bytes) -> tuple[object, ...]:
-        starts, ends, hashes = split(data, kept)
-        return starts, ends, np.zeros_like(hashes)
+    def colliding(text: str) -> Words:
+        words = words_of(text)
+        return replace(words, hashes=np.zeros_like(words.hashes))
 
-    monkeypatch.setattr(ngrams, "split", colliding)
+    monkeypatch.setattr(ngrams, "words_of", colliding)
     source = random.Random(9)
     text = needle(source, 30)
     index = NgramIndex([("t", text)])

@@ -1,0 +1,1 @@
+"""What a corpus is made of: contamination, duplicates, languages, lengths, personal data."""

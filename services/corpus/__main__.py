@@ -8,7 +8,12 @@ import sys
 
 import grpc
 import structlog
-from assay_rpc.audit.v1alpha1 import audit_pb2, audit_pb2_grpc
+from assay_rpc.audit.v1alpha1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    corpus_audit_pb2,
+    corpus_audit_pb2_grpc,
+)
 from assay_rpc.corpus.v1 import (
     benchmark_pb2,
     benchmark_pb2_grpc,
@@ -25,6 +30,7 @@ from services.corpus.api.audit import AuditService
 from services.corpus.api.benchmark import CorpusBenchmarkService
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.corpus import CorpusService
+from services.corpus.api.corpus_audit import CorpusAuditService
 from services.corpus.api.scoring import ScoringService
 from services.corpus.api.selections import Selections
 from services.corpus.api.tokens import TokenStreams
@@ -66,6 +72,7 @@ def build_service(settings: CorpusSettings) -> Service:
     )
     scoring = ScoringService(selections, scorer)
     audit = AuditService(selections, registry)
+    corpus_audit = CorpusAuditService(selections, scorer)
     kernel = KernelTimes(settings.home_directory / "machine", machine_id(), threads=1)
     benchmark = CorpusBenchmarkService(catalog, kernel)
 
@@ -73,6 +80,7 @@ def build_service(settings: CorpusSettings) -> Service:
         corpus_pb2_grpc.add_CorpusServiceServicer_to_server(servicer, server)
         scoring_pb2_grpc.add_ScoringServiceServicer_to_server(scoring, server)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
+        corpus_audit_pb2_grpc.add_CorpusAuditServiceServicer_to_server(corpus_audit, server)
         benchmark_pb2_grpc.add_CorpusBenchmarkServiceServicer_to_server(benchmark, server)
 
     async def warm() -> None:
@@ -102,12 +110,13 @@ def build_service(settings: CorpusSettings) -> Service:
     async def close() -> None:
         await scorer.close()
         await audit.close()
+        await corpus_audit.close()
         await servicer.close()
         selections.close()
 
     services = [
         service
-        for file in (corpus_pb2, scoring_pb2, audit_pb2, benchmark_pb2)
+        for file in (corpus_pb2, scoring_pb2, audit_pb2, corpus_audit_pb2, benchmark_pb2)
         for service in file.DESCRIPTOR.services_by_name.values()
     ]
     return Service(

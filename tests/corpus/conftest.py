@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from assay_rpc.audit.v1alpha1 import audit_pb2_grpc
+from assay_rpc.audit.v1alpha1 import audit_pb2_grpc, corpus_audit_pb2_grpc
 from assay_rpc.corpus.v1 import (
     benchmark_pb2_grpc,
     corpus_pb2_grpc,
@@ -33,6 +33,7 @@ class Client:
         self.corpus = corpus_pb2_grpc.CorpusServiceStub(self.channel)
         self.scoring = scoring_pb2_grpc.ScoringServiceStub(self.channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self.channel)
+        self.corpus_audit = corpus_audit_pb2_grpc.CorpusAuditServiceStub(self.channel)
         self.admin = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(self.channel)
 
 

@@ -46,6 +46,7 @@ RPCS = {
     "audit.v1alpha1.AuditService/ProveBPB": ("N", 86400, "U"),
     "audit.v1alpha1.AuditService/VerifyProof": ("N", 86400, ""),
     "audit.v1alpha1.AuditService/AuditBPB": ("N", 3600, "U"),
+    "audit.v1alpha1.CorpusAuditService/AuditCorpus": ("N", 86400, ""),
     "corpus.v1.ScoringService/ListLanguageModels": ("N", 10, "URC"),
     "corpus.v1.ScoringService/ScoreBPB": ("I", 86400, "U"),
     "corpus.v1.ScoringService/CompareBPB": ("I", 86400, "U"),

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from assay_rpc import channel as channel_module
-from assay_rpc.audit.v1alpha1 import audit_pb2
+from assay_rpc.audit.v1alpha1 import audit_pb2, corpus_audit_pb2
 from assay_rpc.channel import connect_async, service_config
 from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
 from assay_rpc.corpus.v1 import corpus_pb2, scoring_pb2
@@ -31,7 +31,7 @@ from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 
 FILES = (
     *(segment_pb2, segment_benchmark_pb2, segment_admin_pb2),
-    *(audit_pb2, corpus_pb2, scoring_pb2, corpus_benchmark_pb2),
+    *(audit_pb2, corpus_audit_pb2, corpus_pb2, scoring_pb2, corpus_benchmark_pb2),
     *(ranker_pb2, verification_pb2, outcome_pb2, ranker_admin_pb2),
 )
 # Streams of requests: what was sent is gone, so gRPC cannot send it again.

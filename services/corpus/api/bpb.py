@@ -72,6 +72,10 @@ class BpbScorer:
         infos = await asyncio.to_thread(self._registry.list)
         return [bpb_replies.language_model(info) for info in infos]
 
+    def check(self, model: common_pb2.ModelRef, definition: scoring_pb2.Definition) -> None:
+        """Look whether a model is there and takes a definition. Blocks. Raises as `score` does."""
+        self._jobs.check(model_of("model", model), definition_of(definition))
+
     async def score(
         self, request: scoring_pb2.ScoreBPBRequest, source: Source
     ) -> AsyncGenerator[scoring_pb2.ScoreBPBResponse, None]:

@@ -12,7 +12,7 @@ from services.corpus.catalog.corpus import Corpus, Kind, Shard
 from services.corpus.catalog.counts import ShardCount
 from services.corpus.catalog.describe import Description, Subset
 from services.corpus.catalog.distance import Distance
-from services.corpus.catalog.rights import Availability
+from services.corpus.catalog.rights import Availability, Rights
 from services.rpc.messages import interval_message, license_message
 
 _KINDS = {
@@ -77,7 +77,7 @@ def description(corpus: Corpus, found: Description) -> describe_pb2.CorpusDescri
         text_bytes=counts.text_bytes,
         documents_without_subset=found.documents_without_subset,
         duplicate_documents=counts.duplicate_documents,
-        distance=None if found.distance is None else _distance(found.distance),
+        distance=None if found.distance is None else distance_message(found.distance),
     )
 
 
@@ -120,13 +120,21 @@ def _subset(subset: Subset) -> describe_pb2.SubsetInfo:
         message.content_bytes = subset.stored.jsonl_bytes
         message.stored_bytes = subset.stored.compressed_bytes
     if subset.rights is not None:
-        message.rights.license = subset.rights.license
-        message.rights.availability = _AVAILABILITY[subset.rights.availability]
-        message.rights.source = subset.rights.source
+        message.rights.CopyFrom(rights_message(subset.rights))
     return message
 
 
-def _distance(found: Distance) -> describe_pb2.PublishedDistance:
+def rights_message(rights: Rights) -> describe_pb2.SubsetRights:
+    """What may be done with a subset's texts."""
+    return describe_pb2.SubsetRights(
+        license=rights.license,
+        availability=_AVAILABILITY[rights.availability],
+        source=rights.source,
+    )
+
+
+def distance_message(found: Distance) -> describe_pb2.PublishedDistance:
+    """How far shares are from published ones."""
     return describe_pb2.PublishedDistance(
         total_variation=found.value,
         interval=interval_message(found.low, found.high, found.level, "drawn-shares@1"),

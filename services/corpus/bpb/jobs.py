@@ -199,6 +199,11 @@ class ScoringJobs:
         """
         return self._follow(lambda scoring: self._score(scoring, task, model))
 
+    def check(self, model: Model, definition: Definition) -> None:
+        """Look whether a model is there and takes a definition. Raises as `score` does."""
+        require_ref(model, self._scorers.describe(model.name))
+        self._scorers.resolve(model.name, definition)
+
     def compare(
         self, task: Task, model: Model, against: Model
     ) -> AsyncGenerator[Running | Comparison, None]:

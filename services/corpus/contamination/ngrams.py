@@ -17,13 +17,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from services.corpus.contamination.hit import MOST_WORDS, Hit, N
 from services.corpus.contamination.words import KEPT, Bytes, Hashes, Places, Words, same, words_of
 from services.errors import InvalidArgument, TooLarge
 
-N = 13
-"""Words of an n-gram in the Pile and in lm-evaluation-harness."""
-MOST_WORDS = 1_000
-"""The largest n."""
 MOST_BYTES = 1 << 30
 """Of test texts in one index."""
 # Places of an n-gram in one text that are compared. Only a text of one phrase has more.
@@ -33,22 +30,6 @@ _SIX = np.uint64(6)
 _LOW = np.uint64(63)
 _BIT = np.uint64(1)
 _LEAST_FILTER_BITS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A run of words of a document that a test text has too, as long as it goes on.
-
-    `test` is the id of the text. Places are bytes of the document's and of the text's UTF-8, from
-    the first character that is compared to one past the last; `words` is the run's length.
-    """
-
-    test: str
-    start: int
-    end: int
-    test_start: int
-    test_end: int
-    words: int
 
 
 class NgramIndex:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.corpus.contamination.ngrams import N, Hit, NgramIndex
+from services.corpus.contamination.hit import Hit
+from services.corpus.contamination.ngrams import NgramIndex
 from services.corpus.contamination.words import Words
+from services.corpus.inspection.findings import Contamination, Place, SetFound, Share
 from services.corpus.shards.documents import Document
 
 MOST_LISTED = 1_000
@@ -17,58 +18,10 @@ MOST_LISTED = 1_000
 _EXCERPT_BYTES = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A hit, and where it is: a document, and a text of a test set by its number from 0."""
-
-    document: str
-    subset: str
-    split: str
-    test_set: str
-    number: int
-    hit: Hit
-    excerpt: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetFound:
-    """What was found of a test set: `found` of its texts share an n-gram with a document.
-
-    `too_short` of them have fewer than n words, and can't be found. `longest` is in words.
-    """
-
-    name: str
-    texts: int
-    too_short: int
-    found: int
-    longest: int
-
-
-@dataclass(slots=True)
-class Share:
-    """Documents that share an n-gram with a test text, and bytes of their texts in hits."""
-
-    documents: int = 0
-    text_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Contamination:
-    """What was found in all. `places` are the longest hits, by length; `hits` counts all."""
-
-    n: int
-    hits: int
-    sets: tuple[SetFound, ...]
-    by_subset: Mapping[str, Share]
-    places: tuple[Place, ...]
-    documents: frozenset[str] = field(repr=False)
-    """Ids of all documents with a hit."""
-
-
 class Contaminated:
     """Takes documents one after the other, and looks each up in the test sets."""
 
-    def __init__(self, sets: Mapping[str, Sequence[bytes]], n: int = N) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[bytes]], n: int) -> None:
         """`sets` are the texts by the name of their set. Raises as NgramIndex."""
         self._names = list(sets)
         texts = [(f"{number}/{at}", text) for number, name in enumerate(self._names)

@@ -11,14 +11,14 @@ import numpy as np
 import xxhash
 
 from services.corpus.catalog.counts import Count
-from services.corpus.contamination.ngrams import N
+from services.corpus.contamination.hit import N
 from services.corpus.contamination.words import words_of
 from services.corpus.inspection import languages, near_duplicates, personal_data
-from services.corpus.inspection.contaminated import Contaminated, Contamination
+from services.corpus.inspection.contaminated import Contaminated
+from services.corpus.inspection.findings import Inspection, Lengths, Part
 from services.corpus.inspection.languages import Languages
 from services.corpus.inspection.near_duplicates import NearDuplicates
-from services.corpus.inspection.personal_data import PersonalData
-from services.corpus.inspection.repeats import Repeats, repeats
+from services.corpus.inspection.repeats import repeats
 from services.corpus.inspection.vocabulary import Distinct
 from services.corpus.shards.documents import Document
 
@@ -46,54 +46,6 @@ class Wanted:
             near_duplicates.require_library()
         if self.languages:
             languages.require_library()
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Sizes of documents in UTF-8 bytes: the least, the median, the 90th and 99th percentile."""
-
-    least: int
-    median: int
-    p90: int
-    p99: int
-    most: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """What the documents of a subset, or all of them, are made of.
-
-    `words` are those of `contamination.words`, `distinct_words` how many are different; `lengths`
-    is None without a document.
-    """
-
-    count: Count
-    words: int
-    distinct_words: int
-    lengths: Lengths | None
-    personal: PersonalData
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What was found. `subsets` has "" for documents that name none.
-
-    `near` is None unless it was asked for; it is of the first `near_documents`. `languages` has
-    documents of a sample by language, `languages_of` the documents that were sampled.
-    """
-
-    whole: Part
-    subsets: Mapping[str, Part]
-    exact: Repeats
-    near: Repeats | None
-    near_documents: int
-    languages: Mapping[str, int]
-    contamination: Contamination | None
-
-    @property
-    def languages_of(self) -> int:
-        """Documents whose language was told."""
-        return sum(self.languages.values())
 
 
 @dataclass

@@ -27,9 +27,7 @@ _IPV4 = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9]|\.[
 _NORTH_AMERICA = re.compile(
     rb"[(2-9](?:(?<=\()[2-9][0-9]{2}\) ?|(?<!\()[0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?![0-9])"
 )
-_INTERNATIONAL = re.compile(
-    rb"\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){1,5}(?![0-9])", re.ASCII
-)
+_INTERNATIONAL = re.compile(rb"\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){1,5}(?![0-9])", re.ASCII)
 _BEFORE_NUMBER = frozenset(b"0123456789.+-")
 _LEAST_DIGITS, _MOST_DIGITS = 8, 15
 
@@ -62,9 +60,9 @@ def count(text: bytes) -> PersonalData:
 
 
 def _emails(text: bytes) -> int:
-    found, at = 0, text.find(b"@")
+    found, last, at = 0, 0, text.find(b"@")
     while at >= 0:
-        before = text[max(0, at - _LOCAL_MOST) : at]
+        before = text[max(last, at - _LOCAL_MOST) : at]
         # At least a letter or digit, and not a dot beside the "@".
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(b".-")
         end = 0
@@ -72,6 +70,7 @@ def _emails(text: bytes) -> int:
             domain = _DOMAIN.match(text, at + 1)
             end = domain.end() if domain else 0
         found += bool(end)
+        last = end or last
         at = text.find(b"@", end or at + 1)
     return found
 
@@ -91,7 +90,11 @@ def _is_public(spelled: bytes) -> bool:
 
 
 def _phone_numbers(text: bytes) -> int:
-    here = sum(_stands_alone(text, match.start()) for match in _NORTH_AMERICA.finditer(text))
+    here = sum(
+        _stands_alone(text, match.start())
+        and text[max(0, match.start() - 3) : match.start()][:2] != b"+1"  # found below
+        for match in _NORTH_AMERICA.finditer(text)
+    )
     if b"+" not in text:
         return here
     return here + sum(

@@ -115,7 +115,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     prove.check_options(arguments)
     shards = shards_inventory(arguments)
     folders: dict[str, Path] = {}
-    model = _registered("--model", arguments.model or "byte-reference", folders)
+    model = registered("--model", arguments.model or "byte-reference", folders)
     common: dict[str, Any] = {
         "corpus": corpus_ref(arguments),
         "selection": _selection(arguments),
@@ -127,7 +127,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     }
     against = ""
     if arguments.against:
-        against = _registered("--against", arguments.against, folders)
+        against = registered("--against", arguments.against, folders)
     async with Connection(Inventory(corpora=shards.corpora, language_models=folders)) as connection:
         stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
         if against:
@@ -164,7 +164,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
 
 
-def _registered(flag: str, given: str, folders: dict[str, Path]) -> str:
+def registered(flag: str, given: str, folders: dict[str, Path]) -> str:
     """The name of a model; a folder is registered under its own name, among `folders`."""
     if not names_a_folder(given):
         return given

@@ -29,6 +29,12 @@ def _stats(parser: argparse.ArgumentParser) -> None:
     stats.add_arguments(parser)
 
 
+def _audit(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands.corpus import audit
+
+    audit.add_arguments(parser)
+
+
 def _benchmark(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands.corpus import benchmark
 
@@ -59,6 +65,7 @@ ACTIONS: dict[str, tuple[str, AddArguments]] = {
         "what a corpus holds by subset, beside what was published of it",
         _stats,
     ),
+    "audit": ("what a corpus is made of, and which test sets it repeats", _audit),
     "benchmark": (
         "compression ratios, decompression speeds and memory on a corpus's own shards",
         _benchmark,

@@ -1,0 +1,197 @@
+"""An audit of a corpus as tables and sentences."""
+
+from __future__ import annotations
+
+from assay_rpc.audit.v1alpha1 import corpus_audit_pb2 as pb
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus.v1 import describe_pb2
+from rich.table import Table
+
+_LISTED_PLACES = 20
+_LISTED_LANGUAGES = 12
+_EXCERPT = 60
+_AVAILABILITY = {
+    describe_pb2.AVAILABILITY_EXCEPT_UNCOPYRIGHTED: "copyrighted",
+    describe_pb2.AVAILABILITY_BY_NAME: "withdrawn",
+}
+
+
+def tables(found: pb.CorpusAudit) -> list[Table]:
+    """The subsets, the test sets and the longest hits."""
+    made = [_subsets(found)]
+    if found.HasField("contamination"):
+        made.append(_test_sets(found.contamination))
+        if found.contamination.places:
+            made.append(_places(found.contamination))
+    return made
+
+
+def name_of(part: pb.AuditedPart) -> str:
+    """A subset's name."""
+    return part.name or "(none named)"
+
+
+def rights_of(part: pb.AuditedPart) -> str:
+    """Whether a subset is withdrawn or copyrighted, and its licence."""
+    marks = [_AVAILABILITY.get(part.rights.availability, ""), part.rights.license]
+    return "; ".join(filter(None, marks))
+
+
+def share_of(count: int, of: int, interval: common_pb2.Interval) -> str:
+    """A share with its interval; empty without a trial."""
+    return f"{count / of:.2%} ({interval.low:.2%} .. {interval.high:.2%})" if of else ""
+
+
+def summary(found: pb.CorpusAudit) -> list[str]:
+    """What is said of the corpus as a whole, a sentence a line."""
+    lines = [*_repeats("repeat an earlier text", found.exact)]
+    if found.HasField("near"):
+        lines += _repeats("nearly repeat an earlier text", found.near)
+        if found.near_documents < found.whole.documents:
+            lines.append(
+                f"near duplicates were looked for among the first {found.near_documents:,} "
+                "documents only"
+            )
+    if found.languages:
+        told = ", ".join(
+            f"{one.language} {one.documents / found.languages_documents:.1%} "
+            f"({one.share.low:.1%} .. {one.share.high:.1%})"
+            for one in found.languages[:_LISTED_LANGUAGES]
+        )
+        lines.append(f"languages of {found.languages_documents:,} documents: {told}")
+    if found.whole.HasField("lengths"):
+        size, words = found.whole.lengths, found.whole
+        lines.append(
+            f"documents have {size.least:,} to {size.most:,} bytes, the median {size.median:,}, "
+            f"nine of ten up to {size.p90:,}; {words.words:,} words, about "
+            f"{words.distinct_words:,} different"
+        )
+    personal = found.whole.personal
+    lines.append(
+        f"spelled as personal data: {personal.emails:,} e-mail addresses, "
+        f"{personal.ip_addresses:,} public IPv4 addresses, {personal.phone_numbers:,} telephone "
+        f"numbers, in {personal.documents:,} documents"
+    )
+    if found.HasField("distance"):
+        distance = found.distance
+        lines.append(
+            f"total-variation distance of the shares from {distance.source}: "
+            f"{distance.total_variation:.3f} ({distance.interval.level:.0%} interval "
+            f"{distance.interval.low:.3f} .. {distance.interval.high:.3f})"
+        )
+    if found.HasField("contamination"):
+        whole = found.whole
+        share = share_of(whole.contaminated_documents, whole.documents, whole.contaminated_share)
+        lines.append(
+            f"contaminated: {whole.contaminated_documents:,} documents, {share}; "
+            f"{whole.contaminated_bytes:,} bytes in {found.contamination.hits:,} hits of "
+            f"{found.contamination.ngram_words} words or more"
+        )
+    if found.HasField("score"):
+        lines += _scores(found.score)
+    lines.append(f"digest {found.corpus.digest}")
+    return lines
+
+
+def _subsets(found: pb.CorpusAudit) -> Table:
+    table = Table(
+        title=f"{found.corpus.name}: {found.whole.documents:,} documents, "
+        f"{found.whole.text_bytes:,} bytes of text",
+        title_justify="left",
+    )
+    against = found.HasField("contamination")
+    headings = ["documents", "bytes", "share", "published", "median", "words", "repeats"]
+    headings += ["near"] if found.HasField("near") else []
+    headings += ["personal"] + (["contaminated"] if against else [])
+    table.add_column("subset", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    table.add_column("rights")
+    for part in found.subsets:
+        cells = [
+            f"{part.documents:,}",
+            f"{part.text_bytes:,}",
+            f"{part.share:.2%}",
+            f"{part.published_share:.2%}" if part.HasField("published_share") else "",
+            f"{part.lengths.median:,}",
+            f"{part.words:,}",
+            f"{part.exact_repeats:,}",
+        ]
+        cells += [f"{part.near_repeats:,}"] if found.HasField("near") else []
+        cells.append(f"{part.personal.documents:,}")
+        if against:
+            cells.append(
+                share_of(part.contaminated_documents, part.documents, part.contaminated_share)
+            )
+        table.add_row(name_of(part), *cells, rights_of(part))
+    return table
+
+
+def _test_sets(found: pb.Contamination) -> Table:
+    table = Table(title=f"test sets, by {found.ngram_words} words in a row", title_justify="left")
+    table.add_column("test set")
+    for heading in ("texts", "too short", "found", "share", "longest"):
+        table.add_column(heading, justify="right")
+    for one in found.test_sets:
+        table.add_row(
+            one.test_set,
+            f"{one.texts:,}",
+            f"{one.too_short:,}",
+            f"{one.found:,}",
+            share_of(one.found, one.texts - one.too_short, one.share),
+            f"{one.longest:,}" if one.longest else "",
+        )
+    return table
+
+
+def _places(found: pb.Contamination) -> Table:
+    listed = found.places[:_LISTED_PLACES]
+    more = f", the longest {len(listed)} of {found.hits:,}" if found.hits > len(listed) else ""
+    table = Table(title=f"hits{more}", title_justify="left")
+    table.add_column("document", no_wrap=True)
+    table.add_column("subset")
+    table.add_column("bytes", justify="right")
+    table.add_column("text of", no_wrap=True)
+    table.add_column("words", justify="right")
+    table.add_column("begins with")
+    for one in listed:
+        table.add_row(
+            one.document,
+            one.subset,
+            f"{one.start:,} .. {one.end:,}",
+            f"{one.test_set}, {one.number:,}",
+            f"{one.words:,}",
+            " ".join(one.excerpt.split())[:_EXCERPT],
+        )
+    return table
+
+
+def _repeats(what: str, found: pb.Repeats) -> list[str]:
+    inside = ", ".join(f"{count:,} in {split}" for split, count in sorted(found.within.items()))
+    lines = [f"{found.documents:,} documents {what}; within a split: {inside or 'none'}"]
+    between = [
+        f"{one.documents:,} of {one.split} in {one.other}" for one in found.between if one.documents
+    ]
+    if between:
+        lines.append(f"  between splits: {', '.join(between)}")
+    return lines
+
+
+def _scores(score: pb.ScoredWithout) -> list[str]:
+    lines = []
+    for name, part in (
+        ("all documents", score.all),
+        ("without contaminated ones", score.without),
+        ("contaminated ones", score.contaminated),
+    ):
+        value = f"{part.bits_per_byte:.4f}" if part.HasField("bits_per_byte") else "nothing scored"
+        interval = ""
+        if part.HasField("interval"):
+            interval = f" ({part.interval.low:.4f} .. {part.interval.high:.4f})"
+        lines.append(
+            f"bits per byte of {score.model.name}, {name}: {value}{interval}, "
+            f"{part.documents:,} documents"
+        )
+    if score.excluded:
+        lines.append(f"  {score.excluded:,} documents could not be scored and are in none of them")
+    return lines

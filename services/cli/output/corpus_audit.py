@@ -17,8 +17,8 @@ _AVAILABILITY = {
 
 
 def tables(found: pb.CorpusAudit) -> list[Table]:
-    """The subsets, the test sets and the longest hits."""
-    made = [_subsets(found)]
+    """The subsets, what they hold, the test sets and the longest hits."""
+    made = [_subsets(found), _contents(found)]
     if found.HasField("contamination"):
         made.append(_test_sets(found.contamination))
         if found.contamination.places:
@@ -99,31 +99,37 @@ def _subsets(found: pb.CorpusAudit) -> Table:
         f"{found.whole.text_bytes:,} bytes of text",
         title_justify="left",
     )
-    against = found.HasField("contamination")
-    headings = ["documents", "bytes", "share", "published", "median", "words", "repeats"]
-    headings += ["near"] if found.HasField("near") else []
-    headings += ["personal"] + (["contaminated"] if against else [])
     table.add_column("subset", no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    for heading in ("documents", "bytes", "share", "published"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("rights")
     for part in found.subsets:
-        cells = [
+        table.add_row(
+            name_of(part),
             f"{part.documents:,}",
             f"{part.text_bytes:,}",
             f"{part.share:.2%}",
             f"{part.published_share:.2%}" if part.HasField("published_share") else "",
-            f"{part.lengths.median:,}",
-            f"{part.words:,}",
-            f"{part.exact_repeats:,}",
-        ]
-        cells += [f"{part.near_repeats:,}"] if found.HasField("near") else []
+            rights_of(part),
+        )
+    return table
+
+
+def _contents(found: pb.CorpusAudit) -> Table:
+    near, against = found.HasField("near"), found.HasField("contamination")
+    table = Table(title="what their documents hold", title_justify="left")
+    table.add_column("subset", no_wrap=True)
+    headings = ["median bytes", "words", "repeats", *(["near"] if near else []), "personal data"]
+    for heading in (*headings, *(["contaminated"] if against else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for part in found.subsets:
+        cells = [f"{part.lengths.median:,}", f"{part.words:,}", f"{part.exact_repeats:,}"]
+        cells += [f"{part.near_repeats:,}"] if near else []
         cells.append(f"{part.personal.documents:,}")
         if against:
-            cells.append(
-                share_of(part.contaminated_documents, part.documents, part.contaminated_share)
-            )
-        table.add_row(name_of(part), *cells, rights_of(part))
+            share = share_of(part.contaminated_documents, part.documents, part.contaminated_share)
+            cells.append(f"{part.contaminated_documents:,}: {share}")
+        table.add_row(name_of(part), *cells)
     return table
 
 

@@ -98,7 +98,7 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
                 raise CancelledError
 
         watch = Watch(check)
-        splits = {shard.path: shard.split for shard in corpus.shards}
+        splits = {shard.path: shard.split for shard in corpus.shards_of(selection)}
 
         def work() -> Inspection:
             return inspect(_closing(corpus, selection), splits, wanted, watch)

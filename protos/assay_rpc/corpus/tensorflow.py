@@ -95,8 +95,8 @@ def load_tokens(
 
     `ids` is int64 (length,); `boundaries` int64 (pieces + 1,), cumulative lengths from 0;
     `documents` tf.string (pieces,). The last two differ in length from row to row: drop them,
-    or use `padded_batch`. Options are those of TokenStream. Where a run continues is a number of steps
-    alone: `start_step`.
+    or use `padded_batch`. Options are those of TokenStream. Where a run continues is a number of
+    steps alone: `start_step`.
     """
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -31,7 +31,8 @@ class CorpusEntry(BaseModel):
         "storage, or a list of the URLs of its objects."
     )
     kind: Literal["complete", "sample", "reference"] = Field(
-        description="The whole corpus of that name, some of its documents, or a stand-in."
+        "sample",
+        description="The whole corpus of that name, some of its documents, or a stand-in.",
     )
     source: str = Field("", description="Where it came from, in words.")
     license: str = Field("", description="SPDX id, or a short name, of the collection's licence.")
@@ -79,9 +80,9 @@ class CorpusSettings(ServerSettings):
     metrics_port: int = port_field(50072, "of the Prometheus page")
     corpora: dict[str, CorpusEntry] = Field(
         {},
-        description='JSON object: name -> {"path", "kind": complete|sample|reference, "source", '
-        '"license", "license_name", "license_url", "text_key", "id_key", "subset_key", '
-        '"window_log", "every_file"}. A path may be a URL (https, s3, gs), or a list '
+        description='JSON object: name -> {"path", "kind": complete|sample|reference (sample '
+        'without it), "source", "license", "license_name", "license_url", "text_key", "id_key", '
+        '"subset_key", "window_log", "every_file"}. A path may be a URL (https, s3, gs), or a list '
         'of the URLs of objects. Default: "python-reference", built from '
         "Python's own sources and documentation.",
     )

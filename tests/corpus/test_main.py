@@ -28,6 +28,7 @@ def _start(tmp_path: Path, corpora: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("corpora", "code", "words"),
     [
+        ('{"a": {"path": "/nowhere"}}', 1, "/nowhere is not a directory"),
         ('{"a": {"path": "/nowhere", "kind": "sample"}}', 1, "/nowhere is not a directory"),
         ('{"a": {"path": "/nowhere", "kind": "half"}}', 2, "ASSAY_CORPUS_CORPORA[a][kind]"),
         ('{"a": {"path": "/nowhere", "kind": "sample", "x": 1}}', 2, "ASSAY_CORPUS_CORPORA[a][x]"),

@@ -25,6 +25,10 @@ _REMAINDERS = {
 # Large enough that what a message costs by itself does not count.
 CHUNK_BYTES = 1 << 20
 
+# What a state has beside what is compared with the stream's own.
+_MEMBERS = {"digest": str, "epoch": int, "cursor": str, "documents": int, "rank": int,
+            "world_size": int}  # fmt: skip
+
 
 class Position:
     """What a stream asks for, and how far it is."""
@@ -138,6 +142,8 @@ class Position:
             )
 
     def _check(self, state: dict[str, Any], *, own_rank: bool) -> None:
+        if not isinstance(state, dict):
+            raise _mismatch(f"{str(state)[:40]!r} is no state: state_dict() gives one, a dict")
         if state.get("version") != _VERSION:
             raise _mismatch(
                 f"the state is of version {state.get('version')}, and this client reads version "
@@ -156,6 +162,13 @@ class Position:
                     f"{key}: the state has {state.get(key)!r}, this stream has {own.get(key)!r}"
                     f"{way_out}"
                 )
+        for key, kind in _MEMBERS.items():
+            if not isinstance(state.get(key), kind):
+                raise _mismatch(f"{key}: the state is damaged, it has {state.get(key)!r}")
+        try:
+            base64.b64decode(state["cursor"], validate=True)
+        except ValueError:
+            raise _mismatch("cursor: the state is damaged, that is not base64") from None
 
     def request(self) -> stream_pb2.StreamCorpusRequest:
         """The request that continues here."""

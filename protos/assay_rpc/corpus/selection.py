@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
 from assay_rpc.corpus.v1 import selection_pb2
@@ -45,8 +46,10 @@ class SelectionOptions(TypedDict, total=False):
 
 
 def select(**options: Unpack[SelectionOptions]) -> selection_pb2.Selection:
-    """Build the message. Raises ValueError for two mixtures or an unknown published one.
+    """Build the message.
 
+    Raises ValueError for two mixtures, an unknown published one and a number out of range, and
+    TypeError for a keyword that there is not and a value of another type; both name the keyword.
     What the corpus does not have is the server's to refuse.
     """
     unknown = sorted(set(options) - SelectionOptions.__annotations__.keys())
@@ -54,23 +57,67 @@ def select(**options: Unpack[SelectionOptions]) -> selection_pb2.Selection:
         known = ", ".join(SelectionOptions.__annotations__)
         raise TypeError(f"a selection has no {unknown[0]!r}; it has {known}")
     return selection_pb2.Selection(
-        splits=options.get("splits", ()),
-        subsets=options.get("subsets", ()),
-        exclude_subsets=options.get("exclude_subsets", ()),
+        splits=_names("splits", options.get("splits")),
+        subsets=_names("subsets", options.get("subsets")),
+        exclude_subsets=_names("exclude_subsets", options.get("exclude_subsets")),
         preset=(
             selection_pb2.SUBSET_PRESET_UNCOPYRIGHTED
             if options.get("uncopyrighted")
             else selection_pb2.SUBSET_PRESET_UNSPECIFIED
         ),
-        max_documents=options.get("max_documents", 0),
-        max_bytes=options.get("max_bytes", 0),
-        min_text_bytes=options.get("min_text_bytes", 0),
-        max_text_bytes=options.get("max_text_bytes", 0),
-        seed=options.get("seed"),
+        max_documents=whole("max_documents", options.get("max_documents")),
+        max_bytes=whole("max_bytes", options.get("max_bytes")),
+        min_text_bytes=whole("min_text_bytes", options.get("min_text_bytes")),
+        max_text_bytes=whole("max_text_bytes", options.get("max_text_bytes")),
+        seed=None if options.get("seed") is None else whole("seed", options.get("seed")),
         mixture=_mixture(options),
-        epochs=options.get("epochs", 0),
+        epochs=whole("epochs", options.get("epochs"), bits=32),
         unit=_unit(options.get("weight_unit", "bytes")),
     )
+
+
+def whole(name: str, value: object, *, bits: int = 64) -> int:
+    """Return a whole number that fits the contract; None is 0.
+
+    Raises TypeError for what is none, and ValueError for one out of range, naming the keyword.
+    """
+    if value is None:
+        return 0
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # that is what is asked
+    except TypeError:
+        raise TypeError(f"{name}: {value!r} is not a whole number") from None
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"{name}: {number} is not between 0 and 2**{bits} - 1")
+    return number
+
+
+def weights_of(name: str, value: object) -> dict[str, float]:
+    """Return numbers by name. Raises TypeError, naming the keyword, for what is none."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: {value!r} does not map names to numbers")
+    for key, number in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name}: {key!r} is not a name")
+        try:
+            float(number)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name}[{key!r}]: {number!r} is not a number") from None
+        if isinstance(number, str):
+            raise TypeError(f"{name}[{key!r}]: {number!r} is not a number")
+    return {key: float(number) for key, number in value.items()}
+
+
+def _names(name: str, value: object) -> Sequence[str]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: {value!r} is not a list of names")
+    names = list(value)
+    for one in names:
+        if not isinstance(one, str):
+            raise TypeError(f"{name}: {one!r} is not a name")
+    return names
 
 
 def _unit(name: str) -> selection_pb2.MixtureUnit.ValueType:
@@ -90,9 +137,13 @@ def _mixture(options: SelectionOptions) -> selection_pb2.Mixture | None:
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} both make a mixture; give one of them")
     if weights is not None:
-        return selection_pb2.Mixture(weights=selection_pb2.SubsetWeights(by_subset=weights))
+        return selection_pb2.Mixture(
+            weights=selection_pb2.SubsetWeights(by_subset=weights_of("weights", weights))
+        )
     if passes is not None:
-        return selection_pb2.Mixture(passes=selection_pb2.SubsetWeights(by_subset=passes))
+        return selection_pb2.Mixture(
+            passes=selection_pb2.SubsetWeights(by_subset=weights_of("passes", passes))
+        )
     if published is None:
         return None
     if published not in _PUBLISHED:

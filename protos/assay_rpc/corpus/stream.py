@@ -30,7 +30,7 @@ from assay_rpc.corpus._ahead import Ahead
 from assay_rpc.corpus._decode import Batch, frame_decoder
 from assay_rpc.corpus._position import CHUNK_BYTES, Position
 from assay_rpc.corpus.document import Document
-from assay_rpc.corpus.selection import SelectionOptions, select
+from assay_rpc.corpus.selection import SelectionOptions, select, weights_of, whole
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 from assay_rpc.errors import AssayError
 
@@ -96,19 +96,19 @@ class _Stream:
         if selection is not None:
             chosen.CopyFrom(selection)
         if not isinstance(corpus, str):
-            for name, weight in corpus.items():
+            for name, weight in weights_of("corpus", corpus).items():
                 chosen.corpora.add(corpus=selection_pb2.CorpusRef(name=name), weight=weight)
         self._position = Position(
             corpus if isinstance(corpus, str) else "",
             chosen,
-            rank=rank,
-            world_size=world_size,
+            rank=whole("rank", rank, bits=32),
+            world_size=whole("world_size", world_size, bits=32),
             delivery=delivery,
-            chunk_bytes=chunk_bytes,
+            chunk_bytes=whole("chunk_bytes", chunk_bytes, bits=32),
             skip_damaged=skip_damaged,
             skip_bad_lines=skip_bad_lines,
             equal=equal,
-            batch_size=batch_size,
+            batch_size=whole("batch_size", batch_size, bits=32),
         )
 
     @property

@@ -21,7 +21,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.connection import Connection
 from assay_rpc.corpus._position import CHUNK_BYTES
 from assay_rpc.corpus._sequence import TokenSequence
-from assay_rpc.corpus.selection import SelectionOptions, select
+from assay_rpc.corpus.selection import SelectionOptions, select, whole
 from assay_rpc.corpus.stream import CorpusStream
 from assay_rpc.corpus.v1 import stream_pb2
 
@@ -64,6 +64,9 @@ class TokenStream(CorpusStream):
     ) -> None:
         if packing not in _PACKINGS:
             raise ValueError(f"packing: {packing!r} is none of {', '.join(_PACKINGS)}")
+        if not isinstance(tokenizer, str):
+            raise TypeError(f"tokenizer: {tokenizer!r} is not a language model's name")
+        global_batch = whole("global_batch", global_batch, bits=32)
         super().__init__(
             target,
             corpus,
@@ -75,12 +78,12 @@ class TokenStream(CorpusStream):
             chunk_bytes=chunk_bytes,
             equal=remainder,
         )
-        self._each = (global_batch or world_size) // world_size
+        self._each = (global_batch or world_size) // max(1, world_size)
         self._position.tokens = stream_pb2.TokenOptions(
             tokenizer=common_pb2.ModelRef(name=tokenizer),
-            length=length,
+            length=whole("length", length, bits=32),
             packing=_PACKINGS[packing],
-            separator=separator,
+            separator=None if separator is None else whole("separator", separator, bits=32),
             global_batch=global_batch,
         )
 
@@ -90,7 +93,7 @@ class TokenStream(CorpusStream):
         For a run that never changed its number of ranks within a step; else take `state_dict` and
         `resume_from`.
         """
-        self._position.start_at(step * self._each)
+        self._position.start_at(whole("step", step) * self._each)
 
     def __iter__(self) -> Iterator[TokenSequence]:  # type: ignore[override]  # of sequences here
         for batch in self._batches():

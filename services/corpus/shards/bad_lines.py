@@ -56,7 +56,9 @@ class BadLines:
             hint = ""
             if reason.startswith('has no "'):
                 hint = "; --text-key names the member with the text"
-            problem = f"line {number} {reason} (--skip-bad-lines passes over it{hint}),"
+            place = block.place(number)
+            where = "" if place is None else f" at byte {place} of its lines,"
+            problem = f"line {number} {reason} (--skip-bad-lines passes over it{hint}),{where}"
             raise DataLoss(self._shard, block.offset, problem)
         self._add(BadLine(self._shard, number, block.offset, reason))
         if self.count > max(FREE, MAX_SHARE * (number + 1)):

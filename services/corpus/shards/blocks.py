@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +40,9 @@ class Block(NamedTuple):
 
     `first_line` counts from 0; `offset` is the compressed byte up to which the shard was read.
     `bad` has the reasons of records that could not be written as lines, which are empty here.
+    `start` is the byte at which the block begins in what the shard decodes to, None where the lines
+    are not those of the shard; there `places` has the bytes at which bad ones began, if they are
+    known.
     """
 
     first_line: int
@@ -46,6 +50,15 @@ class Block(NamedTuple):
     data: bytes
     offset: int
     bad: Mapping[int, str] = _NONE_BAD
+    start: int | None = None
+    places: Mapping[int, int] = MappingProxyType({})
+
+    def place(self, number: int) -> int | None:
+        """Return at which byte of what the shard decodes to a line begins, if that is known."""
+        if self.start is None:
+            return self.places.get(number)
+        before = self.data.split(b"\n", number - self.first_line)[:-1]
+        return self.start + sum(len(line) + 1 for line in before)
 
 
 def read_blocks(
@@ -82,7 +95,7 @@ def read_blocks(
 def _blocks_of_lines(
     decoded: Iterator[tuple[int, bytes]], name: str, block_bytes: int, max_line_bytes: int
 ) -> Iterator[Block]:
-    line = 0
+    line = start = 0
     pieces: list[bytes] = []
     size = 0  # of the pieces
     tail = 0  # bytes of the pieces after their last newline
@@ -105,8 +118,9 @@ def _blocks_of_lines(
                 data = b"".join(pieces)
                 pieces, size, tail = ([rest] if rest else []), len(rest), len(rest)
                 lines = data.count(b"\n")
-                yield Block(line, lines, data if line else data.removeprefix(BOM), offset)
+                yield _block(line, data, offset, start)
                 line += lines
+                start += len(data)
             else:
                 pieces.append(piece)
                 tail = len(piece) - cut if cut else tail + len(piece)
@@ -122,9 +136,15 @@ def _blocks_of_lines(
     elif data and not data.endswith(b"\n"):
         data += b"\n"
     if data:
-        yield Block(line, data.count(b"\n"), data if line else data.removeprefix(BOM), offset)
+        yield _block(line, data, offset, start)
     if damage is not None:
         raise damage
+
+
+def _block(line: int, data: bytes, offset: int, start: int) -> Block:
+    kept = data if line else data.removeprefix(BOM)
+    start += len(data) - len(kept)
+    return Block(line, kept.count(b"\n"), kept, offset, start=start)
 
 
 def _close(decoded: Iterator[tuple[int, bytes]]) -> None:
@@ -212,6 +232,7 @@ def _rewritten(blocks: Iterator[Block], name: str, reading: Reading) -> Iterator
     for block in blocks:
         lines: list[bytes] = []
         bad: dict[int, str] = {}
+        places: dict[int, int] = {}
         for number, raw in enumerate(block.data.split(b"\n")[:-1], block.first_line):
             if not raw or raw.isspace():
                 lines.append(b"")
@@ -219,8 +240,12 @@ def _rewritten(blocks: Iterator[Block], name: str, reading: Reading) -> Iterator
             line, reason = _line(_parsed(raw), reading, name)
             if reason:
                 bad[number] = reason
+                place = block.place(number)
+                if place is not None:
+                    places[number] = place
             lines.append(line)
-        yield block._replace(data=b"\n".join([*lines, b""]), bad=bad)
+        data = b"\n".join([*lines, b""])
+        yield block._replace(data=data, bad=bad, start=None, places=places)
 
 
 def _parsed(raw: bytes) -> object:
@@ -249,4 +274,6 @@ def json_problem(error: Exception) -> str:
         return "nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} at byte {error.start}"
+    if "integer string conversion" in str(error):  # Python's own limit
+        return f"an integer of more than {sys.get_int_max_str_digits():,} digits"
     return str(error)[:120]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import orjson
 
 from services.corpus.shards.blocks import json_problem
-from services.corpus.shards.records import BadLineError, no_text, subset_of_record
+from services.corpus.shards.records import BadLineError, no_object, no_text, subset_of_record
 
 _META = b'", "meta": {"'
 _META_VALUE = len(b'", "meta": ')
@@ -79,7 +79,7 @@ def _parse(data: bytes, shard: str, line: int, subset: str | None, meta: bytes) 
         return _parse_slowly(data, shard, line)
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
-        problem = no_text(value, "text") if isinstance(value, dict) else "is not a JSON object"
+        problem = no_text(value, "text") if isinstance(value, dict) else no_object(value)
         raise BadLineError(problem)
     if subset is None:
         if "meta" in value:
@@ -178,8 +178,7 @@ def _members(source: str) -> dict[str, tuple[object, str]]:
 
     position = skip(0)
     if source[position : position + 1] != "{":
-        json.loads(source)  # tells what is not JSON from what is not an object
-        raise BadLineError("is not a JSON object")
+        raise BadLineError(no_object(json.loads(source)))
     position = expect(position, "{")
     if source[position : position + 1] != "}":
         while True:

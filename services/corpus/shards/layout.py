@@ -19,6 +19,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from services.corpus.shards.formats import (
@@ -46,6 +47,8 @@ _RED_PAJAMA = frozenset(
 _SNIFFED_BYTES = 1 << 16
 _BEGINNING_BYTES = 64
 _NAMED = 5
+# Files of a folder that is passed over.
+_LOOKED_AT = 10_000
 
 
 class LayoutError(ValueError):
@@ -118,12 +121,15 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
     left = [
         path for path in found if is_left_out(path, read) or _is_unnamed_shard(root, path, read)
     ]
+    left += _passed_over(root)
     if not chosen:
         there = f"found {_list(left or sorted(found, key=_path_key))}; " if found else ""
         raise LayoutError(f"{root} holds no shard; {there}{_EXPECTED}")
     shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
     _check_libraries(root, shards)
-    others = any(format_of(path) and not _is_set_aside(path) for path in left)
+    others = any(
+        not path.endswith("/") and format_of(path) and not _is_set_aside(path) for path in left
+    )
     others = others and pile and not every_file
     return Layout(shards, tuple(sorted(left, key=_path_key)), others)
 
@@ -212,6 +218,19 @@ def _files(root: Path) -> Iterator[str]:
                 )
             if (root / path).is_file():  # a pipe would be waited for
                 yield path
+
+
+def _passed_over(root: Path) -> list[str]:
+    """Name the folders that `_files` passes over and that have files that look like shards."""
+    passed = []
+    for folder, folders, _ in os.walk(root):
+        skipped = [name for name in folders if name.startswith((".", "_"))]
+        folders[:] = [name for name in folders if name not in skipped]
+        for name in skipped:
+            files = (file for _, _, files in os.walk(Path(folder, name)) for file in files)
+            if any(looks_like_data(file) for file in islice(files, _LOOKED_AT)):
+                passed.append(Path(folder, name).relative_to(root).as_posix() + "/")
+    return passed
 
 
 def _is_set_aside(path: str) -> bool:

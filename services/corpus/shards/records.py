@@ -35,7 +35,7 @@ def usual_line(record: object, keys: Keys, shard: str) -> bytes:
     What it has beside the text goes into "meta". Raises BadLineError where it has no text.
     """
     if not isinstance(record, dict):
-        raise BadLineError("is not a JSON object")
+        raise BadLineError(no_object(record))
     text = lookup(record, keys.text)
     if isinstance(text, bytes):  # a column of a table whose kind is not text
         try:
@@ -98,6 +98,12 @@ def lookup(record: Mapping[str, Any], key: str) -> Any:
     return value
 
 
+def no_object(value: object) -> str:
+    """Say what a line is that is JSON and no object."""
+    kind = "null" if value is None else _kind(value)
+    return f"is {kind}, not a JSON object"
+
+
 def no_text(record: Mapping[str, Any], key: str) -> str:
     """Say that a record has no text under `key`, and what it has."""
     if key in record:
@@ -150,7 +156,7 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", bool: "true or false"}
+    kinds = {dict: "an object", list: "a list", bool: "true or false", str: "a string"}
     return kinds.get(type(value), "a number" if isinstance(value, int | float) else "of no JSON")
 
 

@@ -80,7 +80,7 @@ def test_large_shards_come_in_bounded_blocks(tmp_path: Path, options: dict[str, 
 
 def test_a_frame_with_its_size_in_one_segment(tmp_path: Path) -> None:
     file = _write(tmp_path, zstandard.ZstdCompressor().compress(b"a\nb"))
-    assert _read(file) == ([Block(0, 2, b"a\nb\n", file.stat().st_size)], None)
+    assert _read(file) == ([Block(0, 2, b"a\nb\n", file.stat().st_size, start=0)], None)
 
 
 def test_every_truncation_delivers_what_is_before_it(tmp_path: Path) -> None:

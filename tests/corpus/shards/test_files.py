@@ -588,3 +588,18 @@ def test_what_is_no_damage_is_not_passed_over(tmp_path: Path) -> None:
         with pytest.raises(DataLoss, match=problem):
             list(skipping.items())
         shards[0].file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("key", ["text", "body"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_bad_line_is_told_with_its_byte(tmp_path: Path, key: str, compressed: bool) -> None:
+    """Of the file, or of what it decodes to; far into it, behind many blocks of lines."""
+    good = json.dumps({key: "x" * 1000}).encode() + b"\n"
+    data = good * 3000
+    file = tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")
+    broken = data + b"[1]\n" + good
+    file.write_bytes(gzip.compress(broken) if compressed else broken)
+    shards = find_shards(tmp_path, Reading(Keys(key)))
+    place = f"at byte {len(data)} of its lines"
+    with pytest.raises(DataLoss, match=f"line 3000 is a list, not a JSON object .*{place}"):
+        list(reader.documents(shards, Selection(("train",))))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.corpus.shards.layout import LayoutError, find_shards
+from services.corpus.shards.layout import LayoutError, find_layout, find_shards
 
 
 def _touch(root: Path, *paths: str) -> None:
@@ -55,3 +55,14 @@ def test_no_shards_says_what_was_expected(tmp_path: Path, exists: bool) -> None:
     problem = "holds no shard" if exists else "is not a directory"
     with pytest.raises(LayoutError, match=f"{problem}.*train/NN.jsonl.zst, val.jsonl.zst or test"):
         find_shards(root)
+
+
+def test_folders_that_are_passed_over_are_named(tmp_path: Path) -> None:
+    for name in ("data/a.jsonl", "_old/b.jsonl", ".kept/deep/c.parquet", ".git/config", "_tmp/x"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b'{"text": "x"}\n')
+    layout = find_layout(tmp_path)
+    assert [shard.path for shard in layout.shards] == ["data/a.jsonl"]
+    assert set(layout.left_out) == {"_old/", ".kept/"}
+    assert "_old/" in layout.notice()

@@ -206,7 +206,7 @@ def test_a_journal_ahead_of_what_reached_the_disk_is_gone_back_on(
     [
         (b"{not json}\n", "line 3 is not JSON"),
         (b'{"meta": {}}\n', 'line 3 has no "text"'),
-        (b"[1]\n", "line 3 is not a JSON object"),
+        (b"[1]\n", "a list, not a JSON object"),
     ],
 )
 def test_a_bad_line_ends_it_and_leaves_nothing_half_made(

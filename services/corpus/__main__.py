@@ -65,7 +65,7 @@ def build_service(settings: CorpusSettings) -> Service:
     directories = {REFERENCE: REFERENCE_DIRECTORY, **settings.language_models}
     servicer = CorpusService(
         selections,
-        TokenStreams(Tokenizers(directories), cache / "tokens"),
+        TokenStreams(Tokenizers(directories), cache / "tokens", settings.token_cache_bytes),
         StreamBudget(settings.held_by_streams),
         threads=settings.threads,
         max_message_bytes=settings.max_message_bytes,

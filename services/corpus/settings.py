@@ -17,6 +17,7 @@ from services.corpus.shards.formats import MAX_WINDOW_LOG, WINDOW_LOG, Keys, Rea
 from services.corpus.storage.urls import is_url
 from services.rpc.settings import ServerSettings, port_field
 
+TOKEN_CACHE_BYTES = 100 << 30
 _UNKNOWN_MEMORY_BYTES = 1 << 30
 _HOME = Path("~/.local/share/assay")
 
@@ -99,6 +100,12 @@ class CorpusSettings(ServerSettings):
         ge=0,
         description="Most bytes of frames from object storage that are kept on the disk, in "
         "cache/corpus/frames at home; 0 keeps none.",
+    )
+    token_cache_bytes: int = Field(
+        TOKEN_CACHE_BYTES,
+        ge=0,
+        description="Most bytes of tokens that are kept on the disk, in cache/corpus/tokens at "
+        "home: those that were not used for longest go. Those of a stream's own shards stay.",
     )
     home: Path = Field(
         _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."

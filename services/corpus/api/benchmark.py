@@ -18,6 +18,7 @@ from services.common.statistics.restarts import Restart
 from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus
+from services.corpus.shards.formats import ZSTD_LINES, format_of
 from services.errors import (
     DataLoss,
     InternalError,
@@ -98,6 +99,12 @@ def _worker_request(
     if len(shards) < len(files):
         raise Unsupported(
             "corpus: is in object storage, and the benchmark measures a local directory"
+        )
+    other = next((path for path in files if format_of(path) != ZSTD_LINES), "")
+    if other:
+        raise Unsupported(
+            f"corpus: {other} is not a .jsonl.zst file, and the benchmark is of zstd shards; "
+            "`assay corpus index` makes some of any corpus"
         )
     return {
         "shards": shards,

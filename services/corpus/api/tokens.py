@@ -60,8 +60,9 @@ class _Asked:
 class TokenStreams:
     """Makes the messages of streams of tokens. Safe to share between threads."""
 
-    def __init__(self, tokenizers: Tokenizers, root: Path) -> None:
-        self._tokenizers, self._store = tokenizers, TokenStore(root)
+    def __init__(self, tokenizers: Tokenizers, root: Path, cache_bytes: int) -> None:
+        """Tokens are kept below `root`: `cache_bytes` of them, and what a stream needs."""
+        self._tokenizers, self._store = tokenizers, TokenStore(root, cache_bytes)
         self._numbered: dict[str, Numbering] = {}
         self._lock = threading.Lock()
 
@@ -78,9 +79,11 @@ class TokenStreams:
         corpus.check_indexed(selection)
         corpus.check_unchanged(selection)
         shards = corpus.shards_of(selection)
+        tokens = []
         for shard in shards:
-            yield from self._store.make(shard, asked.tokenizer)
-        tokens = [self._store.open(shard, asked.tokenizer) for shard in shards]
+            found = yield from self._store.make(shard, asked.tokenizer)
+            tokens.append(found)
+        self._store.trim(shards, asked.tokenizer)
         weighed = [one.counts for one in tokens] if selection.unit is WeightUnit.TOKENS else []
         plan = corpus.plan(selection, weighed)
         key = json.dumps([corpus.ref.digest, selection.digests(), asked.sequences])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from services.corpus.shards.formats import READING, Reading, format_of
+from services.corpus.shards.formats import READING, TEXT_SUFFIX, Reading, format_of
 from services.corpus.shards.index.format import index_path, text_path
 from services.corpus.shards.layout import (
     SUFFIX,
@@ -138,7 +138,7 @@ def _listed(root: str, store: ObjectStore) -> dict[str, str]:
             f"{shown(root)} lists no shard, nor do its folders data and of splits; a corpus has "
             f"train/NN{SUFFIX}, val{SUFFIX} or test{SUFFIX}, or other names that end in .jsonl or "
             ".json and .zst, .gz, .bz2 or .xz. A server that lists no folders needs the URL of "
-            "every shard"
+            f"every shard{_disk_alone(found)}"
         )
     return found
 
@@ -159,6 +159,17 @@ def remote_order(paths: Iterable[str]) -> list[tuple[str, str]]:
     return found
 
 
+def _disk_alone(paths: Iterable[str]) -> str:
+    """Name files that would be read from a disk, as an end of a message."""
+    named = [path for path in sorted(paths) if format_of(path) or path.endswith(TEXT_SUFFIX)]
+    if not named:
+        return ""
+    return (
+        f". {named[0]} is of a kind that is read from a local disk alone (parquet, Arrow, texts, "
+        "and JSON that is not compressed): copy the corpus there"
+    )
+
+
 def _named(urls: Sequence[str]) -> dict[str, str]:
     """Map the paths that URLs of single objects end in to the URLs."""
     found: dict[str, str] = {}
@@ -173,6 +184,6 @@ def _named(urls: Sequence[str]) -> dict[str, str]:
     if not remote_order(found):
         raise LayoutError(
             f"none of the {len(urls)} URLs is that of a shard that is read from a URL (*.jsonl, "
-            "*.json.gz and the like; .zst, .bz2, .xz)"
+            f"*.json.gz and the like; .zst, .bz2, .xz){_disk_alone(found)}"
         )
     return found

@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from services.corpus.shards.frames import FrameReader
 from services.corpus.tokens.tokenizer import Tokenizer
-from services.errors import StorageFull
+from services.errors import InternalError, StorageFull
 
 _MAGIC = b"assay-tokens 1\n\x00"
 _HEADER_BYTES = len(_MAGIC) + 16
@@ -52,24 +52,29 @@ class IndexedShard(Protocol):
 class TokenStore:
     """Tokens by shard and tokenizer, in files below `root`. Safe to share between threads.
 
-    A file takes about half as much room as the texts: two bytes a token.
+    A file takes about half as much room as the texts: two bytes a token. Several processes may
+    share them.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, most_bytes: int) -> None:
+        """`trim` brings the files below `most_bytes`."""
+        self._root, self._most = root, most_bytes
         self._open: dict[Path, ShardTokens] = {}
         self._locks: dict[Path, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def make(self, shard: IndexedShard, tokenizer: Tokenizer) -> Iterator[None]:
-        """See to it that the tokens of a shard are there; yields between steps of the work.
+    def make(self, shard: IndexedShard, tokenizer: Tokenizer) -> Generator[None, None, ShardTokens]:
+        """Return the tokens of a shard, cut if need be; yields between steps of that.
 
-        Raises StorageFull, DataLoss, and as frames do.
+        They stay readable after their file was removed. Raises StorageFull, DataLoss, and as frames
+        do.
         """
         file = self._file(shard, tokenizer)
         with self._lock:
-            if file in self._open:
-                return
+            found = self._open.get(file)
+            if found is not None:
+                _use(file)
+                return found
             lock = self._locks.setdefault(file, threading.Lock())
         while not lock.acquire(timeout=_WAIT_SECONDS):
             yield None
@@ -84,20 +89,42 @@ class TokenStore:
                         "half as much room as its texts"
                     ) from None
                 found = _read(file)
-            if found is not None:
-                with self._lock:
-                    self._open[file] = found
+            if found is None:
+                raise InternalError("the tokens of a shard were written and cannot be read")
+            _use(file)
+            with self._lock:
+                self._open[file] = found
+            return found
         finally:
             lock.release()
 
-    def open(self, shard: IndexedShard, tokenizer: Tokenizer) -> ShardTokens:
-        """Return the tokens that `make` made."""
-        with self._lock:
-            return self._open[self._file(shard, tokenizer)]
+    def trim(self, shards: Iterable[IndexedShard], tokenizer: Tokenizer) -> None:
+        """Remove the files that were not used for longest, but not those of these shards."""
+        kept = {self._file(shard, tokenizer) for shard in shards}
+        files = []
+        for file in self._root.glob("*/*.tokens"):
+            with suppress(FileNotFoundError):  # another process's trim
+                state = file.stat()
+                files.append((state.st_mtime_ns, state.st_size, file))
+        size = sum(one for _, one, _ in files)
+        for _, one, file in sorted(files):
+            if size <= self._most:
+                break
+            if file not in kept:
+                with self._lock:
+                    self._open.pop(file, None)
+                file.unlink(missing_ok=True)
+                size -= one
 
     def _file(self, shard: IndexedShard, tokenizer: Tokenizer) -> Path:
         name = shard.digest.removeprefix("sha256:")
         return self._root / tokenizer.digest[:32] / f"{name}.tokens"
+
+
+def _use(file: Path) -> None:
+    """Note that a file was used now; another process may have removed it."""
+    with suppress(OSError):
+        os.utime(file)
 
 
 def _write(file: Path, shard: IndexedShard, tokenizer: Tokenizer) -> Iterator[None]:

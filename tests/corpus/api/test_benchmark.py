@@ -166,3 +166,12 @@ async def test_memory_does_not_grow_with_the_text(tmp_path: Path, times: int) ->
     streaming = updates[-1]["result"]["streaming"]
     assert streaming["content_bytes"] >= 128 << 20
     assert streaming["peak_growth_bytes"] < 32 << 20
+
+
+async def test_shards_that_are_not_zstd_are_refused(serve: Start, tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "root", {"train.jsonl": b'{"text": "x"}\n'})
+    client = await serve({"small": root})
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        _ = [update async for update in _run(client)]
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "train.jsonl is not a .jsonl.zst file" in (caught.value.details() or "")

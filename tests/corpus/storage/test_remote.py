@@ -182,7 +182,8 @@ def test_a_server_that_lists_nothing_takes_a_list(store: Store, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("urls", "words"),
     [
-        (("http://h/a/00.parquet",), "none of the 1 URLs"),
+        (("http://h/a/00.parquet",), "none of the 1 URLs.*00.parquet is .*copy the corpus there"),
+        (("http://h/a/00.json",), "none of the 1 URLs.*00.json is of a kind"),
         (("http://h/a/test.jsonl.zst", "http://h/b/test.jsonl.zst"), "are both test.jsonl.zst"),
         (("http://h/a/readme",), "none of the 1 URLs"),
         (("/a/test.jsonl.zst",), "is not a URL"),

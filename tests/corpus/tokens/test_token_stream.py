@@ -306,3 +306,23 @@ async def test_a_tokenizer_of_the_hub(serve: Start, tmp_path: Path) -> None:
     ]
     ends = sum(one.ids.tolist().count(END) for one in found)
     assert abs(ends - len(texts)) <= 1
+
+
+async def test_kept_tokens_are_bounded_and_streams_stay_exact(serve: Start, tmp_path: Path) -> None:
+    """With room for none, only those of the last stream stay; one that is being read goes on."""
+    client = await serve({"c": make_corpus(tmp_path)}, token_cache_bytes=0)
+    address = f"127.0.0.1:{client.server.port}"
+    kept = tmp_path / "home" / "cache" / "corpus" / "tokens"
+    whole = [sequence.ids.tobytes() for sequence in await _all(address, splits=["train"])]
+    trained = set(kept.rglob("*.tokens"))
+    with _stream(address, splits=["train"]) as stream:
+        begun = await asyncio.to_thread(_read, stream, 3)
+        await _all(address, splits=["test"])
+        tested = set(kept.rglob("*.tokens"))
+        assert trained
+        assert tested
+        assert not trained & tested
+        rest = await asyncio.to_thread(_read, stream)
+    assert [sequence.ids.tobytes() for sequence in begun + rest] == whole
+    again = [sequence.ids.tobytes() for sequence in await _all(address, splits=["train"])]
+    assert again == whole

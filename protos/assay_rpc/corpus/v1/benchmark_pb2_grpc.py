@@ -50,7 +50,8 @@ class CorpusBenchmarkServiceServicer(object):
         """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
         a process of its own, one call at a time. Cancelling the call ends the measurement.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED,
+        UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class CorpusBenchmarkServiceStub:
     """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
     a process of its own, one call at a time. Cancelling the call ends the measurement.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED,
+    UNSUPPORTED.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class CorpusBenchmarkServiceAsyncStub(CorpusBenchmarkServiceStub):
     """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
     a process of its own, one call at a time. Cancelling the call ends the measurement.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED,
+    UNSUPPORTED.
     """
 
 class CorpusBenchmarkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +66,8 @@ class CorpusBenchmarkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
         a process of its own, one call at a time. Cancelling the call ends the measurement.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED,
+        UNSUPPORTED.
         """
 
 def add_CorpusBenchmarkServiceServicer_to_server(servicer: CorpusBenchmarkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -31,6 +31,7 @@ SERVERS: dict[str, tuple[set[str], str, str]] = {
                 for name in ("Corpus", "CorpusBenchmark", "Scoring")
             ),
             "assay.audit.v1alpha1.AuditService",
+            "assay.audit.v1alpha1.CorpusAuditService",
         },
         "assay.corpus.v1.ScoringService/ListLanguageModels",
         "models",

@@ -207,7 +207,7 @@ def test_every_file_has_its_options(files: list[FileDescriptorProto]) -> None:
         assert file.options.java_package == file.package, file.name
         assert file.options.java_multiple_files, file.name
         # Of its own: corpus.proto's would else be that of the message Corpus in another file.
-        outer = f"{Path(file.name).stem.title()}Proto"
+        outer = f"{Path(file.name).stem.title().replace('_', '')}Proto"
         assert file.options.java_outer_classname == outer, file.name
 
 

@@ -35,7 +35,7 @@ FILES = (
     *(ranker_pb2, verification_pb2, outcome_pb2, ranker_admin_pb2),
 )
 # Streams of requests: what was sent is gone, so gRPC cannot send it again.
-NEVER_RETRIED = {"SegmentImages", "EvaluateSegmentation", "VerifyProof"}
+NEVER_RETRIED = {"SegmentImages", "EvaluateSegmentation", "VerifyProof", "AuditCorpus"}
 
 
 def methods() -> dict[tuple[str, str], Any]:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.corpus.contamination import ngrams
-from services.corpus.contamination.ngrams import Hit, NgramIndex
+from services.corpus.contamination.hit import Hit
+from services.corpus.contamination.ngrams import NgramIndex
 from services.corpus.contamination.words import KEPT, Words, as_bytes, same, split, words_of
 from services.errors import InvalidArgument, TooLarge
 

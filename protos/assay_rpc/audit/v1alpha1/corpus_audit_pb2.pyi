@@ -135,6 +135,8 @@ Global___CorpusToAudit: _TypeAlias = CorpusToAudit  # noqa: Y015
 
 @_typing.final
 class TestTexts(_message.Message):
+    """Texts of a test set."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TEST_SET_FIELD_NUMBER: _builtins.int
@@ -519,6 +521,8 @@ Global___Repeats: _TypeAlias = Repeats  # noqa: Y015
 
 @_typing.final
 class SplitOverlap(_message.Message):
+    """Documents that two splits share."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SPLIT_FIELD_NUMBER: _builtins.int
@@ -545,6 +549,8 @@ Global___SplitOverlap: _TypeAlias = SplitOverlap  # noqa: Y015
 
 @_typing.final
 class LanguageShare(_message.Message):
+    """How many documents are in a language."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     LANGUAGE_FIELD_NUMBER: _builtins.int
@@ -610,6 +616,8 @@ Global___Contamination: _TypeAlias = Contamination  # noqa: Y015
 
 @_typing.final
 class TestSetFound(_message.Message):
+    """How much of a test set the documents have."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TEST_SET_FIELD_NUMBER: _builtins.int
@@ -755,6 +763,8 @@ Global___ScoredWithout: _TypeAlias = ScoredWithout  # noqa: Y015
 
 @_typing.final
 class AuditedScore(_message.Message):
+    """Bits per byte of some of the documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENTS_FIELD_NUMBER: _builtins.int

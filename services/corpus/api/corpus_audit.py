@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -19,7 +19,6 @@ from services.corpus.bpb.one_at_a_time import CancelledError, OneAtATime
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.contamination.hit import MOST_WORDS, N
 from services.corpus.inspection.findings import Inspection
-from services.corpus.shards.documents import Document
 from services.corpus.stream.selection import Selection
 from services.errors import DeadlineExceeded, InternalError, InvalidArgument, Overloaded, TooLarge
 
@@ -101,7 +100,7 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
         splits = {shard.path: shard.split for shard in corpus.shards_of(selection)}
 
         def work() -> Inspection:
-            return inspect(_closing(corpus, selection), splits, wanted, watch)
+            return inspect(corpus.documents(selection), splits, wanted, watch)
 
         async with aclosing(self._runner.follow(work, cancelled.set)) as steps:
             async for inspection in steps:
@@ -199,11 +198,6 @@ def _require_sound(asked: corpus_audit_pb2.CorpusToAudit) -> None:
         if repeats:
             problem = "an audit is of the whole documents of one corpus, each once; leave it out"
             raise InvalidArgument(f"selection.{name}", problem)
-
-
-def _closing(corpus: Corpus, selection: Selection) -> Iterator[Document]:
-    """Read the documents, and close the shard where the reader is left."""
-    yield from corpus.documents(selection)
 
 
 async def _tell(

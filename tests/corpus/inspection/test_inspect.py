@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.corpus.bpb.one_at_a_time import CancelledError
 from services.corpus.contamination.words import words_of
 from services.corpus.inspection import inspect as module
 from services.corpus.inspection import languages, near_duplicates
@@ -223,3 +224,16 @@ def test_languages_of_a_sample_that_does_not_depend_on_the_order() -> None:
         other.add(document.id, document.text)
     assert one.found() == other.found()
     assert one.found().total() == 7
+
+
+def test_work_that_is_no_longer_wanted_ends_at_the_next_document() -> None:
+    watch = Watch()
+
+    def check() -> None:
+        if watch.documents == 2:
+            raise CancelledError
+
+    watch.check = check
+    with pytest.raises(CancelledError):
+        inspect(documents([("test", "A", "x")] * 5), SPLITS, Wanted(), watch)
+    assert watch.documents == 2

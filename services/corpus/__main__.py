@@ -72,7 +72,7 @@ def build_service(settings: CorpusSettings) -> Service:
     )
     scoring = ScoringService(selections, scorer)
     audit = AuditService(selections, registry)
-    corpus_audit = CorpusAuditService(selections, scorer)
+    corpus_audit = CorpusAuditService(selections, scorer, settings.test_set_bytes)
     kernel = KernelTimes(settings.home_directory / "machine", machine_id(), threads=1)
     benchmark = CorpusBenchmarkService(catalog, kernel)
 

@@ -132,6 +132,11 @@ class CorpusSettings(ServerSettings):
         return self.stream_bytes or (total() or _UNKNOWN_MEMORY_BYTES) // 2
 
     @property
+    def test_set_bytes(self) -> int:
+        """Bytes of test sets of one audit, of which each takes twenty in memory at most."""
+        return (total() or _UNKNOWN_MEMORY_BYTES) // 50
+
+    @property
     def threads(self) -> int:
         """Threads that read shards, at least 1."""
         return self.reader_threads or len(os.sched_getaffinity(0)) + 2

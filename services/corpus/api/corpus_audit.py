@@ -25,7 +25,7 @@ from services.errors import DeadlineExceeded, InternalError, InvalidArgument, Ov
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MOST_TEST_BYTES = 256 << 20
-"""Texts of test sets in one call: they and their n-grams are held in memory."""
+"""Texts of test sets in one call, where there is memory for them."""
 _MOST_SETS = 1_000
 _MOST_NAME_BYTES = 200
 _SILENCE_SECONDS = 300
@@ -38,8 +38,12 @@ Sets = dict[str, list[bytes]]
 class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
     """Audits one corpus at a time. Streams are coroutines, as CorpusService's are."""
 
-    def __init__(self, selections: Selections, scorer: BpbScorer) -> None:
+    def __init__(
+        self, selections: Selections, scorer: BpbScorer, most_test_bytes: int = MOST_TEST_BYTES
+    ) -> None:
+        """An audit takes up to twenty times `most_test_bytes` of memory for its test sets."""
         self._selections, self._scorer = selections, scorer
+        self._most_test_bytes = min(most_test_bytes, MOST_TEST_BYTES)
         self._runner = OneAtATime("corpus audit")
         self._taken = False
 
@@ -65,7 +69,7 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
     async def _audited(
         self, requests: AsyncIterator[corpus_audit_pb2.AuditCorpusRequest], context: Context
     ) -> None:
-        asked, sets = await _received(requests)
+        asked, sets = await _received(requests, self._most_test_bytes)
         _require_sound(asked)
         corpus = self._selections.open(asked.corpus, asked.selection)
         selection = await self._selections.resolve(corpus, asked.selection)
@@ -141,6 +145,7 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
 
 async def _received(
     requests: AsyncIterator[corpus_audit_pb2.AuditCorpusRequest],
+    most_bytes: int,
 ) -> tuple[corpus_audit_pb2.CorpusToAudit, Sets]:
     asked: corpus_audit_pb2.CorpusToAudit | None = None
     sets: Sets = {}
@@ -173,9 +178,10 @@ async def _received(
             raise TooLarge(f"more than {_MOST_SETS:,} test sets; send fewer at a time")
         texts.extend(request.texts.texts)
         size += sum(len(text) + _TEXT_BYTES for text in request.texts.texts)
-        if size > MOST_TEST_BYTES:
+        if size > most_bytes:
             raise TooLarge(
-                f"the test sets have more than {MOST_TEST_BYTES:,} bytes; send fewer at a time"
+                f"the test sets have more than {most_bytes:,} bytes, the most that "
+                f"this server has memory for; send fewer at a time"
             )
     if asked is None:
         raise InvalidArgument("audit", "is missing: no message was sent")

@@ -5,7 +5,8 @@ in a processor's cache, then in the sorted hashes. What is found there is compar
 extended in both directions to the longest run of words that both texts share, so no hash decides:
 nothing is missed, and nothing is found that is not there.
 
-Memory: some 24 bytes a word of the test texts, and the texts.
+Memory: some 24 bytes a word of the test texts, and the texts; 20 bytes for each byte of them while
+the index is made.
 """
 
 from __future__ import annotations

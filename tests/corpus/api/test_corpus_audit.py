@@ -166,7 +166,8 @@ async def test_what_cannot_be_audited(
         got, details = await refused(client, iter(requests))
         assert (got, words in details) == (code, True), (words, details)
     monkeypatch.setattr(service, "MOST_TEST_BYTES", 50)
-    code, details = await refused(client, sent(QUESTION))
+    small = await serve({"c": root}, home=root.parent / "home")
+    code, details = await refused(small, sent(QUESTION))
     assert (code, "send fewer at a time" in details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
     assert (await audited(client)).whole.documents == 5, "the place is free again"
 

@@ -36,8 +36,8 @@ class CorpusAuditServiceStub:
     AuditCorpus: _grpc.StreamStreamMultiCallable[_corpus_audit_pb2.AuditCorpusRequest, _corpus_audit_pb2.AuditCorpusResponse]
     """Reads the documents of a selection once and says what they are made of: contamination by test
     sets, duplicates, languages, lengths, words, personal data, rights, distance from The Pile's
-    Table 1. The first message says what is audited; the others are the texts of test sets, up to
-    256 MiB, and the work begins when the caller has sent all;
+    Table 1. The first message says what is audited; the others are the texts of test sets, up to a
+    fiftieth of the server's memory and 256 MiB, and the work begins when the caller has sent all;
     one that sends nothing for 300 seconds is not waited for. Progress comes about once a second
     and the result last. Cancelling the call ends the work. One audit runs at a time.
 
@@ -54,8 +54,8 @@ class CorpusAuditServiceAsyncStub(CorpusAuditServiceStub):
     AuditCorpus: _aio.StreamStreamMultiCallable[_corpus_audit_pb2.AuditCorpusRequest, _corpus_audit_pb2.AuditCorpusResponse]  # type: ignore[assignment]
     """Reads the documents of a selection once and says what they are made of: contamination by test
     sets, duplicates, languages, lengths, words, personal data, rights, distance from The Pile's
-    Table 1. The first message says what is audited; the others are the texts of test sets, up to
-    256 MiB, and the work begins when the caller has sent all;
+    Table 1. The first message says what is audited; the others are the texts of test sets, up to a
+    fiftieth of the server's memory and 256 MiB, and the work begins when the caller has sent all;
     one that sends nothing for 300 seconds is not waited for. Progress comes about once a second
     and the result last. Cancelling the call ends the work. One audit runs at a time.
 
@@ -75,8 +75,8 @@ class CorpusAuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_corpus_audit_pb2.AuditCorpusResponse], _abc.AsyncIterator[_corpus_audit_pb2.AuditCorpusResponse]]:
         """Reads the documents of a selection once and says what they are made of: contamination by test
         sets, duplicates, languages, lengths, words, personal data, rights, distance from The Pile's
-        Table 1. The first message says what is audited; the others are the texts of test sets, up to
-        256 MiB, and the work begins when the caller has sent all;
+        Table 1. The first message says what is audited; the others are the texts of test sets, up to a
+        fiftieth of the server's memory and 256 MiB, and the work begins when the caller has sent all;
         one that sends nothing for 300 seconds is not waited for. Progress comes about once a second
         and the result last. Cancelling the call ends the work. One audit runs at a time.
 

@@ -2,10 +2,11 @@
 
     python -m benchmarks.corpus_contamination [--megabytes N]
 
-The test sets have about as many texts as public ones (a table below), made of words of real documents
-in an order that none of them has, about as long as the public ones' texts are. Documents are real ones, one
-after the other and again, each in other words of one in twenty, until there are N megabytes; in one
-of a hundred a run of 13 to 60 words of a test text is planted, in other letters and punctuation.
+The test sets have about as many texts as public ones (a table below), made of words of real
+documents in an order that none of them has, about as long as the public ones' texts are. Documents
+are real ones, one after the other and again, each in other words of one in twenty, until there are
+N megabytes; in one of a hundred a run of 13 to 60 words of a test text is planted, in other letters
+and punctuation.
 
 Reported: megabytes of text a processor second of one thread, of looking up alone and from shards to
 hits; needles found where they are; hits that are none once their words are compared by Python's own
@@ -33,8 +34,8 @@ from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
 
-# Texts of the split that is evaluated on, and words of a text: orders of size, from general knowledge
-# of these sets. None of them was fetched, and no word of them is here.
+# Texts of the split that is evaluated on, and words of a text: orders of size, from general
+# knowledge of these sets. None of them was fetched, and no word of them is here.
 SETS = {
     "mmlu": (14_000, 60), "hellaswag": (10_000, 80), "arc-easy": (2_400, 40),
     "arc-challenge": (1_200, 45), "piqa": (1_800, 40), "winogrande": (1_300, 25),

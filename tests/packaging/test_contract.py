@@ -199,6 +199,36 @@ def test_every_message_has_a_comment_unless_its_rpc_has_it(
             assert name in carried or found.get(path, "").strip(), f"{file.name}: {name}"
 
 
+def elements(messages: list[DescriptorProto]) -> int:
+    """Messages with their fields, oneofs, enums and values, but none that protoc adds."""
+    return sum(
+        1
+        + len(one.field)
+        + sum(not choice.name.startswith("_") for choice in one.oneof_decl)
+        + sum(1 + len(enum.value) for enum in one.enum_type)
+        + elements(list(one.nested_type))
+        for one in messages
+        if not one.options.map_entry
+    )
+
+
+def test_comments_stay_short(files: list[FileDescriptorProto]) -> None:
+    """A reader stops at long ones: 59 characters an element before their review, then 39."""
+    count = sum(
+        elements(list(file.message_type))
+        + sum(1 + len(enum.value) for enum in file.enum_type)
+        + sum(1 + len(service.method) for service in file.service)
+        for file in files
+    )
+    characters = sum(
+        len(" ".join(text.split()))
+        for file in files
+        for at in file.source_code_info.location
+        for text in (at.leading_comments, at.trailing_comments, *at.leading_detached_comments)
+    )
+    assert characters <= 41 * count, f"{characters} characters for {count} elements"
+
+
 def test_every_file_has_its_options(files: list[FileDescriptorProto]) -> None:
     for file in files:
         _, service, version = file.package.split(".")

@@ -57,9 +57,9 @@ class AuditServiceServicer(object):
     """
 
     def ProveBPB(self, request, context):
-        """Codes the documents of a selection with a model, so that the figure is the length of a file, and
-        sends the file. A selection has up to 256 MiB of text. Cancelling the call ends the work. One
-        proof is made or verified at a time.
+        """Codes a selection's documents with a model, so that the figure is the length of a file, and
+        sends the file. At most 256 MiB of text. Cancelling ends the work. One proof is made or
+        verified at a time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         SOURCE_CHANGED, DATA_LOSS, OVERLOADED, TOO_LARGE.
@@ -70,7 +70,7 @@ class AuditServiceServicer(object):
 
     def VerifyProof(self, request_iterator, context):
         """Decodes a file of ProveBPB and says whether it holds. The first message names the model, the
-        others are the file, up to 256 MiB. Cancelling the call ends the work.
+        others are the file, up to 256 MiB. Cancelling ends the work.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         SOURCE_CHANGED, DATA_LOSS, OVERLOADED, TOO_LARGE.
@@ -80,8 +80,8 @@ class AuditServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AuditBPB(self, request, context):
-        """Says whether a published figure can be right, and by which mistake it is wrong. Cancelling the
-        call ends the work. One audit runs at a time.
+        """Says whether a published figure can be right, and by which mistake it is wrong. Cancelling ends
+        the work. One audit runs at a time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, SOURCE_CHANGED,
         DATA_LOSS, OVERLOADED, TOO_LARGE.

@@ -3,27 +3,26 @@
 isort:skip_file
 What the contracts of the three services share.
 
-Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as its reason,
-the name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists the reasons
-that are specific to it. Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE,
-UNAUTHENTICATED, FORBIDDEN, QUOTA_EXCEEDED or INTERNAL. Only OVERLOADED and QUOTA_EXCEEDED carry
-RetryInfo. Every rpc may be sent again: none has another effect the second time.
+Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as reason, the
+name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists its own reasons.
+Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE, UNAUTHENTICATED,
+FORBIDDEN, QUOTA_EXCEEDED or INTERNAL. Only OVERLOADED and QUOTA_EXCEEDED carry RetryInfo. Every
+rpc may be sent again: the second time has no other effect.
 
 Metadata. `x-request-id`: 1 to 128 characters of [A-Za-z0-9._:/+=-], returned in the trailers;
-the server makes one where it is missing. `assay-client-id`: whose turn it is when calls wait,
+made by the server where missing. `assay-client-id`: whose turn it is when calls wait,
 unauthenticated. `authorization`: "Bearer TOKEN", where the server requires it.
 
-Names and ids, of fields such as `artifact`, `page`, `job`, match [a-z0-9][a-z0-9._-]{0,99}.
-Digests are "sha256:<hex>"; in a request, a digest or revision is a precondition, and empty means
-any. Days are YYYY-MM-DD in UTC.
+Ids (`artifact`, `page`, `job`) match [a-z0-9][a-z0-9._-]{0,99}. Digests are "sha256:<hex>"; in a
+request, a digest or revision is a precondition, and empty means any. Days are YYYY-MM-DD in UTC.
 
 Streams of `progress` and `result` end with their result.
 
-Pages. `page_size` is at most 1,000; 0 means 100. `page_token` is the `next_page_token` of the
-page before, and empty for the first; `next_page_token` is empty on the last.
+Pages. `page_size`: at most 1,000; 0 means 100. `page_token`: the previous page's
+`next_page_token`, which is empty on the last page.
 
-A field that is absent is unknown or does not apply. A repeated field or map of a request holds
-at most 1,000 elements, unless its comment says otherwise.
+An absent field is unknown or does not apply. A repeated field or map of a request holds at most
+1,000 elements, unless its comment says otherwise.
 """
 
 from collections import abc as _abc
@@ -88,7 +87,7 @@ class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.V
     """IEEE half precision."""
 
 class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
-    """Numbers that matrices are multiplied in. Likelihoods are computed and summed in wider ones."""
+    """Numbers that matrices are multiplied in. Likelihoods are summed in wider ones."""
 
 PRECISION_UNSPECIFIED: Precision.ValueType  # 0
 """The same as PRECISION_FP32."""
@@ -111,7 +110,7 @@ class _WeightsKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WeightsKi
     WEIGHTS_KIND_TRAINED: _WeightsKind.ValueType  # 1
     """Trained: published or one's own."""
     WEIGHTS_KIND_RANDOM: _WeightsKind.ValueType  # 2
-    """Drawn at random: size, shapes and speed are real, results mean nothing."""
+    """Random: size, shapes and speed are real, results mean nothing."""
     WEIGHTS_KIND_REFERENCE: _WeightsKind.ValueType  # 3
     """Trained by this project as a small stand-in."""
 
@@ -123,7 +122,7 @@ WEIGHTS_KIND_UNSPECIFIED: WeightsKind.ValueType  # 0
 WEIGHTS_KIND_TRAINED: WeightsKind.ValueType  # 1
 """Trained: published or one's own."""
 WEIGHTS_KIND_RANDOM: WeightsKind.ValueType  # 2
-"""Drawn at random: size, shapes and speed are real, results mean nothing."""
+"""Random: size, shapes and speed are real, results mean nothing."""
 WEIGHTS_KIND_REFERENCE: WeightsKind.ValueType  # 3
 """Trained by this project as a small stand-in."""
 Global___WeightsKind: _TypeAlias = WeightsKind  # noqa: Y015
@@ -143,7 +142,7 @@ class _IntervalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interval
     INTERVAL_KIND_BOUNDS: _IntervalKind.ValueType  # 3
     """The quantity cannot lie outside. No level."""
     INTERVAL_KIND_ALTERNATIVES: _IntervalKind.ValueType  # 4
-    """The range of several values that are each possible. No level."""
+    """The range of several possible values. No level."""
 
 class IntervalKind(_IntervalKind, metaclass=_IntervalKindEnumTypeWrapper):
     """What an interval says."""
@@ -157,7 +156,7 @@ INTERVAL_KIND_CREDIBLE: IntervalKind.ValueType  # 2
 INTERVAL_KIND_BOUNDS: IntervalKind.ValueType  # 3
 """The quantity cannot lie outside. No level."""
 INTERVAL_KIND_ALTERNATIVES: IntervalKind.ValueType  # 4
-"""The range of several values that are each possible. No level."""
+"""The range of several possible values. No level."""
 Global___IntervalKind: _TypeAlias = IntervalKind  # noqa: Y015
 
 class _ErrorReason:
@@ -171,53 +170,51 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_ARGUMENT: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT: fields are missing, malformed or out of range. BadRequest names all of them."""
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 2
-    """NOT_FOUND: nothing is registered under that name. ResourceInfo has it, the message lists the
-    known ones.
-    """
+    """NOT_FOUND: not registered. ResourceInfo names it, the message lists what is."""
     ERROR_REASON_BAD_IMAGE: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT: the bytes are no image that can be decoded."""
+    """INVALID_ARGUMENT: not an image that can be decoded."""
     ERROR_REASON_IMAGE_TOO_LARGE: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT: the image has more pixels, or longer sides, than the server decodes."""
+    """INVALID_ARGUMENT: more pixels or longer sides than the server decodes."""
     ERROR_REASON_DIGEST_MISMATCH: _ErrorReason.ValueType  # 5
-    """FAILED_PRECONDITION: the thing has another digest than the request requires."""
+    """FAILED_PRECONDITION: the digest differs from the request's."""
     ERROR_REASON_DATA_LOSS: _ErrorReason.ValueType  # 6
     """DATA_LOSS: stored data is damaged; the message says where."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 7
-    """RESOURCE_EXHAUSTED: the queue is full, or the work could not finish before the deadline.
-    RetryInfo and the grpc-retry-pushback-ms trailer say when to try again.
+    """RESOURCE_EXHAUSTED: the queue is full, or the work would miss the deadline. RetryInfo and the
+    grpc-retry-pushback-ms trailer say when to try again.
     """
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 8
-    """UNAVAILABLE: the service, or one that it depends on, does not answer now. A call that reaches a
-    server while it stops may end with CANCELLED and no reason instead: nothing has read it.
+    """UNAVAILABLE: the service, or one it depends on, does not answer. A server that stops may end a
+    call with CANCELLED and no reason instead: nothing has read it.
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 9
-    """DEADLINE_EXCEEDED: the deadline passed before or while the work was done."""
+    """DEADLINE_EXCEEDED: before or during the work."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 10
-    """INTERNAL: a fault of the server; its log has it under the request id."""
+    """INTERNAL: a fault of the server, logged under the request id."""
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 11
-    """RESOURCE_EXHAUSTED: a message is over the size limit. The pushback trailer is -1: never retry."""
+    """RESOURCE_EXHAUSTED: a message is over the size limit. Pushback -1: never retry."""
     ERROR_REASON_LICENSE_NOT_ACCEPTED: _ErrorReason.ValueType  # 12
-    """PERMISSION_DENIED: the server's settings do not accept the weights' licence."""
+    """PERMISSION_DENIED: the server does not accept the weights' licence."""
     ERROR_REASON_CURSOR_MISMATCH: _ErrorReason.ValueType  # 13
     """FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over,
     or resume from the states of all ranks.
     """
     ERROR_REASON_INDEX_REQUIRED: _ErrorReason.ValueType  # 14
-    """FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index"
-    makes it.
+    """FAILED_PRECONDITION: the request needs an index that a shard lacks. "assay corpus index" makes
+    it.
     """
     ERROR_REASON_SOURCE_CHANGED: _ErrorReason.ValueType  # 15
-    """FAILED_PRECONDITION: files have changed since the server read them."""
+    """FAILED_PRECONDITION: files changed since the server read them."""
     ERROR_REASON_CHECKPOINT_MISMATCH: _ErrorReason.ValueType  # 16
     """FAILED_PRECONDITION: the checkpoint is in use, damaged or of another request; the message names
     what differs.
     """
     ERROR_REASON_ENGINE_UNAVAILABLE: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION: the engine is not installed, or does not agree with the reference."""
+    """FAILED_PRECONDITION: the engine is not installed, or disagrees with the reference."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 18
-    """FAILED_PRECONDITION: the request's or match's id was used before with other content."""
+    """FAILED_PRECONDITION: the id was used before with other content."""
     ERROR_REASON_REVISION_MISMATCH: _ErrorReason.ValueType  # 19
-    """ABORTED: the state has another revision than the request expects. Read it again."""
+    """ABORTED: the state is at another revision. Read it again."""
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 20
     """FAILED_PRECONDITION: a newer version is registered, or this one with other content."""
     ERROR_REASON_MODEL_UNUSABLE: _ErrorReason.ValueType  # 21
@@ -225,15 +222,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     finite; the message names the document.
     """
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 22
-    """RESOURCE_EXHAUSTED: the disk is full; what it holds is kept. The pushback trailer is -1."""
+    """RESOURCE_EXHAUSTED: the disk is full; what it holds is kept. Pushback -1."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 23
     """UNAUTHENTICATED: the token is missing, malformed or expired."""
     ERROR_REASON_FORBIDDEN: _ErrorReason.ValueType  # 24
-    """PERMISSION_DENIED: the caller lacks the role that the rpc requires."""
+    """PERMISSION_DENIED: the caller lacks the role."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 25
-    """RESOURCE_EXHAUSTED: the caller has used up its quota. RetryInfo says when there is more."""
+    """RESOURCE_EXHAUSTED: the caller's quota is used up. RetryInfo says when there is more."""
     ERROR_REASON_UNSUPPORTED: _ErrorReason.ValueType  # 26
-    """UNIMPLEMENTED: the request is valid, but this server cannot do it."""
+    """UNIMPLEMENTED: valid, but this server cannot do it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -243,53 +240,51 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT: fields are missing, malformed or out of range. BadRequest names all of them."""
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 2
-"""NOT_FOUND: nothing is registered under that name. ResourceInfo has it, the message lists the
-known ones.
-"""
+"""NOT_FOUND: not registered. ResourceInfo names it, the message lists what is."""
 ERROR_REASON_BAD_IMAGE: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT: the bytes are no image that can be decoded."""
+"""INVALID_ARGUMENT: not an image that can be decoded."""
 ERROR_REASON_IMAGE_TOO_LARGE: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT: the image has more pixels, or longer sides, than the server decodes."""
+"""INVALID_ARGUMENT: more pixels or longer sides than the server decodes."""
 ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 5
-"""FAILED_PRECONDITION: the thing has another digest than the request requires."""
+"""FAILED_PRECONDITION: the digest differs from the request's."""
 ERROR_REASON_DATA_LOSS: ErrorReason.ValueType  # 6
 """DATA_LOSS: stored data is damaged; the message says where."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 7
-"""RESOURCE_EXHAUSTED: the queue is full, or the work could not finish before the deadline.
-RetryInfo and the grpc-retry-pushback-ms trailer say when to try again.
+"""RESOURCE_EXHAUSTED: the queue is full, or the work would miss the deadline. RetryInfo and the
+grpc-retry-pushback-ms trailer say when to try again.
 """
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 8
-"""UNAVAILABLE: the service, or one that it depends on, does not answer now. A call that reaches a
-server while it stops may end with CANCELLED and no reason instead: nothing has read it.
+"""UNAVAILABLE: the service, or one it depends on, does not answer. A server that stops may end a
+call with CANCELLED and no reason instead: nothing has read it.
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 9
-"""DEADLINE_EXCEEDED: the deadline passed before or while the work was done."""
+"""DEADLINE_EXCEEDED: before or during the work."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10
-"""INTERNAL: a fault of the server; its log has it under the request id."""
+"""INTERNAL: a fault of the server, logged under the request id."""
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 11
-"""RESOURCE_EXHAUSTED: a message is over the size limit. The pushback trailer is -1: never retry."""
+"""RESOURCE_EXHAUSTED: a message is over the size limit. Pushback -1: never retry."""
 ERROR_REASON_LICENSE_NOT_ACCEPTED: ErrorReason.ValueType  # 12
-"""PERMISSION_DENIED: the server's settings do not accept the weights' licence."""
+"""PERMISSION_DENIED: the server does not accept the weights' licence."""
 ERROR_REASON_CURSOR_MISMATCH: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION: the cursor is of another corpus, selection, rank or version. Start over,
 or resume from the states of all ranks.
 """
 ERROR_REASON_INDEX_REQUIRED: ErrorReason.ValueType  # 14
-"""FAILED_PRECONDITION: a shard has no index, and the request needs one. "assay corpus index"
-makes it.
+"""FAILED_PRECONDITION: the request needs an index that a shard lacks. "assay corpus index" makes
+it.
 """
 ERROR_REASON_SOURCE_CHANGED: ErrorReason.ValueType  # 15
-"""FAILED_PRECONDITION: files have changed since the server read them."""
+"""FAILED_PRECONDITION: files changed since the server read them."""
 ERROR_REASON_CHECKPOINT_MISMATCH: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION: the checkpoint is in use, damaged or of another request; the message names
 what differs.
 """
 ERROR_REASON_ENGINE_UNAVAILABLE: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION: the engine is not installed, or does not agree with the reference."""
+"""FAILED_PRECONDITION: the engine is not installed, or disagrees with the reference."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 18
-"""FAILED_PRECONDITION: the request's or match's id was used before with other content."""
+"""FAILED_PRECONDITION: the id was used before with other content."""
 ERROR_REASON_REVISION_MISMATCH: ErrorReason.ValueType  # 19
-"""ABORTED: the state has another revision than the request expects. Read it again."""
+"""ABORTED: the state is at another revision. Read it again."""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 20
 """FAILED_PRECONDITION: a newer version is registered, or this one with other content."""
 ERROR_REASON_MODEL_UNUSABLE: ErrorReason.ValueType  # 21
@@ -297,20 +292,20 @@ ERROR_REASON_MODEL_UNUSABLE: ErrorReason.ValueType  # 21
 finite; the message names the document.
 """
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 22
-"""RESOURCE_EXHAUSTED: the disk is full; what it holds is kept. The pushback trailer is -1."""
+"""RESOURCE_EXHAUSTED: the disk is full; what it holds is kept. Pushback -1."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 23
 """UNAUTHENTICATED: the token is missing, malformed or expired."""
 ERROR_REASON_FORBIDDEN: ErrorReason.ValueType  # 24
-"""PERMISSION_DENIED: the caller lacks the role that the rpc requires."""
+"""PERMISSION_DENIED: the caller lacks the role."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 25
-"""RESOURCE_EXHAUSTED: the caller has used up its quota. RetryInfo says when there is more."""
+"""RESOURCE_EXHAUSTED: the caller's quota is used up. RetryInfo says when there is more."""
 ERROR_REASON_UNSUPPORTED: ErrorReason.ValueType  # 26
-"""UNIMPLEMENTED: the request is valid, but this server cannot do it."""
+"""UNIMPLEMENTED: valid, but this server cannot do it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class ModelRef(_message.Message):
-    """Names one model. Replies carry all three fields."""
+    """A model. Replies carry all fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,11 +313,9 @@ class ModelRef(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Registered name, never a path on the server. Required, unless the request says what an empty
-    name means.
-    """
+    """Registered name, never a path. Required, unless the request gives an empty name a meaning."""
     version: _builtins.str
-    """Version label. Empty in a request: the version that is served by default."""
+    """Empty in a request: the version served by default."""
     digest: _builtins.str
     """Digest of the model's manifest."""
     def __init__(
@@ -351,10 +344,9 @@ class License(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """SPDX identifier where one exists ("Apache-2.0"), else a short name."""
+    """SPDX identifier ("Apache-2.0"), or a short name where there is none."""
     name: _builtins.str
     url: _builtins.str
-    """Where the text can be read; may be empty."""
     terms: Global___Terms.ValueType
     def __init__(
         self,
@@ -384,14 +376,14 @@ class Engine(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     INSTRUCTION_SET_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Library and device, as a request names them: "openvino-cpu", "torch-cuda"."""
+    """Library and device: "openvino-cpu", "torch-cuda"."""
     precision: Global___Precision.ValueType
     threads: _builtins.int
-    """Threads that it was given; 0: its own choice."""
+    """0: its own choice."""
     version: _builtins.str
     """Version of the library."""
     instruction_set: _builtins.str
-    """Instruction set, where it decides figures: oneDNN's name in lower case, "avx512_core_amx"."""
+    """Where it decides figures: oneDNN's name in lower case, "avx512_core_amx"."""
     def __init__(
         self,
         *,
@@ -411,7 +403,7 @@ Global___Engine: _TypeAlias = Engine  # noqa: Y015
 
 @_typing.final
 class Interval(_message.Message):
-    """An interval of a real quantity. Absent from a reply where it would not cover at its level."""
+    """An interval of a real quantity. Absent where it would not cover at its level."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,14 +416,14 @@ class Interval(_message.Message):
     low: _builtins.float
     """Lower end. Absent: open downwards."""
     high: _builtins.float
-    """Upper end, never below `low`. Absent: open upwards."""
+    """Never below `low`. Absent: open upwards."""
     level: _builtins.float
-    """Level in (0, 1); 0 where the kind has none."""
+    """In (0, 1); 0 where the kind has none."""
     kind: Global___IntervalKind.ValueType
     method: _builtins.str
-    """"name@version" of the method: "student@1", "bootstrap-bca@1", "order-statistics@1"."""
+    """"name@version": "student@1", "bootstrap-bca@1", "order-statistics@1"."""
     effective_n: _builtins.float
-    """Independent observations that it is worth; 0 where that does not apply."""
+    """Independent observations that it is worth; 0: does not apply."""
     def __init__(
         self,
         *,
@@ -472,7 +464,7 @@ class Accelerator(_message.Message):
     memory_bytes: _builtins.int
     driver: _builtins.str
     runtime: _builtins.str
-    """Version of the runtime: "CUDA 13.0"."""
+    """"CUDA 13.0"."""
     def __init__(
         self,
         *,
@@ -491,7 +483,7 @@ Global___Accelerator: _TypeAlias = Accelerator  # noqa: Y015
 
 @_typing.final
 class Environment(_message.Message):
-    """The machine and the software that a measurement was made on."""
+    """The machine and software of a measurement."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -528,28 +520,26 @@ class Environment(_message.Message):
     INSTRUCTION_SET_FIELD_NUMBER: _builtins.int
     MACHINE_FIELD_NUMBER: _builtins.int
     cpu: _builtins.str
-    """The processor, as the operating system names it."""
+    """As the operating system names it."""
     cpu_count: _builtins.int
     """Processors that the process may use."""
     memory_bytes: _builtins.int
     os: _builtins.str
     load: _builtins.float
-    """One-minute load average at the beginning, divided by `cpu_count`."""
+    """One-minute load average at the start, divided by `cpu_count`."""
     hardware_class: _builtins.str
-    """Class of machines whose timings are compared; requests name it as `hardware`."""
+    """Machines whose timings are compared; requests name it as `hardware`."""
     cpu_quota: _builtins.float
-    """Processors' worth of time that the container may use. Absent without a quota."""
+    """Processors that the container may use. Absent without a quota."""
     instruction_set: _builtins.str
-    """Widest instruction set of the processor that was used."""
+    """Widest one of the processor."""
     machine: _builtins.str
-    """Tells this machine from others of its class; a digest. Empty: not known."""
+    """Digest that identifies the machine within its class. Empty: unknown."""
     @_builtins.property
-    def accelerators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accelerator]:
-        """Accelerators; empty when there is none."""
-
+    def accelerators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accelerator]: ...
     @_builtins.property
     def versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Package name to version, of what took part."""
+        """Version by package, of what took part."""
 
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -586,9 +576,8 @@ Global___Environment: _TypeAlias = Environment  # noqa: Y015
 
 @_typing.final
 class MachineLoad(_message.Message):
-    """Whether a machine was a benchmark's own while one of its processes ran, by the kernel's counters
-    and by a calibration kernel: a fixed piece of work, run before and after. What is not known is
-    absent.
+    """Whether a benchmark's process had the machine for itself, by kernel counters and a calibration
+    kernel: fixed work, run before and after.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -604,22 +593,22 @@ class MachineLoad(_message.Message):
     others_cores: _builtins.float
     """Cores' worth of CPU time that other processes took."""
     allowed_others_cores: _builtins.float
-    """How much of that still counts as none."""
+    """What of it still counts as none."""
     kernel_ratio: _builtins.float
-    """Time of the calibration kernel over its least time kept on this machine. Absent until that rests
-    on 20 timings on 2 days; no process is clean before.
+    """Time of the calibration kernel over its shortest on this machine. Absent until that rests on 20
+    timings on 2 days; no process is clean before.
     """
     kernel_seconds: _builtins.float
-    """Median seconds of a part of the calibration kernel."""
+    """Median seconds of a part of the kernel."""
     steal: _builtins.float
-    """Share of the processors' time that the host took, in [0, 1]."""
+    """Share of the processors' time taken by the host, in [0, 1]."""
     throttled: _builtins.bool
-    """Whether the process was held back by its control group's limit."""
+    """Whether its control group's limit held it back."""
     own_share: _builtins.float
     """Its CPU time over what its threads could have had. Decides nothing."""
     clean: _builtins.bool
-    """Whether the machine was its own: others within what is allowed, kernel_ratio at most 1.10, steal
-    at most 0.01, not throttled.
+    """Others within what is allowed, `kernel_ratio` at most 1.10, `steal` at most 0.01, not
+    throttled.
     """
     def __init__(
         self,
@@ -654,7 +643,7 @@ Global___MachineLoad: _TypeAlias = MachineLoad  # noqa: Y015
 
 @_typing.final
 class ItemError(_message.Message):
-    """Why one item of many failed: what a call of its own would have ended with."""
+    """Why one item of many failed: as a call of its own would have."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -664,17 +653,17 @@ class ItemError(_message.Message):
     VIOLATIONS_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     code: _builtins.int
-    """Status code, as google.rpc.Code numbers them."""
+    """As in google.rpc.Code."""
     reason: Global___ErrorReason.ValueType
     message: _builtins.str
-    """What was wrong, and what to do about it."""
+    """What was wrong, and what to do."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
         """Every field that is wrong."""
 
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
-        """With OVERLOADED and QUOTA_EXCEEDED: when to try again."""
+        """With OVERLOADED and QUOTA_EXCEEDED."""
 
     def __init__(
         self,
@@ -702,7 +691,7 @@ class FieldViolation(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Path of the field: "selection.subsets"."""
+    """Path: "selection.subsets"."""
     description: _builtins.str
     def __init__(
         self,

@@ -77,7 +77,7 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetCorpus(self, request, context):
-        """Says what a corpus is, without reading its shards.
+        """Describes a corpus without reading its shards.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -86,8 +86,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DescribeCorpus(self, request, context):
-        """Says what a corpus holds. The first call reads every shard once, which takes as long as
-        decompressing it, and streams its progress; the counts are kept by digest.
+        """Counts what a corpus holds. The first call reads every shard once, as long as decompressing
+        takes, and streams its progress; counts are kept by digest.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
         """
@@ -96,13 +96,12 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamCorpus(self, request, context):
-        """Streams the documents of a selection for one reader or one rank of many, in an order that is a
-        function of the request. Every chunk carries the cursor of the position after it: a call with
-        that cursor continues with the next document, exactly once, on any replica that holds the same
-        corpus. With DATA_LOSS, every document before the damaged one has been delivered. TOO_LARGE is
-        a document whose meta does not fit in a message, which DELIVERY_JSONL delivers. OVERLOADED: open
-        streams hold as much memory as they may, read or not; nothing was sent. With tokens,
-        ENGINE_UNAVAILABLE: the tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
+        """Streams a selection for one reader or one rank of many, in an order that is a function of the
+        request. A call with a chunk's cursor continues with the next document, exactly once, on any
+        replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
+        TOO_LARGE: a document's meta does not fit in a message; use DELIVERY_JSONL. OVERLOADED: open
+        streams hold all the memory they may; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
+        tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
         SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
@@ -112,9 +111,9 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetDocuments(self, request, context):
-        """Finds documents by id: in well under a millisecond each where the shard has an index, else in
-        the time that decompressing the shard takes. TOO_LARGE: they do not fit in one message; request
-        fewer, or stream the selection.
+        """Finds documents by id: in under a millisecond each with an index, else in the time that
+        decompressing the shard takes. TOO_LARGE: they do not fit in one message; request fewer, or
+        stream.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
         """

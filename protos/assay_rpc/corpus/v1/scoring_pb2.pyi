@@ -36,11 +36,11 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     """The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
     DEFINITION_PRESET_HUGGINGFACE_GUIDE: _DefinitionPreset.ValueType  # 3
     """Hugging Face's guide "Perplexity of fixed-length models", by document, with a stride of half a
-    window. For comparison only: it never scores the first token, and every window after the first
-    counts for one token less than it scores.
+    window. For comparison only: the first token is never scored, and every window after the first
+    counts one token less than it scores.
     """
     DEFINITION_PRESET_LEVANTER: _DefinitionPreset.ValueType  # 4
-    """Levanter's evaluator, by document: windows that share no token, of which the first token is not
+    """Levanter's evaluator, by document: windows that share no token, whose first token is not
     scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
     or a second model.
     """
@@ -58,11 +58,11 @@ DEFINITION_PRESET_PILE_PAPER: DefinitionPreset.ValueType  # 2
 """The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
 DEFINITION_PRESET_HUGGINGFACE_GUIDE: DefinitionPreset.ValueType  # 3
 """Hugging Face's guide "Perplexity of fixed-length models", by document, with a stride of half a
-window. For comparison only: it never scores the first token, and every window after the first
-counts for one token less than it scores.
+window. For comparison only: the first token is never scored, and every window after the first
+counts one token less than it scores.
 """
 DEFINITION_PRESET_LEVANTER: DefinitionPreset.ValueType  # 4
-"""Levanter's evaluator, by document: windows that share no token, of which the first token is not
+"""Levanter's evaluator, by document: windows that share no token, whose first token is not
 scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
 or a second model.
 """
@@ -79,29 +79,29 @@ class _PrefixTokenEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PrefixTok
     PREFIX_TOKEN_UNSPECIFIED: _PrefixToken.ValueType  # 0
     """The preset's own."""
     PREFIX_TOKEN_BOS_OR_EOS: _PrefixToken.ValueType  # 1
-    """Beginning of sequence where the tokenizer has one, else end of sequence."""
+    """Beginning of sequence, or end of sequence where there is none."""
     PREFIX_TOKEN_BOS: _PrefixToken.ValueType  # 2
     """Beginning of sequence."""
     PREFIX_TOKEN_EOS: _PrefixToken.ValueType  # 3
     """End of sequence."""
     PREFIX_TOKEN_NONE: _PrefixToken.ValueType  # 4
-    """None: the first token is not scored, but its bytes count."""
+    """None: the first token is not scored, its bytes count."""
     PREFIX_TOKEN_GIVEN: _PrefixToken.ValueType  # 5
     """`Definition.prefix_token`."""
 
 class PrefixToken(_PrefixToken, metaclass=_PrefixTokenEnumTypeWrapper):
-    """Which token stands before a document's first one."""
+    """The token before a document's first one."""
 
 PREFIX_TOKEN_UNSPECIFIED: PrefixToken.ValueType  # 0
 """The preset's own."""
 PREFIX_TOKEN_BOS_OR_EOS: PrefixToken.ValueType  # 1
-"""Beginning of sequence where the tokenizer has one, else end of sequence."""
+"""Beginning of sequence, or end of sequence where there is none."""
 PREFIX_TOKEN_BOS: PrefixToken.ValueType  # 2
 """Beginning of sequence."""
 PREFIX_TOKEN_EOS: PrefixToken.ValueType  # 3
 """End of sequence."""
 PREFIX_TOKEN_NONE: PrefixToken.ValueType  # 4
-"""None: the first token is not scored, but its bytes count."""
+"""None: the first token is not scored, its bytes count."""
 PREFIX_TOKEN_GIVEN: PrefixToken.ValueType  # 5
 """`Definition.prefix_token`."""
 Global___PrefixToken: _TypeAlias = PrefixToken  # noqa: Y015
@@ -115,12 +115,10 @@ class _IntervalScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interva
     INTERVAL_SCOPE_UNSPECIFIED: _IntervalScope.ValueType  # 0
     """The same as INTERVAL_SCOPE_DOCUMENTS."""
     INTERVAL_SCOPE_DOCUMENTS: _IntervalScope.ValueType  # 1
-    """These documents: what scoring all of the selection gives. Exact, without an interval, when all
-    of it was scored.
-    """
+    """The selection's documents. Exact, without an interval, when all were scored."""
     INTERVAL_SCOPE_CORPUS_BEHIND: _IntervalScope.ValueType  # 2
-    """The corpus behind them: what documents like these, drawn at random, would give. Of the whole and
-    of single subsets. Not with a sample of spans.
+    """Documents like these, drawn at random. Of the whole and of single subsets. Not with a sample of
+    spans.
     """
 
 class IntervalScope(_IntervalScope, metaclass=_IntervalScopeEnumTypeWrapper):
@@ -129,12 +127,10 @@ class IntervalScope(_IntervalScope, metaclass=_IntervalScopeEnumTypeWrapper):
 INTERVAL_SCOPE_UNSPECIFIED: IntervalScope.ValueType  # 0
 """The same as INTERVAL_SCOPE_DOCUMENTS."""
 INTERVAL_SCOPE_DOCUMENTS: IntervalScope.ValueType  # 1
-"""These documents: what scoring all of the selection gives. Exact, without an interval, when all
-of it was scored.
-"""
+"""The selection's documents. Exact, without an interval, when all were scored."""
 INTERVAL_SCOPE_CORPUS_BEHIND: IntervalScope.ValueType  # 2
-"""The corpus behind them: what documents like these, drawn at random, would give. Of the whole and
-of single subsets. Not with a sample of spans.
+"""Documents like these, drawn at random. Of the whole and of single subsets. Not with a sample of
+spans.
 """
 Global___IntervalScope: _TypeAlias = IntervalScope  # noqa: Y015
 
@@ -147,23 +143,23 @@ class _StandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Standing.Val
     STANDING_UNSPECIFIED: _Standing.ValueType  # 0
     """Never sent."""
     STANDING_EXACT: _Standing.ValueType  # 1
-    """It is the answer: everything was scored."""
+    """The answer: everything was scored."""
     STANDING_ESTIMATE: _Standing.ValueType  # 2
-    """It is an estimate, with an interval."""
+    """An estimate, with an interval."""
     STANDING_EXAMPLE: _Standing.ValueType  # 3
-    """It is an example and no measurement: too little was scored for an interval."""
+    """An example, no measurement: too little was scored for an interval."""
 
 class Standing(_Standing, metaclass=_StandingEnumTypeWrapper):
-    """How far a figure answers the question that its scope asks."""
+    """How far a figure answers its scope's question."""
 
 STANDING_UNSPECIFIED: Standing.ValueType  # 0
 """Never sent."""
 STANDING_EXACT: Standing.ValueType  # 1
-"""It is the answer: everything was scored."""
+"""The answer: everything was scored."""
 STANDING_ESTIMATE: Standing.ValueType  # 2
-"""It is an estimate, with an interval."""
+"""An estimate, with an interval."""
 STANDING_EXAMPLE: Standing.ValueType  # 3
-"""It is an example and no measurement: too little was scored for an interval."""
+"""An example, no measurement: too little was scored for an interval."""
 Global___Standing: _TypeAlias = Standing  # noqa: Y015
 
 class _SampleUnit:
@@ -199,21 +195,21 @@ class _ExclusionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exclu
     EXCLUSION_REASON_UNSPECIFIED: _ExclusionReason.ValueType  # 0
     """It is not excluded."""
     EXCLUSION_REASON_NOT_ROUND_TRIPPING: _ExclusionReason.ValueType  # 1
-    """The tokenizer does not reproduce it: decode(encode(text)) differs from text."""
+    """decode(encode(text)) differs from the text."""
     EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: _ExclusionReason.ValueType  # 2
-    """The tokenizer gives an id that the model has no embedding for."""
+    """An id that the model has no embedding for."""
     EXCLUSION_REASON_EMPTY: _ExclusionReason.ValueType  # 3
     """It has no bytes."""
 
 class ExclusionReason(_ExclusionReason, metaclass=_ExclusionReasonEnumTypeWrapper):
-    """Why a document or text is in no figure."""
+    """Why a text is in no figure."""
 
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason.ValueType  # 0
 """It is not excluded."""
 EXCLUSION_REASON_NOT_ROUND_TRIPPING: ExclusionReason.ValueType  # 1
-"""The tokenizer does not reproduce it: decode(encode(text)) differs from text."""
+"""decode(encode(text)) differs from the text."""
 EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: ExclusionReason.ValueType  # 2
-"""The tokenizer gives an id that the model has no embedding for."""
+"""An id that the model has no embedding for."""
 EXCLUSION_REASON_EMPTY: ExclusionReason.ValueType  # 3
 """It has no bytes."""
 Global___ExclusionReason: _TypeAlias = ExclusionReason  # noqa: Y015
@@ -267,7 +263,7 @@ Global___ListLanguageModelsResponse: _TypeAlias = ListLanguageModelsResponse  # 
 
 @_typing.final
 class LanguageModel(_message.Message):
-    """A language model that can be scored."""
+    """A language model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -280,21 +276,21 @@ class LanguageModel(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     VOCABULARY_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
-    """Architecture: "llama", "byte-transformer"."""
+    """"llama", "byte-transformer"."""
     max_length: _builtins.int
-    """Window: tokens that it reads at once."""
+    """Window in tokens."""
     parameters: _builtins.int
-    """All of them; what two layers share counts once."""
+    """What two layers share counts once."""
     weights: _common_pb2.WeightsKind.ValueType
     vocabulary: _builtins.int
-    """Tokens that it knows: ids below this."""
+    """Its token ids are below this."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def license(self) -> _common_pb2.License: ...
     @_builtins.property
     def engine(self) -> _common_pb2.Engine:
-        """What runs it where a request names no engine."""
+        """What runs it by default."""
 
     def __init__(
         self,
@@ -318,7 +314,7 @@ Global___LanguageModel: _TypeAlias = LanguageModel  # noqa: Y015
 
 @_typing.final
 class Definition(_message.Message):
-    """How bits per byte are computed. Replies carry it in full."""
+    """How bits per byte are computed. Replies have every field."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -331,28 +327,28 @@ class Definition(_message.Message):
     PREFIX_TOKEN_FIELD_NUMBER: _builtins.int
     PREFIX_EVERYWHERE_FIELD_NUMBER: _builtins.int
     preset: Global___DefinitionPreset.ValueType
-    """Starting point; the fields below override it."""
+    """The fields below override it."""
     max_length: _builtins.int
-    """Window in tokens, at most the model's; 0 means the model's."""
+    """Window in tokens: at most the model's, which 0 means."""
     prefix: Global___PrefixToken.ValueType
     """Token before the first one."""
     special_tokens: _builtins.bool
-    """Also score the special tokens that the tokenizer itself puts around a text, as lm-eval does
-    unless add_bos_token=False; they belong to no byte of it. Absent: the preset's.
+    """Also score the special tokens that the tokenizer puts around a text, as lm-eval does unless
+    add_bos_token=False; they are of no byte. Absent: the preset's.
     """
     context_length: _builtins.int
-    """Least number of tokens before the first scored one in every window after the first: 1 to
+    """Least number of tokens before the first scored one in windows after the first: 1 to
     `max_length`; 0 means the preset's, or what `stride` leaves.
     """
     stride: _builtins.int
-    """Tokens that such a window scores: max_length + 1 - context_length, or in the guide's windows
-    max_length - context_length. 0 means what `context_length` leaves.
+    """Tokens that such a window scores: max_length + 1 - context_length, or max_length -
+    context_length in the guide's windows. 0 means what `context_length` leaves.
     """
     prefix_token: _builtins.int
-    """Id of the prefix token; in a request with PREFIX_TOKEN_GIVEN only. Absent without one."""
+    """With PREFIX_TOKEN_GIVEN only. Absent in a reply without one."""
     prefix_everywhere: _builtins.bool
-    """Begins every window with the prefix token, and not the first one alone: it takes the place of
-    one token of context. For models that were only trained on sequences which begin with it.
+    """Every window, not only the first, begins with the prefix token, in place of one token of
+    context. For models trained only on sequences that begin with it.
     """
     def __init__(
         self,
@@ -391,11 +387,11 @@ class Compute(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """"openvino-cpu", "torch-cpu" or "torch-cuda"; for a model of bytes "openvino-cpu" or
-    "onnxruntime-cpu". One that cannot run such a model is INVALID_ARGUMENT. Empty: the fastest on
-    a CPU that is installed and agrees with the reference.
+    "onnxruntime-cpu". INVALID_ARGUMENT where it cannot run the model. Empty: the fastest on a CPU
+    that is installed and agrees with the reference.
     """
     precision: _common_pb2.Precision.ValueType
-    """In which numbers. With bfloat16 a figure moves by some thousandths of a bit per byte."""
+    """bfloat16 moves a figure by some thousandths of a bit per byte."""
     def __init__(
         self,
         *,
@@ -412,8 +408,8 @@ Global___Compute: _TypeAlias = Compute  # noqa: Y015
 
 @_typing.final
 class ComputeReport(_message.Message):
-    """What ran the model, and how far it was from the reference, torch in fp32 on a CPU (for a model of
-    bytes ONNX Runtime), on a text of this project when the model was loaded.
+    """What ran the model, and how far it was from the reference (torch in fp32 on a CPU; ONNX Runtime
+    for a model of bytes), on a text of this project when the model was loaded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -423,14 +419,14 @@ class ComputeReport(_message.Message):
     MEAN_SHIFT_NATS_FIELD_NUMBER: _builtins.int
     LARGEST_SHIFT_NATS_FIELD_NUMBER: _builtins.int
     compared_tokens: _builtins.int
-    """Tokens compared; 0 for the reference itself and for compressors."""
+    """0 for the reference itself and for compressors."""
     mean_shift_nats: _builtins.float
-    """Mean over them of the engine's log-likelihood less the reference's, in nats."""
+    """Mean of the engine's log-likelihood less the reference's."""
     largest_shift_nats: _builtins.float
-    """Largest difference of one token, in nats."""
+    """Largest of one token."""
     @_builtins.property
     def engine(self) -> _common_pb2.Engine:
-        """The engine; for a compressor, its library."""
+        """For a compressor, its library."""
 
     def __init__(
         self,
@@ -471,35 +467,35 @@ class ScoreBPBRequest(_message.Message):
     INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
     """Name to keep finished documents under: up to 64 letters, digits, dots, dashes and underscores.
-    They are kept until overwritten, for the same documents, model, definition and software only.
-    Empty: the server keeps the last few hundred calls as far as its disk allows.
+    They serve the same documents, model, definition and software only, until overwritten. Empty:
+    the server keeps the last few hundred calls as its disk allows.
     """
     fresh: _builtins.bool
-    """Discard what was kept of this call, and score everything."""
+    """Discard what was kept of this call."""
     per_document: _builtins.bool
-    """Also send the figures of every document."""
+    """Also send DocumentScore."""
     interval_scope: Global___IntervalScope.ValueType
     """What intervals are to speak of."""
     interval_level: _builtins.float
-    """Level of the intervals, 0.5 to 0.9999; 0 means 0.95."""
+    """0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
     def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
-        """Language model, or a compressor: "zstd-19" or "xz" (-9e). It compresses every document into a
-        file of its own, all of which counts: its container is some 10 bytes with zstd, 60 with xz. Its
-        tokens are bytes.
+        """Language model, or a compressor: "zstd-19" or "xz" (-9e). It compresses each document into a
+        file, all of which counts, with a container of some 10 bytes (zstd) or 60 (xz). Its tokens are
+        bytes.
         """
 
     @_builtins.property
     def definition(self) -> Global___Definition:
-        """How. Must be absent for a compressor."""
+        """Must be absent for a compressor."""
 
     @_builtins.property
     def compute(self) -> Global___Compute:
-        """What is to run the model. Must be absent for a compressor."""
+        """Must be absent for a compressor."""
 
     def __init__(
         self,
@@ -536,8 +532,8 @@ class ScoreBPBResponse(_message.Message):
     def result(self) -> Global___FinalScore: ...
     @_builtins.property
     def document(self) -> Global___DocumentScore:
-        """With `per_document`: one for each document that was scored or excluded, in the selection's
-        order, after the last `progress` and before `result`.
+        """With `per_document`: each document scored or excluded, in the selection's order, between the
+        last `progress` and `result`.
         """
 
     def __init__(
@@ -569,12 +565,12 @@ class DocumentScore(_message.Message):
     SUBSET_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     excluded: Global___ExclusionReason.ValueType
-    """Why it is in no figure; unspecified when it is in them."""
+    """Unspecified: it is in the figures."""
     subset: _builtins.str
-    """The subset; empty for a document that names none."""
+    """Empty where it names none."""
     @_builtins.property
     def score(self) -> Global___BitsPerByte:
-        """Of a sample of spans: the sums over the spans of it that were drawn."""
+        """In a sample of spans, of the spans drawn."""
 
     def __init__(
         self,
@@ -594,7 +590,7 @@ Global___DocumentScore: _TypeAlias = DocumentScore  # noqa: Y015
 
 @_typing.final
 class Basis(_message.Message):
-    """What a figure rests on, and what its interval speaks of."""
+    """What a figure and its interval rest on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -613,22 +609,22 @@ class Basis(_message.Message):
     standing: Global___Standing.ValueType
     unit: Global___SampleUnit.ValueType
     scored: _builtins.int
-    """Spans or documents that were scored, without those of excluded documents that chance drew."""
+    """Spans or documents scored, excluded ones that chance drew left out."""
     by_chance: _builtins.int
-    """Of those, the ones that chance drew; the others were sure to be drawn."""
+    """Of those, drawn by chance; the others were certain."""
     certain_share: _builtins.float
-    """Share of the bytes that was sure to be drawn, in [0, 1]."""
+    """Share of the bytes certain to be drawn, in [0, 1]."""
     documents: _builtins.int
-    """Documents with a text that the figure speaks of, scored or not, and their bytes; without a
-    sample those that are not excluded.
+    """Documents with a text that the figure is about, scored or not; without a sample those not
+    excluded.
     """
     text_bytes: _builtins.int
     effective_documents: _builtins.float
-    """How many documents of equal size those are worth: (sum of b)^2 / sum of b^2 over their bytes b."""
+    """Equal documents that those are worth: (sum of b)^2 / sum of b^2 over their bytes b."""
     kept_share: _builtins.float
-    """Estimated share of the bytes whose documents are not excluded. Absent without a sample."""
+    """Estimated share of the bytes not excluded. Absent without a sample."""
     no_interval: _builtins.str
-    """Why STANDING_EXAMPLE has no interval."""
+    """Why STANDING_EXAMPLE has none."""
     def __init__(
         self,
         *,
@@ -668,11 +664,11 @@ class RunningScore(_message.Message):
     DOCUMENTS_RESTORED_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     documents_total: _builtins.int
-    """Documents that will be scored. Absent until known."""
+    """To score in all. Absent until known."""
     tokens_per_second: _builtins.float
-    """Scored tokens a second. Absent until known."""
+    """Scored tokens. Absent until known."""
     documents_restored: _builtins.int
-    """Documents above that an earlier call had finished."""
+    """Scored by an earlier call."""
     @_builtins.property
     def overall(self) -> Global___BitsPerByte:
         """Over everything scored so far."""
@@ -683,7 +679,7 @@ class RunningScore(_message.Message):
 
     @_builtins.property
     def time_left(self) -> _duration_pb2.Duration:
-        """Estimated time left. Absent until known."""
+        """Absent until known."""
 
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
@@ -733,10 +729,10 @@ class FinalScore(_message.Message):
     CACHED_FIELD_NUMBER: _builtins.int
     TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     cached: _builtins.bool
-    """True when an earlier call had finished all of it, with the same software on the same machine."""
+    """An earlier call finished all of it, with the same software on the same machine."""
     tokens_per_second: _builtins.float
-    """Scored tokens a second of this call, loading left out, beside whatever else the machine did.
-    Absent when nothing was scored now.
+    """Scored tokens, without loading, beside whatever else the machine did. Absent when nothing was
+    scored now.
     """
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
@@ -744,11 +740,11 @@ class FinalScore(_message.Message):
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def definition(self) -> Global___Definition:
-        """Definition, in full. Absent for a compressor."""
+        """Every field. Absent for a compressor."""
 
     @_builtins.property
     def overall(self) -> Global___BitsPerByte:
-        """Over all documents: the micro average."""
+        """The micro average."""
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetScore]:
@@ -756,12 +752,10 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def macro(self) -> Global___Average:
-        """Mean over the subsets of their bits per byte: the macro average."""
+        """Mean of the subsets' bits per byte."""
 
     @_builtins.property
-    def excluded(self) -> _containers.RepeatedCompositeFieldContainer[Global___Excluded]:
-        """Documents that were not scored, by reason."""
-
+    def excluded(self) -> _containers.RepeatedCompositeFieldContainer[Global___Excluded]: ...
     @_builtins.property
     def environment(self) -> _common_pb2.Environment: ...
     @_builtins.property
@@ -770,11 +764,11 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def weighted(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedScore]:
-        """Averages of the subsets by published weights, as far as they were scored."""
+        """By published weights, as far as the subsets were scored."""
 
     @_builtins.property
     def published(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedBitsPerByte]:
-        """What was published for a model of this name and architecture."""
+        """For a model of this name and architecture."""
 
     def __init__(
         self,
@@ -837,7 +831,7 @@ Global___Average: _TypeAlias = Average  # noqa: Y015
 
 @_typing.final
 class Excluded(_message.Message):
-    """Documents that were excluded for one reason."""
+    """Documents excluded for one reason."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -847,7 +841,7 @@ class Excluded(_message.Message):
     reason: Global___ExclusionReason.ValueType
     @_builtins.property
     def score(self) -> Global___BitsPerByte:
-        """Their sums, as far as they could be computed."""
+        """As far as it could be computed."""
 
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -882,16 +876,16 @@ class CompareBPBRequest(_message.Message):
     INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
     INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     fresh: _builtins.bool
-    """Discard what was kept of both, and score everything."""
+    """Discard what was kept of both."""
     interval_scope: Global___IntervalScope.ValueType
     """What intervals are to speak of."""
     interval_level: _builtins.float
-    """Level of the intervals, 0.5 to 0.9999; 0 means 0.95."""
+    """0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
     def selection(self) -> _selection_pb2.Selection:
-        """Without `epochs`, a `mixture` and several `corpora`: documents come once."""
+        """Not with `epochs`, a `mixture` or `corpora`."""
 
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
@@ -901,7 +895,7 @@ class CompareBPBRequest(_message.Message):
     def against(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def definition(self) -> Global___Definition:
-        """How models are scored; compressors ignore it."""
+        """Compressors ignore it."""
 
     @_builtins.property
     def compute(self) -> Global___Compute: ...
@@ -934,7 +928,7 @@ class CompareBPBResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___RunningScore:
-        """So far, of the model that is being scored."""
+        """Of the model being scored."""
 
     @_builtins.property
     def result(self) -> Global___BPBComparison: ...
@@ -968,14 +962,14 @@ class BPBComparison(_message.Message):
     MACRO_FIELD_NUMBER: _builtins.int
     WEIGHTED_FIELD_NUMBER: _builtins.int
     documents_left_out: _builtins.int
-    """Documents in no difference, because one of the two excludes them."""
+    """Excluded by one of the two."""
     @_builtins.property
     def model(self) -> Global___FinalScore: ...
     @_builtins.property
     def against(self) -> Global___FinalScore: ...
     @_builtins.property
     def overall(self) -> Global___BPBDifference:
-        """Over all documents that both have scored."""
+        """Over documents that both have scored."""
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetDifference]:
@@ -983,11 +977,11 @@ class BPBComparison(_message.Message):
 
     @_builtins.property
     def macro(self) -> Global___Average:
-        """Mean over the subsets of their differences."""
+        """Mean of the subsets' differences."""
 
     @_builtins.property
     def weighted(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedScore]:
-        """Averages of the differences by published weights."""
+        """Differences averaged by published weights."""
 
     def __init__(
         self,
@@ -1010,7 +1004,7 @@ Global___BPBComparison: _TypeAlias = BPBComparison  # noqa: Y015
 
 @_typing.final
 class BPBDifference(_message.Message):
-    """A difference over the same documents."""
+    """A difference on the same documents."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1022,22 +1016,20 @@ class BPBDifference(_message.Message):
     SMALLEST_DETECTABLE_FIELD_NUMBER: _builtins.int
     IDENTICAL_FIELD_NUMBER: _builtins.int
     bits_per_byte: _builtins.float
-    """Bits per byte of the model less those of the other: below 0 where the model predicts better.
-    Absent when nothing was scored.
-    """
+    """Model less the other: below 0 where the model predicts better. Absent when nothing was scored."""
     smallest_detectable: _builtins.float
-    """Smallest difference that an interval like this one tells from 0 in four of five samples. Absent
-    unless the difference is an estimate of these documents.
+    """Smallest difference that such an interval tells from 0 in four of five samples. Absent unless
+    the difference is an estimate of these documents.
     """
     identical: _builtins.bool
-    """True when the two have the same likelihood for everything that was scored."""
+    """The same likelihood everywhere."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
-        """Paired by what was scored: by document, or in a sample of spans by span."""
+        """Paired by document, or in a sample of spans by span."""
 
     @_builtins.property
     def model(self) -> Global___BitsPerByte:
-        """The model's sums and figures over what neither of the two excludes."""
+        """Over what neither excludes."""
 
     @_builtins.property
     def against(self) -> Global___BitsPerByte:
@@ -1080,7 +1072,7 @@ class SubsetDifference(_message.Message):
     SUBSET_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
     subset: _builtins.str
-    """The subset; empty for documents that name none."""
+    """Empty for documents that name none."""
     @_builtins.property
     def difference(self) -> Global___BPBDifference: ...
     def __init__(
@@ -1107,7 +1099,7 @@ class ScoreTextsRequest(_message.Message):
     COMPUTE_FIELD_NUMBER: _builtins.int
     TOKEN_LIKELIHOODS_FIELD_NUMBER: _builtins.int
     token_likelihoods: _builtins.bool
-    """Also send `TextScore.token_nats` and `token_starts`. Not for compressors."""
+    """Also send `token_nats` and `token_starts`. Not for compressors."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredText]:
         """The texts: 1 to 65,536."""
@@ -1118,11 +1110,11 @@ class ScoreTextsRequest(_message.Message):
 
     @_builtins.property
     def definition(self) -> Global___Definition:
-        """How. Must be absent for a compressor."""
+        """Must be absent for a compressor."""
 
     @_builtins.property
     def compute(self) -> Global___Compute:
-        """What is to run the model. Must be absent for a compressor."""
+        """Must be absent for a compressor."""
 
     def __init__(
         self,
@@ -1151,12 +1143,12 @@ class ScoredText(_message.Message):
     SUBSET_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     text: _builtins.bytes
-    """UTF-8 of the text; a lone surrogate may stand as its three bytes (WTF-8)."""
+    """UTF-8; a lone surrogate as its three bytes (WTF-8)."""
     subset: _builtins.str
-    """What it is counted under; may be empty."""
+    """May be empty."""
     context: _builtins.bytes
-    """UTF-8 of what stands before the text. The model reads it and it is not scored: neither its
-    likelihood nor its bytes count. The two are tokenized apart. Not for compressors.
+    """UTF-8 before the text, read by the model and not scored: neither its likelihood nor its bytes
+    count. Tokenized apart. Not for compressors.
     """
     def __init__(
         self,
@@ -1181,11 +1173,11 @@ class ScoreTextsResponse(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> Global___FinalScore:
-        """Figures over all texts. Its ids are their positions, from 0; it names no corpus."""
+        """Over all texts. Ids are positions from 0; it names no corpus."""
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextScore]:
-        """Figures of each text, in the order of the request."""
+        """In the order of the request."""
 
     def __init__(
         self,
@@ -1212,20 +1204,18 @@ class TextScore(_message.Message):
     TOKEN_NATS_FIELD_NUMBER: _builtins.int
     TOKEN_STARTS_FIELD_NUMBER: _builtins.int
     excluded: Global___ExclusionReason.ValueType
-    """Why it is not in `result`; unspecified when it is."""
+    """Unspecified: it is in `result`."""
     @_builtins.property
     def score(self) -> Global___BitsPerByte:
-        """Sums and figures, without an interval."""
+        """Without an interval."""
 
     @_builtins.property
     def token_nats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """-log p of each scored token in nats, in order, with `token_likelihoods`."""
+        """-log p of each scored token, with `token_likelihoods`."""
 
     @_builtins.property
     def token_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """First byte in the text of each of these tokens, not falling. Tokens of one character all start
-        at it.
-        """
+        """First byte of each of these tokens, not falling. Tokens of one character all start at it."""
 
     def __init__(
         self,
@@ -1245,9 +1235,7 @@ Global___TextScore: _TypeAlias = TextScore  # noqa: Y015
 
 @_typing.final
 class BitsPerByte(_message.Message):
-    """Sums and counts over what was scored, so that results merge by addition, and figures. A figure is
-    absent when nothing was scored.
-    """
+    """Sums, which merge by addition, and figures, which are absent when nothing was scored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1263,31 +1251,31 @@ class BitsPerByte(_message.Message):
     BYTE_PERPLEXITY_FIELD_NUMBER: _builtins.int
     WORD_PERPLEXITY_FIELD_NUMBER: _builtins.int
     nats: _builtins.float
-    """Sum of -log p over the scored tokens, in nats."""
+    """Sum of -log p over the scored tokens."""
     text_bytes: _builtins.int
     tokens: _builtins.int
     documents: _builtins.int
     bits_per_byte: _builtins.float
-    """nats / (ln 2 * text_bytes); in the result of a sample, the estimate for all of the selection,
-    which is another number: see `basis`.
+    """nats / (ln 2 * text_bytes); in a sample's result, an estimate for the selection, which differs:
+    see `basis`.
     """
     nats_per_token: _builtins.float
     """nats / tokens: the mean loss."""
     bytes_per_token: _builtins.float
     """text_bytes / tokens."""
     byte_perplexity: _builtins.float
-    """2 ^ bits_per_byte, as lm-evaluation-harness has it."""
+    """2 ^ bits_per_byte, as in lm-evaluation-harness."""
     word_perplexity: _builtins.float
-    """exp(nats / words), where a text has one word more than it has runs of whitespace, as
-    lm-evaluation-harness counts them. Absent in a sample, and where an earlier version scored.
+    """exp(nats / words), as in lm-evaluation-harness: one word more than runs of whitespace. Absent
+    in a sample, and where an earlier version scored.
     """
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
-        """Of `bits_per_byte`; the same for the same documents."""
+        """Of `bits_per_byte`; a function of the documents."""
 
     @_builtins.property
     def basis(self) -> Global___Basis:
-        """What `bits_per_byte` and `interval` rest on. Absent in running figures and those of one document."""
+        """Of `bits_per_byte` and `interval`. Absent while running and for one document."""
 
     def __init__(
         self,
@@ -1340,7 +1328,7 @@ class SubsetScore(_message.Message):
     SUBSET_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     subset: _builtins.str
-    """The subset; empty for documents that name none."""
+    """Empty for documents that name none."""
     @_builtins.property
     def score(self) -> Global___BitsPerByte: ...
     def __init__(
@@ -1359,7 +1347,7 @@ Global___SubsetScore: _TypeAlias = SubsetScore  # noqa: Y015
 
 @_typing.final
 class WeightedScore(_message.Message):
-    """An average of the subsets' bits per byte by published weights."""
+    """Average of the subsets by published weights."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1369,9 +1357,9 @@ class WeightedScore(_message.Message):
     WEIGHTS_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
     bits_per_byte: _builtins.float
-    """Absent when none of the weighted subsets was scored."""
+    """Absent when none of them was scored."""
     weight: _builtins.float
-    """Sum of the weights of the subsets that were scored, in [0, 1]."""
+    """Sum of the scored subsets' weights, in [0, 1]."""
     weights: _builtins.str
     """Which weights: "pile-table-1"."""
     @_builtins.property
@@ -1399,7 +1387,7 @@ Global___WeightedScore: _TypeAlias = WeightedScore  # noqa: Y015
 
 @_typing.final
 class PublishedBitsPerByte(_message.Message):
-    """Figures that were published for the model that was scored."""
+    """Figures published for the scored model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1430,17 +1418,17 @@ class PublishedBitsPerByte(_message.Message):
     DERIVATION_FIELD_NUMBER: _builtins.int
     BY_SUBSET_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model, as the publication names it."""
+    """As the publication names it."""
     source: _builtins.str
     bits_per_byte: _builtins.float
     """Over the publication's test set."""
     derivation: _builtins.str
-    """How the figure follows from what is printed; empty when it is printed itself."""
+    """How it follows from what is printed; empty: printed itself."""
     @_builtins.property
     def definition(self) -> Global___Definition: ...
     @_builtins.property
     def by_subset(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """By subset, where the publication prints it."""
+        """Where printed."""
 
     def __init__(
         self,

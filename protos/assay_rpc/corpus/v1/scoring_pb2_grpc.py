@@ -62,7 +62,7 @@ class ScoringServiceServicer(object):
     """
 
     def ListLanguageModels(self, request, context):
-        """Lists the language models that can be scored, by name. Compressors are not among them.
+        """Lists language models by name, without compressors.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -72,9 +72,9 @@ class ScoringServiceServicer(object):
 
     def ScoreBPB(self, request, context):
         """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-        and by subset. The figures are a function of the request. Finished documents are kept: a call
-        that was cut off continues where it was when it is made again, and one that had finished is
-        answered at once. Cancelling the call ends the work. One call runs at a time.
+        and by subset. The figures are a function of the request. Finished documents are kept: the same
+        call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+        time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -84,8 +84,8 @@ class ScoringServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompareBPB(self, request, context):
-        """Computes the bits per byte of two models over the same documents, and their difference paired
-        by document. What ScoreBPB has finished is not done again.
+        """Computes the bits per byte of two models on the same documents, and their paired difference.
+        What ScoreBPB has finished is reused.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -95,7 +95,7 @@ class ScoringServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ScoreTexts(self, request, context):
-        """Computes a model's bits per byte over texts that the caller sends. They are not kept.
+        """Computes a model's bits per byte over the caller's texts, which are not kept.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         OVERLOADED, TOO_LARGE.

@@ -34,28 +34,28 @@ class ScoringServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ScoringServiceAsyncStub: ...
     ListLanguageModels: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.ListLanguageModelsRequest, _scoring_pb2.ListLanguageModelsResponse]
-    """Lists the language models that can be scored, by name. Compressors are not among them.
+    """Lists language models by name, without compressors.
 
     Errors: INVALID_ARGUMENT.
     """
     ScoreBPB: _grpc.UnaryStreamMultiCallable[_scoring_pb2.ScoreBPBRequest, _scoring_pb2.ScoreBPBResponse]
     """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-    and by subset. The figures are a function of the request. Finished documents are kept: a call
-    that was cut off continues where it was when it is made again, and one that had finished is
-    answered at once. Cancelling the call ends the work. One call runs at a time.
+    and by subset. The figures are a function of the request. Finished documents are kept: the same
+    call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+    time.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     CompareBPB: _grpc.UnaryStreamMultiCallable[_scoring_pb2.CompareBPBRequest, _scoring_pb2.CompareBPBResponse]
-    """Computes the bits per byte of two models over the same documents, and their difference paired
-    by document. What ScoreBPB has finished is not done again.
+    """Computes the bits per byte of two models on the same documents, and their paired difference.
+    What ScoreBPB has finished is reused.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     ScoreTexts: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.ScoreTextsRequest, _scoring_pb2.ScoreTextsResponse]
-    """Computes a model's bits per byte over texts that the caller sends. They are not kept.
+    """Computes a model's bits per byte over the caller's texts, which are not kept.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
     OVERLOADED, TOO_LARGE.
@@ -67,28 +67,28 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLanguageModels: _aio.UnaryUnaryMultiCallable[_scoring_pb2.ListLanguageModelsRequest, _scoring_pb2.ListLanguageModelsResponse]  # type: ignore[assignment]
-    """Lists the language models that can be scored, by name. Compressors are not among them.
+    """Lists language models by name, without compressors.
 
     Errors: INVALID_ARGUMENT.
     """
     ScoreBPB: _aio.UnaryStreamMultiCallable[_scoring_pb2.ScoreBPBRequest, _scoring_pb2.ScoreBPBResponse]  # type: ignore[assignment]
     """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-    and by subset. The figures are a function of the request. Finished documents are kept: a call
-    that was cut off continues where it was when it is made again, and one that had finished is
-    answered at once. Cancelling the call ends the work. One call runs at a time.
+    and by subset. The figures are a function of the request. Finished documents are kept: the same
+    call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+    time.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     CompareBPB: _aio.UnaryStreamMultiCallable[_scoring_pb2.CompareBPBRequest, _scoring_pb2.CompareBPBResponse]  # type: ignore[assignment]
-    """Computes the bits per byte of two models over the same documents, and their difference paired
-    by document. What ScoreBPB has finished is not done again.
+    """Computes the bits per byte of two models on the same documents, and their paired difference.
+    What ScoreBPB has finished is reused.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     ScoreTexts: _aio.UnaryUnaryMultiCallable[_scoring_pb2.ScoreTextsRequest, _scoring_pb2.ScoreTextsResponse]  # type: ignore[assignment]
-    """Computes a model's bits per byte over texts that the caller sends. They are not kept.
+    """Computes a model's bits per byte over the caller's texts, which are not kept.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
     OVERLOADED, TOO_LARGE.
@@ -103,7 +103,7 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scoring_pb2.ListLanguageModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scoring_pb2.ListLanguageModelsResponse, _abc.Awaitable[_scoring_pb2.ListLanguageModelsResponse]]:
-        """Lists the language models that can be scored, by name. Compressors are not among them.
+        """Lists language models by name, without compressors.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -115,9 +115,9 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scoring_pb2.ScoreBPBResponse], _abc.AsyncIterator[_scoring_pb2.ScoreBPBResponse]]:
         """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-        and by subset. The figures are a function of the request. Finished documents are kept: a call
-        that was cut off continues where it was when it is made again, and one that had finished is
-        answered at once. Cancelling the call ends the work. One call runs at a time.
+        and by subset. The figures are a function of the request. Finished documents are kept: the same
+        call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+        time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -129,8 +129,8 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scoring_pb2.CompareBPBRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scoring_pb2.CompareBPBResponse], _abc.AsyncIterator[_scoring_pb2.CompareBPBResponse]]:
-        """Computes the bits per byte of two models over the same documents, and their difference paired
-        by document. What ScoreBPB has finished is not done again.
+        """Computes the bits per byte of two models on the same documents, and their paired difference.
+        What ScoreBPB has finished is reused.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -142,7 +142,7 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scoring_pb2.ScoreTextsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scoring_pb2.ScoreTextsResponse, _abc.Awaitable[_scoring_pb2.ScoreTextsResponse]]:
-        """Computes a model's bits per byte over texts that the caller sends. They are not kept.
+        """Computes a model's bits per byte over the caller's texts, which are not kept.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         OVERLOADED, TOO_LARGE.

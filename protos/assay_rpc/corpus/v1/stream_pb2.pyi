@@ -32,15 +32,15 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     DELIVERY_DOCUMENTS: _Delivery.ValueType  # 1
     """Parsed documents with provenance."""
     DELIVERY_JSONL: _Delivery.ValueType  # 2
-    """The shards' own lines, byte for byte, each ended by a newline. They are parsed only as far as
-    the selection needs.
+    """The shards' lines, byte for byte, each ended by a newline, parsed only as far as the selection
+    needs.
     """
     DELIVERY_FRAMES: _Delivery.ValueType  # 3
-    """Compressed frames as they are stored, for the client to decode; this costs the server least.
-    Needs an index. A chunk ends with the frame that brings it to `chunk_bytes`.
+    """Compressed frames as stored, for the client to decode: the least work for the server. Needs an
+    index. A chunk ends with the frame that brings it to `chunk_bytes`.
     """
     DELIVERY_TOKENS: _Delivery.ValueType  # 4
-    """Sequences of a fixed number of tokens, as `tokens` says. Needs an index."""
+    """Sequences of tokens, as `tokens` says. Needs an index."""
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
     """How documents are delivered."""
@@ -50,15 +50,15 @@ DELIVERY_UNSPECIFIED: Delivery.ValueType  # 0
 DELIVERY_DOCUMENTS: Delivery.ValueType  # 1
 """Parsed documents with provenance."""
 DELIVERY_JSONL: Delivery.ValueType  # 2
-"""The shards' own lines, byte for byte, each ended by a newline. They are parsed only as far as
-the selection needs.
+"""The shards' lines, byte for byte, each ended by a newline, parsed only as far as the selection
+needs.
 """
 DELIVERY_FRAMES: Delivery.ValueType  # 3
-"""Compressed frames as they are stored, for the client to decode; this costs the server least.
-Needs an index. A chunk ends with the frame that brings it to `chunk_bytes`.
+"""Compressed frames as stored, for the client to decode: the least work for the server. Needs an
+index. A chunk ends with the frame that brings it to `chunk_bytes`.
 """
 DELIVERY_TOKENS: Delivery.ValueType  # 4
-"""Sequences of a fixed number of tokens, as `tokens` says. Needs an index."""
+"""Sequences of tokens, as `tokens` says. Needs an index."""
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
 
 class _RankRemainder:
@@ -70,23 +70,23 @@ class _RankRemainderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RankRem
     RANK_REMAINDER_UNSPECIFIED: _RankRemainder.ValueType  # 0
     """The same as RANK_REMAINDER_UNEVEN."""
     RANK_REMAINDER_UNEVEN: _RankRemainder.ValueType  # 1
-    """Ranks take units in turn and get different numbers of documents, each document once."""
+    """Ranks take units in turn and get unequal numbers, each document once."""
     RANK_REMAINDER_DROP: _RankRemainder.ValueType  # 2
-    """The last ones are left out: fewer than a batch for every rank."""
+    """The last ones are left out, less than a batch for every rank."""
     RANK_REMAINDER_WRAP: _RankRemainder.ValueType  # 3
-    """The first ones come again: fewer than a batch for every rank."""
+    """The first ones come again, less than a batch for every rank."""
 
 class RankRemainder(_RankRemainder, metaclass=_RankRemainderEnumTypeWrapper):
-    """What is done with documents that do not make a batch for every rank."""
+    """What becomes of documents that do not fill a batch of every rank."""
 
 RANK_REMAINDER_UNSPECIFIED: RankRemainder.ValueType  # 0
 """The same as RANK_REMAINDER_UNEVEN."""
 RANK_REMAINDER_UNEVEN: RankRemainder.ValueType  # 1
-"""Ranks take units in turn and get different numbers of documents, each document once."""
+"""Ranks take units in turn and get unequal numbers, each document once."""
 RANK_REMAINDER_DROP: RankRemainder.ValueType  # 2
-"""The last ones are left out: fewer than a batch for every rank."""
+"""The last ones are left out, less than a batch for every rank."""
 RANK_REMAINDER_WRAP: RankRemainder.ValueType  # 3
-"""The first ones come again: fewer than a batch for every rank."""
+"""The first ones come again, less than a batch for every rank."""
 Global___RankRemainder: _TypeAlias = RankRemainder  # noqa: Y015
 
 class _Packing:
@@ -98,14 +98,11 @@ class _PackingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Packing.Value
     PACKING_UNSPECIFIED: _Packing.ValueType  # 0
     """The same as PACKING_CONCATENATED."""
     PACKING_CONCATENATED: _Packing.ValueType  # 1
-    """All documents one after the other, cut every `length` tokens. What is left of the last sequence
-    is left out.
-    """
+    """One after the other, cut every `length` tokens. An incomplete last sequence is left out."""
     PACKING_BEST_FIT: _Packing.ValueType  # 2
-    """Documents are kept whole where they fit: best fit, the longest first, over a few thousand
-    sequences at a time. Longer ones are cut every `length` tokens, and some others to fill what is
-    left open. At most one sequence in two thousand, and the last, is not full: it is filled up with
-    the separator.
+    """Whole where they fit: best fit, longest first, over a few thousand sequences. Longer ones are
+    cut every `length` tokens, and some others to fill gaps. At most one sequence in two thousand,
+    and the last, is filled up with the separator.
     """
 
 class Packing(_Packing, metaclass=_PackingEnumTypeWrapper):
@@ -114,14 +111,11 @@ class Packing(_Packing, metaclass=_PackingEnumTypeWrapper):
 PACKING_UNSPECIFIED: Packing.ValueType  # 0
 """The same as PACKING_CONCATENATED."""
 PACKING_CONCATENATED: Packing.ValueType  # 1
-"""All documents one after the other, cut every `length` tokens. What is left of the last sequence
-is left out.
-"""
+"""One after the other, cut every `length` tokens. An incomplete last sequence is left out."""
 PACKING_BEST_FIT: Packing.ValueType  # 2
-"""Documents are kept whole where they fit: best fit, the longest first, over a few thousand
-sequences at a time. Longer ones are cut every `length` tokens, and some others to fill what is
-left open. At most one sequence in two thousand, and the last, is not full: it is filled up with
-the separator.
+"""Whole where they fit: best fit, longest first, over a few thousand sequences. Longer ones are
+cut every `length` tokens, and some others to fill gaps. At most one sequence in two thousand,
+and the last, is filled up with the separator.
 """
 Global___Packing: _TypeAlias = Packing  # noqa: Y015
 
@@ -134,22 +128,22 @@ class _FrameFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameForm.V
     FRAME_FORM_UNSPECIFIED: _FrameForm.ValueType  # 0
     """Never sent."""
     FRAME_FORM_JSONL: _FrameForm.ValueType  # 1
-    """The shard's lines, each ended by a newline."""
+    """Lines, each ended by a newline."""
     FRAME_FORM_TEXT: _FrameForm.ValueType  # 2
-    """The texts without anything between them; `text_bytes` has their sizes. The meta of each is
-    {"pile_set_name": SUBSET}, spelled so.
+    """Texts without separators; `text_bytes` has their sizes. The meta of each is exactly
+    {"pile_set_name": SUBSET}.
     """
 
 class FrameForm(_FrameForm, metaclass=_FrameFormEnumTypeWrapper):
-    """What a frame holds once decompressed."""
+    """What a frame decompresses to."""
 
 FRAME_FORM_UNSPECIFIED: FrameForm.ValueType  # 0
 """Never sent."""
 FRAME_FORM_JSONL: FrameForm.ValueType  # 1
-"""The shard's lines, each ended by a newline."""
+"""Lines, each ended by a newline."""
 FRAME_FORM_TEXT: FrameForm.ValueType  # 2
-"""The texts without anything between them; `text_bytes` has their sizes. The meta of each is
-{"pile_set_name": SUBSET}, spelled so.
+"""Texts without separators; `text_bytes` has their sizes. The meta of each is exactly
+{"pile_set_name": SUBSET}.
 """
 Global___FrameForm: _TypeAlias = FrameForm  # noqa: Y015
 
@@ -170,29 +164,27 @@ class StreamCorpusRequest(_message.Message):
     BATCH_DOCUMENTS_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Position to continue from: the cursor of a chunk of a call with the same corpus, selection and
-    rank. Empty: the beginning.
-    """
+    """Cursor of a chunk of a call with the same corpus, selection and rank. Empty: the beginning."""
     delivery: Global___Delivery.ValueType
-    """How documents are delivered. May differ from the call that the cursor came from."""
+    """May differ from the cursor's call."""
     chunk_bytes: _builtins.int
-    """Bytes of payload that a chunk aims at: 4 KiB to 2 MiB; 0 means 512 KiB."""
+    """Payload of a chunk, about: 4 KiB to 2 MiB; 0 means 512 KiB."""
     skip_damaged: _builtins.bool
-    """Skips frames whose digest is wrong, and reports them in `damaged`, instead of ending with
-    DATA_LOSS. Needs an index.
+    """Skips frames with a wrong digest and reports them in `damaged`, instead of DATA_LOSS. Needs an
+    index.
     """
     skip_bad_lines: _builtins.bool
-    """Skips lines that are no documents, and reports them in `bad_lines`, instead of ending with
-    DATA_LOSS. Only shards without an index have such lines. More than 100 that are more than 1 % of
-    a shard's lines end the stream all the same.
+    """Skips lines that are no documents and reports them in `bad_lines`, instead of DATA_LOSS. Shards
+    with an index have none. More than 100 that are over 1 % of a shard's lines still end the
+    stream.
     """
     remainder: Global___RankRemainder.ValueType
-    """Gives every rank as many documents, one after the other in the order of the selection, and says
-    what happens to those that do not fit. Needs an index. A cursor of such a call continues in one
-    with the same `remainder` and `batch_documents` only.
+    """Gives every rank as many documents, one after the other in the selection's order, and says what
+    becomes of the rest. Needs an index. A cursor continues with the same `remainder` and
+    `batch_documents` only.
     """
     batch_documents: _builtins.int
-    """With `remainder`: the documents of a rank are a multiple of this; 0 means 1."""
+    """With `remainder`: a rank's documents are a multiple of this; 0 means 1."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef:
         """Absent where the selection names several."""
@@ -201,14 +193,13 @@ class StreamCorpusRequest(_message.Message):
     def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def rank(self) -> Global___ReaderRank:
-        """Which part of the selection. Absent: all of it. More than one rank needs an index."""
+        """Absent: all of the selection. Several ranks need an index."""
 
     @_builtins.property
     def resume(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResumePoint]:
-        """Positions of every rank of an earlier run, in any order. The ranks of this call, of which there
-        may be more or fewer, get together each document that those have not got, once. The first chunk
-        then has a cursor and nothing else. A single point of the same rank continues as `cursor` does.
-        `cursor` must be empty. At most 65,536.
+        """Positions of every rank of an earlier run, in any order. The ranks of this call, more or fewer,
+        share what those have not got, each document once. The first chunk has a cursor only. A single
+        point of the same rank continues as `cursor` does, which must be empty. At most 65,536.
         """
 
     @_builtins.property
@@ -243,10 +234,9 @@ Global___StreamCorpusRequest: _TypeAlias = StreamCorpusRequest  # noqa: Y015
 class TokenOptions(_message.Message):
     """How texts become sequences of tokens.
 
-    The sequences of a selection are numbered. Step s of training has the `global_batch` sequences
-    from s * global_batch on, whatever the number of ranks: each rank gets an equal part of every
-    step, one after the other. So a run may continue with more or fewer ranks, and its steps stay the
-    same.
+    Step s of training has the `global_batch` sequences from s * global_batch on, an equal part for
+    each rank, one after the other. So a run may continue with more or fewer ranks and the same
+    steps.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -257,15 +247,15 @@ class TokenOptions(_message.Message):
     SEPARATOR_FIELD_NUMBER: _builtins.int
     GLOBAL_BATCH_FIELD_NUMBER: _builtins.int
     length: _builtins.int
-    """Tokens of a sequence, 1 to 262,144. Required."""
+    """Tokens of a sequence: 1 to 262,144. Required."""
     packing: Global___Packing.ValueType
     separator: _builtins.int
-    """Token after each document. Absent: the tokenizer's end of sequence."""
+    """After each document. Absent: the tokenizer's end of sequence."""
     global_batch: _builtins.int
-    """Sequences of a step over all ranks, a multiple of their number. 0: one a rank."""
+    """Sequences of a step, a multiple of the ranks. 0: one a rank."""
     @_builtins.property
     def tokenizer(self) -> _common_pb2.ModelRef:
-        """Language model whose tokenizer cuts the texts, without special tokens. Required."""
+        """Language model whose tokenizer is used, without special tokens. Required."""
 
     def __init__(
         self,
@@ -288,7 +278,7 @@ Global___TokenOptions: _TypeAlias = TokenOptions  # noqa: Y015
 
 @_typing.final
 class RankShare(_message.Message):
-    """Equal shares of the ranks: see RankRemainder. With tokens, in sequences."""
+    """Equal shares of the ranks, as RankRemainder says. With tokens, in sequences."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,7 +286,7 @@ class RankShare(_message.Message):
     DROPPED_FIELD_NUMBER: _builtins.int
     REPEATED_FIELD_NUMBER: _builtins.int
     documents: _builtins.int
-    """Documents of this rank from here on."""
+    """Of this rank, from here on."""
     dropped: _builtins.int
     """Documents that no rank gets."""
     repeated: _builtins.int
@@ -329,24 +319,24 @@ class TokenBatch(_message.Message):
     PIECE_DOCUMENTS_FIELD_NUMBER: _builtins.int
     PIECE_OFFSETS_FIELD_NUMBER: _builtins.int
     ids: _builtins.bytes
-    """Ids of all sequences one after the other, little-endian."""
+    """Of all sequences in turn, little-endian."""
     id_bytes: _builtins.int
     """Bytes of an id: 2 or 4."""
     @_builtins.property
     def pieces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Pieces of documents in each sequence."""
+        """Pieces of documents by sequence."""
 
     @_builtins.property
     def piece_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Tokens of each piece, its separator included; those of a sequence sum to its length."""
+        """Of each piece, with its separator; a sequence's sum to its length."""
 
     @_builtins.property
     def piece_documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Documents that the pieces are of; empty for filling at the end of a sequence."""
+        """Of each piece; empty for filling."""
 
     @_builtins.property
     def piece_offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Which token of its document a piece begins with, from 0."""
+        """Token of its document that a piece begins with, from 0."""
 
     def __init__(
         self,
@@ -368,9 +358,7 @@ Global___TokenBatch: _TypeAlias = TokenBatch  # noqa: Y015
 
 @_typing.final
 class ReaderRank(_message.Message):
-    """One of several ranks that read a selection together, each document once. Ranks take units of a
-    few megabytes in turn.
-    """
+    """One of several ranks that share a selection, each document once, in turns of a few megabytes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -404,10 +392,10 @@ class ResumePoint(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Cursor of the last chunk that it had finished; empty when there was none."""
+    """Of its last finished chunk; empty without one."""
     documents: _builtins.int
-    """Documents of the selection that it has taken since, those that `skip_damaged` skipped included;
-    of a stream of tokens, sequences.
+    """Documents taken since, with those that `skip_damaged` skipped; of a stream of tokens,
+    sequences.
     """
     @_builtins.property
     def rank(self) -> Global___ReaderRank:
@@ -442,8 +430,8 @@ class StreamCorpusResponse(_message.Message):
     BAD_LINES_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Position after this chunk, opaque. Empty when the chunk ends in the middle of a document or of
-    a batch of frames: continue from the last cursor that was not empty.
+    """Position after this chunk, opaque. Empty within a document or a batch of frames: continue from
+    the last one that was not.
     """
     @_builtins.property
     def documents(self) -> Global___DocumentBatch: ...
@@ -455,21 +443,21 @@ class StreamCorpusResponse(_message.Message):
     def tokens(self) -> Global___TokenBatch: ...
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
-        """Frames skipped since the chunk before. Each is reported where its first document would have
-        come, and again where an epoch or a mixture returns to it.
+        """Frames skipped since the last chunk. Each is reported where its first document would have come,
+        and again where an epoch or a mixture returns to it.
         """
 
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef:
-        """Corpus that is read. In the first message of a call."""
+        """In the first message."""
 
     @_builtins.property
     def bad_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___BadLine]:
-        """Lines skipped since the chunk before."""
+        """Lines skipped since the last chunk."""
 
     @_builtins.property
     def share(self) -> Global___RankShare:
-        """With `remainder` or tokens, in the first message of a call."""
+        """With `remainder` or tokens, in the first message."""
 
     def __init__(
         self,
@@ -496,7 +484,7 @@ Global___StreamCorpusResponse: _TypeAlias = StreamCorpusResponse  # noqa: Y015
 
 @_typing.final
 class BadLine(_message.Message):
-    """A line that is not a document and was skipped."""
+    """A skipped line that is not a document."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -506,15 +494,15 @@ class BadLine(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REST_FIELD_NUMBER: _builtins.int
     shard: _builtins.str
-    """Shard's path below the corpus's root."""
+    """Path below the corpus's root."""
     line: _builtins.int
     """Line in the shard, from 0."""
     offset: _builtins.int
-    """Byte of the file up to which the shard had been read."""
+    """Byte up to which the shard was read."""
     reason: _builtins.str
     """What is wrong with it."""
     rest: _builtins.bool
-    """True when the shard cannot be read from this line on."""
+    """The shard cannot be read from here on."""
     def __init__(
         self,
         *,
@@ -534,8 +522,8 @@ Global___BadLine: _TypeAlias = BadLine  # noqa: Y015
 
 @_typing.final
 class FrameBatch(_message.Message):
-    """Frames that are decoded together. A batch may come in several chunks, of which only the last has
-    a cursor: join their `frames`, and the data of a frame that `continues`.
+    """Frames that are decoded together. Of a batch in several chunks only the last has a cursor: join
+    their `frames`, and the data of a frame that `continues`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -546,8 +534,8 @@ class FrameBatch(_message.Message):
     def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___Frame]: ...
     @_builtins.property
     def order(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Which documents, in which order: indices into the documents of all frames of the batch. In its
-        last chunk. Empty: all documents as they stand.
+        """Indices into the documents of all frames of the batch, in order. In its last chunk. Empty: all
+        as they stand.
         """
 
     def __init__(
@@ -582,21 +570,21 @@ class Frame(_message.Message):
     data: _builtins.bytes
     """The frame, or a part of it."""
     continues: _builtins.bool
-    """True when the next chunk's first frame continues this one's data; it repeats no other field."""
+    """The next chunk's first frame continues this one's data and repeats no other field."""
     form: Global___FrameForm.ValueType
     content_bytes: _builtins.int
-    """Exact size that it decompresses to. Decode no further."""
+    """Exact size decompressed. Decode no further."""
     shard: _builtins.str
-    """Shard's path below the corpus's root."""
+    """Path below the corpus's root."""
     frame: _builtins.int
     """Frame in the shard, from 0."""
     first_line: _builtins.int
-    """Line in the shard of its first document, from 0."""
+    """Line of its first document, from 0."""
     subset: _builtins.str
-    """Subset of all of its documents; empty when they name none."""
+    """Of all its documents; empty when they name none."""
     @_builtins.property
     def text_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Sizes of its texts in UTF-8 bytes, one for each document."""
+        """Of each text, in UTF-8."""
 
     def __init__(
         self,
@@ -632,21 +620,19 @@ class DamagedFrame(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     REPEATED_NOTICE_FIELD_NUMBER: _builtins.int
     shard: _builtins.str
-    """Shard's path below the corpus's root."""
+    """Path below the corpus's root."""
     frame: _builtins.int
     """Frame in the shard, from 0."""
     offset: _builtins.int
     """Where it begins in the file."""
     documents: _builtins.int
-    """Documents of the selection in it that no earlier call has skipped."""
+    """Of the selection, not skipped by an earlier call."""
     repeated_notice: _builtins.bool
-    """With DELIVERY_FRAMES: the frame was reported before the position that this call began at, and
-    is here for its `positions` only.
-    """
+    """With DELIVERY_FRAMES: reported before this call began, and here for its `positions` only."""
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """With DELIVERY_FRAMES, where each would have come: documents since the last cursor, skipped ones
-        included, that precede it.
+        """With DELIVERY_FRAMES, where each would have come: documents since the last cursor before it,
+        skipped ones included.
         """
 
     def __init__(
@@ -702,7 +688,7 @@ class JsonlBatch(_message.Message):
     lines: _builtins.bytes
     """Whole lines, or a part of one."""
     continues: _builtins.bool
-    """True when the next chunk continues the last line."""
+    """The next chunk continues the last line."""
     def __init__(
         self,
         *,
@@ -719,7 +705,7 @@ Global___JsonlBatch: _TypeAlias = JsonlBatch  # noqa: Y015
 
 @_typing.final
 class Document(_message.Message):
-    """One document, or one fragment of a document that is too large for a message."""
+    """A document, or a fragment of one too large for a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -733,23 +719,23 @@ class Document(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Identifies it in this corpus for good: "<shard's path>:<line>"."""
+    """Permanent: "<shard's path>:<line>"."""
     subset: _builtins.str
-    """Its subset; empty when it names none."""
+    """Empty when it names none."""
     text: _builtins.bytes
-    """UTF-8 of the text. A lone surrogate in the JSON stands as its three bytes (WTF-8)."""
+    """UTF-8; a lone surrogate as its three bytes (WTF-8)."""
     meta: _builtins.bytes
-    """Its `meta` object as it stands in the shard, as JSON; empty when there is none."""
+    """JSON of its `meta` object as it stands; empty without one."""
     shard: _builtins.str
-    """Shard's path below the corpus's root."""
+    """Path below the corpus's root."""
     line: _builtins.int
     """Line in the shard, from 0."""
     continues: _builtins.bool
-    """True when the next Document continues this one's text. Fragments repeat id and subset."""
+    """The next Document continues this text. Fragments repeat id and subset."""
     frame: _builtins.int
-    """Frame in the shard, from 0. Absent where the shard has no index."""
+    """From 0. Absent without an index."""
     digest: _builtins.str
-    """Digest of the text; empty for a document in fragments."""
+    """Of the text; empty for fragments."""
     def __init__(
         self,
         *,
@@ -783,7 +769,7 @@ class GetDocumentsRequest(_message.Message):
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids, as in Document.id; at least one."""
+        """At least one."""
 
     def __init__(
         self,
@@ -809,7 +795,7 @@ class GetDocumentsResponse(_message.Message):
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
-        """The documents, in the order of the request, with their digests."""
+        """In the order of the request, with digests."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class RankerAdminServiceServicer(object):
     """
 
     def ValidateManifest(self, request, context):
-        """Says what is wrong with a manifest, and what could be better, without registering it.
+        """Finds what is wrong or could be better in a manifest, without registering it.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -66,10 +66,10 @@ class RankerAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RegisterManifest(self, request, context):
-        """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one
-        counts no longer; a later version registers it again. The manifest's `version`, a whole number
-        from 1, may only grow, and one version has one content. What comes with the server stays as it
-        is. INVALID_ARGUMENT names everything that is wrong with the manifest.
+        """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one no
+        longer counts, until a later version. `version`, a whole number from 1, may only grow, and has
+        one content. What comes with the server is fixed. INVALID_ARGUMENT names everything that is
+        wrong.
 
         Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
         """
@@ -78,8 +78,8 @@ class RankerAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def InvalidateCache(self, request, context):
-        """Discards cached comparisons. They are never out of date by themselves; this is for a cache that
-        is suspected to hold what nothing computed. UNAVAILABLE: the cache does not answer.
+        """Discards cached comparisons, which are never out of date: for a cache suspected to hold what
+        nothing computed. UNAVAILABLE: the cache does not answer.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """

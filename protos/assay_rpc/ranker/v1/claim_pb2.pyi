@@ -38,35 +38,35 @@ class Claim(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id, unique in the manifest that states it: "B4.1", of [A-Za-z0-9][A-Za-z0-9._-]{0,99}.
-    Elsewhere a claim is named "OWNER/ID"; its owner is the page, or else the artifact.
+    """Unique in its manifest: "B4.1", of [A-Za-z0-9][A-Za-z0-9._-]{0,99}. Elsewhere "OWNER/ID"; the
+    owner is the page, else the artifact.
     """
     artifact: _builtins.str
     statement: _builtins.str
-    """The statement, in this project's words."""
+    """In this project's words."""
     method: _builtins.str
-    """Method that measures or looks it up; empty when there is none."""
+    """What measures or looks it up; may be empty."""
     group: _builtins.str
-    """Claims about one fact share a group."""
+    """Of claims about one fact."""
     page: _builtins.str
-    """Page that states it; empty: the artifact's own card."""
+    """Empty: the artifact's own card."""
     quote: _builtins.str
-    """What the page or card says, word for word."""
+    """Word for word."""
     @_builtins.property
     def bound(self) -> Global___Bound:
-        """What a value must be for the claim to hold. Absent when the claim leaves it open."""
+        """What a value must be. Absent when the claim leaves it open."""
 
     @_builtins.property
     def scope(self) -> Global___Scope:
-        """Where it holds, as far as the claim says so."""
+        """As far as the claim says."""
 
     @_builtins.property
     def comparator(self) -> Global___Comparator:
-        """What it compares with. Absent when it does not say."""
+        """Absent when it does not say."""
 
     @_builtins.property
     def contradicts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Claims, as OWNER/ID, that cannot hold together with this one."""
+        """OWNER/ID of claims that cannot hold together with it."""
 
     @_builtins.property
     def source(self) -> Global___Source:
@@ -103,7 +103,7 @@ Global___Claim: _TypeAlias = Claim  # noqa: Y015
 
 @_typing.final
 class Scope(_message.Message):
-    """Where a claim holds. Empty: it does not say."""
+    """Where a claim holds. Empty: not said."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -114,7 +114,7 @@ class Scope(_message.Message):
     hardware: _builtins.str
     engine: _builtins.str
     dataset: _builtins.str
-    """Corpus that it was measured on; of a subset of it, "CORPUS/SUBSET"."""
+    """Corpus, or "CORPUS/SUBSET"."""
     note: _builtins.str
     """Any other condition, in words."""
     def __init__(
@@ -142,7 +142,7 @@ class Comparator(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
-    """Registered id; empty when it is not registered."""
+    """Empty when it is not registered."""
     name: _builtins.str
     """Name, as the claim gives it."""
     def __init__(
@@ -181,12 +181,12 @@ class Source(_message.Message):
     quote: _builtins.str
     """What it says, word for word."""
     date: _builtins.str
-    """Its day, or as much of it as is known: "2021-05"."""
+    """Day, or as much as is known: "2021-05"."""
     digest: _builtins.str
     """Digest of the file that was read."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The figure, or the alternatives that the publication allows."""
+        """The figure, or the alternatives that it allows."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ Global___Source: _TypeAlias = Source  # noqa: Y015
 
 @_typing.final
 class Bound(_message.Message):
-    """What a value must be, its tolerance included. Written before anything is measured."""
+    """What a value must be, with tolerance. Written before anything is measured."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,7 +222,7 @@ class Bound(_message.Message):
     text: _builtins.str
     boolean: _builtins.bool
     unit: _builtins.str
-    """Unit of the numbers; "1" for a pure number. Empty for text and boolean."""
+    """"1" for a pure number. Empty for text and boolean."""
     @_builtins.property
     def equals(self) -> Global___Equals:
         """The value is this number."""
@@ -233,7 +233,7 @@ class Bound(_message.Message):
 
     @_builtins.property
     def ratio(self) -> Global___Range:
-        """The ratio of this artifact's figure to the comparator's lies in a range."""
+        """Of this artifact's figure to the comparator's."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ class Equals(_message.Message):
     TOLERANCE_FIELD_NUMBER: _builtins.int
     value: _builtins.float
     tolerance: _builtins.float
-    """Half-width of what still counts as equal, in the bound's unit."""
+    """Half-width of what still counts as equal."""
     def __init__(
         self,
         *,

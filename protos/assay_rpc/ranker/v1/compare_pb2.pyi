@@ -39,7 +39,7 @@ class _SeparationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Separation
     SEPARATION_NOT_SEPARABLE: _Separation.ValueType  # 3
     """The evidence cannot tell."""
     SEPARATION_DIFFERENT_TYPES: _Separation.ValueType  # 4
-    """They are of different types; only components are compared."""
+    """Different types: only components are compared."""
 
 class Separation(_Separation, metaclass=_SeparationEnumTypeWrapper):
     """Which of two artifacts is better."""
@@ -53,7 +53,7 @@ SEPARATION_RIGHT: Separation.ValueType  # 2
 SEPARATION_NOT_SEPARABLE: Separation.ValueType  # 3
 """The evidence cannot tell."""
 SEPARATION_DIFFERENT_TYPES: Separation.ValueType  # 4
-"""They are of different types; only components are compared."""
+"""Different types: only components are compared."""
 Global___Separation: _TypeAlias = Separation  # noqa: Y015
 
 class _CacheStatus:
@@ -69,7 +69,7 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     CACHE_STATUS_MISS: _CacheStatus.ValueType  # 2
     """It was not, and is now."""
     CACHE_STATUS_BYPASS: _CacheStatus.ValueType  # 3
-    """The cache did not answer; the reply was computed."""
+    """It did not answer; the reply was computed."""
 
 class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
     """What the cache did."""
@@ -81,7 +81,7 @@ CACHE_STATUS_HIT: CacheStatus.ValueType  # 1
 CACHE_STATUS_MISS: CacheStatus.ValueType  # 2
 """It was not, and is now."""
 CACHE_STATUS_BYPASS: CacheStatus.ValueType  # 3
-"""The cache did not answer; the reply was computed."""
+"""It did not answer; the reply was computed."""
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 
 @_typing.final
@@ -97,17 +97,15 @@ class CompareRequest(_message.Message):
     left: _builtins.str
     """Registered id of the left artifact."""
     right: _builtins.str
-    """Registered id of the right artifact; another one."""
+    """Another one."""
     as_of: _builtins.str
-    """Day that freshness is computed at. Empty: today."""
+    """For freshness. Empty: today."""
     hardware: _builtins.str
-    """Hardware class that timings are taken from. Empty: of those that both were measured on, or else
-    any was, the one measured on last.
-    """
+    """Hardware class of timings. Empty: the latest that both were measured on, else that any was."""
     methodology_digest: _builtins.str
     @_builtins.property
     def pages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Registered ids of the pages to show. Empty: all that compare the two."""
+        """Empty: all that compare the two."""
 
     def __init__(
         self,
@@ -146,13 +144,13 @@ class CompareResponse(_message.Message):
     overall: Global___Separation.ValueType
     """Which is better in `profile`."""
     summary: _builtins.str
-    """The same in a sentence that follows from the figures."""
+    """The same in a sentence."""
     as_of: _builtins.str
     hardware: _builtins.str
-    """Hardware class that timings were taken from; empty when nothing was timed."""
+    """Empty when nothing was timed."""
     profile: _builtins.str
-    """The first profile of their type that both have all evidence for, measured on the same things.
-    Empty where there is none, or their types differ.
+    """The first of their type that both have all evidence for, measured on the same things. Empty
+    without one, or where types differ.
     """
     @_builtins.property
     def left(self) -> Global___ComparedArtifact: ...
@@ -160,21 +158,21 @@ class CompareResponse(_message.Message):
     def right(self) -> Global___ComparedArtifact: ...
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentComparison]:
-        """Which is better, metric by metric of their type, then in what is shown of every artifact."""
+        """Metrics of their type, then what is shown of every artifact."""
 
     @_builtins.property
     def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PageVerdicts]:
-        """Claims of the pages that compare the two."""
+        """Those that compare the two."""
 
     @_builtins.property
     def methodology(self) -> _score_pb2.MethodologyRef: ...
     @_builtins.property
     def cache(self) -> Global___CacheInfo:
-        """The only field that differs between equal requests."""
+        """Alone may differ between equal requests."""
 
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileComparison]:
-        """Which is better in each profile of their type, as of this pair alone. Empty where types differ."""
+        """Of their type, for this pair alone. Empty where types differ."""
 
     def __init__(
         self,
@@ -202,7 +200,7 @@ Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
 
 @_typing.final
 class ProfileComparison(_message.Message):
-    """Which is better in a profile: under every weighting in its ranges."""
+    """Which is better under every weighting in a profile's ranges."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -213,10 +211,10 @@ class ProfileComparison(_message.Message):
     profile: _builtins.str
     separation: Global___Separation.ValueType
     complete: _builtins.bool
-    """Whether both have all of its evidence, measured on the same things."""
+    """Both have all of its evidence, measured on the same things."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingEvidence]:
-        """What would separate them; empty when they are separated."""
+        """Empty when they are separated."""
 
     def __init__(
         self,
@@ -252,13 +250,11 @@ class ComparedArtifact(_message.Message):
 
     @_builtins.property
     def score(self) -> _score_pb2.Score:
-        """In CompareResponse.profile, or else in the first profile of its type."""
+        """In CompareResponse.profile, else the first of its type."""
 
     @_builtins.property
     def reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___PageReliability]:
-        """How far its own card can be believed, then each page that says something of it. No part of the
-        score.
-        """
+        """Of its own card, then of each page that says something of it. Not in the score."""
 
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.ClaimVerdict]:
@@ -334,27 +330,27 @@ class PageReliability(_message.Message):
     TRIVIAL_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
     mean: _builtins.float
-    """Share of its statements that are known rather than guessed, as estimated. Absent when no fact
-    says anything.
+    """Estimated share of its statements that are known rather than guessed. Absent when no fact
+    counts.
     """
     confirmed: _builtins.int
-    """Facts: a fact counts once, however many claims are about it."""
+    """Facts; each counts once, however many claims it has."""
     refuted: _builtins.int
     undecided: _builtins.int
     """Facts that nothing here decided."""
     page: _builtins.str
-    """Registered id of the page; empty: the artifact's own card."""
+    """Empty: the artifact's own card."""
     trivial: _builtins.int
-    """Confirmed facts that a guess would have got right more often than not: they say nothing."""
+    """Confirmed facts that a guess would more often get right than not: they do not count."""
     left_out: _builtins.int
-    """Claims that depend on the machine, or are about other artifacts: they do not count."""
+    """Claims that depend on the machine, or are of other artifacts: they do not count."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
         """Of `mean`; INTERVAL_KIND_CREDIBLE."""
 
     @_builtins.property
     def bounds(self) -> _common_pb2.Interval:
-        """`mean` if no undecided fact held, and if every one did; INTERVAL_KIND_BOUNDS."""
+        """`mean` if no undecided fact held, and if all did; INTERVAL_KIND_BOUNDS."""
 
     def __init__(
         self,
@@ -381,7 +377,7 @@ Global___PageReliability: _TypeAlias = PageReliability  # noqa: Y015
 
 @_typing.final
 class ComponentComparison(_message.Message):
-    """Which is better in one metric, or in what is shown beside metrics."""
+    """Which is better in one component."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -392,7 +388,7 @@ class ComponentComparison(_message.Message):
     separation: Global___Separation.ValueType
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingEvidence]:
-        """Evidence that would separate them; empty when they are separated."""
+        """Empty when they are separated."""
 
     def __init__(
         self,
@@ -419,9 +415,9 @@ class MissingEvidence(_message.Message):
     METRIC_FIELD_NUMBER: _builtins.int
     WHAT_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
-    """Registered id of the artifact that lacks it."""
+    """The one that lacks it."""
     metric: _builtins.str
-    """Metric of the component: "ade20k-miou"."""
+    """"ade20k-miou"."""
     what: _builtins.str
     def __init__(
         self,
@@ -449,7 +445,7 @@ class CacheInfo(_message.Message):
     status: Global___CacheStatus.ValueType
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
-        """Age of the reply; 0 unless it was in the cache."""
+        """0 unless the reply was in the cache."""
 
     def __init__(
         self,

@@ -26,9 +26,8 @@ if _version_not_supported:
 
 
 class OutcomeServiceStub(object):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
-    the address of the connection; nothing in a request names one. What a reporter that was not
-    authenticated says is counted, and weighs nothing.
+    """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
+    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
     """
 
     def __init__(self, channel):
@@ -55,14 +54,13 @@ class OutcomeServiceStub(object):
 
 
 class OutcomeServiceServicer(object):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
-    the address of the connection; nothing in a request names one. What a reporter that was not
-    authenticated says is counted, and weighs nothing.
+    """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
+    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
     """
 
     def RecordMatch(self, request, context):
-        """Records that an intent was matched with a capability of an artifact: someone chose it. A match
-        of one id counts once.
+        """Records that someone chose a capability of an artifact for an intent. A match of one id counts
+        once.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
         """
@@ -71,8 +69,8 @@ class OutcomeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportOutcome(self, request, context):
-        """Reports how a match ended, once a reporter and match. An outcome stands until its reporter
-        withdraws it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
+        """Reports how a match ended, once a reporter and match. It stands until its reporter withdraws
+        it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
         """
@@ -81,9 +79,8 @@ class OutcomeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawOutcome(self, request, context):
-        """Withdraws what the caller reported of a match, by a later record. Another outcome may be
-        reported then. Withdrawing again changes nothing. NOT_FOUND: there is no such match, or the
-        caller reported nothing of it.
+        """Withdraws the caller's outcome by a later record; another may then be reported. Withdrawing
+        again changes nothing. NOT_FOUND: no such match, or no report of the caller.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -118,9 +115,8 @@ def add_OutcomeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OutcomeService(object):
-    """Records matches and outcomes. The reporter is the identity that the server authenticated, or else
-    the address of the connection; nothing in a request names one. What a reporter that was not
-    authenticated says is counted, and weighs nothing.
+    """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
+    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
     """
 
     @staticmethod

@@ -31,8 +31,8 @@ if _version_not_supported:
 
 
 class RankerServiceStub(object):
-    """Reads what is registered and what was found. It measures and records nothing; any replica
-    answers, and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
+    evidence, methodology and day.
     """
 
     def __init__(self, channel):
@@ -99,12 +99,12 @@ class RankerServiceStub(object):
 
 
 class RankerServiceServicer(object):
-    """Reads what is registered and what was found. It measures and records nothing; any replica
-    answers, and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
+    evidence, methodology and day.
     """
 
     def ListArtifacts(self, request, context):
-        """Lists the registered artifacts, by id.
+        """Lists artifacts by id.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -131,8 +131,8 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListVerdicts(self, request, context):
-        """Lists the claims that an artifact's own card or a page states, with the verdicts that stored
-        evidence allows. It measures nothing.
+        """Lists the claims of an artifact's card or a page, with verdicts from stored evidence. Measures
+        nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -141,7 +141,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetEvidence(self, request, context):
-        """Gives a piece of evidence by its digest.
+        """Gives evidence by its digest.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -150,7 +150,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListEvidence(self, request, context):
-        """Lists the evidence about a claim, the newest first.
+        """Lists a claim's evidence, the newest first.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -159,7 +159,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetMethodology(self, request, context):
-        """Gives the methodology that scores are computed by: the whole file.
+        """Gives the whole file that scores are computed by.
 
         Errors: NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -168,7 +168,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetRank(self, request, context):
-        """Gives the score of an artifact and its place among those of its type.
+        """Gives an artifact's score, and its place in its type.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -177,8 +177,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRank(self, request, context):
-        """Traces every point of an artifact's score to the evidence that it comes from, and every open
-        point to the evidence that is missing.
+        """Traces every point of a score to its evidence, and every open point to what is missing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -187,10 +186,9 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListRanks(self, request, context):
-        """Lists the artifacts of a type, those that serve an intent, or those that the caller names, with
-        the places that each may have in a profile. Of a type or an intent each pair is told apart by
-        itself, whoever else is listed; of artifacts that are named the places hold together. Types are
-        never ranked against each other: with an intent there is one ranking for each type.
+        """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
+        may have in a profile. Of a type or an intent each pair is told apart by itself, whoever else
+        is listed; of named artifacts the places hold together. Each type has its own ranking.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -199,7 +197,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchCapabilities(self, request, context):
-        """Finds the capabilities that serve an intent. What is below the floor is not shown.
+        """Finds capabilities that serve an intent. Those below the floor are not shown.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -274,8 +272,8 @@ def add_RankerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RankerService(object):
-    """Reads what is registered and what was found. It measures and records nothing; any replica
-    answers, and the answer is a function of evidence, methodology and day.
+    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
+    evidence, methodology and day.
     """
 
     @staticmethod

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class VerificationServiceStub(object):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
-    connection that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives its
+    connection, and evidence outlives the job.
     """
 
     def __init__(self, channel):
@@ -64,13 +64,13 @@ class VerificationServiceStub(object):
 
 
 class VerificationServiceServicer(object):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
-    connection that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives its
+    connection, and evidence outlives the job.
     """
 
     def SubmitVerification(self, request, context):
-        """Queues a verification, and gives the plan with its cost at once. The same request id gives the
-        same job. A claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
+        """Queues a verification, and gives its plan with the cost at once. A request id gives one job. A
+        claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED, OVERLOADED.
         """
@@ -88,7 +88,7 @@ class VerificationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists the jobs, the newest first. At least the last 200 that ended are kept.
+        """Lists jobs, the newest first. At least the last 200 that ended are kept.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -97,9 +97,8 @@ class VerificationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """Follows a job until it ends: its state, then every verdict so far and to come, in order. A call
-        that was cut off continues after the verdicts that it had, on any replica. Cancelling this call
-        leaves the job alone.
+        """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
+        that was cut off continues with `after`, on any replica. Cancelling it leaves the job alone.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -108,8 +107,8 @@ class VerificationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Cancels a job that waits or runs, and answers once it has ended. Verdicts so far and their
-        evidence stay; a job that has ended is left as it is. FORBIDDEN: the job is someone else's.
+        """Cancels a job, and answers once it has ended. Verdicts so far and evidence stay; an ended job
+        is left as it is. FORBIDDEN: the job is someone else's.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FORBIDDEN.
         """
@@ -154,8 +153,8 @@ def add_VerificationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VerificationService(object):
-    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives the
-    connection that submitted it; evidence stays when the job is gone.
+    """Verifies claims, one job at a time, so that timings are undisturbed. A job outlives its
+    connection, and evidence outlives the job.
     """
 
     @staticmethod

@@ -26,9 +26,8 @@ if _version_not_supported:
 
 
 class SegmentAdminServiceStub(object):
-    """Reads and changes which models are served. The desired state is a file of the model repository: a
-    call reaches one replica, and all of them bring themselves to that state. A model is swapped
-    without a failed request: its successor is loaded and warm first.
+    """Which models are served. The desired state is a file of the model repository that every replica
+    follows. A model's successor is loaded and warm before it replaces it: no request fails.
     """
 
     def __init__(self, channel):
@@ -50,13 +49,12 @@ class SegmentAdminServiceStub(object):
 
 
 class SegmentAdminServiceServicer(object):
-    """Reads and changes which models are served. The desired state is a file of the model repository: a
-    call reaches one replica, and all of them bring themselves to that state. A model is swapped
-    without a failed request: its successor is loaded and warm first.
+    """Which models are served. The desired state is a file of the model repository that every replica
+    follows. A model's successor is loaded and warm before it replaces it: no request fails.
     """
 
     def GetRepository(self, request, context):
-        """Says what is desired, and what this replica has.
+        """Gives what is desired, and what this replica has.
 
         Errors: UNAVAILABLE.
         """
@@ -65,10 +63,10 @@ class SegmentAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetDesiredModels(self, request, context):
-        """Changes what is desired, for all replicas. Returns when it is written, before it is served:
-        follow GetRepository of each replica. A model that cannot be loaded becomes FAILED and keeps
-        others from nothing; what is loaded stays until a desired model serves. UNSUPPORTED: no
-        repository is configured.
+        """Sets what is desired of all replicas. Returns when it is written, before it is served: follow
+        GetRepository of each replica. A model that cannot be loaded becomes FAILED and holds up no
+        other; what is loaded stays until a desired model serves. UNSUPPORTED: no repository is
+        configured.
 
         Errors: INVALID_ARGUMENT, REVISION_MISMATCH, STORAGE_FULL, UNSUPPORTED, UNAVAILABLE.
         """
@@ -98,9 +96,8 @@ def add_SegmentAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SegmentAdminService(object):
-    """Reads and changes which models are served. The desired state is a file of the model repository: a
-    call reaches one replica, and all of them bring themselves to that state. A model is swapped
-    without a failed request: its successor is loaded and warm first.
+    """Which models are served. The desired state is a file of the model repository that every replica
+    follows. A model's successor is loaded and warm before it replaces it: no request fails.
     """
 
     @staticmethod

@@ -47,10 +47,9 @@ class SegmentBenchmarkServiceServicer(object):
     """
 
     def BenchmarkModel(self, request, context):
-        """Measures a model's speed in processes of its own, one call at a time. What is timed is what
-        MLPerf times: prepared input tensors to label maps of the input's size, without decoding an
-        image. Other load only ever adds time: where the machine was not the benchmark's own, intervals
-        have no lower end of a time. Cancelling the call ends the measurement.
+        """Measures a model's speed in processes of its own, one call at a time. As in MLPerf, input
+        tensors to label maps of the input's size are timed, not decoding. Other load only adds time:
+        where the machine was shared, intervals of a time have no lower end. Cancelling ends it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
         ENGINE_UNAVAILABLE, OVERLOADED.

@@ -29,7 +29,7 @@ class _ResizeModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResizeMode
     RESIZE_MODE_UNSPECIFIED: _ResizeMode.ValueType  # 0
     """Never sent."""
     RESIZE_MODE_STRETCH: _ResizeMode.ValueType  # 1
-    """Resized to it, whatever its proportions."""
+    """Resized, whatever its proportions."""
     RESIZE_MODE_KEEP_RATIO: _ResizeMode.ValueType  # 2
     """Resized with its proportions kept."""
     RESIZE_MODE_PAD: _ResizeMode.ValueType  # 3
@@ -38,12 +38,12 @@ class _ResizeModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResizeMode
     """Not at all."""
 
 class ResizeMode(_ResizeMode, metaclass=_ResizeModeEnumTypeWrapper):
-    """How an image is brought to the input size."""
+    """How an image gets the input size."""
 
 RESIZE_MODE_UNSPECIFIED: ResizeMode.ValueType  # 0
 """Never sent."""
 RESIZE_MODE_STRETCH: ResizeMode.ValueType  # 1
-"""Resized to it, whatever its proportions."""
+"""Resized, whatever its proportions."""
 RESIZE_MODE_KEEP_RATIO: ResizeMode.ValueType  # 2
 """Resized with its proportions kept."""
 RESIZE_MODE_PAD: ResizeMode.ValueType  # 3
@@ -129,7 +129,7 @@ class Model(_message.Message):
     architecture: _builtins.str
     weights: _common_pb2.WeightsKind.ValueType
     source: _builtins.str
-    """Where the weights came from, in words."""
+    """Origin of the weights, in words."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -142,28 +142,28 @@ class Model(_message.Message):
     def preprocessing(self) -> Global___Preprocessing: ...
     @_builtins.property
     def source_facts(self) -> Global___SourceFacts:
-        """Facts of the unmodified source model, recorded at export. Absent for an imported graph."""
+        """Of the source model, recorded at export. Absent for an imported graph."""
 
     @_builtins.property
     def parity(self) -> Global___ExportParity:
-        """How far the exported graph is from the source model."""
+        """Of the exported graph with the source model."""
 
     @_builtins.property
     def digests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Digest by file name: the served graph and the files that it was made from."""
+        """By file name: the served graph and what it was made from."""
 
     @_builtins.property
     def engine(self) -> _common_pb2.Engine: ...
     @_builtins.property
     def parities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportParity]:
-        """Parity of each engine and precision at export, `parity` included. Only those that passed are
-        served; an engine without a record is served in the graph's own precision only.
+        """By engine and precision at export, `parity` included. Only those that passed are served; an
+        engine without one, in the graph's own precision only.
         """
 
     @_builtins.property
     def measured_here(self) -> Global___ExportParity:
-        """Parity of the engine with the same graph in fp32, measured on this processor when the model was
-        opened. Absent where `parities` has a record of its instruction set.
+        """Of the engine with the graph in fp32 on this processor, when the model was opened. Absent where
+        `parities` has its instruction set.
         """
 
     def __init__(
@@ -222,7 +222,7 @@ Global___ClassInfo: _TypeAlias = ClassInfo  # noqa: Y015
 
 @_typing.final
 class Preprocessing(_message.Message):
-    """How an image becomes the model's input."""
+    """From an image to the model's input."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -239,7 +239,7 @@ class Preprocessing(_message.Message):
     resize_mode: Global___ResizeMode.ValueType
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Mean by channel R, G, B, after scaling to [0, 1]."""
+        """By R, G, B, after scaling to [0, 1]."""
 
     @_builtins.property
     def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -265,7 +265,7 @@ Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
 
 @_typing.final
 class SourceFacts(_message.Message):
-    """Counts and shapes of a model as its authors published it."""
+    """Counts and shapes of the published model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -361,15 +361,15 @@ class SourceFacts(_message.Message):
     decoder_width: _builtins.int
     @_builtins.property
     def parameters_by_part(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Parameters by part: "encoder", "decode_head"."""
+        """"encoder", "decode_head"."""
 
     @_builtins.property
     def modules(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Modules of the whole model by kind: "Conv2d", "Linear", "LayerNorm", "BatchNorm2d"."""
+        """By kind: "Conv2d", "Linear", "LayerNorm", "BatchNorm2d"."""
 
     @_builtins.property
     def convolutions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Convolutions by role: "depthwise", "patch_embedding", "spatial_reduction", "decode_head"."""
+        """By role: "depthwise", "patch_embedding", "spatial_reduction", "decode_head"."""
 
     @_builtins.property
     def head_modules(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
@@ -379,7 +379,7 @@ class SourceFacts(_message.Message):
 
     @_builtins.property
     def logits_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Shape of the logits for one input: 1, classes, height, width."""
+        """Of one input: 1, classes, height, width."""
 
     def __init__(
         self,
@@ -403,7 +403,7 @@ Global___SourceFacts: _TypeAlias = SourceFacts  # noqa: Y015
 
 @_typing.final
 class EncoderStage(_message.Message):
-    """One stage of a hierarchical encoder."""
+    """A stage of a hierarchical encoder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -415,7 +415,7 @@ class EncoderStage(_message.Message):
     width: _builtins.int
     """Channels."""
     downsampling: _builtins.int
-    """Input pixels a side for one output pixel: 4, 8, 16, 32."""
+    """Input pixels a side by output pixel: 4, 8, 16, 32."""
     def __init__(
         self,
         *,
@@ -433,7 +433,7 @@ Global___EncoderStage: _TypeAlias = EncoderStage  # noqa: Y015
 
 @_typing.final
 class ExportParity(_message.Message):
-    """Agreement of an exported graph with its source model on the export's probe images."""
+    """Agreement with the source model on the export's probe images."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -443,15 +443,15 @@ class ExportParity(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     max_abs_difference: _builtins.float
-    """Largest absolute difference of a logit."""
+    """Largest of a logit."""
     label_agreement: _builtins.float
-    """Share of low-resolution labels that agree, in [0, 1]."""
+    """Share of low-resolution labels, in [0, 1]."""
     probes: _builtins.int
     passed: _builtins.bool
-    """Whether enough labels agree to serve it."""
+    """Enough labels agree to serve it."""
     @_builtins.property
     def engine(self) -> _common_pb2.Engine:
-        """What computed it. No instruction set: it decides nothing, or was not recorded."""
+        """Without an instruction set where it decides nothing or was not recorded."""
 
     def __init__(
         self,

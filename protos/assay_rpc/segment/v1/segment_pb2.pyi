@@ -32,29 +32,28 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
     """The same as PRIORITY_NORMAL."""
     PRIORITY_HIGH: _Priority.ValueType  # 1
-    """Before all others: someone is waiting."""
+    """Before all others."""
     PRIORITY_NORMAL: _Priority.ValueType  # 2
     """The usual one."""
     PRIORITY_LOW: _Priority.ValueType  # 3
-    """When nothing else waits, and now and then: bulk work."""
+    """When nothing else waits, and now and then."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """Whose turn it is when requests wait. Within a priority, clients take turns: a client is who sends
-    the same `assay-client-id`, else the same connection. Behind a proxy that shares its connections,
-    send it.
+    """Whose turn it is when requests wait. Within a priority clients take turns, by `assay-client-id`,
+    else by connection: send it behind a proxy that shares connections.
 
-    An accepted request with a deadline is overtaken only as far as the deadline allows. The lower
-    its priority, the more time to spare it needs to be accepted.
+    An accepted request is overtaken only as far as its deadline allows. The lower the priority, the
+    more time to spare it needs to be accepted.
     """
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
 """The same as PRIORITY_NORMAL."""
 PRIORITY_HIGH: Priority.ValueType  # 1
-"""Before all others: someone is waiting."""
+"""Before all others."""
 PRIORITY_NORMAL: Priority.ValueType  # 2
 """The usual one."""
 PRIORITY_LOW: Priority.ValueType  # 3
-"""When nothing else waits, and now and then: bulk work."""
+"""When nothing else waits, and now and then."""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 class _MaskValues:
@@ -68,7 +67,7 @@ class _MaskValuesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MaskValues
     MASK_VALUES_CLASS_IDS: _MaskValues.ValueType  # 1
     """A value is a class id."""
     MASK_VALUES_ZERO_IS_NONE: _MaskValues.ValueType  # 2
-    """0 is no class and is left out; any other value is a class id plus one: ADE20K's masks."""
+    """0 is left out, others are a class id plus one: ADE20K's masks."""
 
 class MaskValues(_MaskValues, metaclass=_MaskValuesEnumTypeWrapper):
     """What the values of a mask mean."""
@@ -78,7 +77,7 @@ MASK_VALUES_UNSPECIFIED: MaskValues.ValueType  # 0
 MASK_VALUES_CLASS_IDS: MaskValues.ValueType  # 1
 """A value is a class id."""
 MASK_VALUES_ZERO_IS_NONE: MaskValues.ValueType  # 2
-"""0 is no class and is left out; any other value is a class id plus one: ADE20K's masks."""
+"""0 is left out, others are a class id plus one: ADE20K's masks."""
 Global___MaskValues: _TypeAlias = MaskValues  # noqa: Y015
 
 @_typing.final
@@ -97,29 +96,29 @@ class SegmentImageRequest(_message.Message):
     output_size: _images_pb2.OutputSize.ValueType
     encoding: _images_pb2.LabelEncoding.ValueType
     top_k: _builtins.int
-    """Best classes of each pixel to return with their probabilities: at most 16, and at most the
-    number of classes; 1 gives the confidence of the label. The filter does not apply to them.
+    """Best classes of each pixel to return: at most 16 and the number of classes; 1 gives the label's
+    probability. Unfiltered.
     """
     priority: Global___Priority.ValueType
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
-        """Model to use. An empty name means the only one that is served."""
+        """An empty name: the only one served."""
 
     @_builtins.property
     def image(self) -> _images_pb2.Image: ...
     @_builtins.property
     def size(self) -> _images_pb2.PixelSize:
-        """With OUTPUT_SIZE_GIVEN: the size of the label map, at most the server's limit of pixels."""
+        """With OUTPUT_SIZE_GIVEN: at most the server's limit of pixels."""
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Only these classes are labelled, counted and drawn; pixels of others get
-        LabelMap.filtered_value. Empty: all. At most 65,536.
+        """Only these classes are labelled, counted and drawn; other pixels get LabelMap.filtered_value.
+        Empty: all. At most 65,536.
         """
 
     @_builtins.property
     def overlay(self) -> _images_pb2.OverlayOptions:
-        """Requests the picture with its classes laid over it."""
+        """Requests the overlay."""
 
     def __init__(
         self,
@@ -155,29 +154,29 @@ class SegmentImageResponse(_message.Message):
     OVERLAY_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
     batch_size: _builtins.int
-    """Images that shared the batch, this one included."""
+    """Images in the batch, this one included."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def labels(self) -> _images_pb2.LabelMap: ...
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[_images_pb2.ClassShare]:
-        """Classes present, largest share first."""
+        """Those present, largest share first."""
 
     @_builtins.property
     def timings(self) -> _images_pb2.Timings: ...
     @_builtins.property
     def top_classes(self) -> _images_pb2.TopClasses:
-        """On request: the best classes of each pixel."""
+        """On request."""
 
     @_builtins.property
     def overlay(self) -> _images_pb2.Picture:
-        """On request: the picture with its classes laid over it."""
+        """On request."""
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What makes it likely that the picture is not what was meant, in words and with a remedy: 12-bit
-        values in 16 bits, for example, which are nearly black.
+        """Signs that the picture is not what was meant, with a remedy: 12-bit values in 16 bits, which
+        are nearly black.
         """
 
     def __init__(
@@ -210,12 +209,12 @@ class SegmentImagesRequest(_message.Message):
     ITEM_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """The caller's name for the item. Unique in the call: a repeat ends it with INVALID_ARGUMENT."""
+    """Unique in the call: a repeat ends it with INVALID_ARGUMENT."""
     @_builtins.property
     def item(self) -> Global___SegmentImageRequest: ...
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """Time that the item may take from when the server reads it. Absent: as long as the call may."""
+        """From when the server reads the item. Absent: the call's."""
 
     def __init__(
         self,
@@ -294,7 +293,7 @@ Global___EvaluateSegmentationRequest: _TypeAlias = EvaluateSegmentationRequest  
 
 @_typing.final
 class EvaluationSettings(_message.Message):
-    """What all pairs of an evaluation share."""
+    """Shared by all pairs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -305,13 +304,13 @@ class EvaluationSettings(_message.Message):
     PAIR_RESULTS_FIELD_NUMBER: _builtins.int
     mask_values: Global___MaskValues.ValueType
     ignore: _builtins.int
-    """Value of pixels that are left out. Absent: 255 in one byte, 65535 in two."""
+    """Value of pixels left out. Absent: 255 in one byte, 65535 in two."""
     confusion_matrix: _builtins.bool
     pair_results: _builtins.bool
     """Requests the figures of each pair."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
-        """Model to evaluate. An empty name means the only one that is served."""
+        """An empty name: the only one served."""
 
     def __init__(
         self,
@@ -342,7 +341,7 @@ class EvaluationPair(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A greyscale or palette PNG of up to 16 bits whose stored values count."""
+    """Greyscale or palette PNG of up to 16 bits; stored values count."""
     @_builtins.property
     def image(self) -> _images_pb2.Image: ...
     @_builtins.property
@@ -377,7 +376,7 @@ class EvaluateSegmentationResponse(_message.Message):
     def progress(self) -> Global___EvaluationProgress: ...
     @_builtins.property
     def pair(self) -> Global___PairResult:
-        """On request: a pair that is done, in the order of the pairs."""
+        """On request, in the order of the pairs."""
 
     @_builtins.property
     def result(self) -> Global___EvaluationResult: ...
@@ -438,9 +437,9 @@ class PairResult(_message.Message):
     ignored_pixels: _builtins.int
     """Pixels that were left out."""
     pixel_accuracy: _builtins.float
-    """As of EvaluationResult, for this pair. Absent when no pixel counts."""
+    """Of this pair. Absent when no pixel counts."""
     mean_iou: _builtins.float
-    """As of EvaluationResult, for this pair. Absent when no pixel counts."""
+    """Of this pair. Absent when no pixel counts."""
     def __init__(
         self,
         *,
@@ -488,25 +487,24 @@ class EvaluationResult(_message.Message):
     ignored_pixels: _builtins.int
     """Pixels that were left out."""
     pixel_accuracy: _builtins.float
-    """Share of the pixels whose label is right ("aAcc"). Absent when no pixel counts."""
+    """Share of right pixels ("aAcc"). Absent when no pixel counts."""
     mean_iou: _builtins.float
-    """Mean IoU over the classes that occur in a mask or a prediction ("mIoU"). Absent without any."""
+    """Over classes in a mask or a prediction ("mIoU"). Absent without any."""
     mean_accuracy: _builtins.float
-    """Mean accuracy over the classes that occur in a mask ("mAcc"). Absent without any."""
+    """Over classes in a mask ("mAcc"). Absent without any."""
     pixel_accuracy_one_lower: _builtins.float
-    """The pixel accuracy if every value of the masks were one class lower. Where it is far above
-    `pixel_accuracy`, the masks are likely to need MASK_VALUES_ZERO_IS_NONE. Absent when no pixel
-    counts.
+    """If every mask value were one class lower. Far above `pixel_accuracy`, the masks probably need
+    MASK_VALUES_ZERO_IS_NONE. Absent when no pixel counts.
     """
     pixel_accuracy_one_higher: _builtins.float
-    """The same for one class higher: the masks are likely to be class ids."""
+    """The same one class higher: the masks probably are class ids."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassFigures]: ...
     @_builtins.property
     def confusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """On request: pixels by class of the mask (row) and of the prediction (column), row by row."""
+        """On request: pixels by the mask's class (row) and the predicted one (column), row by row."""
 
     def __init__(
         self,
@@ -567,11 +565,11 @@ class ClassFigures(_message.Message):
     name: _builtins.str
     mask_pixels: _builtins.int
     predicted_pixels: _builtins.int
-    """Pixels of the predictions, where masks count."""
+    """Where masks count."""
     common_pixels: _builtins.int
     """Pixels of both."""
     iou: _builtins.float
-    """`common_pixels` over the pixels of either. Absent when there are none."""
+    """`common_pixels` over those of either. Absent when there are none."""
     accuracy: _builtins.float
     """`common_pixels` over `mask_pixels`. Absent when there are none."""
     def __init__(
@@ -652,7 +650,7 @@ class GetModelRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
-        """Model to describe. An empty name means the only one that is served."""
+        """An empty name: the only one served."""
 
     def __init__(
         self,

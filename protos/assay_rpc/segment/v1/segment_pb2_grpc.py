@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SegmentServiceStub(object):
-    """Labels every pixel of an image with a class of the model.
+    """Labels every pixel of an image with a class.
     """
 
     def __init__(self, channel):
@@ -63,12 +63,12 @@ class SegmentServiceStub(object):
 
 
 class SegmentServiceServicer(object):
-    """Labels every pixel of an image with a class of the model.
+    """Labels every pixel of an image with a class.
     """
 
     def SegmentImage(self, request, context):
-        """Segments one image. The labels are those of Hugging Face's processor, model and post-processing
-        (bilinear upsampling of the logits, then arg max).
+        """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
+        upsampling of the logits, then arg max.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
@@ -78,11 +78,10 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SegmentImages(self, request_iterator, context):
-        """Segments images as they come, and answers each by its id as it is finished, in any order. An
-        item that fails gets an error of its own, one of SegmentImage's, and stops nothing. The server
-        reads as many items ahead as it can hold: a client may write without end, and must read
-        meanwhile. A server that stops answers what it has read, then ends the call with UNAVAILABLE;
-        send the items without an answer again.
+        """Segments images as they come, each answered by its id when finished, in any order. An item that
+        fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
+        it can hold: a client may write without end, and must read meanwhile. A server that stops
+        answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -91,10 +90,10 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateSegmentation(self, request_iterator, context):
-        """Compares the model's labels with masks, pair by pair. The figures are mmsegmentation's: at the
-        mask's size, pixels summed over all images, classes that neither occur nor are predicted left
-        out of the means. Runs behind other requests. A wrong pair ends the evaluation; the error names
-        it, counted from 0. So does a wait of 300 seconds for the next message: DEADLINE_EXCEEDED.
+        """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
+        pixels summed over all images, means without classes that neither occur nor are predicted. Runs
+        behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
+        of 300 seconds for a message: DEADLINE_EXCEEDED.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -104,8 +103,8 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the registered models, by name and version: 9, 10-rc1, 10. An empty version means the
-        last of its name. Models whose licence is not accepted are listed but not served.
+        """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
+        which are not served. An empty version means the last of its name.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -159,7 +158,7 @@ def add_SegmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SegmentService(object):
-    """Labels every pixel of an image with a class of the model.
+    """Labels every pixel of an image with a class.
     """
 
     @staticmethod

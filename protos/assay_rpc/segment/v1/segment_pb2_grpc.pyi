@@ -27,40 +27,39 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SegmentServiceStub:
-    """Labels every pixel of an image with a class of the model."""
+    """Labels every pixel of an image with a class."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SegmentServiceAsyncStub: ...
     SegmentImage: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]
-    """Segments one image. The labels are those of Hugging Face's processor, model and post-processing
-    (bilinear upsampling of the logits, then arg max).
+    """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
+    upsampling of the logits, then arg max.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
     """
     SegmentImages: _grpc.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]
-    """Segments images as they come, and answers each by its id as it is finished, in any order. An
-    item that fails gets an error of its own, one of SegmentImage's, and stops nothing. The server
-    reads as many items ahead as it can hold: a client may write without end, and must read
-    meanwhile. A server that stops answers what it has read, then ends the call with UNAVAILABLE;
-    send the items without an answer again.
+    """Segments images as they come, each answered by its id when finished, in any order. An item that
+    fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
+    it can hold: a client may write without end, and must read meanwhile. A server that stops
+    answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
 
     Errors: INVALID_ARGUMENT.
     """
     EvaluateSegmentation: _grpc.StreamStreamMultiCallable[_segment_pb2.EvaluateSegmentationRequest, _segment_pb2.EvaluateSegmentationResponse]
-    """Compares the model's labels with masks, pair by pair. The figures are mmsegmentation's: at the
-    mask's size, pixels summed over all images, classes that neither occur nor are predicted left
-    out of the means. Runs behind other requests. A wrong pair ends the evaluation; the error names
-    it, counted from 0. So does a wait of 300 seconds for the next message: DEADLINE_EXCEEDED.
+    """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
+    pixels summed over all images, means without classes that neither occur nor are predicted. Runs
+    behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
+    of 300 seconds for a message: DEADLINE_EXCEEDED.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]
-    """Lists the registered models, by name and version: 9, 10-rc1, 10. An empty version means the
-    last of its name. Models whose licence is not accepted are listed but not served.
+    """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
+    which are not served. An empty version means the last of its name.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -72,37 +71,36 @@ class SegmentServiceStub:
 
 @_typing.type_check_only
 class SegmentServiceAsyncStub(SegmentServiceStub):
-    """Labels every pixel of an image with a class of the model."""
+    """Labels every pixel of an image with a class."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SegmentImage: _aio.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]  # type: ignore[assignment]
-    """Segments one image. The labels are those of Hugging Face's processor, model and post-processing
-    (bilinear upsampling of the logits, then arg max).
+    """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
+    upsampling of the logits, then arg max.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
     """
     SegmentImages: _aio.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]  # type: ignore[assignment]
-    """Segments images as they come, and answers each by its id as it is finished, in any order. An
-    item that fails gets an error of its own, one of SegmentImage's, and stops nothing. The server
-    reads as many items ahead as it can hold: a client may write without end, and must read
-    meanwhile. A server that stops answers what it has read, then ends the call with UNAVAILABLE;
-    send the items without an answer again.
+    """Segments images as they come, each answered by its id when finished, in any order. An item that
+    fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
+    it can hold: a client may write without end, and must read meanwhile. A server that stops
+    answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
 
     Errors: INVALID_ARGUMENT.
     """
     EvaluateSegmentation: _aio.StreamStreamMultiCallable[_segment_pb2.EvaluateSegmentationRequest, _segment_pb2.EvaluateSegmentationResponse]  # type: ignore[assignment]
-    """Compares the model's labels with masks, pair by pair. The figures are mmsegmentation's: at the
-    mask's size, pixels summed over all images, classes that neither occur nor are predicted left
-    out of the means. Runs behind other requests. A wrong pair ends the evaluation; the error names
-    it, counted from 0. So does a wait of 300 seconds for the next message: DEADLINE_EXCEEDED.
+    """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
+    pixels summed over all images, means without classes that neither occur nor are predicted. Runs
+    behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
+    of 300 seconds for a message: DEADLINE_EXCEEDED.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the registered models, by name and version: 9, 10-rc1, 10. An empty version means the
-    last of its name. Models whose licence is not accepted are listed but not served.
+    """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
+    which are not served. An empty version means the last of its name.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -113,7 +111,7 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     """
 
 class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Labels every pixel of an image with a class of the model."""
+    """Labels every pixel of an image with a class."""
 
     @_abc_1.abstractmethod
     def SegmentImage(
@@ -121,8 +119,8 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segment_pb2.SegmentImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segment_pb2.SegmentImageResponse, _abc.Awaitable[_segment_pb2.SegmentImageResponse]]:
-        """Segments one image. The labels are those of Hugging Face's processor, model and post-processing
-        (bilinear upsampling of the logits, then arg max).
+        """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
+        upsampling of the logits, then arg max.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
@@ -134,11 +132,10 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_segment_pb2.SegmentImagesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_segment_pb2.SegmentImagesResponse], _abc.AsyncIterator[_segment_pb2.SegmentImagesResponse]]:
-        """Segments images as they come, and answers each by its id as it is finished, in any order. An
-        item that fails gets an error of its own, one of SegmentImage's, and stops nothing. The server
-        reads as many items ahead as it can hold: a client may write without end, and must read
-        meanwhile. A server that stops answers what it has read, then ends the call with UNAVAILABLE;
-        send the items without an answer again.
+        """Segments images as they come, each answered by its id when finished, in any order. An item that
+        fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
+        it can hold: a client may write without end, and must read meanwhile. A server that stops
+        answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -149,10 +146,10 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_segment_pb2.EvaluateSegmentationRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_segment_pb2.EvaluateSegmentationResponse], _abc.AsyncIterator[_segment_pb2.EvaluateSegmentationResponse]]:
-        """Compares the model's labels with masks, pair by pair. The figures are mmsegmentation's: at the
-        mask's size, pixels summed over all images, classes that neither occur nor are predicted left
-        out of the means. Runs behind other requests. A wrong pair ends the evaluation; the error names
-        it, counted from 0. So does a wait of 300 seconds for the next message: DEADLINE_EXCEEDED.
+        """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
+        pixels summed over all images, means without classes that neither occur nor are predicted. Runs
+        behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
+        of 300 seconds for a message: DEADLINE_EXCEEDED.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -164,8 +161,8 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segment_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segment_pb2.ListModelsResponse, _abc.Awaitable[_segment_pb2.ListModelsResponse]]:
-        """Lists the registered models, by name and version: 9, 10-rc1, 10. An empty version means the
-        last of its name. Models whose licence is not accepted are listed but not served.
+        """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
+        which are not served. An empty version means the last of its name.
 
         Errors: INVALID_ARGUMENT.
         """

@@ -4,43 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus import select
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
-from services.cli.inventory import (
-    Inventory,
-    existing_folder,
-    licenses_of,
-    names_a_folder,
-)
-from services.cli.output.console import note, warn
-from services.cli.remote import running_address
-from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
-from services.corpus.shards.formats import (
-    MAX_WINDOW_LOG,
-    WINDOW_LOG,
-    Keys,
-    Reading,
-    format_of,
-)
-from services.corpus.shards.layout import Layout, find_layout
-from services.corpus.storage.urls import is_url, names, shown
-from services.errors import InvalidArgument
-
-LOCAL_CORPUS = "local"
-_TERMS = {
-    UNSTATED_WEIGHTS: "no licence is stated for the weights: whether you may use them is yours to "
-    "know",
-    UNREAD_WEIGHTS: "the weights' licence is none that is recognised: see the model's LICENSE.txt",
-}
-_DEMONSTRATION = (
-    "no --model: this is the small demonstration model, trained on drawn scenes; what it says of "
-    "photographs means nothing. `assay export --help` says how to get a real one."
-)
 _PRESETS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
@@ -60,58 +29,6 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document, no table")
 
 
-def add_shards(parser: argparse.ArgumentParser) -> None:
-    """`--shards`, or `--corpus` for one that a running service has registered."""
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--shards",
-        action="append",
-        metavar="DIR|URL",
-        help="folder of shards, or a single file: .jsonl or .json, also .gz, .zst, .bz2 or .xz, "
-        ".parquet, .arrow, .txt; or its URL (https, s3, gs); or, repeated, the URLs of single "
-        "shards",
-    )
-    which.add_argument("--corpus", metavar="NAME", help="a corpus that the service has registered")
-    add_reading(parser)
-
-
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """How the files of `--shards` are read."""
-    group = parser.add_argument_group("how files are read")
-    group.add_argument(
-        "--text-key", metavar="KEY", help='member of a record with its text; "text" without it'
-    )
-    group.add_argument(
-        "--id-key", metavar="KEY", help="member with the record's own id, to keep it in its meta"
-    )
-    group.add_argument(
-        "--subset-key",
-        metavar="KEY",
-        help='member with its subset, or "folder"; without it that of The Pile, RedPajama, '
-        "SlimPajama, Dolma and FineWeb is found",
-    )
-    group.add_argument(
-        "--long",
-        type=count,
-        default=WINDOW_LOG,
-        choices=range(10, MAX_WINDOW_LOG + 1),
-        metavar="N",
-        help="decode zstd windows of up to 2^N bytes, which each stream then takes in memory: 27 "
-        "without it, 128 MiB; 31 is 2 GiB",
-    )
-    group.add_argument(
-        "--every-file",
-        action="store_true",
-        help="read all files of known formats, where some are in The Pile's layout",
-    )
-
-
-def reading(arguments: argparse.Namespace) -> Reading:
-    """What the flags of `add_reading` say."""
-    keys = Keys(arguments.text_key or "text", arguments.id_key or "", arguments.subset_key or "")
-    return Reading(keys, arguments.long)
-
-
 def add_skip_bad_lines(parser: argparse.ArgumentParser) -> None:
     """`--skip-bad-lines`."""
     parser.add_argument(
@@ -120,20 +37,6 @@ def add_skip_bad_lines(parser: argparse.ArgumentParser) -> None:
         help="pass over lines that are no documents, and say which; more than 100 that are more "
         "than 1 %% of a shard's lines are still an error",
     )
-
-
-def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout:
-    """Find the shards of a folder or file that a flag names; say what is left out.
-
-    Raises FileNotFoundError where there is none, and LayoutError.
-    """
-    path = Path(given).resolve()
-    if not path.exists():
-        raise FileNotFoundError(f"{flag}: {given} does not exist")
-    layout = find_layout(path, reading(arguments), every_file=arguments.every_file)
-    if layout.left_out:
-        note(layout.notice())
-    return layout
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -194,23 +97,6 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=positive, default=0, metavar="N", help="1 without it")
 
 
-def corpus_ref(arguments: argparse.Namespace) -> selection_pb2.CorpusRef:
-    """The corpus that `--shards` or `--corpus` names; the reference corpus without either.
-
-    Raises InvalidArgument for `--shards` where a running service is named.
-    """
-    if arguments.shards:
-        if running_address("corpus"):
-            # It may have a "local" of its own, which is another corpus.
-            raise InvalidArgument(
-                "--shards",
-                "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
-                "--corpus, or unset the variable",
-            )
-        return selection_pb2.CorpusRef(name=LOCAL_CORPUS)
-    return selection_pb2.CorpusRef(name=arguments.corpus or "python-reference")
-
-
 def selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
     """The documents that the flags of `add_selection` name."""
     return select(
@@ -237,72 +123,6 @@ def _share(text: str) -> tuple[str, float]:
         return name, float(number)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text} is not SUBSET=NUMBER") from None
-
-
-def shards_inventory(arguments: argparse.Namespace) -> Inventory:
-    """An inventory with what `--shards` names as the corpus "local", if it was given.
-
-    Raises FileNotFoundError and LayoutError for what is no corpus.
-    """
-    shards: Sequence[str] | None = arguments.shards
-    if not shards:
-        return Inventory()
-    path: str | list[str]
-    if any(is_url(one) for one in shards):
-        folder_url = len(shards) == 1 and format_of("".join(names(shards[0]))) is None
-        path = shards[0] if folder_url else list(shards)
-        source = f"{shown(shards[0])}, given on the command line"
-    elif len(shards) > 1:
-        raise InvalidArgument("--shards", "is given several times, which is for URLs of shards")
-    else:
-        local_layout("--shards", shards[0], arguments)  # before a service is started for it
-        given = Path(shards[0]).resolve()
-        kind = "folder" if given.is_dir() else "file"
-        path, source = str(given), f"the {kind} {given.name}, given on the command line"
-    entry: dict[str, str | int | bool | list[str]] = {
-        "path": path,
-        "kind": "sample",
-        "source": source,
-    }
-    for name in ("text_key", "id_key", "subset_key"):
-        if getattr(arguments, name):
-            entry[name] = getattr(arguments, name)
-    if arguments.long != WINDOW_LOG:
-        entry["window_log"] = arguments.long
-    if arguments.every_file:
-        entry["every_file"] = True
-    return Inventory(corpora={LOCAL_CORPUS: entry})
-
-
-def model_inventory(model: str | None) -> Inventory:
-    """An inventory with the folder of `--model`, if it names one; its licence is accepted."""
-    if model is None or not names_a_folder(model):
-        return Inventory()
-    folders = [existing_folder("--model", model)]
-    return Inventory(models=folders, accepted_licenses=licenses_of(folders))
-
-
-def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
-    """What a segment service must have for `--model`, and how to name it there.
-
-    Without `--model` the only one that a running service has, or that the environment names; else
-    the demonstration model, and that is said. Raises InvalidArgument for a folder where a running
-    service is named.
-    """
-    inventory = model_inventory(model)
-    if inventory.models and running_address("segment"):
-        raise InvalidArgument(
-            "--model",
-            "ASSAY_SEGMENT_ADDR names a running service, which serves models by name; give a "
-            "registered name, or unset the variable",
-        )
-    for license_id in inventory.accepted_licenses:
-        note(_TERMS.get(license_id, f"weights under {license_id}: research and evaluation only"))
-    if model is None and not running_address("segment") and not inventory.serves_named_models:
-        warn(_DEMONSTRATION)
-        return inventory, common_pb2.ModelRef(name="segformer-reference")
-    name = "" if inventory.models or model is None else model
-    return inventory, common_pb2.ModelRef(name=name)
 
 
 def add_sample(parser: argparse.ArgumentParser) -> None:

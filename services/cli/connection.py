@@ -1,6 +1,7 @@
 """Channels to the services: to running ones where `remote` finds them, else to private ones.
 
 A private service is started on loopback when it is first needed and drained when the command ends.
+The ranker that `assay up` runs is used where its database is the one that a private one would open.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from assay_rpc.connection import Connection as RpcConnection
 
 from services.cli import processes
 from services.cli.inventory import Inventory, logs
+from services.cli.output.console import note
 from services.cli.remote import connection_to, running_address
-from services.errors import Unavailable
+from services.cli.running import announced_address
+from services.errors import PreconditionFailed, Unavailable
 
 # A replica that restarts is back within it.
 _ANSWER_SECONDS = 15.0
@@ -26,11 +29,14 @@ _ANSWER_SECONDS = 15.0
 class Connection:
     """Hands out a channel by service name; an asynchronous context manager."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, *, measures: bool = True) -> None:
+        """Without `measures` a private ranker answers from stored evidence, and starts alone."""
         self._inventory = inventory
+        self._measures = measures
         self._stack = AsyncExitStack()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._addresses: dict[str, str] = {}
+        self._lone = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,6 +48,17 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    async def measuring(self) -> None:
+        """Let a private ranker that was started alone measure: it starts again with the others."""
+        if self._measures:
+            return
+        self._measures = True
+        if self._lone:
+            await self._stack.aclose()
+            self._stack, self._lone = AsyncExitStack(), False
+            self._channels.clear()
+            self._addresses.clear()
 
     async def to(self, service: str) -> RpcConnection:
         """How "segment", "corpus" or "ranker" is reached, for a client that is not asyncio's."""
@@ -67,8 +84,11 @@ class Connection:
         if named:
             return named
         if service not in self._addresses:
+            if service == "ranker" and (running := self._announced_ranker()):
+                self._addresses[service] = running
+                return running
             variables = self._inventory.environment()
-            if service == "ranker":
+            if service == "ranker" and self._measures:
                 # The two load what they serve side by side.
                 segment, corpus = await asyncio.gather(
                     self.address("segment"), self.address("corpus")
@@ -77,10 +97,25 @@ class Connection:
                     "ASSAY_RANKER_SEGMENT_ADDR": segment,
                     "ASSAY_RANKER_CORPUS_ADDR": corpus,
                 }
+            elif service == "ranker":
+                self._lone = True
             started = await processes.start(service, variables, logs())
             self._stack.push_async_callback(started.stop)
             self._addresses[service] = started.address
         return self._addresses[service]
+
+    def _announced_ranker(self) -> str | None:
+        """The ranker of `assay up` that has the database. Raises PreconditionFailed."""
+        address = announced_address("ranker")
+        if address is None:
+            return None
+        if given := self._inventory.own():
+            raise PreconditionFailed(
+                f"`assay up` runs with this ASSAY_HOME (ranker at {address}) and serves what it "
+                f"was started with; stop it, or leave out what sets {', '.join(sorted(given))}"
+            )
+        note(f"using the ranker that `assay up` runs at {address}")
+        return address
 
 
 async def _require_answer(channel: grpc.aio.Channel, service: str, address: str) -> None:

@@ -16,16 +16,12 @@ from typing import Any, BinaryIO
 
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 
-from services.cli.arguments import (
-    corpus_ref,
-    output_file,
-    selection,
-    shards_inventory,
-)
+from services.cli.arguments import output_file, selection
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder, names_a_folder
 from services.cli.output.console import ERR, OUT, note, print_json
+from services.cli.shards import corpus_ref, shards_inventory
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.proof import file_format
 from services.corpus.proof.engines.proving_model import ProvingModel, open_model
@@ -160,12 +156,11 @@ def _definition(arguments: argparse.Namespace) -> Definition:
 
 async def _documents(arguments: argparse.Namespace) -> list[Document]:
     """Reads the selection from the service."""
-    request = stream_pb2.StreamCorpusRequest(
-        corpus=corpus_ref(arguments), selection=selection(arguments)
-    )
+    request = stream_pb2.StreamCorpusRequest(selection=selection(arguments))
     found: list[Document] = []
     begun = bytearray()
     async with Connection(shards_inventory(arguments)) as connection:
+        request.corpus.CopyFrom(await corpus_ref(connection, arguments))
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         async for chunk in stub.StreamCorpus(request, timeout=TIMEOUT_SECONDS):
             for one in chunk.documents.documents:

@@ -5,18 +5,16 @@ import json
 from pathlib import Path
 
 import pytest
+from assay_rpc.common.v1 import common_pb2
 
-from services.cli.arguments import (
-    add_shards,
-    corpus_ref,
-    model_inventory,
-    segment_model,
-    shards_inventory,
-)
+from services.cli.connection import Connection
 from services.cli.inventory import Inventory, home, licenses_of
+from services.cli.models import language_model, segment_model
+from services.cli.running import announced, announced_address
+from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.corpus.settings import CorpusEntry
 from services.corpus.shards.formats import Keys, Reading
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, PreconditionFailed
 from tests.corpus.shard_files import line, write_corpus
 
 
@@ -53,14 +51,18 @@ def test_a_damaged_record_is_as_none() -> None:
     assert Inventory().environment() == {"ASSAY_HOME": str(home())}
 
 
-def test_shards_are_not_asked_of_a_running_service(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_running_service_takes_corpora_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may serve others under the name that they would get."""
     given = argparse.Namespace(shards=["pile"], corpus=None)
-    assert corpus_ref(given).name == "local"
-    monkeypatch.setenv("ASSAY_CORPUS_ADDR", "127.0.0.1:1")
-    with pytest.raises(InvalidArgument, match="--corpus, or unset"):
-        corpus_ref(given)
-    assert corpus_ref(argparse.Namespace(shards=None, corpus="the-pile")).name == "the-pile"
+    async with Connection(Inventory()) as connection:
+        assert (await corpus_ref(connection, given)).name == "local"
+        mine = argparse.Namespace(shards=["mine=pile"], corpus=None)
+        assert (await corpus_ref(connection, mine)).name == "mine"
+        monkeypatch.setenv("ASSAY_CORPUS_ADDR", "127.0.0.1:1")
+        with pytest.raises(InvalidArgument, match="--corpus, or unset"):
+            await corpus_ref(connection, given)
+        named = argparse.Namespace(shards=None, corpus="the-pile")
+        assert (await corpus_ref(connection, named)).name == "the-pile"
 
 
 def given(*arguments: str) -> argparse.Namespace:
@@ -106,8 +108,65 @@ def test_urls_of_the_command_line() -> None:
         shards_inventory(given("a", "b"))
 
 
+def test_corpora_have_the_names_that_they_are_given(tmp_path: Path) -> None:
+    for name in ("a", "b=c"):
+        write_corpus(tmp_path / name, {"test.jsonl.zst": [line(name)]})
+    several = given(f"mine={tmp_path / 'a'}", str(tmp_path / "b=c"))
+    corpora = json.loads(shards_inventory(several).environment()["ASSAY_CORPUS_CORPORA"])
+    assert {name: entry["path"] for name, entry in corpora.items()} == {
+        "mine": str(tmp_path / "a"),
+        "local": str(tmp_path / "b=c"),
+    }
+
+
 def test_a_registered_name_is_no_folder() -> None:
-    assert model_inventory("segformer-reference") == Inventory()
+    assert segment_model("segformer-reference") == (
+        Inventory(),
+        common_pb2.ModelRef(name="segformer-reference"),
+    )
+
+
+def test_a_name_that_is_also_a_folder_is_the_running_services(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    folders: dict[str, Path] = {}
+    assert language_model("--model", "mine", folders) == "mine"
+    assert folders == {"mine": tmp_path / "mine"}
+    for service in ("CORPUS", "SEGMENT"):
+        monkeypatch.setenv(f"ASSAY_{service}_ADDR", "127.0.0.1:1")
+    assert language_model("--model", "mine", {}) == "mine"
+    assert language_model("--model", None, {}) == ""
+    assert segment_model("mine") == (Inventory(), common_pb2.ModelRef(name="mine"))
+    with pytest.raises(InvalidArgument, match="names a running service"):
+        language_model("--model", str(tmp_path / "mine"), {})
+
+
+def test_an_id_of_the_hub_is_refused_with_the_command_that_gets_it() -> None:
+    with pytest.raises(FileNotFoundError, match="hf download some/model --local-dir model"):
+        language_model("--model", "some/model", {})
+    with pytest.raises(FileNotFoundError, match="export --checkpoint some/model"):
+        segment_model("some/model")
+
+
+def test_what_runs_is_found_until_it_ends() -> None:
+    assert announced_address("ranker") is None
+    with announced({"ranker": "127.0.0.1:7"}):
+        assert announced_address("ranker") == "127.0.0.1:7"
+        assert announced_address("segment") is None
+    assert announced_address("ranker") is None
+    (home() / "running.json").write_text('{"ranker": "127.0.0.1:8"}')  # of one that was killed
+    assert announced_address("ranker") is None
+
+
+async def test_the_ranker_that_runs_is_used(tmp_path: Path) -> None:
+    with announced({"ranker": "127.0.0.1:7"}):
+        async with Connection(Inventory(), measures=False) as connection:
+            assert await connection.address("ranker") == "127.0.0.1:7"
+        async with Connection(Inventory(models=[tmp_path])) as connection:
+            with pytest.raises(PreconditionFailed, match="ASSAY_SEGMENT_MODELS"):
+                await connection.address("ranker")
 
 
 def test_only_research_licences_need_accepting(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from google.protobuf.duration_pb2 import Duration
 from rich.progress import Progress
 from rich.table import Table
 
-from services.cli.arguments import add_json, count, segment_model
+from services.cli.arguments import add_json, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
+from services.cli.models import segment_model
 from services.cli.output.console import ERR, OUT, note, print_json
 from services.cli.output.messages import plain, precision
 from services.errors import InternalError

@@ -58,7 +58,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
-    async with Connection(supplies.inventory(arguments)) as connection:
+    async with Connection(supplies.inventory(arguments), measures=False) as connection:
         await prepare(connection, arguments)
         channel = await connection.channel("ranker")
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
@@ -72,6 +72,10 @@ async def run(arguments: argparse.Namespace) -> Exit:
             for subject, claims in _claims_by_subject(reply).items()
             if arguments.verify or not (arguments.no_verify or _has_evidence(subject, claims))
         ]
+        if stale:
+            await connection.measuring()
+            channel = await connection.channel("ranker")
+            stub = ranker_pb2_grpc.RankerServiceStub(channel)
         verified = [
             verdict
             for subject in stale

@@ -15,10 +15,11 @@ from assay_rpc.connection import Connection as RpcConnection
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, count, segment_model
+from services.cli.arguments import add_json, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
+from services.cli.models import segment_model
 from services.cli.output.console import ERR, OUT, print_json, warn
 from services.cli.output.messages import plain
 from services.cli.pictures import SUFFIXES

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from services.cli.arguments import add_json, add_selection, add_shards
+from services.cli.arguments import add_json, add_selection
 from services.cli.exits import Exit
+from services.cli.shards import add_shards
 from services.errors import InvalidArgument
 
 

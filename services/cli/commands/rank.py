@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Ranks, explains or prints the methodology."""
-    async with Connection(Inventory()) as connection:
+    async with Connection(Inventory(), measures=False) as connection:
         stub = ranker_pb2_grpc.RankerServiceStub(await connection.channel("ranker"))
         if arguments.methodology:
             found = await stub.GetMethodology(

@@ -52,7 +52,7 @@ async def register(channel: grpc.aio.Channel, manifest: Path) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Checks a manifest, and registers it if it is valid and `--check` is not given."""
     content = arguments.manifest.read_bytes()
-    async with Connection(Inventory()) as connection:
+    async with Connection(Inventory(), measures=False) as connection:
         stub = admin_pb2_grpc.RankerAdminServiceStub(await connection.channel("ranker"))
         checked = await stub.ValidateManifest(
             admin_pb2.ValidateManifestRequest(manifest=content), timeout=TIMEOUT_SECONDS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,17 +20,15 @@ from services.cli.arguments import (
     add_json,
     add_sample,
     add_selection,
-    add_shards,
     compute,
-    corpus_ref,
     definition,
     selection,
-    shards_inventory,
 )
 from services.cli.commands import prove
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory, existing_folder, names_a_folder
+from services.cli.inventory import Inventory
+from services.cli.models import language_model, only_language_model
 from services.cli.output import document_rows, score_picture
 from services.cli.output.console import ERR, note, print_json
 from services.cli.output.score_output import (
@@ -48,10 +45,9 @@ from services.cli.output.score_output import (
     show_comparison,
     show_score,
 )
-from services.cli.remote import running_address
+from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.errors import InternalError, InvalidArgument
 
-_HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 _LINE_SECONDS = 30.0
 TIMEOUT_SECONDS = 24 * 3600.0
 
@@ -115,11 +111,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
     prove.check_options(arguments)
     shards = shards_inventory(arguments)
     folders: dict[str, Path] = {}
-    model = registered("--model", arguments.model or "byte-reference", folders)
+    model = language_model("--model", arguments.model, folders)
     common: dict[str, Any] = {
-        "corpus": corpus_ref(arguments),
         "selection": _selection(arguments),
-        "model": common_pb2.ModelRef(name=model),
         "definition": definition(arguments),
         "compute": compute(arguments),
         "fresh": arguments.fresh,
@@ -127,9 +121,12 @@ async def run(arguments: argparse.Namespace) -> Exit:
     }
     against = ""
     if arguments.against:
-        against = registered("--against", arguments.against, folders)
+        against = language_model("--against", arguments.against, folders)
     async with Connection(Inventory(corpora=shards.corpora, language_models=folders)) as connection:
         stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
+        model = await only_language_model(connection, model)
+        common["model"] = common_pb2.ModelRef(name=model)
+        common["corpus"] = await corpus_ref(connection, arguments)
         if against:
             both = scoring_pb2.CompareBPBRequest(
                 **common, against=common_pb2.ModelRef(name=against)
@@ -162,28 +159,6 @@ async def run(arguments: argparse.Namespace) -> Exit:
     await prove.write(arguments)
     scored = comparison.overall.model if against else final.overall
     return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
-
-
-def registered(flag: str, given: str, folders: dict[str, Path]) -> str:
-    """The name of a model; a folder is registered under its own name, among `folders`."""
-    if not names_a_folder(given):
-        return given
-    if running_address("corpus"):
-        raise InvalidArgument(
-            flag,
-            "ASSAY_CORPUS_ADDR names a running service, which scores models by name; give a "
-            "registered name, or unset the variable",
-        )
-    if _HUB_ID.fullmatch(given) and not Path(given).exists():
-        raise FileNotFoundError(
-            f"{flag}: {given} is not a folder. If it is an id of the Hugging Face hub: nothing is "
-            f"downloaded here; get it with `hf download {given} --local-dir {Path(given).name}` "
-            "and give the folder"
-        )
-    folder = existing_folder(flag, given)
-    if folders.setdefault(folder.name, folder) != folder:
-        raise InvalidArgument(flag, f"two folders are named {folder.name}; rename one")
-    return folder.name
 
 
 def _selection(arguments: argparse.Namespace) -> selection_pb2.Selection:

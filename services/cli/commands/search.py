@@ -54,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         arguments.parser.error("--outcome and --withdraw need --match ID")
     if not of_match and not arguments.intent:
         arguments.parser.error("say what is wanted: INTENT")
-    async with Connection(Inventory()) as connection:
+    async with Connection(Inventory(), measures=False) as connection:
         channel = await connection.channel("ranker")
         stub = outcome_pb2_grpc.OutcomeServiceStub(channel)
         if arguments.outcome:

@@ -13,9 +13,10 @@ from typing import Any
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, output_file, pixel_size, segment_model
+from services.cli.arguments import add_json, output_file, pixel_size
 from services.cli.connection import Connection
 from services.cli.exits import Exit
+from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument
 

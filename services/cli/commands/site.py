@@ -38,7 +38,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     templates("assay site")
     from services.ranker.web.site import write  # noqa: PLC0415 - of the page extra
 
-    async with Connection(Inventory()) as connection:
+    async with Connection(Inventory(), measures=False) as connection:
         stub = ranker_pb2_grpc.RankerServiceStub(await connection.channel("ranker"))
         written = await write(Reads(of_stub(stub, TIMEOUT_SECONDS)), folder, note)
     note(

@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
 from services.cli import processes
-from services.cli.arguments import LOCAL_CORPUS, add_reading, shards_inventory
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, existing_folder, licenses_of, logs
 from services.cli.output.console import OUT, note
+from services.cli.running import announced
+from services.cli.shards import LOCAL_CORPUS, add_reading, named, shards_inventory
 from services.errors import Unavailable
 
 _PAGES_VARIABLE = "ASSAY_RANKER_HTTP_PORT"
@@ -33,22 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="serve this exported SegFormer; repeatable; the reference model without it",
+        help="serve this exported model; repeatable; default: the reference model",
     )
     parser.add_argument(
         "--shards",
         action="append",
-        metavar="DIR|FILE|URL",
-        help=f'serve this corpus as "{LOCAL_CORPUS}"; repeatable for URLs of single shards; the '
-        "reference corpus without it",
+        metavar="[NAME=]DIR|FILE|URL",
+        help=f'serve this corpus under NAME (default: "{LOCAL_CORPUS}"); repeatable for other '
+        "names, and for URLs of single shards; default: the reference corpus",
     )
     add_reading(parser)
     parser.add_argument(
         "--language-model",
         action="append",
         default=[],
-        metavar="DIR",
-        help="score this model, registered by its folder's name; repeatable",
+        metavar="[NAME=]DIR",
+        help="score this model under NAME; default: the folder's name; repeatable",
     )
     parser.set_defaults(run=run)
 
@@ -56,11 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Runs the services until a signal comes or one of them ends."""
     models = [existing_folder("--model", model) for model in arguments.model]
-    language_models = [existing_folder("--language-model", m) for m in arguments.language_model]
+    language_models = {}
+    for given in arguments.language_model:
+        name, place = named(given)
+        folder = existing_folder("--language-model", place)
+        language_models[name or folder.name] = folder
     inventory = Inventory(
         models=models,
         corpora=shards_inventory(arguments).corpora,
-        language_models={folder.name: folder for folder in language_models},
+        language_models=language_models,
         accepted_licenses=licenses_of(models),
     )
     stop = asyncio.Event()
@@ -70,20 +75,24 @@ async def run(arguments: argparse.Namespace) -> Exit:
     variables = inventory.environment() | _pages()
     async with AsyncExitStack() as stack:
         running = []
+        addresses: dict[str, str] = {}
         for name in processes.SERVICES:
             started = await processes.start(name, variables, logs(), ports_from_environment=True)
             stack.push_async_callback(started.stop)
             running.append(started)
+            addresses[name] = started.address
             OUT.print(f"{name:8} {started.address}   log {started.log}", markup=False)
             variables[f"ASSAY_RANKER_{name.upper()}_ADDR"] = started.address
             OUT.print(f"         export ASSAY_{name.upper()}_ADDR={started.address}", style="dim")
             if started.http_port:
                 OUT.print(f"pages    http://127.0.0.1:{started.http_port}/", markup=False)
-        note("ready; Ctrl-C drains and stops")
+        if not any(name.endswith("_TLS_CERT") for name in os.environ):
+            stack.enter_context(announced(addresses))
+        note("ready; Ctrl-C finishes the calls in flight and stops")
         ended = await _first_of(stop, running)
         if ended:
             raise Unavailable(f"the {ended.name} service ended by itself; see {ended.log}")
-        note("draining")
+        note("finishing the calls in flight")
     return Exit.DONE
 
 

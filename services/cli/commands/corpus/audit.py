@@ -13,22 +13,20 @@ from services.cli.arguments import (
     add_definition,
     add_json,
     add_selection,
-    add_shards,
-    corpus_ref,
     definition,
     output_file,
     positive,
     selection,
-    shards_inventory,
 )
-from services.cli.commands.score import registered
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
+from services.cli.models import language_model
 from services.cli.output import corpus_audit, corpus_audit_page
 from services.cli.output.console import ERR, OUT, note, print_json
 from services.cli.output.messages import plain
 from services.cli.pages import templates
+from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.corpus.shards.formats import Keys, Reading
 from services.corpus.shards.layout import find_layout
 from services.corpus.stream import reader
@@ -97,7 +95,6 @@ async def run(arguments: argparse.Namespace) -> Exit:
     sets = {name: _shards(given, arguments) for name, given in _named(arguments.against)}
     folders: dict[str, Path] = {}
     asked = corpus_audit_pb2.CorpusToAudit(
-        corpus=corpus_ref(arguments),
         selection=selection(arguments),
         ngram_words=arguments.ngram,
         near_duplicates=arguments.near_duplicates,
@@ -105,9 +102,10 @@ async def run(arguments: argparse.Namespace) -> Exit:
         definition=definition(arguments),
     )
     if arguments.model:
-        name = registered("--model", arguments.model, folders)
+        name = language_model("--model", arguments.model, folders)
         asked.model.CopyFrom(common_pb2.ModelRef(name=name))
     async with Connection(Inventory(corpora=shards.corpora, language_models=folders)) as connection:
+        asked.corpus.CopyFrom(await corpus_ref(connection, arguments))
         stub = corpus_audit_pb2_grpc.CorpusAuditServiceStub(await connection.channel("corpus"))
         found = await _audited(stub, asked, sets)
     if page:

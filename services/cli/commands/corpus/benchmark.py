@@ -7,11 +7,12 @@ import argparse
 from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 from rich.table import Table
 
-from services.cli.arguments import add_json, add_shards, corpus_ref, count, shards_inventory
+from services.cli.arguments import add_json, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.messages import plain
+from services.cli.shards import add_shards, corpus_ref, shards_inventory
 
 _TIMEOUT_SECONDS = 3600.0
 
@@ -33,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def benchmark(arguments: argparse.Namespace) -> Exit:
     """Prints how a corpus's storage performs here."""
     request = benchmark_pb2.BenchmarkStorageRequest(
-        corpus=corpus_ref(arguments),
         split=arguments.split,
         sample_bytes=arguments.sample_mb * 1_000_000,
         repetitions=arguments.repetitions,
     )
     result = benchmark_pb2.StorageResult()
     async with Connection(shards_inventory(arguments)) as connection:
+        request.corpus.CopyFrom(await corpus_ref(connection, arguments))
         stub = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(await connection.channel("corpus"))
         async for update in stub.BenchmarkStorage(request, timeout=_TIMEOUT_SECONDS):
             if update.HasField("progress"):

@@ -11,18 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.cli.arguments import (
-    add_json,
-    add_reading,
-    add_skip_bad_lines,
-    count,
-    local_layout,
-    reading,
-)
+from services.cli.arguments import add_json, add_skip_bad_lines, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.messages import note_bad_line
+from services.cli.shards import add_reading, local_layout, reading
 
 _NOTE_SECONDS = 2.0
 

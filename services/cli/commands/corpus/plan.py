@@ -7,18 +7,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.cli.arguments import (
-    add_json,
-    add_reading,
-    add_selection,
-    count,
-    local_layout,
-    output_file,
-    reading,
-)
+from services.cli.arguments import add_json, add_selection, count, output_file
 from services.cli.exits import Exit
 from services.cli.inventory import home
 from services.cli.output.console import OUT, print_json, warn
+from services.cli.shards import add_reading, local_layout, reading
 from services.errors import InvalidArgument
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ import argparse
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
 from rich.table import Table
 
-from services.cli.arguments import add_json, add_shards, corpus_ref, shards_inventory
+from services.cli.arguments import add_json
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, print_json
 from services.cli.output.messages import plain
+from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.errors import InternalError
 
 _TIMEOUT_SECONDS = 3600.0
@@ -40,7 +41,8 @@ async def stats(arguments: argparse.Namespace) -> Exit:
     """Prints what a corpus holds."""
     async with Connection(shards_inventory(arguments)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
-        request = describe_pb2.DescribeCorpusRequest(corpus=corpus_ref(arguments))
+        corpus = await corpus_ref(connection, arguments)
+        request = describe_pb2.DescribeCorpusRequest(corpus=corpus)
         reply = await _described(stub, request)
     if arguments.json:
         print_json(plain(reply))

@@ -5,25 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
-from typing import BinaryIO
 
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 
-from services.cli.arguments import (
-    add_selection,
-    add_shards,
-    add_skip_bad_lines,
-    corpus_ref,
-    count,
-    output_file,
-    selection,
-    shards_inventory,
-)
+from services.cli.arguments import add_selection, add_skip_bad_lines, count, output_file, selection
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import note
 from services.cli.output.messages import note_bad_line
+from services.cli.pipe import PIPE_CHUNK_BYTES, PositionedOutput
+from services.cli.shards import add_shards, corpus_ref, shards_inventory
 
 _TIMEOUT_SECONDS = 24 * 3600.0
 
@@ -33,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         'Prints a JSON line {"text", "meta", "id", "subset", "shard", "line"} a document. '
         "With --cursor FILE the position is kept in FILE: a later run with the same selection "
-        "goes on where this one ended. After a run that was killed, the documents since the "
-        "last kept position come again, and the last line may be cut short."
+        "goes on where this one ended, after Ctrl-C and after a reader such as `head` that left: "
+        "what it had read from the pipe counts as delivered. After a run that was killed, the "
+        "documents since the last kept position come again, and the last line may be cut short."
     )
     parser.epilog = 'example: assay corpus stream --shards pile --split test --subset "Pile-CC"'
     add_shards(parser)
@@ -64,7 +56,6 @@ async def stream(arguments: argparse.Namespace) -> Exit:
     """Streams documents to stdout."""
     position = output_file("--cursor", arguments.cursor) if arguments.cursor else None
     request = stream_pb2.StreamCorpusRequest(
-        corpus=corpus_ref(arguments),
         selection=selection(arguments),
         cursor=position.read_bytes() if position and position.exists() else b"",
         delivery=stream_pb2.DELIVERY_JSONL if arguments.jsonl else stream_pb2.DELIVERY_DOCUMENTS,
@@ -73,19 +64,23 @@ async def stream(arguments: argparse.Namespace) -> Exit:
     )
     if arguments.world_size != 1 or arguments.rank:
         request.rank.rank, request.rank.world_size = arguments.rank, arguments.world_size
-    out = sys.stdout.buffer
+    out = PositionedOutput(sys.stdout.fileno(), position)
+    if position and out.is_pipe:
+        request.chunk_bytes = PIPE_CHUNK_BYTES
     async with Connection(shards_inventory(arguments)) as connection:
+        request.corpus.CopyFrom(await corpus_ref(connection, arguments))
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         begun, meta = bytearray(), b""
         bad = 0
         async for chunk in stub.StreamCorpus(request, timeout=_TIMEOUT_SECONDS):
+            lines = bytearray()
             for document in chunk.documents.documents:
                 begun += document.text
                 meta = meta or document.meta  # comes with a document's first fragment
                 if not document.continues:
-                    _write_document(out, document, bytes(begun), meta)
+                    lines += _line(document, bytes(begun), meta)
                     begun, meta = bytearray(), b""
-            out.write(chunk.jsonl.lines)
+            out.write(bytes(lines) + chunk.jsonl.lines)
             for frame in chunk.damaged:
                 note(
                     f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
@@ -94,16 +89,15 @@ async def stream(arguments: argparse.Namespace) -> Exit:
             for line in chunk.bad_lines:
                 bad += 1
                 note_bad_line(line, bad)
-            # Flushed before the position is kept: a run that dies in between repeats, never skips.
-            out.flush()
-            if position and chunk.cursor:
-                _replace(position, chunk.cursor)
+            # Written before the position is kept: a run that dies in between repeats, never skips.
+            if chunk.cursor:
+                out.keep(chunk.cursor)
     if bad:
         note(f"passed over {bad} {'bad line' if bad == 1 else 'bad lines'}")
     return Exit.DONE
 
 
-def _write_document(out: BinaryIO, document: stream_pb2.Document, text: bytes, meta: bytes) -> None:
+def _line(document: stream_pb2.Document, text: bytes, meta: bytes) -> bytes:
     # A lone surrogate of the shard's JSON travels as its three bytes (WTF-8); only a \u escape can
     # print it.
     decoded = text.decode("utf-8", "surrogatepass")
@@ -117,11 +111,5 @@ def _write_document(out: BinaryIO, document: stream_pb2.Document, text: bytes, m
         "shard": document.shard,
         "line": document.line,
     }
-    out.write(b'{"text": %b, "meta": %b, ' % (line, meta or b"null"))
-    out.write(json.dumps(rest, ensure_ascii=False).encode()[1:] + b"\n")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    head = b'{"text": %b, "meta": %b, ' % (line, meta or b"null")
+    return head + json.dumps(rest, ensure_ascii=False).encode()[1:] + b"\n"

@@ -1,0 +1,178 @@
+"""The corpus of a command: `--shards` or `--corpus`, and how its files are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, selection_pb2
+
+from services.cli.arguments import count
+from services.cli.connection import Connection
+from services.cli.inventory import Inventory
+from services.cli.output.console import note
+from services.cli.remote import running_address
+from services.corpus.shards.formats import (
+    MAX_WINDOW_LOG,
+    WINDOW_LOG,
+    Keys,
+    Reading,
+    format_of,
+)
+from services.corpus.shards.layout import Layout, find_layout
+from services.corpus.storage.urls import is_url, names, shown
+from services.errors import InvalidArgument
+
+LOCAL_CORPUS = "local"
+_REFERENCE = "python-reference"
+_TIMEOUT_SECONDS = 60.0
+
+
+def add_shards(parser: argparse.ArgumentParser) -> None:
+    """`--shards`, or `--corpus` for one that a running service has registered."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--shards",
+        action="append",
+        metavar="[NAME=]DIR|FILE|URL",
+        help="folder of shards, or a single file: .jsonl or .json, also .gz, .zst, .bz2 or .xz, "
+        ".parquet, .arrow, .txt; or its URL (https, s3, gs); or, repeated, the URLs of single "
+        f'shards. NAME is what the corpus is called; default: "{LOCAL_CORPUS}"',
+    )
+    which.add_argument("--corpus", metavar="NAME", help="a corpus that the service has registered")
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How the files of `--shards` are read."""
+    group = parser.add_argument_group("how files are read")
+    group.add_argument(
+        "--text-key", metavar="KEY", help='member of a record with its text; default: "text"'
+    )
+    group.add_argument(
+        "--id-key", metavar="KEY", help="member with the record's own id, to keep it in its meta"
+    )
+    group.add_argument(
+        "--subset-key",
+        metavar="KEY",
+        help='member with its subset, or "folder"; default: found for The Pile, RedPajama, '
+        "SlimPajama, Dolma and FineWeb",
+    )
+    group.add_argument(
+        "--long",
+        type=count,
+        default=WINDOW_LOG,
+        choices=range(10, MAX_WINDOW_LOG + 1),
+        metavar="N",
+        help="decode zstd windows of up to 2^N bytes, which each stream then holds in memory; "
+        "default: 27 (128 MiB); 31 is 2 GiB",
+    )
+    group.add_argument(
+        "--every-file",
+        action="store_true",
+        help="read all files of known formats, where some are in The Pile's layout",
+    )
+
+
+def reading(arguments: argparse.Namespace) -> Reading:
+    """What the flags of `add_reading` say."""
+    keys = Keys(arguments.text_key or "text", arguments.id_key or "", arguments.subset_key or "")
+    return Reading(keys, arguments.long)
+
+
+def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout:
+    """Find the shards of a folder or file that a flag names; say what is left out.
+
+    Raises FileNotFoundError where there is none, and LayoutError.
+    """
+    path = Path(given).resolve()
+    if not path.exists():
+        raise FileNotFoundError(f"{flag}: {given} does not exist")
+    layout = find_layout(path, reading(arguments), every_file=arguments.every_file)
+    if layout.left_out:
+        note(layout.notice())
+    return layout
+
+
+def named(given: str) -> tuple[str, str]:
+    """Split NAME=PLACE; the name is empty for a place alone, such as a folder with a "=" in it."""
+    name, equals, place = given.partition("=")
+    if not equals or "/" in name or is_url(given) or Path(given).exists():
+        return "", given
+    return name, place
+
+
+async def corpus_ref(
+    connection: Connection, arguments: argparse.Namespace
+) -> selection_pb2.CorpusRef:
+    """The corpus that `--shards` or `--corpus` names.
+
+    Without either, the only one of a running service, or the reference corpus of a private one.
+    Raises InvalidArgument for `--shards` where a running service is named, and where one must be
+    chosen of several.
+    """
+    if arguments.shards:
+        if running_address("corpus"):
+            # It may have a "local" of its own, which is another corpus.
+            raise InvalidArgument(
+                "--shards",
+                "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
+                "--corpus, or unset the variable",
+            )
+        return selection_pb2.CorpusRef(name=named(arguments.shards[0])[0] or LOCAL_CORPUS)
+    if arguments.corpus:
+        return selection_pb2.CorpusRef(name=arguments.corpus)
+    if not running_address("corpus"):
+        return selection_pb2.CorpusRef(name=_REFERENCE)
+    stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
+    reply = await stub.ListCorpora(describe_pb2.ListCorporaRequest(), timeout=_TIMEOUT_SECONDS)
+    if len(reply.corpora) != 1:
+        listed = ", ".join(one.ref.name for one in reply.corpora) or "none"
+        raise InvalidArgument("--corpus", f"name the corpus; the running service has: {listed}")
+    return selection_pb2.CorpusRef(name=reply.corpora[0].ref.name)
+
+
+def shards_inventory(arguments: argparse.Namespace) -> Inventory:
+    """An inventory with the corpora that `--shards` names, if it was given.
+
+    Raises FileNotFoundError and LayoutError for what is no corpus.
+    """
+    places: dict[str, list[str]] = {}
+    for given in arguments.shards or ():
+        name, place = named(given)
+        places.setdefault(name or LOCAL_CORPUS, []).append(place)
+    return Inventory(corpora={name: _entry(several, arguments) for name, several in places.items()})
+
+
+def _entry(
+    shards: Sequence[str], arguments: argparse.Namespace
+) -> dict[str, str | int | bool | list[str]]:
+    """The registration of one corpus."""
+    path: str | list[str]
+    if any(is_url(one) for one in shards):
+        folder_url = len(shards) == 1 and format_of("".join(names(shards[0]))) is None
+        path = shards[0] if folder_url else list(shards)
+        source = f"{shown(shards[0])}, given on the command line"
+    elif len(shards) > 1:
+        raise InvalidArgument(
+            "--shards", "is given several times for one corpus, which is for URLs of shards"
+        )
+    else:
+        local_layout("--shards", shards[0], arguments)  # before a service is started for it
+        place = Path(shards[0]).resolve()
+        kind = "folder" if place.is_dir() else "file"
+        path, source = str(place), f"the {kind} {place.name}, given on the command line"
+    entry: dict[str, str | int | bool | list[str]] = {
+        "path": path,
+        "kind": "sample",
+        "source": source,
+    }
+    for name in ("text_key", "id_key", "subset_key"):
+        if getattr(arguments, name):
+            entry[name] = getattr(arguments, name)
+    if arguments.long != WINDOW_LOG:
+        entry["window_log"] = arguments.long
+    if arguments.every_file:
+        entry["every_file"] = True
+    return entry

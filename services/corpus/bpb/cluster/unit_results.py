@@ -22,7 +22,7 @@ from services.corpus.bpb.report import Drawing, Report
 from services.corpus.bpb.sampling import Unit, drawn_json, drawn_of
 from services.errors import PreconditionFailed
 
-FORMAT = "assay-unit/2"
+FORMAT = "assay-unit/3"
 _MAX_NUMBERS_SHOWN = 5
 
 

@@ -61,7 +61,7 @@ def with_its_arithmetic(name: str, directory: Path, documents: list[Document]) -
         raise SystemExit(f"{directory} is not a Hugging Face model")
     torch.set_num_threads(1)
     tokenizer = HuggingFaceTokenizer(name, found)
-    module = load_module(name, found, torch.float32)
+    module, _ = load_module(name, found, torch.float32)
 
     def nats(document: Document) -> float:
         tokens = tokenizer.encode(document.text.decode())

@@ -224,6 +224,7 @@ def _show(merged: Merged, *, as_json: bool) -> Exit:
                 },
                 "job": merged.job,
                 "engines": list(merged.engines),
+                "doubts": list(merged.doubts),
             }
         )
         return status
@@ -242,6 +243,8 @@ def _show(merged: Merged, *, as_json: bool) -> Exit:
         bits = "-" if figure is None else f"{figure.value:.4f}"
         table.add_row(name, bits, _standing(figure), *counts)
     OUT.print(table)
+    for doubt in merged.doubts:
+        note(f"doubtful: {doubt}")
     if overall is None:
         note(f"nothing could be scored: all {totals.documents:,} documents are excluded")
     elif overall.basis.no_interval:

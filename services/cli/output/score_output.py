@@ -82,6 +82,7 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
     else:
         OUT.print(plot(rows, final.model.name, published=published_source(final)))
     _note_lost(final)
+    _note_doubts(final)
 
 
 def score_rows(final: scoring_pb2.FinalScore) -> list[Row]:
@@ -140,6 +141,8 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
             "them, or gives tokens that its model does not have, or they are empty"
         )
+    for one in (final.model, final.against):
+        _note_doubts(one)
 
 
 def comparison_rows(final: scoring_pb2.BPBComparison) -> list[Row]:
@@ -182,6 +185,7 @@ def score_json(final: scoring_pb2.FinalScore) -> dict[str, Any]:
         "compute": plain(final.compute),
         "environment": plain(final.environment),
         "cached": final.cached,
+        "doubts": list(final.doubts),
     }
 
 
@@ -293,6 +297,11 @@ def _note_lost(final: scoring_pb2.FinalScore) -> None:
     merged = _merged(final)["bits_per_byte"]
     if merged is not None and any(one.score.tokens for one in final.excluded):
         note(f"with those that can be scored, as lm-evaluation-harness counts: {merged:.4f}")
+
+
+def _note_doubts(final: scoring_pb2.FinalScore) -> None:
+    for doubt in final.doubts:
+        note(f"doubtful: {final.model.name}: {doubt}")
 
 
 def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:

@@ -48,7 +48,7 @@ def behind_sample(parts: Mapping[str, Drawn], nats: Nats, average: Average) -> E
     second, third, fourth = (power / size**exponent for exponent, power in enumerate(powers[1:], 2))
     value = average.estimate.value
     terms = []
-    for part in parts.values():
+    for part in (stratum for one in parts.values() for stratum in one.strata):
         certain, drawn = [], []
         for span in part.spans:
             found = nats[span.key]

@@ -39,6 +39,22 @@ def span_sizes(ends: Sequence[int]) -> list[int]:
     return [end - start for start, end in itertools.pairwise([0, *ends])]
 
 
+def span_scripts(text: bytes, ends: Sequence[int]) -> list[int]:
+    """Return how far from ASCII each span of a UTF-8 text is: 0, 1 or 2.
+
+    1 when more than a 16th of its bytes are beyond ASCII, 2 when more than a third are: prose in
+    Latin letters is 0, and in other scripts 2.
+    """
+    if text.isascii():
+        return [0] * len(ends)
+    beyond = np.frombuffer(text, np.uint8) > 127
+    counts = np.add.reduceat(beyond, [0, *ends[:-1]], dtype=np.int64)
+    return [
+        (16 * int(count) > size) + (3 * int(count) > size)
+        for count, size in zip(counts, span_sizes(ends), strict=True)
+    ]
+
+
 def span_nats(ends: Sequence[int], starts: Sequence[int], nats: Sequence[float]) -> list[int]:
     """Return the nats of each span, in 65,536ths.
 

@@ -142,6 +142,7 @@ def final(
         cached=value.cached,
         tokens_per_second=value.tokens_per_second or None,
         weighted=_weighted(estimates.weighted(_PILE_WEIGHTS)),
+        doubts=() if value.loaded is None else value.loaded.doubts,
     )
     if printed:
         message.published.add(

@@ -9,6 +9,7 @@ from enum import Enum
 from functools import cached_property, partial
 from typing import TypeVar
 
+from services.common.statistics.sampling import METHOD
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences
@@ -291,6 +292,8 @@ def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None
         for each in fields(part) if part is not None else ():
             value = getattr(part, each.name)
             facts[f"{name}.{each.name}"] = str(value.value if isinstance(value, Enum) else value)
+    if sample is not None:
+        facts["selection.sample.method"] = METHOD
     return facts
 
 

@@ -23,7 +23,7 @@ class Drawing:
     @property
     def complete(self) -> bool:
         """Whether all there is was drawn."""
-        return all(part.threshold is None for part in self.parts.values())
+        return all(part.complete for part in self.parts.values())
 
 
 class Estimates(Protocol):

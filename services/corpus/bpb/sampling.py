@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass
 from enum import Enum
 from typing import Any
 
-from services.common.statistics.sampling import Allocation, Drawn, Sampler, Span
-from services.common.statistics.spans import span_ends, span_sizes
+from services.common.statistics.sampling import Allocation, Drawn, Sampler, Span, Stratum
+from services.common.statistics.spans import span_ends, span_scripts, span_sizes
 from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 
@@ -63,7 +63,8 @@ class Chooser:
         elif document.text:
             whole = self._sample.unit is Unit.DOCUMENTS
             ends = [len(document.text)] if whole else span_ends(document.text)
-            self._sampler.add(document.id, document.subset, span_sizes(ends))
+            kinds = span_scripts(document.text, ends)
+            self._sampler.add(document.id, document.subset, span_sizes(ends), kinds)
 
     def choose(self) -> None:
         """Decide. Raises InvalidArgument when nothing that can be scored was seen."""
@@ -93,10 +94,17 @@ def drawn_json(drawn: Mapping[str, Drawn]) -> dict[str, Any]:
     """Return a sample as JSON that `drawn_of` reads."""
     return {
         name: {
-            "spans": [astuple(span) for span in part.spans],
-            "threshold": part.threshold and astuple(part.threshold),
+            "strata": [
+                {
+                    "kind": stratum.kind,
+                    "spans": [astuple(span) for span in stratum.spans],
+                    "threshold": stratum.threshold and astuple(stratum.threshold),
+                    "spans_in_all": stratum.spans_in_all,
+                    "text_bytes": stratum.text_bytes,
+                }
+                for stratum in part.strata
+            ],
             "documents": part.documents,
-            "spans_in_all": part.spans_in_all,
             "powers": part.powers,
         }
         for name, part in drawn.items()
@@ -107,10 +115,17 @@ def drawn_of(content: Mapping[str, Any]) -> dict[str, Drawn]:
     """Read what `drawn_json` gave. Raises KeyError and TypeError for anything else."""
     return {
         name: Drawn(
-            tuple(Span(*span) for span in part["spans"]),
-            part["threshold"] and Span(*part["threshold"]),
+            tuple(
+                Stratum(
+                    stratum["kind"],
+                    tuple(Span(*span) for span in stratum["spans"]),
+                    stratum["threshold"] and Span(*stratum["threshold"]),
+                    stratum["spans_in_all"],
+                    stratum["text_bytes"],
+                )
+                for stratum in part["strata"]
+            ),
             part["documents"],
-            part["spans_in_all"],
             tuple(part["powers"]),
         )
         for name, part in content.items()

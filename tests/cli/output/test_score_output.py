@@ -235,3 +235,16 @@ def test_a_sum_of_a_sample_is_no_figure() -> None:
     final = scoring_pb2.FinalScore(overall=score(1.0))
     final.overall.basis.unit = scoring_pb2.SAMPLE_UNIT_SPANS
     assert score_output.score_json(final)["including_excluded"]["bits_per_byte"] is None
+
+
+def test_reasons_to_doubt_are_printed_and_in_json() -> None:
+    final = scoring_pb2.FinalScore(overall=score(1.2), doubts=["it predicts by chance"])
+    final.model.name = "m"
+    against = scoring_pb2.FinalScore(overall=score(1.3))
+    both = scoring_pb2.BPBComparison(model=final, against=against)
+    for show, message in ((score_output.show_score, final), (score_output.show_comparison, both)):
+        with OUT.capture(), ERR.capture() as told:
+            show(message)
+        assert told.get().count("doubtful: m: it predicts by chance") == 1
+    assert score_output.score_json(final)["doubts"] == ["it predicts by chance"]
+    assert score_output.comparison_json(both)["against"]["doubts"] == []

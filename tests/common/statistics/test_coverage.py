@@ -83,7 +83,7 @@ def test_shares_cover() -> None:
 @pytest.mark.parametrize("sizes", ["heavy-tailed", "two modes"])
 def test_bits_per_byte_cover_where_todays_do_not(sizes: str) -> None:
     cell = simulation.sampled(
-        sizes, False, 20, level=0.95, repetitions=500, generator=np.random.default_rng(7)
+        sizes, False, 60, level=0.95, repetitions=500, generator=np.random.default_rng(7)
     )
     assert cell.share is not None
     assert cell.share >= 0.91
@@ -94,7 +94,7 @@ def test_bits_per_byte_cover_where_todays_do_not(sizes: str) -> None:
 @pytest.mark.parametrize("rates", ["skewed", "two modes"])
 def test_differences_cover(rates: str) -> None:
     cell = simulation.sampled(
-        rates, True, 20, level=0.95, repetitions=500, generator=np.random.default_rng(8)
+        rates, True, 40, level=0.95, repetitions=500, generator=np.random.default_rng(8)
     )
     assert cell.share is not None
     assert cell.share >= 0.91
@@ -107,7 +107,7 @@ def test_few_spans_are_refused(count: int, difference: bool) -> None:
         "normal", difference, count, level=0.95, repetitions=5, generator=np.random.default_rng(9)
     )
     assert cell.refused
-    assert cell.needs == (20 if difference else 10)
+    assert cell.needs == (30 if difference else 50)
 
 
 @pytest.mark.parametrize("cells", [simulation.of_timings, simulation.of_ratios])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given
@@ -24,11 +24,14 @@ POPULATIONS: st.SearchStrategy[Population] = st.lists(
 
 
 def sample(
-    population: Population, spans: int, allocation: Allocation = Allocation.BYTES
+    population: Population,
+    spans: int,
+    allocation: Allocation = Allocation.BYTES,
+    kinds: Callable[[int], list[int]] | None = None,
 ) -> tuple[dict[str, Drawn], dict[Key, int | None]]:
     sampler = Sampler(spans)
     for place, (subset, size, _) in enumerate(population):
-        sampler.add(str(place), subset, [size])
+        sampler.add(str(place), subset, [size], kinds(place) if kinds else ())
     parts = sampler.draw(allocation)
     nats: dict[Key, int | None] = {
         span.key: population[int(span.document)][2]
@@ -51,7 +54,7 @@ def bits(population: Population, subset: str | None = None) -> float:
 
 @given(POPULATIONS, st.sampled_from(Allocation))
 def test_all_taken_is_exact(population: Population, allocation: Allocation) -> None:
-    found = subsets(*sample(population, len(population), allocation))
+    found = subsets(*sample(population, len(population), allocation, lambda place: [place % 3]))
     whole, macro = levels.whole(found), levels.macro(found)
     assert whole.estimate.value == pytest.approx(bits(population), rel=1e-12, abs=1e-9)
     each = [bits(population, name) for name in found]
@@ -79,7 +82,7 @@ def test_the_order_of_the_nats_changes_no_bit(population: Population, spans: int
     assert subsets(parts, nats) == subsets(parts, dict(reversed(nats.items())))
 
 
-@given(POPULATIONS, st.integers(20, 40))
+@given(POPULATIONS, st.integers(30, 50))
 def test_swapping_models_negates(population: Population, spans: int) -> None:
     parts, nats = sample(population, spans)
     others: dict[Key, int | None] = {key: 3 * place for place, key in enumerate(sorted(nats))}
@@ -97,7 +100,7 @@ def test_swapping_models_negates(population: Population, spans: int) -> None:
 
 
 def test_identical_models_differ_by_nothing() -> None:
-    parts, nats = sample([("a", 100, 7 * place) for place in range(100)], 30)
+    parts, nats = sample([("a", 100, 7 * place) for place in range(100)], 40)
     found = levels.whole(subsets(parts, levels.differences(nats, nats)))
     assert found.estimate == Estimate(0.0, 0.0, found.estimate.freedom)
     interval = levels.difference_interval(found, 0.95)
@@ -107,24 +110,25 @@ def test_identical_models_differ_by_nothing() -> None:
 
 def test_equal_sizes_are_students() -> None:
     population = [("a", 100, 10_000_000 + 1000 * place * place) for place in range(1000)]
-    parts, nats = sample(population, 40)
+    parts, nats = sample(population, 60)
     found = levels.whole(subsets(parts, nats))
     values = [population[int(document)][2] / 100 * BITS for document, _ in nats]
-    mean = math.fsum(values) / 40
-    variance = math.fsum((value - mean) ** 2 for value in values) / 39 / 40
-    threshold = parts["a"].threshold
+    mean = math.fsum(values) / 60
+    variance = math.fsum((value - mean) ** 2 for value in values) / 59 / 60
+    threshold = parts["a"].strata[0].threshold
     assert threshold is not None
     left = 1 - threshold.draw / 2**64  # that much of the population was not drawn
     assert found.estimate.value == pytest.approx(mean)
     assert found.estimate.variance == pytest.approx(variance * left)
-    assert found.estimate.freedom == 39
+    # The share that was not drawn is itself known from 940 spans.
+    assert found.estimate.freedom == pytest.approx(1 / (1 / 59 + 1 / (2 * 941)))
     interval = levels.level_interval(found, 0.95)
-    expected = student(Estimate(mean, variance * left, 39), 0.95)
+    expected = student(Estimate(mean, variance * left, found.estimate.freedom), 0.95)
     assert interval is not None
     # These rates have no tail below, and one above.
     assert interval.low == pytest.approx(expected.low)
     assert (expected.high or 0.0) < (interval.high or 0.0) < 1.05 * (expected.high or 0.0)
-    assert interval.effective_n == 40
+    assert interval.effective_n == 60
 
 
 def test_an_equal_sample_estimates_this_corpus() -> None:
@@ -146,12 +150,12 @@ def test_weights_are_of_those_present() -> None:
 
 
 def test_few_spans_are_an_example() -> None:
-    for spans, level, difference in ((9, False, False), (10, True, False), (20, True, True)):
+    for spans, level, difference in ((29, False, False), (30, False, True), (50, True, True)):
         population = [("a", 100, 7 * place) for place in range(1000)]
         average = levels.whole(subsets(*sample(population, spans)))
         for allowed, interval, need in (
-            (level, levels.level_interval, 10),
-            (difference, levels.difference_interval, 20),
+            (level, levels.level_interval, 50),
+            (difference, levels.difference_interval, 30),
         ):
             if allowed:
                 assert interval(average, 0.95) is not None
@@ -164,7 +168,7 @@ def test_few_spans_are_an_example() -> None:
 def test_a_level_is_not_below_zero() -> None:
     population = [("a", 100, 10**9 * (place % 50 == 0)) for place in range(1000)]
     average = levels.whole(subsets(*sample(population, 10)))
-    spread = levels.Average(Estimate(0.1, 1.0, 9), 1.0, 10, 10, 0.0)
+    spread = levels.Average(Estimate(0.1, 1.0, 49), 1.0, 50, 50, 0.0)
     interval = levels.level_interval(spread, 0.95)
     assert interval is not None
     assert interval.low == 0
@@ -211,6 +215,34 @@ def test_a_subset_with_one_span_left_has_no_spread() -> None:
     assert not average.exact
     with pytest.raises(TooFewError, match="subset 'a' that the tokenizers give back are needed"):
         levels.level_interval(average, 0.95)
+
+
+def test_known_bytes_weigh_the_kinds() -> None:
+    """A hundredth of the bytes needs ten times the nats: without kinds most samples miss it."""
+    population = [("a", 4096, 4096 * NAT_UNITS * (10 if place % 100 == 0 else 1))
+                  for place in range(2000)]  # fmt: skip
+    right = bits(population)
+    apart = subsets(*sample(population, 60, kinds=lambda place: [2 * (place % 100 == 0)]))
+    assert levels.whole(apart).estimate.value == pytest.approx(right, rel=1e-9)
+    together = levels.whole(subsets(*sample(population, 60))).estimate
+    assert abs(together.value - right) > 0.01
+
+
+def test_a_kind_with_one_span_left_is_as_unsure_as_it_is_far_from_the_others() -> None:
+    population = [("a", 4096, 4096 * NAT_UNITS * (1 + place % 2)) for place in range(400)]
+    parts, nats = sample(population, 60, kinds=lambda place: [place % 2])
+    whole = levels.whole(subsets(parts, nats))
+    assert whole.estimate.variance == pytest.approx(0, abs=1e-12)
+    lost = [span.key for span in parts["a"].strata[1].spans[1:]]
+    found = levels.whole(subsets(parts, {**nats, **dict.fromkeys(lost)}))
+    # Half of the bytes, of which a thirtieth is not lost, differ by one nat a byte.
+    share = (1 / 30) / (1 + 1 / 30)
+    chance = parts["a"].strata[1].chance(parts["a"].strata[1].spans[0])
+    assert found.estimate.error == pytest.approx(
+        share * math.sqrt(1 - chance) / math.log(2), rel=1e-6
+    )
+    assert found.estimate.freedom == 1
+    assert not found.spread_unknown
 
 
 def test_nats_of_other_spans_are_refused() -> None:

@@ -20,6 +20,13 @@ DOCUMENTS = st.lists(st.tuples(st.sampled_from("abc"), SIZES), max_size=40)
 Documents = list[tuple[str, list[int]]]
 
 
+def add(sampler: Sampler, place: int, document: tuple[str, list[int]]) -> None:
+    """Add a document, whose spans are of kinds that its place decides on."""
+    subset, sizes = document
+    kinds = [(place + number) % 5 // 3 for number in range(len(sizes))]
+    sampler.add(f"document {place}", subset, sizes, kinds if place % 2 else ())
+
+
 def drawn(
     documents: Documents,
     spans: int,
@@ -29,9 +36,16 @@ def drawn(
 ) -> dict[str, Drawn]:
     sampler = Sampler(spans, seed)
     for place in order or range(len(documents)):
-        subset, sizes = documents[place]
-        sampler.add(f"document {place}", subset, sizes)
+        add(sampler, place, documents[place])
     return sampler.draw(allocation)
+
+
+def plain(documents: Documents, spans: int, *, seed: int = 0) -> dict[str, Drawn]:
+    """Draw where there is one kind of spans."""
+    sampler = Sampler(spans, seed)
+    for place, (subset, sizes) in enumerate(documents):
+        sampler.add(f"document {place}", subset, sizes)
+    return sampler.draw()
 
 
 @given(DOCUMENTS, st.integers(1, 30), st.sampled_from(Allocation), st.randoms())
@@ -44,8 +58,7 @@ def test_order_and_parts_change_nothing(
     assert drawn(documents, spans, order, allocation) == expected
     parts = [Sampler(spans) for _ in range(3)]
     for place in order:
-        subset, sizes = documents[place]
-        generator.choice(parts).add(f"document {place}", subset, sizes)
+        add(generator.choice(parts), place, documents[place])
     generator.shuffle(parts)
     first, second, third = parts
     second.merge(third)
@@ -62,7 +75,7 @@ def test_order_and_parts_change_nothing_where_spans_are_dropped() -> None:
     assert drawn(documents, 20, order) == whole
     left, right = Sampler(20), Sampler(20)
     for place in order:
-        (left if place % 3 else right).add(f"document {place}", *documents[place])
+        add(left if place % 3 else right, place, documents[place])
     right.merge(left)
     assert right.draw() == whole
     assert len(whole["a"].spans) == 20
@@ -75,20 +88,28 @@ def test_a_larger_sample_holds_the_smaller(
     small = drawn(documents, spans, allocation=allocation)
     large = drawn(documents, spans + more, allocation=allocation)
     for name, part in small.items():
-        assert large[name].spans[: len(part.spans)] == part.spans
+        assert [stratum.kind for stratum in large[name].strata] == [
+            stratum.kind for stratum in part.strata
+        ]
+        for stratum, more_of in zip(part.strata, large[name].strata, strict=True):
+            assert more_of.spans[: len(stratum.spans)] == stratum.spans
 
 
 @given(DOCUMENTS, st.integers(1, 30), st.sampled_from(Allocation))
-def test_two_of_every_subset_are_by_chance_or_all_are_drawn(
+def test_two_of_every_stratum_are_by_chance_or_all_are_drawn(
     documents: Documents, spans: int, allocation: Allocation
 ) -> None:
     found = drawn(documents, spans, allocation=allocation)
-    for name, part in found.items():
-        sizes = [size for subset, all_of in documents if subset == name for size in all_of]
-        assert part.text_bytes == sum(sizes)
-        assert part.spans_in_all == len(sizes)
+    for name, subset in found.items():
+        sizes = [size for other, all_of in documents if other == name for size in all_of]
+        assert subset.text_bytes == sum(sizes)
+        assert sum(stratum.spans_in_all for stratum in subset.strata) == len(sizes)
+        assert sum(stratum.text_bytes for stratum in subset.strata) == sum(sizes)
+        if subset.complete:
+            assert sorted(span.text_bytes for span in subset.spans) == sorted(sizes)
+    for part in (stratum for subset in found.values() for stratum in subset.strata):
         if part.threshold is None:
-            assert sorted(span.text_bytes for span in part.spans) == sorted(sizes)
+            assert len(part.spans) == part.spans_in_all
             assert all(part.chance(span) == 1 for span in part.spans)
             continue
         uncertain = [span for span in part.spans if not part.certain(span)]
@@ -105,7 +126,7 @@ def test_chances_are_in_proportion_to_bytes() -> None:
     """Of 100 spans with 1 to 100 bytes, 10 are drawn, in 4,000 seeded samples."""
     times = [0] * 101
     for seed in range(4000):
-        for span in drawn([("a", [size]) for size in range(1, 101)], 10, seed=seed)["a"].spans:
+        for span in plain([("a", [size]) for size in range(1, 101)], 10, seed=seed)["a"].spans:
             times[span.text_bytes] += 1
     small, middle, large = (sum(times[start : start + 20]) for start in (1, 41, 81))
     # About 10 bytes / 5,050 each; those sure to be drawn leave a little less to the others.
@@ -147,9 +168,28 @@ def test_shares_only_grow_and_stay_within_their_room(
 
 def test_shares_are_in_proportion_or_equal() -> None:
     documents = [("a", [100] * 60), ("b", [100] * 30), ("c", [100] * 10)]
-    by_bytes, equal = (drawn(documents, 30, allocation=way) for way in Allocation)
-    assert [len(part.spans) for part in by_bytes.values()] == [18, 9, 3]
+    sampler = Sampler(30)
+    for place, (subset, sizes) in enumerate(documents):
+        sampler.add(f"document {place}", subset, sizes)
+    by_bytes, equal = (sampler.draw(way) for way in Allocation)
+    # The last counts for half of an equal share: a sixth, where it has a tenth.
+    assert [len(part.spans) for part in by_bytes.values()] == [17, 8, 5]
     assert [len(part.spans) for part in equal.values()][:2] == [10, 10]
+
+
+def test_a_rare_kind_has_its_spans_and_its_known_weight() -> None:
+    sampler = Sampler(40)
+    for place in range(1000):
+        rare = place % 100 == 0
+        sampler.add(f"document {place}", "a", [4096], [2 if rare else 0])
+    common, rare_ = sampler.draw()["a"].strata
+    assert (common.kind, common.text_bytes, rare_.kind, rare_.text_bytes) == (
+        *(0, 990 * 4096),
+        *(2, 10 * 4096),
+    )
+    # A hundredth of the bytes has half of an equal share, to its weight: 1 / (1 + 4 * 0.99).
+    assert len(rare_.spans) == pytest.approx(40 / 4.96, abs=1)
+    assert len(common.spans) + len(rare_.spans) == 40
 
 
 def test_how_many_documents_of_equal_size() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from assay_rpc.common.v1 import common_pb2
 
 from services.corpus.api import bpb_replies
@@ -9,6 +11,8 @@ from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.jobs import Final
+from services.corpus.bpb.models.compute import ONNXRUNTIME, Compute
+from services.corpus.bpb.models.registry import REFERENCE, Registry
 
 
 def test_every_reason_is_told_and_what_is_unknown_is_absent() -> None:
@@ -25,6 +29,16 @@ def test_every_reason_is_told_and_what_is_unknown_is_absent() -> None:
     ]
     assert not any(one.score.HasField("bits_per_byte") for one in reply.result.excluded)
     assert reply.result.overall.documents == 1
+
+
+def test_reasons_to_doubt_a_model_come_with_its_figures() -> None:
+    registry = Registry({})
+    loaded = replace(registry.start(REFERENCE, Compute(ONNXRUNTIME)), doubts=("it guesses",))
+    scores = [DocumentScore("a", "s", 3.0, 9, 4)]
+    made = Final(registry.describe(REFERENCE), None, scores, True, loaded)
+    assert bpb_replies.final(made, None, common_pb2.Environment()).doubts == ["it guesses"]
+    plain = Final(COMPRESSORS["xz"].info, None, scores, True, None)
+    assert not bpb_replies.final(plain, None, common_pb2.Environment()).doubts
 
 
 def test_a_result_of_excluded_documents_alone_has_no_value() -> None:

@@ -99,7 +99,7 @@ def test_a_sample_larger_than_the_selection_is_all_of_it() -> None:
         assert chooser.documents == 3
         assert chooser.text_bytes == 9021
         assert chooser.drawn is not None
-        assert all(part.threshold is None for part in chooser.drawn.values())
+        assert all(part.complete for part in chooser.drawn.values())
 
 
 def test_a_giant_is_drawn_and_a_small_subset_has_its_two() -> None:

@@ -728,6 +728,7 @@ class FinalScore(_message.Message):
     PUBLISHED_FIELD_NUMBER: _builtins.int
     CACHED_FIELD_NUMBER: _builtins.int
     TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    DOUBTS_FIELD_NUMBER: _builtins.int
     cached: _builtins.bool
     """An earlier call finished all of it, with the same software on the same machine."""
     tokens_per_second: _builtins.float
@@ -770,6 +771,13 @@ class FinalScore(_message.Message):
     def published(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedBitsPerByte]:
         """For a model of this name and architecture."""
 
+    @_builtins.property
+    def doubts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reasons to doubt the figures, a sentence each: signs that the tokenizer is another model's,
+        predictions no better than chance, tensors that the language model does not use. They refuse
+        nothing, and a result with one is best not published.
+        """
+
     def __init__(
         self,
         *,
@@ -786,10 +794,11 @@ class FinalScore(_message.Message):
         published: _abc.Iterable[Global___PublishedBitsPerByte] | None = ...,
         cached: _builtins.bool = ...,
         tokens_per_second: _builtins.float | None = ...,
+        doubts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "macro", b"macro", "model", b"model", "overall", b"overall", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "environment", b"environment", "excluded", b"excluded", "macro", b"macro", "model", b"model", "overall", b"overall", "published", b"published", "subsets", b"subsets", "tokens_per_second", b"tokens_per_second", "weighted", b"weighted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "cached", b"cached", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "doubts", b"doubts", "environment", b"environment", "excluded", b"excluded", "macro", b"macro", "model", b"model", "overall", b"overall", "published", b"published", "subsets", b"subsets", "tokens_per_second", b"tokens_per_second", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tokens_per_second: _TypeAlias = _typing.Literal["tokens_per_second"]  # noqa: Y015
     _WhichOneofArgType__tokens_per_second: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second"]  # noqa: Y015

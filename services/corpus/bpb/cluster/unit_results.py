@@ -22,7 +22,7 @@ from services.corpus.bpb.report import Drawing, Report
 from services.corpus.bpb.sampling import Unit, drawn_json, drawn_of
 from services.errors import PreconditionFailed
 
-FORMAT = "assay-unit/2"
+FORMAT = "assay-unit/3"
 _MAX_NUMBERS_SHOWN = 5
 
 
@@ -31,6 +31,7 @@ class UnitResult:
     """Scores of a unit's documents, in their order, by what `engine` says.
 
     `drawn` is the sample of the whole job, in the result of the first unit; None without one.
+    `doubts` are reasons to doubt the figures.
     """
 
     job: dict[str, object]
@@ -38,15 +39,20 @@ class UnitResult:
     engine: str
     documents: tuple[DocumentScore, ...]
     drawn: Mapping[str, Drawn] | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The figures of a whole job. More than one of `engines`: their last digits may differ."""
+    """The figures of a whole job, with reasons to doubt them.
+
+    More than one of `engines`: their last digits may differ.
+    """
 
     job: dict[str, object]
     engines: tuple[str, ...]
     figures: Report
+    doubts: tuple[str, ...] = ()
 
 
 def result_path(directory: Path, unit: WorkUnit) -> Path:
@@ -69,6 +75,7 @@ def write_result(directory: Path, result: UnitResult) -> Path:
         "engine": result.engine,
         "documents": [document.row() for document in result.documents],
         **sample,
+        **({"doubts": result.doubts} if result.doubts else {}),
     }
     # Of this process: two may write the same result at once.
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -95,7 +102,12 @@ def read_result(path: Path) -> UnitResult:
         documents = tuple(DocumentScore.of(row) for row in content["documents"])
         drawn = drawn_of(content["drawn"]) if "drawn" in content else None
         result = UnitResult(
-            content["job"], WorkUnit(*content["unit"]), content["engine"], documents, drawn
+            content["job"],
+            WorkUnit(*content["unit"]),
+            content["engine"],
+            documents,
+            drawn,
+            tuple(content.get("doubts", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PreconditionFailed(
@@ -126,7 +138,7 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
     paths = sorted(directory.glob("unit-*.json"))
     if not paths:
         raise PreconditionFailed(f"{directory} holds no result of a unit")
-    engines, numbers = set[str](), set[int]()
+    engines, doubts, numbers = set[str](), set[str](), set[int]()
     first = read_result(paths[0])
     job, drawing = first.job, None
     if first.drawn is not None:
@@ -144,6 +156,7 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
             _require_same(path, result.job, job)
             numbers.add(result.unit.number)
             engines.add(result.engine)
+            doubts.update(result.doubts)
             yield from result.documents
 
     figures = Report(documents(), drawing, scope)
@@ -153,7 +166,7 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
             f"{directory} lacks {len(missing)} of {job['units']} units: {_some(missing)}; score "
             "them, with the same command"
         )
-    return Merged(job, tuple(sorted(engines)), figures)
+    return Merged(job, tuple(sorted(engines)), figures, tuple(sorted(doubts)))
 
 
 def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object]) -> None:

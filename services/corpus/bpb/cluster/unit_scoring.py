@@ -122,7 +122,7 @@ class UnitScorer:
         engine = f"{loaded.engine} {metadata.version(package)}, {self.threads} threads"
         # What was drawn is the same in every unit's result, and stands in the first one's.
         drawn = chooser.drawn if unit.number == 0 else None
-        return UnitResult(self.facts(), unit, engine, tuple(scores), drawn)
+        return UnitResult(self.facts(), unit, engine, tuple(scores), drawn, loaded.doubts)
 
     @cached_property
     def _chooser(self) -> Chooser:

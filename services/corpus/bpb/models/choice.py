@@ -19,6 +19,7 @@ from services.corpus.bpb.models.compute import (
     Precision,
     Shift,
 )
+from services.corpus.bpb.models.doubts import chance_doubts
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.model_directory import ByteManifest, HuggingFaceModel
 from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model
@@ -37,12 +38,16 @@ _EXTRAS = {"openvino": "openvino"}  # what is not here comes with the extra "sco
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that is ready, what runs it, and how far that is from the reference."""
+    """A model that is ready, what runs it, and how far that is from the reference.
+
+    `doubts` are reasons to doubt its figures, a sentence each.
+    """
 
     model: LanguageModel
     engine: str
     precision: Precision
     shift: Shift
+    doubts: tuple[str, ...] = ()
 
 
 def usual_engine(found: ByteManifest | HuggingFaceModel) -> str:
@@ -78,7 +83,7 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
         # Torch is in an extra.
         from services.corpus.bpb.models import hugging_face_engines  # noqa: PLC0415
 
-        model, engine, shift = hugging_face_engines.start(name, found, choices, compute.precision)
+        started = hugging_face_engines.start(name, found, choices, compute.precision)
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(missing, "score")
@@ -86,7 +91,8 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
             f"scoring {name} on {choices[-1]} needs {missing or error}, which is not installed on "
             f"the server: pip install 'assay[{extra}]'"
         ) from error
-    return Loaded(model, engine, compute.precision, shift)
+    model, engine, shift, doubts = started
+    return Loaded(model, engine, compute.precision, shift, doubts)
 
 
 def _start_bytes(
@@ -105,11 +111,12 @@ def _start_bytes_on(found: ByteManifest, engine: str, precision: Precision) -> L
     reference = OnnxByteModel(found, data)
     tokens = reference.encode(trial_text())
     trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
-    require_causal(found.model.name, Precision.FP32, reference, trial)
+    loss = -require_causal(found.model.name, Precision.FP32, reference, trial)
+    doubts = tuple(chance_doubts(reference, loss))
     if engine == ONNXRUNTIME:
         if precision is not Precision.FP32:
             raise EngineUnavailable(f"{engine} computes in fp32 only; leave the precision out")
-        return Loaded(reference, engine, precision, Shift())
+        return Loaded(reference, engine, precision, Shift(), doubts)
     # OpenVINO is in an extra.
     from services.corpus.bpb.models.openvino_model import OpenVinoByteModel  # noqa: PLC0415
 
@@ -118,4 +125,4 @@ def _start_bytes_on(found: ByteManifest, engine: str, precision: Precision) -> L
     require_causal(what, precision, model, trial, refusal=EngineUnavailable)
     windows = trial_windows(reference, found.max_length)
     shift = require_parity(engine, precision, model, reference, windows)
-    return Loaded(model, engine, precision, shift)
+    return Loaded(model, engine, precision, shift, doubts)

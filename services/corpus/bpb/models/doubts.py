@@ -1,4 +1,4 @@
-"""Signs that a folder's tokenizer is another model's, which no single one of them proves."""
+"""Reasons to doubt a model's figures that prove nothing: they are said, and refuse nothing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from services.corpus.bpb.models.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.special_tokens import optional_json
 
 
-def doubts(
+def tokenizer_doubts(
     found: HuggingFaceModel, model: LanguageModel, text: str, nats_per_token: float
 ) -> Iterator[str]:
-    """Give a sentence for every sign.
+    """Give a sentence for every sign that a folder's tokenizer is another model's.
 
     `text` is the one that models are tried on, `nats_per_token` the mean loss of `model` there.
     """
@@ -35,6 +35,11 @@ def doubts(
             )
     if model.decode(model.encode(text)) != text:
         yield "the tokenizer does not give back plain English and Python"
+    yield from chance_doubts(model, nats_per_token)
+
+
+def chance_doubts(model: LanguageModel, nats_per_token: float) -> Iterator[str]:
+    """Give a sentence for a mean loss on the trial text that is no better than a guess."""
     chance = math.log(model.vocabulary)
     if nats_per_token > chance:
         yield (

@@ -72,8 +72,12 @@ class HuggingFaceTokenizer:
         return text
 
 
-def load_module(name: str, model: HuggingFaceModel, dtype: torch.dtype) -> Any:
+def load_module(
+    name: str, model: HuggingFaceModel, dtype: torch.dtype
+) -> tuple[Any, tuple[str, ...]]:
     """Load the weights as a torch module on the CPU, ready to be evaluated.
+
+    Return it with reasons to doubt its figures.
 
     Raises ModelUnusable when transformers can't load them, they are not all of a causal language
     model's, any is not a finite number, or a tied head is stored that is not the embedding.
@@ -99,10 +103,10 @@ def load_module(name: str, model: HuggingFaceModel, dtype: torch.dtype) -> Any:
             problem = "it needs code of its own (auto_map in config.json), which is never run"
         raise ModelUnusable(f"{name}: {problem}") from error
     loaded, info = read
-    require_all(name, loaded, info)
+    doubts = require_all(name, loaded, info)
     require_finite(name, loaded)
     require_tied(name, loaded, weight_files(model.directory))
-    return loaded.eval()
+    return loaded.eval(), doubts
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from services.common.memory import available
 from services.corpus.bpb.models.causality import CausalityTrial, causality_trial, require_causal
 from services.corpus.bpb.models.compute import CUDA, OPENVINO, TORCH, Precision, Shift
-from services.corpus.bpb.models.doubts import doubts
+from services.corpus.bpb.models.doubts import tokenizer_doubts
 from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer, load_module
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.memory import needed_by_openvino
@@ -34,10 +34,11 @@ _TYPES = {
 
 def start(
     name: str, found: HuggingFaceModel, engines: Sequence[str], precision: Precision
-) -> tuple[LanguageModel, str, Shift]:
+) -> tuple[LanguageModel, str, Shift, tuple[str, ...]]:
     """Load a model on the first of openvino-cpu, torch-cpu and torch-cuda that runs it.
 
-    Return it with its engine and how far that is from torch in float32. Raises ModelUnusable when
+    Return it with its engine, how far that is from torch in float32, and reasons to doubt its
+    figures. Raises ModelUnusable when
     it can't be loaded at all or is no causal language model; for the last engine EngineUnavailable
     when it can't run the model here, has not the memory for it, or does not agree with torch, and
     ImportError when it is not installed.
@@ -47,13 +48,16 @@ def start(
     free = available()
     torch.set_num_threads(threads_for(found.parameters))
     tokenizer = HuggingFaceTokenizer(name, found)
-    module = load_module(name, found, torch.float32)
+    module, beside = load_module(name, found, torch.float32)
     reference = TorchModel(tokenizer, module)
-    trial = _require_language_model(name, found, reference, type(module).__name__)
+    trial, signs = _require_language_model(name, found, reference, type(module).__name__)
+    doubts = (*signs, *beside)
+    for doubt in doubts:
+        _log.warning("a reason to doubt its figures", model=name, reason=doubt)
     for number, engine in enumerate(engines, 1):
         try:
             if engine == TORCH and precision is Precision.FP32:
-                return reference, engine, Shift()
+                return reference, engine, Shift(), doubts
             if engine == OPENVINO:
                 _require_memory(found, free)
                 model = _openvino(name, found, tokenizer, module, precision)
@@ -62,18 +66,20 @@ def start(
             what = f"{name} on {engine} in {precision}"
             require_causal(what, precision, model, trial, refusal=EngineUnavailable)
             windows = trial_windows(reference, found.max_length)
-            return model, engine, require_parity(engine, precision, model, reference, windows)
+            shift = require_parity(engine, precision, model, reference, windows)
         except (EngineUnavailable, ModelUnusable, ImportError) as error:
             if number == len(engines):
                 raise
             _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
+        else:
+            return model, engine, shift, doubts
     raise ValueError("no engine was given")
 
 
 def _require_language_model(
     name: str, found: HuggingFaceModel, reference: TorchModel, kind: str
-) -> CausalityTrial:
-    """Try the model on a text that every model is tried on; signs of a mistake go to the log."""
+) -> tuple[CausalityTrial, list[str]]:
+    """Try the model on a text that every model is tried on; return signs of a mistake too."""
     text = trial_text()
     tokens = reference.encode(text)
     if max(tokens, default=0) >= reference.vocabulary:
@@ -85,9 +91,7 @@ def _require_language_model(
     config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
     hint = " (config.json has is_decoder false)" if config.get("is_decoder") is False else ""
     loss = -require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
-    for doubt in doubts(found, reference, text, loss):
-        _log.warning("its tokenizer may be another model's", model=name, sign=doubt)
-    return trial
+    return trial, list(tokenizer_doubts(found, reference, text, loss))
 
 
 def _require_memory(found: HuggingFaceModel, free: int | None) -> None:

@@ -12,13 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import structlog
 import torch
 from safetensors import safe_open
 
+from services.corpus.bpb.models.shapes import wrong_layers, wrong_sizes
 from services.errors import ModelUnusable
 
-_log = structlog.get_logger(__name__)
 _SHOWN = 5
 _ROWS = 4096
 # Tables and masks that older versions stored, and that their classes make by themselves.
@@ -45,28 +44,33 @@ _OTHER_KINDS = (
 )
 
 
-def require_all(model: str, module: Any, info: Mapping[str, Any]) -> None:
+def require_all(model: str, module: Any, info: Mapping[str, Any]) -> tuple[str, ...]:
     """Compare what a folder held with what its model needs, by transformers' loading info.
 
     Raises ModelUnusable, naming tensors, when any is missing or of another shape, or when the
     folder holds others that show that it is another kind of model, or more of this one than its
-    config.json describes. Others are named in the log.
+    config.json describes. Others give a reason to doubt the figures, which is returned.
     """
     kind = type(module).__name__
+    config = module.config.get_text_config().to_dict()
+    odd = {*info["missing_keys"], *info["unexpected_keys"]}
+    layers = wrong_layers(config, (name for name in module.state_dict() if name not in odd), odd)
     if missing := sorted(filter(lambda name: _is_needed(module, name), info["missing_keys"])):
         known = _kind_of(info["unexpected_keys"])
         raise ModelUnusable(
             f"{model}: its weights lack {_some(missing)} of a {kind}, which would be random "
             "numbers; "
-            + (f"they are those of {known}" if known else "get the whole checkpoint")
+            + (f"they are those of {known}" if known else layers or "get the whole checkpoint")
             + (f" (it has {_some(sorted(info['unexpected_keys']))})" if known else "")
         )
     if mismatched := sorted(info["mismatched_keys"]):
         name, stored, wanted = mismatched[0]
+        sizes = wrong_sizes(config, mismatched)
         raise ModelUnusable(
             f"{model}: {_some([one[0] for one in mismatched])} of its weights have another shape "
-            f"than its config.json says: {name} is {_shape(stored)}, not {_shape(wanted)}; they "
-            "are of two models"
+            f"than its config.json says: {name} is {_shape(stored)}, not {_shape(wanted)}"
+            + (f" ({sizes})" if sizes else "")
+            + "; get the config.json and the weights of one model"
         )
     unexpected = sorted(n for n in info["unexpected_keys"] if not _MADE_BY_CLASS.search(n))
     composite = getattr(module.config, "text_config", None) is not None
@@ -76,11 +80,12 @@ def require_all(model: str, module: Any, info: Mapping[str, Any]) -> None:
         raise ModelUnusable(
             f"{model}: its weights hold {_some(foreign)}, which a {kind} of its config.json does "
             "not use: "
-            + (f"they are those of {known}" if known else "they are of another model")
+            + (f"they are those of {known}" if known else layers or "they are of another model")
             + "; get the config.json and the weights of one model"
         )
-    if unexpected:
-        _log.warning("tensors beside the language model", model=model, tensors=_some(unexpected))
+    if not unexpected:
+        return ()
+    return (f"its weights hold tensors that a {kind} does not use: {_some(unexpected)}",)
 
 
 def require_finite(model: str, module: Any) -> None:

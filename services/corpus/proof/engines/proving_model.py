@@ -115,7 +115,7 @@ def _open_hugging_face(name: str, info: ModelInfo, found: HuggingFaceModel) -> P
     threads = threads_for(found.parameters)
     torch.set_num_threads(threads)
     tokenizer = HuggingFaceTokenizer(name, found)
-    module = load_module(name, found, torch.float32)
+    module, _ = load_module(name, found, torch.float32)
     stepper = TorchStepper(module)
     _require_same(name, stepper, TorchModel(tokenizer, module), found.max_length)
     content = (found.directory / "tokenizer.json").read_bytes()

@@ -166,11 +166,21 @@ def test_results_of_another_job_are_refused(
     assert is_done(done, scorer.units[0], scorer.facts())
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": "assay-unit/2"}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": "assay-unit/2"}', '{"format": "assay-unit/3"}'])
 def test_files_that_are_no_results_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "unit-000000.json").write_text(content)
     with pytest.raises(PreconditionFailed, match=r"unit-000000\.json is"):
         merge(tmp_path)
+
+
+def test_reasons_to_doubt_are_of_the_whole_job(
+    scorer: UnitScorer, done: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done, tmp_path / "copy")
+    assert merge(tmp_path / "copy").doubts == ()
+    doubtful = replace(scorer.score(scorer.units[0]), doubts=("it guesses",))
+    assert read_result(write_result(tmp_path / "copy", doubtful)) == doubtful
+    assert merge(tmp_path / "copy").doubts == ("it guesses",)
 
 
 def test_a_write_that_fails_midway_leaves_nothing(scorer: UnitScorer, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_likelihoods_are_those_of_both(
     base = tiny_models.make(family, tmp_path / "base")
     found = read_directory("m", base)
     assert isinstance(found, HuggingFaceModel)
-    module = load_module("m", found, torch.float32)
+    module, _ = load_module("m", found, torch.float32)
     shape = module.get_submodule(place).weight.shape
     height, width = reversed(shape) if config.get("fan_in_fan_out") else shape
     tensors = pair(place, width, height)

@@ -18,9 +18,9 @@ from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
-from services.corpus.bpb.models.doubts import doubts
+from services.corpus.bpb.models.doubts import tokenizer_doubts
 from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
-from services.corpus.bpb.models.registry import Registry
+from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.errors import ModelUnusable
 from tests.corpus.bpb import tiny_models
 from tests.corpus.bpb.fakes import document
@@ -96,7 +96,7 @@ def signs(directory: Path, text: str = "plain", loss: float = 1.0) -> list[str]:
     found = read_directory("m", directory)
     assert isinstance(found, HuggingFaceModel)
     model = Registry({"m": directory}).load("m", Compute(TORCH))
-    return list(doubts(found, model, text, loss))
+    return list(tokenizer_doubts(found, model, text, loss))
 
 
 def test_signs_of_another_models_tokenizer(tmp_path: Path) -> None:
@@ -127,3 +127,10 @@ def test_a_tokenizer_that_loses_english_is_a_sign(tmp_path: Path) -> None:
         lambda content: content.update(normalizer={"type": "Lowercase"}),
     )
     assert any("give back plain English" in sign for sign in signs(directory, "Plain English"))
+
+
+def test_what_predicts_no_better_than_chance_is_said_with_the_model(tmp_path: Path) -> None:
+    directory = tiny_models.make("gpt2", tmp_path / "m")
+    loaded = Registry({"m": directory}).start("m", Compute(TORCH))
+    assert any("no better than by chance" in doubt for doubt in loaded.doubts)
+    assert Registry({}).start(REFERENCE).doubts == ()

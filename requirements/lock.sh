@@ -14,7 +14,7 @@ compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 -
          --no-header --no-annotate
          --no-emit-package assay-rpc --no-emit-package openvino-telemetry)
 "${compile[@]}" --universal --extra segment --extra corpus --extra corpus-audit --extra openvino \
-    --extra object-storage --extra ranker --extra page --extra dev -o requirements/base.lock
+    --extra object-storage --extra ranker --extra page --extra postgres --extra dev -o requirements/base.lock
 
 everything=$(mktemp)
 trap 'rm -f "$everything"' EXIT
@@ -28,7 +28,7 @@ done
     -o requirements/torch.lock
 
 declare -A extras=([segment]="--extra openvino" [corpus]="--extra openvino --extra object-storage --extra corpus-audit"
-                  [ranker]="--extra page")
+                  [ranker]="--extra page --extra postgres")
 for service in segment corpus ranker; do
     # shellcheck disable=SC2086  # no extra, or several words
     "${compile[@]}" --universal --extra "$service" ${extras[$service]:-} -c requirements/base.lock \

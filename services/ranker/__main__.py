@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
+import structlog
 from assay_rpc.channel import connect_async
 from assay_rpc.connection import Connection
 from assay_rpc.ranker.v1 import (
@@ -39,6 +41,7 @@ from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
+from services.ranker.database.sqlite import SqliteDatabase
 from services.ranker.jobs import Jobs, JobState
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import labelled_images
@@ -55,6 +58,8 @@ from services.rpc.server import Service, StartError, run
 from services.rpc.settings import load_settings
 
 _MIN_SECRET_BYTES = 16
+_MOST_FOLLOWING = 2
+_log = structlog.get_logger(__name__)
 _FILES = (ranker_pb2, verification_pb2, outcome_pb2, admin_pb2)
 
 
@@ -85,14 +90,15 @@ class _Ranker:
         self._settings = settings
         self._known = registry.packaged(methods.known())
         self._methodology = load()
-        self._database = Database(settings.database_file, settings.lock_seconds)
+        self._database = _database(settings)
+        self._following: set[asyncio.Task[None]] = set()
         self._matches = MatchStore(self._database)
         self._discovery = Discovery(self._known, self._matches, _now)
         self._registration = Registration(
             self._known, ManifestStore(self._database), self._discovery, self._methodology, _now
         )
         self.closing = AsyncExitStack()
-        self.metrics = RankerMetrics(settings.database_file)
+        self.metrics = RankerMetrics(None if self._database.shared else settings.database_file)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicers to a server; call it on the event loop that they are to run on.
@@ -133,6 +139,7 @@ class _Ranker:
             pictures=labelled_images(settings.labelled_pictures)
             if settings.labelled_pictures
             else (),
+            alone=self._database.alone,
         )
         self.closing.push_async_callback(self._discovery.close)
         jobs = Jobs(verifier, _now)
@@ -186,6 +193,21 @@ class _Ranker:
             await self._registration.restore()
         except (StoreError, AssayError) as error:
             raise StartError(str(error)) from error
+        self._database.subscribe(self._follow)
+
+    def _follow(self) -> None:
+        """Register what other rankers have kept. It is read again with the next notice."""
+
+        async def follow() -> None:
+            try:
+                await self._registration.restore()
+            except AssayError as error:
+                _log.warning("manifests of other rankers not read", problem=str(error))
+
+        if len(self._following) < _MOST_FOLLOWING:  # the one that waits will read it all
+            task = asyncio.create_task(follow())
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
 
     def _channel(self, address: str) -> grpc.aio.Channel:
         channel = connect_async(
@@ -199,6 +221,14 @@ class _Ranker:
         )
         self.closing.push_async_callback(channel.close)
         return channel
+
+
+def _database(settings: RankerSettings) -> Database:
+    if settings.database_url is None:
+        return SqliteDatabase(settings.database_file, settings.lock_seconds)
+    from services.ranker.database.postgres import PostgresDatabase  # noqa: PLC0415  of an extra
+
+    return PostgresDatabase(settings.database_url.get_secret_value(), settings.lock_seconds)
 
 
 def _secret(settings: RankerSettings) -> bytes:

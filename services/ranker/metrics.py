@@ -18,7 +18,8 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 class RankerMetrics:
     """What the ranker counts; made before what it counts is there."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path | None) -> None:
+        """`database` is the file that the evidence is in, if it is in one."""
         self.computed = Counter(
             "assay_ranker_comparisons_computed",
             "Comparisons that were computed, not read from the cache.",
@@ -37,21 +38,12 @@ class RankerMetrics:
         self._jobs = Gauge(
             "assay_ranker_jobs", "Verifications that wait or run.", ("state",), registry=None
         )
-        self._database = Gauge(
-            "assay_ranker_database_bytes", "Size of the evidence database.", registry=None
-        )
-        self._database.set_function(lambda: _size(database))
-        self._free = Gauge(
-            "assay_ranker_database_disk_free_bytes",
-            "Room left on the disk of the evidence database.",
-            registry=None,
-        )
-        self._free.set_function(lambda: _free(database))
+        self._disk = () if database is None else _disk(database)
 
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """All of them, to be registered."""
-        return self.computed, self._cache, self._jobs, self._database, self._free
+        return self.computed, self._cache, self._jobs, *self._disk
 
     def observe_cache(self, status: CacheStatus, seconds: float) -> None:
         """Count one answer of the cache."""
@@ -61,6 +53,18 @@ class RankerMetrics:
         """Show how many jobs are in each of `states`, whenever the metrics are read."""
         for state in states:
             self._jobs.labels(state).set_function(partial(count, state))
+
+
+def _disk(database: Path) -> tuple[Gauge, Gauge]:
+    size = Gauge("assay_ranker_database_bytes", "Size of the evidence database.", registry=None)
+    size.set_function(lambda: _size(database))
+    free = Gauge(
+        "assay_ranker_database_disk_free_bytes",
+        "Room left on the disk of the evidence database.",
+        registry=None,
+    )
+    free.set_function(lambda: _free(database))
+    return size, free
 
 
 def _size(database: Path) -> float:

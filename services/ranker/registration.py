@@ -49,20 +49,33 @@ class Registration:
         self._methodology = methodology
         self._now = now
         self._busy = asyncio.Lock()
+        self._entered: set[tuple[str, int]] = set()
+        """Artifact and version of every manifest that was read from the database."""
 
     async def restore(self) -> None:
-        """Register what was kept. What no longer fits is left out, and the log says why.
+        """Register what was kept, here or by another ranker, and is not registered here yet.
 
-        Raises `Unavailable` when the database cannot be read now.
+        What no longer fits is left out, and the log says why. Raises `Unavailable` when the
+        database cannot be read now.
         """
+        async with self._busy:
+            await self._restore_new()
+
+    async def _restore_new(self) -> None:
         by_id: dict[str, list[KeptManifest]] = {}
         for one in await self._manifests.every():
             by_id.setdefault(one.artifact, []).append(one)
+        new = [
+            versions
+            for versions in by_id.values()
+            if any(_version(one) not in self._entered for one in versions)
+        ]
         # Pages are of artifacts, which are registered before them; nothing withdrawn is in a page.
         for is_page in (False, True):
-            for versions in by_id.values():
+            for versions in new:
                 if any(self._is_page(one.content) for one in versions) is is_page:
                     self._restore(versions)
+        self._entered.update(_version(one) for versions in new for one in versions)
         await self._discovery.refresh()
 
     def _restore(self, versions: Sequence[KeptManifest]) -> None:
@@ -112,14 +125,19 @@ class Registration:
         or is older, and `Unavailable` when it cannot be kept.
         """
         async with self._busy:
-            checked = self.check(content)
-            entry = checked.entry
-            if entry is None:
-                raise InvalidArgument(*checked.errors[0], *checked.errors[1:])
-            now = self._now().replace(microsecond=0)
-            kept = await self._manifests.keep(
-                KeptManifest(entry.id, entry.version, entry.digest, now, content)
-            )
+            while True:
+                checked = self.check(content)
+                entry = checked.entry
+                if entry is None:
+                    raise InvalidArgument(*checked.errors[0], *checked.errors[1:])
+                now = self._now().replace(microsecond=0)
+                manifest = KeptManifest(entry.id, entry.version, entry.digest, now, content)
+                kept = await self._manifests.keep(manifest, len(self._entered))
+                if kept is not None:
+                    break
+                # Another ranker was first with something: check beside that.
+                await self._restore_new()
+            self._entered.add(_version(kept))
             self._enter(entry, kept.time)
             await self._discovery.refresh()
         withdrawn = self._registry.withdrawn(entry.id)
@@ -153,6 +171,10 @@ class Registration:
     @staticmethod
     def _is_withdrawal(content: bytes) -> bool:
         return isinstance(_read(content), Withdrawal)
+
+
+def _version(manifest: KeptManifest) -> tuple[str, int]:
+    return manifest.artifact, manifest.version
 
 
 def _read(content: bytes) -> Artifact | Page | Withdrawal | None:

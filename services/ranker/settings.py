@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.ranker.cache.redis import RedisOptions
@@ -62,6 +63,12 @@ class RankerSettings(ServerSettings):
         default=None,
         description="SQLite file of the evidence. Default: ranker/evidence.sqlite at home.",
     )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL database of the evidence, postgresql://USER@HOST/NAME, which "
+        "several rankers may share; needs the extra `postgres`. PGPASSWORD or PGPASSFILE may have "
+        "the password. Default: the SQLite file.",
+    )
     redis_url: str = Field(
         default="",
         validation_alias="REDIS_URL",
@@ -95,13 +102,21 @@ class RankerSettings(ServerSettings):
     lock_seconds: float = Field(
         default=3.0,
         ge=0,
-        description="How long to wait for the database: at the start for another ranker to end.",
+        description="How long to wait for the database: at the start for another ranker to end "
+        "(SQLite), at any time for a server that does not answer (PostgreSQL).",
     )
     home: Path = Field(
         default=_HOME,
         validation_alias="ASSAY_HOME",
         description="Folder for what is built and cached.",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _has_its_library(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and find_spec("psycopg") is None:
+            raise ValueError("needs psycopg: install the extra `postgres`, or unset it")
+        return value
 
     @property
     def redis(self) -> RedisOptions:

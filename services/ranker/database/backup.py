@@ -12,7 +12,8 @@ from services.errors import InvalidArgument
 from services.ranker.claims.evidence import EvidenceError
 from services.ranker.claims.evidence import restore as read_evidence
 from services.ranker.claims.registry import parse_text
-from services.ranker.database.database import StoreError, check_schema, connect, lock
+from services.ranker.database.database import StoreError
+from services.ranker.database.sqlite import check_schema, connect, lock
 
 _LOCKED_SECONDS = 3.0
 

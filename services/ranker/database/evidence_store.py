@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.ranker.claims.evidence import EvidenceError, canonical, digest_of, restore
 from services.ranker.claims.model import Evidence, reference
-from services.ranker.database.database import Database
+from services.ranker.database.database import Connection, Database
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,7 @@ class EvidenceStore:
         return None if row is None else restore(row[0], digest)
 
 
-def _select(
-    connection: sqlite3.Connection, claims: tuple[str, ...]
-) -> list[tuple[str, str, bytes]]:
+def _select(connection: Connection, claims: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
     # As JSON, for a statement may have only so many parameters.
     query = (
         "SELECT claim, digest, content FROM evidence "

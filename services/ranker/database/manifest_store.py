@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.errors import VersionConflict
-from services.ranker.database.database import Database
+from services.ranker.database.database import Connection, Database
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,20 @@ class ManifestStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def keep(self, manifest: KeptManifest) -> KeptManifest:
+    async def keep(self, manifest: KeptManifest, known: int | None = None) -> KeptManifest | None:
         """Keep a version; return it as it was kept for the first time.
+
+        `known` is how many versions of all artifacts the caller has checked it against: None comes
+        back, and nothing is kept, when another ranker has kept more since.
 
         Raises `VersionConflict` when a later version is kept, or this one with another content;
         `Unavailable` when the database cannot be written now.
         """
 
-        def work(connection: sqlite3.Connection) -> KeptManifest:
+        def work(connection: Connection) -> KeptManifest | None:
+            (kept,) = connection.execute("SELECT count(*) FROM manifest").fetchone()
+            if known is not None and kept != known:
+                return None
             rows = connection.execute(
                 "SELECT artifact, version, digest, time, content FROM manifest "
                 "WHERE artifact = ? ORDER BY version DESC LIMIT 1",

@@ -8,13 +8,12 @@ withdraws it by a later record; nothing is ever changed or removed.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.errors import NotFound, RequestIdReused
-from services.ranker.database.database import Database
+from services.ranker.database.database import Connection, Database
 
 # The reports that stand. Those of the table `outcome` were kept before reporters were.
 _STANDING = """
@@ -65,7 +64,7 @@ class MatchStore:
         """
         wanted = (intent, artifact, capability)
 
-        def work(connection: sqlite3.Connection) -> str:
+        def work(connection: Connection) -> str:
             connection.execute(
                 "INSERT INTO matched (id, intent, artifact, capability, time) "
                 "VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
@@ -91,7 +90,7 @@ class MatchStore:
         has said that it ended otherwise, `Unavailable` when the database cannot be written now.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[str, str]:
+        def work(connection: Connection) -> tuple[str, str]:
             match = _match(connection, match_id)
             last = _last(connection, match_id, reporter)
             if last is None or last[0] is None:
@@ -112,7 +111,7 @@ class MatchStore:
         that the reporter said nothing of, and `Unavailable`.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[str, str]:
+        def work(connection: Connection) -> tuple[str, str]:
             match = _match(connection, match_id)
             last = _last(connection, match_id, reporter)
             if last is None:
@@ -131,7 +130,7 @@ class MatchStore:
         names = json.dumps(list(artifacts))
 
         def work(
-            connection: sqlite3.Connection,
+            connection: Connection,
         ) -> tuple[list[tuple[str, str, int]], list[tuple[str, str, str, int, int, int]]]:
             of_these = "artifact IN (SELECT value FROM json_each(?))"
             matches = connection.execute(
@@ -179,7 +178,7 @@ def total(counts: Iterable[MatchCounts]) -> MatchCounts:
     )
 
 
-def _match(connection: sqlite3.Connection, match_id: str) -> tuple[str, str]:
+def _match(connection: Connection, match_id: str) -> tuple[str, str]:
     """The artifact and the capability of a match; raise `NotFound` where there is none."""
     match = connection.execute(
         "SELECT artifact, capability FROM matched WHERE id = ?", (match_id,)
@@ -189,9 +188,7 @@ def _match(connection: sqlite3.Connection, match_id: str) -> tuple[str, str]:
     return str(match[0]), str(match[1])
 
 
-def _last(
-    connection: sqlite3.Connection, match_id: str, reporter: Reporter
-) -> tuple[int | None] | None:
+def _last(connection: Connection, match_id: str, reporter: Reporter) -> tuple[int | None] | None:
     """What a reporter said of a match last, None in it where that was withdrawn."""
     found: tuple[int | None] | None = connection.execute(
         "SELECT succeeded FROM report WHERE matched = ? AND reporter = ? AND verified = ? "
@@ -202,7 +199,7 @@ def _last(
 
 
 def _append(
-    connection: sqlite3.Connection,
+    connection: Connection,
     match_id: str,
     reporter: Reporter,
     succeeded: bool | None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -74,14 +75,17 @@ class Verifier:
         segment: SegmentPeer,
         corpus: CorpusPeer,
         pictures: Sequence[LabelledImage] = (),
+        alone: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`alone` keeps other rankers of the same services from measuring while it is entered."""
         self._registry = registry
         self._facts = facts
         self._store = store
         self._segment = segment
         self._corpus = corpus
         self._pictures = pictures
+        self._alone = alone
         self._now = now
         self._busy = asyncio.Lock()
 
@@ -104,7 +108,7 @@ class Verifier:
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = self._estimate(chosen, budget)
-        async with self._busy:
+        async with self._busy, self._alone():
             yield VerificationPlan(tuple(claim.id for claim in chosen), seconds)
             measurements = Measurements(
                 self._registry,

@@ -19,7 +19,7 @@ from assay_rpc.segment.v1 import benchmark_pb2, models_pb2
 
 from services.ranker.claims.evidence import Observation, canonical, seal
 from services.ranker.claims.model import Basis, SubjectRelation, Value
-from services.ranker.database.database import lock
+from services.ranker.database.sqlite import lock
 from services.rpc.server import StartError
 from tests.ranker.conftest import Ranker, verify
 from tests.ranker.servers_fake import MODEL

@@ -14,10 +14,11 @@ from services.ranker.claims.evidence import Observation, seal
 from services.ranker.claims.model import Basis, SubjectRelation, Value
 from services.ranker.claims.registry import parse_text
 from services.ranker.database import backup
-from services.ranker.database.database import Database, StoreError
+from services.ranker.database.database import StoreError
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.manifest_store import KeptManifest, ManifestStore
 from services.ranker.database.match_store import MatchCounts, MatchStore, Reporter
+from services.ranker.database.sqlite import SqliteDatabase
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOMEONE = Reporter("someone", verified=True)
@@ -35,9 +36,9 @@ claims: []
 """
 
 
-async def filled(path: Path) -> Database:
+async def filled(path: Path) -> SqliteDatabase:
     """An open database with one of everything."""
-    database = Database(path, locked_seconds=0)
+    database = SqliteDatabase(path, locked_seconds=0)
     await database.open()
     observation = Observation(Value(1.0, "s"), SubjectRelation.EXACT, Basis.MEASURED)
     await EvidenceStore(database).append(
@@ -54,7 +55,7 @@ async def filled(path: Path) -> Database:
 
 async def test_a_second_ranker_is_told_who_has_the_database(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    first, second = Database(path), Database(path, locked_seconds=0)
+    first, second = SqliteDatabase(path), SqliteDatabase(path, locked_seconds=0)
     await first.open()
     with pytest.raises(StoreError, match=r"in use by another ranker \(process \d+\)") as error:
         await second.open()
@@ -66,7 +67,7 @@ async def test_a_second_ranker_is_told_who_has_the_database(tmp_path: Path) -> N
 
 async def test_a_second_ranker_waits_for_the_first_to_end(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    first, second = Database(path), Database(path, locked_seconds=30)
+    first, second = SqliteDatabase(path), SqliteDatabase(path, locked_seconds=30)
     await first.open()
     opening = asyncio.create_task(second.open())
     await asyncio.sleep(0)

@@ -12,8 +12,9 @@ import pytest
 from services.errors import Unavailable
 from services.ranker.claims.evidence import EvidenceError, Observation, seal
 from services.ranker.claims.model import Basis, Evidence, SubjectRelation, Value
-from services.ranker.database.database import Database, StoreError
+from services.ranker.database.database import StoreError
 from services.ranker.database.evidence_store import EvidenceStore
+from services.ranker.database.sqlite import SqliteDatabase
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -26,14 +27,14 @@ def evidence(claim: str, number: float, minutes: int = 0) -> Evidence:
 
 async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "evidence.sqlite"
-    store_at = Database(path)
+    store_at = SqliteDatabase(path)
     await store_at.open()
     store = EvidenceStore(store_at)
     later, earlier = evidence("A", 2, 5), evidence("A", 1)
     for one in (later, earlier, evidence("B", 3)):
         await store.append(one)
     await store_at.close()
-    again_at = Database(path)
+    again_at = SqliteDatabase(path)
     await again_at.open()
     again = EvidenceStore(again_at)
     assert await again.about(["A"]) == ((later, earlier), ())  # as they came to be kept
@@ -44,7 +45,7 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_the_same_evidence_is_kept_once(tmp_path: Path) -> None:
-    store_at = Database(tmp_path / "e.sqlite")
+    store_at = SqliteDatabase(tmp_path / "e.sqlite")
     await store_at.open()
     store = EvidenceStore(store_at)
     await asyncio.gather(*(store.append(evidence("A", 1)) for _ in range(20)))
@@ -53,7 +54,7 @@ async def test_the_same_evidence_is_kept_once(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_digest_is_not_kept(tmp_path: Path) -> None:
-    store_at = Database(tmp_path / "e.sqlite")
+    store_at = SqliteDatabase(tmp_path / "e.sqlite")
     await store_at.open()
     store = EvidenceStore(store_at)
     with pytest.raises(EvidenceError, match="it is refused"):
@@ -64,7 +65,7 @@ async def test_a_wrong_digest_is_not_kept(tmp_path: Path) -> None:
 
 async def test_nothing_is_changed_or_taken_back(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    store_at = Database(path)
+    store_at = SqliteDatabase(path)
     await store_at.open()
     store = EvidenceStore(store_at)
     await store.append(evidence("A", 1))
@@ -77,7 +78,7 @@ async def test_nothing_is_changed_or_taken_back(tmp_path: Path) -> None:
 
 async def test_evidence_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    store_at = Database(path)
+    store_at = SqliteDatabase(path)
     await store_at.open()
     store = EvidenceStore(store_at)
     good, bad = evidence("A", 1), evidence("A", 2)
@@ -104,13 +105,13 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError, match=r"e\.sqlite is damaged, or never was.*ASSAY_RANKER_DATABASE"
     ):
-        await Database(path).open()
+        await SqliteDatabase(path).open()
 
 
 @pytest.mark.parametrize("how", ["cut short", "a page of noise"])
 async def test_damage_is_found_at_the_start_with_the_way_out(tmp_path: Path, how: str) -> None:
     path = tmp_path / "e.sqlite"
-    database = Database(path)
+    database = SqliteDatabase(path)
     await database.open()
     for number in range(50):
         await EvidenceStore(database).append(evidence(f"A{number}", number))
@@ -123,7 +124,7 @@ async def test_damage_is_found_at_the_start_with_the_way_out(tmp_path: Path, how
         damaged = whole[: 3 * page] + bytes(range(256)) * (page // 256) + whole[4 * page :]
     path.write_bytes(damaged)
     with pytest.raises(StoreError, match=r"e\.sqlite is damaged.*assay restore FILE"):
-        await Database(path).open()
+        await SqliteDatabase(path).open()
     assert path.read_bytes() == damaged
     path.write_bytes(whole)
     await database.open()
@@ -135,17 +136,17 @@ async def test_another_schema_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 7")
     with pytest.raises(StoreError, match="schema 7; this ranker knows 3"):
-        await Database(path).open()
+        await SqliteDatabase(path).open()
 
 
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not open"):
-        await EvidenceStore(Database(tmp_path / "e.sqlite")).about(["A"])
+        await EvidenceStore(SqliteDatabase(tmp_path / "e.sqlite")).about(["A"])
 
 
 async def test_a_locked_database_is_unavailable_until_it_is_free(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    store_at = Database(path, locked_seconds=0)
+    store_at = SqliteDatabase(path, locked_seconds=0)
     await store_at.open()
     store = EvidenceStore(store_at)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -160,7 +161,7 @@ async def test_a_locked_database_is_unavailable_until_it_is_free(tmp_path: Path)
 
 async def test_a_database_that_is_damaged_while_open_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    store_at = Database(path)
+    store_at = SqliteDatabase(path)
     await store_at.open()
     store = EvidenceStore(store_at)
     with closing(sqlite3.connect(path)) as other, other:

@@ -29,8 +29,8 @@ from services.ranker.claims.model import (
 )
 from services.ranker.claims.registry import packaged
 from services.ranker.claims.verdict import judge_stored
-from services.ranker.database.database import Database
 from services.ranker.database.evidence_store import EvidenceStore
+from services.ranker.database.sqlite import SqliteDatabase
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.measuring.measurements import Budget
@@ -65,7 +65,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[EvidenceStore]:
-    database = Database(tmp_path / "evidence.sqlite")
+    database = SqliteDatabase(tmp_path / "evidence.sqlite")
     await database.open()
     yield EvidenceStore(database)
     await database.close()
@@ -510,7 +510,7 @@ async def test_another_figure_of_a_sample_is_a_change(store: EvidenceStore) -> N
 
 async def test_a_verdict_is_given_although_its_evidence_cannot_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "evidence.sqlite"
-    database = Database(path, locked_seconds=0)
+    database = SqliteDatabase(path, locked_seconds=0)
     await database.open()
     store = EvidenceStore(database)
     with closing(sqlite3.connect(path, isolation_level=None)) as other, capture_logs() as logs:

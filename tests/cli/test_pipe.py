@@ -1,5 +1,6 @@
 """What a reader that leaves has taken, through a real pipe."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,8 @@ def pipe() -> Iterator[tuple[int, int]]:
     reader, writer = os.pipe()
     yield reader, writer
     for one in (reader, writer):
-        try:
+        with contextlib.suppress(OSError):
             os.close(one)
-        except OSError:
-            pass
 
 
 def filled(writer: int, kept: Path, chunks: int) -> PositionedOutput:

@@ -38,7 +38,8 @@ def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_arguments(parser: argparse.ArgumentParser, name: str, description: str) -> None:
     parser.description = (
-        f"{description} The database is ASSAY_RANKER_DATABASE, or the one under ASSAY_HOME."
+        f"{description} The database is that of ASSAY_RANKER_DATABASE_URL (PostgreSQL), else the "
+        "file ASSAY_RANKER_DATABASE, else the one under ASSAY_HOME."
     )
     parser.epilog = f"example: assay {name} evidence-2026-11.sqlite"
     parser.add_argument("file", metavar="FILE")
@@ -46,15 +47,31 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str, description: str)
     parser.set_defaults(run=run, action=name)
 
 
+def _back_up(settings: RankerSettings, target: Path) -> backup.Contents:
+    if settings.database_url is None:
+        return backup.back_up(settings.database_file, target)
+    from services.ranker.database import postgres_backup  # noqa: PLC0415  of an extra
+
+    return postgres_backup.back_up(settings.database_url.get_secret_value(), target)
+
+
+def _restore(settings: RankerSettings, file: Path) -> backup.Contents:
+    if settings.database_url is None:
+        return backup.restore(file, settings.database_file)
+    from services.ranker.database import postgres_backup  # noqa: PLC0415  of an extra
+
+    return postgres_backup.restore(file, settings.database_url.get_secret_value())
+
+
 async def run(arguments: argparse.Namespace) -> Exit:
     """Copies, or puts a copy back."""
-    database = RankerSettings(ASSAY_HOME=home()).database_file  # type: ignore[call-arg]  # by alias
+    settings = RankerSettings(ASSAY_HOME=home())  # type: ignore[call-arg]  # by alias
     try:
         if arguments.action == "backup":
             target = output_file("FILE", arguments.file)
-            contents = await asyncio.to_thread(backup.back_up, database, target)
+            contents = await asyncio.to_thread(_back_up, settings, target)
         else:
-            contents = await asyncio.to_thread(backup.restore, Path(arguments.file), database)
+            contents = await asyncio.to_thread(_restore, settings, Path(arguments.file))
     except StoreError as error:
         raise PreconditionFailed(str(error)) from error
     if arguments.json:

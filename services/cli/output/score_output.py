@@ -141,8 +141,8 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
             "them, or gives tokens that its model does not have, or they are empty"
         )
-    for one in (final.model, final.against):
-        _note_doubts(one)
+    for scored in (final.model, final.against):
+        _note_doubts(scored)
 
 
 def comparison_rows(final: scoring_pb2.BPBComparison) -> list[Row]:

@@ -263,7 +263,8 @@ def _stratum_level(stratum: Stratum, nats: Nats) -> _StratumLevel:
 def _collapsed(parts: list[_StratumLevel]) -> list[_StratumLevel]:
     """Give a stratum in which one span is left a variance: its distance from the other strata.
 
-    Strata differ, so it is rather too large (the estimator of collapsed strata: Cochran 1977, 5A.12).
+    Strata differ, so it is rather too large (the estimator of collapsed strata: Cochran 1977,
+    5A.12).
     """
     found = []
     for part in parts:

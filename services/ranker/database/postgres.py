@@ -85,7 +85,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION assay_notify();
 )
 
 # Numbers of the server's advisory locks, which the rankers of one database share.
-_WRITE_LOCK = 0x4153_5341_5901
+WRITE_LOCK = 0x4153_5341_5901
 _MEASURE_LOCK = 0x4153_5341_5902
 
 _FIRST_PAUSE_SECONDS = 0.05
@@ -173,7 +173,7 @@ class PostgresDatabase:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """See `Database`."""
         result = await self._on_thread(
-            work, "written", f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})"
+            work, "written", f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"
         )
         self._changes += 1  # the notice of it is still on its way
         return result
@@ -228,7 +228,7 @@ class PostgresDatabase:
         try:
             self._connection = self._connect()
             with self._connection.transaction():
-                self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITE_LOCK,))
+                self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_LOCK,))
                 prepare(self._connection)
         except psycopg.Error as error:
             self._disconnect()

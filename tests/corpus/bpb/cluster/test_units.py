@@ -166,7 +166,9 @@ def test_results_of_another_job_are_refused(
     assert is_done(done, scorer.units[0], scorer.facts())
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": "assay-unit/2"}', '{"format": "assay-unit/3"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"format": "assay-unit/2"}', '{"format": "assay-unit/3"}']
+)
 def test_files_that_are_no_results_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "unit-000000.json").write_text(content)
     with pytest.raises(PreconditionFailed, match=r"unit-000000\.json is"):

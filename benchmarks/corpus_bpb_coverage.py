@@ -179,9 +179,11 @@ def summed(
             what for what in held if what.startswith(f"{quantity}, ") and what not in averages
         ]
         if subsets:
-            all_of = [held[what] for what in subsets], [widths[what] for what in subsets]
-            together = (list(itertools.chain.from_iterable(one)) for one in all_of)
-            yield (f"{quantity}, single subsets", *together)
+            yield (
+                f"{quantity}, single subsets",
+                list(itertools.chain.from_iterable(held[what] for what in subsets)),
+                list(itertools.chain.from_iterable(widths[what] for what in subsets)),
+            )
         often = [what for what in subsets if len(held[what]) >= seeds / 2]
         if often:
             worst = min(often, key=lambda what: sum(held[what]) / len(held[what]))

@@ -60,7 +60,8 @@ from services.rpc.settings import load_settings
 _MIN_SECRET_BYTES = 16
 _MOST_FOLLOWING = 2
 _log = structlog.get_logger(__name__)
-_FILES = (ranker_pb2, verification_pb2, outcome_pb2, admin_pb2)
+_FILES = (ranker_pb2, outcome_pb2)
+_OPERATIONS = (verification_pb2, admin_pb2)
 
 
 def build_service(settings: RankerSettings) -> Service:
@@ -71,7 +72,7 @@ def build_service(settings: RankerSettings) -> Service:
         register=ranker.register,
         full_names=tuple(
             service.full_name
-            for file in _FILES
+            for file in (*_FILES, *(_OPERATIONS if settings.operations else ()))
             for service in file.DESCRIPTOR.services_by_name.values()
         ),
         warm=ranker.warm,
@@ -154,13 +155,16 @@ class _Ranker:
         )
         self._verification = VerificationService(jobs)
         ranker_pb2_grpc.add_RankerServiceServicer_to_server(self._ranker, server)
-        verification_pb2_grpc.add_VerificationServiceServicer_to_server(self._verification, server)
         outcome_pb2_grpc.add_OutcomeServiceServicer_to_server(
             OutcomeService(self._discovery), server
         )
-        admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
-            RankerAdminService(self._registration, comparisons), server
-        )
+        if settings.operations:
+            verification_pb2_grpc.add_VerificationServiceServicer_to_server(
+                self._verification, server
+            )
+            admin_pb2_grpc.add_RankerAdminServiceServicer_to_server(
+                RankerAdminService(self._registration, comparisons), server
+            )
 
     def pages(self) -> WebApp:
         """The pages over HTTP. Raises `Unavailable` where their libraries are not installed."""

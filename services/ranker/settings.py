@@ -69,6 +69,11 @@ class RankerSettings(ServerSettings):
         "several rankers may share; needs the extra `postgres`. PGPASSWORD or PGPASSFILE may have "
         "the password. Default: the SQLite file.",
     )
+    operations: bool = Field(
+        default=True,
+        description="Whether verifications and registrations are served. Of rankers that share a "
+        "PostgreSQL database one does, since a verification is known to the process that runs it.",
+    )
     redis_url: str = Field(
         default="",
         validation_alias="REDIS_URL",

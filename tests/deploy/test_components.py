@@ -119,3 +119,21 @@ def test_with_auth_each_service_reads_the_policy_and_it_is_one(with_components: 
         values = variables(rendered, service)
         assert values[f"{prefix}POLICY_FILE"] == f"{mounts['access']}/policy.toml"
         assert values[f"{prefix}TOKEN_FILE"] == f"{mounts['access-tokens']}/tokens"
+
+
+def test_with_postgres_one_ranker_operates_and_all_share_the_database(
+    with_components: Render,
+) -> None:
+    rendered = with_components(["postgres", "auth", "tls", "network-policies"])
+    deployments = of_kind(rendered, "Deployment")
+    reading, operating = deployments["ranker"], deployments["ranker-operations"]
+    assert (reading["spec"]["replicas"], operating["spec"]["replicas"]) == (2, 1)
+    assert variables(rendered, "ranker")["ASSAY_RANKER_OPERATIONS"] == "false"
+    for one in (reading, operating):
+        box = container(one)
+        mounted = {volume["mountPath"] for volume in box["volumeMounts"]}
+        assert {"/tls", "/access", "/access-tokens"} <= mounted
+        urls = [env for env in box["env"] if env["name"] == "ASSAY_RANKER_DATABASE_URL"]
+        assert urls[0]["valueFrom"]["secretKeyRef"] == {"name": "ranker-postgres", "key": "url"}
+    assert {"name": "ASSAY_RANKER_OPERATIONS", "value": "true"} in container(operating)["env"]
+    assert "ranker-evidence" not in of_kind(rendered, "PersistentVolumeClaim")

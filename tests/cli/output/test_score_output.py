@@ -242,9 +242,13 @@ def test_reasons_to_doubt_are_printed_and_in_json() -> None:
     final.model.name = "m"
     against = scoring_pb2.FinalScore(overall=score(1.3))
     both = scoring_pb2.BPBComparison(model=final, against=against)
-    for show, message in ((score_output.show_score, final), (score_output.show_comparison, both)):
+    shown = (
+        partial(score_output.show_score, final),
+        partial(score_output.show_comparison, both),
+    )
+    for show in shown:
         with OUT.capture(), ERR.capture() as told:
-            show(message)
+            show()
         assert told.get().count("doubtful: m: it predicts by chance") == 1
     assert score_output.score_json(final)["doubts"] == ["it predicts by chance"]
     assert score_output.comparison_json(both)["against"]["doubts"] == []

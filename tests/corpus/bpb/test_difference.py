@@ -163,16 +163,16 @@ def test_the_smallest_difference_that_would_be_seen_is_said() -> None:
     assert macro.interval is not None
 
 
-def test_a_difference_wants_more_than_a_level() -> None:
-    sample = Sample(15)
+def test_a_level_wants_more_spans_than_a_difference() -> None:
+    sample = Sample(40)
     (ours, drawing), (theirs, _) = drawn(sample, 1.0, 0.0), drawn(sample, 1.0, 0.01)
     overall = Differences(ours, theirs, drawing).overall
     assert overall.figure is not None
     assert overall.model_figure is not None
-    assert overall.figure.interval is None
-    assert "20 spans drawn by chance" in overall.figure.basis.no_interval
-    assert overall.figure.detectable is None
-    assert overall.model_figure.interval is not None
+    assert overall.figure.interval is not None
+    assert overall.figure.detectable is not None
+    assert overall.model_figure.interval is None
+    assert "50 spans drawn by chance are needed" in overall.model_figure.basis.no_interval
 
 
 def test_of_a_corpus_behind_a_difference_wants_250_documents() -> None:

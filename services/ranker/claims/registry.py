@@ -174,6 +174,10 @@ class Registry:
             raise NotFound("artifact", name, self._artifacts, hint=self._aside(name))
         return self._artifacts[name]
 
+    def find(self, name: str) -> Artifact | None:
+        """Return the artifact of a name, or None."""
+        return self._artifacts.get(name)
+
     def _aside(self, name: str) -> str:
         found = self._withdrawn.get(name)
         return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}" if found else ""

@@ -121,6 +121,7 @@ class PostgresDatabase:
         self._closing = threading.Event()
         self._listener: threading.Thread | None = None
         self._listening = False
+        self._tried_to_listen = threading.Event()
         self._changes = 0
         self._subscribers: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,6 +132,7 @@ class PostgresDatabase:
         await self._loop.run_in_executor(self._thread, self._open)
         self._listener = threading.Thread(target=self._listen, name="database-changes", daemon=True)
         self._listener.start()
+        await asyncio.to_thread(self._tried_to_listen.wait)
 
     async def close(self) -> None:
         """See `Database`."""
@@ -257,6 +259,7 @@ class PostgresDatabase:
                     connection.execute(f"LISTEN {_CHANNEL}".encode())
                     self._tell()  # something may have been written while nobody listened
                     self._listening = True
+                    self._tried_to_listen.set()
                     while not self._closing.is_set():
                         for _ in connection.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
                             self._tell()
@@ -264,6 +267,7 @@ class PostgresDatabase:
                 if self._listening:
                     _log.warning("database", problem=f"no notice of changes: {error}")
                 self._listening = False
+                self._tried_to_listen.set()
                 self._closing.wait(_LONGEST_PAUSE_SECONDS)
         self._listening = False
 

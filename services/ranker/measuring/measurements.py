@@ -206,10 +206,13 @@ class Measurements:
             raise UnobservableError("corpus has no language model to score")
         return min(models, key=lambda one: (one.weights != WEIGHTS_KIND_REFERENCE, one.ref.name))
 
-    async def dataset(self, name: str) -> CorpusSummary:
-        """Return the served corpus of a name. Raises `UnobservableError` when there is none."""
+    async def dataset(self, name: str) -> tuple[CorpusSummary, SubjectRelation]:
+        """Return the served corpus of a name, and whether it is what the name stands for.
+
+        Raises `UnobservableError` when there is none.
+        """
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
-        return subjects.dataset(corpora, name)
+        return subjects.dataset(corpora, name, self.registry.find(name))
 
     async def score(
         self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan

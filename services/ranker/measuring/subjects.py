@@ -159,11 +159,18 @@ def nearest_corpus(
     )
 
 
-def dataset(corpora: Collection[CorpusSummary], name: str) -> CorpusSummary:
-    """Return the corpus that is served under a name. Raises `UnobservableError` without any."""
+def dataset(
+    corpora: Collection[CorpusSummary], name: str, registered: Artifact | None
+) -> tuple[CorpusSummary, SubjectRelation]:
+    """Return the corpus that is served under a name, and whether it is what the name stands for.
+
+    For that of a registered data set only its digest says so; any other name is that of what is
+    served. Raises `UnobservableError` without any.
+    """
     for one in corpora:
         if one.ref.name == name:
-            return one
+            known = registered is None or one.ref.digest == registered.configuration.digest
+            return one, SubjectRelation.EXACT if known else SubjectRelation.SAMPLE
     served = ", ".join(sorted(one.ref.name for one in corpora))
     raise UnobservableError(
         f"corpus serves no {name}" + (f", but {served}" if served else ""),

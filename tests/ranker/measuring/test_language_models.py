@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from assay_rpc.common.v1 import common_pb2
@@ -14,14 +15,21 @@ from assay_rpc.corpus.v1 import scoring_pb2
 from services.errors import InvalidArgument
 from services.ranker.claims import facts
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import Artifact, Claim, Interval, Verdict
+from services.ranker.claims.model import (
+    Artifact,
+    Claim,
+    Interval,
+    SubjectRelation,
+    Value,
+    Verdict,
+)
 from services.ranker.claims.registry import Registry, packaged, parse_text
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import method_named
 from services.ranker.measuring.unobservable import UnobservableError
-from tests.ranker.peers_fake import ENVIRONMENT, PILE, TINY, FakeCorpus, FakeSegment, changed, ref
+from tests.ranker.peers_fake import ENVIRONMENT, SAMPLE, TINY, FakeCorpus, FakeSegment, changed, ref
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HEAD = """
@@ -40,13 +48,13 @@ claims:
   - id: PILE_CC
     statement: It needs at most 4 bits per byte on Pile-CC.
     bound: {range: {high: 4}, unit: bits per byte}
-    dataset: the-pile
+    dataset: held-out
     subset: Pile-CC
     method: language_models.bits_per_byte@1
   - id: WHOLE
     statement: It needs at most 4 bits per byte.
     bound: {range: {high: 4}, unit: bits per byte}
-    dataset: the-pile
+    dataset: held-out
     method: language_models.bits_per_byte@1
   - id: PARAMETERS
     statement: It has 656,000 parameters.
@@ -63,15 +71,20 @@ claims:
   - id: SPEED
     statement: It scores 100 tokens a second.
     bound: {range: {low: 100}, unit: tokens/s}
-    dataset: the-pile
+    dataset: held-out
     method: language_models.tokens_per_second@1
   - id: DIFFERENCE
     statement: It needs half a bit less than the byte model.
     bound: {range: {high: -0.5}, unit: bits per byte}
-    dataset: the-pile
+    dataset: held-out
     comparator: {artifact: byte-reference}
     method: language_models.bits_per_byte_difference@1
 """
+
+
+def serving(**given: Any) -> FakeCorpus:
+    """A corpus service whose documents nothing but their name describes."""
+    return FakeCorpus(served=(changed(SAMPLE, ref=changed(SAMPLE.ref, name="held-out")),), **given)
 
 
 def registry(head: str = HEAD, claims: str = CLAIMS) -> Registry:
@@ -151,7 +164,7 @@ def on_pile_cc(score: scoring_pb2.BitsPerByte) -> scoring_pb2.FinalScore:
 
 
 async def test_the_artifacts_own_model_is_scored_on_the_subset_of_its_claim() -> None:
-    corpus = FakeCorpus(scores=on_pile_cc(figure(3.3, EXACT)))
+    corpus = serving(scores=on_pile_cc(figure(3.3, EXACT)))
     observation = await observe("PILE_CC", corpus)
     ((scored, plan),) = corpus.plans
     assert scored == "tiny"
@@ -160,11 +173,11 @@ async def test_the_artifacts_own_model_is_scored_on_the_subset_of_its_claim() ->
     assert (observation.value.content, observation.interval) == (3.3, None)
     assert verdict("PILE_CC", observation) is Verdict.CONFIRMED
     assert (
-        "8 documents in the test split of the-pile (sample, sha256:5a5a5a5a5a5a), all scored"
+        "8 documents in the test split of held-out (sample, sha256:5a5a5a5a5a5a), all scored"
         in (observation.conditions)
     )
     assert observation.inputs == (TINY.ref.digest, "sha256:" + "5a" * 32)
-    assert observation.subject["dataset"] == "the-pile sha256:" + "5a" * 32
+    assert observation.subject["dataset"] == "held-out sha256:" + "5a" * 32
     assert observation.subject["definition"] == "lm_eval, windows of 512 tokens, 1 of context"
     assert observation.engine["id"] == "torch-cpu"
 
@@ -175,7 +188,7 @@ async def test_a_sample_has_the_interval_that_a_verdict_needs() -> None:
         for name, bits in (("b", 3.0), ("a", 4.1))
     ]
     overall = changed(figure(3.9, SAMPLED, 0.2), nats=(3.0 + 4.1) * math.log(2) * 1000)
-    corpus = FakeCorpus(scores=final(overall, subsets))
+    corpus = serving(scores=final(overall, subsets))
     observation = await observe("WHOLE", corpus)
     assert observation.interval is not None
     found = observation.interval
@@ -190,7 +203,7 @@ async def test_an_example_decides_nothing_and_a_subset_is_scored_further() -> No
     example = changed(
         SAMPLED, standing=scoring_pb2.STANDING_EXAMPLE, no_interval="10 spans are needed"
     )
-    corpus = FakeCorpus(scores=on_pile_cc(figure(3.3, example)))
+    corpus = serving(scores=on_pile_cc(figure(3.3, example)))
     observation = await observe("PILE_CC", corpus)
     assert [plan.spans for _, plan in corpus.plans] == [100, 400, 1600]
     assert verdict("PILE_CC", observation) is Verdict.INCONCLUSIVE
@@ -201,13 +214,13 @@ async def test_the_text_that_the_tokenizer_loses_is_told() -> None:
     left = scoring_pb2.Excluded(score=scoring_pb2.BitsPerByte(text_bytes=9000))
     score = figure(3.3, EXACT)
     result = final(score, [scoring_pb2.SubsetScore(subset="Pile-CC", score=score)], excluded=[left])
-    observation = await observe("PILE_CC", FakeCorpus(scores=result))
+    observation = await observe("PILE_CC", serving(scores=result))
     assert "10.0% of the text is given back by the tokenizer" in observation.conditions
 
 
 async def test_a_subset_without_text_is_named() -> None:
-    with pytest.raises(UnobservableError, match="no text of Pile-CC in the test split of the-pile"):
-        await observe("PILE_CC", FakeCorpus(scores=final(figure(3.3, EXACT))))
+    with pytest.raises(UnobservableError, match="no text of Pile-CC in the test split of held-out"):
+        await observe("PILE_CC", serving(scores=final(figure(3.3, EXACT))))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +234,7 @@ async def test_a_subset_without_text_is_named() -> None:
 async def test_what_a_model_is_comes_from_what_is_served(
     name: str, content: float, expected: Verdict
 ) -> None:
-    observation = await observe(name, FakeCorpus())
+    observation = await observe(name, serving())
     assert observation.value is not None
     assert observation.value.content == content
     assert observation.subject["type"] == "LANGUAGE_MODEL"
@@ -240,20 +253,20 @@ async def test_another_model_is_no_stand_in(
     served: tuple[scoring_pb2.LanguageModel, ...], why: str
 ) -> None:
     with pytest.raises(UnobservableError, match=why) as caught:
-        await observe("PARAMETERS", FakeCorpus(models=served))
+        await observe("PARAMETERS", serving(models=served))
     assert caught.value.remedy == "serve it: --language-model tiny=DIR"
 
 
 async def test_a_model_that_lies_about_its_name_is_known_by_its_digest() -> None:
     known = registry(HEAD + "digest: sha256:" + "ff" * 32 + "\n")
     with pytest.raises(UnobservableError, match=r"digest sha256:7e7e.*not the manifest's"):
-        await observe("PARAMETERS", FakeCorpus(), known)
+        await observe("PARAMETERS", serving(), known)
     same = registry(HEAD + f"digest: {TINY.ref.digest}\n")
-    assert (await observe("PARAMETERS", FakeCorpus(), same)).value is not None
+    assert (await observe("PARAMETERS", serving(), same)).value is not None
 
 
 async def test_a_speed_has_a_lower_bound_and_names_its_engine() -> None:
-    corpus = FakeCorpus(scores=final(figure(3.3, EXACT), tokens_per_second=250.0))
+    corpus = serving(scores=final(figure(3.3, EXACT), tokens_per_second=250.0))
     observation = await observe("SPEED", corpus)
     assert [plan.fresh for _, plan in corpus.plans] == [True] * 8
     assert observation.interval == Interval(250.0, math.inf, 1 - 0.5**8)
@@ -262,7 +275,7 @@ async def test_a_speed_has_a_lower_bound_and_names_its_engine() -> None:
     sealed = seal(observation, claim="SPEED", method=claim.method, command="c", time=NOON)
     assert judge(claim, sealed).verdict is Verdict.CONFIRMED
     with pytest.raises(UnobservableError, match="scored nothing"):
-        await observe("SPEED", FakeCorpus(scores=final(figure(3.3, EXACT))))
+        await observe("SPEED", serving(scores=final(figure(3.3, EXACT))))
 
 
 def comparison(bits: float, half: float | None, **more: object) -> scoring_pb2.BPBComparison:
@@ -293,7 +306,7 @@ def comparison(bits: float, half: float | None, **more: object) -> scoring_pb2.B
 async def test_two_models_are_compared_on_the_same_text(
     found: scoring_pb2.BPBComparison, expected: Verdict
 ) -> None:
-    corpus = FakeCorpus(comparison=found)
+    corpus = serving(comparison=found)
     observation = await observe("DIFFERENCE", corpus)
     assert [name for name, _ in corpus.plans] == ["tiny against byte-reference"]
     assert verdict("DIFFERENCE", observation) is expected
@@ -304,12 +317,12 @@ async def test_two_models_are_compared_on_the_same_text(
 async def test_a_model_is_not_compared_with_itself() -> None:
     twin = changed(TINY, ref=changed(TINY.ref, name="byte-reference"))
     with pytest.raises(UnobservableError, match="is the same model"):
-        await observe("DIFFERENCE", FakeCorpus(models=(TINY, twin)))
+        await observe("DIFFERENCE", serving(models=(TINY, twin)))
 
 
 async def test_what_would_have_been_seen_is_told() -> None:
     found = comparison(-0.01, 0.1, smallest_detectable=0.05)
-    observation = await observe("DIFFERENCE", FakeCorpus(comparison=found))
+    observation = await observe("DIFFERENCE", serving(comparison=found))
     assert "a difference of 0.05 would have been seen" in observation.conditions
 
 
@@ -321,14 +334,14 @@ async def test_what_is_published_stands_beside_what_is_measured() -> None:
     result = final(
         score, [scoring_pb2.SubsetScore(subset="Pile-CC", score=score)], published=[printed]
     )
-    observation = await observe("PILE_CC", FakeCorpus(scores=result))
+    observation = await observe("PILE_CC", serving(scores=result))
     assert "Published for tiny: 2.5, a table." in observation.note
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ("    dataset: the-pile\n", "is missing: the corpus that it is measured on"),
+        ("    dataset: held-out\n", "is missing: the corpus that it is measured on"),
         (
             "    comparator: {artifact: byte-reference}\n",
             "is missing: the id of the other artifact",
@@ -341,13 +354,16 @@ def test_a_claim_names_what_it_is_measured_on(change: str, problem: str) -> None
 
 
 def test_facts_are_of_the_corpus_and_subset() -> None:
-    groups = {claim.id: claim.group for claim in artifact().claims}
+    pile = registry(claims=CLAIMS.replace("held-out", "the-pile"))
+    groups = {claim.id: claim.group for claim in pile.artifact("tiny").claims}
     assert groups["PILE_CC"] == "bits-per-byte-pile-cc"
     assert groups["WHOLE"] == "bits-per-byte"
     assert groups["DIFFERENCE"] == "bits-per-byte-difference-against-byte-reference"
-    other = registry(claims=CLAIMS.replace("the-pile", "python-reference"))
+    other = registry(claims=CLAIMS.replace("held-out", "python-reference"))
     assert other.claim("tiny/WHOLE").group == "bits-per-byte-on-python-reference"
-    printed = registry(claims=CLAIMS.replace("Pile-CC", "Wikipedia (en)"))
+    printed = registry(
+        claims=CLAIMS.replace("held-out", "the-pile").replace("Pile-CC", "Wikipedia (en)")
+    )
     assert printed.claim("tiny/PILE_CC").group == "bits-per-byte-wikipedia"
 
 
@@ -357,4 +373,28 @@ def artifact() -> Artifact:
 
 def test_the_corpus_is_the_one_that_the_claim_names() -> None:
     claim: Claim = KNOWN.claim("tiny/PILE_CC")
-    assert (claim.dataset, claim.subset) == (PILE, "Pile-CC")
+    assert (claim.dataset, claim.subset) == ("held-out", "Pile-CC")
+
+
+async def test_what_is_served_under_a_registered_name_is_a_sample_until_its_digest_says_more() -> (
+    None
+):
+    lying = FakeCorpus(scores=on_pile_cc(figure(9.9, EXACT)))
+    known = registry(claims=CLAIMS.replace("held-out", "the-pile"))
+    observation = await observe("PILE_CC", lying, known)
+    assert observation.relation is SubjectRelation.SAMPLE
+    assert observation.value == Value(9.9, "bits per byte")
+    assert verdict("PILE_CC", observation, known) is Verdict.NOT_TESTABLE_HERE
+    digest = lying.served[0].ref.digest
+    data = f"kind: artifact\nschema: 1\nid: the-pile-2\nname: It\ntype: DATASET\ndigest: {digest}\n"
+    data += "description: What it is.\nlicense: {id: MIT, name: MIT}\npricing: free\n"
+    data += "capabilities: []\nclaims: []\n"
+    known = registry(claims=CLAIMS.replace("held-out", "the-pile-2"))
+    artifact = parse_text(data.encode(), "d.yaml")
+    assert isinstance(artifact, Artifact)
+    known.register(artifact)
+    same = changed(SAMPLE, ref=changed(SAMPLE.ref, name="the-pile-2"))
+    served = FakeCorpus(served=(same,), scores=on_pile_cc(figure(9.9, EXACT)))
+    observation = await observe("PILE_CC", served, known)
+    assert observation.relation is SubjectRelation.EXACT
+    assert verdict("PILE_CC", observation, known) is Verdict.REFUTED

@@ -56,8 +56,11 @@ def test_no_proxy_speaks_for_an_artifact_and_random_weights_never_for_accuracy(
 ) -> None:
     for metric in load().rules(kind).metrics.values():
         assert SubjectRelation.PROXY not in metric.relations
-        if "miou" in metric.fact or "bits" in metric.fact:
+        if "miou" in metric.fact:
             assert metric.relations == (SubjectRelation.EXACT,)
+        if "bits" in metric.fact:  # two models are compared on the same documents
+            assert metric.relations == (SubjectRelation.EXACT, SubjectRelation.SAMPLE)
+            assert {"dataset", "sample"} <= set(metric.same)
 
 
 def test_what_is_only_shown_is_in_no_profile() -> None:

@@ -1,7 +1,8 @@
 """Language models: what they are, and their bits per byte, from corpus's scoring.
 
 The model that is scored is the artifact itself, by its id and its digest. What is measured is of
-the documents at hand, which the evidence names by their digest, and never more than that.
+the documents at hand, which the evidence names by their digest, and never more than that: of a
+registered data set they are a sample, which decides nothing, unless they have its digest.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
 async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation:
     """Bits per byte on held-out documents of a corpus, or of a subset of it."""
     model = await measurements.language_model(claim.artifact)
-    corpus = await measurements.dataset(claim.dataset)
+    corpus, relation = await measurements.dataset(claim.dataset)
     plan = _plan(claim, corpus, measurements.budget)
     result = await measurements.score(corpus, model, plan)
     score = _score_of(claim, corpus, plan, result)
@@ -144,6 +145,7 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
     parts = {} if claim.subset else _by_subset(result)
     base = replace(
         _observed(Value(score.bits_per_byte, _UNIT), model, _published(claim, result)),
+        relation=relation,
         n=score.basis.scored or score.documents,
         interval=_interval(score),
         conditions=_conditions(corpus, plan, score.basis, _left_out(result)),
@@ -178,7 +180,7 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
         raise UnobservableError(
             f"{other.ref.name} is the same model", UnmeasuredReason.OTHER_SUBJECT
         )
-    corpus = await measurements.dataset(claim.dataset)
+    corpus, relation = await measurements.dataset(claim.dataset)
     plan = _plan(claim, corpus, measurements.budget)
     result = await measurements.difference(corpus, model, other, plan)
     found = result.overall
@@ -199,6 +201,7 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
             f"{found.model.bits_per_byte:.4g} against {found.against.bits_per_byte:.4g} of "
             f"{other.ref.name}, on the same text.",
         ),
+        relation=relation,
         n=found.basis.scored or found.model.documents,
         interval=_difference_interval(found),
         conditions=f"{_conditions(corpus, plan, found.basis)}{seen}",
@@ -229,7 +232,7 @@ async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observa
     takes time. So nothing is said of how fast it may be.
     """
     model = await measurements.language_model(claim.artifact)
-    corpus = await measurements.dataset(claim.dataset)
+    corpus, _ = await measurements.dataset(claim.dataset)  # text is text to a clock
     subsets = (claim.subset,) if claim.subset else ()
     plan = ScorePlan(held_out(corpus), subsets, text_bytes=_SPEED_BYTES, fresh=True)
     results = await measurements.tokens_per_second(corpus, model, plan, _SPEED_TIMES)

@@ -15,7 +15,7 @@ from services.cli.remote import running_address
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.errors import InvalidArgument
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _REFERENCE = "segformer-reference"
 _LANGUAGE_REFERENCE = "byte-reference"
 _COMPRESSORS = frozenset({"xz", "zstd-19"})

@@ -190,7 +190,7 @@ def test_a_licence_that_nobody_stated_is_not_called_one_for_research(
     inventory, _ = segment_model(str(tmp_path))
     assert inventory.accepted_licenses == ["LicenseRef-Unknown"]
     said = capsys.readouterr().err
-    assert "no licence is stated for the weights" in said
+    assert "the weights state no licence: check whether you may use them" in said
     assert "research" not in said
 
 

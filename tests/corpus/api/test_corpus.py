@@ -310,7 +310,7 @@ async def test_documents_before_damage_are_delivered(
 
 async def test_a_deadline_already_past(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
-    call = client.corpus.StreamCorpus(stream_pb2.StreamCorpusRequest(corpus=SMALL), timeout=0)
+    call = client.corpus.StreamCorpus(stream_pb2.StreamCorpusRequest(corpus=SMALL), timeout=-1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -391,7 +391,7 @@ async def test_a_checkpoint_of_another_request_is_refused(serve: Start, root: Pa
         assert words in (caught.value.details() or "")
 
 
-async def test_a_sample_is_for_scoring_and_estimates_all_documents(
+async def test_a_sample_is_for_scoring_and_a_small_one_is_an_example(
     serve: Start, root: Path
 ) -> None:
     client = await serve({"small": root})
@@ -404,13 +404,15 @@ async def test_a_sample_is_for_scoring_and_estimates_all_documents(
     assert (again.overall, again.macro) == (final.overall, final.macro)
     overall, basis = final.overall, final.overall.basis
     assert 24 <= overall.documents == basis.scored < 50
-    assert basis.standing == scoring_pb2.STANDING_ESTIMATE
+    assert basis.standing == scoring_pb2.STANDING_EXAMPLE
+    assert (
+        basis.no_interval == f"50 spans drawn by chance are needed, and there are {basis.by_chance}"
+    )
     assert basis.scope == scoring_pb2.INTERVAL_SCOPE_DOCUMENTS
     assert basis.unit == scoring_pb2.SAMPLE_UNIT_DOCUMENTS
     assert (basis.documents, basis.text_bytes) == (50, truth.text_bytes)
     assert basis.effective_documents == pytest.approx(truth.basis.effective_documents)
-    assert overall.interval.low <= overall.bits_per_byte <= overall.interval.high
-    assert overall.interval.effective_n == basis.by_chance
+    assert not overall.HasField("interval")
     assert not overall.HasField("word_perplexity")
     assert truth.HasField("word_perplexity")
     request.selection.sample.documents = 51
@@ -489,9 +491,16 @@ async def test_a_surer_interval_is_a_wider_one_of_the_same_sample(serve: Start, 
     client = await serve({"small": root})
     found = []
     for level in (0, 0.95, 0.99):
-        request = _score(interval_level=level)
-        request.selection.sample.documents = 30
-        found.append((await _last(client.scoring.ScoreBPB(request))).overall)
+        request = scoring_pb2.CompareBPBRequest(
+            corpus=SMALL,
+            selection=selection_pb2.Selection(splits=["train"]),
+            model=BYTES,
+            against=XZ,
+            definition=scoring_pb2.Definition(max_length=64),
+            interval_level=level,
+        )
+        request.selection.sample.documents = 40
+        found.append((await _last(client.scoring.CompareBPB(request))).overall)
     assert found[0] == found[1]
     assert found[1].bits_per_byte == found[2].bits_per_byte
     usual, sure = found[1].interval, found[2].interval

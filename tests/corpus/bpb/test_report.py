@@ -96,7 +96,7 @@ def test_a_sample_estimates_all_documents_whatever_the_allocation(
     }
     held = 0
     for seed in range(20):
-        spans, documents = (60, 0) if unit is Unit.SPANS else (0, 60)
+        spans, documents = (160, 0) if unit is Unit.SPANS else (0, 160)
         sample = Sample(spans, documents, seed, allocation)
         found = Report(*scored(everything, sample)).estimates
         figures = {
@@ -149,7 +149,7 @@ def test_few_drawn_by_chance_are_an_example() -> None:
     assert figure is not None
     assert figure.interval is None
     assert figure.basis.standing is Standing.EXAMPLE
-    assert "10 spans drawn by chance are needed" in figure.basis.no_interval
+    assert "50 spans drawn by chance are needed" in figure.basis.no_interval
 
 
 def test_what_the_tokenizer_loses_is_in_no_figure() -> None:

@@ -487,25 +487,24 @@ async def test_levels_that_no_sample_reaches(serve: Start, root: Path, level: fl
         await _last(client.scoring.ScoreBPB(_score(interval_level=level)))
 
 
-async def test_a_surer_interval_is_a_wider_one_of_the_same_sample(serve: Start, root: Path) -> None:
-    client = await serve({"small": root})
+async def test_a_surer_interval_is_a_wider_one_of_the_same_sample(
+    serve: Start, tmp_path: Path
+) -> None:
+    lines = [line(f"train {n} " + "xyz"[n % 3] * n, SUBSETS[n % 2]) for n in range(300)]
+    client = await serve({"small": write_corpus(tmp_path / "large", {"train.jsonl.zst": lines})})
     found = []
     for level in (0, 0.95, 0.99):
-        request = scoring_pb2.CompareBPBRequest(
-            corpus=SMALL,
-            selection=selection_pb2.Selection(splits=["train"]),
-            model=BYTES,
-            against=XZ,
-            definition=scoring_pb2.Definition(max_length=64),
-            interval_level=level,
-        )
-        request.selection.sample.documents = 40
-        found.append((await _last(client.scoring.CompareBPB(request))).overall)
+        request = _score(interval_level=level)
+        request.selection.sample.documents = 120
+        found.append((await _last(client.scoring.ScoreBPB(request))).overall)
     assert found[0] == found[1]
     assert found[1].bits_per_byte == found[2].bits_per_byte
+    assert found[1].basis.standing == scoring_pb2.STANDING_ESTIMATE
+    assert found[1].basis.unit == scoring_pb2.SAMPLE_UNIT_DOCUMENTS
     usual, sure = found[1].interval, found[2].interval
+    assert usual.effective_n == found[1].basis.by_chance
     assert (usual.level, sure.level) == (0.95, 0.99)
-    assert sure.low < usual.low < usual.high < sure.high
+    assert sure.low < usual.low <= found[1].bits_per_byte <= usual.high < sure.high
 
 
 async def test_two_models_are_compared_on_the_same_documents(serve: Start, root: Path) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 
-_FEW = 200
-"""Drawn by chance: measured intervals cover from there on, whatever the model."""
-
 _UNITS = {
     scoring_pb2.SAMPLE_UNIT_SPANS: "spans",
     scoring_pb2.SAMPLE_UNIT_DOCUMENTS: "documents",
@@ -49,9 +46,4 @@ def _drawn(basis: scoring_pb2.Basis) -> str:
     )
     if basis.HasField("kept_share") and basis.kept_share < 1:
         sentence += f"; an estimated {basis.kept_share:.1%} of the bytes is not left out"
-    if basis.standing == scoring_pb2.STANDING_ESTIMATE and basis.by_chance < _FEW:
-        sentence += (
-            f"; with fewer than {_FEW} an interval may be too short, where a subset mixes texts "
-            "that the model reads very differently"
-        )
     return sentence

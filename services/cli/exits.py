@@ -61,6 +61,7 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
     (errors.Overloaded, Exit.UNAVAILABLE),
     (errors.DeadlineExceeded, Exit.UNAVAILABLE),
     (errors.InternalError, Exit.FAULT),
+    (errors.StorageFull, Exit.FAULT),
     (errors.AssayError, Exit.BAD_INPUT),
     (LayoutError, Exit.BAD_INPUT),
     (FileExistsError, Exit.BAD_INPUT),

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from services.corpus.contamination.ngrams import power_of, roll
 from services.corpus.contamination.words import Words
+from services.corpus.minhash import Signer, has_words
 from services.errors import Unsupported
 
 MOST_DOCUMENTS = 250_000
@@ -26,8 +26,6 @@ SIMILARITY = 0.8
 _SHINGLE_WORDS = 5
 _BANDS, _ROWS = 14, 8
 _HASHES = _BANDS * _ROWS
-_SEED = 42
-_BATCH_SHINGLES = 1 << 20
 
 
 def require_library() -> None:
@@ -43,10 +41,7 @@ class NearDuplicates:
     """Takes documents one after the other, then says which are alike."""
 
     def __init__(self) -> None:
-        self._power = power_of(_SHINGLE_WORDS)
-        self._waiting: list[NDArray[np.uint64]] = []
-        self._shingles = 0
-        self._rows: list[NDArray[np.uint32]] = []
+        self._signer = Signer(_HASHES, _SHINGLE_WORDS)
         self.documents = 0
         """Those taken, at most MOST_DOCUMENTS."""
         self.complete = True
@@ -57,25 +52,16 @@ class NearDuplicates:
         if self.documents == MOST_DOCUMENTS:
             self.complete = False
             return
-        hashes = words.hashes
-        shingles = roll(hashes, _SHINGLE_WORDS, self._power)
-        # One of fewer words is its words.
-        self._waiting.append(shingles if shingles.size else hashes)
-        self._shingles += self._waiting[-1].size
+        self._signer.add(words)
         self.documents += 1
-        if self._shingles > _BATCH_SHINGLES:
-            self._sketch()
 
     def groups(self) -> NDArray[np.uint64]:
         """Return the group of each document taken, the number of its first one: (documents,).
 
         Documents without a word are each a group of their own.
         """
-        self._sketch()
-        if not self._rows:
-            return np.empty(0, dtype=np.uint64)
-        rows = np.concatenate(self._rows)
-        empty = (rows == np.iinfo(np.uint32).max).all(axis=1)
+        rows = self._signer.signatures()
+        empty = ~has_words(rows)
         leaders = np.arange(len(rows))
         for document, first in self._candidates(rows):
             if empty[document]:
@@ -96,18 +82,6 @@ class NearDuplicates:
             firsts = first[group]
             later = np.flatnonzero(firsts != np.arange(len(rows)))
             yield from zip(later.tolist(), firsts[later].tolist(), strict=True)
-
-    def _sketch(self) -> None:
-        if not self._waiting:
-            return
-        import rensa  # noqa: PLC0415  # an extra
-
-        offsets = np.cumsum([0, *(one.size for one in self._waiting)])
-        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-            np.concatenate(self._waiting), offsets.tolist(), _HASHES, _SEED
-        )
-        self._rows.append(np.array(matrix.to_rows(), dtype=np.uint32))
-        self._waiting, self._shingles = [], 0
 
 
 def _leader(leaders: NDArray[np.int64], document: int) -> int:

@@ -35,10 +35,13 @@ from services.corpus.shards.formats import (
 from services.corpus.shards.names import SPLITS, is_split, natural, split_of
 
 SUFFIX = ".jsonl.zst"
+BUILD_WORK, BUILD_NOTES = "_build", "_provenance"
+"""Folders that `assay corpus build` writes beside the shards; none of their files is one."""
 # Files that describe a data set and are none of its documents, by their names without a suffix.
 _DESCRIBING = frozenset(
-    {"config", "dataset_dict", "dataset_info", "dataset_infos", "index", "license", "manifest"}
-    | {"meta", "metadata", "notice", "readme", "requirements", "state", "stats", "sha256sums"}
+    {"card", "config", "croissant", "dataset_dict", "dataset_info", "dataset_infos", "index"}
+    | {"license", "manifest", "meta", "metadata", "notice", "readme", "requirements", "state"}
+    | {"stats", "sha256sums"}
 )
 # RedPajama's folders; two of them make it one.
 _RED_PAJAMA = frozenset(
@@ -227,6 +230,8 @@ def _passed_over(root: Path) -> list[str]:
         skipped = [name for name in folders if name.startswith((".", "_"))]
         folders[:] = [name for name in folders if name not in skipped]
         for name in skipped:
+            if Path(folder) == root and name in {BUILD_WORK, BUILD_NOTES}:
+                continue
             files = (file for _, _, files in os.walk(Path(folder, name)) for file in files)
             if any(looks_like_data(file) for file in islice(files, _LOOKED_AT)):
                 passed.append(Path(folder, name).relative_to(root).as_posix() + "/")

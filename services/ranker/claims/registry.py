@@ -13,12 +13,12 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
+from services.common.yaml_text import parse_yaml
 from services.errors import InvalidArgument, NotFound, Violation
 from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse, readable_claims
 from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
-from services.ranker.claims.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,12 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     plan.add_arguments(parser)
 
 
+def _build(parser: argparse.ArgumentParser) -> None:
+    from services.cli.commands.corpus import build
+
+    build.add_arguments(parser)
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
     from services.cli.commands.corpus import index
 
@@ -74,6 +80,7 @@ ACTIONS: dict[str, tuple[str, AddArguments]] = {
         "re-frame shards, so that they stream shuffled, by rank and from any place",
         _index,
     ),
+    "build": ("build a corpus from sources, as a recipe says", _build),
     "plan": ("what a selection has, and what each rank of a run would get of it", _plan),
     "verify": ("prove that an indexed corpus holds every byte of its source", _verify),
 }

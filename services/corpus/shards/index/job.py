@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +26,7 @@ from services.corpus.shards.index.output import file_fact
 from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import ShardFile, find_shards, indexed_names
 from services.corpus.storage.files import size_and_version
+from services.corpus.worker_processes import without_interrupts, worker_processes
 from services.errors import PreconditionFailed, Unavailable
 
 _LOCK = ".index.lock"
@@ -80,40 +77,33 @@ def index_corpus(
     out.mkdir(parents=True, exist_ok=True)
     if any((out / names[shard.path]).resolve() == shard.file.resolve() for shard in shards):
         raise PreconditionFailed("--out: is the corpus itself; name another directory")
-    # Spawned, so that no lock or thread of this process is inherited.
-    spawn = multiprocessing.get_context("spawn")
-    read = spawn.RawArray("Q", len(shards))
-    watched, alive = spawn.Pipe(duplex=False)
-    with (
-        _locked(out),
-        closing(watched),
-        closing(alive),
-        ProcessPoolExecutor(min(jobs, len(shards)), spawn, _begin_worker, (watched, read)) as pool,
-    ):
-        # A terminal sends Ctrl-C to all its processes; this one ends the workers itself.
-        with _without_interrupts():
+    read = multiprocessing.get_context("spawn").RawArray("Q", len(shards))
+    with _locked(out), _workers(min(jobs, len(shards)), read) as pool:
+        with without_interrupts():
             running = [
                 pool.submit(_index_and_count, number, shard, names[shard.path], out, options)
                 for number, shard in enumerate(shards)
             ]
-        try:
-            while not _all_done(running):
-                progress(sum(read), sum(sizes))
-                if stopped():
-                    raise Unavailable("indexing was stopped; the same command goes on")
+        while not _all_done(running):
             progress(sum(read), sum(sizes))
-            for failed in (future for future in running if future.done()):
-                failed.result()  # the first that failed ends the others
-            return [future.result() for future in running]
-        except BrokenProcessPool:
-            raise Unavailable(
-                "a process of the indexer was killed, as a machine short of memory does; the "
-                "same command goes on"
-            ) from None
-        finally:
-            if not all(future.done() for future in running):
-                alive.close()
-            pool.shutdown(cancel_futures=True)
+            if stopped():
+                raise Unavailable("indexing was stopped; the same command goes on")
+        progress(sum(read), sum(sizes))
+        for failed in (future for future in running if future.done()):
+            failed.result()  # the first that failed ends the others
+        return [future.result() for future in running]
+
+
+@contextmanager
+def _workers(count: int, read: Any) -> Iterator[ProcessPoolExecutor]:
+    try:
+        with worker_processes(count, _begin_worker, (read,)) as pool:
+            yield pool
+    except BrokenProcessPool:
+        raise Unavailable(
+            "a process of the indexer was killed, as a machine short of memory does; the "
+            "same command goes on"
+        ) from None
 
 
 def _all_done(running: Sequence[Future[Indexed]]) -> bool:
@@ -126,17 +116,10 @@ def _all_done(running: Sequence[Future[Indexed]]) -> bool:
 _read: Any = None
 
 
-def _begin_worker(watched: Connection, read: Any) -> None:
-    """Prepare a worker process: it ends when the process with the other end of the pipe does."""
+def _begin_worker(read: Any) -> None:
+    """Take the array that a worker process counts in."""
     global _read  # noqa: PLW0603  a pool has no other way to hand something to its workers
     _read = read
-
-    def watch() -> None:
-        watched.poll(None)
-        # At once, as if killed: the journal makes that safe.
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _index_and_count(
@@ -211,16 +194,6 @@ def _is_done(index: Index, shard: ShardFile, name: str, out: Path, options: Inde
         if fact and not (file.is_file() and file.stat().st_size == fact.bytes):
             return False
     return header.source == file_fact(shard.file)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keep SIGINT from the processes that this thread starts, from their beginning to their end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

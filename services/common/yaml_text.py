@@ -1,4 +1,4 @@
-"""YAML as manifests may be written in it: plain values, by libyaml where it is there.
+"""YAML as documents of this project may be in it: plain values, by libyaml where it is there.
 
 Not YAML's aliases, which can make a small file an endless document; not a key twice, of which YAML
 would keep the last; and not its numbers to the base of 60, which take the square of their length to

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.claims.yaml_text import parse_yaml
+from services.common.yaml_text import parse_yaml
 
 LARGEST = 64 << 10
 

@@ -1,0 +1,171 @@
+"""`assay corpus build`: a corpus from sources, as a recipe says."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from services.cli.arguments import add_json, count
+from services.cli.exits import Exit
+from services.cli.output.console import OUT, note, print_json
+from services.errors import InvalidArgument, PreconditionFailed
+
+# What needs the corpus extra is imported where it is used: other commands do without.
+if TYPE_CHECKING:
+    from services.corpus.build.stages.sequence import Stage
+
+_NOTE_SECONDS = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `build`."""
+    parser.description = (
+        "Builds a corpus in the directory of --out from the sources that RECIPE names, in steps "
+        "that it lists: shards in The Pile's form with their indexes, where each document is "
+        "from, a data card and Croissant metadata. The same recipe, sources and seed give the "
+        "same bytes, with however many processes or machines. A build that was interrupted or "
+        "killed goes on where it was. A recipe can name functions, which are run: build only "
+        "recipes that you trust."
+    )
+    parser.epilog = "example: assay corpus build recipe.yaml --out corpus"
+    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file; docs/corpus-build.md")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write to")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of the recipe's paths, before the environment's; repeatable",
+    )
+    parser.add_argument(
+        "--jobs", type=count, default=0, metavar="N", help="processes; one a processor"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--share",
+        metavar="I/N",
+        help="do every N-th task from I on, and wait for who does the others",
+    )
+    where.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="on a Ray cluster; one is started here without ADDRESS",
+    )
+    add_json(parser)
+    parser.set_defaults(run=build)
+
+
+async def build(arguments: argparse.Namespace) -> Exit:
+    """Builds a corpus."""
+    stop = threading.Event()
+    try:
+        card, done_before = await asyncio.to_thread(_build, arguments, stop)
+    finally:
+        stop.set()
+    if arguments.json:
+        print_json(card)
+    else:
+        _show(card, Path(arguments.out), done_before=done_before)
+    return Exit.DONE
+
+
+def _build(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[str, Any], bool]:
+    from services.corpus.build import run  # noqa: PLC0415
+    from services.corpus.build.job import CARD, is_done, open_job  # noqa: PLC0415
+    from services.corpus.build.workspace import (  # noqa: PLC0415
+        full_disk_told,
+        locked,
+        read_json,
+    )
+
+    recipe, out = Path(arguments.recipe), Path(arguments.out)
+    if not recipe.is_file():
+        raise FileNotFoundError(f"RECIPE: {recipe} does not exist")
+    share = run.Share.of(arguments.share) if arguments.share else run.Share()
+    progress = _Progress()
+    with full_disk_told(out, "before the first stage"):
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out, arguments.share or ""):
+            job = open_job(recipe, out.resolve(), _variables(arguments.set), note)
+            done_before = is_done(job)
+            if arguments.ray is None:
+                jobs = arguments.jobs or len(os.sched_getaffinity(0))
+                run.build(job, jobs=jobs, share=share, progress=progress, stopped=stop.is_set)
+            else:
+                _on_ray(job, arguments, progress, stop)
+    card: dict[str, Any] = read_json(out / CARD)
+    return card, done_before
+
+
+def _on_ray(job: Any, arguments: argparse.Namespace, progress: Any, stop: threading.Event) -> None:
+    try:
+        from services.corpus.build.cluster.ray_job import build_on_ray  # noqa: PLC0415
+    except ImportError as error:
+        raise PreconditionFailed(f"{error.name} is missing: pip install 'assay[ray]'") from error
+    address = arguments.ray or None
+    build_on_ray(
+        job, address=address, workers=arguments.jobs, progress=progress, stopped=stop.is_set
+    )
+
+
+def _variables(given: list[str]) -> dict[str, str]:
+    values = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise InvalidArgument("--set", f"{one} is not NAME=VALUE")
+        values[name] = value
+    return values
+
+
+class _Progress:
+    """Notes what is done: the begin and the end of each stage, and every two seconds."""
+
+    def __init__(self) -> None:
+        self._noted = 0.0
+        self._stage = ""
+
+    def __call__(self, stage: Stage, done: int) -> None:
+        now = time.monotonic()
+        new = stage.name != self._stage
+        if new or done == stage.tasks or now - self._noted >= _NOTE_SECONDS:
+            self._noted, self._stage = now, stage.name
+            note(f"{stage.title}: {done:,} of {stage.tasks:,}")
+
+
+def _show(card: dict[str, Any], out: Path, *, done_before: bool) -> None:
+    from services.corpus.build.card import size_text  # noqa: PLC0415
+
+    table = Table(title=f"{card['name']} {card['version']}", title_justify="left")
+    table.add_column("component")
+    headings = ("raw size", "weight", "epochs", "effective size", "documents", "mean document")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in card["components"]:
+        table.add_row(
+            row["component"],
+            size_text(row["raw_bytes"]),
+            f"{row['weight']:.2%}",
+            f"{row['epochs']:.2f}",
+            size_text(row["effective_bytes"]),
+            f"{row['effective_documents']:,}",
+            size_text(row["mean_document_bytes"]),
+        )
+    OUT.print(table)
+    for step in card["steps"]:
+        OUT.print(
+            f"{step['step']}: {step['documents_removed']:,} of {step['documents_in']:,} documents "
+            f"removed, {step['changed']:,} changed",
+            markup=False,
+            soft_wrap=True,
+        )
+    note(f"{'was there' if done_before else 'built'}: {out}, {card['digest']}")

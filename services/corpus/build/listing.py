@@ -1,0 +1,205 @@
+"""Finds what a recipe's sources consist of, and cuts it into units of work.
+
+A unit is some files of one source, about a 64th of all sources, but at least 4 MiB and at most 64.
+A larger file is a unit of its own, unless it has an index: then a unit is a range of its frames.
+The units follow from the files alone, not from how many processes there are.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from services.corpus.build.recipe import MIB, Recipe, Source
+from services.corpus.build.recipe_file import expanded
+from services.corpus.shards.index.format import Index, IndexFormatError, index_path, open_index
+from services.corpus.shards.layout import SUFFIX, LayoutError, find_layout
+from services.corpus.shards.names import natural
+from services.corpus.storage.files import size_and_version
+from services.errors import InvalidArgument, NotFound
+
+_UNITS = 64
+MIN_UNIT_BYTES, MAX_UNIT_BYTES = 4 * MIB, 64 * MIB
+SHARD, TEXT, WARC = "shard", "text", "warc"
+_WARC_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a source, or frames `first` up to `end` of one; both 0 for all of it.
+
+    `path` is below the source's root with "/" between parts, `file` where it is, `size` and
+    `version` what it was when the build began. `subset_key` is that of its layout or its source.
+    """
+
+    path: str
+    file: str
+    kind: str
+    size: int
+    version: str
+    first: int = 0
+    end: int = 0
+    subset_key: str = ""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Some parts of the source of this number in the recipe."""
+
+    source: int
+    parts: tuple[Part, ...]
+
+
+def list_units(
+    recipe: Recipe,
+    variables: Mapping[str, str],
+    folder: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Unit, ...]:
+    """Find the files of all sources. Paths that are not absolute start at `folder`.
+
+    `tell` is called with what looks like data and is not read.
+
+    Raises InvalidArgument for a variable without a value, NotFound for a source without a file, and
+    LayoutError.
+    """
+    sources: list[list[Part]] = []
+    for number, source in enumerate(recipe.sources):
+        where = f"sources[{number}].path"
+        path = str(folder / expanded(source.path, variables, where))
+        parts = list(_parts(source, path, where, tell))
+        if not parts:
+            raise NotFound("file for source", source.name, None, f"{path} {source.files}".strip())
+        sources.append(parts)
+    total = sum(part.size for parts in sources for part in parts)
+    unit_bytes = min(max(total // _UNITS, MIN_UNIT_BYTES), MAX_UNIT_BYTES)
+    return tuple(
+        Unit(number, group)
+        for number, parts in enumerate(sources)
+        for group in _grouped(_cut(parts, unit_bytes), unit_bytes)
+    )
+
+
+def files_of(patterns: Iterable[str], variables: Mapping[str, str], folder: Path) -> list[Path]:
+    """Find the files and folders of paths or patterns. Raises NotFound for one without any."""
+    found: list[Path] = []
+    for pattern in patterns:
+        path = str(folder / expanded(pattern, variables, "against"))
+        matches = _matches(path)
+        if not matches:
+            raise NotFound("file for", path, None)
+        found += matches
+    return found
+
+
+def _parts(source: Source, path: str, where: str, tell: Callable[[str], None]) -> Iterator[Part]:
+    if source.files:
+        yield from _texts(source, Path(path), where)
+        return
+    roots = _matches(path)
+    for root in roots:
+        # Of several roots the last part of each one's path tells them apart.
+        prefix = f"{root.name}/" if len(roots) > 1 and root.is_dir() else ""
+        warcs = _warcs(root)
+        for below, file in warcs:
+            yield _part(prefix + below, file, WARC)
+        if warcs and root.is_file():
+            continue
+        try:
+            layout = find_layout(root, source.reading(), every_file=source.every_file)
+        except LayoutError:
+            if warcs:
+                continue
+            raise
+        if layout.left_out and not warcs:
+            tell(f"source {source.name!r}: {layout.notice()}")
+        for shard in layout.shards:
+            if source.splits and shard.split not in source.splits:
+                continue
+            key = shard.reading.keys.subset
+            yield replace(_part(prefix + shard.path, shard.file, SHARD), subset_key=key)
+
+
+def _matches(path: str) -> list[Path]:
+    if Path(path).exists():
+        return [Path(path)]
+    found = glob.glob(path, recursive=True)  # noqa: PTH207  the pattern may be absolute
+    return sorted(map(Path, found), key=lambda one: natural(str(one)))
+
+
+def _texts(source: Source, root: Path, where: str) -> Iterator[Part]:
+    if not root.is_dir():
+        raise InvalidArgument(where, f"{root} is no folder, and files are looked for below one")
+    found = [
+        file.relative_to(root).as_posix() for file in root.glob(source.files) if file.is_file()
+    ]
+    for path in sorted(set(found), key=natural):
+        if not any(_under(path, pattern) for pattern in source.exclude):
+            yield _part(path, root / path, TEXT)
+
+
+def _under(path: str, pattern: str) -> bool:
+    """Whether a path or one of its folders is what a pattern names."""
+    pure = PurePosixPath(path)
+    return any(part.match(pattern) for part in (pure, *pure.parents) if part.name)
+
+
+def _warcs(root: Path) -> list[tuple[str, Path]]:
+    if root.is_file():
+        return [(root.name, root)] if root.name.lower().endswith(_WARC_SUFFIXES) else []
+    files = (file for file in root.rglob("*") if file.name.lower().endswith(_WARC_SUFFIXES))
+    named = [(file.relative_to(root).as_posix(), file) for file in files if file.is_file()]
+    return sorted(named, key=lambda one: natural(one[0]))
+
+
+def _cut(parts: Iterable[Part], unit_bytes: int) -> Iterator[Part]:
+    """Cut shards that are larger than a unit into ranges of frames, where they have an index."""
+    for part in parts:
+        index = None
+        if part.kind == SHARD and part.size > unit_bytes:
+            index = _index(Path(part.file), part.size)
+        if index is None:
+            yield part
+            continue
+        first, size = 0, 0
+        for number, frame in enumerate(index.frames["bytes"].tolist(), 1):
+            size += frame
+            if size >= unit_bytes or number == len(index.frames):
+                yield replace(part, first=first, end=number)
+                first, size = number, 0
+
+
+def _index(file: Path, size: int) -> Index | None:
+    """The index beside a shard, if it is there and of this file."""
+    if not file.name.endswith(SUFFIX):
+        return None
+    try:
+        index = open_index(file.with_name(index_path(file.name)))
+    except (OSError, IndexFormatError):
+        return None
+    return index if index.header.shard.bytes == size else None
+
+
+def _part(path: str, file: Path, kind: str) -> Part:
+    size, version = size_and_version(file)
+    return Part(path, str(file.resolve()), kind, size, version)
+
+
+def _grouped(parts: Iterable[Part], unit_bytes: int) -> Iterator[tuple[Part, ...]]:
+    """Put small files together; one that is large, or a range of frames, stands alone."""
+    group: list[Part] = []
+    size = 0
+    for part in parts:
+        alone = part.end > 0 or part.size >= unit_bytes
+        if group and (alone or size + part.size > unit_bytes):
+            yield tuple(group)
+            group, size = [], 0
+        if alone:
+            yield (part,)
+        else:
+            group.append(part)
+            size += part.size
+    if group:
+        yield tuple(group)

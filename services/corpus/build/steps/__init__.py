@@ -1,0 +1,1 @@
+"""What a recipe does to one document at a time: filters, masks, plug-ins, decontamination."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from services.corpus.catalog.counts import Count
 from services.corpus.contamination.hit import Hit
-from services.corpus.inspection.personal_data import PersonalData
 from services.corpus.inspection.repeats import Repeats
+from services.corpus.personal_data import PersonalData
 
 
 @dataclass(frozen=True, slots=True)

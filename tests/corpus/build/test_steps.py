@@ -16,6 +16,7 @@ from services.corpus.build.steps.filters import filter_of, length, repetition, w
 from services.corpus.build.steps.masking import EMAIL_MARK, IP_MARK, mask
 from services.corpus.build.steps.plugins import load_function
 from services.corpus.build.tally import Tally
+from services.corpus.personal_data import count
 from services.errors import InvalidArgument, NotFound, PreconditionFailed
 from tests.corpus.build.recipes import parsed, prose
 
@@ -101,10 +102,20 @@ def test_addresses_are_masked_and_private_ones_stay() -> None:
         assert mask(other, email=True, ip=True) == (other, 0, 0)
 
 
-@given(st.text(alphabet="a@.:18-% ", max_size=300))
-def test_masking_ends_and_again_changes_nothing(text: str) -> None:
-    masked = mask(text, email=True, ip=True)[0]
-    assert mask(masked, email=True, ip=True)[1:] == (0, 0)
+@given(
+    st.text(alphabet="a@.:18-% é\ud800", max_size=300)
+    | st.lists(
+        st.sampled_from(["x@y.com", "8.8.8.8", "v", "é", ".", "@", "-", "a", "1", " ", "::1"])
+    ).map("".join)
+)
+def test_what_is_masked_is_masked_once_and_an_audit_counts_none_of_it(text: str) -> None:
+    masked, emails, ips = mask(text, email=True, ip=True)
+    assert mask(masked, email=True, ip=True) == (masked, 0, 0)
+    before = count(text.encode("utf-8", "surrogatepass"))
+    after = count(masked.encode("utf-8", "surrogatepass"))
+    assert emails == before.emails
+    assert ips >= before.ip_addresses
+    assert (after.emails, after.ip_addresses) == (0, 0)
 
 
 def question_set(tmp_path: Path) -> Path:

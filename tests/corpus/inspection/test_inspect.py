@@ -16,9 +16,9 @@ from services.corpus.inspection import inspect as module
 from services.corpus.inspection import languages, near_duplicates
 from services.corpus.inspection.contaminated import Contaminated
 from services.corpus.inspection.inspect import Wanted, Watch, inspect
-from services.corpus.inspection.personal_data import PersonalData, count
 from services.corpus.inspection.repeats import repeats
 from services.corpus.inspection.vocabulary import KEPT, Distinct
+from services.corpus.personal_data import PersonalData, count
 from services.corpus.shards.documents import Document
 from services.errors import Unsupported
 

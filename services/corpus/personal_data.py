@@ -1,12 +1,12 @@
-"""Spellings of e-mail addresses, public IPv4 addresses and telephone numbers, counted.
+"""Spellings of e-mail addresses, public IPv4 addresses and telephone numbers: found, and counted.
 
-A count is of spellings: whether one belongs to a person is not known, and a person who is named
-without one is not seen. The patterns:
+An audit counts what a build masks. A count is of spellings: whether one belongs to a person is not
+known, and a person who is named without one is not seen. The patterns:
 
     e-mail   up to 64 of A-Z a-z 0-9 . _ % + - before "@"; a domain of up to 8 labels and a last one
              of 2 to 24 letters
-    IPv4     four numbers of 0 to 255 joined by dots, with no digit or number beside them; addresses
-             that are not public (127.0.0.1, 10.0.0.1) do not count
+    IPv4     four numbers of 0 to 255 joined by dots, with no letter, digit or number beside them:
+             v1.2.3.4 is a version; addresses that are not public (127.0.0.1, 10.0.0.1) do not count
     phone    "+" and 8 to 15 digits in two to six groups, or North America's (212) 555-0100, with
              blanks, dots or hyphens between the groups
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LOCAL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+-"
@@ -23,12 +24,13 @@ _DOMAIN = re.compile(
     rb"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
 )
 # Each begins with a set of characters, which the library searches for quickly.
-_IPV4 = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9]|\.[0-9])")
+_IPV4 = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9])")
 _NORTH_AMERICA = re.compile(
     rb"[(2-9](?:(?<=\()[2-9][0-9]{2}\) ?|(?<!\()[0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?![0-9])"
 )
 _INTERNATIONAL = re.compile(rb"\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){1,5}(?![0-9])", re.ASCII)
 _BEFORE_NUMBER = frozenset(b"0123456789.+-")
+_BEFORE_ADDRESS = _BEFORE_NUMBER | frozenset(_LOCAL)
 _LEAST_DIGITS, _MOST_DIGITS = 8, 15
 
 
@@ -52,34 +54,38 @@ class PersonalData:
 
 NONE = PersonalData()
 
+Span = tuple[int, int]
+"""First byte, and the one behind the last."""
+
 
 def count(text: bytes) -> PersonalData:
     """Count what a document's text, as UTF-8, has of each."""
-    found = (_emails(text), _ip_addresses(text), _phone_numbers(text))
+    found = (sum(1 for _ in emails(text)), sum(1 for _ in ip_addresses(text)), _phone_numbers(text))
     return PersonalData(*found, documents=1) if any(found) else NONE
 
 
-def _emails(text: bytes) -> int:
-    found, last, at = 0, 0, text.find(b"@")
+def emails(text: bytes) -> Iterator[Span]:
+    """Where e-mail addresses are spelled, in order; none overlaps another."""
+    last, at = 0, text.find(b"@")
     while at >= 0:
         before = text[max(last, at - _LOCAL_MOST) : at]
         # At least a letter or digit, and not a dot beside the "@".
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(b".-")
-        end = 0
+        domain = None
         if local and not local.endswith(b"."):
             domain = _DOMAIN.match(text, at + 1)
-            end = domain.end() if domain else 0
-        found += bool(end)
-        last = end or last
-        at = text.find(b"@", end or at + 1)
-    return found
+        if domain:
+            last = domain.end()
+            yield at - len(local), last
+        at = text.find(b"@", max(last, at + 1))
 
 
-def _ip_addresses(text: bytes) -> int:
-    return sum(
-        _stands_alone(text, match.start()) and _is_public(match[0])
-        for match in _IPV4.finditer(text)
-    )
+def ip_addresses(text: bytes) -> Iterator[Span]:
+    """Where public IPv4 addresses are spelled, in order."""
+    for match in _IPV4.finditer(text):
+        start = match.start()
+        if (not start or text[start - 1] not in _BEFORE_ADDRESS) and _is_public(match[0]):
+            yield match.span()
 
 
 def _is_public(spelled: bytes) -> bool:

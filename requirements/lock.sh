@@ -13,8 +13,8 @@ cd "$(dirname "$0")/.."
 compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes
          --no-header --no-annotate
          --no-emit-package assay-rpc --no-emit-package openvino-telemetry)
-"${compile[@]}" --universal --extra segment --extra corpus --extra corpus-audit --extra openvino \
-    --extra object-storage --extra ranker --extra page --extra postgres --extra dev -o requirements/base.lock
+"${compile[@]}" --universal --extra segment --extra corpus --extra corpus-audit --extra build \
+    --extra openvino --extra object-storage --extra ranker --extra page --extra postgres --extra dev -o requirements/base.lock
 
 everything=$(mktemp)
 trap 'rm -f "$everything"' EXIT
@@ -27,7 +27,7 @@ done
 "${compile[@]}" --extra export --extra score --extra adapters --extra ray -c requirements/base.lock "${skip[@]}" \
     -o requirements/torch.lock
 
-declare -A extras=([segment]="--extra openvino" [corpus]="--extra openvino --extra object-storage --extra corpus-audit"
+declare -A extras=([segment]="--extra openvino" [corpus]="--extra openvino --extra object-storage --extra corpus-audit --extra build"
                   [ranker]="--extra page --extra postgres")
 for service in segment corpus ranker; do
     # shellcheck disable=SC2086  # no extra, or several words

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.common.statistics.reliability import TRIVIAL_ABOVE
+from services.ranker.claims.bounds import Bound, Equals, Range, Ratio
 from services.ranker.claims.definition import implausible
-from services.ranker.claims.model import (
-    Artifact,
-    Bound,
-    Claim,
-    Equals,
-    Page,
-    Range,
-    Ratio,
-    Verdict,
-)
+from services.ranker.claims.model import Artifact, Claim, Page, Verdict
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
 

@@ -19,7 +19,7 @@ import structlog
 
 from services.common.identity import ANONYMOUS, Identity
 from services.errors import AssayError, InternalError, NotFound, Overloaded, RequestIdReused
-from services.ranker.claims.model import ClaimVerdict
+from services.ranker.claims.findings import ClaimVerdict
 from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress, Verifier
 

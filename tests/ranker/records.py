@@ -9,20 +9,17 @@ from datetime import UTC, date, datetime
 from hypothesis import strategies as st
 
 from services.common.statistics.outcomes import Reports
+from services.ranker.claims.bounds import Boolean, Interval, Value
+from services.ranker.claims.findings import ClaimVerdict, Evidence
 from services.ranker.claims.model import (
     Artifact,
     ArtifactType,
     Aspect,
     Basis,
-    Boolean,
     Claim,
-    ClaimVerdict,
-    Evidence,
-    Interval,
     License,
     PublishedScore,
     SubjectRelation,
-    Value,
     Verdict,
 )
 from services.ranker.methodology.score import NO_OUTCOMES, ArtifactRecord, Outcomes

@@ -21,7 +21,7 @@ from assay_rpc.ranker.v1 import (
 )
 
 from services.ranker.advice import warnings
-from services.ranker.claims.model import Equals
+from services.ranker.claims.bounds import Equals
 from services.ranker.claims.registry import packaged
 from services.ranker.measuring import methods
 from services.ranker.methodology.load import load

@@ -9,7 +9,7 @@ import grpc
 from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
 from services.errors import InvalidArgument
-from services.ranker.api import messages
+from services.ranker.api import messages, requests
 from services.ranker.api.comparisons import Comparisons
 from services.ranker.claims.model import Artifact, Page
 from services.ranker.registration import Registration
@@ -72,7 +72,7 @@ def _scope(request: admin_pb2.InvalidateCacheRequest) -> str:
     """The artifact whose comparisons go; empty for all."""
     match request.WhichOneof("scope"):
         case "artifact":
-            return messages.required("artifact", request.artifact)
+            return requests.required("artifact", request.artifact)
         case "all" if request.all:
             return ""
         case "all":

@@ -15,7 +15,7 @@ from assay_rpc.ranker.v1 import compare_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.errors import InvalidArgument
-from services.ranker.api import messages
+from services.ranker.api import evidence_messages, messages, requests
 from services.ranker.cache.cache import Cache, CacheInfo
 from services.ranker.claims.model import Page
 from services.ranker.claims.registry import Registry
@@ -88,15 +88,15 @@ class Comparisons:
         Raises `NotFound`, `InvalidArgument`, `DigestMismatch`, and `Unavailable` when evidence
         cannot be read now.
         """
-        messages.check_methodology(request.methodology_digest, self._methodology)
+        requests.check_methodology(request.methodology_digest, self._methodology)
         day = parse_day(request.as_of, datetime.now(UTC).date())
         prepared = await self._prepare(
             _Asked(
                 request.left,
                 request.right,
                 day,
-                messages.hardware(request.hardware),
-                tuple(sorted(set(messages.limited("pages", request.pages)))),
+                requests.hardware(request.hardware),
+                tuple(sorted(set(requests.limited("pages", request.pages)))),
             )
         )
         first = replace(prepared.pair, swapped=False)
@@ -166,7 +166,7 @@ def to_message(comparison: Comparison) -> compare_pb2.CompareResponse:
         profiles=map(_profile, comparison.profiles),
         overall=_separation(comparison.overall),
         summary=comparison.summary,
-        pages=[messages.page_verdicts(one) for one in comparison.pages],
+        pages=[evidence_messages.page_verdicts(one) for one in comparison.pages],
         methodology=messages.methodology(comparison.methodology),
         as_of=comparison.as_of.isoformat(),
         hardware=comparison.hardware,
@@ -222,7 +222,7 @@ def _side(value: ComparedArtifact) -> compare_pb2.ComparedArtifact:
         score=messages.score(value.score),
         scores=[messages.score(one, components=False) for one in value.scores],
         reliability=map(_reliability, value.reliability),
-        claims=[messages.claim_verdict(one) for one in value.record.verdicts],
+        claims=[evidence_messages.claim_verdict(one) for one in value.record.verdicts],
         matches=messages.match_counts(
             value.record.matched,
             value.record.outcomes.reported,

@@ -7,7 +7,7 @@ import re
 from assay_rpc.ranker.v1 import evidence_pb2
 
 from services.errors import InvalidArgument
-from services.ranker.api import messages
+from services.ranker.api import evidence_messages, requests
 from services.ranker.claims.model import Page
 from services.ranker.claims.registry import Registry
 from services.ranker.comparing.records import Records
@@ -30,13 +30,13 @@ class EvidenceReplies:
         if not _DIGEST.fullmatch(request.digest):
             raise InvalidArgument("digest", f"{request.digest!r:.100} is not sha256:<hex>")
         found, owner = await self._records.evidence(request.digest)
-        return evidence_pb2.GetEvidenceResponse(evidence=messages.evidence(found, owner))
+        return evidence_pb2.GetEvidenceResponse(evidence=evidence_messages.evidence(found, owner))
 
     async def list_evidence(
         self, request: evidence_pb2.ListEvidenceRequest
     ) -> evidence_pb2.ListEvidenceResponse:
         """See `ranker.proto`."""
-        owner, _ = messages.parse_claim("claim", request.claim)
+        owner, _ = requests.parse_claim("claim", request.claim)
         evidence = await self._records.about(self._registry.claim(request.claim))
         # Keyed so that the newest come first, whatever is kept between two pages.
         shown, token = page(
@@ -46,14 +46,15 @@ class EvidenceReplies:
             lambda one: (f"{1e12 - one.time.timestamp():020.6f}", one.digest),
         )
         return evidence_pb2.ListEvidenceResponse(
-            evidence=[messages.evidence(one, owner) for one in shown], next_page_token=token
+            evidence=[evidence_messages.evidence(one, owner) for one in shown],
+            next_page_token=token,
         )
 
     async def list_verdicts(
         self, request: evidence_pb2.ListVerdictsRequest
     ) -> evidence_pb2.ListVerdictsResponse:
         """See `ranker.proto`."""
-        owner = self._registry.subject(messages.required("owner", request.owner))
+        owner = self._registry.subject(requests.required("owner", request.owner))
         if isinstance(owner, Page):
             _, (judged,) = await self._records.with_pages((), (owner,))
             verdicts, compares = judged.claims, owner.compares
@@ -64,7 +65,7 @@ class EvidenceReplies:
             verdicts, request.page_size, request.page_token, lambda one: one.claim.id
         )
         return evidence_pb2.ListVerdictsResponse(
-            claims=[messages.claim_verdict(one) for one in shown],
+            claims=[evidence_messages.claim_verdict(one) for one in shown],
             next_page_token=token,
             name=owner.name,
             compares=compares,

@@ -16,7 +16,7 @@ from assay_rpc.ranker.v1 import (
 )
 
 from services.errors import NotFound
-from services.ranker.api import messages
+from services.ranker.api import messages, requests
 from services.ranker.api.comparisons import Comparisons
 from services.ranker.api.evidence import EvidenceReplies
 from services.ranker.api.ranks import RankReplies
@@ -64,7 +64,7 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> artifact_pb2.GetArtifactResponse:
         """See `ranker.proto`."""
-        name = messages.required("artifact", request.artifact)
+        name = requests.required("artifact", request.artifact)
         withdrawn = self._registry.withdrawn(name)
         known = withdrawn.entry if withdrawn else None
         artifact = known if isinstance(known, Artifact) else self._registry.artifact(name)
@@ -84,8 +84,8 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         The server sends bytes as they are: to read a cached reply into a message and write it out
         again would cost more than the rest of the call.
         """
-        messages.required("left", request.left)
-        messages.required("right", request.right)
+        requests.required("left", request.left)
+        requests.required("right", request.right)
         return await self._comparisons.compare(request)
 
     async def ListVerdicts(  # noqa: N802  # the contract's name

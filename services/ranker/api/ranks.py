@@ -7,7 +7,7 @@ import hashlib
 from assay_rpc.ranker.v1 import rank_pb2, score_pb2
 
 from services.errors import InvalidArgument, NotFound
-from services.ranker.api import messages
+from services.ranker.api import evidence_messages, messages, requests
 from services.ranker.claims.model import ArtifactType
 from services.ranker.comparing.ranks import Ranking, Ranks
 from services.ranker.methodology.explain import Contribution
@@ -31,17 +31,17 @@ class RankReplies:
         methodology = self._ranks.methodology
         if request.version and request.version != methodology.version:
             raise NotFound("methodology", request.version, [methodology.version])
-        messages.check_methodology(request.digest, methodology)
+        requests.check_methodology(request.digest, methodology)
         return score_pb2.GetMethodologyResponse(
             methodology=messages.methodology(methodology), content=PACKAGED.read_bytes()
         )
 
     async def get_rank(self, request: rank_pb2.GetRankRequest) -> rank_pb2.GetRankResponse:
         """See `ranker.proto`."""
-        messages.check_methodology(request.methodology_digest, self._ranks.methodology)
-        hardware = messages.hardware(request.hardware)
+        requests.check_methodology(request.methodology_digest, self._ranks.methodology)
+        hardware = requests.hardware(request.hardware)
         ranking, rank = await self._ranks.of_artifact(
-            messages.required("artifact", request.artifact),
+            requests.required("artifact", request.artifact),
             request.as_of,
             hardware,
             request.profile,
@@ -55,10 +55,10 @@ class RankReplies:
         self, request: rank_pb2.ExplainRankRequest
     ) -> rank_pb2.ExplainRankResponse:
         """See `ranker.proto`."""
-        messages.check_methodology(request.methodology_digest, self._ranks.methodology)
-        hardware = messages.hardware(request.hardware)
+        requests.check_methodology(request.methodology_digest, self._ranks.methodology)
+        hardware = requests.hardware(request.hardware)
         explained = await self._ranks.explain(
-            messages.required("artifact", request.artifact),
+            requests.required("artifact", request.artifact),
             request.as_of,
             hardware,
             request.profile,
@@ -66,13 +66,15 @@ class RankReplies:
         return rank_pb2.ExplainRankResponse(
             score=messages.score(explained.score),
             contributions=[_contribution(one) for one in explained.contributions],
-            evidence=[messages.evidence(one, request.artifact) for one in explained.evidence],
+            evidence=[
+                evidence_messages.evidence(one, request.artifact) for one in explained.evidence
+            ],
             methodology=messages.methodology(self._ranks.methodology),
         )
 
     async def list_ranks(self, request: rank_pb2.ListRanksRequest) -> rank_pb2.ListRanksResponse:
         """See `ranker.proto`."""
-        messages.check_methodology(request.methodology_digest, self._ranks.methodology)
+        requests.check_methodology(request.methodology_digest, self._ranks.methodology)
         rankings = await self._rankings(request)
         listed = [
             (ranking, place, places)
@@ -111,13 +113,13 @@ class RankReplies:
     async def _rankings(self, request: rank_pb2.ListRanksRequest) -> list[Ranking]:
         """One ranking for each type that was asked for or that serves the intent."""
         which = request.WhichOneof("which")
-        wanted = (request.as_of, messages.hardware(request.hardware), request.profile)
+        wanted = (request.as_of, requests.hardware(request.hardware), request.profile)
         if which is None:
             raise InvalidArgument("which", "say a type, an intent or artifacts")
         if which == "type":
-            return [await self._ranks.of_type(messages.parse_type(request.type), *wanted)]
+            return [await self._ranks.of_type(requests.parse_type(request.type), *wanted)]
         if which == "artifacts":
-            names = messages.limited("artifacts", request.artifacts.artifacts)
+            names = requests.limited("artifacts", request.artifacts.artifacts)
             return [await self._ranks.of_list(names, *wanted)]
         serving = await self._discovery.serving(request.intent)
         by_type = {kind: [one for one in serving if one.type is kind] for kind in ArtifactType}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay_rpc.ranker.v1 import search_pb2
 
-from services.ranker.api import messages
+from services.ranker.api import messages, requests
 from services.ranker.database.match_store import MatchCounts
 from services.ranker.searching.discovery import Discovery, SearchResult
 from services.ranker.searching.search import MIN_CONFIDENCE, Provider, Term
@@ -20,7 +20,7 @@ class SearchReplies:
         self, request: search_pb2.SearchCapabilitiesRequest
     ) -> search_pb2.SearchCapabilitiesResponse:
         """See `ranker.proto`."""
-        kind = messages.parse_type(request.type) if request.type else None
+        kind = requests.parse_type(request.type) if request.type else None
         found = await self._discovery.search(request.intent, kind, request.limit)
         return search_pb2.SearchCapabilitiesResponse(matches=_matches(found), floor=MIN_CONFIDENCE)
 

@@ -11,7 +11,7 @@ from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
 
 from services.common import identity
 from services.errors import InvalidArgument, NotFound
-from services.ranker.api import messages
+from services.ranker.api import evidence_messages, messages, requests
 from services.ranker.jobs import Job, Jobs, VerificationRequest
 from services.ranker.measuring.verify import VerificationPlan
 from services.rpc.pagination import page
@@ -40,9 +40,9 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
             )
         if not request.request_id and not request.validate_only:
             raise InvalidArgument("request_id", "is empty; make one up, such as a UUID")
-        subject = messages.required("artifact", request.artifact)
+        subject = requests.required("artifact", request.artifact)
         order = VerificationRequest(
-            subject, _claims(subject, request.claims), messages.parse_effort(request.effort)
+            subject, _claims(subject, request.claims), requests.parse_effort(request.effort)
         )
         if request.validate_only:
             return verification_pb2.SubmitVerificationResponse(
@@ -89,7 +89,9 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
                 if isinstance(update, Job):
                     yield verification_pb2.WatchJobResponse(progress=_job(update))
                 else:
-                    yield verification_pb2.WatchJobResponse(result=messages.claim_verdict(update))
+                    yield verification_pb2.WatchJobResponse(
+                        result=evidence_messages.claim_verdict(update)
+                    )
 
     async def CancelJob(  # noqa: N802  # the contract's name
         self,
@@ -105,8 +107,8 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
 def _claims(subject: str, references: Sequence[str]) -> tuple[str, ...]:
     """Ids of the claims of `subject` that a request names."""
     found = []
-    for index, one in enumerate(messages.limited("claims", references)):
-        owner, claim = messages.parse_claim(f"claims[{index}]", one)
+    for index, one in enumerate(requests.limited("claims", references)):
+        owner, claim = requests.parse_claim(f"claims[{index}]", one)
         if owner != subject:
             raise NotFound(f"claim of {subject}", one, None, hint=f"it is a claim of {owner}")
         found.append(claim)

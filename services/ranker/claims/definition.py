@@ -12,16 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from services.ranker.claims.model import (
-    ArtifactType,
-    Aspect,
-    Boolean,
-    Bound,
-    Claim,
-    Equals,
-    Text,
-    ends,
-)
+from services.ranker.claims.bounds import Boolean, Bound, Equals, Text, ends
+from services.ranker.claims.model import ArtifactType, Aspect, Claim
 
 
 class Kind(StrEnum):

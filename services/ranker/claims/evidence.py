@@ -13,18 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from services.ranker.claims.model import (
-    Basis,
-    Evidence,
-    Interval,
-    NotMeasured,
-    Source,
-    SourceRole,
-    SubjectRelation,
-    UnmeasuredReason,
-    Value,
-    reference,
-)
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.findings import Evidence, NotMeasured, UnmeasuredReason
+from services.ranker.claims.model import Basis, Source, SourceRole, SubjectRelation, reference
 
 
 class EvidenceError(ValueError):

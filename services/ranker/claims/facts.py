@@ -8,18 +8,9 @@ from importlib.resources import files
 
 import yaml
 
+from services.ranker.claims.bounds import Boolean, Interval, Text, Value
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import (
-    Basis,
-    Boolean,
-    Claim,
-    Interval,
-    Source,
-    SourceRole,
-    SubjectRelation,
-    Text,
-    Value,
-)
+from services.ranker.claims.model import Basis, Claim, Source, SourceRole, SubjectRelation
 from services.ranker.claims.sourcing import alternatives
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from services.errors import Violation
+from services.ranker.claims.bounds import Boolean, Bound, Ratio, Text
 from services.ranker.claims.definition import (
     Definition,
     Kind,
@@ -22,15 +23,7 @@ from services.ranker.claims.definition import (
     fact_of,
     guess,
 )
-from services.ranker.claims.model import (
-    Artifact,
-    ArtifactType,
-    Boolean,
-    Bound,
-    Claim,
-    Ratio,
-    Text,
-)
+from services.ranker.claims.model import Artifact, ArtifactType, Claim
 
 _SHOWN = 3
 _ALIKE = 0.7  # names of methods of two types that measure the same

@@ -12,25 +12,27 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
-    PlainValidator,
-    StringConstraints,
-    field_validator,
 )
 
-from services.common.documents import Document, validate
+from services.common.documents import validate
 from services.errors import InvalidArgument, Violation
 from services.ranker.claims import model
-from services.ranker.claims.fitting import nearest
-
-SCHEMA = 1
+from services.ranker.claims.claim_entry import ClaimEntry, PageClaimEntry, SourceEntry
+from services.ranker.claims.fields import (
+    Day,
+    Digest,
+    Id,
+    Number,
+    Part,
+    Size,
+    String,
+    Strings,
+    TypeOfArtifact,
+)
 
 
 def parse(document: object, name: str) -> model.Artifact | model.Page | model.Withdrawal:
@@ -72,7 +74,7 @@ def readable_claims(document: object) -> tuple[model.Claim, ...]:
     own = owner if isinstance(owner, str) and document.get("kind") != "page" else ""
     for item in items if isinstance(items, list) else ():
         with suppress(InvalidArgument):
-            one = validate(_PageClaim, item)
+            one = validate(PageClaimEntry, item)
             found.append(one.claim(artifact=one.artifact or own))
     return tuple(found)
 
@@ -107,315 +109,33 @@ def _by_id(path: str, document: object, name: str) -> str:
     return f"{name}.{found[1]}[{identifier.strip()}]{path[found.end() :]}"
 
 
-def _number(value: object) -> int | float:
-    """A finite number. One that is written without a point stays an int, as evidence keeps it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number, not {value!r:.60}")  # noqa: TRY004  (pydantic's)
-    if not -1e300 < value < 1e300:
-        raise ValueError(f"must be finite, not {value!r:.60}")
-    return value
+class _Capability(Part):
+    id: Id
+    name: String
+    description: String
+    intents: Strings = ()
+    best_for: Strings = ()
+    limitations: Strings = ()
+    requires: Strings = ()
+    inputs: Strings = ()
+    outputs: Strings = ()
+    categories: Strings = ()
+    tags: Strings = ()
 
 
-def _date(value: object) -> str:
-    """A day, or as much of it as is known: "2021-05-31", "2021-05" or "2021"."""
-    found = re.fullmatch(r"(\d{4})(-\d\d)?(-\d\d)?", value if isinstance(value, str) else "")
-    try:
-        date.fromisoformat(f"{found[1]}{found[2] or '-01'}{found[3] or '-01'}" if found else "")
-    except ValueError:
-        raise ValueError(f'must be a date in quotes, like "2021-05", not {value!r:.60}') from None
-    return str(value)
-
-
-def _says(value: object) -> tuple[float, ...] | str | bool | None:
-    """What a source says: a number, several that it allows, a text or a truth."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    numbers = tuple(map(_number, value if isinstance(value, tuple | list) else (value,)))
-    if not numbers:
-        raise ValueError("is empty; write the figure, or take the key out")
-    return numbers
-
-
-_Date = Annotated[str, PlainValidator(_date)]
-_Says = Annotated[tuple[float, ...] | str | bool | None, PlainValidator(_says)]
-
-
-def _day(value: object) -> date:
-    try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError(f'must be a day in quotes, like "2020-12-31", not {value!r:.60}') from None
-
-
-def _one_of(kind: type[StrEnum]) -> PlainValidator:
-    """Accept the values of an enum; suggest the nearest for another."""
-
-    def check(value: object) -> StrEnum:
-        known = [one.value for one in kind]
-        if isinstance(value, str) and value in known:
-            return kind(value)
-        near = nearest(str(value).casefold(), [one.casefold() for one in known])
-        meant = [one for one in known if near and one.casefold() == near[0]]
-        hint = f"; did you mean {meant[0]!r}?" if meant else ""
-        raise ValueError(f"{value!r:.60} is not one of {', '.join(known)}{hint}")
-
-    return PlainValidator(check)
-
-
-_CITES = "sources."
-_Aspect = Annotated[model.Aspect, _one_of(model.Aspect)]
-_Type = Annotated[model.ArtifactType, _one_of(model.ArtifactType)]
-
-
-def _size(value: object) -> tuple[int, int]:
-    """Height and width in pixels, written "512x512"."""
-    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", value if isinstance(value, str) else "")
-    if found is None:
-        raise ValueError(f'must be height and width, like "512x512", not {value!r:.60}')
-    return int(found[1]), int(found[2])
-
-
-_Size = Annotated[tuple[int, int], PlainValidator(_size)]
-_Number = Annotated[float, PlainValidator(_number)]
-_Day = Annotated[date, PlainValidator(_day)]
-_String = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-_Strings = tuple[str, ...]
-
-
-def _of(pattern: str, what: str = "id") -> AfterValidator:
-    """Hold a string to the pattern that the contract gives for it."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r:.60} is no {what}: it must match {pattern}")
-        return value
-
-    return AfterValidator(check)
-
-
-_Id = Annotated[_String, _of("[a-z0-9][a-z0-9._-]{0,99}")]
-_Digest = Annotated[_String, _of("sha256:[0-9a-f]{64}", "digest")]
-_ClaimId = Annotated[_String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
-
-
-class _Part(Document):
-    """A part of a manifest; a key that is there has a value."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_given(cls, value: object) -> object:
-        if value is None:
-            raise ValueError("must have a value, not null; write one or take the key out")
-        return value
-
-
-class _Equals(_Part):
-    value: _Number
-    tolerance: _Number
-
-    def problems(self) -> Iterator[Violation]:
-        if self.tolerance < 0:
-            yield "tolerance", f"is {self.tolerance}; a half-width is 0 or more"
-
-
-class _Range(_Part):
-    low: _Number | None = None
-    high: _Number | None = None
-
-    def problems(self) -> Iterator[Violation]:
-        if self.low is None and self.high is None:
-            yield "low", "give `low`, `high` or both; without an end it allows anything"
-        if self.low is not None and self.high is not None and self.low > self.high:
-            yield "low", f"{self.low} is above `high`, {self.high}"
-
-
-class _Bound(_Part):
-    equals: _Equals | None = None
-    range: _Range | None = None
-    ratio: _Range | None = None
-    text: _String | None = None
-    boolean: bool | None = None
-    unit: _String | None = None
-
-    def problems(self) -> Iterator[Violation]:
-        kinds = [name for name in type(self).model_fields if name != "unit"]
-        given = [name for name in kinds if getattr(self, name) is not None]
-        if len(given) != 1:
-            yield (
-                given[-1] if given else kinds[0],
-                f"write exactly one of {', '.join(kinds)}",
-            )
-        elif given[0] in ("text", "boolean"):
-            if self.unit is not None:
-                yield "unit", f"a {given[0]} has no unit; take it out"
-        elif self.unit is None:
-            yield "unit", 'a number and its tolerance need a unit; "1" for a pure number'
-
-    def bound(self) -> model.Bound:
-        unit = self.unit or ""
-        if self.equals is not None:
-            return model.Equals(self.equals.value, self.equals.tolerance, unit)
-        if self.range is not None:
-            return model.Range(self.range.low, self.range.high, unit)
-        if self.ratio is not None:
-            return model.Ratio(self.ratio.low, self.ratio.high, unit)
-        return model.Boolean(bool(self.boolean)) if self.text is None else model.Text(self.text)
-
-
-class _Undecidable(_Part):
-    verdict: Literal["NOT_TESTABLE_HERE", "UNDERSPECIFIED"]
-    reason: _String
-
-
-class _Cost(_Part):
-    quick: _Number
-    full: _Number
-
-    def problems(self) -> Iterator[Violation]:
-        if not 0 <= self.quick <= self.full:
-            yield "quick", "costs are seconds, 0 or more, and `full` is not below `quick`"
-
-
-class _Comparator(_Part):
-    artifact: _Id | None = None
-    name: _String = ""
-
-    def problems(self) -> Iterator[Violation]:
-        if not self.artifact and not self.name:
-            yield "name", "name what it compares with, or the registered `artifact`"
-
-
-class _Source(_Part):
-    title: _String
-    locator: _String = ""
-    url: _String = ""
-    quote: _String = ""
-    date: _Date | None = None
-    digest: _Digest | None = None
-    says: _Says = None
-
-    def source(self) -> model.Source:
-        says = self.says
-        return model.Source(
-            **{
-                **dict(self),
-                "date": self.date or "",
-                "digest": self.digest or "",
-                "values": says if isinstance(says, tuple) else (),
-                "says": says if isinstance(says, bool | str) else None,
-            }
-        )
-
-
-def _mapped(key: str) -> BeforeValidator:
-    """Let a text stand for a mapping that has it under one key."""
-    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
-
-
-class _Claim(_Part):
-    id: _ClaimId
-    statement: _String
-    aspect: _Aspect | None = None
-    group: _String = ""
-    bound: _Bound | None = None
-    method: _String = ""
-    scope: _String = ""
-    hardware: _String = ""
-    engine: _String = ""
-    dataset: _String = ""
-    comparator: Annotated[_Comparator, _mapped("name")] | None = None
-    quote: _String = ""
-    source: _Source | None = None
-    sources: tuple[_Source, ...] = ()
-    subset: _String = ""
-    contradicts: _Strings = ()
-    undecidable: _Undecidable | None = None
-    needs: _String = ""
-    cost: _Cost | None = None
-
-    def problems(self) -> Iterator[Violation]:
-        if not self.method or self.method.startswith(_CITES):
-            for key in ("aspect", "group"):
-                if not getattr(self, key):
-                    yield key, "is missing; only a method that measures says it itself"
-        for index, one in enumerate(self.sources):
-            if problem := _unlike(self.bound, one.says):
-                yield f"sources[{index}].says", problem
-        if self.undecidable is None and (self.bound is None or not self.method):
-            yield (
-                "bound" if self.bound is None else "method",
-                "a claim has a bound and a method, or says under `undecidable` why it cannot",
-            )
-
-    def claim(self, *, artifact: str = "", page: str = "") -> model.Claim:
-        undecidable = self.undecidable
-        changed = {
-            "aspect": self.aspect or model.Aspect.PUBLICATION,
-            "stated_aspect": self.aspect,
-            "stated_group": self.group,
-            "bound": self.bound.bound() if self.bound else None,
-            "undecidable": model.Undecidable(model.Verdict(undecidable.verdict), undecidable.reason)
-            if undecidable
-            else None,
-            "cost": model.Cost(**dict(self.cost)) if self.cost else model.Cost(),
-            "comparator": self.comparator.name or self.comparator.artifact or ""
-            if self.comparator
-            else "",
-            "rival": (self.comparator.artifact or "") if self.comparator else "",
-            "source": self.source.source() if self.source else None,
-            "sources": tuple(one.source() for one in self.sources),
-            "declared": bool(self.sources),
-        }
-        return model.Claim(**{**dict(self), **changed, "artifact": artifact, "page": page})
-
-
-class _PageClaim(_Claim):
-    artifact: _Id | None = None
-
-
-def _unlike(bound: _Bound | None, says: tuple[float, ...] | str | bool | None) -> str:
-    """Why what a source says does not compare with a bound; empty when it does."""
-    if bound is None or says is None:
-        return ""
-    for kind, given, written in (
-        (bool, bound.boolean, "true or false"),
-        (str, bound.text, "a text"),
-    ):
-        if (given is not None) != isinstance(says, kind):
-            wanted = written if given is not None else "a number or a list of numbers"
-            return f"{says!r:.60} is of another kind than the bound; write {wanted}"
-    return ""
-
-
-class _Capability(_Part):
-    id: _Id
-    name: _String
-    description: _String
-    intents: _Strings = ()
-    best_for: _Strings = ()
-    limitations: _Strings = ()
-    requires: _Strings = ()
-    inputs: _Strings = ()
-    outputs: _Strings = ()
-    categories: _Strings = ()
-    tags: _Strings = ()
-
-
-class _License(_Part):
-    id: _String
-    name: _String
-    url: _String = ""
+class _License(Part):
+    id: String
+    name: String
+    url: String = ""
     research_only: bool = False
 
 
 _COMPONENTS = ("adoption", "quality", "ecosystem", "match_graph")
 
 
-class _PublishedScore(_Part):
-    value: _Number
-    source: _String
+class _PublishedScore(Part):
+    value: Number
+    source: String
     components: Mapping[Literal["adoption", "quality", "ecosystem", "match_graph"], Literal[0, 1]]
 
     def problems(self) -> Iterator[Violation]:
@@ -430,25 +150,25 @@ class _PublishedScore(_Part):
         return model.PublishedScore(self.value, self.source, components)
 
 
-class _Artifact(_Part):
+class _Artifact(Part):
     kind: Literal["artifact"]
     schema_: Literal[1] = Field(alias="schema")
-    id: _Id
-    name: _String
-    type: _Type
-    description: _String
+    id: Id
+    name: String
+    type: TypeOfArtifact
+    description: String
     license: _License
-    pricing: _String
+    pricing: String
     capabilities: tuple[_Capability, ...]
-    claims: tuple[_Claim, ...]
+    claims: tuple[ClaimEntry, ...]
     published: _PublishedScore | None = None
-    subject: _String = ""
+    subject: String = ""
     classes: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
-    input: _Size | None = None
-    revision: _String = ""
-    digest: _Digest | None = None
-    subsets: tuple[_String, ...] = ()
-    released: _Day | None = None
+    input: Size | None = None
+    revision: String = ""
+    digest: Digest | None = None
+    subsets: tuple[String, ...] = ()
+    released: Day | None = None
     version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
 
     def problems(self) -> Iterator[Violation]:
@@ -481,16 +201,16 @@ class _Artifact(_Part):
         )
 
 
-class _Page(_Part):
+class _Page(Part):
     kind: Literal["page"]
     schema_: Literal[1] = Field(alias="schema")
-    id: _Id
-    name: _String
-    description: _String
-    compares: _Strings = ()
-    printed: Mapping[str, Mapping[str, _Number]] = Field(default_factory=dict)
-    claims: tuple[_PageClaim, ...]
-    source: _Source | None = None
+    id: Id
+    name: String
+    description: String
+    compares: Strings = ()
+    printed: Mapping[str, Mapping[str, Number]] = Field(default_factory=dict)
+    claims: tuple[PageClaimEntry, ...]
+    source: SourceEntry | None = None
     version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
 
     def entry(self, digest: str) -> model.Page:
@@ -515,11 +235,11 @@ class _Page(_Part):
         )
 
 
-class _Withdrawal(_Part):
+class _Withdrawal(Part):
     kind: Literal["withdrawal"]
     schema_: Literal[1] = Field(alias="schema")
-    id: _Id
-    reason: _String
+    id: Id
+    reason: String
     version: Annotated[int, Field(ge=2, lt=1 << 31)]
 
     def entry(self, digest: str) -> model.Withdrawal:

@@ -7,14 +7,13 @@ is the unit of a pure number. Times are aware datetimes in UTC.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 
-from services.common.statistics import interval as statistics
+from services.ranker.claims.bounds import Bound
 
 
 class ArtifactType(StrEnum):
@@ -67,98 +66,6 @@ class Aspect(StrEnum):
     METRIC = "metric"  # whether a figure of merit can be computed as described
     COMPOSITION = "composition"  # how much of what a whole corpus holds
     PUBLICATION = "publication"  # what was published (configuration included), when, on what terms
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An interval as evidence keeps it: `level` is its confidence, 0 when the ends are bounds.
-
-    An end that is open is infinite. What computes intervals has `services.common.statistics`.
-    """
-
-    low: float
-    high: float
-    level: float = 0.0
-
-    @classmethod
-    def of(cls, found: statistics.Interval) -> Interval:
-        """Return an interval that was computed, as evidence keeps it."""
-        return cls(
-            -math.inf if found.low is None else found.low,
-            math.inf if found.high is None else found.high,
-            found.level,
-        )
-
-
-@dataclass(frozen=True)
-class Equals:
-    """The value is this number, give or take `tolerance` (same unit)."""
-
-    value: float
-    tolerance: float
-    unit: str
-
-
-@dataclass(frozen=True)
-class Range:
-    """The value lies in a closed range; an end that is None is open."""
-
-    low: float | None
-    high: float | None
-    unit: str
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The artifact's figure over the comparator's lies in a closed range."""
-
-    low: float | None
-    high: float | None
-    unit: str = "1"
-
-
-@dataclass(frozen=True)
-class Text:
-    """The value is this text, letter for letter."""
-
-    value: str
-
-
-@dataclass(frozen=True)
-class Boolean:
-    """The value is this truth."""
-
-    value: bool
-
-
-Bound = Equals | Range | Ratio | Text | Boolean
-
-
-def ends(bound: Bound) -> tuple[float, float]:
-    """Return the ends of what a numeric bound allows, tolerance included."""
-    if isinstance(bound, Equals):
-        return bound.value - bound.tolerance, bound.value + bound.tolerance
-    if isinstance(bound, Text | Boolean):
-        raise TypeError(f"{bound!r} has no ends")
-    return (
-        -math.inf if bound.low is None else bound.low,
-        math.inf if bound.high is None else bound.high,
-    )
-
-
-@dataclass(frozen=True)
-class Value:
-    """An observed number (with unit), text or truth."""
-
-    content: float | str | bool
-    unit: str = ""
-
-    @property
-    def number(self) -> float | None:
-        """The number, or None for a text or a truth."""
-        if isinstance(self.content, bool | str):
-            return None
-        return self.content
 
 
 @dataclass(frozen=True)
@@ -396,124 +303,3 @@ class Withdrawal:
     version: int
     reason: str
     digest: str
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
-
-    `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
-    load, time), empty where nothing was run. `sources` are citations, `inputs` the digests of what
-    it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
-    parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
-    over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
-    empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
-    and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
-    as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
-    words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
-    which nobody has read here: it is shown, decides nothing and enters no score. `claimed` is the
-    claim's configuration when it was measured; empty in what was kept before that was kept too.
-    `content` are the bytes that the digest is of.
-    """
-
-    digest: str
-    claim: str
-    subject_digest: str
-    relation: SubjectRelation
-    basis: Basis
-    method: str
-    value: Value | None
-    interval: Interval | None
-    n: int
-    environment: Mapping[str, object]
-    sources: tuple[Source, ...]
-    command: str
-    time: datetime
-    note: str
-    inputs: tuple[str, ...]
-    breakdown: Mapping[str, float] = field(default_factory=dict)
-    breakdown_unit: str = ""
-    owner: str = ""
-    subject: Mapping[str, object] = field(default_factory=dict)
-    engine: Mapping[str, object] = field(default_factory=dict)
-    restarts: tuple[Mapping[str, object], ...] = ()
-    conditions: str = ""
-    unmeasured: Mapping[str, object] = field(default_factory=dict)
-    declared: bool = False
-    claimed: Mapping[str, object] = field(default_factory=dict)
-    content: bytes = field(default=b"", compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
-
-    `of_sample` says that it is of what was measured of a sample.
-    """
-
-    what: str
-    before: str
-    after: str
-    of_sample: bool = False
-
-
-@dataclass(frozen=True)
-class Change:
-    """The verdict and the evidence of the verification before, and what is different since."""
-
-    verdict: Verdict
-    evidence: Evidence
-    differences: tuple[Difference, ...]
-
-
-class UnmeasuredReason(StrEnum):
-    """Kinds of reasons why a claim's method measured nothing."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    NOT_SERVED = "NOT_SERVED"
-    OTHER_SUBJECT = "OTHER_SUBJECT"
-    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
-    LICENSE_NOT_ACCEPTED = "LICENSE_NOT_ACCEPTED"
-    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
-    DATA_MISSING = "DATA_MISSING"
-    TOO_COSTLY = "TOO_COSTLY"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True)
-class NotMeasured:
-    """Why a claim's method measured nothing, and what to do about it where something can be."""
-
-    message: str
-    reason: UnmeasuredReason = UnmeasuredReason.UNSPECIFIED
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class ClaimVerdict:
-    """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
-
-    `sample` is what was measured of a sample besides, where something else decides. `change` is
-    told by a verification alone, of a claim that had evidence before. `not_measured` says why the
-    claim's method measured nothing; None when it did, or never tried. `verdict` says whether the
-    claim is true, `sourcing` whether it repeats its source: two answers.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    basis: Basis | None
-    evidence: Evidence | None
-    reason: str
-    contradicts: tuple[str, ...]
-    sample: Evidence | None = None
-    change: Change | None = None
-    not_measured: NotMeasured | None = None
-    sourcing: SourceVerdict = SourceVerdict.UNSPECIFIED
-
-
-@dataclass(frozen=True)
-class PageVerdicts:
-    """A page, and the verdicts on its claims."""
-
-    page: Page
-    claims: tuple[ClaimVerdict, ...]

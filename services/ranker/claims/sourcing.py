@@ -10,17 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from services.ranker.claims.model import (
-    Aspect,
-    Boolean,
-    Bound,
-    Claim,
-    Source,
-    SourceRole,
-    SourceVerdict,
-    Text,
-    ends,
-)
+from services.ranker.claims.bounds import Boolean, Bound, Text, ends
+from services.ranker.claims.model import Aspect, Claim, Source, SourceRole, SourceVerdict
 
 CITES = "sources."
 """What the names of methods that cite begin with."""

@@ -6,45 +6,26 @@ whenever it is read.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 
-from services.ranker.claims.evidence import why_not
-from services.ranker.claims.identity import hardware_class, identity
-from services.ranker.claims.model import (
-    STRENGTH,
-    Aspect,
-    Basis,
-    Boolean,
-    Bound,
-    Claim,
-    ClaimVerdict,
-    Equals,
-    Evidence,
-    Interval,
-    NotMeasured,
-    SubjectRelation,
-    Text,
-    Value,
-    Verdict,
-    ends,
+from services.ranker.claims.bounds import Boolean, Bound, Interval, Text, Value, ends
+from services.ranker.claims.choosing import (
+    MIN_LEVEL,
+    choose,
+    decides,
+    elsewhere,
+    fits,
+    sample_beside,
+    unmeasured,
 )
+from services.ranker.claims.evidence import why_not
+from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured
+from services.ranker.claims.identity import hardware_class
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Verdict
 from services.ranker.claims.sourcing import CITES, alternatives, confirms, sourcing
-
-DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
-    SubjectRelation.EXACT: frozenset(Aspect),
-    SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: frozenset(
-        {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
-    ),
-    SubjectRelation.PROXY: frozenset(),
-}
-"""Which aspects of a thing each kind of stand-in can decide; of a sample its method says it."""
-
-MIN_LEVEL = 0.99
-"""Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
+from services.ranker.claims.wording import allowed, figure, show, unit_after
 
 _NUMBERS = re.compile(r"[0-9\s,;x×*()\[\]\u2010-\u2015-]+")
 _DIGITS = re.compile(r"[0-9]+")
@@ -54,24 +35,6 @@ _STAND_IN = {
     SubjectRelation.SAMPLE: "a sample, not drawn at random,",
     SubjectRelation.PROXY: "a stand-in",
 }
-
-
-def decides(relation: SubjectRelation, claim: Claim) -> bool:
-    """Whether an observation of that relation may decide the claim."""
-    if relation is SubjectRelation.SAMPLE:
-        return claim.sample_decides
-    return claim.aspect in DECIDES[relation]
-
-
-def applies(claim: Claim, evidence: Evidence) -> bool:
-    """Whether a piece of evidence on a claim is still of what it says now.
-
-    A later manifest may be of another configuration, or be observed by another method.
-    """
-    if evidence.basis is Basis.MEASURED and evidence.claimed != claim.configuration:
-        return False
-    name = evidence.method.partition("@")[0]
-    return name == claim.method.partition("@")[0] or name.startswith(CITES)
 
 
 def judge(
@@ -128,107 +91,6 @@ def _not_measured(evidence: Evidence | None, unobserved: NotMeasured | None) -> 
     return unobserved or (why_not(evidence) if evidence.value is None else None)
 
 
-def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
-    """Return the piece of evidence that a verdict rests on.
-
-    Of those that can decide the measured ones count first, then the derived, then the cited, as in
-    a score: what was cited while a service was down does not displace what was measured. Of what
-    was measured the latest says which subject, engine and machine it is about; of the pieces about
-    that one the best, never the latest, or one could measure until it suits: the one that pools the
-    most restarts, is sure enough to decide, has the most observations, then the narrowest interval,
-    then the first. Of what was cited the latest. When none can decide, the latest that is there,
-    for orientation. The order of the pieces does not matter.
-    """
-    items = tuple(evidence)
-    able = [one for one in items if decides(one.relation, claim) and fits(claim, one)]
-    if not able:
-        return max(
-            items, key=lambda one: (one.time, one.value is not None, one.digest), default=None
-        )
-    strongest = max(STRENGTH[one.basis] for one in able)
-    found = [one for one in able if STRENGTH[one.basis] == strongest]
-    latest = max(found, key=_lateness)
-    if latest.basis is not Basis.MEASURED:
-        return latest
-    same = [one for one in found if _identity(one) == _identity(latest)]
-    return min(same, key=_worth)
-
-
-def _lateness(item: Evidence) -> tuple[datetime, bool, str]:
-    return item.time, item.value is not None, item.digest
-
-
-def _worth(item: Evidence) -> tuple[int, bool, int, float, float, str]:
-    """The best first; what a piece says has no part in it."""
-    interval, time = item.interval, item.time.timestamp()
-    if interval is None or interval.level == 0:  # a count has nothing to do with luck
-        return -len(item.restarts), False, -item.n, 0.0, -time, item.digest
-    unsure = interval.level < MIN_LEVEL
-    width = interval.high - interval.low
-    return -len(item.restarts), unsure, -item.n, width, time, item.digest
-
-
-def _identity(item: Evidence) -> str:
-    return identity(
-        method=item.method,
-        subject_digest=item.subject_digest,
-        subject=item.subject,
-        engine=item.engine,
-        environment=item.environment,
-        inputs=item.inputs,
-    )
-
-
-def fits(claim: Claim, evidence: Evidence) -> bool:
-    """Whether it was observed on the hardware and by the engine that the claim names, if any."""
-    return not _elsewhere(claim, evidence)
-
-
-def is_engine(named: str, engine: str) -> bool:
-    """Whether a claim's name of an engine is that of an engine's id: "OpenVINO", "openvino-cpu"."""
-    identifier = engine.casefold()
-    return named.casefold() in {identifier, identifier.partition("-")[0]}
-
-
-def _elsewhere(claim: Claim, evidence: Evidence) -> str:
-    """What else than the claim names it was observed with; empty for nothing else."""
-    hardware = hardware_class(evidence.environment)
-    words = set(hardware.casefold().split())
-    if claim.hardware and words and not set(claim.hardware.casefold().split()) <= words:
-        return f"{hardware}, and the claim is about {claim.hardware}"
-    engine = str(evidence.engine.get("id", ""))
-    if claim.engine and engine and not is_engine(claim.engine, engine):
-        return f"{engine}, and the claim is about {claim.engine}"
-    return ""
-
-
-def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
-    """Return the latest measurement of a sample, where a verdict rests on another kind."""
-    if chosen is None or chosen.relation is SubjectRelation.SAMPLE:
-        return None
-    samples = (
-        one
-        for one in evidence
-        if (one.relation, one.basis) == (SubjectRelation.SAMPLE, Basis.MEASURED)
-    )
-    return max(samples, key=lambda one: (one.time, one.digest), default=None)
-
-
-def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> NotMeasured | None:
-    """Return why nothing was measured when `chosen` was looked up; None when that is not known.
-
-    What was measured of the claim before, or of a sample, makes it moot.
-    """
-    if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
-        return None
-    items = tuple(evidence)
-    if sample_beside(items, chosen) is not None:
-        return None
-    tried = (one for one in items if one.value is None and one.time >= chosen.time)
-    latest = max(tried, key=lambda one: (one.time, one.digest), default=None)
-    return why_not(latest) if latest is not None else None
-
-
 def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Verdict, str]:
     if claim.undecidable is not None:
         reason = claim.undecidable.reason
@@ -281,8 +143,8 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
 
 
 def _or(numbers: Sequence[float], value: Value) -> str:
-    *first, last = map(_number, numbers)
-    return f"{', '.join(first)} or {last}{_unit(value.unit)}"
+    *first, last = map(figure, numbers)
+    return f"{', '.join(first)} or {last}{unit_after(value.unit)}"
 
 
 def _leaves_open_what_decides(claim: Claim) -> bool:
@@ -294,11 +156,11 @@ def _underspecified(evidence: Evidence, unobserved: str) -> str:
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     reason = "it depends on the hardware and on the engine, and the claim names neither"
     if evidence.basis is not Basis.MEASURED:
-        figure = f"{show(evidence.value, evidence.interval)} is published for other hardware"
-        return f"{reason}; {figure}{f' (not measured: {unobserved})' if unobserved else ''}"
+        known = f"{show(evidence.value, evidence.interval)} is published for other hardware"
+        return f"{reason}; {known}{f' (not measured: {unobserved})' if unobserved else ''}"
     here = hardware_class(evidence.environment)
-    unit = _unit(evidence.breakdown_unit)
-    figures = [f"{_number(one)}{unit} with {name}" for name, one in evidence.breakdown.items()]
+    unit = unit_after(evidence.breakdown_unit)
+    figures = [f"{figure(one)}{unit} with {name}" for name, one in evidence.breakdown.items()]
     found = ", ".join(figures) or show(evidence.value, evidence.interval)
     return f"{reason}; on {here or 'this machine'} it is {found}{_conditions(evidence)}"
 
@@ -310,8 +172,8 @@ def _conditions(evidence: Evidence) -> str:
 def _seen(claim: Claim, evidence: Evidence) -> str:
     """What is shown of something else, where nothing that decides is known."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
-    if elsewhere := _elsewhere(claim, evidence):
-        return f"it was measured with {elsewhere}: {show(evidence.value, evidence.interval)}"
+    if other := elsewhere(claim, evidence):
+        return f"it was measured with {other}: {show(evidence.value, evidence.interval)}"
     if evidence.basis is Basis.MEASURED:
         return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
     thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
@@ -373,55 +235,6 @@ def _alike(bound: Bound, value: Value) -> bool:
     if isinstance(bound, Text | Boolean):
         return type(bound.value) is type(value.content)
     return value.number is not None and value.unit == bound.unit
-
-
-def allowed(bound: Bound) -> str:
-    """What a bound allows, in words."""
-    if isinstance(bound, Text):
-        return f'"{bound.value}"'
-    if isinstance(bound, Boolean):
-        return "as claimed" if bound.value else "not as claimed"
-    unit = _unit(bound.unit)
-    if isinstance(bound, Equals):
-        give = f" give or take {_number(bound.tolerance)}" if bound.tolerance else ""
-        return f"{_number(bound.value)}{give}{unit}"
-    low, high = ends(bound)
-    if math.isinf(low):
-        return f"at most {_number(high)}{unit}"
-    if math.isinf(high):
-        return f"at least {_number(low)}{unit}"
-    return f"{_number(low)} to {_number(high)}{unit}"
-
-
-def show(value: Value, interval: Interval | None = None) -> str:
-    """Show a value to a reader, with its interval when it has one that is wider than a point."""
-    content = value.content
-    if isinstance(content, bool):
-        return "yes" if content else "no"
-    if isinstance(content, str):
-        return f'"{content}"'
-    text = _number(content)
-    if interval is not None and interval.low <= 0 and math.isinf(interval.high):
-        text += " (from nothing to anything)"
-    elif interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
-        end = f"most {_number(interval.high)}"
-        if math.isinf(interval.high):
-            end = f"least {_number(interval.low)}"
-        text += f" (at {end})"
-    elif interval is not None and interval.low < interval.high:
-        text += f" (from {_number(interval.low)} to {_number(interval.high)})"
-    return text + _unit(value.unit)
-
-
-def _number(number: float) -> str:
-    """A number as it is read: whole ones in full, others to four figures that count."""
-    if math.isinf(number):
-        return "any"
-    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.4g}"
-
-
-def _unit(unit: str) -> str:
-    return "" if unit in ("", "1") else f" {unit}"
 
 
 def _joined(reason: str, claim: Claim) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from services.errors import InvalidArgument
-from services.ranker.claims.model import ClaimVerdict, PageVerdicts
+from services.ranker.claims.findings import ClaimVerdict, PageVerdicts
 from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.score import ArtifactRecord

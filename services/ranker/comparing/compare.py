@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from services.errors import InvalidArgument
-from services.ranker.claims.model import PageVerdicts
+from services.ranker.claims.findings import PageVerdicts
 from services.ranker.comparing.cache_key import Pair
 from services.ranker.methodology import published, separation
 from services.ranker.methodology.definition import Methodology

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from services.errors import InvalidArgument, NotFound
-from services.ranker.claims.model import Artifact, ArtifactType, Evidence
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import Artifact, ArtifactType
 from services.ranker.claims.registry import Registry
 from services.ranker.comparing.cache_key import evidence_digest
 from services.ranker.comparing.compare import parse_day

@@ -8,18 +8,12 @@ import structlog
 
 from services.common.statistics.outcomes import Reports
 from services.errors import NotFound
+from services.ranker.claims.choosing import applies
 from services.ranker.claims.evidence import EvidenceError
-from services.ranker.claims.model import (
-    Artifact,
-    Claim,
-    ClaimVerdict,
-    Evidence,
-    Page,
-    PageVerdicts,
-    reference,
-)
+from services.ranker.claims.findings import ClaimVerdict, Evidence, PageVerdicts
+from services.ranker.claims.model import Artifact, Claim, Page, reference
 from services.ranker.claims.registry import Registry
-from services.ranker.claims.verdict import applies, judge_stored
+from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.match_store import MatchCounts, MatchStore, total
 from services.ranker.methodology.score import ArtifactRecord, Outcomes

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.ranker.claims.evidence import EvidenceError, canonical, digest_of, restore
-from services.ranker.claims.model import Evidence, reference
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import reference
 from services.ranker.database.database import Connection, Database
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from services.ranker.claims.findings import Change, ClaimVerdict, Difference, Evidence
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import Change, ClaimVerdict, Difference, Evidence
-from services.ranker.claims.verdict import show
+from services.ranker.claims.wording import show
 
 _SHORT_DIGEST_CHARACTERS = 19  # of a digest: "sha256:" and twelve digits
 

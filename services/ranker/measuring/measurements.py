@@ -15,13 +15,8 @@ from services.errors import AssayError
 from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.facts import Facts, quoted
-from services.ranker.claims.model import (
-    Artifact,
-    Claim,
-    Evidence,
-    SubjectRelation,
-    UnmeasuredReason,
-)
+from services.ranker.claims.findings import Evidence, UnmeasuredReason
+from services.ranker.claims.model import Artifact, Claim, SubjectRelation
 from services.ranker.claims.registry import Registry
 from services.ranker.measuring import plausibility, subjects
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError

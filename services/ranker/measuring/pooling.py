@@ -13,8 +13,8 @@ from statistics import median
 from services.common.statistics.restarts import Restart
 from services.common.statistics.timing import LOOKS, MOST
 from services.ranker.claims.evidence import Observation
+from services.ranker.claims.findings import Evidence
 from services.ranker.claims.identity import identity
-from services.ranker.claims.model import Evidence
 from services.ranker.peers.protocol import BenchmarkResult
 
 _MOST_CLEAN = max(LOOKS)

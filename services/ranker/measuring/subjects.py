@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from services.ranker.claims.definition import ALL_BUT_WEIGHTS, Part
-from services.ranker.claims.model import Artifact, SubjectRelation, UnmeasuredReason
+from services.ranker.claims.findings import UnmeasuredReason
+from services.ranker.claims.model import Artifact, SubjectRelation
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     WEIGHTS_KIND_RANDOM,

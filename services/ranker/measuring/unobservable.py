@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.ranker.claims.model import NotMeasured, UnmeasuredReason
+from services.ranker.claims.findings import NotMeasured, UnmeasuredReason
 
 
 class UnobservableError(Exception):

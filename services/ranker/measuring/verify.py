@@ -15,20 +15,13 @@ from datetime import UTC, datetime
 import structlog
 
 from services.errors import InvalidArgument, NotFound, Unavailable
+from services.ranker.claims.choosing import applies, choose, decides, sample_beside
 from services.ranker.claims.evidence import EvidenceError, Observation, nothing, seal
 from services.ranker.claims.facts import Facts
-from services.ranker.claims.model import (
-    Artifact,
-    Claim,
-    ClaimVerdict,
-    Evidence,
-    NotMeasured,
-    Page,
-    SubjectRelation,
-    UnmeasuredReason,
-)
+from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured, UnmeasuredReason
+from services.ranker.claims.model import Artifact, Claim, Page, SubjectRelation
 from services.ranker.claims.registry import Registry
-from services.ranker.claims.verdict import applies, choose, decides, judge, sample_beside
+from services.ranker.claims.verdict import judge
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.measuring.changes import change
 from services.ranker.measuring.labelled_images import LabelledImage

@@ -14,15 +14,10 @@ from dataclasses import dataclass, replace
 
 from services.common.statistics import separation
 from services.common.statistics.shares import share_interval
+from services.ranker.claims.bounds import Interval
+from services.ranker.claims.findings import Evidence
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import (
-    STRENGTH,
-    Basis,
-    Claim,
-    Evidence,
-    Interval,
-    SubjectRelation,
-)
+from services.ranker.claims.model import STRENGTH, Basis, Claim, SubjectRelation
 from services.ranker.methodology.definition import Metric, Scale
 
 CERTAIN = 1.0

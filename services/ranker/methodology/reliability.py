@@ -14,14 +14,9 @@ from dataclasses import dataclass
 
 from services.common.statistics import reliability as facts
 from services.common.statistics.reliability import FactClaim, Outcome
-from services.ranker.claims.model import (
-    Aspect,
-    Claim,
-    ClaimVerdict,
-    Interval,
-    Ratio,
-    Verdict,
-)
+from services.ranker.claims.bounds import Interval, Ratio
+from services.ranker.claims.findings import ClaimVerdict
+from services.ranker.claims.model import Aspect, Claim, Verdict
 
 _OUTCOMES = {Verdict.CONFIRMED: Outcome.CONFIRMED, Verdict.REFUTED: Outcome.REFUTED}
 _CITED = "sources.cite"

@@ -13,7 +13,8 @@ from datetime import date
 
 from services.common.statistics.interval import TooFewError
 from services.common.statistics.outcomes import Reports, reported
-from services.ranker.claims.model import Artifact, ClaimVerdict, Evidence
+from services.ranker.claims.findings import ClaimVerdict, Evidence
+from services.ranker.claims.model import Artifact
 from services.ranker.methodology.definition import GREATEST, LEAST, Methodology, Metric
 from services.ranker.methodology.profile import Profile, profiles
 from services.ranker.methodology.readings import (

@@ -9,22 +9,16 @@ import pytest
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2
 
-from services.ranker.api import messages
+from services.ranker.api import evidence_messages, messages
 from services.ranker.api.comparisons import cache_info
 from services.ranker.cache.cache import CacheInfo, CacheStatus
+from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Range, Ratio, Text
 from services.ranker.claims.model import (
     ArtifactType,
     Basis,
-    Boolean,
-    Bound,
-    Equals,
-    Interval,
     PublishedScore,
-    Range,
-    Ratio,
     Source,
     SubjectRelation,
-    Text,
     Verdict,
 )
 from services.ranker.methodology.separation import Separation
@@ -70,7 +64,7 @@ def test_a_claim_without_a_bound_has_none() -> None:
 
 @pytest.mark.parametrize(("content", "kind"), [(0.0, "number"), ("", "text"), (False, "boolean")])
 def test_empty_values_keep_their_kind(content: float | str | bool, kind: str) -> None:
-    assert messages.evidence(evidence("c", content), "a").value.WhichOneof("kind") == kind
+    assert evidence_messages.evidence(evidence("c", content), "a").value.WhichOneof("kind") == kind
 
 
 def test_evidence_keeps_machine_and_time() -> None:
@@ -84,7 +78,9 @@ def test_evidence_keeps_machine_and_time() -> None:
         "time": "2026-01-15T12:00:00Z",
         "added-later": 1,
     }
-    message = messages.evidence(evidence("c", 1.0, "s", low=0.5, high=2, environment=machine), "a")
+    message = evidence_messages.evidence(
+        evidence("c", 1.0, "s", low=0.5, high=2, environment=machine), "a"
+    )
     assert message.environment.cpu_count == 2
     assert message.environment.memory_bytes == 8 << 30
     assert [one.name for one in message.environment.accelerators] == ["Test GPU"]
@@ -115,7 +111,7 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
         breakdown={"b": 2.0},
         content=b"{}",
     )
-    message = messages.evidence(kept, "")
+    message = evidence_messages.evidence(kept, "")
     assert message.claim == "a/c"
     assert message.subject == evidence_pb2.Subject(
         type=artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL,
@@ -142,7 +138,7 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
 
 def test_older_evidence_has_the_owner_of_its_claim_and_an_open_end_is_absent() -> None:
     old = replace(evidence("c", 1.0, "s"), interval=Interval(0.5, math.inf))
-    message = messages.evidence(old, "a")
+    message = evidence_messages.evidence(old, "a")
     assert message.claim == "a/c"
     assert message.subject == evidence_pb2.Subject(digest="sha256:subject")
     assert not message.HasField("engine")
@@ -150,7 +146,7 @@ def test_older_evidence_has_the_owner_of_its_claim_and_an_open_end_is_absent() -
 
 
 def test_a_verdict_without_evidence_has_none_and_no_basis() -> None:
-    message = messages.claim_verdict(verdict(claim("c", "g"), Verdict.UNDERSPECIFIED))
+    message = evidence_messages.claim_verdict(verdict(claim("c", "g"), Verdict.UNDERSPECIFIED))
     assert not message.HasField("evidence")
     assert message.basis == evidence_pb2.BASIS_UNSPECIFIED
 

@@ -17,8 +17,9 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2, ranker_pb2_grpc
 from assay_rpc.segment.v1 import benchmark_pb2, models_pb2
 
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import Observation, canonical, seal
-from services.ranker.claims.model import Basis, SubjectRelation, Value
+from services.ranker.claims.model import Basis, SubjectRelation
 from services.ranker.database.sqlite import lock
 from services.rpc.server import StartError
 from tests.ranker.conftest import Ranker, verify

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.statistics import interval as statistics
+from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.evidence import (
     EvidenceError,
     Observation,
@@ -17,15 +18,8 @@ from services.ranker.claims.evidence import (
     restore,
     seal,
 )
-from services.ranker.claims.model import (
-    Basis,
-    Evidence,
-    Interval,
-    Source,
-    SourceRole,
-    SubjectRelation,
-    Value,
-)
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import Basis, Source, SourceRole, SubjectRelation
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ranker.claims.bounds import Boolean, Bound, Equals, Range, Ratio, Text
 from services.ranker.claims.definition import (
     Definition,
     Kind,
@@ -18,17 +19,7 @@ from services.ranker.claims.definition import (
     guess,
 )
 from services.ranker.claims.fitting import fitted, problems
-from services.ranker.claims.model import (
-    ArtifactType,
-    Aspect,
-    Boolean,
-    Bound,
-    Claim,
-    Equals,
-    Range,
-    Ratio,
-    Text,
-)
+from services.ranker.claims.model import ArtifactType, Aspect, Claim
 from services.ranker.measuring import methods
 
 METHODS = methods.known()

@@ -9,17 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidArgument
+from services.ranker.claims.bounds import Equals, Range, Ratio, Text
 from services.ranker.claims.manifest import parse
-from services.ranker.claims.model import (
-    Artifact,
-    Equals,
-    Page,
-    Range,
-    Ratio,
-    Source,
-    Text,
-    Verdict,
-)
+from services.ranker.claims.model import Artifact, Page, Source, Verdict
 from services.ranker.claims.registry import parse_text
 
 CLAIM: dict[str, Any] = {

@@ -7,7 +7,8 @@ import pytest
 
 from services.errors import InvalidArgument, NotFound
 from services.ranker.claims import facts
-from services.ranker.claims.model import Artifact, ArtifactType, Equals, Page, Range, Ratio
+from services.ranker.claims.bounds import Equals, Range, Ratio
+from services.ranker.claims.model import Artifact, ArtifactType, Page
 from services.ranker.claims.registry import Registry, packaged, read_manifest
 from services.ranker.measuring import methods
 

@@ -10,22 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ranker.claims import facts
+from services.ranker.claims.bounds import Boolean, Bound, Equals, Range, Text, Value
 from services.ranker.claims.evidence import Observation, seal
+from services.ranker.claims.findings import ClaimVerdict
 from services.ranker.claims.model import (
     Aspect,
     Basis,
-    Boolean,
-    Bound,
     Claim,
-    ClaimVerdict,
-    Equals,
-    Range,
     Source,
     SourceRole,
     SourceVerdict,
     SubjectRelation,
-    Text,
-    Value,
     Verdict,
 )
 from services.ranker.claims.registry import packaged, parse_text

@@ -9,29 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.claims.evidence import Observation, seal, why_not
-from services.ranker.claims.evidence import nothing as kept_nothing
-from services.ranker.claims.model import (
-    Aspect,
-    Basis,
+from services.ranker.claims.bounds import (
     Boolean,
     Bound,
-    Claim,
     Equals,
-    Evidence,
     Interval,
-    NotMeasured,
     Range,
     Ratio,
-    SubjectRelation,
     Text,
-    Undecidable,
-    UnmeasuredReason,
     Value,
-    Verdict,
     ends,
 )
-from services.ranker.claims.verdict import applies, choose, decides, judge, unmeasured
+from services.ranker.claims.choosing import applies, choose, decides, unmeasured
+from services.ranker.claims.evidence import Observation, seal, why_not
+from services.ranker.claims.evidence import nothing as kept_nothing
+from services.ranker.claims.findings import Evidence, NotMeasured, UnmeasuredReason
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Undecidable, Verdict
+from services.ranker.claims.verdict import judge
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DECIDED = {Verdict.CONFIRMED, Verdict.REFUTED}

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from services.common.statistics.outcomes import Reports
 from services.errors import InvalidArgument
 from services.ranker.api import comparisons
-from services.ranker.claims.model import (
-    ArtifactType,
-    Basis,
-    Page,
-    PageVerdicts,
-    PublishedScore,
-    Verdict,
-)
+from services.ranker.claims.findings import PageVerdicts
+from services.ranker.claims.model import ArtifactType, Basis, Page, PublishedScore, Verdict
 from services.ranker.comparing.cache_key import canonical, key
 from services.ranker.comparing.compare import Comparison, compare, parse_day
 from services.ranker.methodology.load import load

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import Basis, SubjectRelation, Value
+from services.ranker.claims.model import Basis, SubjectRelation
 from services.ranker.claims.registry import parse_text
 from services.ranker.database import backup
 from services.ranker.database.database import StoreError

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from services.errors import Unavailable
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import EvidenceError, Observation, seal
-from services.ranker.claims.model import Basis, Evidence, SubjectRelation, Value
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import Basis, SubjectRelation
 from services.ranker.database.database import StoreError
 from services.ranker.database.evidence_store import EvidenceStore
 from services.ranker.database.sqlite import SqliteDatabase

@@ -14,8 +14,10 @@ import psycopg
 import pytest
 
 from services.errors import InvalidArgument, RequestIdReused, Unavailable, VersionConflict
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import Basis, Evidence, SubjectRelation, Value
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import Basis, SubjectRelation
 from services.ranker.claims.registry import packaged
 from services.ranker.database import backup, postgres_backup
 from services.ranker.database.database import Connection, StoreError

@@ -9,17 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranker.claims.model import (
-    Basis,
-    Change,
-    ClaimVerdict,
-    Difference,
-    Evidence,
-    Interval,
-    SubjectRelation,
-    Value,
-    Verdict,
-)
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.findings import Change, ClaimVerdict, Difference, Evidence
+from services.ranker.claims.model import Basis, SubjectRelation, Verdict
 from services.ranker.measuring.changes import change
 from tests.ranker.records import CPU, NOON, claim, evidence, verdict
 

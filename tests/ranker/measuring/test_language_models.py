@@ -14,15 +14,9 @@ from assay_rpc.corpus.v1 import scoring_pb2
 
 from services.errors import InvalidArgument
 from services.ranker.claims import facts
+from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import (
-    Artifact,
-    Claim,
-    Interval,
-    SubjectRelation,
-    Value,
-    Verdict,
-)
+from services.ranker.claims.model import Artifact, Claim, SubjectRelation, Verdict
 from services.ranker.claims.registry import Registry, packaged, parse_text
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods

@@ -17,22 +17,14 @@ from services.common.statistics import family
 from services.corpus.catalog import published
 from services.errors import Unavailable
 from services.ranker.claims import facts
+from services.ranker.claims.bounds import Equals, Interval, Range, Ratio, Value
+from services.ranker.claims.choosing import choose
 from services.ranker.claims.definition import fact_of
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import (
-    Basis,
-    Claim,
-    Equals,
-    Evidence,
-    Interval,
-    Range,
-    Ratio,
-    SubjectRelation,
-    Value,
-    Verdict,
-)
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import Basis, Claim, SubjectRelation, Verdict
 from services.ranker.claims.registry import Registry, packaged
-from services.ranker.claims.verdict import choose, judge
+from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.measuring.measurements import Budget, Measurements

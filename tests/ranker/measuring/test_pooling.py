@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from services.common.statistics.restarts import Restart
 from services.common.statistics.timing import timing
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import Basis, Evidence, SubjectRelation
+from services.ranker.claims.findings import Evidence
+from services.ranker.claims.model import Basis, SubjectRelation
 from services.ranker.measuring.pooling import pooled, read, written
 
 METHOD = "m.f@1"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Value
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.reproduction import command
 
 CLAIM = Claim(id="C1", artifact="thing", statement="s", aspect=Aspect.SIZE, group="g")

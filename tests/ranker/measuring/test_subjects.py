@@ -8,13 +8,13 @@ import pytest
 from assay_rpc.common.v1 import common_pb2
 
 from services.ranker.claims.definition import ALL_BUT_WEIGHTS, EVERY_PART, Part
+from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import (
     Artifact,
     ArtifactType,
     Configuration,
     License,
     SubjectRelation,
-    UnmeasuredReason,
 )
 from services.ranker.measuring.subjects import nearest_corpus, nearest_model
 from services.ranker.measuring.unobservable import UnobservableError

@@ -16,17 +16,9 @@ from structlog.testing import capture_logs
 from services.cli.commands import claims
 from services.errors import InvalidArgument, NotFound, Unavailable
 from services.ranker.claims import facts
-from services.ranker.claims.model import (
-    Basis,
-    ClaimVerdict,
-    Difference,
-    NotMeasured,
-    SourceVerdict,
-    SubjectRelation,
-    UnmeasuredReason,
-    Value,
-    Verdict,
-)
+from services.ranker.claims.bounds import Value
+from services.ranker.claims.findings import ClaimVerdict, Difference, NotMeasured, UnmeasuredReason
+from services.ranker.claims.model import Basis, SourceVerdict, SubjectRelation, Verdict
 from services.ranker.claims.registry import packaged
 from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.evidence_store import EvidenceStore

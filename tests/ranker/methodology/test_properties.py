@@ -11,8 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.common.statistics.outcomes import Reports
+from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import ArtifactType, Basis, Interval, Value
+from services.ranker.claims.model import ArtifactType, Basis
 from services.ranker.methodology.definition import GREATEST, LEAST, SHOWN
 from services.ranker.methodology.load import load
 from services.ranker.methodology.score import (

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from services.common.statistics.shares import share_interval
+from services.ranker.claims.findings import Evidence
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import ArtifactType, Basis, Evidence, SubjectRelation
+from services.ranker.claims.model import ArtifactType, Basis, SubjectRelation
 from services.ranker.methodology.definition import GREATEST, LEAST, Metric
 from services.ranker.methodology.load import load
 from services.ranker.methodology.readings import (

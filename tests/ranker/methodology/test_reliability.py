@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from services.common.statistics.reliability import FactClaim, Outcome
 from services.common.statistics.reliability import reliability as of_facts
 from services.ranker.claims import registry
-from services.ranker.claims.model import Aspect, Claim, ClaimVerdict, Ratio, Verdict
+from services.ranker.claims.bounds import Ratio
+from services.ranker.claims.findings import ClaimVerdict
+from services.ranker.claims.model import Aspect, Claim, Verdict
 from services.ranker.measuring import methods
 from services.ranker.methodology.reliability import PageReliability, reliability
 from tests.ranker.records import claim, evidence, verdict

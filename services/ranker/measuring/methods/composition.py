@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from services.common.statistics.shares import share_interval
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import (
     DATA,
     Against,
@@ -11,15 +13,7 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import (
-    Aspect,
-    Basis,
-    Claim,
-    Interval,
-    SubjectRelation,
-    Value,
-)
-from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.unobservable import UnobservableError

@@ -11,18 +11,12 @@ import math
 from dataclasses import replace
 from statistics import median
 
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import LANGUAGE, Definition, Kind, Plausible
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import (
-    Aspect,
-    Basis,
-    Claim,
-    Interval,
-    SubjectRelation,
-    UnmeasuredReason,
-    Value,
-)
-from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.claims.findings import UnmeasuredReason
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.subjects import held_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.definition import (
     EVERY_PART,
     SEGMENTATION,
@@ -10,14 +11,8 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import (
-    Aspect,
-    Basis,
-    Claim,
-    SubjectRelation,
-    UnmeasuredReason,
-    Value,
-)
+from services.ranker.claims.findings import UnmeasuredReason
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.labelled_images import VALIDATION_CLASSES, VALIDATION_PICTURES
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method

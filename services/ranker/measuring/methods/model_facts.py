@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     EVERY_PART,
@@ -18,7 +19,7 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Aspect, Basis, Claim, Source, SubjectRelation, Value
+from services.ranker.claims.model import Aspect, Basis, Claim, Source, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
 from services.ranker.measuring.unobservable import UnobservableError

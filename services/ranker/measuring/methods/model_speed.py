@@ -16,7 +16,9 @@ from services.common.statistics.interval import Kind as Certainty
 from services.common.statistics.medians import least_count, reached
 from services.common.statistics.restarts import Restart, Slopes
 from services.common.statistics.timing import MOST, WANTED, rate
-from services.ranker.claims import model as claims
+from services.ranker.claims import bounds
+from services.ranker.claims.bounds import Value
+from services.ranker.claims.choosing import MIN_LEVEL, is_engine
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     SEGMENTATION,
@@ -26,14 +28,8 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import (
-    Aspect,
-    Claim,
-    SubjectRelation,
-    UnmeasuredReason,
-    Value,
-)
-from services.ranker.claims.verdict import MIN_LEVEL, is_engine
+from services.ranker.claims.findings import UnmeasuredReason
+from services.ranker.claims.model import Aspect, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
 from services.ranker.measuring.methods.timed import Timed, timed
@@ -179,7 +175,7 @@ def _with_seconds(found: Timed) -> Observation:
         found.observation,
         value=Value(found.timing.seconds, "s"),
         # A time is above 0, whatever else is not known of it.
-        interval=claims.Interval(interval.low or 0.0, interval.high or 0.0, interval.level),
+        interval=bounds.Interval(interval.low or 0.0, interval.high or 0.0, interval.level),
         note=_note(found),
     )
 
@@ -218,7 +214,7 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     return replace(
         found.observation,
         value=Value(size / found.timing.seconds, "pictures/s"),
-        interval=claims.Interval.of(pictures),
+        interval=bounds.Interval.of(pictures),
         note=f"In batches of {size}. {_note(found)}",
     )
 
@@ -280,7 +276,7 @@ async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation
         described.observation,
         value=Value(float(min(max(count, low), high)), "parts that hold"),
         relation=relation if accelerated else SubjectRelation.PROXY,
-        interval=claims.Interval(low, high, MIN_LEVEL),
+        interval=bounds.Interval(low, high, MIN_LEVEL),
         n=min(map(len, restarts)),
         restarts=(),  # of three batch sizes, which are not pooled
         note=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.definition import Definition, Kind, Plausible
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import (
@@ -9,11 +10,9 @@ from services.ranker.claims.model import (
     Aspect,
     Basis,
     Claim,
-    Interval,
     Page,
     Source,
     SubjectRelation,
-    Value,
 )
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method

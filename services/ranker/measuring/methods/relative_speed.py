@@ -8,7 +8,9 @@ from statistics import median
 from services.common.statistics import family
 from services.common.statistics.medians import least_count
 from services.common.statistics.speed_ratios import PairedRestart, ratio_interval
-from services.ranker.claims import model as claims
+from services.ranker.claims import bounds
+from services.ranker.claims.bounds import Value
+from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     SEGMENTATION,
@@ -18,16 +20,9 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
+from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.identity import hardware_class
-from services.ranker.claims.model import (
-    Aspect,
-    Basis,
-    Claim,
-    SubjectRelation,
-    UnmeasuredReason,
-    Value,
-)
-from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.model_facts import recipe
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
@@ -104,7 +99,7 @@ async def latency_ratio(claim: Claim, measurements: Measurements) -> Observation
     return replace(
         observation,
         value=Value(ratio, "1"),
-        interval=claims.Interval.of(ratio_interval(pairs, level)),
+        interval=bounds.Interval.of(ratio_interval(pairs, level)),
         note=(
             f"{median(one.first for one in pairs):.4g} s a picture beside "
             f"{median(one.second for one in pairs):.4g} s of {reference.ref.name}, in "

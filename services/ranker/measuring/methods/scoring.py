@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from services.ranker.claims.bounds import Value
 from services.ranker.claims.definition import (
     DATA,
     Definition,
     Kind,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import Aspect, Basis, Claim, Value
+from services.ranker.claims.model import Aspect, Basis, Claim
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.subjects import held_out

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean, median
 
-from services.common.statistics.estimate import mean_of
 from services.common.statistics.interval import hull
 from services.common.statistics.medians import widest_median_interval
 from services.common.statistics.restarts import Slopes
 from services.common.statistics.shares import share_interval
-from services.common.statistics.student import student
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import (
     DATA,
     Against,
@@ -25,107 +25,26 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
-from services.ranker.claims.model import (
-    Aspect,
-    Basis,
-    Claim,
-    Interval,
-    SubjectRelation,
-    Value,
-)
-from services.ranker.claims.verdict import MIN_LEVEL
+from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.composition import about
 from services.ranker.measuring.methods.registration import Measurement, method
+from services.ranker.measuring.methods.stored import (
+    GZIP,
+    ZSTD,
+    codecs_of,
+    mean_over_splits,
+    measured_on,
+    missing_share,
+    of_part,
+    ratios_to_gzip,
+)
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
-    CORPUS_KIND_COMPLETE,
-    CodecResult,
-    CorpusDescription,
-    CorpusSummary,
     MachineLoad,
     StorageResult,
-    corpus_label,
     corpus_subject,
-    environment,
 )
-
-# Both tools at their default levels. The shards that are here may have been packed anew at another
-# level, so what is "stored" says nothing of the claim.
-_ZSTD = "zstd-3"
-_GZIP = "gzip-6"
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """The corpus that was measured, how near it is to the claim's, and what was found by split."""
-
-    corpus: CorpusSummary
-    relation: SubjectRelation
-    splits: Mapping[str, StorageResult]
-
-    @property
-    def name(self) -> str:
-        return self.corpus.ref.name
-
-    def observed(
-        self, *, value: Value, interval: Interval, n: int, note: str, conditions: str = ""
-    ) -> Observation:
-        results = list(self.splits.values())
-        size = sum(one.sample_bytes for one in results)
-        return Observation(
-            value=value,
-            relation=self.relation,
-            basis=Basis.MEASURED,
-            subject_digest=self.corpus.ref.digest,
-            subject={**corpus_subject(self.corpus), "splits": list(self.splits)},
-            interval=interval,
-            n=n,
-            environment=environment(results[0].environment),
-            conditions=conditions,
-            note=(
-                f"Measured on {size / 1e6:,.3g} MB of "
-                f"{corpus_label(self.corpus)}, splits "
-                f"{', '.join(self.splits)}. {note}"
-            ),
-        )
-
-
-async def _measured(claim: Claim, measurements: Measurements) -> _Measured:
-    corpus, relation = await measurements.corpus(claim.artifact)
-    splits = await measurements.storage(corpus)
-    if not splits:
-        raise UnobservableError(f"{corpus.ref.name} has no split here")
-    # A stretch of a whole corpus is a sample of it.
-    if relation is SubjectRelation.EXACT:
-        relation = SubjectRelation.SAMPLE
-    return _Measured(corpus, relation, splits)
-
-
-def _codecs(measured: _Measured, name: str) -> list[CodecResult]:
-    """Return what was measured of a codec on each split."""
-    found = []
-    for split, result in measured.splits.items():
-        codec = next((one for one in result.codecs if one.codec == name), None)
-        if codec is None:
-            raise UnobservableError(f"corpus did not measure {name} on {split}")
-        found.append(codec)
-    return found
-
-
-def _ratios_to_gzip(measured: _Measured, name: str) -> list[float]:
-    pairs = zip(_codecs(measured, name), _codecs(measured, _GZIP), strict=True)
-    return [codec.ratio / gzip.ratio for codec, gzip in pairs]
-
-
-def _mean_over_splits(measured: _Measured, ratios: Sequence[float]) -> Interval:
-    """Interval of the mean ratio of splits.
-
-    Each is a ratio of sums over the many documents of a split, and so nearly normal.
-    """
-    if len(ratios) < 2:
-        raise UnobservableError(f"{measured.name} has one split here; two are needed")
-    return Interval.of(student(mean_of(ratios), MIN_LEVEL))
 
 
 @method(
@@ -143,7 +62,7 @@ def _mean_over_splits(measured: _Measured, ratios: Sequence[float]) -> Interval:
 )
 async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of lines that zstandard and a plain JSON parser read as documents."""
-    measured = await _measured(claim, measurements)
+    measured = await measured_on(claim, measurements)
     counts = [one.plain_parse for one in measured.splits.values()]
     lines = sum(one.lines for one in counts)
     parsed = sum(one.parsed for one in counts)
@@ -190,10 +109,10 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
             n=len(description.corpus.shards),
             note=about(description, f"{packed / 1e9:,.4g} GB packed."),
         )
-    measured = await _measured(claim, measurements)
-    ratios = [one.ratio for one in _codecs(measured, _ZSTD)]
-    interval = _mean_over_splits(measured, ratios)
-    missing = _missing_share(corpus, description)
+    measured = await measured_on(claim, measurements)
+    ratios = [one.ratio for one in codecs_of(measured, ZSTD)]
+    interval = mean_over_splits(measured, ratios)
+    missing = missing_share(corpus, description)
     bounds = Interval(
         1 / ((1 - missing) / max(interval.low, 1.0) + missing),
         interval.high / (1 - missing),
@@ -209,30 +128,8 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
         interval=bounds,
         n=len(ratios),
         note=note,
-        conditions=f"zstd at level 3{_of_part(missing, interval)}",
+        conditions=f"zstd at level 3{of_part(missing, interval)}",
     )
-
-
-def _of_part(missing: float, interval: Interval) -> str:
-    """What was found of the part of the text that is here, where some is not."""
-    if not missing:
-        return ""
-    return (
-        f"; of the {1 - missing:.0%} of the text whose subsets are here {interval.low:.3g} to "
-        f"{interval.high:.3g}, of the others any"
-    )
-
-
-def _missing_share(corpus: CorpusSummary, description: CorpusDescription) -> float:
-    """Return the published share of the text whose subsets have no document here."""
-    if corpus.kind == CORPUS_KIND_COMPLETE:
-        return 0.0
-    published = [one for one in description.subsets if one.HasField("published")]
-    total = sum(one.published.weight for one in published)
-    missing = sum(one.published.weight for one in published if not one.documents)
-    if not total or missing >= total:
-        raise UnobservableError(f"no published subset is in {description.corpus.ref.name} here")
-    return missing / total
 
 
 @method(
@@ -256,19 +153,19 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     interval allows for both, as that of `compression_ratio` does.
     """
     corpus, _ = await measurements.corpus(claim.artifact)
-    missing = _missing_share(corpus, await measurements.description(corpus))
-    measured = await _measured(claim, measurements)
-    ratios = _ratios_to_gzip(measured, _ZSTD)
-    interval = _mean_over_splits(measured, ratios)
-    packed = (1 - missing) / fmean(one.ratio for one in _codecs(measured, _GZIP))
+    missing = missing_share(corpus, await measurements.description(corpus))
+    measured = await measured_on(claim, measurements)
+    ratios = ratios_to_gzip(measured, ZSTD)
+    interval = mean_over_splits(measured, ratios)
+    packed = (1 - missing) / fmean(one.ratio for one in codecs_of(measured, GZIP))
     bounds = Interval(
         packed / (packed / interval.low + missing) if interval.low > 0 else 0.0,
         (packed + missing) / (packed / interval.high),
         interval.level,
     )
     names = {codec.codec for one in measured.splits.values() for codec in one.codecs}
-    others = sorted(names - {_GZIP, _ZSTD, "stored"})
-    listed = ", ".join(f"{name} {fmean(_ratios_to_gzip(measured, name)):.3g}" for name in others)
+    others = sorted(names - {GZIP, ZSTD, "stored"})
+    listed = ", ".join(f"{name} {fmean(ratios_to_gzip(measured, name)):.3g}" for name in others)
     note = f"Other levels against the same gzip: {listed}."
     return measured.observed(
         value=Value(fmean(ratios), "1"),
@@ -277,7 +174,7 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
         note=note,
         conditions=(
             f"zstd at level 3 against gzip at 6; at other levels {listed}"
-            f"{_of_part(missing, interval)}"
+            f"{of_part(missing, interval)}"
         ),
     )
 
@@ -305,9 +202,9 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     that the machine had, and by what the subsets may give that are missing in a sample.
     """
     corpus, _ = await measurements.corpus(claim.artifact)
-    missing = _missing_share(corpus, await measurements.description(corpus))
-    measured = await _measured(claim, measurements)
-    pairs = list(zip(_codecs(measured, _GZIP), _codecs(measured, _ZSTD), strict=True))
+    missing = missing_share(corpus, await measurements.description(corpus))
+    measured = await measured_on(claim, measurements)
+    pairs = list(zip(codecs_of(measured, GZIP), codecs_of(measured, ZSTD), strict=True))
     decoders = {
         "libraries": [_turns(gzip.seconds, zstd.seconds) for gzip, zstd in pairs],
         "tools": [_turns(gzip.tool_seconds, zstd.tool_seconds) for gzip, zstd in pairs],
@@ -405,7 +302,7 @@ async def streaming_memory(claim: Claim, measurements: Measurements) -> Observat
     A reader's buffers are of fixed size, so the ratio is an upper bound of what more text would
     give.
     """
-    measured = await _measured(claim, measurements)
+    measured = await measured_on(claim, measurements)
     streams = [one.streaming for one in measured.splits.values()]
     largest = max(streams, key=lambda one: one.content_bytes)
     if not largest.content_bytes:

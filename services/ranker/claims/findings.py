@@ -1,0 +1,143 @@
+"""What is found of claims: evidence, why there is none, verdicts, and what changed since.
+
+Pure, as `services.ranker.claims.model` is, whose conventions hold here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.model import (
+    Basis,
+    Claim,
+    Page,
+    Source,
+    SourceVerdict,
+    SubjectRelation,
+    Verdict,
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
+
+    `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
+    load, time), empty where nothing was run. `sources` are citations, `inputs` the digests of what
+    it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
+    parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
+    over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
+    empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
+    and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
+    as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
+    words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
+    which nobody has read here: it is shown, decides nothing and enters no score. `claimed` is the
+    claim's configuration when it was measured; empty in what was kept before that was kept too.
+    `content` are the bytes that the digest is of.
+    """
+
+    digest: str
+    claim: str
+    subject_digest: str
+    relation: SubjectRelation
+    basis: Basis
+    method: str
+    value: Value | None
+    interval: Interval | None
+    n: int
+    environment: Mapping[str, object]
+    sources: tuple[Source, ...]
+    command: str
+    time: datetime
+    note: str
+    inputs: tuple[str, ...]
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    breakdown_unit: str = ""
+    owner: str = ""
+    subject: Mapping[str, object] = field(default_factory=dict)
+    engine: Mapping[str, object] = field(default_factory=dict)
+    restarts: tuple[Mapping[str, object], ...] = ()
+    conditions: str = ""
+    unmeasured: Mapping[str, object] = field(default_factory=dict)
+    declared: bool = False
+    claimed: Mapping[str, object] = field(default_factory=dict)
+    content: bytes = field(default=b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
+
+    `of_sample` says that it is of what was measured of a sample.
+    """
+
+    what: str
+    before: str
+    after: str
+    of_sample: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """The verdict and the evidence of the verification before, and what is different since."""
+
+    verdict: Verdict
+    evidence: Evidence
+    differences: tuple[Difference, ...]
+
+
+class UnmeasuredReason(StrEnum):
+    """Kinds of reasons why a claim's method measured nothing."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    NOT_SERVED = "NOT_SERVED"
+    OTHER_SUBJECT = "OTHER_SUBJECT"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    LICENSE_NOT_ACCEPTED = "LICENSE_NOT_ACCEPTED"
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    DATA_MISSING = "DATA_MISSING"
+    TOO_COSTLY = "TOO_COSTLY"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """Why a claim's method measured nothing, and what to do about it where something can be."""
+
+    message: str
+    reason: UnmeasuredReason = UnmeasuredReason.UNSPECIFIED
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
+
+    `sample` is what was measured of a sample besides, where something else decides. `change` is
+    told by a verification alone, of a claim that had evidence before. `not_measured` says why the
+    claim's method measured nothing; None when it did, or never tried. `verdict` says whether the
+    claim is true, `sourcing` whether it repeats its source: two answers.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    basis: Basis | None
+    evidence: Evidence | None
+    reason: str
+    contradicts: tuple[str, ...]
+    sample: Evidence | None = None
+    change: Change | None = None
+    not_measured: NotMeasured | None = None
+    sourcing: SourceVerdict = SourceVerdict.UNSPECIFIED
+
+
+@dataclass(frozen=True)
+class PageVerdicts:
+    """A page, and the verdicts on its claims."""
+
+    page: Page
+    claims: tuple[ClaimVerdict, ...]

@@ -1,0 +1,57 @@
+"""Values and bounds in words, for the reasons of verdicts. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Text, Value, ends
+
+
+def allowed(bound: Bound) -> str:
+    """What a bound allows, in words."""
+    if isinstance(bound, Text):
+        return f'"{bound.value}"'
+    if isinstance(bound, Boolean):
+        return "as claimed" if bound.value else "not as claimed"
+    unit = unit_after(bound.unit)
+    if isinstance(bound, Equals):
+        give = f" give or take {figure(bound.tolerance)}" if bound.tolerance else ""
+        return f"{figure(bound.value)}{give}{unit}"
+    low, high = ends(bound)
+    if math.isinf(low):
+        return f"at most {figure(high)}{unit}"
+    if math.isinf(high):
+        return f"at least {figure(low)}{unit}"
+    return f"{figure(low)} to {figure(high)}{unit}"
+
+
+def show(value: Value, interval: Interval | None = None) -> str:
+    """Show a value to a reader, with its interval when it has one that is wider than a point."""
+    content = value.content
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    if isinstance(content, str):
+        return f'"{content}"'
+    text = figure(content)
+    if interval is not None and interval.low <= 0 and math.isinf(interval.high):
+        text += " (from nothing to anything)"
+    elif interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
+        end = f"most {figure(interval.high)}"
+        if math.isinf(interval.high):
+            end = f"least {figure(interval.low)}"
+        text += f" (at {end})"
+    elif interval is not None and interval.low < interval.high:
+        text += f" (from {figure(interval.low)} to {figure(interval.high)})"
+    return text + unit_after(value.unit)
+
+
+def figure(value: float) -> str:
+    """A number as it is read: whole ones in full, others to four figures that count."""
+    if math.isinf(value):
+        return "any"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+def unit_after(unit: str) -> str:
+    """Return a unit as it follows a number; a pure number has none."""
+    return "" if unit in ("", "1") else f" {unit}"

@@ -1,0 +1,128 @@
+"""What corpus measured of the storage of a corpus: by codec and split, and how much is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.common.statistics.estimate import mean_of
+from services.common.statistics.student import student
+from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.choosing import MIN_LEVEL
+from services.ranker.claims.evidence import Observation
+from services.ranker.claims.model import Basis, Claim, SubjectRelation
+from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.unobservable import UnobservableError
+from services.ranker.peers.protocol import (
+    CORPUS_KIND_COMPLETE,
+    CodecResult,
+    CorpusDescription,
+    CorpusSummary,
+    StorageResult,
+    corpus_label,
+    corpus_subject,
+    environment,
+)
+
+# Both tools at their default levels. The shards that are here may have been packed anew at another
+# level, so what is "stored" says nothing of the claim.
+ZSTD = "zstd-3"
+GZIP = "gzip-6"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The corpus that was measured, how near it is to the claim's, and what was found by split."""
+
+    corpus: CorpusSummary
+    relation: SubjectRelation
+    splits: Mapping[str, StorageResult]
+
+    @property
+    def name(self) -> str:
+        """What corpus serves it as."""
+        return self.corpus.ref.name
+
+    def observed(
+        self, *, value: Value, interval: Interval, n: int, note: str, conditions: str = ""
+    ) -> Observation:
+        """Return an observation of it, which says what of it was read."""
+        results = list(self.splits.values())
+        size = sum(one.sample_bytes for one in results)
+        return Observation(
+            value=value,
+            relation=self.relation,
+            basis=Basis.MEASURED,
+            subject_digest=self.corpus.ref.digest,
+            subject={**corpus_subject(self.corpus), "splits": list(self.splits)},
+            interval=interval,
+            n=n,
+            environment=environment(results[0].environment),
+            conditions=conditions,
+            note=(
+                f"Measured on {size / 1e6:,.3g} MB of "
+                f"{corpus_label(self.corpus)}, splits "
+                f"{', '.join(self.splits)}. {note}"
+            ),
+        )
+
+
+async def measured_on(claim: Claim, measurements: Measurements) -> Measured:
+    """Return what corpus measures of a claim's artifact. Raises `UnobservableError`."""
+    corpus, relation = await measurements.corpus(claim.artifact)
+    splits = await measurements.storage(corpus)
+    if not splits:
+        raise UnobservableError(f"{corpus.ref.name} has no split here")
+    # A stretch of a whole corpus is a sample of it.
+    if relation is SubjectRelation.EXACT:
+        relation = SubjectRelation.SAMPLE
+    return Measured(corpus, relation, splits)
+
+
+def codecs_of(measured: Measured, name: str) -> list[CodecResult]:
+    """Return what was measured of a codec on each split."""
+    found = []
+    for split, result in measured.splits.items():
+        codec = next((one for one in result.codecs if one.codec == name), None)
+        if codec is None:
+            raise UnobservableError(f"corpus did not measure {name} on {split}")
+        found.append(codec)
+    return found
+
+
+def ratios_to_gzip(measured: Measured, name: str) -> list[float]:
+    """Return a codec's ratio over gzip's on each split."""
+    pairs = zip(codecs_of(measured, name), codecs_of(measured, GZIP), strict=True)
+    return [codec.ratio / gzip.ratio for codec, gzip in pairs]
+
+
+def mean_over_splits(measured: Measured, ratios: Sequence[float]) -> Interval:
+    """Interval of the mean ratio of splits.
+
+    Each is a ratio of sums over the many documents of a split, and so nearly normal.
+    """
+    if len(ratios) < 2:
+        raise UnobservableError(f"{measured.name} has one split here; two are needed")
+    return Interval.of(student(mean_of(ratios), MIN_LEVEL))
+
+
+def of_part(missing: float, interval: Interval) -> str:
+    """What was found of the part of the text that is here, where some is not."""
+    if not missing:
+        return ""
+    return (
+        f"; of the {1 - missing:.0%} of the text whose subsets are here {interval.low:.3g} to "
+        f"{interval.high:.3g}, of the others any"
+    )
+
+
+def missing_share(corpus: CorpusSummary, description: CorpusDescription) -> float:
+    """Return the published share of the text whose subsets have no document here."""
+    if corpus.kind == CORPUS_KIND_COMPLETE:
+        return 0.0
+    published = [one for one in description.subsets if one.HasField("published")]
+    total = sum(one.published.weight for one in published)
+    missing = sum(one.published.weight for one in published if not one.documents)
+    if not total or missing >= total:
+        raise UnobservableError(f"no published subset is in {description.corpus.ref.name} here")
+    return missing / total

@@ -1,7 +1,6 @@
 """The client's wheel: built, installed into bare environments, and used against a real server."""
 
 import json
-import shutil
 import subprocess
 import sys
 import venv
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.small_server import Small, serving
+from tests.packaging.conftest import run
 
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos"
@@ -51,25 +51,6 @@ print(sum(1 for _ in stream(to, "c")))
 """
 
 
-def run(*command: str | Path) -> str:
-    """The command's output; fails with all that it said."""
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that no earlier build gets into it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    shutil.copytree(PROTOS, folder / "protos", ignore=ignored)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation",
-        "--outdir", folder, folder / "protos")  # fmt: skip
-    (built,) = folder.glob("*.whl")
-    return built
-
-
 @pytest.fixture(scope="module")
 def package_index() -> None:
     """Skips where pip finds no packages."""
@@ -85,11 +66,18 @@ def package_index() -> None:
 def test_the_wheel_holds_the_contract_and_its_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"assay_rpc/py.typed", "assay_rpc/client.py", "assay_rpc/service_config.json"} <= names
-    for contract in PROTOS.glob("assay/*/v1/*.proto"):
-        package, _, name = contract.relative_to(PROTOS / "assay").parts
-        assert f"assay_rpc/protos/assay/{package}/v1/{name}" in names
-        assert f"assay_rpc/{package}/v1/{contract.stem}_pb2.py" in names
-        assert f"assay_rpc/{package}/v1/{contract.stem}_pb2.pyi" in names
+    contracts = [
+        path.relative_to(PROTOS / "assay")
+        for path in PROTOS.glob("assay/*/v*/*.proto")
+        if "inference" not in path.parts
+    ]
+    assert {path.parts[0] for path in contracts} == {
+        "audit", "common", "corpus", "ranker", "segment",
+    }  # fmt: skip
+    for contract in contracts:
+        assert f"assay_rpc/protos/assay/{contract}" in names
+        for made in ("_pb2.py", "_pb2.pyi"):
+            assert f"assay_rpc/{contract.with_suffix('')}{made}" in names
     for module in PROTOS.glob("assay_rpc/**/*.py"):
         assert str(module.relative_to(PROTOS)) in names
     assert not [name for name in names if not name.startswith(("assay_rpc/", "assay_rpc-"))]

@@ -61,7 +61,7 @@ def corpus_message(corpus: Corpus) -> describe_pb2.Corpus:
         text_key=corpus.keys.text,
         subset_key=corpus.keys.subset or "meta.pile_set_name",
         left_out=corpus.left_out[:_NAMED],
-        left_out_count=len(corpus.left_out),
+        left_out_total=len(corpus.left_out),
         counted=corpus.counted or corpus.indexed,
         indexed=corpus.indexed,
     )

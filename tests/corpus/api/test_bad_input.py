@@ -271,7 +271,7 @@ async def test_bad_lines_and_files_that_are_not_read_are_named(
     client = await serve({"small": root})
     ref = selection_pb2.CorpusRef(name="small")
     reply = await client.corpus.GetCorpus(describe_pb2.GetCorpusRequest(corpus=ref))
-    assert (list(reply.corpus.left_out), reply.corpus.left_out_count) == (["train/01.jsonl.gz"], 1)
+    assert (list(reply.corpus.left_out), reply.corpus.left_out_total) == (["train/01.jsonl.gz"], 1)
     for delivery in (stream_pb2.DELIVERY_DOCUMENTS, stream_pb2.DELIVERY_JSONL):
         request = stream_pb2.StreamCorpusRequest(corpus=ref, delivery=delivery)
         with pytest.raises(grpc.aio.AioRpcError, match=r"line 1 .*--skip-bad-lines"):

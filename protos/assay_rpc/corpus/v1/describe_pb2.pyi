@@ -235,7 +235,7 @@ class Corpus(_message.Message):
     COUNTED_FIELD_NUMBER: _builtins.int
     INDEXED_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
-    LEFT_OUT_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_TOTAL_FIELD_NUMBER: _builtins.int
     kind: Global___CorpusKind.ValueType
     source: _builtins.str
     """Where it came from, in words."""
@@ -250,7 +250,7 @@ class Corpus(_message.Message):
     counted: _builtins.bool
     """DescribeCorpus answers at once."""
     indexed: _builtins.bool
-    left_out_count: _builtins.int
+    left_out_total: _builtins.int
     @_builtins.property
     def ref(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -282,11 +282,11 @@ class Corpus(_message.Message):
         counted: _builtins.bool = ...,
         indexed: _builtins.bool = ...,
         left_out: _abc.Iterable[_builtins.str] | None = ...,
-        left_out_count: _builtins.int = ...,
+        left_out_total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "format", b"format", "indexed", b"indexed", "kind", b"kind", "left_out", b"left_out", "left_out_count", b"left_out_count", "license", b"license", "ref", b"ref", "shards", b"shards", "source", b"source", "splits", b"splits", "subset_key", b"subset_key", "text_key", b"text_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "format", b"format", "indexed", b"indexed", "kind", b"kind", "left_out", b"left_out", "left_out_total", b"left_out_total", "license", b"license", "ref", b"ref", "shards", b"shards", "source", b"source", "splits", b"splits", "subset_key", b"subset_key", "text_key", b"text_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

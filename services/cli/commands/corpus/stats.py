@@ -127,11 +127,11 @@ def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
             f"{jsonl:,} bytes of jsonl in {compressed:,}, {jsonl / compressed:.2f} to 1; "
             f"{indexed} of {len(reply.corpus.shards)} shards have an index"
         )
-    if reply.corpus.left_out_count:
+    if reply.corpus.left_out_total:
         named = ", ".join(reply.corpus.left_out[:_NAMED])
-        more = " ..." if reply.corpus.left_out_count > _NAMED else ""
+        more = " ..." if reply.corpus.left_out_total > _NAMED else ""
         lines.append(
-            f"{reply.corpus.left_out_count} files that look like shards are not read: {named}{more}"
+            f"{reply.corpus.left_out_total} files that look like shards are not read: {named}{more}"
         )
     if indexed < len(reply.corpus.shards):
         lines.append("compression by subset needs an index in every shard: assay corpus index")

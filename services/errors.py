@@ -36,6 +36,7 @@ tree into a status code and details.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 
 class AssayError(Exception):
@@ -44,6 +45,18 @@ class AssayError(Exception):
     The message says what was wrong and what to do about it. It holds nothing that only the
     server's operator should know (paths, stack traces).
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names, at most three, that a misspelt one may mean, the nearest first.
+
+    Case does not count, and what is much less like it than the nearest is left out.
+    """
+    wanted = name.casefold()
+    alike = {one: SequenceMatcher(None, wanted, one.casefold()).ratio() for one in sorted(known)}
+    least = max(0.6, max(alike.values(), default=0) - 0.15)
+    near = sorted((one for one in alike if alike[one] >= least), key=lambda one: -alike[one])
+    return near[:3]
 
 
 Violation = tuple[str, str]
@@ -87,7 +100,9 @@ class NotFound(AssayError):
         listed = ", ".join(self.known) if self.known else "none is registered"
         aside = f" ({hint})" if hint else ""
         listing = "" if known is None else f"; known: {listed}"
-        super().__init__(f"no {kind} named {name!r}{aside}{listing}")
+        near = nearest(name, self.known)
+        meant = f"; did you mean {' or '.join(near)}?" if near and len(self.known) > 1 else ""
+        super().__init__(f"no {kind} named {name!r}{aside}{listing}{meant}")
 
 
 class PreconditionFailed(AssayError):

@@ -7,18 +7,33 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from typing import Any, NoReturn
 
-from services.cli.commands import COMMANDS, LazyParser
+from services.cli.commands import COMMANDS
 from services.cli.exits import MEANINGS, Exit, explain
+from services.cli.parsing import Parser, add_commands, add_quiet
+
+
+class _Version(argparse.Action):
+    """`--version`: this version, and those of what it computes with."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Print and exit."""
+        from services.cli.versions import summary  # noqa: PLC0415  only where it is wanted
+
+        sys.stdout.write(summary() + "\n")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     statuses = "\n".join(f"  {status.value:>3}  {meaning}" for status, meaning in MEANINGS.items())
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="assay",
-        description="Serve models and data sets, and measure what is claimed of them.",
+        description="Serve models and data sets, and check by measurement what is claimed of them.",
         epilog=(
             "Commands that need a service use a running one where ASSAY_SEGMENT_ADDR,\n"
             "ASSAY_CORPUS_ADDR or ASSAY_RANKER_ADDR names it (host:port), and otherwise start a\n"
@@ -30,19 +45,24 @@ def parser() -> argparse.ArgumentParser:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action="version", version=f"assay {metadata.version('assay')}")
-    commands = root.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=LazyParser
-    )
-    for name, (text, add_arguments) in COMMANDS.items():
-        commands.add_parser(name, help=text, add_arguments=add_arguments)
+    root.add_argument("--version", action=_Version, help="versions of assay and of its engines")
+    add_quiet(root)
+    add_commands(root, COMMANDS, dest="command")
     return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    parsed = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given:
+        parser().print_help(sys.stderr)
+        return Exit.USAGE
     try:
+        parsed = parser().parse_args(given)
+        if parsed.quiet:
+            from services.cli.output.console import be_quiet  # noqa: PLC0415  help needs no console
+
+            be_quiet()
         return int(asyncio.run(parsed.run(parsed)))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

@@ -8,6 +8,7 @@ import grpc
 from assay_rpc import errors as client
 
 from services import errors
+from services.cli.extras import missing_library
 from services.corpus.shards.layout import LayoutError
 
 RpcError = grpc.aio.AioRpcError | grpc.Call
@@ -29,8 +30,8 @@ class Exit(enum.IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done",
-    Exit.FAULT: "a fault of the product or of the machine (a full disk); the message says which",
-    Exit.USAGE: "wrong usage of the command line",
+    Exit.FAULT: "internal error, full disk or missing library; the message says which",
+    Exit.USAGE: "usage error",
     Exit.NOT_FOUND: "no such artifact, model, corpus, split, subset or file",
     Exit.BAD_INPUT: "the input is not what the command needs",
     Exit.UNAVAILABLE: "a service does not answer, is overloaded, or ran out of time",
@@ -81,6 +82,8 @@ def explain(error: Exception) -> tuple[Exit, str] | None:
         return status, (error.details() or error.code().name) + _hint(error.code())
     if isinstance(error, client.AssayError):
         return _BY_CODE.get(error.code, Exit.FAULT), error.message + _hint(error.code)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return Exit.FAULT, missing_library(error.name)
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
             return status, str(error)

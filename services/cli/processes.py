@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.extras import missing_library
 from services.errors import AssayError
 
 SERVICES = ("segment", "corpus", "ranker")
@@ -90,7 +92,7 @@ async def start(
             await service.stop()
             raise
         if not ready.exists():
-            raise DidNotStart(f"the {name} service did not start: {_last_log_line(log)}")
+            raise DidNotStart(f"the {name} service did not start: {_reason(log, name)}")
         ports = json.loads(ready.read_text("utf-8"))
         service.address = f"127.0.0.1:{ports['port']}"
         service.http_port = ports.get("http_port", 0)
@@ -101,6 +103,12 @@ async def _until(ready: Path, process: asyncio.subprocess.Process) -> None:
     """Waits until the file exists or the process has ended."""
     while not ready.exists() and process.returncode is None:  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _reason(log: Path, service: str) -> str:
+    said = _last_log_line(log)
+    missing = re.match(r"ModuleNotFoundError: No module named '([^']+)'", said)
+    return missing_library(missing[1], service) if missing else said
 
 
 def _last_log_line(log: Path) -> str:

@@ -22,8 +22,8 @@ from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc, verification_pb2
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.text import Text
 
-from services.cli.commands import score
-from services.cli.commands.claims import verify
+from services.cli.commands.bpb import score
+from services.cli.commands.ranker.claims import verify
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory, home, licenses_of

@@ -24,9 +24,24 @@ class _Console(Console):
 _PIPED_WIDTH = 120
 OUT = _Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 ERR = _Console(stderr=True, highlight=False)
+_SILENT = _Console(stderr=True, quiet=True)
 for _console in (OUT, ERR):
     # Manifests, documents and servers' messages are written by others.
     _console.push_render_hook(SafeText())
+
+
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Leave out notes and progress from here on; warnings and errors are still printed."""
+    global _quiet  # noqa: PLW0603  one command a process
+    _quiet = True
+
+
+def progress_console() -> Console:
+    """Where progress is drawn: stderr, or nowhere with `--quiet`."""
+    return _SILENT if _quiet else ERR
 
 
 def print_json(value: Any) -> None:
@@ -40,5 +55,6 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """Tells the user something that is no part of the result."""
-    ERR.print(message, style="dim", markup=False, soft_wrap=True)
+    """Tells the user something that is no part of the result, unless `--quiet`."""
+    if not _quiet:
+        ERR.print(message, style="dim", markup=False, soft_wrap=True)

@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, PlainValidator, StringConstraints, field_validator
 
 from services.common.documents import Document
+from services.errors import nearest
 from services.ranker.claims import model
-from services.ranker.claims.fitting import nearest
 
 
 def _number(value: object) -> int | float:
@@ -66,9 +66,8 @@ def _one_of(kind: type[StrEnum]) -> PlainValidator:
         known = [one.value for one in kind]
         if isinstance(value, str) and value in known:
             return kind(value)
-        near = nearest(str(value).casefold(), [one.casefold() for one in known])
-        meant = [one for one in known if near and one.casefold() == near[0]]
-        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        near = nearest(str(value), known)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{value!r:.60} is not one of {', '.join(known)}{hint}")
 
     return PlainValidator(check)

@@ -7,11 +7,11 @@ aspect and fact, so that no author chooses which evidence may decide it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 
-from services.errors import Violation
+from services.errors import Violation, nearest
 from services.ranker.claims.bounds import Boolean, Bound, Ratio, Text
 from services.ranker.claims.definition import (
     Definition,
@@ -192,11 +192,6 @@ def _of_its_type(
 
 def _last(method: str) -> str:
     return method.partition("@")[0].rpartition(".")[2]
-
-
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Return the few known names that a misspelt one is nearest to, the nearest first."""
-    return get_close_matches(name, sorted(known), n=_SHOWN, cutoff=0.6)
 
 
 def _readable(about: ArtifactType | None) -> str:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from services.common.yaml_text import parse_yaml
-from services.errors import InvalidArgument, NotFound, Violation
+from services.errors import InvalidArgument, NotFound, Violation, nearest
 from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse, readable_claims
@@ -253,7 +253,7 @@ class Registry:
                         yield f"{page.id}.{key}", self._unknown(name)
 
     def _unknown(self, name: str) -> str:
-        near = fitting.nearest(name, self._artifacts)
+        near = nearest(name, self._artifacts)
         hint = f"did you mean {', '.join(near)}?" if near else ""
         return f"no artifact {name!r}; {hint or 'known: ' + ', '.join(sorted(self._artifacts))}"
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from services.cli.__main__ import parser
-from services.cli.commands import COMMANDS, LazyParser
+from services.cli.commands import COMMANDS
+from services.cli.parsing import completed
 
 
 def imported(*arguments: str) -> set[str]:
@@ -32,15 +33,20 @@ def commands(modules: set[str]) -> set[str]:
     return {one for one in modules if one.startswith("services.cli.commands.")}
 
 
-def parsers(of: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of its actions, complete."""
-    if isinstance(of, LazyParser):
-        of.complete()
-    yield of
+def children(of: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     for one in of._actions:
         if isinstance(one, argparse._SubParsersAction):
-            for chosen in one.choices.values():
-                yield from parsers(chosen)
+            return dict(one.choices)
+    return {}
+
+
+def leaves(of: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of the command's actions, or its own where it has none."""
+    below = children(of)
+    if not below:
+        yield of
+    for one in below.values():
+        yield from leaves(one)
 
 
 def test_help_imports_no_command() -> None:
@@ -58,5 +64,12 @@ def test_a_command_imports_no_other() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_what_runs_it(name: str) -> None:
-    (chosen,) = (one for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
-    assert any(one.get_default("run") for one in parsers(chosen.choices[name]))
+    chosen = children(completed(parser()))[name]
+    runs = {one.get_default("run") or chosen.get_default("run") for one in leaves(chosen)}
+    assert None not in runs
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_quiet_may_stand_after_every_command(name: str) -> None:
+    for one in leaves(children(completed(parser()))[name]):
+        assert "--quiet" in one._option_string_actions, one.prog

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from services.cli.commands import claims
+from services.cli.commands.ranker import claims
 from services.errors import InvalidArgument, NotFound, Unavailable
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Value

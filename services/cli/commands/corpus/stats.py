@@ -10,7 +10,7 @@ from rich.table import Table
 from services.cli.arguments import add_json
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.output.console import ERR, OUT, print_json
+from services.cli.output.console import OUT, print_json, progress_console
 from services.cli.output.messages import plain
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.errors import InternalError
@@ -57,7 +57,7 @@ async def _described(
     stub: corpus_pb2_grpc.CorpusServiceAsyncStub, request: describe_pb2.DescribeCorpusRequest
 ) -> describe_pb2.CorpusDescription:
     """Follow the counting on stderr; return its result."""
-    with ERR.status("counting") as status:
+    with progress_console().status("counting") as status:
         async for update in stub.DescribeCorpus(request, timeout=_TIMEOUT_SECONDS):
             if update.HasField("result"):
                 return update.result

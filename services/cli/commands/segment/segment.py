@@ -167,7 +167,7 @@ def _read_one(images: list[str]) -> bytes:
 
 
 async def _run_many(arguments: argparse.Namespace) -> Exit:
-    from services.cli.commands.segment_many import segment_many  # noqa: PLC0415  # only this way
+    from services.cli.commands.segment.segment_many import segment_many  # noqa: PLC0415  # only this way
 
     for flag, value in (
         ("-o", arguments.output),

@@ -15,7 +15,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 from google.protobuf.duration_pb2 import Duration
 
-from services.cli.commands.score import follow
+from services.cli.commands.bpb.score import follow
 from services.cli.exits import Exit
 from services.cli.output.console import ERR
 from tests.corpus.shard_files import line, write_corpus

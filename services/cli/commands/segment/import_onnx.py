@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from services.cli.arguments import pixel_size
-from services.cli.commands.export import print_exported
+from services.cli.commands.segment.export import print_exported
 from services.cli.exits import Exit
 from services.cli.output.console import note
 from services.segment.export.command import import_graph

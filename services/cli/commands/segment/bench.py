@@ -16,7 +16,7 @@ from services.cli.arguments import add_json, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.models import segment_model
-from services.cli.output.console import ERR, OUT, note, print_json
+from services.cli.output.console import ERR, OUT, note, print_json, progress_console
 from services.cli.output.messages import plain, precision
 from services.errors import InternalError
 from services.ranker.web.values import ends
@@ -124,7 +124,7 @@ def request_of(
 
 async def _follow(updates: Any) -> benchmark_pb2.BenchmarkResult:
     """Shows how far it is until the result comes, and returns that."""
-    with Progress(console=ERR, transient=True, disable=not ERR.is_terminal) as bar:
+    with Progress(console=progress_console(), transient=True, disable=not ERR.is_terminal) as bar:
         task = bar.add_task("runs", total=None)
         async for update in updates:
             if update.HasField("result"):

@@ -7,7 +7,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.segment.v1 import benchmark_pb2
 
 from services.cli.__main__ import parser
-from services.cli.commands import bench
+from services.cli.commands.segment import bench
 from services.cli.output.console import OUT
 from services.segment.api.benchmark import parse
 

@@ -13,11 +13,11 @@ from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2
 
 from services.cli import supplies
 from services.cli.arguments import add_json
-from services.cli.commands.register import register
+from services.cli.commands.ranker.register import register
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import verdicts
-from services.cli.output.console import ERR, note, print_json
+from services.cli.output.console import note, print_json, progress_console
 from services.errors import InternalError
 
 SUBMIT_SECONDS = 60.0
@@ -126,7 +126,7 @@ async def follow(
 ) -> list[evidence_pb2.ClaimVerdict]:
     """Follows a job to its end, showing progress on stderr. Raises AssayError when it fails."""
     found: list[evidence_pb2.ClaimVerdict] = []
-    with ERR.status(f"{artifact}: waiting for its turn") as status:
+    with progress_console().status(f"{artifact}: waiting for its turn") as status:
         request = verification_pb2.WatchJobRequest(job=job)
         async for update in stub.WatchJob(request, timeout=TIMEOUT_SECONDS):
             if update.HasField("result"):

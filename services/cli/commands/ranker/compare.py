@@ -11,7 +11,7 @@ from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
 from services.cli import supplies
 from services.cli.arguments import add_json, output_file
-from services.cli.commands.claims import EFFORTS, add_budget, add_manifest, prepare, verify
+from services.cli.commands.ranker.claims import EFFORTS, add_budget, add_manifest, prepare, verify
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import comparison, verdicts

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.cli.exits import Exit
-from services.cli.output.console import ERR, OUT, note, warn
+from services.cli.output.console import ERR, OUT, note, progress_console, warn
 from services.cli.pictures import Found, find
 from services.errors import InvalidArgument
 
@@ -106,7 +106,7 @@ class _Following:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=ERR,
+            console=progress_console(),
             transient=True,
             disable=not ERR.is_terminal,
         )

@@ -10,12 +10,12 @@ from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2
 from rich.table import Table
 
 from services.cli.arguments import add_json
-from services.cli.commands.claims import EFFORTS, add_budget, owned
+from services.cli.commands.ranker.claims import EFFORTS, add_budget, owned
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
-from services.cli.output.console import ERR, OUT, note, print_json
+from services.cli.output.console import OUT, note, print_json, progress_console
 from services.cli.output.messages import plain
 from services.cli.remote import running_address
 from services.errors import PreconditionFailed
@@ -101,7 +101,7 @@ async def _watch(
 ) -> None:
     found: list[evidence_pb2.ClaimVerdict] = []
     job = verification_pb2.Job()
-    with ERR.status(f"{arguments.job}: asking") as status:
+    with progress_console().status(f"{arguments.job}: asking") as status:
         async for update in stub.WatchJob(verification_pb2.WatchJobRequest(job=arguments.job)):
             if update.HasField("result"):
                 found.append(update.result)

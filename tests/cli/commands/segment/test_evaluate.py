@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from assay_rpc.segment.v1 import segment_pb2
 
-from services.cli.commands.evaluate import find_pairs, shift_advice, worst_first
+from services.cli.commands.segment.evaluate import find_pairs, shift_advice, worst_first
 from services.errors import InvalidArgument
 
 

@@ -14,7 +14,7 @@ import zstandard
 from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2
 from PIL import Image
 
-from services.cli.commands import segment
+from services.cli.commands.segment import segment
 from services.errors import InvalidArgument
 
 

@@ -24,13 +24,13 @@ from services.cli.arguments import (
     definition,
     selection,
 )
-from services.cli.commands import prove
+from services.cli.commands.bpb import prove
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.models import language_model, only_language_model
 from services.cli.output import document_rows, score_picture
-from services.cli.output.console import ERR, note, print_json
+from services.cli.output.console import ERR, note, print_json, progress_console
 from services.cli.output.score_output import (
     comparison_json,
     comparison_rows,
@@ -182,7 +182,7 @@ async def follow(
     `document` is called with the figures of each document that come.
     """
     told = clock()
-    with Live(console=ERR, transient=True, refresh_per_second=4) as live:
+    with Live(console=progress_console(), transient=True, refresh_per_second=4) as live:
         async for update in updates:
             which = update.WhichOneof("update")
             if which == "result":

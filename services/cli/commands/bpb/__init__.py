@@ -1,0 +1,1 @@
+"""Commands of bits per byte: score, prove, audit."""

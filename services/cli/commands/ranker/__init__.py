@@ -1,0 +1,1 @@
+"""Commands of the ranker: claims, comparisons, ranks, registration, its database."""

@@ -1,0 +1,1 @@
+"""Commands of segmentation: label pictures, export, evaluate and time models."""

@@ -1,0 +1,43 @@
+"""Which extra brings a library that is not installed, as the package's own metadata says."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "pillow_heif": "pillow-heif", "h5py": "h5py"}
+_REQUIREMENT = re.compile(r'^(?P<name>[A-Za-z0-9._-]+).*;.*extra == "(?P<extra>[^"]+)"')
+# For who develops assay, not for who uses it.
+_NOT_FOR_USERS = {"dev", "docs", "adapters"}
+
+
+def extras() -> dict[str, list[str]]:
+    """The distributions that each extra asks for, in the order of pyproject.toml."""
+    found: dict[str, list[str]] = {}
+    for line in metadata.requires("assay") or ():
+        if (match := _REQUIREMENT.match(line)) and match["extra"] not in _NOT_FOR_USERS:
+            found.setdefault(match["extra"], []).append(_normal(match["name"]))
+    return found
+
+
+def missing_library(module: str, service: str = "") -> str:
+    """What to say where a module cannot be imported: the extra that brings it, and how to get it.
+
+    Of several extras that have it, the one named like `service` is said.
+    """
+    top = module.partition(".")[0]
+    distribution = _DISTRIBUTIONS.get(top, _normal(top))
+    having = [extra for extra, names in extras().items() if distribution in names]
+    if not having:
+        return f"the Python module {top} is not installed; install assay again"
+    extra = service if service in having else having[0]
+    return f"{distribution} is not installed: it comes with the extra {extra}, {install(extra)}"
+
+
+def install(*wanted: str) -> str:
+    """The command that installs extras."""
+    return f"pip install 'assay[{','.join(wanted)}]'"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,120 @@
+"""The parsers of the command line: complete once used, and helpful when a word is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from services.errors import nearest
+
+AddArguments = Callable[[argparse.ArgumentParser], None]
+
+_INVALID_CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<rest>.*)\)$")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, or an action of one: its line of help, and where its arguments are added.
+
+    The module is imported when the command is chosen, so that help is quick and a command needs
+    no library of another's.
+    """
+
+    help: str
+    module: str
+    function: str = "add_arguments"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Import the module and let it add the arguments."""
+        add: AddArguments = getattr(importlib.import_module(self.module), self.function)
+        add(parser)
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?` for the nearest of the known words; empty where none is near."""
+    near = nearest(given, known)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names the nearest word where it does not know one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and exit with status 2."""
+        super().error(message + self._suggestion(message))
+
+    def _suggestion(self, message: str) -> str:
+        if found := _INVALID_CHOICE.search(message):
+            return suggestion(found["given"], re.findall(r"[^\s,']+", found["rest"]))
+        if message.startswith("unrecognized arguments: "):
+            given = message.removeprefix("unrecognized arguments: ").split()[0]
+            if given.startswith("-"):
+                return suggestion(given.partition("=")[0], self._option_string_actions)
+        return ""
+
+
+class LazyParser(Parser):
+    """A parser that gets its arguments when it is first used."""
+
+    def __init__(self, *, add_arguments: AddArguments | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._add_arguments = add_arguments
+        self._is_complete = False
+
+    def complete(self) -> None:
+        """Add the arguments, unless that was done; `--quiet` too, where no action follows."""
+        if not self._is_complete:
+            self._is_complete = True
+            if self._add_arguments is not None:
+                self._add_arguments(self)
+            if not any(isinstance(one, argparse._SubParsersAction) for one in self._actions):
+                add_quiet(self, default=argparse.SUPPRESS)
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
+        """Parse, as argparse does for a chosen command and for its `--help`.
+
+        What is unknown is an error here already, not of the root, whose usage names no option of
+        the command.
+        """
+        self.complete()
+        parsed, unknown = super().parse_known_args(*arguments, **options)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+
+def add_quiet(parser: argparse.ArgumentParser, default: object = False) -> None:
+    """`--quiet`, before the command or after it."""
+    parser.add_argument(
+        "--quiet",
+        "-q",
+        action="store_true",
+        default=default,
+        help="no progress and no notes; results, warnings and errors as always",
+    )
+
+
+def add_commands(
+    parser: argparse.ArgumentParser, commands: Mapping[str, Command], *, dest: str
+) -> None:
+    """Add the commands; the chosen one's name is `dest` of the parsed arguments."""
+    chosen = parser.add_subparsers(
+        dest=dest, required=True, metavar=dest.upper(), parser_class=LazyParser
+    )
+    for name, command in commands.items():
+        chosen.add_parser(name, help=command.help, add_arguments=command.add_arguments)
+
+
+def completed(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser once all its commands have their arguments, which imports all of their modules."""
+    if isinstance(parser, LazyParser):
+        parser.complete()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for chosen in action.choices.values():
+                completed(chosen)
+    return parser

@@ -1,0 +1,92 @@
+"""What the command says where a word is wrong, and what it leaves out when told to be quiet."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from services.cli.__main__ import main, parser
+from services.cli.exits import Exit, explain
+from services.cli.extras import extras, missing_library
+from services.cli.output import console
+from services.errors import NotFound
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["segmnt"], "did you mean segment?"),
+        (["corpus", "strem"], "did you mean stream?"),
+        (["score", "--definition", "lm_evl"], "did you mean lm_eval?"),
+        (["token", "alice", "--jsn"], "did you mean --json?"),
+        (["compare", "a", "b", "--budgets=quick"], "did you mean --budget?"),
+        (["compare", "a", "b", "--budget", "Quik"], "did you mean quick?"),
+    ],
+)
+def test_the_nearest_word_is_named(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(words)
+    assert ended.value.code == Exit.USAGE
+    assert capsys.readouterr().err.rstrip().endswith(meant)
+
+
+def test_an_unknown_option_shows_the_usage_of_its_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["token", "alice", "--zzz"])
+    said = capsys.readouterr().err
+    assert said.startswith("usage: assay token")
+    assert "did you mean" not in said
+
+
+def test_an_unknown_name_brings_the_nearest_known_one() -> None:
+    known = ("the-pile", "segformer-b0", "segformer-b4")
+    assert str(NotFound("artifact", "The_Pile", known)).endswith("; did you mean the-pile?")
+    assert "did you mean" not in str(NotFound("artifact", "unicorn", known))
+
+
+def test_without_a_command_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == Exit.USAGE
+    assert "segment" in capsys.readouterr().err
+
+
+def test_version_names_the_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"assay {metadata.version('assay')}\n")
+    assert f"onnxruntime {metadata.version('onnxruntime')}" in said
+
+
+def test_quiet_leaves_out_notes_and_keeps_warnings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_quiet", False)
+    console.note("a note")
+    console.be_quiet()
+    console.note("another note")
+    console.progress_console().print("progress")
+    console.warn("a warning")
+    assert capsys.readouterr().err == "a note\na warning\n"
+
+
+def test_a_missing_library_names_its_extra() -> None:
+    error = ModuleNotFoundError("No module named 'PIL'", name="PIL")
+    explained = explain(error)
+    assert explained is not None
+    status, message = explained
+    assert status is Exit.FAULT
+    assert message.startswith("pillow is not installed: it comes with the extra segment, pip")
+    assert "the extra ranker" in missing_library("redis.asyncio")
+    assert "the extra corpus" in missing_library("numpy", "corpus")
+    assert "install assay again" in missing_library("no_such_module")
+
+
+def test_extras_are_those_of_the_package() -> None:
+    assert {"segment", "corpus", "ranker", "page", "score"} <= set(extras())
+    assert "redis" in extras()["ranker"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.errors import NotFound
 
 Status = health_pb2.HealthCheckResponse
 
@@ -49,13 +51,24 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Check(  # noqa: N802 - the method's name in the contract
         self,
         request: health_pb2.HealthCheckRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes it
     ) -> health_pb2.HealthCheckResponse:
         """The state now; NOT_FOUND for a service that the server does not have."""
         if request.service not in self._names:
-            known = ", ".join(sorted(self._names - {""}))
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no such service; known: {known}")
+            raise NotFound("service", request.service, sorted(self._names - {""}))
         return Status(status=self._status(request.service, Status.SERVICE_UNKNOWN))
+
+    async def List(  # noqa: N802 - the method's name in the contract
+        self,
+        request: Any,  # noqa: ARG002 - gRPC passes it
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> Any:
+        """The states of all services now. Older stubs have neither the method nor its messages."""
+        status = Status(status=self._status("", Status.SERVICE_UNKNOWN))
+        reply: Any = cast("Any", health_pb2).HealthListResponse()
+        for name in self._names:
+            reply.statuses[name].CopyFrom(status)
+        return reply
 
     async def Watch(  # noqa: N802 - the method's name in the contract
         self,

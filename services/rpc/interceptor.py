@@ -19,6 +19,7 @@ from services.rpc import status
 from services.rpc.access.access import Access
 from services.rpc.access.roles import Role, required
 from services.rpc.call import note_deadline, remaining, require_fits
+from services.rpc.decoding import decoded, marking
 from services.rpc.health import Health
 from services.rpc.intake import Claim, Intake
 from services.rpc.metrics import CallMetrics
@@ -82,7 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_stream
         )
         claim = None
-        deserialize = handler.request_deserializer
+        deserialize = marking(handler.request_deserializer)
         if self._intake and not handler.request_streaming and not self._is_quiet(method):
             claim = await self._intake.enter()
             deserialize = claim.reading(deserialize)
@@ -119,10 +120,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
-    def _check_size(self, request: Any) -> None:
-        """Refuses a message that is too large; those of a stream are its method's to check."""
+    def _checked(self, request: Any) -> Any:
+        """Refuses what is of another type or too large; the sizes in a stream are its method's."""
+        request = decoded(request)
         if isinstance(request, Message):
             require_fits("the request", request, self._max_request_bytes)
+        return request
 
     def _unary(
         self, method: str, behavior: Any, claim: Claim | None
@@ -131,8 +134,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             record = self._begin(method, context, claim)
             try:
                 record.begin(serving=self._health.serving)
-                self._check_size(request)
-                reply = await behavior(request, context)
+                reply = await behavior(self._checked(request), context)
                 record.succeed()
             except BaseException as error:
                 await record.fail(error)
@@ -151,8 +153,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             replies = None
             try:
                 record.begin(serving=self._health.serving)
-                self._check_size(request)
-                replies = behavior(request, context)
+                replies = behavior(self._checked(request), context)
                 async for reply in replies:
                     yield reply
                 record.succeed()

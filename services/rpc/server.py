@@ -26,6 +26,7 @@ from services.errors import AssayError
 from services.rpc import logs
 from services.rpc.access.access import Access
 from services.rpc.access.roles import ADMIN_SUFFIX
+from services.rpc.decoding import ProbeInterceptor
 from services.rpc.exits import Exit
 from services.rpc.failure import Failure
 from services.rpc.health import Health
@@ -185,7 +186,9 @@ class Server:
             self._page = MetricsPage(settings.host, settings.metrics_port, self.registry)
         except OSError as error:
             raise _cannot_listen(settings, "metrics_port") from error
-        self._probe = grpc.aio.server(options=_options(settings, _MAX_PROBE_BYTES))
+        self._probe = grpc.aio.server(
+            interceptors=(ProbeInterceptor(),), options=_options(settings, _MAX_PROBE_BYTES)
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probe)
         self.health_port = _bind(self._probe, settings, "health_port", None)
         try:

@@ -19,13 +19,14 @@ class TokenSequence:
 
     `ids` holds unsigned integers of 2 or 4 bytes. Piece i is `lengths[i]` tokens of the document
     `documents[i]`, which is empty for filling, from its token `offsets[i]` on; the separator behind
-    a document is its last token.
+    a document is its last token. `step` is the step of training that it is of, from 0.
     """
 
     ids: memoryview
     lengths: tuple[int, ...]
     documents: tuple[str, ...]
     offsets: tuple[int, ...]
+    step: int
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,7 +57,7 @@ def sequences_of(batch: stream_pb2.TokenBatch) -> Iterator[TokenSequence]:
     view = memoryview(data)
     ids = view.cast("H") if batch.id_bytes == _SHORT else view.cast("I")
     token = piece = 0
-    for pieces in batch.pieces:
+    for pieces, step in zip(batch.pieces, batch.steps, strict=True):
         last = piece + pieces
         lengths = tuple(batch.piece_tokens[piece:last])
         size = sum(lengths)
@@ -65,6 +66,7 @@ def sequences_of(batch: stream_pb2.TokenBatch) -> Iterator[TokenSequence]:
             lengths,
             tuple(batch.piece_documents[piece:last]),
             tuple(batch.piece_offsets[piece:last]),
+            step,
         )
         token, piece = token + size, last
 

@@ -38,7 +38,9 @@ class TokenStream(CorpusStream):
 
     `tokenizer` names a language model that the server has registered. Step s of training has the
     `global_batch` sequences from s * global_batch on, whatever the number of ranks, of which each
-    takes an equal part, one after the other; without it a step has one sequence a rank. The last
+    takes an equal part, one after the other; without it a step has one sequence a rank. Each
+    sequence names its step. What another number of ranks left of a step comes first after
+    `resume_from`, when ranks' parts may differ by one sequence. The last
     sequences, which do not make a step, are left out, or with `remainder="wrap"` make one together
     with the first. `share` says how many there are. InvalidArgument is raised where what is
     selected makes no step, with the largest `global_batch` that fits. States, and other
@@ -88,11 +90,7 @@ class TokenStream(CorpusStream):
         )
 
     def start_at(self, step: int) -> None:
-        """Begin with step `step`, from 0. Steps are the same for any number of ranks and workers.
-
-        For a run that never changed its number of ranks within a step; else take `state_dict` and
-        `resume_from`.
-        """
+        """Begin with step `step`, from 0: the same for any number of ranks and workers."""
         self._position.start_at(whole("step", step) * self._each)
 
     def __iter__(self) -> Iterator[TokenSequence]:  # type: ignore[override]  # of sequences here

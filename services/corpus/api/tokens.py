@@ -94,23 +94,17 @@ class TokenStreams:
         position = _beginning(request, codec, asked, sequences.total)
         if not asked.wrap:
             global_batches.require_a_step(sequences.total, asked.batch, position.world_size)
-        steps, rest = global_batches.steps_left(
-            position, sequences.total, asked.batch, wrap=asked.wrap
-        )
-        each = asked.batch // position.world_size
-        left = steps * each - position.taken
+        of_all = sequences.total, asked.batch
+        _, rest = global_batches.steps_of(*of_all, wrap=asked.wrap)
         yield stream_pb2.StreamCorpusResponse(
             cursor=codec.encode(position),
             share=stream_pb2.RankShare(
-                documents=left,
+                documents=global_batches.left(position, *of_all, wrap=asked.wrap),
                 dropped=0 if asked.wrap else rest,
                 repeated=asked.batch - rest if asked.wrap and rest else 0,
             ),
         ).SerializeToString()
-        numbers = (
-            global_batches.sequence(position, ahead, sequences.total, asked.batch)
-            for ahead in range(left)
-        )
+        numbers = global_batches.numbers(position, *of_all, wrap=asked.wrap)
         for done, batch in _chunks(numbers, sequences, asked, shards, chunk_bytes):
             cursor = codec.encode(global_batches.after(position, done))
             message = stream_pb2.StreamCorpusResponse(cursor=cursor, tokens=batch)
@@ -180,7 +174,7 @@ def _beginning(
                 f"of rank {rank}"
             )
         return first
-    return global_batches.redeal(positions, rank, world_size, total, asked.batch)
+    return global_batches.redeal(positions, rank, world_size, asked.batch)
 
 
 def _position(
@@ -195,11 +189,11 @@ def _position(
                 "cursor: belongs to other tokens: tokenizer, length, packing, separator, "
                 "global_batch and remainder have to be the same; start over without it"
             )
+        global_batches.check(position, total, asked.batch, wrap=asked.wrap)
     else:
         world_size = point.rank.world_size or 1
         position = global_batches.beginning(asked.digest, point.rank.rank, world_size, asked.batch)
-    steps, _ = global_batches.steps_left(position, total, asked.batch, wrap=asked.wrap)
-    left = steps * (asked.batch // position.world_size) - position.taken
+    left = global_batches.left(position, total, asked.batch, wrap=asked.wrap)
     if point.documents > left:
         raise InvalidArgument(
             "resume.documents", f"{point.documents - left} more than there are after the cursor"
@@ -219,7 +213,7 @@ def _chunks(
     ids: list[bytes] = []
     size = 0
     for number in numbers:
-        found, parts = sequences.read(number)
+        found, parts = sequences.read(number % sequences.total)
         data = found.astype(f"<u{asked.tokenizer.id_bytes}", copy=False).tobytes()
         named = [
             f"{shards[part.shard].path}:{part.line}" if part.shard >= 0 else "" for part in parts
@@ -236,6 +230,7 @@ def _chunks(
             batch = stream_pb2.TokenBatch(id_bytes=asked.tokenizer.id_bytes)
             ids, size = [], 0
         ids.append(data)
+        batch.steps.append(number // asked.batch)
         batch.pieces.append(len(parts))
         batch.piece_tokens.extend([part.tokens for part in parts])
         batch.piece_documents.extend(named)

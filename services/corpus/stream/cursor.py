@@ -99,7 +99,7 @@ def _encode(corpus: str, selection: Mapping[str, str], position: Position) -> by
     elif isinstance(position, TokenPosition):
         spelled = {
             "tokens": position.options,
-            "strays": position.strays,
+            "begun": position.begun,
             "next": position.next,
             "world_size": position.world_size,
             "rank": position.rank,
@@ -162,7 +162,7 @@ def _position(fields: Mapping[str, object]) -> Position:
 def _token_position(fields: Mapping[str, object]) -> TokenPosition:
     position = TokenPosition(
         options=_match(_PART_DIGEST, fields["tokens"]),
-        strays=_spans(fields["strays"]),
+        begun=_spans(fields["begun"]),
         next=_count(fields["next"]),
         world_size=_count(fields["world_size"]),
         rank=_count(fields["rank"]),

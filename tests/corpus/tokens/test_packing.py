@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,57 +60,82 @@ def test_best_fit_keeps_documents_whole_where_they_fit() -> None:
     assert sum(cut[document] > 1 for document in short) < 0.01 * len(short)
 
 
-def _taken(position: TokenPosition, count: int, total: int, batch: int) -> list[int]:
-    return [global_batches.sequence(position, n, total, batch) for n in range(count)]
+def _ahead(position: TokenPosition, total: int, batch: int, *, wrap: bool = False) -> list[int]:
+    found = list(global_batches.numbers(position, total, batch, wrap=wrap))
+    assert len(found) == global_batches.left(position, total, batch, wrap=wrap)
+    return found
 
 
 @given(st.integers(0, 200), st.sampled_from([1, 2, 3, 4, 6, 12]), st.booleans())
 def test_a_step_is_the_same_for_any_world(total: int, world: int, wrap: bool) -> None:
     batch = 12
-    ranks = [global_batches.beginning("x", rank, world, batch) for rank in range(world)]
-    steps, rest = global_batches.steps_left(ranks[0], total, batch, wrap=wrap)
+    ranks = [
+        _ahead(global_batches.beginning("x", rank, world, batch), total, batch, wrap=wrap)
+        for rank in range(world)
+    ]
+    steps, rest = global_batches.steps_of(total, batch, wrap=wrap)
+    assert {len(rank) for rank in ranks} == {steps * batch // world}
     each = batch // world
     for step in range(steps):
-        got = [
-            global_batches.sequence(rank, step * each + n, total, batch)
-            for rank in ranks
-            for n in range(each)
-        ]
-        assert got == [n % total for n in range(step * batch, (step + 1) * batch)]
+        got = [number for rank in ranks for number in rank[step * each : (step + 1) * each]]
+        assert got == list(range(step * batch, (step + 1) * batch))
     assert rest == total % batch
 
 
-def test_a_thousand_random_plans_lose_and_repeat_nothing() -> None:
-    """Kills at any sequence, and worlds that change in the middle of a step."""
+def test_a_thousand_random_plans_keep_every_step() -> None:
+    """Kills at any sequence, and worlds that change in the middle of a step.
+
+    Whatever happens, each step has the sequences that it has in one run, each once, and a rank
+    takes the steps in turn.
+    """
     for plan in range(1000):
         chance = random.Random(plan)
-        batch, total = 12, chance.randrange(12, 300)
+        batch, total, wrap = 12, chance.randrange(12, 300), chance.random() < 0.3
         positions: list[TokenPosition] = []
-        got: Counter[int] = Counter()
+        got: list[int] = []
         for turn in range(4):
             world = chance.choice([1, 2, 3, 4, 6, 12])
             if positions:
                 chance.shuffle(positions)
                 positions = [
-                    global_batches.redeal(positions, rank, world, total, batch)
-                    for rank in range(world)
+                    global_batches.redeal(positions, rank, world, batch) for rank in range(world)
                 ]
+                whole = positions[0].next
+                shares = [
+                    Counter(n // batch for n in _ahead(one, total, batch, wrap=wrap))
+                    for one in positions
+                ]
+                for step in range(total // batch):
+                    sizes = {share[step] for share in shares}
+                    assert max(sizes) - min(sizes) <= (step * batch < whole), plan
             else:
                 positions = [
                     global_batches.beginning("x", rank, world, batch) for rank in range(world)
                 ]
-            steps, _ = global_batches.steps_left(positions[0], total, batch, wrap=False)
-            each = steps * batch // world
             for place, position in enumerate(positions):
-                count = each if turn == 3 else chance.randrange(each + 1)
+                global_batches.check(position, total, batch, wrap=wrap)
+                ahead = _ahead(position, total, batch, wrap=wrap)
+                assert [n // batch for n in ahead] == sorted(n // batch for n in ahead)
+                count = len(ahead) if turn == 3 else chance.randrange(len(ahead) + 1)
                 while count:
                     some = chance.randrange(1, count + 1)
-                    got.update(_taken(position, some, total, batch))
+                    got += islice(global_batches.numbers(position, total, batch, wrap=wrap), some)
                     position = global_batches.after(position, some)  # noqa: PLW2901
                     count -= some
                 positions[place] = position
-        assert max(got.values()) == 1, plan
-        assert total - len(got) < batch, plan  # the last step, which is not full
+        steps, _ = global_batches.steps_of(total, batch, wrap=wrap)
+        assert sorted(got) == list(range(steps * batch)), plan
+
+
+@pytest.mark.parametrize(
+    ("begun", "after"),
+    [(((0, 1 << 40),), 12), ((), 13), ((), 36), (((5, 7), (3, 4)), 12), (((3, 14),), 12)],
+)
+def test_places_that_no_run_comes_to_are_refused(begun: Any, after: int) -> None:
+    """A cursor comes from a client: what it says bounds memory."""
+    position = TokenPosition("x", begun, after, 2, 0, 0)
+    with pytest.raises(InvalidArgument, match="30 sequences in steps of 12"):
+        global_batches.check(position, 30, 12, wrap=False)
 
 
 def test_worlds_that_do_not_divide_and_places_of_others_are_refused() -> None:
@@ -116,4 +143,4 @@ def test_worlds_that_do_not_divide_and_places_of_others_are_refused() -> None:
         global_batches.beginning("x", 0, 5, 12)
     first = global_batches.beginning("x", 0, 2, 12)
     with pytest.raises(InvalidArgument, match="each of the 2 ranks"):
-        global_batches.redeal([first, first], 0, 1, 100, 12)
+        global_batches.redeal([first, first], 0, 1, 12)

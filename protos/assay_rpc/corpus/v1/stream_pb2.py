@@ -26,7 +26,7 @@ from assay_rpc.common.v1 import common_pb2 as assay_dot_common_dot_v1_dot_common
 from assay_rpc.corpus.v1 import selection_pb2 as assay_dot_corpus_dot_v1_dot_selection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ssay/corpus/v1/stream.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1f\x61ssay/corpus/v1/selection.proto\"\xc4\x03\n\x13StreamCorpusRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12-\n\tselection\x18\x02 \x01(\x0b\x32\x1a.assay.corpus.v1.Selection\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\x0c\x12+\n\x08\x64\x65livery\x18\x04 \x01(\x0e\x32\x19.assay.corpus.v1.Delivery\x12\x13\n\x0b\x63hunk_bytes\x18\x05 \x01(\r\x12)\n\x04rank\x18\x06 \x01(\x0b\x32\x1b.assay.corpus.v1.ReaderRank\x12,\n\x06resume\x18\x07 \x03(\x0b\x32\x1c.assay.corpus.v1.ResumePoint\x12\x14\n\x0cskip_damaged\x18\x08 \x01(\x08\x12\x16\n\x0eskip_bad_lines\x18\t \x01(\x08\x12\x31\n\tremainder\x18\n \x01(\x0e\x32\x1e.assay.corpus.v1.RankRemainder\x12\x17\n\x0f\x62\x61tch_documents\x18\x0b \x01(\r\x12-\n\x06tokens\x18\x0c \x01(\x0b\x32\x1d.assay.corpus.v1.TokenOptions\"\xb3\x01\n\x0cTokenOptions\x12,\n\ttokenizer\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x0e\n\x06length\x18\x02 \x01(\r\x12)\n\x07packing\x18\x03 \x01(\x0e\x32\x18.assay.corpus.v1.Packing\x12\x16\n\tseparator\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0cglobal_batch\x18\x05 \x01(\rB\x0c\n\n_separator\"A\n\tRankShare\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\x12\x10\n\x08repeated\x18\x03 \x01(\x04\"\x81\x01\n\nTokenBatch\x12\x0b\n\x03ids\x18\x01 \x01(\x0c\x12\x10\n\x08id_bytes\x18\x02 \x01(\r\x12\x0e\n\x06pieces\x18\x03 \x03(\r\x12\x14\n\x0cpiece_tokens\x18\x04 \x03(\r\x12\x17\n\x0fpiece_documents\x18\x05 \x03(\t\x12\x15\n\rpiece_offsets\x18\x06 \x03(\r\".\n\nReaderRank\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\x12\n\nworld_size\x18\x02 \x01(\r\"[\n\x0bResumePoint\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x11\n\tdocuments\x18\x02 \x01(\x04\x12)\n\x04rank\x18\x03 \x01(\x0b\x32\x1b.assay.corpus.v1.ReaderRank\"\xa6\x03\n\x14StreamCorpusResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x33\n\tdocuments\x18\x02 \x01(\x0b\x32\x1e.assay.corpus.v1.DocumentBatchH\x00\x12,\n\x05jsonl\x18\x03 \x01(\x0b\x32\x1b.assay.corpus.v1.JsonlBatchH\x00\x12-\n\x06\x66rames\x18\x04 \x01(\x0b\x32\x1b.assay.corpus.v1.FrameBatchH\x00\x12-\n\x06tokens\x18\t \x01(\x0b\x32\x1b.assay.corpus.v1.TokenBatchH\x00\x12.\n\x07\x64\x61maged\x18\x05 \x03(\x0b\x32\x1d.assay.corpus.v1.DamagedFrame\x12*\n\x06\x63orpus\x18\x06 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12+\n\tbad_lines\x18\x07 \x03(\x0b\x32\x18.assay.corpus.v1.BadLine\x12)\n\x05share\x18\x08 \x01(\x0b\x32\x1a.assay.corpus.v1.RankShareB\t\n\x07payload\"T\n\x07\x42\x61\x64Line\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04rest\x18\x05 \x01(\x08\"C\n\nFrameBatch\x12&\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x16.assay.corpus.v1.Frame\x12\r\n\x05order\x18\x02 \x03(\r\"\xbf\x01\n\x05\x46rame\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tcontinues\x18\x02 \x01(\x08\x12(\n\x04\x66orm\x18\x03 \x01(\x0e\x32\x1a.assay.corpus.v1.FrameForm\x12\x15\n\rcontent_bytes\x18\x04 \x01(\x04\x12\r\n\x05shard\x18\x05 \x01(\t\x12\r\n\x05\x66rame\x18\x06 \x01(\r\x12\x12\n\nfirst_line\x18\x07 \x01(\x04\x12\x0e\n\x06subset\x18\x08 \x01(\t\x12\x12\n\ntext_bytes\x18\t \x03(\r\"{\n\x0c\x44\x61magedFrame\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x11\n\tdocuments\x18\x04 \x01(\r\x12\x11\n\tpositions\x18\x05 \x03(\r\x12\x17\n\x0frepeated_notice\x18\x06 \x01(\x08\"=\n\rDocumentBatch\x12,\n\tdocuments\x18\x01 \x03(\x0b\x32\x19.assay.corpus.v1.Document\".\n\nJsonlBatch\x12\r\n\x05lines\x18\x01 \x01(\x0c\x12\x11\n\tcontinues\x18\x02 \x01(\x08\"\xa0\x01\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06subset\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\x0c\x12\x0c\n\x04meta\x18\x04 \x01(\x0c\x12\r\n\x05shard\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\x04\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x12\x12\n\x05\x66rame\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\t \x01(\tB\x08\n\x06_frame\"N\n\x13GetDocumentsRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\x0b\n\x03ids\x18\x02 \x03(\t\"p\n\x14GetDocumentsResponse\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12,\n\tdocuments\x18\x02 \x03(\x0b\x32\x19.assay.corpus.v1.Document*z\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x45LIVERY_DOCUMENTS\x10\x01\x12\x12\n\x0e\x44\x45LIVERY_JSONL\x10\x02\x12\x13\n\x0f\x44\x45LIVERY_FRAMES\x10\x03\x12\x13\n\x0f\x44\x45LIVERY_TOKENS\x10\x04*|\n\rRankRemainder\x12\x1e\n\x1aRANK_REMAINDER_UNSPECIFIED\x10\x00\x12\x19\n\x15RANK_REMAINDER_UNEVEN\x10\x01\x12\x17\n\x13RANK_REMAINDER_DROP\x10\x02\x12\x17\n\x13RANK_REMAINDER_WRAP\x10\x03*R\n\x07Packing\x12\x17\n\x13PACKING_UNSPECIFIED\x10\x00\x12\x18\n\x14PACKING_CONCATENATED\x10\x01\x12\x14\n\x10PACKING_BEST_FIT\x10\x02*R\n\tFrameForm\x12\x1a\n\x16\x46RAME_FORM_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46RAME_FORM_JSONL\x10\x01\x12\x13\n\x0f\x46RAME_FORM_TEXT\x10\x02\x42:\n\x0f\x61ssay.corpus.v1B\x0bStreamProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ssay/corpus/v1/stream.proto\x12\x0f\x61ssay.corpus.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1f\x61ssay/corpus/v1/selection.proto\"\xc4\x03\n\x13StreamCorpusRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12-\n\tselection\x18\x02 \x01(\x0b\x32\x1a.assay.corpus.v1.Selection\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\x0c\x12+\n\x08\x64\x65livery\x18\x04 \x01(\x0e\x32\x19.assay.corpus.v1.Delivery\x12\x13\n\x0b\x63hunk_bytes\x18\x05 \x01(\r\x12)\n\x04rank\x18\x06 \x01(\x0b\x32\x1b.assay.corpus.v1.ReaderRank\x12,\n\x06resume\x18\x07 \x03(\x0b\x32\x1c.assay.corpus.v1.ResumePoint\x12\x14\n\x0cskip_damaged\x18\x08 \x01(\x08\x12\x16\n\x0eskip_bad_lines\x18\t \x01(\x08\x12\x31\n\tremainder\x18\n \x01(\x0e\x32\x1e.assay.corpus.v1.RankRemainder\x12\x17\n\x0f\x62\x61tch_documents\x18\x0b \x01(\r\x12-\n\x06tokens\x18\x0c \x01(\x0b\x32\x1d.assay.corpus.v1.TokenOptions\"\xb3\x01\n\x0cTokenOptions\x12,\n\ttokenizer\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x0e\n\x06length\x18\x02 \x01(\r\x12)\n\x07packing\x18\x03 \x01(\x0e\x32\x18.assay.corpus.v1.Packing\x12\x16\n\tseparator\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0cglobal_batch\x18\x05 \x01(\rB\x0c\n\n_separator\"A\n\tRankShare\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\x12\x10\n\x08repeated\x18\x03 \x01(\x04\"\x90\x01\n\nTokenBatch\x12\x0b\n\x03ids\x18\x01 \x01(\x0c\x12\x10\n\x08id_bytes\x18\x02 \x01(\r\x12\x0e\n\x06pieces\x18\x03 \x03(\r\x12\x14\n\x0cpiece_tokens\x18\x04 \x03(\r\x12\x17\n\x0fpiece_documents\x18\x05 \x03(\t\x12\x15\n\rpiece_offsets\x18\x06 \x03(\r\x12\r\n\x05steps\x18\x07 \x03(\x04\".\n\nReaderRank\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\x12\n\nworld_size\x18\x02 \x01(\r\"[\n\x0bResumePoint\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x11\n\tdocuments\x18\x02 \x01(\x04\x12)\n\x04rank\x18\x03 \x01(\x0b\x32\x1b.assay.corpus.v1.ReaderRank\"\xa6\x03\n\x14StreamCorpusResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x33\n\tdocuments\x18\x02 \x01(\x0b\x32\x1e.assay.corpus.v1.DocumentBatchH\x00\x12,\n\x05jsonl\x18\x03 \x01(\x0b\x32\x1b.assay.corpus.v1.JsonlBatchH\x00\x12-\n\x06\x66rames\x18\x04 \x01(\x0b\x32\x1b.assay.corpus.v1.FrameBatchH\x00\x12-\n\x06tokens\x18\t \x01(\x0b\x32\x1b.assay.corpus.v1.TokenBatchH\x00\x12.\n\x07\x64\x61maged\x18\x05 \x03(\x0b\x32\x1d.assay.corpus.v1.DamagedFrame\x12*\n\x06\x63orpus\x18\x06 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12+\n\tbad_lines\x18\x07 \x03(\x0b\x32\x18.assay.corpus.v1.BadLine\x12)\n\x05share\x18\x08 \x01(\x0b\x32\x1a.assay.corpus.v1.RankShareB\t\n\x07payload\"T\n\x07\x42\x61\x64Line\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04rest\x18\x05 \x01(\x08\"C\n\nFrameBatch\x12&\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x16.assay.corpus.v1.Frame\x12\r\n\x05order\x18\x02 \x03(\r\"\xbf\x01\n\x05\x46rame\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tcontinues\x18\x02 \x01(\x08\x12(\n\x04\x66orm\x18\x03 \x01(\x0e\x32\x1a.assay.corpus.v1.FrameForm\x12\x15\n\rcontent_bytes\x18\x04 \x01(\x04\x12\r\n\x05shard\x18\x05 \x01(\t\x12\r\n\x05\x66rame\x18\x06 \x01(\r\x12\x12\n\nfirst_line\x18\x07 \x01(\x04\x12\x0e\n\x06subset\x18\x08 \x01(\t\x12\x12\n\ntext_bytes\x18\t \x03(\r\"{\n\x0c\x44\x61magedFrame\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x11\n\tdocuments\x18\x04 \x01(\r\x12\x11\n\tpositions\x18\x05 \x03(\r\x12\x17\n\x0frepeated_notice\x18\x06 \x01(\x08\"=\n\rDocumentBatch\x12,\n\tdocuments\x18\x01 \x03(\x0b\x32\x19.assay.corpus.v1.Document\".\n\nJsonlBatch\x12\r\n\x05lines\x18\x01 \x01(\x0c\x12\x11\n\tcontinues\x18\x02 \x01(\x08\"\xa0\x01\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06subset\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\x0c\x12\x0c\n\x04meta\x18\x04 \x01(\x0c\x12\r\n\x05shard\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\x04\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x12\x12\n\x05\x66rame\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\t \x01(\tB\x08\n\x06_frame\"N\n\x13GetDocumentsRequest\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12\x0b\n\x03ids\x18\x02 \x03(\t\"p\n\x14GetDocumentsResponse\x12*\n\x06\x63orpus\x18\x01 \x01(\x0b\x32\x1a.assay.corpus.v1.CorpusRef\x12,\n\tdocuments\x18\x02 \x03(\x0b\x32\x19.assay.corpus.v1.Document*z\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x45LIVERY_DOCUMENTS\x10\x01\x12\x12\n\x0e\x44\x45LIVERY_JSONL\x10\x02\x12\x13\n\x0f\x44\x45LIVERY_FRAMES\x10\x03\x12\x13\n\x0f\x44\x45LIVERY_TOKENS\x10\x04*|\n\rRankRemainder\x12\x1e\n\x1aRANK_REMAINDER_UNSPECIFIED\x10\x00\x12\x19\n\x15RANK_REMAINDER_UNEVEN\x10\x01\x12\x17\n\x13RANK_REMAINDER_DROP\x10\x02\x12\x17\n\x13RANK_REMAINDER_WRAP\x10\x03*R\n\x07Packing\x12\x17\n\x13PACKING_UNSPECIFIED\x10\x00\x12\x18\n\x14PACKING_CONCATENATED\x10\x01\x12\x14\n\x10PACKING_BEST_FIT\x10\x02*R\n\tFrameForm\x12\x1a\n\x16\x46RAME_FORM_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46RAME_FORM_JSONL\x10\x01\x12\x13\n\x0f\x46RAME_FORM_TEXT\x10\x02\x42:\n\x0f\x61ssay.corpus.v1B\x0bStreamProtoP\x01Z\x18\x61ssay/corpus/v1;corpusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.corpus.v1.stream_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.corpus.v1B\013StreamProtoP\001Z\030assay/corpus/v1;corpusv1'
-  _globals['_DELIVERY']._serialized_start=2456
-  _globals['_DELIVERY']._serialized_end=2578
-  _globals['_RANKREMAINDER']._serialized_start=2580
-  _globals['_RANKREMAINDER']._serialized_end=2704
-  _globals['_PACKING']._serialized_start=2706
-  _globals['_PACKING']._serialized_end=2788
-  _globals['_FRAMEFORM']._serialized_start=2790
-  _globals['_FRAMEFORM']._serialized_end=2872
+  _globals['_DELIVERY']._serialized_start=2471
+  _globals['_DELIVERY']._serialized_end=2593
+  _globals['_RANKREMAINDER']._serialized_start=2595
+  _globals['_RANKREMAINDER']._serialized_end=2719
+  _globals['_PACKING']._serialized_start=2721
+  _globals['_PACKING']._serialized_end=2803
+  _globals['_FRAMEFORM']._serialized_start=2805
+  _globals['_FRAMEFORM']._serialized_end=2887
   _globals['_STREAMCORPUSREQUEST']._serialized_start=113
   _globals['_STREAMCORPUSREQUEST']._serialized_end=565
   _globals['_TOKENOPTIONS']._serialized_start=568
@@ -49,29 +49,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RANKSHARE']._serialized_start=749
   _globals['_RANKSHARE']._serialized_end=814
   _globals['_TOKENBATCH']._serialized_start=817
-  _globals['_TOKENBATCH']._serialized_end=946
-  _globals['_READERRANK']._serialized_start=948
-  _globals['_READERRANK']._serialized_end=994
-  _globals['_RESUMEPOINT']._serialized_start=996
-  _globals['_RESUMEPOINT']._serialized_end=1087
-  _globals['_STREAMCORPUSRESPONSE']._serialized_start=1090
-  _globals['_STREAMCORPUSRESPONSE']._serialized_end=1512
-  _globals['_BADLINE']._serialized_start=1514
-  _globals['_BADLINE']._serialized_end=1598
-  _globals['_FRAMEBATCH']._serialized_start=1600
-  _globals['_FRAMEBATCH']._serialized_end=1667
-  _globals['_FRAME']._serialized_start=1670
-  _globals['_FRAME']._serialized_end=1861
-  _globals['_DAMAGEDFRAME']._serialized_start=1863
-  _globals['_DAMAGEDFRAME']._serialized_end=1986
-  _globals['_DOCUMENTBATCH']._serialized_start=1988
-  _globals['_DOCUMENTBATCH']._serialized_end=2049
-  _globals['_JSONLBATCH']._serialized_start=2051
-  _globals['_JSONLBATCH']._serialized_end=2097
-  _globals['_DOCUMENT']._serialized_start=2100
-  _globals['_DOCUMENT']._serialized_end=2260
-  _globals['_GETDOCUMENTSREQUEST']._serialized_start=2262
-  _globals['_GETDOCUMENTSREQUEST']._serialized_end=2340
-  _globals['_GETDOCUMENTSRESPONSE']._serialized_start=2342
-  _globals['_GETDOCUMENTSRESPONSE']._serialized_end=2454
+  _globals['_TOKENBATCH']._serialized_end=961
+  _globals['_READERRANK']._serialized_start=963
+  _globals['_READERRANK']._serialized_end=1009
+  _globals['_RESUMEPOINT']._serialized_start=1011
+  _globals['_RESUMEPOINT']._serialized_end=1102
+  _globals['_STREAMCORPUSRESPONSE']._serialized_start=1105
+  _globals['_STREAMCORPUSRESPONSE']._serialized_end=1527
+  _globals['_BADLINE']._serialized_start=1529
+  _globals['_BADLINE']._serialized_end=1613
+  _globals['_FRAMEBATCH']._serialized_start=1615
+  _globals['_FRAMEBATCH']._serialized_end=1682
+  _globals['_FRAME']._serialized_start=1685
+  _globals['_FRAME']._serialized_end=1876
+  _globals['_DAMAGEDFRAME']._serialized_start=1878
+  _globals['_DAMAGEDFRAME']._serialized_end=2001
+  _globals['_DOCUMENTBATCH']._serialized_start=2003
+  _globals['_DOCUMENTBATCH']._serialized_end=2064
+  _globals['_JSONLBATCH']._serialized_start=2066
+  _globals['_JSONLBATCH']._serialized_end=2112
+  _globals['_DOCUMENT']._serialized_start=2115
+  _globals['_DOCUMENT']._serialized_end=2275
+  _globals['_GETDOCUMENTSREQUEST']._serialized_start=2277
+  _globals['_GETDOCUMENTSREQUEST']._serialized_end=2355
+  _globals['_GETDOCUMENTSRESPONSE']._serialized_start=2357
+  _globals['_GETDOCUMENTSRESPONSE']._serialized_end=2469
 # @@protoc_insertion_point(module_scope)

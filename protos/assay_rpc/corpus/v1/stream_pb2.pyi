@@ -236,7 +236,8 @@ class TokenOptions(_message.Message):
 
     Step s of training has the `global_batch` sequences from s * global_batch on, an equal part for
     each rank, one after the other. So a run may continue with more or fewer ranks and the same
-    steps.
+    steps. What is left of a step that another number of ranks had begun comes first; ranks' parts of
+    it may differ by one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -318,6 +319,7 @@ class TokenBatch(_message.Message):
     PIECE_TOKENS_FIELD_NUMBER: _builtins.int
     PIECE_DOCUMENTS_FIELD_NUMBER: _builtins.int
     PIECE_OFFSETS_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     ids: _builtins.bytes
     """Of all sequences in turn, little-endian."""
     id_bytes: _builtins.int
@@ -338,6 +340,10 @@ class TokenBatch(_message.Message):
     def piece_offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Token of its document that a piece begins with, from 0."""
 
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Step of training that each sequence is of, from 0."""
+
     def __init__(
         self,
         *,
@@ -347,10 +353,11 @@ class TokenBatch(_message.Message):
         piece_tokens: _abc.Iterable[_builtins.int] | None = ...,
         piece_documents: _abc.Iterable[_builtins.str] | None = ...,
         piece_offsets: _abc.Iterable[_builtins.int] | None = ...,
+        steps: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_bytes", b"id_bytes", "ids", b"ids", "piece_documents", b"piece_documents", "piece_offsets", b"piece_offsets", "piece_tokens", b"piece_tokens", "pieces", b"pieces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_bytes", b"id_bytes", "ids", b"ids", "piece_documents", b"piece_documents", "piece_offsets", b"piece_offsets", "piece_tokens", b"piece_tokens", "pieces", b"pieces", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, stream_pb2
 
-from services.corpus.api import corpora, stream
+from services.corpus.api import corpora, stream, stream_replies
 from services.corpus.api.background import BackgroundIterator
 from services.corpus.api.selections import Selections
 from services.corpus.api.tokens import TokenStreams
@@ -149,6 +149,6 @@ def _documents_reply(
                 if found is None
                 else stream_pb2.GetDocumentsResponse(
                     corpus=corpora.corpus_ref(corpus),
-                    documents=[stream.document_message(one) for one in found],
+                    documents=[stream_replies.document_message(one) for one in found],
                 )
             )

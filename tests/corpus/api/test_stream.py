@@ -6,7 +6,7 @@ from assay_rpc.corpus.v1 import stream_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.api.stream import frames_message
+from services.corpus.api.stream_replies import frames_message
 
 FRAMES = st.lists(
     st.tuples(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from services.common.documents import Document
+from services.corpus import languages
 from services.corpus.shards.formats import MAX_WINDOW_LOG, WINDOW_LOG, Keys, Reading
 from services.corpus.shards.index.writer import LEVEL
 from services.errors import Violation
@@ -92,7 +93,7 @@ class Contamination(Document):
 class Language(Document):
     """Keep the documents whose language, as `function` names it, is one of `keep`."""
 
-    function: Annotated[str, Field(min_length=1)]
+    function: Annotated[str, Field(min_length=1)] = languages.NAME
     keep: tuple[str, ...]
 
     def problems(self) -> Iterator[Violation]:

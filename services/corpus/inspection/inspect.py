@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
-from services.corpus import personal_data
+from services.corpus import languages, personal_data
 from services.corpus.catalog.counts import Count
 from services.corpus.contamination.hit import N
 from services.corpus.contamination.words import words_of
-from services.corpus.inspection import languages, near_duplicates
+from services.corpus.inspection import near_duplicates
 from services.corpus.inspection.contaminated import Contaminated
 from services.corpus.inspection.findings import Inspection, Lengths, Part
 from services.corpus.inspection.languages import Languages

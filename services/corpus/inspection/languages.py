@@ -1,32 +1,18 @@
-"""Which languages documents are in, by the model that comes with py3langid.
+"""Which languages documents are in.
 
 A sample of documents is looked at, drawn by the digests of their ids, so that the same documents
-are drawn in whatever order they come; of each the first thousand bytes or so. What has no language
-(`zxx`: code, tables) is a language of the model's, too.
+are drawn in whatever order they come.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-import importlib.util
 from collections import Counter
-from functools import cache
-from typing import Any
 
-from services.errors import Unsupported
+from services.corpus.languages import READ_BYTES, language_of
 
 SAMPLED = 2_000
-_READ_BYTES = 1_000
-
-
-def require_library() -> None:
-    """Raise Unsupported where py3langid is not installed."""
-    if importlib.util.find_spec("py3langid") is None:
-        raise Unsupported(
-            "languages are told with py3langid, which is not installed on the server: "
-            "pip install 'assay[corpus-audit]'"
-        )
 
 
 class Languages:
@@ -41,18 +27,10 @@ class Languages:
         digest = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         draw = -int.from_bytes(digest, "little")
         if len(self._heap) < self._sampled:
-            heapq.heappush(self._heap, (draw, text[:_READ_BYTES]))
+            heapq.heappush(self._heap, (draw, text[:READ_BYTES]))
         elif draw > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (draw, text[:_READ_BYTES]))
+            heapq.heapreplace(self._heap, (draw, text[:READ_BYTES]))
 
     def found(self) -> Counter[str]:
         """Return how many documents of the sample are in each language, by ISO 639 code."""
-        identifier = _identifier()
-        return Counter(identifier.classify(text)[0] for _, text in sorted(self._heap))
-
-
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415  # an extra
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE)
+        return Counter(language_of(text) for _, text in sorted(self._heap))

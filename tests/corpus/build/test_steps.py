@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.corpus.build.steps.chain import Chain, Piece, chain_of, identity_of
@@ -16,6 +16,7 @@ from services.corpus.build.steps.filters import filter_of, length, repetition, w
 from services.corpus.build.steps.masking import EMAIL_MARK, IP_MARK, mask
 from services.corpus.build.steps.plugins import load_function
 from services.corpus.build.tally import Tally
+from services.corpus.inspection import languages
 from services.corpus.personal_data import count
 from services.errors import InvalidArgument, NotFound, PreconditionFailed
 from tests.corpus.build.recipes import parsed, prose
@@ -79,6 +80,34 @@ def test_a_plug_in_lies_beside_the_recipe(tmp_path: Path, monkeypatch: pytest.Mo
             texts(failing, "a")
 
 
+def test_languages_are_those_that_an_audit_tells(tmp_path: Path) -> None:
+    """By name, and by the same model: what a build keeps, an audit counts as kept."""
+    pytest.importorskip("py3langid")
+    german = "Der Ausschuss trifft sich morgen wieder, um über das Wetter zu sprechen. " * 30
+    step = parsed(steps=[{"language": {"keep": ["de"]}}]).steps[0]
+    assert (
+        step.options
+        == parsed(steps=[{"language": {"function": "py3langid", "keep": ["de"]}}]).steps[0].options
+    )
+    kept = chain_of([(0, step)], {}, tmp_path)
+    audited = languages.Languages()
+    for number, text in enumerate([german, prose(1), "\ud800 " + german, ""]):
+        audited.add(str(number), text.encode("utf-8", "surrogatepass"))
+    kept_texts = [t for text in (german, prose(1), "\ud800 " + german) for t in texts(kept, text)]
+    assert kept_texts == [german, "\ud800 " + german]
+    assert audited.found()["de"] == len(kept_texts)
+    (identity,) = identity_of(0, step, {}, tmp_path).values()
+    assert re.fullmatch(r"py3langid \d.*", identity)
+
+
+def test_a_language_function_that_is_none_is_told(tmp_path: Path) -> None:
+    step = parsed(steps=[{"language": {"function": "fasttext", "keep": ["de"]}}]).steps[0]
+    with pytest.raises(
+        InvalidArgument, match="'fasttext' is neither py3langid nor module:function"
+    ):
+        identity_of(0, step, {}, tmp_path)
+
+
 def test_another_version_of_a_plug_in_is_another_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +137,7 @@ def test_addresses_are_masked_and_private_ones_stay() -> None:
         st.sampled_from(["x@y.com", "8.8.8.8", "v", "é", ".", "@", "-", "a", "1", " ", "::1"])
     ).map("".join)
 )
+@example("8.8.8.8.x@y.com")  # one spelling is one address
 def test_what_is_masked_is_masked_once_and_an_audit_counts_none_of_it(text: str) -> None:
     masked, emails, ips = mask(text, email=True, ip=True)
     assert mask(masked, email=True, ip=True) == (masked, 0, 0)

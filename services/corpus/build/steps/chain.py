@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services.corpus import languages
 from services.corpus.build.recipe import Contamination, Filter, Language, Mask, Step
 from services.corpus.build.steps.decontaminate import (
     Decontamination,
@@ -17,7 +18,7 @@ from services.corpus.build.steps.filters import filter_of
 from services.corpus.build.steps.masking import mask
 from services.corpus.build.steps.plugins import load_function, source_digest
 from services.corpus.build.tally import Tally
-from services.errors import PreconditionFailed
+from services.errors import InvalidArgument, PreconditionFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,9 @@ def identity_of(
     if isinstance(options, Filter):
         return {where: source_digest(filter_of(options.function, options.options, where))}
     if isinstance(options, Language):
-        return {where: source_digest(load_function(options.function, f"{where}.function"))}
+        function = _language_function(options, where)
+        model = function is languages.language_of
+        return {where: languages.algorithm() if model else source_digest(function)}
     if isinstance(options, Contamination):
         return {where: test_set_digest(test_shards(options, variables, folder))}
     return {}
@@ -102,13 +105,25 @@ def _apply(number: int, step: Step, variables: Mapping[str, str], folder: Path) 
         keeps = filter_of(options.function, options.options, where)
         return _filtering(keeps, options)
     if isinstance(options, Language):
-        return _language(load_function(options.function, f"{where}.function"), options)
+        return _language(_language_function(options, where), options)
     if isinstance(options, Mask):
         return _masking(options)
     if isinstance(options, Contamination):
         found = Decontamination(options, test_shards(options, variables, folder))
         return _cutting(found)
     raise TypeError(f"{step.kind} compares documents")
+
+
+def _language_function(options: Language, where: str) -> Callable[..., Any]:
+    if options.function == languages.NAME:
+        languages.require_library()
+        return languages.language_of
+    if ":" not in options.function:
+        raise InvalidArgument(
+            f"{where}.function",
+            f"{options.function!r} is neither {languages.NAME} nor module:function",
+        )
+    return load_function(options.function, f"{where}.function")
 
 
 def _filtering(keeps: Callable[..., Any], options: Filter) -> Apply:

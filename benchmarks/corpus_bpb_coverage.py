@@ -28,9 +28,9 @@ import numpy as np
 from benchmarks import report
 from benchmarks.interval_coverage import percentile
 from services.common.statistics.interval import Interval
-from services.common.statistics.levels import differences
-from services.common.statistics.sampling import Drawn, Key
-from services.common.statistics.spans import span_ends
+from services.common.statistics.samples.levels import differences
+from services.common.statistics.samples.sampling import Drawn, Key
+from services.common.statistics.samples.spans import span_ends
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.estimates import Quantity, Sampled, Scope

@@ -35,10 +35,11 @@ from benchmarks.corpus_bpb_lm_eval import Peer, make_venv
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
+from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
+from services.corpus.bpb.models.checkpoint.torch_module import load_module
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
-from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer, load_module
-from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.registry import Registry
+from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
 from services.corpus.bpb.windows import rolling_windows
 from services.corpus.shards.documents import Document
 from services.corpus.shards.layout import find_shards

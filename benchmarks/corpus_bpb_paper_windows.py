@@ -25,9 +25,9 @@ from typing import Any, TypeAlias
 from benchmarks import random_models, report
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition, Preset
-from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer
-from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
+from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.registry import Registry
+from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
 from services.corpus.bpb.windows import rolling_windows
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader

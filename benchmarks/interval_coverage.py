@@ -22,16 +22,22 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import report
-from services.common.statistics import behind, levels, outcomes, reliability, restarts, timing
+from services.common.statistics import outcomes, reliability
 from services.common.statistics.distributions import normal_quantile
 from services.common.statistics.estimate import Estimate
 from services.common.statistics.interval import Interval, Kind, TooFewError
 from services.common.statistics.means import mean_interval
 from services.common.statistics.medians import median_interval, widest_median_interval
-from services.common.statistics.sampling import Key, Sampler
+from services.common.statistics.samples import behind, levels
+from services.common.statistics.samples.sampling import Key, Sampler
+from services.common.statistics.samples.spans import NAT_UNITS
 from services.common.statistics.shares import posterior_interval, share_interval
-from services.common.statistics.spans import NAT_UNITS
-from services.common.statistics.speed_ratios import PairedRestart, best_interval, ratio_interval
+from services.common.statistics.speed import restarts, timing
+from services.common.statistics.speed.speed_ratios import (
+    PairedRestart,
+    best_interval,
+    ratio_interval,
+)
 from services.common.statistics.student import student
 
 COUNTS = (3, 5, 20, 200)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from services.common.calibration import KERNEL
-from services.common.statistics.restarts import LEAST_DAYS, KernelReference
+from services.common.statistics.speed.restarts import LEAST_DAYS, KernelReference
 
 
 class KernelTimes:

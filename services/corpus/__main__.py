@@ -44,7 +44,9 @@ from services.corpus.shards.layout import LayoutError
 from services.corpus.stream.budget import StreamBudget
 from services.corpus.tokens.tokenizer import Tokenizers
 from services.errors import AssayError
-from services.rpc.server import Service, StartError, run
+from services.rpc.serving.listening import StartError
+from services.rpc.serving.process import run
+from services.rpc.serving.service import Service
 from services.rpc.settings import load_settings
 
 _log = structlog.get_logger(__name__)

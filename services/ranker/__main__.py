@@ -53,8 +53,10 @@ from services.ranker.peers.segment import SegmentClient
 from services.ranker.registration import Registration
 from services.ranker.searching.discovery import Discovery
 from services.ranker.settings import RankerSettings
-from services.rpc.http import HttpService, WebApp
-from services.rpc.server import Service, StartError, run
+from services.rpc.serving.http import HttpService, WebApp
+from services.rpc.serving.listening import StartError
+from services.rpc.serving.process import run
+from services.rpc.serving.service import Service
 from services.rpc.settings import load_settings
 
 _MIN_SECRET_BYTES = 16

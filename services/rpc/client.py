@@ -8,7 +8,7 @@ import structlog
 
 from services.errors import DeadlineExceeded
 from services.rpc.call import left_of_call
-from services.rpc.interceptor import REQUEST_ID_KEY
+from services.rpc.serving.interceptor import REQUEST_ID_KEY
 
 
 class CallOptions(TypedDict):

@@ -9,7 +9,7 @@ from assay_rpc.common.v1 import common_pb2
 
 from services.common.license import UNREAD_WEIGHTS, UNSTATED, UNSTATED_WEIGHTS, License
 from services.common.statistics.interval import Interval
-from services.common.statistics.restarts import Restart
+from services.common.statistics.speed.restarts import Restart
 
 # The distribution of an engine's library, by the first word of the engine's id.
 _DISTRIBUTIONS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch",

@@ -15,8 +15,9 @@ from assay_rpc.segment.v1 import (
 )
 
 from services.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
-from services.rpc.failure import Failure
-from services.rpc.server import Service, run
+from services.rpc.serving.failure import Failure
+from services.rpc.serving.process import run
+from services.rpc.serving.service import Service
 from services.rpc.settings import load_settings
 from services.segment.api.admin import SegmentAdminService
 from services.segment.api.benchmark import SegmentBenchmarkService

@@ -6,7 +6,7 @@ import pytest
 
 from services.common.calibration import kernel_seconds
 from services.common.kernel_times import KernelTimes
-from services.common.statistics.restarts import KernelReference
+from services.common.statistics.speed.restarts import KernelReference
 
 
 def test_the_least_time_is_kept_with_how_many_there_were_on_how_many_days(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from assay_rpc.corpus.v1 import (
 
 from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings
-from services.rpc.server import Server, build_server
+from services.rpc.serving.server import Server, build_server
 
 Start = Callable[..., Awaitable["Client"]]
 

@@ -17,7 +17,8 @@ from benchmarks.faults.examples import examples
 from benchmarks.faults.fuzz_rpcs import fuzzed, services_of, started
 from benchmarks.faults.fuzzer import Fuzzer
 from services.errors import InternalError, InvalidArgument
-from services.rpc.server import Service, build_server
+from services.rpc.serving.server import build_server
+from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings
 from tests.rpc.echo_server import RANKER, Context, nothing
 

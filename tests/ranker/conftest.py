@@ -26,7 +26,7 @@ from assay_rpc.segment.v1 import segment_pb2_grpc
 
 from services.ranker.__main__ import build_service
 from services.ranker.settings import RankerSettings
-from services.rpc.server import Server, build_server
+from services.rpc.serving.server import Server, build_server
 from tests.ranker.servers_fake import CorpusServer, SegmentServer
 
 

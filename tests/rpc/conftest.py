@@ -13,7 +13,7 @@ import grpc
 import pytest
 from assay_rpc.channel import connect_async
 
-from services.rpc.server import Server, build_server
+from services.rpc.serving.server import Server, build_server
 from services.rpc.settings import ServerSettings
 from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 

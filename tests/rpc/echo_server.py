@@ -16,7 +16,8 @@ from grpc_health.v1 import health_pb2_grpc
 from pydantic_settings import SettingsConfigDict
 
 from services import errors
-from services.rpc.server import Service, run
+from services.rpc.serving.process import run
+from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings, load_settings
 
 ECHO = "assay.test.v1.EchoService"

@@ -23,8 +23,8 @@ from assay_rpc.segment.v1 import admin_pb2 as segment_admin_pb2
 from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 from assay_rpc.segment.v1 import segment_pb2
 
-from services.rpc import server as server_module
-from services.rpc.server import build_server
+from services.rpc.serving import listening
+from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, Echo, echo_service, method
@@ -211,8 +211,8 @@ async def test_the_servers_ping_limit_is_the_one_it_names(
     """A wrong option name is silently ignored, and gRPC's own limit is one ping in five minutes."""
     limited = await asyncio.to_thread(answers_to_pings, client.server.port, 20)
     assert limited[-1] == GOAWAY
-    monkeypatch.setattr(server_module, "_MIN_PING_INTERVAL_MS", 0)
-    server = server_module.build_server(ServerSettings(), echo_service(Echo()))
+    monkeypatch.setattr(listening, "MIN_PING_INTERVAL_MS", 0)
+    server = build_server(ServerSettings(), echo_service(Echo()))
     await server.start()
     assert await asyncio.to_thread(answers_to_pings, server.port, 20) == [PING] * 20
     await server.stop(0)
@@ -220,4 +220,4 @@ async def test_the_servers_ping_limit_is_the_one_it_names(
 
 def test_the_channel_pings_no_more_often_than_the_server_allows() -> None:
     every = dict(channel_module.options("localhost:1"))["grpc.keepalive_time_ms"]
-    assert int(every) >= 2 * server_module._MIN_PING_INTERVAL_MS
+    assert int(every) >= 2 * listening.MIN_PING_INTERVAL_MS

@@ -9,8 +9,9 @@ from assay_rpc.channel import connect_async
 from services.errors import DeadlineExceeded
 from services.rpc.call import note_deadline
 from services.rpc.client import outgoing
-from services.rpc.interceptor import REQUEST_ID_KEY
-from services.rpc.server import Service, build_server
+from services.rpc.serving.interceptor import REQUEST_ID_KEY
+from services.rpc.serving.server import build_server
+from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, Context, method, nothing

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from services.errors import InvalidArgument
 from services.rpc.call import require_fits
-from services.rpc.server import build_server
+from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
 from tests.rpc.echo_server import Echo, echo_service, method
 

@@ -17,7 +17,7 @@ from assay_rpc.segment.v1 import (
 )
 
 from services.inference.v2 import open_inference_pb2_grpc
-from services.rpc.server import Server, build_server
+from services.rpc.serving.server import Server, build_server
 from services.segment.__main__ import build_service
 from services.segment.settings import SegmentSettings
 from tests.segment import tiny_model

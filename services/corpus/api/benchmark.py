@@ -14,7 +14,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 
 from services.common.kernel_times import KernelTimes
-from services.common.statistics.restarts import Restart
+from services.common.statistics.speed.restarts import Restart
 from services.corpus.api.corpora import corpus_ref
 from services.corpus.catalog.catalog import Catalog
 from services.corpus.catalog.corpus import Corpus

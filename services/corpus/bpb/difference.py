@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from services.common.statistics import levels
+from services.common.statistics.samples import levels
 from services.corpus.bpb.estimates import LEVEL, Everything, Figure, Quantity, Sampled, Scope
 from services.corpus.bpb.figures import DocumentScore, Score, Tally
 from services.corpus.bpb.report import Drawing, Estimates, span_nats

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from services.common.statistics.spans import NAT_UNITS, span_ends
+from services.common.statistics.samples.spans import NAT_UNITS, span_ends
 from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore

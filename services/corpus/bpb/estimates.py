@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from services.common.statistics import behind, levels
 from services.common.statistics.interval import Interval, TooFewError
-from services.common.statistics.levels import Nats
-from services.common.statistics.sampling import Drawn, effective_documents
-from services.common.statistics.spans import NAT_UNITS
+from services.common.statistics.samples import behind, levels
+from services.common.statistics.samples.levels import Nats
+from services.common.statistics.samples.sampling import Drawn, effective_documents
+from services.common.statistics.samples.spans import NAT_UNITS
 from services.corpus.bpb.exact_sum import ExactSum
 from services.corpus.bpb.sampling import Unit
 

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cached_property, partial
 from typing import TypeVar
 
-from services.common.statistics.sampling import METHOD
+from services.common.statistics.samples.sampling import METHOD
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from services.common.statistics.sampling import Drawn
+from services.common.statistics.samples.sampling import Drawn
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.sampling import drawn_json, drawn_of
 from services.errors import CheckpointMismatch, StorageFull

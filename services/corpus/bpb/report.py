@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.common.statistics.sampling import Drawn, Key
-from services.common.statistics.spans import NAT_UNITS
+from services.common.statistics.samples.sampling import Drawn, Key
+from services.common.statistics.samples.spans import NAT_UNITS
 from services.corpus.bpb.estimates import LEVEL, Everything, Figure, Quantity, Sampled, Scope
 from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
 from services.corpus.bpb.sampling import Unit

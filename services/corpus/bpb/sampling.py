@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass
 from enum import Enum
 from typing import Any
 
-from services.common.statistics.sampling import Allocation, Drawn, Sampler, Span, Stratum
-from services.common.statistics.spans import span_ends, span_scripts, span_sizes
+from services.common.statistics.samples.sampling import Allocation, Drawn, Sampler, Span, Stratum
+from services.common.statistics.samples.spans import span_ends, span_scripts, span_sizes
 from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 
@@ -26,7 +26,7 @@ class Unit(Enum):
 class Sample:
     """So many spans of 4,096 bytes, or whole documents, drawn by their bytes; one of the two is 0.
 
-    `services.common.statistics.sampling` says how.
+    `services.common.statistics.samples.sampling` says how.
     """
 
     spans: int = 0

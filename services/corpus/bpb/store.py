@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from services.common.statistics.sampling import Drawn
+from services.common.statistics.samples.sampling import Drawn
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Facts, Journal
 from services.errors import AssayError, CheckpointMismatch, InvalidArgument

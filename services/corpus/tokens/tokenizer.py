@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.corpus.bpb.models.folder_kinds import NotAModelError, refuse_dropout
-from services.corpus.bpb.models.special_tokens import optional_json, special_tokens
+from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, refuse_dropout
+from services.corpus.bpb.models.tokenizers.special_tokens import optional_json, special_tokens
 from services.errors import EngineUnavailable, InvalidArgument, NotFound
 
 # Counted up whenever the same tokenizer would give other tokens.

@@ -1,8 +1,8 @@
 """Timings of one environment over all verifications: never the latest, but all of them together.
 
 Whoever may verify until it suits gets any answer. Restarts of earlier verifications are therefore
-kept in the evidence and taken together with the new ones; `services.common.statistics.timing` looks
-at them at 8, 16, 32 and 64 clean ones only.
+kept in the evidence and taken together with the new ones;
+`services.common.statistics.speed.timing` looks at them at 8, 16, 32 and 64 clean ones only.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from services.common.statistics.restarts import Restart
-from services.common.statistics.timing import LOOKS, MOST
+from services.common.statistics.speed.restarts import Restart
+from services.common.statistics.speed.timing import LOOKS, MOST
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.findings import Evidence
 from services.ranker.claims.identity import identity

@@ -14,7 +14,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from services.common.documents import Document, validate
-from services.common.statistics import family, outcomes, reliability
+from services.common.statistics import outcomes, reliability
+from services.common.statistics.ranking import family
 from services.errors import Violation
 from services.ranker.claims.model import ArtifactType, SubjectRelation
 

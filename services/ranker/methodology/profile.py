@@ -2,7 +2,8 @@
 
 A profile is a declared list of metrics with a range of weights each. Only artifacts that have
 every metric of it, measured on the same things, are compared: nothing outside the profile enters,
-and nothing missing is filled in. What separates two is in `services.common.statistics.separation`.
+and nothing missing is filled in. What separates two is in
+`services.common.statistics.ranking.separation`.
 
 Pure.
 """
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from services.common.statistics import separation
+from services.common.statistics.ranking import separation
 from services.ranker.methodology.definition import GREATEST, LEAST, TypeRules
 from services.ranker.methodology.readings import Reading, Readings
 

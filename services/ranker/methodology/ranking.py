@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
-from services.common.statistics.family import simultaneous_level
-from services.common.statistics.rank_sets import holm
-from services.common.statistics.separation import places_by
+from services.common.statistics.ranking.family import simultaneous_level
+from services.common.statistics.ranking.rank_sets import holm
+from services.common.statistics.ranking.separation import places_by
 from services.ranker.methodology.profile import Profile
 from services.ranker.methodology.score import Score, Standing
 

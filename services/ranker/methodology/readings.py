@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from services.common.statistics import separation
+from services.common.statistics.ranking import separation
 from services.common.statistics.shares import share_interval
 from services.ranker.claims.bounds import Interval
 from services.ranker.claims.findings import Evidence

@@ -15,7 +15,7 @@ from assay_rpc.segment.v1 import benchmark_pb2, benchmark_pb2_grpc
 
 from services.common.kernel_times import KernelTimes
 from services.common.machine import machine_id
-from services.common.statistics.timing import MOST, WANTED
+from services.common.statistics.speed.timing import MOST, WANTED
 from services.errors import EngineUnavailable, InvalidArgument, Overloaded
 from services.rpc.environment import environment
 from services.rpc.messages import engine_message

@@ -12,8 +12,8 @@ from assay_rpc.segment.v1 import benchmark_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.statistics.interval import TooFewError
-from services.common.statistics.restarts import Restart
-from services.common.statistics.speed_ratios import PairedRestart, ratio_interval
+from services.common.statistics.speed.restarts import Restart
+from services.common.statistics.speed.speed_ratios import PairedRestart, ratio_interval
 from services.rpc.messages import interval_of, load_message
 from services.segment.api import segment_replies
 from services.segment.benchmarking.parts import PartTime

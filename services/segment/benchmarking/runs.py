@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.common.kernel_times import KernelTimes
-from services.common.statistics.restarts import Restart
-from services.common.statistics.timing import MOST
+from services.common.statistics.speed.restarts import Restart
+from services.common.statistics.speed.timing import MOST
 from services.errors import EngineUnavailable, InvalidArgument, SourceChanged
 from services.rpc.worker import run_worker
 from services.segment.benchmarking.parts import PartTime

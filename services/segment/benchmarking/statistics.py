@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from services.common.statistics.interval import Interval
 from services.common.statistics.medians import widest_median_interval
-from services.common.statistics.restarts import Restart
-from services.common.statistics.timing import WANTED, rate, timing
+from services.common.statistics.speed.restarts import Restart
+from services.common.statistics.speed.timing import WANTED, rate, timing
 
 _LEVEL = 0.99
 

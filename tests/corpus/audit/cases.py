@@ -17,9 +17,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from services.corpus.audit.tokenizer import FileCutter
 from services.corpus.audit.verdict import Mistake
-from services.corpus.bpb.models.hugging_face import HuggingFaceTokenizer
-from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
-from services.corpus.bpb.models.torch_model import TorchModel
+from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
+from services.corpus.bpb.models.engines.torch_model import TorchModel
+from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
 from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
 
 WINDOW = 48

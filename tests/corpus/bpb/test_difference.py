@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.spans import NAT_UNITS
+from services.common.statistics.samples.spans import NAT_UNITS
 from services.corpus.bpb.difference import Differences
 from services.corpus.bpb.estimates import Scope, Standing
 from services.corpus.bpb.exclusion import Exclusion

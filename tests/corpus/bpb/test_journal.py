@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.sampling import Sampler
+from services.common.statistics.samples.sampling import Sampler
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.journal import Journal

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.spans import NAT_UNITS
+from services.common.statistics.samples.spans import NAT_UNITS
 from services.corpus.bpb.estimates import Everything, Quantity, Scope, Standing
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.spans import span_ends
+from services.common.statistics.samples.spans import span_ends
 from services.corpus.bpb.sampling import (
     Allocation,
     Chooser,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.spans import NAT_UNITS, span_ends
+from services.common.statistics.samples.spans import NAT_UNITS, span_ends
 from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.document_scoring import count_words, score_after, score_document
 from services.corpus.bpb.exclusion import Exclusion

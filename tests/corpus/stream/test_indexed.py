@@ -21,7 +21,7 @@ from services.corpus.__main__ import build_service
 from services.corpus.settings import CorpusSettings
 from services.corpus.shards.index.format import open_index
 from services.corpus.shards.index.writer import IndexOptions, write_index
-from services.rpc.server import build_server
+from services.rpc.serving.server import build_server
 from tests.corpus.conftest import Client, Start
 
 SUBSETS = ("ArXiv", "Github", "PubMed Central", "Books3")

@@ -21,7 +21,7 @@ from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import Observation, canonical, seal
 from services.ranker.claims.model import Basis, SubjectRelation
 from services.ranker.database.sqlite import lock
-from services.rpc.server import StartError
+from services.rpc.serving.listening import StartError
 from tests.ranker.conftest import Ranker, verify
 from tests.ranker.servers_fake import MODEL
 

@@ -11,7 +11,7 @@ from assay_rpc.segment.v1 import models_pb2, segment_pb2
 
 from services.errors import InvalidArgument
 from services.ranker.measuring.labelled_images import LabelledImage, labelled_images
-from services.rpc.server import StartError
+from services.rpc.serving.listening import StartError
 from tests.ranker.conftest import Ranker
 from tests.ranker.servers_fake import MODEL
 

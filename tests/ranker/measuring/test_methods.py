@@ -13,7 +13,7 @@ from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
 from assay_rpc.corpus.v1 import describe_pb2
 from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 
-from services.common.statistics import family
+from services.common.statistics.ranking import family
 from services.corpus.catalog import published
 from services.errors import Unavailable
 from services.ranker.claims import facts

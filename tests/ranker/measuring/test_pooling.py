@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.restarts import Restart
-from services.common.statistics.timing import timing
+from services.common.statistics.speed.restarts import Restart
+from services.common.statistics.speed.timing import timing
 from services.ranker.claims.evidence import Observation, seal
 from services.ranker.claims.findings import Evidence
 from services.ranker.claims.model import Basis, SubjectRelation

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.separation import corners
+from services.common.statistics.ranking.separation import corners
 from services.errors import InvalidArgument
 from services.ranker.claims.model import ArtifactType, SubjectRelation
 from services.ranker.methodology.definition import (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.common.statistics.family import LEVEL
-from services.common.statistics.normal_range import tail
+from services.common.statistics.ranking.family import LEVEL
+from services.common.statistics.ranking.normal_range import tail
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, SubjectRelation
 from services.ranker.methodology.definition import GREATEST, LEAST

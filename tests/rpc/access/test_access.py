@@ -26,7 +26,9 @@ from structlog.testing import capture_logs
 
 from services.rpc import reloading
 from services.rpc.access.tokens import line_of, new_token
-from services.rpc.server import Server, Service, StartError, build_server
+from services.rpc.serving.listening import StartError
+from services.rpc.serving.server import Server, build_server
+from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings
 from tests.rpc.echo_server import ECHO, RANKER, Echo, echo_service, method, nothing
 

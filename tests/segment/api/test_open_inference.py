@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from services.inference.v2 import open_inference_pb2 as pb
-from services.rpc.server import build_server
+from services.rpc.serving.server import build_server
 from services.segment.__main__ import build_service
 from services.segment.images.preprocess import Preprocessor
 from services.segment.settings import SegmentSettings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.statistics.restarts import Restart
+from services.common.statistics.speed.restarts import Restart
 from services.segment.benchmarking.statistics import batch_figures, load_figures, server_figures
 
 times = st.floats(1e-4, 1e3)

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from services.common.statistics.sampling import Drawn
+from services.common.statistics.samples.sampling import Drawn
 from services.corpus.bpb.cluster.units import WorkUnit
 from services.corpus.bpb.estimates import Scope
 from services.corpus.bpb.figures import DocumentScore

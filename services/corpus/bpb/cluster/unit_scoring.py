@@ -16,8 +16,8 @@ from services.corpus.bpb.cluster.units import WorkUnit, cut_units
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import Compute
+from services.corpus.bpb.models.engines.threads import threads_for
 from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.models.threads import threads_for
 from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.catalog.catalog import Catalog, Registration
 from services.corpus.catalog.corpus import Kind, Shard

@@ -8,7 +8,10 @@ from importlib.util import find_spec
 
 import structlog
 
-from services.corpus.bpb.models.causality import causality_trial, require_causal
+from services.corpus.bpb.models.checkpoint.model_directory import ByteManifest, HuggingFaceModel
+from services.corpus.bpb.models.checks.causality import causality_trial, require_causal
+from services.corpus.bpb.models.checks.doubts import chance_doubts
+from services.corpus.bpb.models.checks.parity import require_parity, trial_text, trial_windows
 from services.corpus.bpb.models.compute import (
     CUDA,
     ENGINES,
@@ -19,11 +22,8 @@ from services.corpus.bpb.models.compute import (
     Precision,
     Shift,
 )
-from services.corpus.bpb.models.doubts import chance_doubts
+from services.corpus.bpb.models.engines.onnx_model import OnnxByteModel, read_model
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.models.model_directory import ByteManifest, HuggingFaceModel
-from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model
-from services.corpus.bpb.models.parity import require_parity, trial_text, trial_windows
 from services.errors import EngineUnavailable, InvalidArgument
 
 _log = structlog.get_logger(__name__)
@@ -81,7 +81,7 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
         if isinstance(found, ByteManifest):
             return _start_bytes(name, found, choices, compute.precision)
         # Torch is in an extra.
-        from services.corpus.bpb.models import hugging_face_engines  # noqa: PLC0415
+        from services.corpus.bpb.models.engines import hugging_face_engines  # noqa: PLC0415
 
         started = hugging_face_engines.start(name, found, choices, compute.precision)
     except ImportError as error:
@@ -118,7 +118,7 @@ def _start_bytes_on(found: ByteManifest, engine: str, precision: Precision) -> L
             raise EngineUnavailable(f"{engine} computes in fp32 only; leave the precision out")
         return Loaded(reference, engine, precision, Shift(), doubts)
     # OpenVINO is in an extra.
-    from services.corpus.bpb.models.openvino_model import OpenVinoByteModel  # noqa: PLC0415
+    from services.corpus.bpb.models.engines.openvino_model import OpenVinoByteModel  # noqa: PLC0415
 
     model: LanguageModel = OpenVinoByteModel(found, data, precision, 1)
     what = f"{found.model.name} on {engine}"

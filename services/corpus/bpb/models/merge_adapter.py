@@ -23,8 +23,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from services.corpus.bpb.models.folder_kinds import NotAModelError
-from services.corpus.bpb.models.weight_files import WEIGHTS, WEIGHTS_INDEX, weight_files
+from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError
+from services.corpus.bpb.models.checkpoint.weight_files import WEIGHTS, WEIGHTS_INDEX, weight_files
 
 _CONFIG, _ADAPTER = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."

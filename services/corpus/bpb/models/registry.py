@@ -9,15 +9,15 @@ from pathlib import Path
 
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.models import choice
-from services.corpus.bpb.models.choice import Loaded
-from services.corpus.bpb.models.compute import FASTEST, Compute
-from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
-from services.corpus.bpb.models.model_directory import (
+from services.corpus.bpb.models.checkpoint.model_directory import (
     ByteManifest,
     HuggingFaceModel,
     digest,
     read_directory,
 )
+from services.corpus.bpb.models.choice import Loaded
+from services.corpus.bpb.models.compute import FASTEST, Compute
+from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
 from services.errors import InvalidArgument, NotFound
 
 REFERENCE = "byte-reference"

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from services.corpus.bpb import reference
-from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
-from services.corpus.bpb.models.model_directory import (
+from services.corpus.bpb.models.checkpoint.model_directory import (
     ByteManifest,
     HuggingFaceModel,
     read_directory,
 )
-from services.corpus.bpb.models.parity import trial_windows
+from services.corpus.bpb.models.checks.parity import trial_windows
+from services.corpus.bpb.models.engines.threads import threads_for
+from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
 from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.models.threads import threads_for
 from services.corpus.bpb.windows import Window
 from services.corpus.proof.engines.pins import pins
 from services.corpus.proof.frequencies import LARGEST_VOCABULARY, Distribution
@@ -73,7 +73,7 @@ def open_model(name: str, directory: Path | None = None) -> ProvingModel:
 
 def _open_bytes(info: ModelInfo, found: ByteManifest) -> ProvingModel:
     # onnx is in an extra.
-    from services.corpus.bpb.models.onnx_model import OnnxByteModel, read_model  # noqa: PLC0415
+    from services.corpus.bpb.models.engines.onnx_model import OnnxByteModel, read_model  # noqa: PLC0415
     from services.corpus.proof.engines.byte_stepper import ByteStepper  # noqa: PLC0415
     from services.corpus.proof.engines.byte_weights import (  # noqa: PLC0415
         ARCHITECTURE,
@@ -105,11 +105,11 @@ def _open_hugging_face(name: str, info: ModelInfo, found: HuggingFaceModel) -> P
     # Torch is in an extra.
     import torch  # noqa: PLC0415
 
-    from services.corpus.bpb.models.hugging_face import (  # noqa: PLC0415
+    from services.corpus.bpb.models.checkpoint.torch_module import load_module  # noqa: PLC0415
+    from services.corpus.bpb.models.engines.torch_model import TorchModel  # noqa: PLC0415
+    from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import (  # noqa: PLC0415
         HuggingFaceTokenizer,
-        load_module,
     )
-    from services.corpus.bpb.models.torch_model import TorchModel  # noqa: PLC0415
     from services.corpus.proof.engines.torch_stepper import TorchStepper  # noqa: PLC0415
 
     threads = threads_for(found.parameters)

@@ -14,8 +14,8 @@ from statistics import median
 from services.common.statistics.interval import Interval, quotient
 from services.common.statistics.interval import Kind as Certainty
 from services.common.statistics.medians import least_count, reached
-from services.common.statistics.restarts import Restart, Slopes
-from services.common.statistics.timing import MOST, WANTED, rate
+from services.common.statistics.speed.restarts import Restart, Slopes
+from services.common.statistics.speed.timing import MOST, WANTED, rate
 from services.ranker.claims import bounds
 from services.ranker.claims.bounds import Value
 from services.ranker.claims.choosing import MIN_LEVEL, is_engine

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import median
 
-from services.common.statistics import family
 from services.common.statistics.medians import least_count
-from services.common.statistics.speed_ratios import PairedRestart, ratio_interval
+from services.common.statistics.ranking import family
+from services.common.statistics.speed.speed_ratios import PairedRestart, ratio_interval
 from services.ranker.claims import bounds
 from services.ranker.claims.bounds import Value
 from services.ranker.claims.choosing import MIN_LEVEL

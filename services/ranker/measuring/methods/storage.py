@@ -13,8 +13,8 @@ from statistics import fmean, median
 
 from services.common.statistics.interval import hull
 from services.common.statistics.medians import widest_median_interval
-from services.common.statistics.restarts import Slopes
 from services.common.statistics.shares import share_interval
+from services.common.statistics.speed.restarts import Slopes
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import (

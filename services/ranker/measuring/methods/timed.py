@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.common.statistics.restarts import Restart
-from services.common.statistics.timing import WANTED, Timing, timing
+from services.common.statistics.speed.restarts import Restart
+from services.common.statistics.speed.timing import WANTED, Timing, timing
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import Basis, Claim, SubjectRelation

@@ -19,10 +19,10 @@ pytest.importorskip("openvino", reason="needs the openvino extra")
 
 import torch
 
-from services.corpus.bpb import models
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
-from services.corpus.bpb.models import hugging_face_engines
+from services.corpus.bpb.models import engines
+from services.corpus.bpb.models.checks.parity import require_parity, trial_windows
 from services.corpus.bpb.models.compute import (
     CUDA,
     ONNXRUNTIME,
@@ -31,8 +31,8 @@ from services.corpus.bpb.models.compute import (
     Compute,
     Precision,
 )
+from services.corpus.bpb.models.engines import hugging_face_engines
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.models.parity import require_parity, trial_windows
 from services.corpus.bpb.models.registry import REFERENCE, Registry
 from services.corpus.bpb.windows import Window
 from services.corpus.shards.layout import find_shards
@@ -148,8 +148,8 @@ def test_without_openvino_torch_takes_its_place_unless_it_was_named(
     # None in sys.modules is Python's own way to say that a module cannot be imported.
     monkeypatch.setitem(sys.modules, "openvino", None)
     for module in ("openvino_graphs", "openvino_model"):
-        monkeypatch.delitem(sys.modules, f"services.corpus.bpb.models.{module}", raising=False)
-        monkeypatch.delattr(models, module, raising=False)
+        monkeypatch.delitem(sys.modules, f"{engines.__name__}.{module}", raising=False)
+        monkeypatch.delattr(engines, module, raising=False)
     registry = Registry(directories)
     assert registry.start("gpt2").engine == TORCH
     for name in ("gpt2", REFERENCE):

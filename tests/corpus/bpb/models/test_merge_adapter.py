@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
+from services.corpus.bpb.models.checkpoint.torch_module import load_module
 from services.corpus.bpb.models.compute import TORCH, Compute
-from services.corpus.bpb.models.hugging_face import load_module
 from services.corpus.bpb.models.merge_adapter import CannotMergeError, merge
-from services.corpus.bpb.models.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.windows import Window
 from services.errors import InvalidArgument

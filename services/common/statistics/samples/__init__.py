@@ -1,0 +1,1 @@
+"""Bits per byte of a corpus from a sample of its bytes."""

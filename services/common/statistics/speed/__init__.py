@@ -1,0 +1,1 @@
+"""Times of runs: restarts, medians over them, and ratios of two."""

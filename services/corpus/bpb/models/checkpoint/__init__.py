@@ -1,0 +1,1 @@
+"""Directories of language models, before and while they are loaded."""

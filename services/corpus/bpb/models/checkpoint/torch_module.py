@@ -1,0 +1,71 @@
+"""A Hugging Face directory's weights as a torch module.
+
+Code in the directory is never run and pickles are never loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
+from services.corpus.bpb.models.checkpoint.quantisation import cannot_read, quantisation
+from services.corpus.bpb.models.checkpoint.tensors import require_all, require_finite, require_tied
+from services.corpus.bpb.models.checkpoint.weight_files import weight_files
+from services.errors import ModelUnusable
+
+
+def load_module(
+    name: str, model: HuggingFaceModel, dtype: torch.dtype
+) -> tuple[Any, tuple[str, ...]]:
+    """Load the weights as a torch module on the CPU, ready to be evaluated.
+
+    Return it with reasons to doubt its figures.
+
+    Raises ModelUnusable when transformers can't load them, they are not all of a causal language
+    model's, any is not a finite number, or a tied head is stored that is not the embedding.
+    """
+    config = json.loads((model.directory / "config.json").read_text(encoding="utf-8"))
+    method = quantisation(config)
+    try:
+        with _quietly():
+            read: Any = AutoModelForCausalLM.from_pretrained(
+                model.directory,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # they are named below
+                output_loading_info=True,
+            )
+    except Exception as error:  # the library raises nothing more specific
+        problem = f"transformers cannot load it: {str(error).strip().partition(chr(10))[0]}"
+        if method:
+            problem = cannot_read(method, error)
+        elif config.get("auto_map") and "code" in problem:
+            problem = "it needs code of its own (auto_map in config.json), which is never run"
+        raise ModelUnusable(f"{name}: {problem}") from error
+    loaded, info = read
+    doubts = require_all(name, loaded, info)
+    require_finite(name, loaded)
+    require_tied(name, loaded, weight_files(model.directory))
+    return loaded.eval(), doubts
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers from reporting to the log what is checked, and what is raised."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)

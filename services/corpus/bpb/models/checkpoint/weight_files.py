@@ -1,0 +1,70 @@
+"""Finds a Hugging Face model's weights, and reads the shapes of their tensors."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from services.corpus.bpb.models.checkpoint.folder_kinds import (
+    NotAModelError,
+    no_weights,
+    refuse_pointer,
+)
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+_MAX_HEADER = 100_000_000
+"""The format's own limit, in bytes."""
+
+
+def weight_files(directory: Path) -> tuple[Path, ...]:
+    """Return the safetensors files. Raises NotAModelError, naming what is there instead."""
+    if (directory / WEIGHTS).is_file():
+        return (directory / WEIGHTS,)
+    index = directory / WEIGHTS_INDEX
+    if not index.is_file():
+        raise no_weights(directory)
+    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    for name in names:
+        if not (directory / Path(name).name).is_file():
+            raise NotAModelError(f"has no {name}, which {WEIGHTS_INDEX} names")
+    return tuple(directory / Path(name).name for name in names)
+
+
+def tensor_shapes(weights: tuple[Path, ...]) -> dict[str, list[int]]:
+    """Read the shapes of the tensors from the headers of safetensors files.
+
+    Raises NotAModelError for a file that is cut short, and for one of another format.
+    """
+    shapes: dict[str, list[int]] = {}
+    for path in weights:
+        shapes.update({name: tensor["shape"] for name, tensor in _header(path).items()})
+    return shapes
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Read what a safetensors file says of each of its tensors."""
+    refuse_pointer(path)
+    there = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if len(start) < 8:
+            raise NotAModelError(f"{_cut_short(path)} ({there} bytes)")
+        size = struct.unpack("<Q", start)[0]
+        if not 0 < size <= _MAX_HEADER:
+            raise NotAModelError(f"has a {path.name} that is no safetensors file; fetch it again")
+        if size > there - 8:
+            raise NotAModelError(f"{_cut_short(path)} (its header is of {size:,} bytes)")
+        header: dict[str, Any] = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    ends = (int(tensor["data_offsets"][1]) for tensor in header.values())
+    whole = 8 + size + max(ends, default=0)
+    if there < whole:
+        raise NotAModelError(f"{_cut_short(path)} ({there:,} of {whole:,} bytes)")
+    return header
+
+
+def _cut_short(path: Path) -> str:
+    return f"has a {path.name} that is cut short; fetch it again"

@@ -1,0 +1,1 @@
+"""What a model has to pass before its figures are trusted."""

@@ -1,0 +1,48 @@
+"""Reasons to doubt a model's figures that prove nothing: they are said, and refuse nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+
+from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
+from services.corpus.bpb.models.language_model import LanguageModel
+from services.corpus.bpb.models.tokenizers.special_tokens import optional_json
+
+
+def tokenizer_doubts(
+    found: HuggingFaceModel, model: LanguageModel, text: str, nats_per_token: float
+) -> Iterator[str]:
+    """Give a sentence for every sign that a folder's tokenizer is another model's.
+
+    `text` is the one that models are tried on, `nats_per_token` the mean loss of `model` there.
+    """
+    config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
+    for key, number in (("bos_token_id", found.bos_token), ("eos_token_id", found.eos_token)):
+        named = config.get(key)
+        ids = named if isinstance(named, list) else [named]
+        if named is not None and number is not None and number not in ids:
+            yield f"config.json has the {key} {named}, and the tokenizer {number}"
+    added = optional_json(found.directory / "tokenizer_config.json").get("added_tokens_decoder")
+    stored = optional_json(found.directory / "tokenizer.json").get("added_tokens") or ()
+    there = {int(token["id"]): token["content"] for token in stored}
+    for number, token in (added or {}).items():
+        if there.get(int(number), token["content"]) != token["content"]:
+            yield (
+                f"token {number} is {token['content']!r} in tokenizer_config.json and "
+                f"{there[int(number)]!r} in tokenizer.json"
+            )
+    if model.decode(model.encode(text)) != text:
+        yield "the tokenizer does not give back plain English and Python"
+    yield from chance_doubts(model, nats_per_token)
+
+
+def chance_doubts(model: LanguageModel, nats_per_token: float) -> Iterator[str]:
+    """Give a sentence for a mean loss on the trial text that is no better than a guess."""
+    chance = math.log(model.vocabulary)
+    if nats_per_token > chance:
+        yield (
+            f"it predicts English and Python no better than by chance ({nats_per_token:.2f} nats a "
+            f"token; {chance:.2f} are chance): it is not trained, or has another model's tokenizer"
+        )

@@ -1,0 +1,1 @@
+"""What runs language models: torch, OpenVINO and ONNX Runtime."""

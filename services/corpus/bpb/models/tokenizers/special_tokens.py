@@ -1,0 +1,103 @@
+"""Which tokens begin and end a sequence, as lm-evaluation-harness finds them.
+
+It takes the token before a document from the tokenizer that transformers builds: the beginning of
+sequence, or else the end. Folders spell them out in tokenizer_config.json, or leave them to the
+defaults of the tokenizer's class, as GPT-2's does. Where that gives neither token,
+lm-evaluation-harness fails; here config.json and generation_config.json are read, and then the only
+special token of tokenizer.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError
+
+_KEYS = ("bos_token", "eos_token")
+
+
+def optional_json(path: Path) -> dict[str, Any]:
+    """Read a file of JSON; nothing when it is not there."""
+    if not path.is_file():
+        return {}
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def special_tokens(
+    directory: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]
+) -> tuple[int | None, int | None]:
+    """Return the ids of the beginning and the end of a sequence, None where there is none.
+
+    Raises NotAModelError when tokenizer_config.json names one that tokenizer.json does not have.
+    """
+    content = optional_json(directory / "tokenizer.json")
+    if "model" not in content:
+        return None, None  # it is not a tokenizer, which is an error where it is loaded
+    ids = _Ids(content)
+    named = {**optional_json(directory / "special_tokens_map.json"), **tokenizer_config}
+    found = [ids.of(_text(named.get(key))) for key in _KEYS]
+    for key, number in zip(_KEYS, found, strict=True):
+        if number is None and _text(named.get(key)) is not None:
+            raise NotAModelError(
+                f"names the {key} {_text(named.get(key))!r} in tokenizer_config.json, which "
+                "tokenizer.json does not have: they are of two models"
+            )
+    if not all(key in named for key in _KEYS):
+        found = [
+            number if key in named else ids.known(default)
+            for key, number, default in zip(_KEYS, found, _defaults(directory), strict=True)
+        ]
+    for values in (config, optional_json(directory / "generation_config.json")):
+        if found == [None, None]:
+            found = [ids.known(values.get(f"{key}_id")) for key in _KEYS]
+    if found == [None, None] and len(ids.special) == 1:
+        found = [None, ids.special[0]]
+    return found[0], found[1]
+
+
+class _Ids:
+    """The ids of tokenizer.json, which is read once: it may hold hundreds of thousands."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        vocabulary = content["model"].get("vocab") or {}
+        added = content.get("added_tokens") or ()
+        self._ids: dict[str, int] = (
+            dict(vocabulary)
+            if isinstance(vocabulary, dict)
+            else {piece[0]: number for number, piece in enumerate(vocabulary)}
+        )
+        self._ids |= {str(token["content"]): int(token["id"]) for token in added}
+        self._known = set(self._ids.values())
+        self.special = [int(token["id"]) for token in added if token.get("special")]
+
+    def of(self, text: str | None) -> int | None:
+        return None if text is None else self._ids.get(text)
+
+    def known(self, number: object) -> int | None:
+        """The first of one id or a list of them, if the tokenizer has it."""
+        first = next(iter(number), None) if isinstance(number, list) else number
+        return first if isinstance(first, int) and first in self._known else None
+
+
+def _text(value: object) -> str | None:
+    """Read a special token, which is spelled as text or as an object with its content."""
+    content = value.get("content") if isinstance(value, dict) else value
+    return content if isinstance(content, str) and content else None
+
+
+def _defaults(directory: Path) -> Iterable[int | None]:
+    """Ask transformers for both, with the defaults of the tokenizer's class; it may have none."""
+    try:
+        # It is in an extra, and imports torch.
+        from transformers import AutoTokenizer  # noqa: PLC0415
+
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    except Exception:  # noqa: BLE001  the library raises nothing more specific; then it has none
+        return None, None
+    return tokenizer.bos_token_id, tokenizer.eos_token_id

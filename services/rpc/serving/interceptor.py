@@ -1,0 +1,292 @@
+"""What happens around every call: request id, deadline, log line, metrics, errors to statuses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from services.common.identity import ANONYMOUS
+from services.errors import AssayError, InternalError, Unavailable
+from services.rpc import status
+from services.rpc.access.access import Access
+from services.rpc.access.roles import Role, required
+from services.rpc.call import note_deadline, remaining, require_fits
+from services.rpc.serving.decoding import decoded, marking
+from services.rpc.serving.health import Health
+from services.rpc.serving.intake import Claim, Intake
+from services.rpc.serving.metrics import CallMetrics
+
+REQUEST_ID_KEY = "x-request-id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# Asked every few seconds by every probe, and needed before the service is ready.
+_REFLECTION = "/grpc.reflection."
+_INFRASTRUCTURE = ("/grpc.health.", _REFLECTION)
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_log = structlog.get_logger(__name__)
+_audit = structlog.get_logger("assay.audit")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any] | None
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """The server's only interceptor; for all four shapes of call."""
+
+    def __init__(
+        self,
+        metrics: CallMetrics,
+        health: Health,
+        access: Access,
+        *,
+        max_request_bytes: int,
+        probes: frozenset[str] = frozenset(),
+        max_held_bytes: int = 0,
+    ) -> None:
+        """Calls get UNAVAILABLE until `health` says that the service is ready.
+
+        The methods `probes` answer all the same. `access` says who may call what. A request over
+        `max_request_bytes` is refused with TOO_LARGE, one that would make all of them hold over
+        `max_held_bytes` with OVERLOADED; 0 is no bound.
+        """
+        self._intake = Intake(max_held_bytes) if max_held_bytes else None
+        self._metrics = metrics
+        self._health = health
+        self._access = access
+        self._max_request_bytes = max_request_bytes
+        self._probes = probes
+        self.ended = 0
+        """Calls that have ended, other than probes."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wraps the method's handler."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # gRPC answers UNIMPLEMENTED
+            return handler
+        method = handler_call_details.method
+        behavior = (
+            handler.unary_unary
+            or handler.unary_stream
+            or handler.stream_unary
+            or handler.stream_stream
+        )
+        claim = None
+        deserialize = marking(handler.request_deserializer)
+        if self._intake and not handler.request_streaming and not self._is_quiet(method):
+            claim = await self._intake.enter()
+            deserialize = claim.reading(deserialize)
+        wrap: Callable[..., Any]
+        if not handler.response_streaming:
+            wrap = (
+                grpc.stream_unary_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_unary_rpc_method_handler
+            )
+            wrapped: Callable[..., Any] = self._unary(method, behavior, claim)
+        else:
+            wrap = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            # A coroutine that answers by context.write() is as good as a generator.
+            streams = inspect.isasyncgenfunction(behavior)
+            wrapped = (self._stream if streams else self._unary)(method, behavior, claim)
+        serialize = _serializer(handler.response_serializer)
+        return wrap(wrapped, deserialize, serialize)
+
+    def _begin(self, method: str, context: Context, claim: Claim | None) -> _Call:
+        quiet = self._is_quiet(method)
+        # Probes are asked by those who cannot sign in, and say no more than "ready".
+        access = None if quiet and not method.startswith(_REFLECTION) else self._access
+        return _Call(self._metrics, method, context, access, claim, quiet=quiet)
+
+    def _end(self, record: _Call) -> None:
+        record.end()
+        self.ended += not record.quiet
+
+    def _is_quiet(self, method: str) -> bool:
+        return method in self._probes or method.startswith(_INFRASTRUCTURE)
+
+    def _checked(self, request: Any) -> Any:
+        """Refuses what is of another type or too large; the sizes in a stream are its method's."""
+        request = decoded(request)
+        if isinstance(request, Message):
+            require_fits("the request", request, self._max_request_bytes)
+        return request
+
+    def _unary(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            record = self._begin(method, context, claim)
+            try:
+                record.begin(serving=self._health.serving)
+                reply = await behavior(self._checked(request), context)
+                record.succeed()
+            except BaseException as error:
+                await record.fail(error)
+                raise
+            finally:
+                self._end(record)
+            return reply
+
+        return call
+
+    def _stream(
+        self, method: str, behavior: Any, claim: Claim | None
+    ) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+            record = self._begin(method, context, claim)
+            replies = None
+            try:
+                record.begin(serving=self._health.serving)
+                replies = behavior(self._checked(request), context)
+                async for reply in replies:
+                    yield reply
+                record.succeed()
+            except BaseException as error:
+                await record.fail(error)
+                raise
+            finally:
+                if replies is not None:
+                    await replies.aclose()
+                self._end(record)
+
+        return call
+
+
+class _Call:
+    """One call, from its arrival to its log line."""
+
+    def __init__(
+        self,
+        metrics: CallMetrics,
+        method: str,
+        context: Context,
+        access: Access | None,
+        claim: Claim | None,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._access = access
+        self._caller = ANONYMOUS
+        self._metrics = metrics
+        self._claim = claim
+        self._method = method
+        self._context = context
+        self._labels = tuple(method.lstrip("/").split("/", 1))
+        self.quiet = quiet
+        """Whether it is a probe's."""
+        self._code = grpc.StatusCode.OK
+        self._message: str | None = None
+        self._start = time.perf_counter()
+        # Asked for now: a generator whose caller has gone may end after gRPC has freed the call,
+        # and asking then crashes the process.
+        self._peer = context.peer()
+        self._request_id = _request_id(context)
+        structlog.contextvars.bind_contextvars(request_id=self._request_id)
+        metrics.started.labels(*self._labels).inc()
+        metrics.in_flight.labels(*self._labels).inc()
+
+    def begin(self, *, serving: bool) -> None:
+        """Refuses a call that its caller may not make, or that comes too early or too late."""
+        if self._access is not None:
+            self._caller = self._access.admit(self._method, self._context)
+        if not serving and not self.quiet:
+            raise Unavailable("the service is starting or stopping; try again")
+        if self._claim is not None:
+            self._claim.require_read()
+        note_deadline(self._context)
+
+    def succeed(self) -> None:
+        """Adds the request id to what the servicer itself put into the trailers."""
+        self._context.set_trailing_metadata(
+            (*self._context.trailing_metadata(), (REQUEST_ID_KEY, self._request_id))
+        )
+        self._code = _code(self._context)
+
+    async def fail(self, error: BaseException) -> None:
+        """Ends the call with the error's status; returns where gRPC itself ends it."""
+        if isinstance(error, grpc.aio.AbortError):  # the servicer chose the status itself
+            self._code = _code(self._context)
+            return
+        if not isinstance(error, Exception):
+            # Cancelled by the caller or by the deadline, or a generator that gRPC closed.
+            late = remaining(self._context) == 0
+            cancelled = grpc.StatusCode.CANCELLED
+            self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else cancelled
+            return
+        if isinstance(error, AssayError):
+            shown = error
+        else:
+            _log.exception("unexpected error", method=self._method, exc_info=error)
+            shown = InternalError(
+                f"internal error; the server's log has it under request id {self._request_id}"
+            )
+        reply = status.status_of(shown, self._request_id)
+        self._code = status.entry_of(shown).code
+        self._message = reply.message
+        if self._context.done() or self._context.cancelled():
+            return
+        trailers = (*status.trailers_of(shown, reply), (REQUEST_ID_KEY, self._request_id))
+        await self._context.abort(self._code, reply.message, trailers)
+
+    def end(self) -> None:
+        """Counts the call and writes its line."""
+        if self._claim is not None:
+            self._claim.close()
+        seconds = time.perf_counter() - self._start
+        name = self._code.name
+        self._metrics.in_flight.labels(*self._labels).dec()
+        self._metrics.handled.labels(*self._labels, name).inc()
+        self._metrics.seconds.labels(*self._labels, name).observe(seconds)
+        fields: dict[str, Any] = {
+            "method": self._method,
+            "code": name,
+            "seconds": round(seconds, 6),
+            "peer": self._peer,
+        }
+        if self._message is not None:
+            fields["error"] = self._message
+        if self._caller.verified:
+            fields["caller"] = self._caller.name
+        (_log.debug if self.quiet else _log.info)("call", **fields)
+        role = required(self._method)
+        if role is not Role.READ and not self.quiet:
+            # The audit trail: every call that could change something, whoever made it.
+            _audit.info("change", role=role, **{"caller": self._caller.name, **fields})
+
+
+def _request_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+def _code(context: Context) -> grpc.StatusCode:
+    """The context's code, which grpc.aio keeps as a number."""
+    value = context.code()
+    if isinstance(value, grpc.StatusCode):
+        return value
+    return _CODES.get(value, grpc.StatusCode.OK)
+
+
+def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Let a servicer answer with a message that it has serialised itself."""
+    if serialize is None:
+        return None
+    return lambda message: message if isinstance(message, bytes) else serialize(message)

@@ -161,18 +161,26 @@ def load_settings(kind: type[S]) -> S:
     """Reads the settings, or prints what is wrong with which variable and exits with 2."""
     for name in sorted(_unknown(kind)):
         print(f"warning: {name} is not a setting of this service, and is ignored", file=sys.stderr)
+    settings, problems = read_settings(kind)
+    if settings is not None:
+        return settings
+    for problem in problems:
+        print(f"bad setting: {problem}", file=sys.stderr)
+    raise SystemExit(Exit.BAD_SETTINGS)
+
+
+def read_settings(kind: type[S]) -> tuple[S | None, list[str]]:
+    """The settings, or None and what is wrong with which variable."""
     try:
-        return kind()
+        return kind(), []
     except ValidationError as error:
-        problems = [_problem(kind, item) for item in error.errors()]
+        return None, [_problem(kind, item) for item in error.errors()]
     except SettingsError as error:
         # A list or an object that is not JSON; the message names the field in quotes.
         field = re.search(r'field "(\w+)"', str(error))
         name = kind.variable(field.group(1)) if field else str(error)
-        problems = [f'{name}: is not valid JSON, such as ["/models/b0"] or {{"name": "/folder"}}']
-    for problem in problems:
-        print(f"bad setting: {problem}", file=sys.stderr)
-    raise SystemExit(Exit.BAD_SETTINGS)
+        example = '["/models/b0"] or {"name": "/folder"}'
+        return None, [f"{name}: is not valid JSON, such as {example}"]
 
 
 def _unknown(kind: type[ServerSettings]) -> set[str]:

@@ -59,5 +59,6 @@ COMMANDS: dict[str, Command] = {
         "add_restore_arguments",
     ),
     "demo": Command("run the end-to-end demo on this machine", f"{_HERE}.demo"),
+    "doctor": Command("check this installation, and say how to fix it", f"{_HERE}.doctor"),
     "completion": Command("print shell completion for bash, zsh or fish", f"{_HERE}.completion"),
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
+from importlib import metadata
 from typing import Any, cast
 
 import grpc
@@ -12,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.errors import NotFound
 
 Status = health_pb2.HealthCheckResponse
+_VERSION = metadata.version("assay")
 
 
 class Health(health_pb2_grpc.HealthServicer):
@@ -51,11 +54,16 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Check(  # noqa: N802 - the method's name in the contract
         self,
         request: health_pb2.HealthCheckRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes it
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> health_pb2.HealthCheckResponse:
-        """The state now; NOT_FOUND for a service that the server does not have."""
+        """The state now; NOT_FOUND for a service that the server does not have.
+
+        The initial metadata say the server's version and clock, for `assay doctor`.
+        """
         if request.service not in self._names:
             raise NotFound("service", request.service, sorted(self._names - {""}))
+        now = str(time.time_ns() // 1_000_000)
+        await context.send_initial_metadata((("assay-version", _VERSION), ("assay-time-ms", now)))
         return Status(status=self._status(request.service, Status.SERVICE_UNKNOWN))
 
     async def List(  # noqa: N802 - the method's name in the contract

@@ -1,10 +1,12 @@
 import asyncio
 import contextlib
 import socket
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,19 @@ async def health(port: int, name: str = "") -> int:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_stub(channel)
         return int((await stub.Check(health_pb2.HealthCheckRequest(service=name))).status)
+
+
+async def test_health_says_the_version_and_the_clock() -> None:
+    server = build_server(ServerSettings(), echo_service(Echo()))
+    await server.start()
+    before = time.time_ns() // 1_000_000
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        call = health_stub(channel).Check(health_pb2.HealthCheckRequest())
+        said = dict(await call.initial_metadata())
+        await call
+    assert said["assay-version"] == metadata.version("assay")
+    assert before <= int(said["assay-time-ms"]) <= time.time_ns() // 1_000_000
+    await server.stop(0)
 
 
 async def test_health_is_not_serving_until_the_service_is_warm() -> None:

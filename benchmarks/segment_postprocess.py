@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks import report
 from benchmarks.segment_setting import finish, parse
-from services.segment.engines import openvino
+from services.segment.engines import arg_max
 from services.segment.engines.engine import Labels, Output
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.images import upsample
@@ -92,7 +92,7 @@ def ours(output: Output, height: int, width: int) -> Labels:
 def ours_with_arg_max(output: Output, height: int, width: int) -> Labels:
     """The label map, with the arg max of the logits computed anew."""
     labels = np.empty_like(output.labels)
-    openvino.arg_max(output.logits, labels)
+    arg_max.arg_max(output.logits, labels)
     return upsample.upsample_argmax(output.logits, labels, height, width)
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     """Compare at every size, print and write."""
     setting, options = parse(__doc__, rounds=15)
     upsample.warm()
-    openvino.warm()
+    arg_max.warm()
     images = sorted((setting.data / "ade20k" / "images").iterdir())
     real, theirs = outputs(setting.real_b0(), images), Theirs()
     rows, agreement = [], {}

@@ -42,6 +42,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 WeightsKind = Literal["published", "random", "reference"]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Resampler = Literal["pillow", "torchvision", "opencv"]
 LabelsType = Literal["uint8", "uint16"]
 Precision = Literal["fp32", "fp16", "bf16"]
 
@@ -102,8 +103,10 @@ class ModelClass(Document):
 class ModelPreprocessing(Document):
     """How an RGB picture becomes the graph's input.
 
-    The picture is resized to `height` x `width` (or padded at the bottom and right if `pads`),
-    scaled to [0, 1], then (value - mean) / std by channel R, G, B.
+    The picture is resized to `height` x `width` (or padded at the bottom and right if `pads`) with
+    the arithmetic of `resampler`, scaled to [0, 1], then (value - mean) / std by channel R, G, B.
+    Where `resizes` is false it keeps its size, and `height` x `width` is what the model was made
+    for.
     """
 
     height: Pixels
@@ -112,6 +115,8 @@ class ModelPreprocessing(Document):
     mean: tuple[float, float, float]
     std: tuple[Deviation, Deviation, Deviation]
     pads: bool
+    resizes: bool = True
+    resampler: Resampler = "pillow"
 
 
 class ModelGraph(Document):
@@ -119,7 +124,8 @@ class ModelGraph(Document):
 
     `input` is float32 (N, 3, H, W); `logits` is float32 (N, h, w, C); `labels` is (N, h, w), the
     arg max of the logits over C. h and w are H and W over `downsampling`, rounded up. `precision`
-    is the number type that the graph multiplies in.
+    is the number type that the graph multiplies in. `threshold` is the probability of which the
+    first logit is the logit everywhere, where the source model has one class, the second one here.
     """
 
     input: Text
@@ -130,6 +136,7 @@ class ModelGraph(Document):
     dynamic_batch: bool
     dynamic_size: bool
     precision: Precision
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def problems(self) -> Iterator[Violation]:
         """Return whether two tensors have one name."""
@@ -252,7 +259,7 @@ def part_digests(
         "license": terms.model_dump(),
         "labels": [item.name for item in classes],
         "palette": [item.color for item in classes],
-        "preprocessing": preprocessing.model_dump(),
+        "preprocessing": _as_before(preprocessing.model_dump(), ModelPreprocessing),
     }
     return {PART_PREFIX + name: _digest(_canonical(part)) for name, part in parts.items()}
 
@@ -270,10 +277,20 @@ def labels_type(classes: int) -> LabelsType:
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the manifest's one canonical JSON text: keys in order, UTF-8, a final newline."""
     value = manifest.model_dump(by_alias=True)
-    for parity in value["parities"]:
-        if parity["instruction_set"] is None:  # as it was written before, so digests stay
-            del parity["instruction_set"]
+    value["preprocessing"] = _as_before(value["preprocessing"], ModelPreprocessing)
+    value["graph"] = _as_before(value["graph"], ModelGraph)
+    value["parities"] = [_as_before(parity, ModelParity) for parity in value["parities"]]
     return _canonical(value)
+
+
+def _as_before(value: Mapping[str, Any], kind: type[Document]) -> dict[str, Any]:
+    """Return it without what older releases did not write, where it says nothing: digests stay."""
+    fields = kind.model_fields
+    return {
+        key: item
+        for key, item in value.items()
+        if fields[key].is_required() or item != fields[key].default
+    }
 
 
 def _canonical(value: Any) -> bytes:

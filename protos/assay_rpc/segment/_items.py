@@ -12,7 +12,7 @@ import grpc
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.errors import AssayError, DataLoss
-from assay_rpc.segment.v1 import images_pb2, segment_pb2
+from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2
 
 try:
     import zstandard
@@ -65,7 +65,9 @@ class LabelOptions(TypedDict, total=False):
 
     `model` may be empty where only one is served. `size` is (height, width) of the labels, which
     otherwise have the image's own; `classes` are the only ones that count. `overlay` asks for the
-    image with its classes in colour.
+    image with its classes in colour. `inference` says how images go through the model, where not as
+    its preprocessing does; `threshold` is the probability above which the second of two classes is
+    the label.
     """
 
     model: str
@@ -73,6 +75,8 @@ class LabelOptions(TypedDict, total=False):
     classes: Sequence[int]
     priority: Literal["high", "normal", "low"]
     overlay: Literal["jpeg", "png"] | None
+    inference: models_pb2.Inference | None
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ def label_request(
     classes: Sequence[int] = (),
     priority: str = "normal",
     overlay: str | None = None,
+    inference: models_pb2.Inference | None = None,
+    threshold: float | None = None,
 ) -> segment_pb2.SegmentImageRequest:
     """Label one image.
 
@@ -149,6 +155,8 @@ def label_request(
         encoding=_ENCODING,
         classes=classes,
         priority=_PRIORITIES[priority],
+        inference=inference,
+        threshold=threshold,
     )
     if overlay is not None:
         if overlay not in _FORMATS:

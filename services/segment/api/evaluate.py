@@ -22,6 +22,7 @@ from PIL import Image
 from services.errors import DeadlineExceeded, InvalidArgument
 from services.rpc.call import caller, require_fits
 from services.segment.api import segment_replies, segment_requests
+from services.segment.api.inference_requests import inference
 from services.segment.batching.ticket import Admission, Priority
 from services.segment.images import mask_files
 from services.segment.images.accuracy import (
@@ -37,6 +38,7 @@ from services.segment.images.label_map import Encoding
 from services.segment.images.outputs import OriginalSize, Wanted
 from services.segment.serving.models import Loaded, Models
 from services.segment.serving.repository import RegisteredModel
+from services.segment.windows.options import Inference
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
@@ -46,7 +48,6 @@ _PROGRESS_SECONDS = 1.0
 # The most that an element of the confusion matrix takes in a reply.
 _ELEMENT_BYTES = 10
 _MAX_IGNORE = 65_535
-_WANTED = Wanted(OriginalSize(), Encoding.RAW)
 _ZERO_IS_NONE = {
     segment_pb2.MASK_VALUES_UNSPECIFIED: False,
     segment_pb2.MASK_VALUES_CLASS_IDS: False,
@@ -91,7 +92,13 @@ async def evaluate(
     # One model from the first pair to the last, whatever is served meanwhile.
     with models.lease(model) as loaded:
         compare = _Comparison(
-            loaded, caller(context), meaning, bounds.max_pixels, settings.confusion_matrix
+            loaded,
+            caller(context),
+            meaning,
+            bounds.max_pixels,
+            settings.confusion_matrix,
+            inference(settings.inference),
+            settings.threshold if settings.HasField("threshold") else None,
         )
         try:
             while (request := await _next(messages, field := f"pairs[{pairs}]")) is not None:
@@ -190,6 +197,8 @@ class _Comparison:
     meaning: MaskMeaning
     max_pixels: int
     confusion: bool
+    how: Inference
+    threshold: float | None
 
     async def __call__(self, index: int, message: segment_pb2.EvaluationPair) -> Tally:
         pair = _Pair(index, message, self.meaning, self.max_pixels)
@@ -197,9 +206,11 @@ class _Comparison:
         admission = Admission(message.ByteSize(), priority=Priority.LOW, client=self.client)
         result, _ = await self.loaded.pipeline.segment(
             pair.picture,
-            _WANTED,
+            Wanted(OriginalSize(), Encoding.RAW, threshold=self.threshold),
             admission,
             max_bytes=sys.maxsize,  # it never leaves the process
+            how=self.how,
+            max_pixels=self.max_pixels,
             admitted=asyncio.Event(),  # a full queue is waited for
         )
         labels = np.frombuffer(result.data, f"<u{result.item_bytes}")

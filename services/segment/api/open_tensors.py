@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 from services.errors import InvalidArgument
 from services.segment.manifest import Manifest
+from services.segment.windows.options import MAX_GROWTH, MIN_SIDE
 
 MAX_PICTURES = 64
 """Most pictures a request."""
-MAX_GROWTH = 4
-"""Most pixels of a picture, where a graph takes any size, in those of the model's own input."""
-_MIN_SIDE = 32
 _PREFIX = 4  # bytes that say how long an element of type BYTES is
 _LITTLE_FLOATS: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2")}
 
@@ -46,10 +44,10 @@ def check_pixels_shape(shape: Sequence[int], manifest: Manifest, field: str) -> 
     if not manifest.graph.dynamic_size:
         raise InvalidArgument(field, f"{height} x {width}; this model takes {_sizes(manifest)}")
     most = MAX_GROWTH * how.height * how.width
-    if min(height, width) < _MIN_SIDE or height * width > most:
+    if min(height, width) < MIN_SIDE or height * width > most:
         raise InvalidArgument(
             field,
-            f"{height} x {width}; {_MIN_SIDE} pixels a side or more are taken, {most} at most in "
+            f"{height} x {width}; {MIN_SIDE} pixels a side or more are taken, {most} at most in "
             f"all; this model was made for {how.height} x {how.width}",
         )
 

@@ -15,6 +15,7 @@ from services.rpc.pagination import page
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.evaluate import Bounds, evaluate
 from services.segment.api.image_stream import answer_item, answered, with_own_ids
+from services.segment.api.inference_requests import inference
 from services.segment.batching.scheduler import deadline_in
 from services.segment.batching.ticket import Admission
 from services.segment.serving.models import Models
@@ -63,7 +64,11 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
                 nbytes, deadline_in(timeout), segment_requests.priority(request), client
             )
             result, trace = await loaded.pipeline.segment(
-                picture, wanted, admission, max_bytes=self._max_output_bytes, admitted=admitted
+                *(picture, wanted, admission),
+                max_bytes=self._max_output_bytes,
+                how=inference(request.inference),
+                max_pixels=self._max_pixels,
+                admitted=admitted,
             )
         return segment_replies.segmentation(model, result, trace)
 

@@ -13,7 +13,7 @@ from services.segment.engines.choice import Choice
 from services.segment.images.label_map import Encoding
 from services.segment.images.outputs import Segmentation
 from services.segment.images.overlay import PictureFormat
-from services.segment.manifest import ModelFacts, ModelParity
+from services.segment.manifest import ModelFacts, ModelParity, ModelPreprocessing
 from services.segment.serving.repository import RegisteredModel
 
 _WEIGHTS = {
@@ -31,6 +31,11 @@ _ENCODINGS = {
 _FORMATS = {
     PictureFormat.JPEG: images_pb2.PICTURE_FORMAT_JPEG,
     PictureFormat.PNG: images_pb2.PICTURE_FORMAT_PNG,
+}
+_RESAMPLERS = {
+    "pillow": models_pb2.RESAMPLER_PILLOW,
+    "torchvision": models_pb2.RESAMPLER_TORCHVISION,
+    "opencv": models_pb2.RESAMPLER_OPENCV,
 }
 _TYPES = {1: images_pb2.LABEL_TYPE_UINT8, 2: images_pb2.LABEL_TYPE_UINT16}
 
@@ -81,7 +86,8 @@ def description(
             resample=how.resample,
             mean=how.mean,
             std=how.std,
-            resize_mode=models_pb2.RESIZE_MODE_PAD if how.pads else models_pb2.RESIZE_MODE_STRETCH,
+            resize_mode=_resize_mode(how),
+            resampler=_RESAMPLERS[how.resampler],
         ),
         digests=manifest.digests,
         engine=engine_message(choice.engine, choice.precision),
@@ -142,6 +148,12 @@ def segmentation(
         reply.overlay.format = _FORMATS[result.style.format]
         reply.overlay.data = result.picture
     return reply
+
+
+def _resize_mode(how: ModelPreprocessing) -> models_pb2.ResizeMode.ValueType:
+    if how.pads:
+        return models_pb2.RESIZE_MODE_PAD
+    return models_pb2.RESIZE_MODE_STRETCH if how.resizes else models_pb2.RESIZE_MODE_NONE
 
 
 def _license(model: RegisteredModel) -> common_pb2.License:

@@ -55,6 +55,7 @@ def wanted(request: segment_pb2.SegmentImageRequest, max_pixels: int) -> Wanted:
         classes=frozenset(request.classes),
         top=request.top_k,
         overlay=_style(request.overlay) if request.HasField("overlay") else None,
+        threshold=request.threshold if request.HasField("threshold") else None,
     )
 
 

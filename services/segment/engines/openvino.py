@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import openvino
-from numba import njit
 
 from services.errors import InvalidArgument
+from services.segment.engines import arg_max
 from services.segment.engines.check import GraphCheck
-from services.segment.engines.engine import OPENVINO, Floats, Labels, Output
+from services.segment.engines.engine import OPENVINO, Floats, Output
 from services.segment.engines.sizes import OtherSizes
 from services.segment.manifest import Manifest, ModelGraph, Precision
 
@@ -67,7 +67,7 @@ class OpenVinoEngine:
             return own(shape)
 
         self._other = OtherSizes(compiled, lambda: compiled(_FREE))
-        warm()
+        arg_max.warm()
         # Other sizes are compiled from what was opened: the files may have changed since they were
         # verified.
         self._model = self._opened()
@@ -89,7 +89,7 @@ class OpenVinoEngine:
         else:
             logits = self._of_another_size(tensor)
         labels = np.empty(logits.shape[:2], self._labels_type)
-        arg_max(logits, labels)
+        arg_max.arg_max(logits, labels)
         return Output(logits, labels)
 
     def _into_own(self, tensor: Floats) -> Floats:
@@ -198,34 +198,3 @@ def _reason(error: Exception) -> str:
     """Return the last line of OpenVINO's message; those before it say where in its sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def arg_max(logits: Floats, labels: Labels) -> None:
-    """Fill `labels` (h, w) with the first class of the largest logit; `logits` is (h, w, C).
-
-    Values that are not finite give labels without meaning, never an error.
-    """
-    _fill(logits, labels)
-
-
-def warm() -> None:
-    """Compile the kernel for both label types, or load it from numba's cache."""
-    logits = np.zeros((1, 1, 2), np.float32)
-    arg_max(logits, np.zeros((1, 1), np.uint8))
-    arg_max(logits, np.zeros((1, 1), np.uint16))
-
-
-@njit(cache=True, nogil=True)
-def _fill(logits, labels):  # type: ignore[no-untyped-def]
-    """Find the largest, then where it is: two loops that vectorise, unlike one that does both."""
-    height, width, classes = logits.shape
-    for i in range(height):
-        for j in range(width):
-            pixel = logits[i, j]
-            largest = pixel[0]
-            for k in range(1, classes):
-                largest = max(largest, pixel[k])
-            first = 0
-            while pixel[first] < largest:
-                first += 1
-            labels[i, j] = first

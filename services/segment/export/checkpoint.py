@@ -90,7 +90,7 @@ def load_checkpoint(
     if lacking or weights_file is None:
         raise InvalidArgument("checkpoint", f"{directory} lacks {' and '.join(lacking)}")
     stated = _object(preprocessor) if preprocessor.is_file() else {}
-    preprocessing = parse_preprocessing(stated, given.size)
+    preprocessing = parse_preprocessing(stated, given.size, given.resampler)
     progress(f"loading {weights_file.name}")
     weights = read_weights(weights_file)
     if config is None:

@@ -24,8 +24,13 @@ def torch_labels(kind: LabelsType) -> torch.dtype:
     return _TORCH_LABELS[kind]
 
 
-def describe_graph(labels: LabelsType, precision: Precision = "fp32") -> ModelGraph:
-    """Return the names and sizes of the graphs that `write_graph` makes."""
+def describe_graph(
+    labels: LabelsType, precision: Precision = "fp32", threshold: float | None = None
+) -> ModelGraph:
+    """Return the names and sizes of the graphs that `write_graph` makes.
+
+    `threshold` is that of a source model with one class.
+    """
     return ModelGraph(
         input="pixels",
         logits="logits",
@@ -35,6 +40,7 @@ def describe_graph(labels: LabelsType, precision: Precision = "fp32") -> ModelGr
         dynamic_batch=True,
         dynamic_size=True,
         precision=precision,
+        threshold=threshold,
     )
 
 

@@ -9,7 +9,6 @@ if the graph with its additions gives the same.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from services.segment.export.measure import measured
 from services.segment.export.output import atomic_directory, check_output
 from services.segment.export.preprocessing import FILE as PREPROCESSOR_FILE
 from services.segment.export.preprocessing import parse_preprocessing
+from services.segment.images.threshold import log_odds
 from services.segment.manifest import (
     MAX_CLASSES,
     MODEL_FILE,
@@ -104,10 +104,10 @@ def import_onnx(
     if not free_size:
         inputs = [batch for batch in inputs if batch.shape[2:] == inputs[0].shape[2:]]
     classes = _classes(file, model, names.labels, shape.classes)
-    background = None
+    background = threshold = None
     if shape.classes == 1:
         threshold = DEFAULT_THRESHOLD if given.threshold is None else given.threshold
-        background = math.log(threshold / (1 - threshold))
+        background = log_odds(threshold)
         classes = ("other" if classes[0].lower() == "background" else "background", *classes)
     elif given.threshold is not None:
         raise InvalidArgument(
@@ -123,6 +123,7 @@ def import_onnx(
         dynamic_batch=source.free_batch,
         dynamic_size=free_size,
         precision="fp32",
+        threshold=threshold,
     )
     text = license_text(file.parent)
     terms = checkpoint_license(
@@ -257,7 +258,7 @@ def _preprocessing(file: Path, source: _Source, given: Given) -> ModelPreprocess
         raise InvalidArgument("size", f"the graph takes {width}x{height} alone")
     if size is None and "size" not in stated:
         raise InvalidArgument("size", "the graph takes any: give the model's input with --size WxH")
-    return parse_preprocessing(stated, size)
+    return parse_preprocessing(stated, size, given.resampler)
 
 
 def _shape(source: _Source, inputs: list[Floats]) -> tuple[_Shape, bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from services.segment.export.measure import measured, probed, require_engine, so
 from services.segment.export.output import atomic_directory, check_output
 from services.segment.export.precision import in_precision
 from services.segment.export.preprocessing import ADE20K_PREPROCESSING
+from services.segment.images.threshold import log_odds
 from services.segment.manifest import (
     LICENSE_FILE,
     MODEL_FILE,
@@ -68,7 +68,12 @@ class Source:
     license_text: Path | None = None
     files: tuple[Path, ...] = ()
     probes: Sequence[Path] = field(default=())
-    background: float | None = None
+    threshold: float | None = None
+
+    @property
+    def background(self) -> float | None:
+        """The logit of the class that a model of one class gets before its own."""
+        return None if self.threshold is None else log_odds(self.threshold)
 
 
 def checkpoint_source(
@@ -84,10 +89,9 @@ def checkpoint_source(
     its probability, the sigmoid of its logit, is above the given threshold.
     """
     loaded = load_checkpoint(checkpoint, progress, given)
-    words, classes, background = f"the checkpoint {loaded.name}", loaded.classes, None
+    words, classes, threshold = f"the checkpoint {loaded.name}", loaded.classes, None
     if len(classes) == 1:
         threshold = DEFAULT_THRESHOLD if given.threshold is None else given.threshold
-        background = math.log(threshold / (1 - threshold))
         classes = ("other" if classes[0].lower() == "background" else "background", *classes)
         words += f"; its one class is where its probability is above {threshold:g}"
     elif given.threshold is not None:
@@ -105,7 +109,7 @@ def checkpoint_source(
         loaded.license_text,
         loaded.files,
         probes,
-        background,
+        threshold,
     )
 
 
@@ -164,7 +168,7 @@ def export(
     progress("counting the source model")
     facts = source_facts(model, height, width)
     kind = labels_type(len(source.classes))
-    graph = describe_graph(kind, precision)
+    graph = describe_graph(kind, precision, source.threshold)
     source_logits(model, inputs[-1])
     with atomic_directory(out) as work:
         progress(f"exporting {facts.parameters:,} parameters (half a minute to minutes)")

@@ -12,7 +12,8 @@ from typing import Any
 
 from services.common import documents
 from services.errors import InvalidArgument
-from services.segment.manifest import ModelPreprocessing, Resample
+from services.segment.images.resize import check_resampler
+from services.segment.manifest import ModelPreprocessing, Resample, Resampler
 
 FILE = "preprocessor_config.json"
 # Pillow's numbers.
@@ -46,24 +47,22 @@ _KNOWN = {
 
 
 def parse_preprocessing(
-    config: Mapping[str, Any], given_size: tuple[int, int] | None = None
+    config: Mapping[str, Any],
+    given_size: tuple[int, int] | None = None,
+    resampler: Resampler = "pillow",
 ) -> ModelPreprocessing:
     """Return what the processor of that configuration does to a picture.
 
     Keys that are absent have the processor's defaults: resize to 512 x 512 bilinearly, scale by
     1/255, normalise with ImageNet's mean and deviation. `size` may be a number (both sides, the
     old form), a list of height and width, or {"height", "width"}; `given_size`, (height, width),
-    goes before it. Raises InvalidArgument naming the key that cannot be honoured.
+    goes before it. Without resizing pictures keep their size, and `size` is what the model was made
+    for. `resampler` is not in the file: the library's version decides it. Raises InvalidArgument
+    naming the key that cannot be honoured.
     """
     _check_keys(config)
     if given_size is not None:
         height, width = given_size
-    elif not _flag(config, "do_resize"):
-        raise InvalidArgument(
-            FILE,
-            "do_resize is false: pictures would be computed in their own size, which is not "
-            "served; give the size that they are to be resized to with --size WxH",
-        )
     else:
         height, width = _size(config.get("size", 512))
     code = config.get("resample", 2)
@@ -85,7 +84,10 @@ def parse_preprocessing(
         "mean": [value * factor for value in mean],
         "std": [value * factor for value in std],
         "pads": False,
+        "resizes": given_size is not None or _flag(config, "do_resize"),
+        "resampler": resampler,
     }
+    check_resampler(resampler, _RESAMPLE[code], "resampler")
     try:
         return documents.validate(ModelPreprocessing, values)
     except InvalidArgument as error:

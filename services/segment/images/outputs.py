@@ -11,10 +11,11 @@ from PIL import Image
 
 from services.errors import InvalidArgument, TooLarge
 from services.segment.engines.engine import Labels, Output
-from services.segment.images import label_map, masks, overlay, top_classes, upsample
+from services.segment.images import label_map, masks, overlay, resize, top_classes, upsample
 from services.segment.images.label_map import Encoding, Share
 from services.segment.images.masks import Mask
 from services.segment.images.overlay import OverlayStyle, Palette, PictureFormat
+from services.segment.images.top_classes import TopClasses
 from services.segment.manifest import Manifest
 
 MAX_TOP = 16
@@ -46,13 +47,18 @@ class GivenSize:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which outputs are made. `classes` is the filter: those ids alone; empty, all."""
+    """Which outputs are made.
+
+    `classes` is the filter: those ids alone; empty, all. `threshold` is the probability above which
+    the second of two classes is the label; None, the model's.
+    """
 
     size: OriginalSize | ModelSize | GivenSize = field(default_factory=OriginalSize)
     encoding: Encoding = Encoding.ZSTD
     classes: frozenset[int] = frozenset()
     top: int = 0
     overlay: OverlayStyle | None = None
+    threshold: float | None = None
 
     def check(self, classes: int) -> None:
         """Raise InvalidArgument if a model of so many classes can't give it."""
@@ -163,8 +169,23 @@ class Outputs:
         labels = output.labels
         if size != labels.shape:
             labels = upsample.upsample_argmax(output.logits, labels, *size)
+        best = None
+        if wanted.top:
+            best = top_classes.top_classes(output.logits, labels, wanted.top)
+        return self.encode(wanted, labels, best, picture, max_bytes)
+
+    def encode(
+        self,
+        wanted: Wanted,
+        labels: Labels,
+        best: TopClasses | None,
+        picture: Callable[[], Image.Image],
+        max_bytes: int,
+    ) -> Segmentation:
+        """Return the outputs of a label map and its best classes, as `make` does."""
+        size: tuple[int, int] = labels.shape
         shares = label_map.shares(labels, len(self._names))
-        top = self._top(wanted, output, labels)
+        top = None if best is None else _encoded(best)
         other = None
         if wanted.classes:
             shares = [item for item in shares if item.class_id in wanted.classes]
@@ -203,17 +224,6 @@ class Outputs:
             return 2
         return self._label_bytes
 
-    def _top(self, wanted: Wanted, output: Output, labels: Labels) -> EncodedTop | None:
-        if not wanted.top:
-            return None
-        best = top_classes.top_classes(output.logits, labels, wanted.top)
-        return EncodedTop(
-            wanted.top,
-            labels.dtype.itemsize,
-            label_map.compressed(best.classes),
-            label_map.compressed(best.probabilities),
-        )
-
 
 _ASK_FOR_ANOTHER = "ask for another encoding or a smaller size"
 _ASK_FOR_LESS = "ask for fewer or for a smaller size"
@@ -221,8 +231,17 @@ _ASK_FOR_LESS = "ask for fewer or for a smaller size"
 
 def warm() -> None:
     """Compile every kernel, or load it from numba's cache."""
-    for module in (upsample, label_map, masks, top_classes, overlay):
+    for module in (resize, upsample, label_map, masks, top_classes, overlay):
         module.warm()
+
+
+def _encoded(best: TopClasses) -> EncodedTop:
+    return EncodedTop(
+        len(best.classes),
+        best.classes.dtype.itemsize,
+        label_map.compressed(best.classes),
+        label_map.compressed(best.probabilities),
+    )
 
 
 def _require(what: str, size: tuple[int, int], nbytes: int, max_bytes: int, advice: str) -> None:

@@ -1,6 +1,6 @@
 """An RGB picture to the model's input tensor, bit for bit as Hugging Face's processor makes it.
 
-Pillow resizes (with its antialiasing: other libraries' filters change labels). Rescaling and
+`resize` says whose arithmetic resizes it, since other libraries' change labels. Rescaling and
 normalising have only 256 results a channel: they are computed once, in the processor's order and
 types, and looked up while the channels are taken apart.
 
@@ -14,22 +14,15 @@ from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.segment.manifest import ModelPreprocessing
-
-_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+from services.segment.images.resize import resize
+from services.segment.manifest import ModelPreprocessing, Resampler
 
 
 class Preprocessor:
-    """Makes the input of one model. Safe to share between threads."""
+    """Makes the inputs of one model. Safe to share between threads."""
 
     def __init__(self, how: ModelPreprocessing) -> None:
-        self._size = (how.width, how.height)
-        self._filter = _FILTERS[how.resample]
+        self._how = how
         # float64 product, float32 from there on: the processor's own steps.
         scaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
         mean = np.array(how.mean, dtype=np.float32)
@@ -38,15 +31,26 @@ class Preprocessor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one input."""
-        width, height = self._size
-        return 3 * 4 * width * height
+        """Bytes of an input of the model's own size."""
+        return 3 * 4 * self._how.width * self._how.height
 
-    def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
-        """Return (3, height, width) float32 of an RGB picture of any size."""
-        pixels = np.asarray(picture.resize(self._size, self._filter))
-        width, height = self._size
+    def __call__(
+        self, picture: Image.Image, resampler: Resampler | None = None
+    ) -> NDArray[np.float32]:
+        """Return (3, height, width) float32, the model's size, of an RGB picture of any size.
+
+        It is resized as the model's `resampler` does, or as another one.
+        """
+        how = self._how
+        size = how.height, how.width
+        return self.tensor(resize(picture, *size, how.resample, resampler or how.resampler))
+
+    def tensor(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (3, height, width) float32 of (height, width, 3) pixels that keep their size."""
+        height, width, _ = pixels.shape
         tensor = np.empty((3, height, width), dtype=np.float32)
+        pixels = np.ascontiguousarray(pixels)
+        pixels.setflags(write=False)  # as those of a picture are: the kernel is compiled for them
         _look_up(pixels, self._tables, tensor)
         return tensor
 

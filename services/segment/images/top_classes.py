@@ -41,7 +41,7 @@ def top_classes(logits: NDArray[np.float32], labels: Labels, k: int) -> TopClass
     height, width = labels.shape
     classes: Labels = np.empty((k, height, width), dtype=labels.dtype)
     probabilities = np.empty((k, height, width), dtype=np.uint16)
-    _fill(
+    fill(
         np.ascontiguousarray(logits),
         np.ascontiguousarray(labels),
         axis(logits.shape[0], height),
@@ -59,8 +59,8 @@ def warm() -> None:
 
 
 @njit(cache=True, nogil=True)
-def _fill(logits, labels, vertical, horizontal, planes):  # type: ignore[no-untyped-def]
-    """Fill both planes, pixel by pixel."""
+def fill(logits, labels, vertical, horizontal, planes):  # type: ignore[no-untyped-def]
+    """Fill both planes, (k, height, width), pixel by pixel, as `upsample.fill` fills a map."""
     classes, probabilities = planes
     height, width, count = logits.shape
     (downs, rows), (afters, columns) = vertical, horizontal

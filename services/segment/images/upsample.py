@@ -46,7 +46,7 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
     if labels.max() >= logits.shape[2]:
         raise ValueError(f"label {labels.max()}: there are {logits.shape[2]} classes")
     out: Labels = np.empty((height, width), dtype=labels.dtype)
-    _fill(
+    fill(
         np.ascontiguousarray(logits),
         np.ascontiguousarray(labels),
         axis(logits.shape[0], height),
@@ -79,11 +79,12 @@ def axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def _fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-def]
+def fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-def]
     """Fill `out`, one row of low-resolution cells after the other.
 
-    Arrays are handed on whole, with indices into them: each view of one would be counted,
-    atomically, for each cell.
+    `vertical` and `horizontal` are `axis`'s. Cells without outputs are passed over, so that parts
+    of a map can be filled. Arrays are handed on whole, with indices into them: each view of one
+    would be counted, atomically, for each cell.
     """
     height, width, classes = logits.shape
     (downs, rows), (afters, columns) = vertical, horizontal
@@ -133,7 +134,7 @@ def _fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _runs(labels, top, bottom, columns, out, y, mixed):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see _fill
+def _runs(labels, top, bottom, columns, out, y, mixed):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see fill
     """Fill row `y` of `out` where the corners of cells have one label, run by run.
 
     Puts the columns of the other cells into `mixed`; returns how many they are.
@@ -214,7 +215,7 @@ def _collect(reaching, eights, candidates):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _contest(k, around, size, down, after, best, winners):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see _fill
+def _contest(k, around, size, down, after, best, winners):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see fill
     """Let class `k` win the pixels of a cell where its value is larger than the best so far."""
     top_left, top_right, bottom_left, bottom_right = around
     one = np.float32(1)

@@ -22,14 +22,19 @@ from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
 from services.segment.engines.engine import Engine, Labels, Output
 from services.segment.images import outputs, upsample
-from services.segment.images.decode import NOTICES
-from services.segment.images.outputs import GivenSize, Outputs, Segmentation, Wanted
+from services.segment.images.decode import NOTICES, PILLOW_LIMIT
+from services.segment.images.outputs import GivenSize, ModelSize, Outputs, Segmentation, Wanted
 from services.segment.images.preprocess import Preprocessor
-from services.segment.manifest import Manifest
+from services.segment.images.threshold import ground_shift, shifted
+from services.segment.manifest import Manifest, Resampler
 from services.segment.metrics import Depth, ModelMetrics
 from services.segment.serving.engine_guard import EngineGuard
 from services.segment.serving.fitting import FittingBatches
 from services.segment.statistics import ModelStatistics, Spent
+from services.segment.windows import strips
+from services.segment.windows.options import Inference as How
+from services.segment.windows.options import Settled, Size, settled
+from services.segment.windows.run import InWindows
 
 # Timed runs at start, after one that is not: what the first deadlines are judged by.
 _WARM_RUNS = 2
@@ -38,7 +43,8 @@ _WARM_SIDES = (64, 512, 2048)
 _BLANK = Image.new("RGB", (1, 1))
 
 R = TypeVar("R")
-_Work = tuple[tuple[int, int], int]
+_Measured = tuple[Size, int]
+_AS_THE_MODEL = How()
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,18 @@ class _Prepared:
     tensor: NDArray[np.float32]
     map_size: tuple[int, int]
     units: int  # of work behind the model, in pixels of a plain label map
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What `segment` was asked for, of one picture."""
+
+    decode: Callable[[], Image.Image]
+    wanted: Wanted
+    way: Settled
+    shift: float
+    max_bytes: int
+    max_pixels: int
 
 
 class Pipeline:
@@ -79,6 +97,7 @@ class Pipeline:
             limits = replace(limits, max_batch_size=most)
         self._manifest = manifest
         self._engine = engine
+        self._pool = pool
         self._preprocessor = Preprocessor(manifest.preprocessing)
         self._outputs = Outputs(manifest)
         self._batcher = Batcher(limits)
@@ -93,6 +112,14 @@ class Pipeline:
         self._metrics = metrics
         self._guard = EngineGuard(manifest.name, self._run_blank, give_up)
         self._parts = FittingBatches(manifest.name, engine)
+        self._in_windows = InWindows(
+            manifest,
+            self._window,
+            pool,
+            limits.max_bytes,
+            typical=lambda part: self._batcher.cost.typical(1, part),
+            at_once=2 * limits.max_batch_size,
+        )
 
     @property
     def load(self) -> int:
@@ -108,6 +135,7 @@ class Pipeline:
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
         outputs.warm()
+        strips.warm()
         blank = self._blank()
         for size in sorted({1, self._batcher.limits.max_batch_size}):
             self._engine.run([blank] * size)
@@ -129,25 +157,22 @@ class Pipeline:
         admission: Admission,
         *,
         max_bytes: int,
+        how: How = _AS_THE_MODEL,
+        max_pixels: int = PILLOW_LIMIT,
         admitted: asyncio.Event | None = None,
     ) -> tuple[Segmentation, Trace]:
         """Segment the picture that `decode` returns; `admission` has the size of its input.
 
         For an overlay it is decoded again rather than held while it waits: a queue of pictures
         would take gigabytes. With `admitted` a full queue is waited for, as `Scheduler.submit`
-        says. Raises what `decode` raises, what `Scheduler.submit` raises, InvalidArgument if the
-        model can't give what is wanted, and TooLarge if the outputs are over `max_bytes`.
+        says; pictures in windows, or in their own proportions, wait in any case, and get at most
+        `max_pixels` pixels. Raises what `decode` raises, what `Scheduler.submit` raises,
+        InvalidArgument if the model can't give what is wanted, and TooLarge if the outputs are over
+        `max_bytes`.
         """
         wanted.check(len(self._manifest.classes))
-
-        def measure(height: int, width: int) -> _Work:
-            size = self._outputs.size(wanted, height, width)
-            self._outputs.require_fits(wanted, size, max_bytes)
-            return size, math.prod(size) * wanted.work
-
-        def finish(output: Output, size: tuple[int, int]) -> Segmentation:
-            return self._outputs.make(wanted, output, size, decode, max_bytes)
-
+        way = settled(how, self._manifest)
+        shift = ground_shift(self._manifest, wanted.threshold)
         notices: tuple[str, ...] = ()
 
         def noticed() -> Image.Image:
@@ -156,16 +181,84 @@ class Pipeline:
             notices = picture.info.get(NOTICES, ())
             return picture
 
-        held = replace(admission, size=admission.size + self._preprocessor.nbytes)
+        work = _Work(noticed, wanted, way, shift, max_bytes, max_pixels)
         statistics, start = self._metrics.statistics, time.monotonic()
         try:
-            result, trace = await self._answer(noticed, measure, finish, held, admitted)
+            if way.plain:
+                result, trace = await self._in_one(work, admission, admitted)
+            else:
+                if admitted is not None:
+                    admitted.set()  # it waits for its turn without a place in the queue
+                result, trace = await self._by_windows(work, admission)
         except Exception:
             statistics.failed(time.monotonic() - start)
             raise
         spent = Spent(time.monotonic() - start, trace.prepare, trace.compute, trace.finish)
         statistics.answered(1, spent)
         return replace(result, notices=notices), trace
+
+    async def _in_one(
+        self, work: _Work, admission: Admission, admitted: asyncio.Event | None
+    ) -> tuple[Segmentation, Trace]:
+        """Segment a picture as one input of the model's own size."""
+        wanted = work.wanted
+
+        def measure(height: int, width: int) -> _Measured:
+            size = self._size(work, height, width)
+            return size, math.prod(size) * wanted.work
+
+        def finish(output: Output, size: Size) -> Segmentation:
+            output = shifted(output, work.shift)
+            return self._outputs.make(wanted, output, size, work.decode, work.max_bytes)
+
+        held = replace(admission, size=admission.size + self._preprocessor.nbytes)
+        return await self._answer(
+            work.decode, measure, finish, held, admitted, resampler=work.way.resampler
+        )
+
+    async def _by_windows(self, work: _Work, admission: Admission) -> tuple[Segmentation, Trace]:
+        """Segment a picture in windows, or whole in its own proportions."""
+        wanted = work.wanted
+        if isinstance(wanted.size, ModelSize):
+            raise InvalidArgument("output_size", "there is no one size of the logits: give a size")
+        try:
+            mapped, trace = await self._in_windows.label(
+                work.way,
+                work.decode,
+                lambda height, width: self._size(work, height, width),
+                admission,
+                top=wanted.top,
+                shift=work.shift,
+                max_pixels=work.max_pixels,
+            )
+        except AssayError as error:
+            self._metrics.failed(error)
+            raise
+        result = await asyncio.get_running_loop().run_in_executor(
+            self._pool,
+            lambda: self._outputs.encode(
+                wanted, mapped.labels, mapped.top, work.decode, work.max_bytes
+            ),
+        )
+        return result, trace
+
+    def _size(self, work: _Work, height: int, width: int) -> Size:
+        """Return the size of a picture's map. Raises TooLarge."""
+        size = self._outputs.size(work.wanted, height, width)
+        self._outputs.require_fits(work.wanted, size, work.max_bytes)
+        return size
+
+    async def _window(
+        self,
+        tensor: Callable[[], NDArray[np.float32]],
+        admission: Admission,
+        admitted: asyncio.Event,
+    ) -> tuple[NDArray[np.float32], Trace]:
+        inferred, trace = await self.infer(
+            tensor, admission, labels=False, logits=True, admitted=admitted
+        )
+        assert inferred.logits is not None  # noqa: S101  (they were asked for)
+        return inferred.logits, trace
 
     async def infer(
         self,
@@ -184,7 +277,7 @@ class Pipeline:
         what `source` and `Scheduler.submit` raise.
         """
 
-        def measure(height: int, width: int) -> _Work:
+        def measure(height: int, width: int) -> _Measured:
             if labels:
                 return (height, width), height * width
             # Nothing is left to do but to hand the logits on.
@@ -206,10 +299,12 @@ class Pipeline:
     async def _answer(
         self,
         source: Callable[[], Image.Image | NDArray[np.float32]],
-        measure: Callable[[int, int], _Work],
+        measure: Callable[[int, int], _Measured],
         finish: Callable[[Output, tuple[int, int]], R],
         admission: Admission,
         admitted: asyncio.Event | None,
+        *,
+        resampler: Resampler | None = None,
     ) -> tuple[R, Trace]:
         """Have one item prepared, computed and finished.
 
@@ -221,7 +316,7 @@ class Pipeline:
             given = source()
             if isinstance(given, Image.Image):
                 size, units = measure(given.height, given.width)
-                return _Prepared(self._preprocessor(given), size, units)
+                return _Prepared(self._preprocessor(given, resampler), size, units)
             return _Prepared(given, *measure(*given.shape[1:]))
 
         try:

@@ -12,7 +12,7 @@ from services.segment.engines.engine import Floats
 
 pytest.importorskip("openvino")
 
-from services.segment.engines.openvino import arg_max
+from services.segment.engines.arg_max import arg_max
 
 _FEW = st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 1.0, 2.0, np.inf])
 _SHAPES = arrays.array_shapes(min_dims=3, max_dims=3, max_side=9)

@@ -45,6 +45,18 @@ def test_size_may_be_a_list_of_height_and_width() -> None:
     assert (found.height, found.width) == (128, 256)
 
 
+def test_pictures_keep_their_size_where_the_file_says_so() -> None:
+    found = parse_preprocessing(PUBLISHED | {"do_resize": False, "size": 640})
+    assert (found.height, found.width, found.resizes) == (640, 640, False)
+    assert parse_preprocessing(PUBLISHED | {"do_resize": False}, (64, 64)).resizes
+
+
+def test_the_resampler_is_the_users_to_say() -> None:
+    assert parse_preprocessing(PUBLISHED, None, "opencv").resampler == "opencv"
+    with pytest.raises(InvalidArgument, match="bilinear models; this is bicubic"):
+        parse_preprocessing(PUBLISHED | {"resample": 3}, None, "torchvision")
+
+
 @pytest.mark.parametrize("config", [{"do_resize": False}, {"size": {"shortest_edge": 512}}, {}])
 def test_a_given_size_goes_before_the_files(config: dict[str, object]) -> None:
     found = parse_preprocessing(PUBLISHED | config, (640, 480))
@@ -79,7 +91,6 @@ def test_another_scale_moves_into_mean_and_deviation(extra: dict[str, object]) -
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"do_resize": False}, "do_resize is false"),
         ({"do_normalize": 1}, "do_normalize must be true or false"),
         ({"size": {"shortest_edge": 512}}, "keeps a picture's proportions.*--size WxH"),
         ({"size": [512]}, r"size must be a number, \[height, width\] or"),

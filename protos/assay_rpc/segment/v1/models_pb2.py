@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from assay_rpc.common.v1 import common_pb2 as assay_dot_common_dot_v1_dot_common__pb2
+from assay_rpc.segment.v1 import images_pb2 as assay_dot_segment_dot_v1_dot_images__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/segment/v1/models.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\"\xbb\x01\n\x0cModelSummary\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12-\n\x07weights\x18\x03 \x01(\x0e\x32\x1c.assay.common.v1.WeightsKind\x12\x13\n\x0b\x63lass_count\x18\x04 \x01(\r\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\"\xf3\x04\n\x05Model\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12-\n\x07weights\x18\x03 \x01(\x0e\x32\x1c.assay.common.v1.WeightsKind\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06source\x18\x05 \x01(\t\x12,\n\x07\x63lasses\x18\x06 \x03(\x0b\x32\x1b.assay.segment.v1.ClassInfo\x12\x36\n\rpreprocessing\x18\x07 \x01(\x0b\x32\x1f.assay.segment.v1.Preprocessing\x12\x33\n\x0csource_facts\x18\x08 \x01(\x0b\x32\x1d.assay.segment.v1.SourceFacts\x12.\n\x06parity\x18\t \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\x07\x64igests\x18\n \x03(\x0b\x32$.assay.segment.v1.Model.DigestsEntry\x12\'\n\x06\x65ngine\x18\x0b \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\x30\n\x08parities\x18\x0c \x03(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\rmeasured_here\x18\r \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\tClassInfo\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\r\"\x8e\x01\n\rPreprocessing\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08resample\x18\x03 \x01(\t\x12\x0c\n\x04mean\x18\x04 \x03(\x02\x12\x0b\n\x03std\x18\x05 \x03(\x02\x12\x31\n\x0bresize_mode\x18\x06 \x01(\x0e\x32\x1c.assay.segment.v1.ResizeMode\"\xeb\x04\n\x0bSourceFacts\x12\x12\n\nparameters\x18\x01 \x01(\x04\x12O\n\x12parameters_by_part\x18\x02 \x03(\x0b\x32\x33.assay.segment.v1.SourceFacts.ParametersByPartEntry\x12;\n\x07modules\x18\x03 \x03(\x0b\x32*.assay.segment.v1.SourceFacts.ModulesEntry\x12\x45\n\x0c\x63onvolutions\x18\x04 \x03(\x0b\x32/.assay.segment.v1.SourceFacts.ConvolutionsEntry\x12\x44\n\x0chead_modules\x18\x05 \x03(\x0b\x32..assay.segment.v1.SourceFacts.HeadModulesEntry\x12.\n\x06stages\x18\x06 \x03(\x0b\x32\x1e.assay.segment.v1.EncoderStage\x12\x14\n\x0clogits_shape\x18\x07 \x03(\r\x12\x15\n\rdecoder_width\x18\x08 \x01(\r\x1a\x37\n\x15ParametersByPartEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x43onvolutionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x32\n\x10HeadModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"B\n\x0c\x45ncoderStage\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x14\n\x0c\x64ownsampling\x18\x03 \x01(\r\"\x8c\x01\n\x0c\x45xportParity\x12\x1a\n\x12max_abs_difference\x18\x01 \x01(\x01\x12\x17\n\x0flabel_agreement\x18\x02 \x01(\x01\x12\x0e\n\x06probes\x18\x03 \x01(\r\x12\'\n\x06\x65ngine\x18\x04 \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\x0e\n\x06passed\x18\x05 \x01(\x08*\x89\x01\n\nResizeMode\x12\x1b\n\x17RESIZE_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13RESIZE_MODE_STRETCH\x10\x01\x12\x1a\n\x16RESIZE_MODE_KEEP_RATIO\x10\x02\x12\x13\n\x0fRESIZE_MODE_PAD\x10\x03\x12\x14\n\x10RESIZE_MODE_NONE\x10\x04\x42=\n\x10\x61ssay.segment.v1B\x0bModelsProtoP\x01Z\x1a\x61ssay/segment/v1;segmentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ssay/segment/v1/models.proto\x12\x10\x61ssay.segment.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1d\x61ssay/segment/v1/images.proto\"\xbb\x01\n\x0cModelSummary\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12-\n\x07weights\x18\x03 \x01(\x0e\x32\x1c.assay.common.v1.WeightsKind\x12\x13\n\x0b\x63lass_count\x18\x04 \x01(\r\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\"\xf3\x04\n\x05Model\x12&\n\x03ref\x18\x01 \x01(\x0b\x32\x19.assay.common.v1.ModelRef\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12-\n\x07weights\x18\x03 \x01(\x0e\x32\x1c.assay.common.v1.WeightsKind\x12)\n\x07license\x18\x04 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0e\n\x06source\x18\x05 \x01(\t\x12,\n\x07\x63lasses\x18\x06 \x03(\x0b\x32\x1b.assay.segment.v1.ClassInfo\x12\x36\n\rpreprocessing\x18\x07 \x01(\x0b\x32\x1f.assay.segment.v1.Preprocessing\x12\x33\n\x0csource_facts\x18\x08 \x01(\x0b\x32\x1d.assay.segment.v1.SourceFacts\x12.\n\x06parity\x18\t \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\x07\x64igests\x18\n \x03(\x0b\x32$.assay.segment.v1.Model.DigestsEntry\x12\'\n\x06\x65ngine\x18\x0b \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\x30\n\x08parities\x18\x0c \x03(\x0b\x32\x1e.assay.segment.v1.ExportParity\x12\x35\n\rmeasured_here\x18\r \x01(\x0b\x32\x1e.assay.segment.v1.ExportParity\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\tClassInfo\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\r\"\xbe\x01\n\rPreprocessing\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08resample\x18\x03 \x01(\t\x12\x0c\n\x04mean\x18\x04 \x03(\x02\x12\x0b\n\x03std\x18\x05 \x03(\x02\x12\x31\n\x0bresize_mode\x18\x06 \x01(\x0e\x32\x1c.assay.segment.v1.ResizeMode\x12.\n\tresampler\x18\x07 \x01(\x0e\x32\x1b.assay.segment.v1.Resampler\"\xbd\x01\n\tInference\x12,\n\x06resize\x18\x01 \x01(\x0e\x32\x1c.assay.segment.v1.ResizeMode\x12&\n\x05\x65\x64ges\x18\x02 \x01(\x0b\x32\x17.assay.segment.v1.Edges\x12*\n\x07windows\x18\x03 \x01(\x0b\x32\x19.assay.segment.v1.Windows\x12.\n\tresampler\x18\x04 \x01(\x0e\x32\x1b.assay.segment.v1.Resampler\"6\n\x05\x45\x64ges\x12\r\n\x05short\x18\x01 \x01(\r\x12\x0c\n\x04long\x18\x02 \x01(\r\x12\x10\n\x08multiple\x18\x03 \x01(\r\"a\n\x07Windows\x12)\n\x04size\x18\x01 \x01(\x0b\x32\x1b.assay.segment.v1.PixelSize\x12+\n\x06stride\x18\x02 \x01(\x0b\x32\x1b.assay.segment.v1.PixelSize\"\xeb\x04\n\x0bSourceFacts\x12\x12\n\nparameters\x18\x01 \x01(\x04\x12O\n\x12parameters_by_part\x18\x02 \x03(\x0b\x32\x33.assay.segment.v1.SourceFacts.ParametersByPartEntry\x12;\n\x07modules\x18\x03 \x03(\x0b\x32*.assay.segment.v1.SourceFacts.ModulesEntry\x12\x45\n\x0c\x63onvolutions\x18\x04 \x03(\x0b\x32/.assay.segment.v1.SourceFacts.ConvolutionsEntry\x12\x44\n\x0chead_modules\x18\x05 \x03(\x0b\x32..assay.segment.v1.SourceFacts.HeadModulesEntry\x12.\n\x06stages\x18\x06 \x03(\x0b\x32\x1e.assay.segment.v1.EncoderStage\x12\x14\n\x0clogits_shape\x18\x07 \x03(\r\x12\x15\n\rdecoder_width\x18\x08 \x01(\r\x1a\x37\n\x15ParametersByPartEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x43onvolutionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x32\n\x10HeadModulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"B\n\x0c\x45ncoderStage\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x14\n\x0c\x64ownsampling\x18\x03 \x01(\r\"\x8c\x01\n\x0c\x45xportParity\x12\x1a\n\x12max_abs_difference\x18\x01 \x01(\x01\x12\x17\n\x0flabel_agreement\x18\x02 \x01(\x01\x12\x0e\n\x06probes\x18\x03 \x01(\r\x12\'\n\x06\x65ngine\x18\x04 \x01(\x0b\x32\x17.assay.common.v1.Engine\x12\x0e\n\x06passed\x18\x05 \x01(\x08*\x89\x01\n\nResizeMode\x12\x1b\n\x17RESIZE_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13RESIZE_MODE_STRETCH\x10\x01\x12\x1a\n\x16RESIZE_MODE_KEEP_RATIO\x10\x02\x12\x13\n\x0fRESIZE_MODE_PAD\x10\x03\x12\x14\n\x10RESIZE_MODE_NONE\x10\x04*m\n\tResampler\x12\x19\n\x15RESAMPLER_UNSPECIFIED\x10\x00\x12\x14\n\x10RESAMPLER_PILLOW\x10\x01\x12\x19\n\x15RESAMPLER_TORCHVISION\x10\x02\x12\x14\n\x10RESAMPLER_OPENCV\x10\x03\x42=\n\x10\x61ssay.segment.v1B\x0bModelsProtoP\x01Z\x1a\x61ssay/segment/v1;segmentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,30 +44,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_options = b'8\001'
   _globals['_SOURCEFACTS_HEADMODULESENTRY']._loaded_options = None
   _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_options = b'8\001'
-  _globals['_RESIZEMODE']._serialized_start=1934
-  _globals['_RESIZEMODE']._serialized_end=2071
-  _globals['_MODELSUMMARY']._serialized_start=82
-  _globals['_MODELSUMMARY']._serialized_end=269
-  _globals['_MODEL']._serialized_start=272
-  _globals['_MODEL']._serialized_end=899
-  _globals['_MODEL_DIGESTSENTRY']._serialized_start=853
-  _globals['_MODEL_DIGESTSENTRY']._serialized_end=899
-  _globals['_CLASSINFO']._serialized_start=901
-  _globals['_CLASSINFO']._serialized_end=953
-  _globals['_PREPROCESSING']._serialized_start=956
-  _globals['_PREPROCESSING']._serialized_end=1098
-  _globals['_SOURCEFACTS']._serialized_start=1101
-  _globals['_SOURCEFACTS']._serialized_end=1720
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_start=1512
-  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_end=1567
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_start=1569
-  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_end=1615
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_start=1617
-  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_end=1668
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_start=1670
-  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_end=1720
-  _globals['_ENCODERSTAGE']._serialized_start=1722
-  _globals['_ENCODERSTAGE']._serialized_end=1788
-  _globals['_EXPORTPARITY']._serialized_start=1791
-  _globals['_EXPORTPARITY']._serialized_end=1931
+  _globals['_RESIZEMODE']._serialized_start=2360
+  _globals['_RESIZEMODE']._serialized_end=2497
+  _globals['_RESAMPLER']._serialized_start=2499
+  _globals['_RESAMPLER']._serialized_end=2608
+  _globals['_MODELSUMMARY']._serialized_start=113
+  _globals['_MODELSUMMARY']._serialized_end=300
+  _globals['_MODEL']._serialized_start=303
+  _globals['_MODEL']._serialized_end=930
+  _globals['_MODEL_DIGESTSENTRY']._serialized_start=884
+  _globals['_MODEL_DIGESTSENTRY']._serialized_end=930
+  _globals['_CLASSINFO']._serialized_start=932
+  _globals['_CLASSINFO']._serialized_end=984
+  _globals['_PREPROCESSING']._serialized_start=987
+  _globals['_PREPROCESSING']._serialized_end=1177
+  _globals['_INFERENCE']._serialized_start=1180
+  _globals['_INFERENCE']._serialized_end=1369
+  _globals['_EDGES']._serialized_start=1371
+  _globals['_EDGES']._serialized_end=1425
+  _globals['_WINDOWS']._serialized_start=1427
+  _globals['_WINDOWS']._serialized_end=1524
+  _globals['_SOURCEFACTS']._serialized_start=1527
+  _globals['_SOURCEFACTS']._serialized_end=2146
+  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_start=1938
+  _globals['_SOURCEFACTS_PARAMETERSBYPARTENTRY']._serialized_end=1993
+  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_start=1995
+  _globals['_SOURCEFACTS_MODULESENTRY']._serialized_end=2041
+  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_start=2043
+  _globals['_SOURCEFACTS_CONVOLUTIONSENTRY']._serialized_end=2094
+  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_start=2096
+  _globals['_SOURCEFACTS_HEADMODULESENTRY']._serialized_end=2146
+  _globals['_ENCODERSTAGE']._serialized_start=2148
+  _globals['_ENCODERSTAGE']._serialized_end=2214
+  _globals['_EXPORTPARITY']._serialized_start=2217
+  _globals['_EXPORTPARITY']._serialized_end=2357
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 What is recorded about a model."""
 
 from assay_rpc.common.v1 import common_pb2 as _common_pb2
+from assay_rpc.segment.v1 import images_pb2 as _images_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -27,13 +28,13 @@ class _ResizeMode:
 class _ResizeModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResizeMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RESIZE_MODE_UNSPECIFIED: _ResizeMode.ValueType  # 0
-    """Never sent."""
+    """Of a request: as the model's preprocessing says. Never sent of a model."""
     RESIZE_MODE_STRETCH: _ResizeMode.ValueType  # 1
     """Resized, whatever its proportions."""
     RESIZE_MODE_KEEP_RATIO: _ResizeMode.ValueType  # 2
     """Resized with its proportions kept."""
     RESIZE_MODE_PAD: _ResizeMode.ValueType  # 3
-    """Padded to it."""
+    """Padded to it. Not of a request."""
     RESIZE_MODE_NONE: _ResizeMode.ValueType  # 4
     """Not at all."""
 
@@ -41,16 +42,44 @@ class ResizeMode(_ResizeMode, metaclass=_ResizeModeEnumTypeWrapper):
     """How an image gets the input size."""
 
 RESIZE_MODE_UNSPECIFIED: ResizeMode.ValueType  # 0
-"""Never sent."""
+"""Of a request: as the model's preprocessing says. Never sent of a model."""
 RESIZE_MODE_STRETCH: ResizeMode.ValueType  # 1
 """Resized, whatever its proportions."""
 RESIZE_MODE_KEEP_RATIO: ResizeMode.ValueType  # 2
 """Resized with its proportions kept."""
 RESIZE_MODE_PAD: ResizeMode.ValueType  # 3
-"""Padded to it."""
+"""Padded to it. Not of a request."""
 RESIZE_MODE_NONE: ResizeMode.ValueType  # 4
 """Not at all."""
 Global___ResizeMode: _TypeAlias = ResizeMode  # noqa: Y015
+
+class _Resampler:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ResamplerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resampler.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESAMPLER_UNSPECIFIED: _Resampler.ValueType  # 0
+    """Of a request: the model's. Never sent of a model."""
+    RESAMPLER_PILLOW: _Resampler.ValueType  # 1
+    """Pillow's: Hugging Face's processor where torchvision is not installed."""
+    RESAMPLER_TORCHVISION: _Resampler.ValueType  # 2
+    """torchvision's of bytes, bilinear with antialiasing: Hugging Face's where it is installed."""
+    RESAMPLER_OPENCV: _Resampler.ValueType  # 3
+    """OpenCV's INTER_LINEAR of bytes, without antialiasing: mmsegmentation's."""
+
+class Resampler(_Resampler, metaclass=_ResamplerEnumTypeWrapper):
+    """Whose arithmetic resizes an image: they round differently, and not all smooth what they shrink."""
+
+RESAMPLER_UNSPECIFIED: Resampler.ValueType  # 0
+"""Of a request: the model's. Never sent of a model."""
+RESAMPLER_PILLOW: Resampler.ValueType  # 1
+"""Pillow's: Hugging Face's processor where torchvision is not installed."""
+RESAMPLER_TORCHVISION: Resampler.ValueType  # 2
+"""torchvision's of bytes, bilinear with antialiasing: Hugging Face's where it is installed."""
+RESAMPLER_OPENCV: Resampler.ValueType  # 3
+"""OpenCV's INTER_LINEAR of bytes, without antialiasing: mmsegmentation's."""
+Global___Resampler: _TypeAlias = Resampler  # noqa: Y015
 
 @_typing.final
 class ModelSummary(_message.Message):
@@ -232,11 +261,13 @@ class Preprocessing(_message.Message):
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
     RESIZE_MODE_FIELD_NUMBER: _builtins.int
+    RESAMPLER_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     width: _builtins.int
     resample: _builtins.str
     """Resampling filter: "bilinear"."""
     resize_mode: Global___ResizeMode.ValueType
+    resampler: Global___Resampler.ValueType
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """By R, G, B, after scaling to [0, 1]."""
@@ -254,14 +285,116 @@ class Preprocessing(_message.Message):
         mean: _abc.Iterable[_builtins.float] | None = ...,
         std: _abc.Iterable[_builtins.float] | None = ...,
         resize_mode: Global___ResizeMode.ValueType = ...,
+        resampler: Global___Resampler.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "mean", b"mean", "resample", b"resample", "resize_mode", b"resize_mode", "std", b"std", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "mean", b"mean", "resample", b"resample", "resampler", b"resampler", "resize_mode", b"resize_mode", "std", b"std", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
+
+@_typing.final
+class Inference(_message.Message):
+    """How an image goes through the model, where not as its preprocessing says: whole, or in
+    overlapping windows as mmsegmentation's "slide". The logits are interpolated to the resized
+    image's size, their mean is taken where windows overlap, and that is interpolated to the label
+    map's size.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIZE_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    RESAMPLER_FIELD_NUMBER: _builtins.int
+    resize: Global___ResizeMode.ValueType
+    """Unspecified: RESIZE_MODE_KEEP_RATIO with `edges` or `windows`."""
+    resampler: Global___Resampler.ValueType
+    @_builtins.property
+    def edges(self) -> Global___Edges:
+        """With RESIZE_MODE_KEEP_RATIO. Absent: the model's shorter side, and four times that."""
+
+    @_builtins.property
+    def windows(self) -> Global___Windows:
+        """Absent: computed whole; the image may then have four times the pixels of the model's input."""
+
+    def __init__(
+        self,
+        *,
+        resize: Global___ResizeMode.ValueType = ...,
+        edges: Global___Edges | None = ...,
+        windows: Global___Windows | None = ...,
+        resampler: Global___Resampler.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "windows", b"windows"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "resampler", b"resampler", "resize", b"resize", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Inference: _TypeAlias = Inference  # noqa: Y015
+
+@_typing.final
+class Edges(_message.Message):
+    """The size of an image whose proportions are kept: as large as fits both edges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHORT_FIELD_NUMBER: _builtins.int
+    LONG_FIELD_NUMBER: _builtins.int
+    MULTIPLE_FIELD_NUMBER: _builtins.int
+    short: _builtins.int
+    """Most pixels of the shorter edge, at least 1."""
+    long: _builtins.int
+    """Most pixels of the longer edge. 0: any number."""
+    multiple: _builtins.int
+    """Resized once more, each side up to a multiple of it. 0 and 1: not. At most 256."""
+    def __init__(
+        self,
+        *,
+        short: _builtins.int = ...,
+        long: _builtins.int = ...,
+        multiple: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["long", b"long", "multiple", b"multiple", "short", b"short"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Edges: _TypeAlias = Edges  # noqa: Y015
+
+@_typing.final
+class Windows(_message.Message):
+    """Overlapping parts of an image, row by row. The last ones are moved back to its border."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def size(self) -> _images_pb2.PixelSize:
+        """Absent: the model's input size."""
+
+    @_builtins.property
+    def stride(self) -> _images_pb2.PixelSize:
+        """From one to the next, at most `size`. Absent: two thirds of it."""
+
+    def __init__(
+        self,
+        *,
+        size: _images_pb2.PixelSize | None = ...,
+        stride: _images_pb2.PixelSize | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["size", b"size", "stride", b"stride"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size", b"size", "stride", b"stride"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Windows: _TypeAlias = Windows  # noqa: Y015
 
 @_typing.final
 class SourceFacts(_message.Message):

@@ -93,6 +93,8 @@ class SegmentImageRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     OVERLAY_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    INFERENCE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
     output_size: _images_pb2.OutputSize.ValueType
     encoding: _images_pb2.LabelEncoding.ValueType
     top_k: _builtins.int
@@ -100,6 +102,10 @@ class SegmentImageRequest(_message.Message):
     probability. Unfiltered.
     """
     priority: Global___Priority.ValueType
+    threshold: _builtins.float
+    """Of models with two classes: the second one is labelled where its probability is above this,
+    in (0, 1), and the first one elsewhere. Absent: 0.5, or what the model was exported with.
+    """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """An empty name: the only one served."""
@@ -120,6 +126,10 @@ class SegmentImageRequest(_message.Message):
     def overlay(self) -> _images_pb2.OverlayOptions:
         """Requests the overlay."""
 
+    @_builtins.property
+    def inference(self) -> _models_pb2.Inference:
+        """Absent: as the model's preprocessing says."""
+
     def __init__(
         self,
         *,
@@ -132,12 +142,16 @@ class SegmentImageRequest(_message.Message):
         top_k: _builtins.int = ...,
         overlay: _images_pb2.OverlayOptions | None = ...,
         priority: Global___Priority.ValueType = ...,
+        inference: _models_pb2.Inference | None = ...,
+        threshold: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "model", b"model", "overlay", b"overlay", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "image", b"image", "inference", b"inference", "model", b"model", "overlay", b"overlay", "size", b"size", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "encoding", b"encoding", "image", b"image", "model", b"model", "output_size", b"output_size", "overlay", b"overlay", "priority", b"priority", "size", b"size", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "classes", b"classes", "encoding", b"encoding", "image", b"image", "inference", b"inference", "model", b"model", "output_size", b"output_size", "overlay", b"overlay", "priority", b"priority", "size", b"size", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___SegmentImageRequest: _TypeAlias = SegmentImageRequest  # noqa: Y015
 
@@ -302,15 +316,23 @@ class EvaluationSettings(_message.Message):
     IGNORE_FIELD_NUMBER: _builtins.int
     CONFUSION_MATRIX_FIELD_NUMBER: _builtins.int
     PAIR_RESULTS_FIELD_NUMBER: _builtins.int
+    INFERENCE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
     mask_values: Global___MaskValues.ValueType
     ignore: _builtins.int
     """Value of pixels left out. Absent: 255 in one byte, 65535 in two."""
     confusion_matrix: _builtins.bool
     pair_results: _builtins.bool
     """Requests the figures of each pair."""
+    threshold: _builtins.float
+    """As in SegmentImageRequest."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """An empty name: the only one served."""
+
+    @_builtins.property
+    def inference(self) -> _models_pb2.Inference:
+        """As in SegmentImageRequest."""
 
     def __init__(
         self,
@@ -320,14 +342,21 @@ class EvaluationSettings(_message.Message):
         ignore: _builtins.int | None = ...,
         confusion_matrix: _builtins.bool = ...,
         pair_results: _builtins.bool = ...,
+        inference: _models_pb2.Inference | None = ...,
+        threshold: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ignore", b"_ignore", "ignore", b"ignore", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ignore", b"_ignore", "_threshold", b"_threshold", "ignore", b"ignore", "inference", b"inference", "model", b"model", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ignore", b"_ignore", "confusion_matrix", b"confusion_matrix", "ignore", b"ignore", "mask_values", b"mask_values", "model", b"model", "pair_results", b"pair_results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ignore", b"_ignore", "_threshold", b"_threshold", "confusion_matrix", b"confusion_matrix", "ignore", b"ignore", "inference", b"inference", "mask_values", b"mask_values", "model", b"model", "pair_results", b"pair_results", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ignore: _TypeAlias = _typing.Literal["ignore"]  # noqa: Y015
     _WhichOneofArgType__ignore: _TypeAlias = _typing.Literal["_ignore", b"_ignore"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ignore) -> _WhichOneofReturnType__ignore | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___EvaluationSettings: _TypeAlias = EvaluationSettings  # noqa: Y015
 

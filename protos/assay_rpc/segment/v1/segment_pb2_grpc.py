@@ -68,10 +68,11 @@ class SegmentServiceServicer(object):
 
     def SegmentImage(self, request, context):
         """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-        upsampling of the logits, then arg max.
+        upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
+        others in windows, holds no place while it waits, and fails with one of its windows.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
-        LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
+        LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

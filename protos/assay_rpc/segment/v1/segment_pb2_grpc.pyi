@@ -35,10 +35,11 @@ class SegmentServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SegmentServiceAsyncStub: ...
     SegmentImage: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]
     """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-    upsampling of the logits, then arg max.
+    upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
+    others in windows, holds no place while it waits, and fails with one of its windows.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
-    LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
+    LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     SegmentImages: _grpc.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]
     """Segments images as they come, each answered by its id when finished, in any order. An item that
@@ -76,10 +77,11 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SegmentImage: _aio.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]  # type: ignore[assignment]
     """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-    upsampling of the logits, then arg max.
+    upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
+    others in windows, holds no place while it waits, and fails with one of its windows.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
-    LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
+    LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     SegmentImages: _aio.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]  # type: ignore[assignment]
     """Segments images as they come, each answered by its id when finished, in any order. An item that
@@ -120,10 +122,11 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_segment_pb2.SegmentImageResponse, _abc.Awaitable[_segment_pb2.SegmentImageResponse]]:
         """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-        upsampling of the logits, then arg max.
+        upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
+        others in windows, holds no place while it waits, and fails with one of its windows.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
-        LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE.
+        LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

@@ -18,6 +18,7 @@ from rich.table import Table
 from services.cli.arguments import add_json, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
+from services.cli.inference import add_inference, inference
 from services.cli.inventory import existing_folder
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, progress_console, warn
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many pictures to list, those with the lowest mean IoU; default: 5",
     )
+    add_inference(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -189,6 +191,8 @@ def _messages(
             else segment_pb2.MASK_VALUES_CLASS_IDS,
             ignore=arguments.ignore,
             pair_results=True,
+            inference=inference(arguments),
+            threshold=arguments.threshold,
         )
     )
     for picture, mask in pairs:

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.cli.arguments import pixel_size
 from services.cli.commands.segment.export import print_exported
 from services.cli.exits import Exit
+from services.cli.inference import add_resampler
 from services.cli.output.console import note
 from services.segment.export.command import import_graph
 from services.segment.export.given import DEFAULT_THRESHOLD, Given
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a model with one class: the probability from which on a pixel has it; "
         f"default: {DEFAULT_THRESHOLD}",
     )
+    add_resampler(parser, "whose arithmetic resizes pictures; default: pillow")
     parser.set_defaults(run=run)
 
 
@@ -72,6 +74,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
             preprocessor=None if arguments.preprocessor is None else Path(arguments.preprocessor),
             license=arguments.license,
             threshold=arguments.threshold,
+            resampler=arguments.resampler or "pillow",
         ),
         input_name=arguments.input,
         output_name=arguments.output,

@@ -16,6 +16,7 @@ from rich.table import Table
 from services.cli.arguments import add_json, output_file, pixel_size
 from services.cli.connection import Connection
 from services.cli.exits import Exit
+from services.cli.inference import add_inference, inference
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument
@@ -103,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|ID",
         help="only this class is labelled, counted and coloured; repeatable",
     )
+    add_inference(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -209,6 +211,8 @@ def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.Segme
         output_size=images_pb2.OUTPUT_SIZE_ORIGINAL,
         encoding=encoding,
         top_k=1 if arguments.confidence else 0,
+        inference=inference(arguments),
+        threshold=arguments.threshold,
     )
     if arguments.size:
         request.output_size = images_pb2.OUTPUT_SIZE_GIVEN

@@ -22,7 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.cli.exits import Exit
+from services.cli.inference import inference
 from services.cli.output.console import ERR, OUT, note, progress_console, warn
+from services.cli.output.messages import plain
 from services.cli.pictures import Found, find
 from services.errors import InvalidArgument
 
@@ -75,6 +77,8 @@ async def segment_many(
         size=None if arguments.size is None else arguments.size[::-1],
         priority="low",
         overlay=None if arguments.overlay is None else "jpeg",
+        inference=inference(arguments),
+        threshold=arguments.threshold,
     )
     job = _Job(out, options, tally, follow)
     started = time.monotonic()
@@ -144,6 +148,8 @@ def _run(
         "size": arguments.size,
         "overlay": arguments.overlay is not None,
         "opacity": arguments.opacity,
+        "inference": None if (way := inference(arguments)) is None else plain(way),
+        "threshold": arguments.threshold,
     }
 
 
@@ -155,8 +161,8 @@ def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None
         before = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         before = None
-    if before is not None and before != run and not again:
-        differs = ", ".join(sorted(key for key in run if before.get(key) != run[key]))
+    differs = ", ".join(sorted(key for key in run if before and before.get(key) != run[key]))
+    if differs and not again:
         raise InvalidArgument(
             "--out", f"{out} holds results of another {differs}: give another folder, or --again"
         )

@@ -1,0 +1,1 @@
+"""Pictures that keep their proportions, or go through a model in overlapping windows."""

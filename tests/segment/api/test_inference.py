@@ -214,18 +214,6 @@ async def test_streams_and_evaluations_go_the_same_way(start: Start, free: Path)
     assert result.pixel_accuracy == 1.0
 
 
-async def test_a_deadline_that_the_windows_exceed_is_told_at_once(start: Start, free: Path) -> None:
-    client = await start(models=[free])
-    dense = models_pb2.Inference(
-        edges=models_pb2.Edges(short=600), windows=windows((64, 64), (16, 16))
-    )
-    code, _, message = await refused(
-        client.segment.SegmentImage(request(png(), inference=dense), timeout=0.2)
-    )
-    assert code == Code.DEADLINE_EXCEEDED
-    del message  # gRPC's own, or that of the server: whichever is first
-
-
 TWO = Tiny(height=64, width=64, classes=2)
 
 

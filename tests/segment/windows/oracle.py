@@ -43,7 +43,8 @@ def mean_logits(  # noqa: PLR0917
                 total = np.zeros((height, width, high.shape[2]), np.float32)
             total[top:bottom, left:right] += high
             count[top:bottom, left:right] += 1
-    return interpolate(total / count, *size)
+    mean: Floats = np.divide(total, count, dtype=np.float32)
+    return interpolate(mean, *size)
 
 
 def with_torch(logits: Floats, height: int, width: int) -> Floats:

@@ -34,7 +34,7 @@ def made(
     pixels: Any, how: Settled, size: tuple[int, int], budget: int, *, top: int = 0
 ) -> tuple[Any, Any, int]:
     """Return labels, best classes and the most bytes of logits that were held."""
-    plan = how.plan(*pixels.shape[1:], NO_BOUND)
+    plan = how.plan(pixels.shape[1], pixels.shape[2], NO_BOUND)
     assert plan.size == pixels.shape[1:]
     logits = MANIFEST.graph.logits_size(*(how.window or plan.size))
     strips, most = [], 0

@@ -14,7 +14,7 @@ from PIL import Image
 from services.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from services.segment.batching.scheduler import Trace
 from services.segment.batching.ticket import Admission
-from services.segment.windows.options import Grid, Inference, settled
+from services.segment.windows.options import Grid, Inference, Size, settled
 from services.segment.windows.room import Room
 from services.segment.windows.run import InWindows
 from tests.segment.tiny_model import Tiny
@@ -61,8 +61,10 @@ async def pool() -> AsyncIterator[ThreadPoolExecutor]:
 def runner(
     pool: ThreadPoolExecutor, engine: Engine, *, nbytes: int = 1 << 20, seconds: float = 0.0
 ) -> InWindows:
-    typical = {None: seconds}
-    return InWindows(MANIFEST, engine, pool, nbytes, typical=typical.__getitem__, at_once=3)
+    def typical(_: Size | None) -> float:
+        return seconds
+
+    return InWindows(MANIFEST, engine, pool, nbytes, typical=typical, at_once=3)
 
 
 async def labelled(windows: InWindows, how: Any = SLIDE, deadline: float = math.inf) -> Any:

@@ -16,9 +16,9 @@ from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, count
+from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.inference import add_inference, inference
 from services.cli.inventory import existing_folder
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, progress_console, warn

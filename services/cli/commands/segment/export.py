@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from services.cli.arguments import pixel_size
+from services.cli.commands.segment.inference import add_resampler
 from services.cli.exits import Exit
-from services.cli.inference import add_resampler
 from services.cli.output.console import OUT, note
 from services.errors import InvalidArgument
 from services.segment.export.command import Exported, export

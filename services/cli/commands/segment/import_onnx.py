@@ -7,8 +7,8 @@ from pathlib import Path
 
 from services.cli.arguments import pixel_size
 from services.cli.commands.segment.export import print_exported
+from services.cli.commands.segment.inference import add_resampler
 from services.cli.exits import Exit
-from services.cli.inference import add_resampler
 from services.cli.output.console import note
 from services.segment.export.command import import_graph
 from services.segment.export.given import DEFAULT_THRESHOLD, Given

@@ -14,9 +14,9 @@ from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 from rich.table import Table
 
 from services.cli.arguments import add_json, output_file, pixel_size
+from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.inference import add_inference, inference
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
 from services.errors import InvalidArgument

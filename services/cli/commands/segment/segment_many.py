@@ -21,8 +21,8 @@ from assay_rpc.segment.v1 import models_pb2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from services.cli.commands.segment.inference import inference
 from services.cli.exits import Exit
-from services.cli.inference import inference
 from services.cli.output.console import ERR, OUT, note, progress_console, warn
 from services.cli.output.messages import plain
 from services.cli.pictures import Found, find

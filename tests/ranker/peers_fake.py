@@ -18,6 +18,8 @@ from google.protobuf.message import Message
 
 from services.corpus.catalog import published
 from services.errors import AssayError, InternalError
+from services.ranker.claims.registry import packaged
+from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import LabelledImage
 from services.ranker.peers.protocol import Accuracy, ScorePlan, SpeedPlan
 
@@ -206,6 +208,10 @@ SAMPLE = corpus(PILE, "5a", describe_pb2.CORPUS_KIND_SAMPLE)
 COMPLETE = corpus(PILE, "c0", describe_pb2.CORPUS_KIND_COMPLETE)
 REFERENCE = corpus("python-reference", "9e", describe_pb2.CORPUS_KIND_REFERENCE)
 
+_STATED = packaged(methods.known()).artifact(PILE).configuration.files
+PILE_FILES = [(path, _STATED[path]) for path in ("train/00.jsonl.zst", "test.jsonl.zst")]
+"""Files that The Pile's manifest says to hold documents of it."""
+
 SUBSETS = [
     describe_pb2.SubsetInfo(
         name=name,
@@ -221,8 +227,8 @@ DESCRIPTION = describe_pb2.CorpusDescription(
         kind=SAMPLE.kind,
         splits=SAMPLE.splits,
         shards=[
-            describe_pb2.Shard(path="train/00.jsonl.zst", stored_bytes=1000, content_bytes=3000),
-            describe_pb2.Shard(path="test.jsonl.zst", stored_bytes=1000, content_bytes=3100),
+            describe_pb2.Shard(path=path, stored_bytes=1000, content_bytes=size, digest=digest)
+            for (path, digest), size in zip(PILE_FILES, (3000, 3100), strict=True)
         ],
     ),
     subsets=SUBSETS,
@@ -231,6 +237,16 @@ DESCRIPTION = describe_pb2.CorpusDescription(
     documents_without_subset=0,
     duplicate_documents=3,
 )
+
+
+FOREIGN = changed(
+    DESCRIPTION,
+    corpus=changed(
+        DESCRIPTION.corpus,
+        shards=[changed(one, digest="sha256:" + "f0" * 32) for one in DESCRIPTION.corpus.shards],
+    ),
+)
+"""The same figures of files that no manifest names."""
 
 
 def codec(

@@ -23,7 +23,7 @@ from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 from assay_rpc.segment.v1 import benchmark_pb2_grpc as segment_benchmark_pb2_grpc
 from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 
-from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, changed, restarts
+from tests.ranker.peers_fake import B4_FACTS, BPB, MACHINE, PILE_FILES, changed, restarts
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -192,8 +192,10 @@ class CorpusServer(
                 kind=describe_pb2.CORPUS_KIND_SAMPLE,
                 splits=["train", "test"],
                 shards=[
-                    describe_pb2.Shard(path=path, stored_bytes=1000, content_bytes=3000 + extra)
-                    for extra, path in enumerate(("train/00.jsonl.zst", "test.jsonl.zst"))
+                    describe_pb2.Shard(
+                        path=path, stored_bytes=1000, content_bytes=3000 + extra, digest=digest
+                    )
+                    for extra, (path, digest) in enumerate(PILE_FILES)
                 ],
             ),
             subsets=[

@@ -91,6 +91,7 @@ def language_model(info: ModelInfo) -> scoring_pb2.LanguageModel:
         else common_pb2.WEIGHTS_KIND_TRAINED,
         engine=engine_message(info.engine),
         vocabulary=info.vocabulary,
+        digests=info.files,
     )
 
 

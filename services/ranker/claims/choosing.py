@@ -20,8 +20,12 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
         {Aspect.SIZE, Aspect.SHAPE, Aspect.SPEED}
     ),
     SubjectRelation.PROXY: frozenset(),
+    SubjectRelation.NAMED: frozenset(),
 }
 """Which aspects of a thing each kind of stand-in can decide; of a sample its method says it."""
+
+BESIDE = frozenset({SubjectRelation.SAMPLE, SubjectRelation.NAMED})
+"""What is shown beside a verdict that rests on something else."""
 
 MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
@@ -120,14 +124,13 @@ def elsewhere(claim: Claim, evidence: Evidence) -> str:
 
 
 def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
-    """Return the latest measurement of a sample, where a verdict rests on another kind."""
-    if chosen is None or chosen.relation is SubjectRelation.SAMPLE:
+    """Return the latest measurement of a sample, where a verdict rests on another kind.
+
+    Or of what is only served under its name.
+    """
+    if chosen is None or chosen.relation in BESIDE:
         return None
-    samples = (
-        one
-        for one in evidence
-        if (one.relation, one.basis) == (SubjectRelation.SAMPLE, Basis.MEASURED)
-    )
+    samples = (one for one in evidence if one.relation in BESIDE and one.basis is Basis.MEASURED)
     return max(samples, key=lambda one: (one.time, one.digest), default=None)
 
 

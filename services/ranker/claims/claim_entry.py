@@ -133,6 +133,11 @@ def _mapped(key: str) -> BeforeValidator:
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
+class _Dataset(Part):
+    name: String
+    digest: Digest | None = None
+
+
 class ClaimEntry(Part):
     """A claim of an artifact's manifest."""
 
@@ -145,7 +150,7 @@ class ClaimEntry(Part):
     scope: String = ""
     hardware: String = ""
     engine: String = ""
-    dataset: String = ""
+    dataset: Annotated[_Dataset, _mapped("name")] | None = None
     comparator: Annotated[_Comparator, _mapped("name")] | None = None
     quote: String = ""
     source: SourceEntry | None = None
@@ -187,6 +192,8 @@ class ClaimEntry(Part):
             if self.comparator
             else "",
             "rival": (self.comparator.artifact or "") if self.comparator else "",
+            "dataset": self.dataset.name if self.dataset else "",
+            "dataset_digest": (self.dataset.digest or "") if self.dataset else "",
             "source": self.source.source() if self.source else None,
             "sources": tuple(one.source() for one in self.sources),
             "declared": bool(self.sources),

@@ -17,6 +17,9 @@ from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.findings import Evidence, NotMeasured, UnmeasuredReason
 from services.ranker.claims.model import Basis, Source, SourceRole, SubjectRelation, reference
 
+UNIDENTIFIED = "unidentified"
+"""Key of a subject: "NAME DIGEST" of each thing that has a claim's name, and no digest of it."""
+
 
 class EvidenceError(ValueError):
     """Evidence that cannot be used; the message says which and why."""

@@ -61,7 +61,12 @@ def _configuration(claim: Claim, about: Artifact, definition: Definition) -> dic
         Part.INPUT: list(stated.input or ()),
     }
     depends = {part.name.lower(): parts[part] for part in parts if part in definition.depends_on}
-    found = {**depends, "digest": stated.digest, "subsets": list(stated.subsets)}
+    found: dict[str, object] = {**depends, "digest": stated.digest, "subsets": list(stated.subsets)}
+    found["files"] = dict(stated.files)
+    if about.type is not ArtifactType.SEGMENTATION_MODEL or Part.WEIGHTS in definition.depends_on:
+        # What was measured by an earlier rule, of whatever had its name, is not of the claim.
+        found["known_by"] = next((key for key in ("digest", "files") if found[key]), "nothing")
+    found["dataset_digest"] = claim.dataset_digest
     if definition.dataset or definition.compares:  # it is of these, too
         found["fact"] = fact_of(claim, definition)
     return {name: value for name, value in found.items() if value}

@@ -168,12 +168,13 @@ class _Artifact(Part):
     revision: String = ""
     digest: Digest | None = None
     subsets: tuple[String, ...] = ()
+    files: Mapping[String, Digest] = Field(default_factory=dict)
     released: Day | None = None
     version: Annotated[int, Field(ge=1, lt=1 << 31)] = 1
 
     def problems(self) -> Iterator[Violation]:
         segments = self.type is model.ArtifactType.SEGMENTATION_MODEL
-        for key in ("classes", "input") if not segments else ("subsets",):
+        for key in ("classes", "input") if not segments else ("subsets", "files"):
             if getattr(self, key):
                 yield key, f"a {self.type.value} has none; take it out"
         if not segments and self.subject not in ("", self.id):
@@ -194,7 +195,12 @@ class _Artifact(Part):
             digest=digest,
             subject=self.subject,
             configuration=model.Configuration(
-                self.classes or 0, self.input, self.revision, self.digest or "", self.subsets
+                self.classes or 0,
+                self.input,
+                self.revision,
+                self.digest or "",
+                self.subsets,
+                self.files,
             ),
             released=self.released,
             version=self.version,

@@ -53,6 +53,7 @@ class SubjectRelation(StrEnum):
     SAME_ARCHITECTURE_RANDOM_WEIGHTS = "SAME_ARCHITECTURE_RANDOM_WEIGHTS"
     SAMPLE = "SAMPLE"
     PROXY = "PROXY"
+    NAMED = "NAMED"  # served under its name, and no digest shows to be it
 
 
 class Aspect(StrEnum):
@@ -161,15 +162,16 @@ class Claim:
     `guess` is the chance that a guess of the fact holds, `sample_decides` whether a part of a
     corpus may decide it, and `machine` whether it depends on the hardware and the engine, which
     `hardware` and `engine` name as far as the claim does, as `dataset` and its `subset` do the
-    data. `method` is the "name@version" that observes it, empty when there is none. `undecidable`
-    is set on a claim that no observation decides (its comparator is not named, its data are not at
-    hand); evidence is then shown for orientation. `needs` says what it takes to decide the claim by
-    measurement, for the reader of a NOT_TESTABLE_HERE. `quote` is what the page says word for word,
-    `source` where it does, and `sources` what is cited for it; `declared` says that a manifest that
-    somebody registered quotes them, and that nobody has read them here. `comparator` is what it
-    compares with, by name, and `rival` the registered artifact that it is. `configuration` is what
-    has to be measured, as far as its method depends on it: evidence of another one is not of this
-    claim. `stated_in` are the titles and the address of the page that states it.
+    data; `dataset_digest` says which corpus of that name. `method` is the "name@version" that
+    observes it, empty when there is none. `undecidable` is set on a claim that no observation
+    decides (its comparator is not named, its data are not at hand); evidence is then shown for
+    orientation. `needs` says what it takes to decide the claim by measurement, for the reader of a
+    NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where it does, and
+    `sources` what is cited for it; `declared` says that a manifest that somebody registered quotes
+    them, and that nobody has read them here. `comparator` is what it compares with, by name, and
+    `rival` the registered artifact that it is. `configuration` is what has to be measured, as far
+    as its method depends on it: evidence of another one is not of this claim. `stated_in` are the
+    titles and the address of the page that states it.
     """
 
     id: str
@@ -201,6 +203,7 @@ class Claim:
     declared: bool = False
     configuration: Mapping[str, object] = field(default_factory=dict)
     subset: str = ""
+    dataset_digest: str = ""
     stated_in: tuple[str, ...] = ()
 
     @cached_property
@@ -238,7 +241,8 @@ class Configuration:
 
     `classes` is 0 and `input` (height, width) None where it does not; `revision` is that of the
     published thing, `digest` "sha256:<hex>" of its file of weights, or of the corpus as served.
-    `subsets` are the names of all that a corpus is made of.
+    `files` are digests of files by name: of a language model all that its figures depend on, of a
+    corpus those that hold documents of it. `subsets` are the names of all that a corpus is made of.
     """
 
     classes: int = 0
@@ -246,6 +250,7 @@ class Configuration:
     revision: str = ""
     digest: str = ""
     subsets: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from services.ranker.claims.choosing import (
     sample_beside,
     unmeasured,
 )
-from services.ranker.claims.evidence import why_not
+from services.ranker.claims.evidence import UNIDENTIFIED, why_not
 from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Verdict
@@ -174,10 +174,25 @@ def _seen(claim: Claim, evidence: Evidence) -> str:
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     if other := elsewhere(claim, evidence):
         return f"it was measured with {other}: {show(evidence.value, evidence.interval)}"
+    if evidence.relation is SubjectRelation.NAMED:
+        return _unidentified(evidence)
     if evidence.basis is Basis.MEASURED:
         return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
     thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
     return f"only a published figure for {thing} is known: {show(evidence.value)}"
+
+
+def _unidentified(evidence: Evidence) -> str:
+    """Say what was measured, and the digests that would show that it is what is claimed of."""
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    listed = evidence.subject.get(UNIDENTIFIED)
+    names = [str(one) for one in listed] if isinstance(listed, list) else []
+    served = " and ".join(one.partition(" ")[0] for one in names)
+    found = show(evidence.value, evidence.interval)
+    return (
+        f"what is served as {served} gave {found}{_conditions(evidence)}, and a name does not show "
+        f"that it is what the claim is about: state the digest of {' and of '.join(names)}"
+    )
 
 
 def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:

@@ -18,7 +18,7 @@ from services.ranker.claims.facts import Facts, quoted
 from services.ranker.claims.findings import Evidence, UnmeasuredReason
 from services.ranker.claims.model import Artifact, Claim, SubjectRelation
 from services.ranker.claims.registry import Registry
-from services.ranker.measuring import plausibility, subjects
+from services.ranker.measuring import plausibility, served, subjects
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
@@ -156,10 +156,9 @@ class Measurements:
         """
         wanted = self._artifact(artifact)
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
-        corpus, relation = subjects.nearest_corpus(corpora, wanted)
-        if relation is SubjectRelation.SAMPLE:
-            subjects.check_sample(await self.description(corpus), wanted)
-        return corpus, relation
+        corpus = served.corpus_named(corpora, wanted.id, UnmeasuredReason.NOT_SERVED)
+        description = await self.description(corpus)
+        return corpus, served.corpus_relation(description, wanted.configuration, wanted.id)
 
     async def description(self, corpus: CorpusSummary) -> CorpusDescription:
         """Return what a corpus holds."""
@@ -186,13 +185,13 @@ class Measurements:
 
         return await self._once(("storage", corpus.ref.digest), "corpus", ask)
 
-    async def language_model(self, artifact: str) -> LanguageModel:
-        """Return the served language model that an artifact is.
+    async def language_model(self, artifact: str) -> tuple[LanguageModel, SubjectRelation]:
+        """Return what is served as an artifact, a language model, and what that is known to be.
 
         Raises `UnobservableError` when it is not served or corpus does not answer.
         """
         wanted = self._artifact(artifact)
-        return subjects.language_model(await self._language_models(), wanted)
+        return served.language_model(await self._language_models(), wanted)
 
     async def reference_model(self) -> LanguageModel:
         """Return the language model that a corpus is tried with: the project's own, if served."""
@@ -201,13 +200,19 @@ class Measurements:
             raise UnobservableError("corpus has no language model to score")
         return min(models, key=lambda one: (one.weights != WEIGHTS_KIND_REFERENCE, one.ref.name))
 
-    async def dataset(self, name: str) -> tuple[CorpusSummary, SubjectRelation]:
-        """Return the served corpus of a name, and whether it is what the name stands for.
+    async def dataset(self, claim: Claim) -> tuple[CorpusSummary, SubjectRelation]:
+        """Return what is served as a claim's data set, and what that is known to be.
 
-        Raises `UnobservableError` when there is none.
+        Raises `UnobservableError` when there is none, or its subset is not in it.
         """
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
-        return subjects.dataset(corpora, name, self.registry.find(name))
+        corpus = served.corpus_named(corpora, claim.dataset, UnmeasuredReason.DATA_MISSING)
+        if served.comes_with_it(corpus):
+            return corpus, SubjectRelation.EXACT
+        description = await self.description(corpus)
+        served.check_subset(claim, description)
+        stated = served.dataset_stated(claim, self.registry.find(claim.dataset))
+        return corpus, served.corpus_relation(description, stated, claim.dataset)
 
     async def score(
         self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan

@@ -2,7 +2,8 @@
 
 Pure. A subject is a configuration and not a name. What was measured of one holds for another only
 where every part of the configuration agrees that the fact depends on; a part that a manifest leaves
-open agrees with nothing but the thing itself.
+open agrees with nothing but the thing itself, which only a digest shows. Corpora and language
+models are in `services.ranker.measuring.served`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     WEIGHTS_KIND_RANDOM,
     WEIGHTS_KIND_TRAINED,
-    CorpusDescription,
-    CorpusSummary,
-    LanguageModel,
     Model,
-    corpus_label,
+    weights_digests,
 )
 
+_EXACT = SubjectRelation.EXACT
+_NAMED = SubjectRelation.NAMED
 _RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 
 
@@ -38,7 +38,7 @@ def nearest_model(
             "segment serves no model", UnmeasuredReason.NOT_SERVED, _to_serve(wanted)
         )
     ordered = sorted(models, key=lambda one: one.ref.name)
-    for relation in (SubjectRelation.EXACT, _RANDOM):
+    for relation in (_EXACT, _RANDOM, _NAMED):
         for model in ordered:
             if not _differences(model, wanted, depends_on, relation):
                 return model, relation
@@ -49,13 +49,20 @@ def _differences(
     model: Model, wanted: Artifact, depends_on: Collection[Part], relation: SubjectRelation
 ) -> tuple[str, ...]:
     """What keeps a model from being the thing itself, or from standing in for it."""
-    if relation is SubjectRelation.EXACT:
-        # What only a name says to be the thing has to be like it in every part.
-        parts = depends_on if _has_digest(model, wanted) else tuple(Part)
-        stated = [one for one in parts if one is Part.WEIGHTS or _wanted(wanted, one)]
+    if relation is _EXACT and _has_digest(model, wanted):
+        stated = [one for one in depends_on if one is Part.WEIGHTS or _wanted(wanted, one)]
         return tuple(_different(model, wanted, stated))
-    kind = () if model.weights == WEIGHTS_KIND_RANDOM else ("weights (of another model)",)
-    return tuple(kind) + tuple(_different(model, wanted, depends_on))
+    if relation is _RANDOM:
+        kind = () if model.weights == WEIGHTS_KIND_RANDOM else ("weights (of another model)",)
+        return tuple(kind) + tuple(_different(model, wanted, depends_on))
+    # What only a name says to be the thing has to be like it in every part that is stated. It shows
+    # what does not depend on its weights, where that is all stated; the rest it shows of itself.
+    of_it = (Part.WEIGHTS, *(one for one in ALL_BUT_WEIGHTS if _wanted(wanted, one)))
+    needed = () if relation is _NAMED else depends_on
+    found = dict.fromkeys((*_different(model, wanted, of_it), *_different(model, wanted, needed)))
+    if relation is _EXACT and Part.WEIGHTS in depends_on and not found:
+        return ("weights (of its name, and no digest is stated)",)
+    return tuple(found)
 
 
 def _different(model: Model, wanted: Artifact, parts: Iterable[Part]) -> Iterator[str]:
@@ -91,7 +98,7 @@ def _found(model: Model, part: Part) -> str:
 
 def _has_digest(model: Model, wanted: Artifact) -> bool:
     digest = wanted.configuration.digest
-    return bool(digest) and digest in (model.ref.digest, *model.digests.values())
+    return bool(digest) and digest in (model.ref.digest, *weights_digests(model))
 
 
 def _other_weights(model: Model, wanted: Artifact) -> str:
@@ -118,7 +125,7 @@ def _other(
         )
 
     def unlike(model: Model) -> tuple[str, ...]:
-        relation = SubjectRelation.EXACT if _named(model, wanted) else _RANDOM
+        relation = _NAMED if _named(model, wanted) else _RANDOM
         return _differences(model, wanted, depends_on, relation)
 
     least = min(of_it, key=lambda one: len(unlike(one)))
@@ -137,107 +144,6 @@ def _to_serve(wanted: Artifact) -> str:
     left_open = [one.value for one in ALL_BUT_WEIGHTS if not _wanted(wanted, one)]
     stated = f", and state its {_listed(sorted(left_open))} in the manifest" if left_open else ""
     return f"serve {wanted.id} under that name{stated}"
-
-
-def nearest_corpus(
-    corpora: Collection[CorpusSummary], wanted: Artifact
-) -> tuple[CorpusSummary, SubjectRelation]:
-    """Return the corpus that is served under an artifact's id, and whether it is the whole of it.
-
-    Only a digest shows that it is: what has another, or whose digest the manifest does not state,
-    is at most a sample. No manifest is of what is served under another id, whatever it states.
-    Raises `UnobservableError` without any.
-    """
-    for one in corpora:
-        if one.ref.name == wanted.id:
-            whole = one.ref.digest == wanted.configuration.digest
-            return one, SubjectRelation.EXACT if whole else SubjectRelation.SAMPLE
-    served = ", ".join(sorted(one.ref.name for one in corpora))
-    raise UnobservableError(
-        f"corpus serves no {wanted.id}" + (f", but {served}" if served else ""),
-        UnmeasuredReason.NOT_SERVED,
-        f"serve documents of it as {wanted.id!r}",
-    )
-
-
-def dataset(
-    corpora: Collection[CorpusSummary], name: str, registered: Artifact | None
-) -> tuple[CorpusSummary, SubjectRelation]:
-    """Return the corpus that is served under a name, and whether it is what the name stands for.
-
-    For that of a registered data set only its digest says so; any other name is that of what is
-    served. Raises `UnobservableError` without any.
-    """
-    for one in corpora:
-        if one.ref.name == name:
-            known = registered is None or one.ref.digest == registered.configuration.digest
-            return one, SubjectRelation.EXACT if known else SubjectRelation.SAMPLE
-    served = ", ".join(sorted(one.ref.name for one in corpora))
-    raise UnobservableError(
-        f"corpus serves no {name}" + (f", but {served}" if served else ""),
-        UnmeasuredReason.DATA_MISSING,
-        f"give documents of it: --shards {name}=DIR",
-    )
-
-
-def held_out(corpus: CorpusSummary) -> str:
-    """Return the split that no model was trained on. Raises `UnobservableError` without any."""
-    for split in ("test", "val", "validation"):
-        if split in corpus.splits:
-            return split
-    raise UnobservableError(
-        f"{corpus.ref.name} has no held-out split here, but {', '.join(corpus.splits)}",
-        UnmeasuredReason.DATA_MISSING,
-        "give shards with a test or val split",
-    )
-
-
-def language_model(models: Collection[LanguageModel], wanted: Artifact) -> LanguageModel:
-    """Return the served language model that an artifact is: under its id, and of its digest.
-
-    Raises `UnobservableError` that says what is served instead.
-    """
-    remedy = f"serve it: --language-model {wanted.id}=DIR"
-    for one in models:
-        if one.ref.name != wanted.id:
-            continue
-        digest = wanted.configuration.digest
-        if digest and one.ref.digest != digest:
-            raise UnobservableError(
-                f"corpus serves a {wanted.id} with the digest {one.ref.digest}, not the "
-                f"manifest's {digest}",
-                UnmeasuredReason.OTHER_SUBJECT,
-                remedy,
-            )
-        if one.weights == WEIGHTS_KIND_RANDOM:
-            raise UnobservableError(
-                f"the {wanted.id} that corpus serves has random weights",
-                UnmeasuredReason.OTHER_SUBJECT,
-                remedy,
-            )
-        return one
-    served = ", ".join(sorted(one.ref.name for one in models))
-    raise UnobservableError(
-        f"corpus serves no language model {wanted.id}" + (f", but {served}" if served else ""),
-        UnmeasuredReason.NOT_SERVED,
-        remedy,
-    )
-
-
-def check_sample(description: CorpusDescription, wanted: Artifact) -> None:
-    """Refuse documents that are of no subset of the artifact's. Raises `UnobservableError`."""
-    known = wanted.configuration.subsets
-    if not known or not description.documents:
-        return
-    here = [one.name for one in description.subsets if one.name and one.documents]
-    foreign = sorted(set(here) - set(known))
-    if foreign or not here:
-        what = f"has documents of {_listed(foreign)}" if foreign else "names no subset"
-        raise UnobservableError(
-            f"{corpus_label(description.corpus)} {what}, so it is no sample of {wanted.id}",
-            UnmeasuredReason.OTHER_SUBJECT,
-            f"serve documents of it as {wanted.id!r}",
-        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import structlog
 
 from services.errors import InvalidArgument, NotFound, Unavailable
-from services.ranker.claims.choosing import applies, choose, decides, sample_beside
+from services.ranker.claims.choosing import BESIDE, applies, choose, decides, sample_beside
 from services.ranker.claims.evidence import EvidenceError, Observation, nothing, seal
 from services.ranker.claims.facts import Facts
 from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured, UnmeasuredReason
@@ -213,8 +213,11 @@ async def _observe(
     if observation is not None and decides(observation.relation, claim):
         return observation, claim.method, None, None
     published = measurements.published(claim)
+    named = observation is not None and observation.relation is SubjectRelation.NAMED
+    if published is not None and published.declared and named:
+        published = None  # a quotation decides nothing either, and tells less
     if published is not None and (observation is None or decides(published.relation, claim)):
-        sampled = observation is not None and observation.relation is SubjectRelation.SAMPLE
+        sampled = observation is not None and observation.relation in BESIDE
         return published, _CITE, problem, observation if sampled else None
     return observation, claim.method, problem, None
 

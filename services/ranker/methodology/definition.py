@@ -97,8 +97,8 @@ class Metric(Document):
 
     def problems(self) -> Iterator[Violation]:
         """A proxy decides nothing; a metric is of one kind."""
-        if SubjectRelation.PROXY in self.relations:
-            yield "relations", f"{SubjectRelation.PROXY.value!r} cannot speak for an artifact"
+        for one in {SubjectRelation.PROXY, SubjectRelation.NAMED} & set(self.relations):
+            yield "relations", f"{one.value!r} cannot speak for an artifact"
         number = (self.unit is not None, self.scale is not None)
         if number != ((True, True) if self.good is None else (False, False)):
             problem = "needs either unit and scale (a number) or good: true or false (a truth)"

@@ -18,12 +18,14 @@ from assay_rpc.common.v1.common_pb2 import (
     Engine,
     Environment,
     MachineLoad,
+    ModelRef,
     Precision,
     WeightsKind,
 )
 from assay_rpc.corpus.v1.benchmark_pb2 import CodecResult, StorageResult
 from assay_rpc.corpus.v1.describe_pb2 import (
     CORPUS_KIND_COMPLETE,
+    CORPUS_KIND_REFERENCE,
     CORPUS_KIND_SAMPLE,
     Corpus,
     CorpusDescription,
@@ -53,10 +55,13 @@ from assay_rpc.segment.v1.benchmark_pb2 import (
 from assay_rpc.segment.v1.models_pb2 import RESIZE_MODE_PAD, Model, SourceFacts
 from google.protobuf import json_format
 
+from services.ranker.claims.evidence import UNIDENTIFIED
+from services.ranker.claims.model import SubjectRelation
 from services.ranker.measuring.labelled_images import LabelledImage
 
 __all__ = [
     "CORPUS_KIND_COMPLETE",
+    "CORPUS_KIND_REFERENCE",
     "CORPUS_KIND_SAMPLE",
     "RESIZE_MODE_PAD",
     "SAMPLE_UNIT_UNSPECIFIED",
@@ -75,11 +80,13 @@ __all__ = [
     "CodecResult",
     "CorpusDescription",
     "CorpusPeer",
+    "CorpusRef",
     "CorpusSummary",
     "FinalScore",
     "LanguageModel",
     "MachineLoad",
     "Model",
+    "ModelRef",
     "ScoreBasis",
     "ScorePlan",
     "SegmentPeer",
@@ -94,7 +101,11 @@ __all__ = [
     "environment",
     "language_model_subject",
     "model_subject",
+    "unidentified",
+    "weights_digests",
 ]
+
+_WEIGHTS = (".safetensors", ".bin", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -203,13 +214,33 @@ def corpus_label(corpus: CorpusSummary | Corpus) -> str:
     return f"{corpus.ref.name} ({how_much}, {algorithm}:{digits[:12]})"
 
 
-def corpus_subject(corpus: CorpusSummary | Corpus) -> Mapping[str, object]:
+def unidentified(
+    relation: SubjectRelation, *named: CorpusRef | ModelRef, digest: str = ""
+) -> Mapping[str, object]:
+    """Return what a subject says of things that only their names say to be what is claimed of.
+
+    `digest` is the one to state where it is not that of what is served.
+    """
+    if relation is not SubjectRelation.NAMED:
+        return {}
+    return {UNIDENTIFIED: [f"{one.name} {digest or one.digest}" for one in named]}
+
+
+def corpus_subject(
+    corpus: CorpusSummary | Corpus, relation: SubjectRelation
+) -> Mapping[str, object]:
     """Return a corpus as the JSON-like mapping that evidence keeps of what was measured."""
-    return {"type": "DATASET", "name": corpus.ref.name, "splits": list(corpus.splits)}
+    return {
+        "type": "DATASET",
+        "name": corpus.ref.name,
+        "splits": list(corpus.splits),
+        **unidentified(relation, corpus.ref),
+    }
 
 
-def model_subject(model: Model) -> Mapping[str, object]:
+def model_subject(model: Model, relation: SubjectRelation) -> Mapping[str, object]:
     """Return a model as the JSON-like mapping that evidence keeps of what was measured."""
+    weights = weights_digests(model)
     return {
         "type": "SEGMENTATION_MODEL",
         "name": model.ref.name,
@@ -218,16 +249,26 @@ def model_subject(model: Model) -> Mapping[str, object]:
         "input_height": model.preprocessing.height,
         "input_width": model.preprocessing.width,
         "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
+        **unidentified(relation, model.ref, digest=weights[-1] if weights else ""),
     }
 
 
-def language_model_subject(model: LanguageModel) -> Mapping[str, object]:
+def weights_digests(model: Model) -> list[str]:
+    """Digests of the files that hold a model's weights: the graph that is served, then its source.
+
+    Those of its classes, its preprocessing and its licence say nothing of which model it is.
+    """
+    return [one for name, one in sorted(model.digests.items()) if name.endswith(_WEIGHTS)]
+
+
+def language_model_subject(model: LanguageModel, relation: SubjectRelation) -> Mapping[str, object]:
     """Return a language model as the JSON-like mapping that evidence keeps of what was measured."""
     return {
         "type": "LANGUAGE_MODEL",
         "name": model.ref.name,
         "architecture": model.architecture,
         "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
+        **unidentified(relation, model.ref),
     }
 
 

@@ -67,6 +67,7 @@ def measured_text(evidence: evidence_pb2.Evidence) -> str:
     of = {
         evidence_pb2.SUBJECT_RELATION_SAMPLE: f"\non a sample of {evidence.n:,}",
         evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: "\nwith random weights",
+        evidence_pb2.SUBJECT_RELATION_NAMED: "\nof what has its name",
     }
     return value_text(evidence) + of.get(evidence.relation, "")
 

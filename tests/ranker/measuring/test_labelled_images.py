@@ -80,7 +80,8 @@ async def test_pictures_and_masks_are_sent_as_they_are(ranker: Ranker, folder: P
     assert verdict.evidence.value.number == 50.3
     assert verdict.sample.value.number == 45
     assert verdict.sample.n == 2
-    assert verdict.sample.relation == evidence_pb2.SUBJECT_RELATION_SAMPLE
+    # Nothing but its name says that these are the published weights.
+    assert verdict.sample.relation == evidence_pb2.SUBJECT_RELATION_NAMED
 
 
 async def test_the_comparison_has_what_was_measured_of_a_sample(

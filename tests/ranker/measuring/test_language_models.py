@@ -23,32 +23,45 @@ from services.ranker.measuring import methods
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods import method_named
 from services.ranker.measuring.unobservable import UnobservableError
-from tests.ranker.peers_fake import ENVIRONMENT, SAMPLE, TINY, FakeCorpus, FakeSegment, changed, ref
+from tests.ranker.peers_fake import (
+    BYTES,
+    ENVIRONMENT,
+    FOREIGN,
+    SAMPLE,
+    TINY,
+    FakeCorpus,
+    FakeSegment,
+    changed,
+    ref,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-HEAD = """
+HEAD = f"""
 kind: artifact
 schema: 1
 id: tiny
 name: Tiny
 type: LANGUAGE_MODEL
 description: A small one.
-license: {id: MIT, name: MIT License}
+license: {{id: MIT, name: MIT License}}
 pricing: free
 capabilities: []
+digest: {TINY.ref.digest}
 """
+UNSTATED = HEAD.replace(f"digest: {TINY.ref.digest}\n", "")
+HELD_OUT = f"{{name: held-out, digest: {SAMPLE.ref.digest}}}"
 CLAIMS = """
 claims:
   - id: PILE_CC
     statement: It needs at most 4 bits per byte on Pile-CC.
     bound: {range: {high: 4}, unit: bits per byte}
-    dataset: held-out
+    dataset: HELD_OUT
     subset: Pile-CC
     method: language_models.bits_per_byte@1
   - id: WHOLE
     statement: It needs at most 4 bits per byte.
     bound: {range: {high: 4}, unit: bits per byte}
-    dataset: held-out
+    dataset: HELD_OUT
     method: language_models.bits_per_byte@1
   - id: PARAMETERS
     statement: It has 656,000 parameters.
@@ -65,15 +78,15 @@ claims:
   - id: SPEED
     statement: It scores 100 tokens a second.
     bound: {range: {low: 100}, unit: tokens/s}
-    dataset: held-out
+    dataset: HELD_OUT
     method: language_models.tokens_per_second@1
   - id: DIFFERENCE
     statement: It needs half a bit less than the byte model.
     bound: {range: {high: -0.5}, unit: bits per byte}
-    dataset: held-out
+    dataset: HELD_OUT
     comparator: {artifact: byte-reference}
     method: language_models.bits_per_byte_difference@1
-"""
+""".replace("HELD_OUT", HELD_OUT)
 
 
 def serving(**given: Any) -> FakeCorpus:
@@ -83,7 +96,7 @@ def serving(**given: Any) -> FakeCorpus:
 
 def registry(head: str = HEAD, claims: str = CLAIMS) -> Registry:
     known = packaged(methods.known())
-    for text in (HEAD.replace("id: tiny", "id: byte-reference") + "claims: []", head + claims):
+    for text in (UNSTATED.replace("id: tiny", "id: byte-reference") + "claims: []", head + claims):
         artifact = parse_text(text.encode(), "m.yaml")
         assert isinstance(artifact, Artifact)
         known.register(artifact)
@@ -252,11 +265,97 @@ async def test_another_model_is_no_stand_in(
 
 
 async def test_a_model_that_lies_about_its_name_is_known_by_its_digest() -> None:
-    known = registry(HEAD + "digest: sha256:" + "ff" * 32 + "\n")
+    known = registry(UNSTATED + "digest: sha256:" + "ff" * 32 + "\n")
     with pytest.raises(UnobservableError, match=r"digest sha256:7e7e.*not the manifest's"):
         await observe("PARAMETERS", serving(), known)
-    same = registry(HEAD + f"digest: {TINY.ref.digest}\n")
-    assert (await observe("PARAMETERS", serving(), same)).value is not None
+    observation = await observe("PARAMETERS", serving())
+    assert observation.relation is SubjectRelation.EXACT
+
+
+def as_read(name: str, observation: Observation, known: Registry) -> tuple[Verdict, str]:
+    claim = known.claim(f"tiny/{name}")
+    sealed = seal(observation, claim=name, method=claim.method, command="c", time=NOON)
+    found = judge(claim, sealed)
+    return found.verdict, found.reason
+
+
+@pytest.mark.parametrize("name", ["PARAMETERS", "WINDOW", "VOCABULARY", "PILE_CC", "DIFFERENCE"])
+async def test_a_name_alone_identifies_no_model(name: str) -> None:
+    """What is served under the name is measured and shown, and decides nothing."""
+    known = registry(UNSTATED)
+    served = serving(scores=on_pile_cc(figure(3.3, EXACT)), comparison=comparison(0.2, 0.1))
+    observation = await observe(name, served, known)
+    assert observation.value is not None
+    assert observation.relation is SubjectRelation.NAMED
+    found, reason = as_read(name, observation, known)
+    assert found is Verdict.NOT_TESTABLE_HERE
+    assert reason.startswith("what is served as tiny gave ")
+    assert f"state the digest of tiny {TINY.ref.digest}" in reason
+
+
+async def test_a_name_alone_identifies_no_corpus() -> None:
+    known = registry(claims=CLAIMS.replace(HELD_OUT, "held-out"))
+    observation = await observe("PILE_CC", serving(scores=on_pile_cc(figure(3.3, EXACT))), known)
+    found, reason = as_read("PILE_CC", observation, known)
+    assert found is Verdict.NOT_TESTABLE_HERE
+    assert f"state the digest of held-out {SAMPLE.ref.digest}" in reason
+    assert "3.3" in reason
+    # A speed is of no text in particular.
+    fast = serving(scores=final(figure(3.3, EXACT), tokens_per_second=250.0))
+    assert (await observe("SPEED", fast, known)).relation is SubjectRelation.EXACT
+
+
+FILES = {
+    "config.json": "sha256:" + "c0" * 32,
+    "model-00001-of-00002.safetensors": "sha256:" + "a1" * 32,
+    "model-00002-of-00002.safetensors": "sha256:" + "a2" * 32,
+    "tokenizer.json": "sha256:" + "70" * 32,
+}
+SHARDED = changed(TINY, digests=FILES)
+
+
+def stating(files: dict[str, str]) -> str:
+    return UNSTATED + "files:\n" + "".join(f"  {name}: {one}\n" for name, one in files.items())
+
+
+@pytest.mark.parametrize("left_out", FILES)
+async def test_all_files_that_a_figure_depends_on_are_known_or_nothing_is(left_out: str) -> None:
+    served = serving(models=(BYTES, SHARDED))
+    known = registry(stating(FILES))
+    assert (await observe("PARAMETERS", served, known)).relation is SubjectRelation.EXACT
+    rest = {name: one for name, one in FILES.items() if name != left_out}
+    observation = await observe("PARAMETERS", served, registry(stating(rest)))
+    assert observation.relation is SubjectRelation.NAMED
+    other = registry(stating({**FILES, left_out: "sha256:" + "00" * 32}))
+    with pytest.raises(
+        UnobservableError, match=f"whose {left_out} has the digest {FILES[left_out]}"
+    ):
+        await observe("PARAMETERS", served, other)
+
+
+async def test_the_digest_of_the_weights_alone_is_said_to_be_that() -> None:
+    """A card prints that of model.safetensors; another tokenizer gives other figures."""
+    known = registry(UNSTATED + f"digest: {FILES['model-00001-of-00002.safetensors']}\n")
+    with pytest.raises(UnobservableError, match=f"state the digest of all, {TINY.ref.digest}"):
+        await observe("PILE_CC", serving(models=(BYTES, SHARDED)), known)
+
+
+@pytest.mark.parametrize("name", ["PILE_CC", "DIFFERENCE"])
+async def test_a_figure_that_corpus_doubts_decides_nothing(name: str) -> None:
+    doubt = "the tokenizer does not give back plain English and Python"
+    result = changed(on_pile_cc(figure(3.3, EXACT)), doubts=[doubt])
+    both = comparison(-0.8, 0.1)
+    doubted = changed(both, against=changed(both.against, doubts=[doubt]))
+    observation = await observe(name, serving(scores=result, comparison=doubted))
+    found, reason = as_read(name, observation, KNOWN)
+    assert found is Verdict.INCONCLUSIVE
+    assert f"in doubt, so it decides nothing: {doubt}" in reason
+
+
+async def test_a_misspelt_subset_is_told_the_nearest() -> None:
+    known = registry(claims=CLAIMS.replace("subset: Pile-CC", "subset: PileCC"))
+    with pytest.raises(UnobservableError, match="has no subset 'PileCC'; did you mean Pile-CC"):
+        await observe("PILE_CC", serving(), known)
 
 
 async def test_a_speed_has_a_lower_bound_and_names_its_engine() -> None:
@@ -335,7 +434,7 @@ async def test_what_is_published_stands_beside_what_is_measured() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ("    dataset: held-out\n", "is missing: the corpus that it is measured on"),
+        (f"    dataset: {HELD_OUT}\n", "is missing: the corpus that it is measured on"),
         (
             "    comparator: {artifact: byte-reference}\n",
             "is missing: the id of the other artifact",
@@ -348,15 +447,15 @@ def test_a_claim_names_what_it_is_measured_on(change: str, problem: str) -> None
 
 
 def test_facts_are_of_the_corpus_and_subset() -> None:
-    pile = registry(claims=CLAIMS.replace("held-out", "the-pile"))
+    pile = registry(claims=CLAIMS.replace(HELD_OUT, "the-pile"))
     groups = {claim.id: claim.group for claim in pile.artifact("tiny").claims}
     assert groups["PILE_CC"] == "bits-per-byte-pile-cc"
     assert groups["WHOLE"] == "bits-per-byte"
     assert groups["DIFFERENCE"] == "bits-per-byte-difference-against-byte-reference"
-    other = registry(claims=CLAIMS.replace("held-out", "python-reference"))
+    other = registry(claims=CLAIMS.replace(HELD_OUT, "python-reference"))
     assert other.claim("tiny/WHOLE").group == "bits-per-byte-on-python-reference"
     printed = registry(
-        claims=CLAIMS.replace("held-out", "the-pile").replace("Pile-CC", "Wikipedia (en)")
+        claims=CLAIMS.replace(HELD_OUT, "the-pile").replace("Pile-CC", "Wikipedia (en)")
     )
     assert printed.claim("tiny/PILE_CC").group == "bits-per-byte-wikipedia"
 
@@ -370,20 +469,21 @@ def test_the_corpus_is_the_one_that_the_claim_names() -> None:
     assert (claim.dataset, claim.subset) == ("held-out", "Pile-CC")
 
 
-async def test_what_is_served_under_a_registered_name_is_a_sample_until_its_digest_says_more() -> (
-    None
-):
+async def test_what_is_served_under_a_registered_name_is_known_by_digests_alone() -> None:
     lying = FakeCorpus(scores=on_pile_cc(figure(9.9, EXACT)))
-    known = registry(claims=CLAIMS.replace("held-out", "the-pile"))
+    known = registry(claims=CLAIMS.replace(HELD_OUT, "the-pile"))
     observation = await observe("PILE_CC", lying, known)
+    # Its files are known to hold documents of it; they are no part that decides a figure of it.
     assert observation.relation is SubjectRelation.SAMPLE
+    foreign = replace(lying, description=FOREIGN)
+    assert (await observe("PILE_CC", foreign, known)).relation is SubjectRelation.NAMED
     assert observation.value == Value(9.9, "bits per byte")
     assert verdict("PILE_CC", observation, known) is Verdict.NOT_TESTABLE_HERE
     digest = lying.served[0].ref.digest
     data = f"kind: artifact\nschema: 1\nid: the-pile-2\nname: It\ntype: DATASET\ndigest: {digest}\n"
     data += "description: What it is.\nlicense: {id: MIT, name: MIT}\npricing: free\n"
     data += "capabilities: []\nclaims: []\n"
-    known = registry(claims=CLAIMS.replace("held-out", "the-pile-2"))
+    known = registry(claims=CLAIMS.replace(HELD_OUT, "the-pile-2"))
     artifact = parse_text(data.encode(), "d.yaml")
     assert isinstance(artifact, Artifact)
     known.register(artifact)

@@ -35,6 +35,7 @@ from services.ranker.peers.protocol import Model
 from tests.ranker.peers_fake import (
     ACCURACY,
     B0,
+    B4,
     B4_CUDA,
     B4_FACTS,
     B4_PUBLISHED,
@@ -89,6 +90,23 @@ def whole_pile(corpus: FakeCorpus | None = None) -> Measurements:
     return Measurements(registry, facts.packaged(), *peers, Budget.QUICK)
 
 
+def the_published(
+    segment: FakeSegment | None = None, budget: Budget = Budget.QUICK
+) -> Measurements:
+    """With the published weights at hand, whose digest the manifest has."""
+    b4 = REGISTRY.artifact(B4)
+    stated = replace(b4.configuration, digest=B4_PUBLISHED.ref.digest)
+    registry = Registry([replace(b4, configuration=stated)], methods.known())
+    return Measurements(
+        registry,
+        facts.packaged(),
+        segment or FakeSegment((B4_PUBLISHED,)),
+        FakeCorpus(),
+        budget,
+        pictures=PICTURES,
+    )
+
+
 def content(observation: Observation) -> object:
     assert observation.value is not None
     return observation.value.content
@@ -135,8 +153,9 @@ async def test_how_near_a_model_is_decides_which_one_is_observed() -> None:
 async def test_what_was_published_is_not_told_by_a_stand_in(claim: str) -> None:
     with pytest.raises(UnobservableError, match=r"differs in .*weights \(random\)"):
         await observe(claim)
-    exact = await observe(claim, measurements(FakeSegment((B4_PUBLISHED,))))
-    assert exact.relation is SubjectRelation.EXACT
+    named = await observe(claim, measurements(FakeSegment((B4_PUBLISHED,))))
+    assert named.relation is SubjectRelation.NAMED
+    assert (await observe(claim, the_published())).relation is SubjectRelation.EXACT
 
 
 async def test_other_weights_of_the_same_architecture_stand_in_for_nothing() -> None:
@@ -716,9 +735,11 @@ async def test_an_accuracy_on_pictures_at_hand_is_of_a_sample(
     budget: Budget, pictures: int
 ) -> None:
     segment = FakeSegment((B4_PUBLISHED,))
-    observation = await observe("B1.4", measurements(segment, budget=budget))
+    observation = await observe("B1.4", the_published(segment, budget=budget))
     assert observation.value == Value(45.0, "%")
     assert observation.relation is SubjectRelation.SAMPLE
+    of_its_name = await observe("B1.4", measurements(FakeSegment((B4_PUBLISHED,)), budget=budget))
+    assert of_its_name.relation is SubjectRelation.NAMED
     assert segment.evaluated == [observation.n] == [pictures]
     assert f"on {pictures} of the 2,000 validation pictures" in observation.note
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from assay_rpc.common.v1 import common_pb2
 
@@ -16,13 +14,14 @@ from services.ranker.claims.model import (
     License,
     SubjectRelation,
 )
-from services.ranker.measuring.subjects import nearest_corpus, nearest_model
+from services.ranker.measuring.subjects import nearest_model
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import Model
-from tests.ranker.peers_fake import B4_RANDOM, COMPLETE, REFERENCE, SAMPLE, changed, ref
+from tests.ranker.peers_fake import B4_RANDOM, changed, ref
 
 RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 EXACT = SubjectRelation.EXACT
+NAMED = SubjectRelation.NAMED
 CITYSCAPES = "segformer-b4-cityscapes"
 WEIGHTS = "sha256:" + "77" * 32
 
@@ -91,11 +90,24 @@ def test_a_part_that_the_manifest_leaves_open_is_like_nothing(part: Part) -> Non
     assert f"state its {Part.CLASSES.value} and {Part.INPUT.value}" in error.value.remedy
 
 
-def test_the_thing_itself_is_known_by_its_name_where_it_is_like_what_is_stated() -> None:
-    itself = trained(CITYSCAPES, random_weights(19, 1024))
-    assert nearest_model([B4_RANDOM, itself], WHOLE, EVERY_PART) == (itself, EXACT)
-    # A manifest that leaves parts open is of whatever has its name.
-    assert nearest_model([itself], wanted(), EVERY_PART) == (itself, EXACT)
+def test_a_name_shows_nothing_that_depends_on_weights() -> None:
+    named = trained(CITYSCAPES, random_weights(19, 1024))
+    for parts in (EVERY_PART, frozenset({Part.WEIGHTS}), frozenset({Part.CLASSES, Part.WEIGHTS})):
+        assert nearest_model([B4_RANDOM, named], WHOLE, parts) == (named, NAMED)
+    # What does not is the same of anything that is like it in all that is stated.
+    assert nearest_model([B4_RANDOM, named], WHOLE, ALL_BUT_WEIGHTS) == (named, EXACT)
+    # A manifest that leaves parts open is of nothing that it could be told by.
+    for part in Part:
+        relation = EXACT if part is Part.ARCHITECTURE else NAMED
+        assert nearest_model([named], wanted(), {part}) == (named, relation)
+
+
+def test_only_files_of_weights_tell_a_model() -> None:
+    """Any export of a family has the same classes, preprocessing and licence."""
+    stated = wanted(classes=150, input=(512, 512), digest=WEIGHTS)
+    other = trained("mine", digests={"source/preprocessor_config.json": WEIGHTS})
+    with pytest.raises(UnobservableError, match="which differs in weights"):
+        nearest_model([other], stated, {Part.WEIGHTS})
 
 
 @pytest.mark.parametrize(
@@ -136,22 +148,3 @@ def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
     assert error.value.reason is UnmeasuredReason.NOT_SERVED
     with pytest.raises(UnobservableError, match="serves no model"):
         nearest_model([], WHOLE, {Part.ARCHITECTURE})
-
-
-def corpus_of(name: str, digest: str = "") -> Artifact:
-    return replace(
-        wanted(name, ""), type=ArtifactType.DATASET, configuration=Configuration(digest=digest)
-    )
-
-
-def test_a_corpus_is_known_by_its_digest_and_else_at_most_a_sample() -> None:
-    served = [REFERENCE, COMPLETE]
-    assert nearest_corpus(served, corpus_of("the-pile")) == (COMPLETE, SubjectRelation.SAMPLE)
-    whole = corpus_of("the-pile", COMPLETE.ref.digest)
-    assert nearest_corpus(served, whole) == (COMPLETE, EXACT)
-    assert nearest_corpus([SAMPLE], whole) == (SAMPLE, SubjectRelation.SAMPLE)
-    for name in ("pile-uncopyrighted", "the-pil", "THE-PILE"):
-        with pytest.raises(UnobservableError, match=f"corpus serves no {name}"):
-            nearest_corpus(served, corpus_of(name))
-        with pytest.raises(UnobservableError, match=f"corpus serves no {name}"):
-            nearest_corpus(served, corpus_of(name, COMPLETE.ref.digest))

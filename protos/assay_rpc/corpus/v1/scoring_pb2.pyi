@@ -267,6 +267,26 @@ class LanguageModel(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class DigestsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REF_FIELD_NUMBER: _builtins.int
     ARCHITECTURE_FIELD_NUMBER: _builtins.int
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
@@ -275,6 +295,7 @@ class LanguageModel(_message.Message):
     WEIGHTS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     VOCABULARY_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """"llama", "byte-transformer"."""
     max_length: _builtins.int
@@ -292,6 +313,12 @@ class LanguageModel(_message.Message):
     def engine(self) -> _common_pb2.Engine:
         """What runs it by default."""
 
+    @_builtins.property
+    def digests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """"sha256:<hex>" by file name: config, tokenizer and every file of weights. `ref.digest` is over
+        these. Empty for a compressor.
+        """
+
     def __init__(
         self,
         *,
@@ -303,10 +330,11 @@ class LanguageModel(_message.Message):
         weights: _common_pb2.WeightsKind.ValueType = ...,
         engine: _common_pb2.Engine | None = ...,
         vocabulary: _builtins.int = ...,
+        digests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "license", b"license", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "digests", b"digests", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

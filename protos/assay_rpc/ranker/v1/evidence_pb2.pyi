@@ -39,6 +39,8 @@ class _SubjectRelationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Subje
     """A part: decides only what a part can."""
     SUBJECT_RELATION_PROXY: _SubjectRelation.ValueType  # 4
     """Another thing: decides nothing, is shown for orientation."""
+    SUBJECT_RELATION_NAMED: _SubjectRelation.ValueType  # 5
+    """What is served under its name, and no digest shows to be it: decides nothing."""
 
 class SubjectRelation(_SubjectRelation, metaclass=_SubjectRelationEnumTypeWrapper):
     """How the measured relates to the claim's subject."""
@@ -53,6 +55,8 @@ SUBJECT_RELATION_SAMPLE: SubjectRelation.ValueType  # 3
 """A part: decides only what a part can."""
 SUBJECT_RELATION_PROXY: SubjectRelation.ValueType  # 4
 """Another thing: decides nothing, is shown for orientation."""
+SUBJECT_RELATION_NAMED: SubjectRelation.ValueType  # 5
+"""What is served under its name, and no digest shows to be it: decides nothing."""
 Global___SubjectRelation: _TypeAlias = SubjectRelation  # noqa: Y015
 
 class _Basis:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,8 @@ from services.corpus.bpb.windows import Window
 class ModelInfo:
     """What a model is, known without loading it.
 
-    `digest` is "sha256:<hex>" over the names and contents of the model's files, `max_length` its
+    `digest` is "sha256:<hex>" over `files`, the digests of the model's files by name (config,
+    tokenizer, every file of weights: all that its figures depend on), `max_length` its
     longest window in tokens, `parameters` their count, `reference` true for a small stand-in that
     this project trained, `engine` what runs it. Tokens have ids below `vocabulary`; `bos_token` and
     `eos_token` are those of the beginning and the end of a sequence, None where there is none.
@@ -35,6 +36,7 @@ class ModelInfo:
     vocabulary: int
     bos_token: int | None
     eos_token: int | None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class LanguageModel(Protocol):

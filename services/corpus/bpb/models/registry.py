@@ -13,6 +13,7 @@ from services.corpus.bpb.models.checkpoint.model_directory import (
     ByteManifest,
     HuggingFaceModel,
     digest,
+    file_digests,
     read_directory,
 )
 from services.corpus.bpb.models.choice import Loaded
@@ -117,7 +118,8 @@ def _hub_hint(name: str) -> str:
 
 
 def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
-    content = digest(found.files)
+    files = file_digests(found.files)
+    content = digest(files)
     eos: int | None
     bos: int | None
     if isinstance(found, ByteManifest):
@@ -142,4 +144,5 @@ def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
         vocabulary=vocabulary,
         bos_token=bos,
         eos_token=eos,
+        files=files,
     )

@@ -65,7 +65,7 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
-        subject=corpus_subject(description.corpus),
+        subject=corpus_subject(description.corpus, relation),
         n=description.documents,
         note=about(description, ""),
     )
@@ -93,7 +93,7 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
-        subject=corpus_subject(description.corpus),
+        subject=corpus_subject(description.corpus, relation),
         interval=Interval.of(share_interval(named, description.documents, MIN_LEVEL)),
         n=description.documents,
         note=about(description, f"{named:,} of {description.documents:,} name their subset."),
@@ -132,7 +132,7 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
-        subject=corpus_subject(description.corpus),
+        subject=corpus_subject(description.corpus, relation),
         # Of the whole corpus the distance is known; a sample that was not drawn bounds nothing.
         interval=Interval(distance, distance)
         if relation is SubjectRelation.EXACT
@@ -217,7 +217,7 @@ def _of_the_whole(
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
-        subject=corpus_subject(description.corpus),
+        subject=corpus_subject(description.corpus, relation),
         interval=Interval(share, share) if whole else Interval(0.0, 1.0),
         n=description.documents,
         note=about(description, note),

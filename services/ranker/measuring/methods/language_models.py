@@ -1,8 +1,8 @@
 """Language models: what they are, and their bits per byte, from corpus's scoring.
 
-The model that is scored is the artifact itself, by its id and its digest. What is measured is of
-the documents at hand, which the evidence names by their digest, and never more than that: of a
-registered data set they are a sample, which decides nothing, unless they have its digest.
+The model that is scored is what is served under the artifact's id. Whether that is the artifact,
+only digests show, and so it is with the corpus: what a figure is of is never more than the least
+that is known of the two, and a figure that corpus itself doubts decides nothing.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.subjects import held_out
+from services.ranker.measuring.served import held_out, weaker
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     STANDING_EXACT,
     STANDING_EXAMPLE,
     BitsPerByte,
     BPBDifference,
+    CorpusRef,
     CorpusSummary,
     FinalScore,
     LanguageModel,
+    ModelRef,
     ScoreBasis,
     ScorePlan,
     corpus_label,
@@ -36,6 +38,7 @@ from services.ranker.peers.protocol import (
     engine,
     environment,
     language_model_subject,
+    unidentified,
 )
 
 _UNIT = "bits per byte"
@@ -44,13 +47,15 @@ _SPEED_BYTES = 20_000
 _SPEED_TIMES = 8
 
 
-def _observed(value: Value, model: LanguageModel, note: str) -> Observation:
+def _observed(
+    value: Value, model: LanguageModel, relation: SubjectRelation, note: str = ""
+) -> Observation:
     return Observation(
         value=value,
-        relation=SubjectRelation.EXACT,
+        relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject=language_model_subject(model),
+        subject=language_model_subject(model, relation),
         note=f"Observed on {model.ref.name} ({model.architecture}). {note}".rstrip(),
     )
 
@@ -69,8 +74,8 @@ def _observed(value: Value, model: LanguageModel, note: str) -> Observation:
 )
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the whole model; what two layers share counts once."""
-    model = await measurements.language_model(claim.artifact)
-    return _observed(Value(float(model.parameters), "parameters"), model, "")
+    model, relation = await measurements.language_model(claim.artifact)
+    return _observed(Value(float(model.parameters), "parameters"), model, relation)
 
 
 @method(
@@ -87,8 +92,8 @@ async def parameter_count(claim: Claim, measurements: Measurements) -> Observati
 )
 async def window(claim: Claim, measurements: Measurements) -> Observation:
     """Tokens that it reads at once."""
-    model = await measurements.language_model(claim.artifact)
-    return _observed(Value(float(model.max_length), "tokens"), model, "")
+    model, relation = await measurements.language_model(claim.artifact)
+    return _observed(Value(float(model.max_length), "tokens"), model, relation)
 
 
 @method(
@@ -105,10 +110,10 @@ async def window(claim: Claim, measurements: Measurements) -> Observation:
 )
 async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
     """Tokens that it knows."""
-    model = await measurements.language_model(claim.artifact)
+    model, relation = await measurements.language_model(claim.artifact)
     if not model.vocabulary:
         raise UnobservableError(f"corpus does not say how many tokens {model.ref.name} knows")
-    return _observed(Value(float(model.vocabulary), "tokens"), model, "")
+    return _observed(Value(float(model.vocabulary), "tokens"), model, relation)
 
 
 @method(
@@ -126,8 +131,8 @@ async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
 )
 async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation:
     """Bits per byte on held-out documents of a corpus, or of a subset of it."""
-    model = await measurements.language_model(claim.artifact)
-    corpus, relation = await measurements.dataset(claim.dataset)
+    model, known = await measurements.language_model(claim.artifact)
+    corpus, of = await measurements.dataset(claim)
     plan = _plan(claim, corpus, measurements.budget)
     result = await measurements.score(corpus, model, plan)
     score = _score_of(claim, corpus, plan, result)
@@ -138,15 +143,14 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
         score = _score_of(claim, corpus, plan, result)
     parts = {} if claim.subset else _by_subset(result)
     base = replace(
-        _observed(Value(score.bits_per_byte, _UNIT), model, _published(claim, result)),
-        relation=relation,
+        _observed(Value(score.bits_per_byte, _UNIT), model, known, _published(claim, result)),
         n=score.basis.scored or score.documents,
-        interval=_interval(score),
-        conditions=_conditions(corpus, plan, score.basis, _left_out(result)),
+        interval=Interval(0.0, math.inf) if result.doubts else _interval(score),
+        conditions=_conditions(corpus, plan, score.basis, _left_out(result)) + _doubted(result),
         breakdown=parts,
         breakdown_unit=_UNIT if parts else "",
     )
-    return _described(base, corpus, plan, result, (model.ref.digest, corpus.ref.digest))
+    return _described(_together(base, (model.ref, known), (corpus.ref, of)), corpus, plan, result)
 
 
 @method(
@@ -168,13 +172,13 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
 
     Below 0 where this model predicts better.
     """
-    model = await measurements.language_model(claim.artifact)
-    other = await measurements.language_model(claim.rival)
+    model, known = await measurements.language_model(claim.artifact)
+    other, other_known = await measurements.language_model(claim.rival)
     if model.ref.digest == other.ref.digest:
         raise UnobservableError(
             f"{other.ref.name} is the same model", UnmeasuredReason.OTHER_SUBJECT
         )
-    corpus, relation = await measurements.dataset(claim.dataset)
+    corpus, of = await measurements.dataset(claim)
     plan = _plan(claim, corpus, measurements.budget)
     result = await measurements.difference(corpus, model, other, plan)
     found = result.overall
@@ -185,6 +189,7 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
         )
     if not found.HasField("bits_per_byte"):
         raise _nothing(claim, corpus, plan)
+    doubted = _doubted(result.model, result.against)
     seen = ""
     if found.HasField("smallest_detectable"):
         seen = f"; a difference of {found.smallest_detectable:.3g} would have been seen"
@@ -192,17 +197,20 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
         _observed(
             Value(found.bits_per_byte, _UNIT),
             model,
+            known,
             f"{found.model.bits_per_byte:.4g} against {found.against.bits_per_byte:.4g} of "
             f"{other.ref.name}, on the same text.",
         ),
-        relation=relation,
         n=found.basis.scored or found.model.documents,
-        interval=_difference_interval(found),
-        conditions=f"{_conditions(corpus, plan, found.basis)}{seen}",
+        interval=Interval(-math.inf, math.inf) if doubted else _difference_interval(found),
+        conditions=f"{_conditions(corpus, plan, found.basis)}{seen}{doubted}",
+        subject={
+            **language_model_subject(model, known),
+            "against": f"{other.ref.name} {other.ref.digest}",
+        },
     )
-    digests = (model.ref.digest, other.ref.digest, corpus.ref.digest)
-    subject = {**base.subject, "against": f"{other.ref.name} {other.ref.digest}"}
-    return _described(replace(base, subject=subject), corpus, plan, result.model, digests)
+    things = ((model.ref, known), (other.ref, other_known), (corpus.ref, of))
+    return _described(_together(base, *things), corpus, plan, result.model)
 
 
 @method(
@@ -225,8 +233,8 @@ async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observa
     All in one process, which is one observation of its layout and clock; and other load only ever
     takes time. So nothing is said of how fast it may be.
     """
-    model = await measurements.language_model(claim.artifact)
-    corpus, _ = await measurements.dataset(claim.dataset)  # text is text to a clock
+    model, known = await measurements.language_model(claim.artifact)
+    corpus, _ = await measurements.dataset(claim)  # text is text to a clock
     subsets = (claim.subset,) if claim.subset else ()
     plan = ScorePlan(held_out(corpus), subsets, text_bytes=_SPEED_BYTES, fresh=True)
     results = await measurements.tokens_per_second(corpus, model, plan, _SPEED_TIMES)
@@ -238,13 +246,14 @@ async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observa
         )
     used = engine(results[-1].compute.engine)
     base = replace(
-        _observed(Value(median(rates), "tokens/s"), model, ""),
+        _observed(Value(median(rates), "tokens/s"), model, known),
         n=len(rates),
         interval=Interval(min(rates), math.inf, 1 - 0.5 ** len(rates)),
         conditions=f"with {used.get('id', 'an engine that is not named')}; a lower bound, since "
         "all were in one process and other load only takes time",
     )
-    return _described(base, corpus, plan, results[-1], (model.ref.digest, corpus.ref.digest))
+    base = replace(base, inputs=(model.ref.digest, corpus.ref.digest))
+    return _described(base, corpus, plan, results[-1])
 
 
 def _plan(claim: Claim, corpus: CorpusSummary, budget: Budget) -> ScorePlan:
@@ -324,6 +333,28 @@ def _by_subset(result: FinalScore) -> dict[str, float]:
     }
 
 
+def _together(
+    observation: Observation, *things: tuple[ModelRef | CorpusRef, SubjectRelation]
+) -> Observation:
+    """Say what a figure of several things is of: no nearer to the claim's than the worst known."""
+    relation = observation.relation
+    for _, one in things:
+        relation = weaker(relation, one)
+    named = [ref for ref, one in things if one is SubjectRelation.NAMED]
+    return replace(
+        observation,
+        relation=relation,
+        subject={**observation.subject, **unidentified(relation, *named)},
+        inputs=tuple(ref.digest for ref, _ in things),
+    )
+
+
+def _doubted(*results: FinalScore) -> str:
+    """What makes corpus doubt its own figures, in words; such a figure decides nothing."""
+    doubts = list(dict.fromkeys(one for result in results for one in result.doubts))
+    return f"; in doubt, so it decides nothing: {'; '.join(doubts)}" if doubts else ""
+
+
 def _published(claim: Claim, result: FinalScore) -> str:
     """What is published of the model on the same text, which confirms nothing here."""
     told = []
@@ -340,7 +371,6 @@ def _described(
     corpus: CorpusSummary,
     plan: ScorePlan,
     result: FinalScore,
-    inputs: tuple[str, ...],
 ) -> Observation:
     """Add what it was made with; figures of another corpus, sample or definition are others."""
     what = f"{plan.spans} spans" if plan.spans else f"the first {plan.text_bytes:,} bytes"
@@ -354,5 +384,4 @@ def _described(
         },
         environment=environment(result.environment),
         engine=engine(result.compute.engine),
-        inputs=inputs,
     )

@@ -16,6 +16,7 @@ from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.labelled_images import VALIDATION_CLASSES, VALIDATION_PICTURES
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
+from services.ranker.measuring.served import weaker
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import engine, model_subject
 
@@ -39,7 +40,7 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
     Always of a sample, which decides no accuracy: even on the whole validation set pictures are
     resized as the model's own processor does, and published accuracy keep their proportions.
     """
-    model, _ = await measurements.model(claim.artifact, depends_on(claim))
+    model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if len(model.classes) != VALIDATION_CLASSES:
         raise UnobservableError(
             f"{model.ref.name} has {len(model.classes)} classes, and the labelled pictures have "
@@ -49,10 +50,10 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
     accuracy = await measurements.accuracy(model)
     return Observation(
         value=Value(100 * accuracy.mean_iou, "%"),
-        relation=SubjectRelation.SAMPLE,
+        relation=weaker(SubjectRelation.SAMPLE, relation),
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject={**model_subject(model), "pictures": accuracy.pictures_digest},
+        subject={**model_subject(model, relation), "pictures": accuracy.pictures_digest},
         n=accuracy.pictures,
         note=(
             f"Measured with {model.engine.id} on {accuracy.pictures:,} of the "

@@ -52,7 +52,7 @@ def _observed(
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject=model_subject(model),
+        subject=model_subject(model, relation),
         sources=sources,
         note=_about(model, note),
         recipe=recipe(model, relation),

@@ -131,7 +131,7 @@ def _observed(
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject=model_subject(model),
+        subject=model_subject(model, relation),
         n=count,
         environment=described,
         engine=engine(result.engine),

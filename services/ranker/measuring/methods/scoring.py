@@ -9,10 +9,12 @@ from services.ranker.claims.definition import (
     Kind,
 )
 from services.ranker.claims.evidence import Observation
+from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
-from services.ranker.measuring.subjects import held_out
+from services.ranker.measuring.served import held_out
+from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     ScorePlan,
     corpus_label,
@@ -54,6 +56,11 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
         await measurements.reference_model(),
         ScorePlan(held_out(corpus), documents=documents),
     )
+    if result.doubts:
+        raise UnobservableError(
+            f"what {result.model.name} scored is in doubt: {'; '.join(result.doubts)}",
+            UnmeasuredReason.FAILED,
+        )
     published = measurements.published(claim)
     scored = {one.subset: one.score for one in result.subsets if one.score.text_bytes}
     defined = bool(scored) and 0 < result.overall.bits_per_byte < _BITS_OF_A_BYTE
@@ -63,7 +70,7 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
         relation=relation,
         basis=Basis.DERIVED,
         subject_digest=corpus.ref.digest,
-        subject=corpus_subject(corpus),
+        subject=corpus_subject(corpus, relation),
         n=result.overall.documents,
         environment=environment(result.environment),
         engine=engine(result.compute.engine),

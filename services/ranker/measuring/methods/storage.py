@@ -105,7 +105,7 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
             relation=relation,
             basis=Basis.MEASURED,
             subject_digest=corpus.ref.digest,
-            subject=corpus_subject(corpus),
+            subject=corpus_subject(corpus, relation),
             n=len(description.corpus.shards),
             note=about(description, f"{packed / 1e9:,.4g} GB packed."),
         )

@@ -54,7 +54,7 @@ class Measured:
             relation=self.relation,
             basis=Basis.MEASURED,
             subject_digest=self.corpus.ref.digest,
-            subject={**corpus_subject(self.corpus), "splits": list(self.splits)},
+            subject={**corpus_subject(self.corpus, self.relation), "splits": list(self.splits)},
             interval=interval,
             n=n,
             environment=environment(results[0].environment),

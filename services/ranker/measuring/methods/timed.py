@@ -44,7 +44,7 @@ async def timed(
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=model.ref.digest,
-        subject=model_subject(model),
+        subject=model_subject(model, relation),
         environment=environment(result.environment),
         engine=engine(result.engine),
         recipe=recipe(model, relation),

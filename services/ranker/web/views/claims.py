@@ -62,6 +62,7 @@ _RELATIONS: Final = {
     ),
     evidence_pb2.SUBJECT_RELATION_SAMPLE: "of a sample",
     evidence_pb2.SUBJECT_RELATION_PROXY: "of a substitute; it decides nothing",
+    evidence_pb2.SUBJECT_RELATION_NAMED: "of what is served under its name; it decides nothing",
 }
 
 

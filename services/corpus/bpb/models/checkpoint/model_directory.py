@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,13 +91,20 @@ def read_directory(name: str, directory: Path) -> ByteManifest | HuggingFaceMode
         raise _refuse(name, directory, problem) from error
 
 
-def digest(files: tuple[Path, ...]) -> str:
-    """Return "sha256:<hex>" over the names and contents of files. Reads all of them."""
-    total = hashlib.sha256()
+def file_digests(files: tuple[Path, ...]) -> dict[str, str]:
+    """Return the "sha256:<hex>" of each file by its name, in order of names. Reads all of them."""
+    found = {}
     for path in sorted(files, key=lambda path: path.name):
         with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.name}\0{content}\n".encode())
+            found[path.name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return found
+
+
+def digest(files: Mapping[str, str]) -> str:
+    """Return the "sha256:<hex>" of a model: over the names and the digests of its files."""
+    total = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        total.update(f"{name}\0{content.removeprefix('sha256:')}\n".encode())
     return f"sha256:{total.hexdigest()}"
 
 

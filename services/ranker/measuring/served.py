@@ -1,0 +1,180 @@
+"""What a served corpus or language model is known to be: by its digest, never by its name.
+
+Pure. Anybody may serve anything under any name. What has the digest that is stated is the thing;
+what consists of files whose digests are stated is of it; all else has its name and no more, and
+what is measured of that is shown and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from services.ranker.claims.findings import UnmeasuredReason
+from services.ranker.claims.fitting import nearest
+from services.ranker.claims.model import Artifact, Claim, Configuration, SubjectRelation
+from services.ranker.measuring.unobservable import UnobservableError
+from services.ranker.peers.protocol import (
+    CORPUS_KIND_REFERENCE,
+    WEIGHTS_KIND_RANDOM,
+    WEIGHTS_KIND_REFERENCE,
+    CorpusDescription,
+    CorpusSummary,
+    LanguageModel,
+    corpus_label,
+)
+
+_LEAST_TRUSTED = (SubjectRelation.NAMED, SubjectRelation.SAMPLE)
+
+
+def weaker(one: SubjectRelation, other: SubjectRelation) -> SubjectRelation:
+    """Return what holds of a figure of two things: how near it is to the claim's, at worst."""
+    return next((least for least in _LEAST_TRUSTED if least in (one, other)), one)
+
+
+def corpus_named(
+    corpora: Collection[CorpusSummary], name: str, reason: UnmeasuredReason
+) -> CorpusSummary:
+    """Return the corpus that is served under a name. Raises `UnobservableError` without any."""
+    for one in corpora:
+        if one.ref.name == name:
+            return one
+    served = ", ".join(sorted(one.ref.name for one in corpora))
+    raise UnobservableError(
+        f"corpus serves no {name}" + (f", but {served}" if served else ""),
+        reason,
+        f"give documents of it: --shards {name}=DIR",
+    )
+
+
+def corpus_relation(
+    description: CorpusDescription, stated: Configuration, subject: str
+) -> SubjectRelation:
+    """Return what served documents are to the data set `subject`, of which this is stated.
+
+    All of it, some of it, or what only has its name. Raises `UnobservableError` for documents of
+    subsets that it has not.
+    """
+    corpus = description.corpus
+    if stated.digest and corpus.ref.digest == stated.digest:
+        return SubjectRelation.EXACT
+    _check_subsets(description, stated.subsets, subject)
+    known = set(stated.files.values())
+    shards = [one.digest for one in corpus.shards]
+    if shards and known.issuperset(shards):
+        return SubjectRelation.SAMPLE
+    return SubjectRelation.NAMED
+
+
+def dataset_stated(claim: Claim, registered: Artifact | None) -> Configuration:
+    """Return what is stated of a claim's data set: by the claim, or else where it is registered."""
+    if claim.dataset_digest:
+        return Configuration(digest=claim.dataset_digest)
+    return registered.configuration if registered else Configuration()
+
+
+def comes_with_it(corpus: CorpusSummary) -> bool:
+    """Whether a corpus is the one that every installation brings, whose name says what it is."""
+    return corpus.kind == CORPUS_KIND_REFERENCE
+
+
+def check_subset(claim: Claim, description: CorpusDescription) -> None:
+    """Refuse a subset that no document is of, with the nearest name. Raises `UnobservableError`."""
+    here = sorted(one.name for one in description.subsets if one.name)
+    if not claim.subset or claim.subset in here or not here:
+        return
+    near = nearest(claim.subset, here)
+    told = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(here)}"
+    raise UnobservableError(
+        f"{corpus_label(description.corpus)} has no subset {claim.subset!r}; {told}",
+        UnmeasuredReason.DATA_MISSING,
+        "name a subset as its documents do",
+    )
+
+
+def language_model(
+    models: Collection[LanguageModel], wanted: Artifact
+) -> tuple[LanguageModel, SubjectRelation]:
+    """Return the language model that is served under an artifact's id, and what it is known to be.
+
+    Raises `UnobservableError` for one that is stated to be another, and without any.
+    """
+    remedy = f"serve it: --language-model {wanted.id}=DIR"
+    for one in models:
+        if one.ref.name != wanted.id:
+            continue
+        if one.weights == WEIGHTS_KIND_RANDOM:
+            raise UnobservableError(
+                f"the {wanted.id} that corpus serves has random weights",
+                UnmeasuredReason.OTHER_SUBJECT,
+                remedy,
+            )
+        if problem := _another(one, wanted.configuration):
+            raise UnobservableError(
+                f"corpus serves a {wanted.id} {problem}", UnmeasuredReason.OTHER_SUBJECT, remedy
+            )
+        return one, _known(one, wanted.configuration)
+    served = ", ".join(sorted(one.ref.name for one in models))
+    raise UnobservableError(
+        f"corpus serves no language model {wanted.id}" + (f", but {served}" if served else ""),
+        UnmeasuredReason.NOT_SERVED,
+        remedy,
+    )
+
+
+def _another(model: LanguageModel, stated: Configuration) -> str:
+    """What shows that a model is not the one that is stated; empty for nothing."""
+    if stated.digest and model.ref.digest != stated.digest:
+        alone = sorted(name for name, one in model.digests.items() if one == stated.digest)
+        if alone:
+            others = _listed(sorted(set(model.digests) - {alone[0]}))
+            return (
+                f"of which the manifest's digest is that of {alone[0]} alone, and its figures "
+                f"depend on {others} too: state the digest of all, {model.ref.digest}, or each "
+                "file's under `files`"
+            )
+        return f"with the digest {model.ref.digest}, not the manifest's {stated.digest}"
+    for name, digest in sorted(stated.files.items()):
+        if name in model.digests and model.digests[name] != digest:
+            return f"whose {name} has the digest {model.digests[name]}, not the manifest's {digest}"
+    return ""
+
+
+def _known(model: LanguageModel, stated: Configuration) -> SubjectRelation:
+    """Everything that a figure depends on has to be known: weights, tokenizer and config."""
+    files: Mapping[str, str] = model.digests
+    all_stated = bool(files) and all(stated.files.get(name) == files[name] for name in files)
+    # The one that every installation brings says itself what it is.
+    if stated.digest or all_stated or model.weights == WEIGHTS_KIND_REFERENCE:
+        return SubjectRelation.EXACT
+    return SubjectRelation.NAMED
+
+
+def held_out(corpus: CorpusSummary) -> str:
+    """Return the split that no model was trained on. Raises `UnobservableError` without any."""
+    for split in ("test", "val", "validation"):
+        if split in corpus.splits:
+            return split
+    raise UnobservableError(
+        f"{corpus.ref.name} has no held-out split here, but {', '.join(corpus.splits)}",
+        UnmeasuredReason.DATA_MISSING,
+        "give shards with a test or val split",
+    )
+
+
+def _check_subsets(description: CorpusDescription, known: Collection[str], subject: str) -> None:
+    if not known or not description.documents:
+        return
+    here = [one.name for one in description.subsets if one.name and one.documents]
+    foreign = sorted(set(here) - set(known))
+    if foreign or not here:
+        what = f"has documents of {_listed(foreign)}" if foreign else "names no subset"
+        raise UnobservableError(
+            f"{corpus_label(description.corpus)} {what}, so it is no sample of {subject}",
+            UnmeasuredReason.OTHER_SUBJECT,
+            f"serve documents of it as {subject!r}",
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -36,6 +36,7 @@ description: A small Llama that was trained on stories for children.
 license: {id: unstated, name: not stated}
 pricing: free
 capabilities: []
+digest: sha256:cee7efd42eadc00397596afef0052554e3fa6991c82a6de46c556acd7946bacc
 claims:
   - id: T1
     statement: It needs at most 4 bits per byte on Pile-CC.

@@ -15,6 +15,7 @@ import pytest
 
 from services.cli.exits import Exit
 from services.cli.output.verdicts import grouped
+from services.corpus.bpb.models.checkpoint.model_directory import file_digests, read_directory
 
 MANIFEST = """
 kind: artifact
@@ -96,7 +97,9 @@ def test_every_command_of_a_comparison_repeats_it_or_names_what_is_missing(
     tmp_path: Path, data_dir: Path
 ) -> None:
     pytest.importorskip("transformers")
-    (tmp_path / "tiny.yaml").write_text(MANIFEST)
+    model = read_directory("tiny", data_dir / "lm" / "tinystories-656k")
+    stated = f"files: {json.dumps(file_digests(model.files))}\n"
+    (tmp_path / "tiny.yaml").write_text(MANIFEST.replace("claims:\n", f"{stated}claims:\n"))
     (tmp_path / "bytes.yaml").write_text(f"{BYTES}claims: []\n")
     first = Shell(tmp_path, "first")
     compare = (
@@ -104,7 +107,7 @@ def test_every_command_of_a_comparison_repeats_it_or_names_what_is_missing(
         "--shards the-pile=DIR --language-model tinystories-656k=DIR"
     )
     before = first.verdicts(supplied(compare, tmp_path, data_dir))
-    # What is served as The Pile is known by that name alone: a sample, which is shown.
+    # Its files are known to hold documents of The Pile: a sample, which is shown.
     assert before["T1"]["verdict"] == before["T3"]["verdict"] == "NOT_TESTABLE_HERE"
     assert "a sample" in before["T1"]["reason"]
     assert before["T2"]["verdict"] == "REFUTED"

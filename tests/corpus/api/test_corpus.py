@@ -320,6 +320,7 @@ async def test_scoring_is_wired_to_the_corpus(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     models = await client.scoring.ListLanguageModels(scoring_pb2.ListLanguageModelsRequest())
     assert [model.ref.name for model in models.models] == ["byte-reference"]
+    assert set(models.models[0].digests) == {"lm.json", "model.onnx"}
     request = scoring_pb2.ScoreBPBRequest(corpus=SMALL, model=models.models[0].ref)
     request.selection.splits.append("dev")
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from importlib.util import find_spec
@@ -14,11 +15,14 @@ from services.corpus.bpb.models import checkpoint, engines
 from services.corpus.bpb.models.checkpoint.model_directory import (
     HuggingFaceModel,
     digest,
+    file_digests,
     read_directory,
 )
 from services.corpus.bpb.models.registry import Registry
 from services.errors import InvalidArgument, NotFound, PreconditionFailed
 from tests.corpus.bpb.models import folders
+
+WEIGHTS = "model.safetensors"  # which nothing may be appended to
 
 
 @pytest.fixture
@@ -118,15 +122,19 @@ def test_no_content_of_a_file_is_more_than_an_invalid_argument(
         path.unlink() if before is None else path.write_bytes(before)
 
 
-def test_a_digest_is_of_names_and_contents(tmp_path: Path) -> None:
-    a, b = tmp_path / "a", tmp_path / "b"
-    a.write_bytes(b"1")
-    b.write_bytes(b"2")
-    first = digest((a, b))
-    assert first == digest((b, a))
-    assert first.startswith("sha256:")
-    b.write_bytes(b"3")
-    assert digest((a, b)) != first
+def test_a_model_is_known_by_all_that_its_figures_depend_on(directory: Path) -> None:
+    known = Registry({"m": directory}).describe("m")
+    assert {"config.json", "tokenizer.json", "model.safetensors"} <= set(known.files)
+    lines = (f"{name}\0{one[7:]}\n" for name, one in sorted(known.files.items()))
+    assert known.digest == f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+    for name, one in known.files.items():
+        path = directory / name
+        content = path.read_bytes()
+        assert one == f"sha256:{hashlib.sha256(content).hexdigest()}"
+        path.write_bytes(content + b" ")
+        changed = digest(file_digests(read(directory).files)) if name != WEIGHTS else ""
+        assert changed != known.digest, name
+        path.write_bytes(content)
 
 
 def test_an_unknown_model_is_not_found_and_the_known_are_listed(directory: Path) -> None:

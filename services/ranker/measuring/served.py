@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from services.errors import nearest
 from services.ranker.claims.findings import UnmeasuredReason
-from services.ranker.claims.fitting import nearest
 from services.ranker.claims.model import Artifact, Claim, Configuration, SubjectRelation
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (

@@ -88,13 +88,13 @@ class Registration:
                 problem = str(checked.errors or "its content does not give its digest")
                 _log.error("manifest refused", artifact=one.artifact, problem=problem)
                 return
-            self._enter(checked.entry, one.time)
+            self._enter(checked.entry, one)
 
-    def _enter(self, entry: Artifact | Page | Withdrawal, time: datetime) -> None:
+    def _enter(self, entry: Artifact | Page | Withdrawal, kept: KeptManifest) -> None:
         if isinstance(entry, Withdrawal):
-            self._registry.withdraw(entry, time)
+            self._registry.withdraw(entry, kept.time, kept.registered_by)
         else:
-            self._registry.register(entry)
+            self._registry.register(entry, kept.registered_by)
 
     def check(self, content: bytes) -> Checked:
         """Everything that is wrong with a manifest, or what could be better in it."""
@@ -115,9 +115,9 @@ class Registration:
         return Checked(entry, (), advice.warnings(fitted, self._methodology))
 
     async def register(
-        self, content: bytes
+        self, content: bytes, by: str = ""
     ) -> tuple[Artifact | Page, datetime, tuple[Violation, ...]]:
-        """Register a manifest's artifact or page, or withdraw one.
+        """Register a manifest's artifact or page, or withdraw one, for the identity `by`.
 
         Returns it, when its manifest was first kept, and warnings.
 
@@ -131,14 +131,14 @@ class Registration:
                 if entry is None:
                     raise InvalidArgument(*checked.errors[0], *checked.errors[1:])
                 now = self._now().replace(microsecond=0)
-                manifest = KeptManifest(entry.id, entry.version, entry.digest, now, content)
+                manifest = KeptManifest(entry.id, entry.version, entry.digest, now, content, by)
                 kept = await self._manifests.keep(manifest, len(self._entered))
                 if kept is not None:
                     break
                 # Another ranker was first with something: check beside that.
                 await self._restore_new()
             self._entered.add(_version(kept))
-            self._enter(entry, kept.time)
+            self._enter(entry, kept)
             await self._discovery.refresh()
         withdrawn = self._registry.withdrawn(entry.id)
         found = withdrawn.entry if withdrawn else self._registry.subject(entry.id)
@@ -147,6 +147,10 @@ class Registration:
     def withdrawn(self, name: str) -> Withdrawn | None:
         """Return what was withdrawn under a name and not registered again, or None."""
         return self._registry.withdrawn(name)
+
+    def registered_by(self, name: str) -> str:
+        """See `Registry`."""
+        return self._registry.registered_by(name)
 
     def _parse(self, content: bytes) -> Artifact | Page | Withdrawal:
         entry = parse_text(content, _NAME)

@@ -13,13 +13,22 @@ from typing import Any
 import grpc
 import pytest
 import trustme
+import yaml
 from assay_rpc.channel import connect_async
 from assay_rpc.connection import Connection
 from assay_rpc.errors import AssayError
-from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
+from assay_rpc.ranker.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    artifact_pb2,
+    ranker_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
 
 from services.cli.exits import Exit
 from services.rpc.access.tokens import line_of, new_token
+from tests.ranker.claims.test_manifest import ARTIFACT
 
 PROFILE = """
 anonymous = ["read"]
@@ -135,6 +144,23 @@ def test_a_configuration_file_says_the_same(place: Place, tmp_path: Path) -> Non
     assert ran.returncode == Exit.BAD_INPUT
     assert "a token needs tls" in ran.stderr
     assert "secret" not in ran.stderr
+
+
+async def test_what_is_registered_and_withdrawn_says_by_whom(place: Place) -> None:
+    record = {"kind": "withdrawal", "schema": 1, "id": "thing", "version": 2, "reason": "gone"}
+    async with place.channel("operator") as operator, place.channel("alice") as alice:
+        stub = admin_pb2_grpc.RankerAdminServiceStub(operator)
+        read = ranker_pb2_grpc.RankerServiceStub(alice)
+        for content, by in ((ARTIFACT, ""), (record, "token:operator")):
+            reply = await stub.RegisterManifest(
+                admin_pb2.RegisterManifestRequest(manifest=yaml.safe_dump(content).encode())
+            )
+            assert reply.artifact.registered_by == "token:operator"
+            assert reply.artifact.withdrawal.by == by
+            shown = await read.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
+            assert shown.artifact == reply.artifact
+        packaged = await read.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="the-pile"))
+        assert packaged.artifact.registered_by == ""
 
 
 async def test_a_job_is_cancelled_by_its_owner_or_an_operator(place: Place) -> None:

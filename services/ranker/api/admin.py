@@ -8,10 +8,11 @@ from typing import Any
 import grpc
 from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
+from services.common import identity
 from services.errors import InvalidArgument
 from services.ranker.api import messages, requests
 from services.ranker.api.comparisons import Comparisons
-from services.ranker.claims.model import Artifact, Page
+from services.ranker.claims.model import Page
 from services.ranker.registration import Registration
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,17 +46,22 @@ class RankerAdminService(admin_pb2_grpc.RankerAdminServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> admin_pb2.RegisterManifestResponse:
         """See `admin.proto`."""
-        entry, time, warnings = await self._registration.register(_manifest(request.manifest))
+        who = identity.current()
+        entry, time, warnings = await self._registration.register(
+            _manifest(request.manifest), who.name if who.verified else ""
+        )
         withdrawn = self._registration.withdrawn(entry.id)
-        return admin_pb2.RegisterManifestResponse(
-            artifact=messages.artifact(entry, withdrawn=withdrawn)
-            if isinstance(entry, Artifact)
-            else None,
-            page=messages.page(entry, withdrawn=withdrawn) if isinstance(entry, Page) else None,
+        by = self._registration.registered_by(entry.id)
+        reply = admin_pb2.RegisterManifestResponse(
             version=withdrawn.withdrawal.version if withdrawn else entry.version,
             register_time=messages.timestamp(time),
             warnings=_findings(warnings),
         )
+        if isinstance(entry, Page):
+            reply.page.CopyFrom(messages.page(entry, withdrawn=withdrawn, registered_by=by))
+        else:
+            reply.artifact.CopyFrom(messages.artifact(entry, withdrawn=withdrawn, registered_by=by))
+        return reply
 
     async def InvalidateCache(  # noqa: N802  # the contract's name
         self,

@@ -32,7 +32,11 @@ from services.rpc.messages import license_message
 
 
 def artifact(
-    value: model.Artifact, *, claims: bool = True, withdrawn: Withdrawn | None = None
+    value: model.Artifact,
+    *,
+    claims: bool = True,
+    withdrawn: Withdrawn | None = None,
+    registered_by: str = "",
 ) -> artifact_pb2.Artifact:
     """Return an artifact, with its claims if asked for, and what its published score is worth."""
     return artifact_pb2.Artifact(
@@ -47,6 +51,7 @@ def artifact(
         published=[_published(value.published)] if value.published else (),
         digest=value.digest,
         version=value.version,
+        registered_by=registered_by,
         withdrawal=_withdrawal(withdrawn),
     )
 
@@ -55,12 +60,16 @@ def _withdrawal(value: Withdrawn | None) -> artifact_pb2.Withdrawal | None:
     if value is None:
         return None
     return artifact_pb2.Withdrawal(
-        withdraw_time=timestamp(value.time), reason=value.withdrawal.reason
+        withdraw_time=timestamp(value.time), by=value.by, reason=value.withdrawal.reason
     )
 
 
 def page(
-    value: model.Page, *, claims: bool = True, withdrawn: Withdrawn | None = None
+    value: model.Page,
+    *,
+    claims: bool = True,
+    withdrawn: Withdrawn | None = None,
+    registered_by: str = "",
 ) -> artifact_pb2.Page:
     """Return a page, with its claims if asked for."""
     return artifact_pb2.Page(
@@ -73,6 +82,7 @@ def page(
         digest=value.digest,
         version=value.version,
         withdrawal=_withdrawal(withdrawn),
+        registered_by=registered_by,
     )
 
 

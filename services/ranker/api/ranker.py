@@ -70,7 +70,9 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         artifact = known if isinstance(known, Artifact) else self._registry.artifact(name)
         if request.version not in (0, artifact.version):
             raise NotFound(f"version of {name}", str(request.version), [str(artifact.version)])
-        message = messages.artifact(artifact, withdrawn=withdrawn)
+        message = messages.artifact(
+            artifact, withdrawn=withdrawn, registered_by=self._registry.registered_by(name)
+        )
         message.claims.extend(map(messages.claim, self._registry.claimed_of(name)))
         return artifact_pb2.GetArtifactResponse(artifact=message)
 

@@ -23,11 +23,12 @@ from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Wi
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What counts no longer, since when, and why."""
+    """What counts no longer, since when, why, and whose word that is (empty: not known)."""
 
     entry: Artifact | Page
     withdrawal: Withdrawal
     time: datetime
+    by: str = ""
 
 
 class Registry:
@@ -44,20 +45,29 @@ class Registry:
         self.revision = 0
         """Changes with every change of the registry."""
         self._withdrawn: dict[str, Withdrawn] = {}
+        self._registered_by: dict[str, str] = {}
         given = tuple(entries)
         self._packaged = frozenset(entry.id for entry in given)
         self._load(given)
 
-    def register(self, entry: Artifact | Page) -> None:
-        """Add an artifact or a page, or put a new version in its place.
+    def register(self, entry: Artifact | Page, by: str = "") -> None:
+        """Add an artifact or a page, or put a new version in its place, for the identity `by`.
 
         Raises `InvalidArgument`, and changes nothing, when it does not fit with the others.
         """
         self.accepts(entry)
         self._load((*self._without(entry.id), entry))
         self._withdrawn.pop(entry.id, None)
+        self._registered_by[entry.id] = by
 
-    def withdraw(self, withdrawal: Withdrawal, time: datetime) -> None:
+    def registered_by(self, name: str) -> str:
+        """Return who registered the present version, or the last one that counted.
+
+        Empty for what comes with the ranker, and where no identity is known.
+        """
+        return self._registered_by.get(name, "")
+
+    def withdraw(self, withdrawal: Withdrawal, time: datetime, by: str = "") -> None:
         """Count an artifact or a page no longer. What was made with it stays where it is.
 
         Raises `NotFound` where it is not registered, and `InvalidArgument` where a page still
@@ -67,7 +77,7 @@ class Registry:
         before = self._withdrawn.get(withdrawal.id)
         entry = before.entry if before else self.subject(withdrawal.id)
         self._load(self._without(withdrawal.id))
-        self._withdrawn[withdrawal.id] = Withdrawn(entry, withdrawal, time)
+        self._withdrawn[withdrawal.id] = Withdrawn(entry, withdrawal, time, by)
 
     def releases(self, withdrawal: Withdrawal) -> None:
         """Raise what `withdraw` would."""

@@ -8,16 +8,23 @@ from datetime import UTC, datetime
 from services.errors import VersionConflict
 from services.ranker.database.database import Connection, Database
 
+_SELECT = "SELECT artifact, version, digest, time, content, registered_by FROM manifest "
+
 
 @dataclass(frozen=True)
 class KeptManifest:
-    """A version of an artifact's manifest as it was sent. `digest` is of its meaning."""
+    """A version of an artifact's manifest as it was sent. `digest` is of its meaning.
+
+    `registered_by` is the caller's verified identity; empty where it showed none, or was kept
+    before identities were.
+    """
 
     artifact: str
     version: int
     digest: str
     time: datetime
     content: bytes
+    registered_by: str = ""
 
 
 class ManifestStore:
@@ -41,8 +48,7 @@ class ManifestStore:
             if known is not None and kept != known:
                 return None
             rows = connection.execute(
-                "SELECT artifact, version, digest, time, content FROM manifest "
-                "WHERE artifact = ? ORDER BY version DESC LIMIT 1",
+                _SELECT + "WHERE artifact = ? ORDER BY version DESC LIMIT 1",
                 (manifest.artifact,),
             ).fetchall()
             last = _read(rows[0]) if rows else None
@@ -59,14 +65,15 @@ class ManifestStore:
                     "content; a version has one content: raise its `version`"
                 )
             connection.execute(
-                "INSERT INTO manifest (artifact, version, digest, time, content) "
-                "VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO manifest (artifact, version, digest, time, content, registered_by) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     manifest.artifact,
                     manifest.version,
                     manifest.digest,
                     manifest.time.astimezone(UTC).isoformat(timespec="seconds"),
                     manifest.content,
+                    manifest.registered_by,
                 ),
             )
             return manifest
@@ -76,14 +83,11 @@ class ManifestStore:
     async def every(self) -> tuple[KeptManifest, ...]:
         """Every version of every manifest, by id and version. Raises `Unavailable`."""
         rows = await self._database.read(
-            lambda connection: connection.execute(
-                "SELECT artifact, version, digest, time, content FROM manifest "
-                "ORDER BY artifact, version"
-            ).fetchall()
+            lambda connection: connection.execute(_SELECT + "ORDER BY artifact, version").fetchall()
         )
         return tuple(map(_read, rows))
 
 
-def _read(row: tuple[str, int, str, str, bytes]) -> KeptManifest:
-    artifact, version, digest, time, content = row
-    return KeptManifest(artifact, version, digest, datetime.fromisoformat(time), content)
+def _read(row: tuple[str, int, str, str, bytes, str]) -> KeptManifest:
+    artifact, version, digest, time, content, by = row
+    return KeptManifest(artifact, version, digest, datetime.fromisoformat(time), content, by)

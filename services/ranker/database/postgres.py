@@ -24,14 +24,14 @@ import structlog
 from services.errors import Unavailable
 from services.ranker.database.database import Connection, Cursor, StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of the same tables as SQLite's schema of that number."""
 
 _CHANNEL = "assay_ranker_changed"
 TABLES = ("evidence", "manifest", "matched", "outcome", "report")
 _SCHEMA = """
 CREATE TABLE schema_version (version INTEGER NOT NULL);
-INSERT INTO schema_version VALUES (3);
+INSERT INTO schema_version VALUES (4);
 CREATE TABLE evidence (
     rowid BIGINT GENERATED ALWAYS AS IDENTITY,
     digest TEXT PRIMARY KEY,
@@ -46,6 +46,7 @@ CREATE TABLE manifest (
     digest TEXT NOT NULL,
     time TEXT NOT NULL,
     content BYTEA NOT NULL,
+    registered_by TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (artifact, version)
 );
 CREATE TABLE matched (
@@ -83,6 +84,12 @@ FOR EACH STATEMENT EXECUTE FUNCTION assay_notify();
 """
     for table in TABLES
 )
+
+# From schema 3, whose rankers may go on writing meanwhile: nobody is known of what they register.
+_TO_SCHEMA_4 = """
+ALTER TABLE manifest ADD COLUMN registered_by TEXT NOT NULL DEFAULT '';
+UPDATE schema_version SET version = 4;
+"""
 
 # Numbers of the server's advisory locks, which the rankers of one database share.
 WRITE_LOCK = 0x4153_5341_5901
@@ -310,14 +317,19 @@ def connect(address: str, wait_seconds: float) -> psycopg.Connection[tuple[Any, 
 
 
 def prepare(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """Make the tables where there are none. Raises `StoreError` for those of a later version."""
+    """Make the tables, or bring older ones to the present schema.
+
+    Raises `StoreError` for those of a later version.
+    """
     there = connection.execute("SELECT to_regclass('schema_version')").fetchone()
     if there is None or there[0] is None:
         connection.execute(_SCHEMA.encode())
         return
     row = connection.execute("SELECT version FROM schema_version").fetchone()
     version = row[0] if row else None
-    if version != SCHEMA_VERSION:
+    if version == 3:
+        connection.execute(_TO_SCHEMA_4.encode())
+    elif version != SCHEMA_VERSION:
         raise StoreError(
             f"the database of ASSAY_RANKER_DATABASE_URL has schema {version}; this ranker knows "
             f"{SCHEMA_VERSION}: give it another database, or run the version that made this one"

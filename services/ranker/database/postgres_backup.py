@@ -79,7 +79,7 @@ def restore(backup: Path, address: str) -> Contents:
 def _fill(
     copy: sqlite3.Connection, table: str, server: psycopg.Connection[tuple[Any, ...]]
 ) -> None:
-    columns = _columns(copy, table)
+    columns = [one for one in _columns(copy, table) if one in _there(server, table)]
     select = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {_order(table)}"  # noqa: S608
     rows = server.execute(select.encode())
     places = ", ".join("?" for _ in columns)
@@ -102,6 +102,16 @@ def _put(server: psycopg.Connection[tuple[Any, ...]], table: str, copy: sqlite3.
 
 def _columns(copy: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in copy.execute(f"PRAGMA table_info({table})")]
+
+
+def _there(server: psycopg.Connection[tuple[Any, ...]], table: str) -> set[str]:
+    """The columns of a table; fewer where no ranker of this version has opened the database."""
+    rows = server.execute(
+        "SELECT attname FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        (table,),
+    )
+    return {str(row[0]) for row in rows}
 
 
 def _order(table: str) -> str:

@@ -21,7 +21,7 @@ from typing import IO, TypeVar
 from services.errors import Unavailable
 from services.ranker.database.database import Connection, StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _APPEND_ONLY = """
 CREATE TRIGGER IF NOT EXISTS {table}_is_never_changed BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS manifest (
     digest TEXT NOT NULL,
     time TEXT NOT NULL,
     content BLOB NOT NULL,
+    registered_by TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (artifact, version)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS matched (
@@ -70,9 +71,10 @@ CREATE INDEX IF NOT EXISTS report_by_match ON report (matched, reporter);
     _APPEND_ONLY.format(table=table)
     for table in ("evidence", "manifest", "matched", "outcome", "report")
 )
-"""Of schema 3. Schema 1 had `evidence` alone, in this form, and schema 2 all but `report`: opening
-one adds the rest. `outcome` is read and no longer written; its reports are nobody's. In `report`
-the last row of a reporter on a match stands, and withdraws the outcome where it has none."""
+"""Of schema 4. Schema 1 had `evidence` alone, in this form, schema 2 all but `report`, and schema 3
+all but `manifest.registered_by`: opening one adds the rest, and changes no row. `outcome` is
+read and no longer written; its reports are nobody's. In `report` the last row of a reporter on a
+match stands, and withdraws the outcome where it has none."""
 
 _POLL_SECONDS = 0.05
 
@@ -195,12 +197,20 @@ def connect(path: Path, locked_seconds: float) -> sqlite3.Connection:
         check_schema(connection, path)
         _check_whole(connection, path)
         connection.executescript(_SCHEMA)
+        _add_registered_by(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.commit()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _add_registered_by(connection: sqlite3.Connection) -> None:
+    """Who registered a manifest; nobody is known of those that are there."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(manifest)")}
+    if "registered_by" not in columns:
+        connection.execute("ALTER TABLE manifest ADD COLUMN registered_by TEXT NOT NULL DEFAULT ''")
 
 
 def _check_whole(connection: sqlite3.Connection, path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from services.errors import Unavailable
 from services.ranker.claims.bounds import Value
 from services.ranker.claims.evidence import Observation, seal
 from services.ranker.claims.model import Basis, SubjectRelation
@@ -107,6 +109,40 @@ async def test_outcomes_of_the_second_schema_are_nobodys(tmp_path: Path) -> None
     found = (await store.counts(["thing"]))["thing"]["a"]
     assert found == MatchCounts(2, 3, 2, 2, {"someone": (1, 1)})
     await database.close()
+
+
+def to_schema_3(path: Path) -> None:
+    """Make a database what schema 3 was: nobody says who registered a manifest."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE manifest DROP COLUMN registered_by")
+        connection.execute("PRAGMA user_version = 3")
+
+
+async def test_of_what_the_third_schema_keeps_nothing_changes(tmp_path: Path) -> None:
+    path, copy = tmp_path / "e.sqlite", tmp_path / "copy.sqlite"
+    database = await filled(path)
+    (before,) = (await EvidenceStore(database).about(["A"]))[0]
+    await database.close()
+    to_schema_3(path)
+    contents = backup.back_up(path, copy)
+    for opened in (path, tmp_path / "restored.sqlite"):
+        if opened != path:
+            assert backup.restore(copy, opened) == contents
+        database = SqliteDatabase(opened)
+        await database.open()
+        assert (await EvidenceStore(database).about(["A"]))[0] == (before,)
+        manifests = ManifestStore(database)
+        (kept,) = await manifests.every()
+        assert (kept.content, kept.registered_by) == (MANIFEST, "")
+        # Append-only still, and what comes now says who.
+        later = replace(kept, version=2, digest="sha256:2", registered_by="token:alice")
+        assert await manifests.keep(later) == later
+        assert await manifests.every() == (kept, later)
+        with pytest.raises(Unavailable, match="append-only"):
+            await database.write(
+                lambda connection: connection.execute("UPDATE manifest SET registered_by = 'me'")
+            )
+        await database.close()
 
 
 async def test_a_copy_made_while_it_is_served_restores_everything(tmp_path: Path) -> None:

@@ -224,11 +224,37 @@ async def test_what_cannot_be_opened_is_refused(postgres: PostgresServer) -> Non
     assert "secret" not in str(told.value)
 
 
-async def test_a_copy_goes_back_into_either_database(
+async def test_of_what_the_third_schema_keeps_nothing_changes(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     async with registering(postgres) as (registration, _):
         await registration.register(manifest("thing"))
+        await EvidenceStore(registration._manifests._database).append(evidence("A", 1))
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE manifest DROP COLUMN registered_by")
+        connection.execute("UPDATE schema_version SET version = 3")
+    # Whoever copies it before a new ranker opened it gets all of it.
+    copied = await asyncio.to_thread(
+        postgres_backup.back_up, postgres.url, tmp_path / "copy.sqlite"
+    )
+    assert copied == backup.Contents(evidence=1, manifests=1, matches=0, outcomes=0)
+    for _ in range(2):
+        async with registering(postgres) as (registration, _):
+            await registration.register(manifest("thing", 2), "token:alice")
+            assert registration.registered_by("thing") == "token:alice"
+            database = registration._manifests._database
+            assert (await EvidenceStore(database).about(["A"]))[0] == (evidence("A", 1),)
+            kept = await ManifestStore(database).every()
+            assert [one.registered_by for one in kept] == ["", "token:alice"]
+            with pytest.raises(Unavailable):
+                await database.write(partial(_run, "UPDATE manifest SET registered_by = 'me'"))
+
+
+async def test_a_copy_goes_back_into_either_database(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with registering(postgres) as (registration, _):
+        await registration.register(manifest("thing"), "token:alice")
         database = registration._manifests._database
         pieces = [evidence("A", one) for one in (3, 1, 2)]
         for one in pieces:
@@ -248,6 +274,7 @@ async def test_a_copy_goes_back_into_either_database(
         assert (await EvidenceStore(again).about(["A"]))[0] == tuple(pieces)
         await MatchStore(again).withdraw("m1", SOMEONE, NOON)  # numbered after what was restored
         assert (await MatchStore(again).counts(["thing"]))["thing"]["a"] == MatchCounts(1)
+        assert [one.registered_by for one in await ManifestStore(again).every()] == ["token:alice"]
     backup.restore(copy, tmp_path / "e.sqlite")
     embedded = SqliteDatabase(tmp_path / "e.sqlite")
     await embedded.open()

@@ -27,7 +27,7 @@ from assay_rpc.ranker.v1 import claim_pb2 as assay_dot_ranker_dot_v1_dot_claim__
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/ranker/v1/artifact.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1b\x61ssay/ranker/v1/claim.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x03\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12+\n\x04type\x18\x03 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0f\n\x07pricing\x18\x06 \x01(\t\x12\x31\n\x0c\x63\x61pabilities\x18\x07 \x03(\x0b\x32\x1b.assay.ranker.v1.Capability\x12&\n\x06\x63laims\x18\x08 \x03(\x0b\x32\x16.assay.ranker.v1.Claim\x12\x32\n\tpublished\x18\t \x03(\x0b\x32\x1f.assay.ranker.v1.PublishedScore\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\r\x12\x15\n\rregistered_by\x18\x0c \x01(\t\x12/\n\nwithdrawal\x18\r \x01(\x0b\x32\x1b.assay.ranker.v1.Withdrawal\"\xc1\x01\n\nCapability\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07intents\x18\x04 \x03(\t\x12\x10\n\x08\x62\x65st_for\x18\x05 \x03(\t\x12\x13\n\x0blimitations\x18\x06 \x03(\t\x12\x10\n\x08requires\x18\x07 \x03(\t\x12\x0e\n\x06inputs\x18\x08 \x03(\t\x12\x0f\n\x07outputs\x18\t \x03(\t\x12\x0c\n\x04tags\x18\n \x03(\t\x12\x0b\n\x03uri\x18\x0b \x01(\t\"\xeb\x01\n\x04Page\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x11\n\tartifacts\x18\x04 \x03(\t\x12\'\n\x06source\x18\x05 \x01(\x0b\x32\x17.assay.ranker.v1.Source\x12&\n\x06\x63laims\x18\x06 \x03(\x0b\x32\x16.assay.ranker.v1.Claim\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\r\x12/\n\nwithdrawal\x18\t \x01(\x0b\x32\x1b.assay.ranker.v1.Withdrawal\"[\n\nWithdrawal\x12\x31\n\rwithdraw_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x88\x02\n\x0ePublishedScore\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0e\n\x06source\x18\x02 \x01(\t\x12R\n\x12printed_components\x18\x03 \x03(\x0b\x32\x36.assay.ranker.v1.PublishedScore.PrintedComponentsEntry\x12+\n\x08\x66\x65\x61sible\x18\x04 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0e\n\x06remark\x18\x05 \x01(\t\x12\x0c\n\x04page\x18\x06 \x01(\t\x1a\x38\n\x16PrintedComponentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"=\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x15ListArtifactsResponse\x12\x33\n\tartifacts\x18\x01 \x03(\x0b\x32 .assay.ranker.v1.ArtifactSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x0f\x41rtifactSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12+\n\x04type\x18\x03 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x13\n\x0b\x63laim_count\x18\x04 \x01(\r\"7\n\x12GetArtifactRequest\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"B\n\x13GetArtifactResponse\x12+\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x19.assay.ranker.v1.Artifact*\x90\x01\n\x0c\x41rtifactType\x12\x1d\n\x19\x41RTIFACT_TYPE_UNSPECIFIED\x10\x00\x12$\n ARTIFACT_TYPE_SEGMENTATION_MODEL\x10\x01\x12\x19\n\x15\x41RTIFACT_TYPE_DATASET\x10\x02\x12 \n\x1c\x41RTIFACT_TYPE_LANGUAGE_MODEL\x10\x03\x42<\n\x0f\x61ssay.ranker.v1B\rArtifactProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ssay/ranker/v1/artifact.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1c\x61ssay/common/v1/common.proto\x1a\x1b\x61ssay/ranker/v1/claim.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x03\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12+\n\x04type\x18\x03 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12)\n\x07license\x18\x05 \x01(\x0b\x32\x18.assay.common.v1.License\x12\x0f\n\x07pricing\x18\x06 \x01(\t\x12\x31\n\x0c\x63\x61pabilities\x18\x07 \x03(\x0b\x32\x1b.assay.ranker.v1.Capability\x12&\n\x06\x63laims\x18\x08 \x03(\x0b\x32\x16.assay.ranker.v1.Claim\x12\x32\n\tpublished\x18\t \x03(\x0b\x32\x1f.assay.ranker.v1.PublishedScore\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\r\x12\x15\n\rregistered_by\x18\x0c \x01(\t\x12/\n\nwithdrawal\x18\r \x01(\x0b\x32\x1b.assay.ranker.v1.Withdrawal\"\xc1\x01\n\nCapability\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07intents\x18\x04 \x03(\t\x12\x10\n\x08\x62\x65st_for\x18\x05 \x03(\t\x12\x13\n\x0blimitations\x18\x06 \x03(\t\x12\x10\n\x08requires\x18\x07 \x03(\t\x12\x0e\n\x06inputs\x18\x08 \x03(\t\x12\x0f\n\x07outputs\x18\t \x03(\t\x12\x0c\n\x04tags\x18\n \x03(\t\x12\x0b\n\x03uri\x18\x0b \x01(\t\"\x82\x02\n\x04Page\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x11\n\tartifacts\x18\x04 \x03(\t\x12\'\n\x06source\x18\x05 \x01(\x0b\x32\x17.assay.ranker.v1.Source\x12&\n\x06\x63laims\x18\x06 \x03(\x0b\x32\x16.assay.ranker.v1.Claim\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\r\x12/\n\nwithdrawal\x18\t \x01(\x0b\x32\x1b.assay.ranker.v1.Withdrawal\x12\x15\n\rregistered_by\x18\n \x01(\t\"[\n\nWithdrawal\x12\x31\n\rwithdraw_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x88\x02\n\x0ePublishedScore\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0e\n\x06source\x18\x02 \x01(\t\x12R\n\x12printed_components\x18\x03 \x03(\x0b\x32\x36.assay.ranker.v1.PublishedScore.PrintedComponentsEntry\x12+\n\x08\x66\x65\x61sible\x18\x04 \x01(\x0b\x32\x19.assay.common.v1.Interval\x12\x0e\n\x06remark\x18\x05 \x01(\t\x12\x0c\n\x04page\x18\x06 \x01(\t\x1a\x38\n\x16PrintedComponentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"=\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x15ListArtifactsResponse\x12\x33\n\tartifacts\x18\x01 \x03(\x0b\x32 .assay.ranker.v1.ArtifactSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x0f\x41rtifactSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12+\n\x04type\x18\x03 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x13\n\x0b\x63laim_count\x18\x04 \x01(\r\"7\n\x12GetArtifactRequest\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"B\n\x13GetArtifactResponse\x12+\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x19.assay.ranker.v1.Artifact*\x90\x01\n\x0c\x41rtifactType\x12\x1d\n\x19\x41RTIFACT_TYPE_UNSPECIFIED\x10\x00\x12$\n ARTIFACT_TYPE_SEGMENTATION_MODEL\x10\x01\x12\x19\n\x15\x41RTIFACT_TYPE_DATASET\x10\x02\x12 \n\x1c\x41RTIFACT_TYPE_LANGUAGE_MODEL\x10\x03\x42<\n\x0f\x61ssay.ranker.v1B\rArtifactProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.ranker.v1B\rArtifactProtoP\001Z\030assay/ranker/v1;rankerv1'
   _globals['_PUBLISHEDSCORE_PRINTEDCOMPONENTSENTRY']._loaded_options = None
   _globals['_PUBLISHEDSCORE_PRINTEDCOMPONENTSENTRY']._serialized_options = b'8\001'
-  _globals['_ARTIFACTTYPE']._serialized_start=1753
-  _globals['_ARTIFACTTYPE']._serialized_end=1897
+  _globals['_ARTIFACTTYPE']._serialized_start=1776
+  _globals['_ARTIFACTTYPE']._serialized_end=1920
   _globals['_ARTIFACT']._serialized_start=144
   _globals['_ARTIFACT']._serialized_end=554
   _globals['_CAPABILITY']._serialized_start=557
   _globals['_CAPABILITY']._serialized_end=750
   _globals['_PAGE']._serialized_start=753
-  _globals['_PAGE']._serialized_end=988
-  _globals['_WITHDRAWAL']._serialized_start=990
-  _globals['_WITHDRAWAL']._serialized_end=1081
-  _globals['_PUBLISHEDSCORE']._serialized_start=1084
-  _globals['_PUBLISHEDSCORE']._serialized_end=1348
-  _globals['_PUBLISHEDSCORE_PRINTEDCOMPONENTSENTRY']._serialized_start=1292
-  _globals['_PUBLISHEDSCORE_PRINTEDCOMPONENTSENTRY']._serialized_end=1348
-  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1350
-  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1411
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1413
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1514
-  _globals['_ARTIFACTSUMMARY']._serialized_start=1516
-  _globals['_ARTIFACTSUMMARY']._serialized_end=1625
-  _globals['_GETARTIFACTREQUEST']._serialized_start=1627
-  _globals['_GETARTIFACTREQUEST']._serialized_end=1682
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=1684
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=1750
+  _globals['_PAGE']._serialized_end=1011
+  _globals['_WITHDRAWAL']._serialized_start=1013
+  _globals['_WITHDRAWAL']._serialized_end=1104
+  _globals['_PUBLISHEDSCORE']._serialized_start=1107
+  _globals['_PUBLISHEDSCORE']._serialized_end=1371
+  _globals['_PUBLISHEDSCORE_PRINTEDCOMPONENTSENTRY']._serialized_start=1315
+  _globals['_PUBLISHEDSCORE_PRINTEDCOMPONENTSENTRY']._serialized_end=1371
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1373
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1434
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1436
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1537
+  _globals['_ARTIFACTSUMMARY']._serialized_start=1539
+  _globals['_ARTIFACTSUMMARY']._serialized_end=1648
+  _globals['_GETARTIFACTREQUEST']._serialized_start=1650
+  _globals['_GETARTIFACTREQUEST']._serialized_end=1705
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=1707
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=1773
 # @@protoc_insertion_point(module_scope)

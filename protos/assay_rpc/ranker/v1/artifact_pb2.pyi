@@ -80,7 +80,9 @@ class Artifact(_message.Message):
     digest: _builtins.str
     version: _builtins.int
     registered_by: _builtins.str
-    """Empty for one that comes with the server."""
+    """Authenticated identity that registered this version. Empty: it comes with the server, or nobody
+    authenticated. Not in a comparison.
+    """
     @_builtins.property
     def license(self) -> _common_pb2.License: ...
     @_builtins.property
@@ -205,12 +207,15 @@ class Page(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     WITHDRAWAL_FIELD_NUMBER: _builtins.int
+    REGISTERED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     description: _builtins.str
     """What it is, in a paragraph."""
     digest: _builtins.str
     version: _builtins.int
+    registered_by: _builtins.str
+    """As in Artifact."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -233,10 +238,11 @@ class Page(_message.Message):
         digest: _builtins.str = ...,
         version: _builtins.int = ...,
         withdrawal: Global___Withdrawal | None = ...,
+        registered_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "withdrawal", b"withdrawal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "claims", b"claims", "description", b"description", "digest", b"digest", "id", b"id", "name", b"name", "source", b"source", "version", b"version", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "claims", b"claims", "description", b"description", "digest", b"digest", "id", b"id", "name", b"name", "registered_by", b"registered_by", "source", b"source", "version", b"version", "withdrawal", b"withdrawal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,6 +258,7 @@ class Withdrawal(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     by: _builtins.str
+    """Authenticated identity. Empty: nobody authenticated."""
     reason: _builtins.str
     @_builtins.property
     def withdraw_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -419,7 +426,7 @@ class GetArtifactRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     version: _builtins.int
-    """Of its manifest; 0 means the current one."""
+    """A precondition, of its manifest: NOT_FOUND unless it is the current one. 0: any."""
     def __init__(
         self,
         *,

@@ -51,6 +51,19 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _set_output(parsed: argparse.Namespace) -> None:
+    """Apply `--quiet` and `--format`, which hold for all that the command prints."""
+    from services.cli.output import console  # noqa: PLC0415  help needs no console
+
+    if parsed.quiet:
+        console.be_quiet()
+    chosen = getattr(parsed, "format", None)
+    if chosen == console.Format.JSON:
+        parsed.json = True
+    elif chosen is not None:
+        console.choose_format(console.Format(chosen))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -59,10 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     try:
         parsed = parser().parse_args(given)
-        if parsed.quiet:
-            from services.cli.output.console import be_quiet  # noqa: PLC0415  help needs no console
-
-            be_quiet()
+        _set_output(parsed)
         return int(asyncio.run(parsed.run(parsed)))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

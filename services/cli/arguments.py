@@ -25,8 +25,19 @@ _PREFIXES = {
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON document, no table")
+    """`--json`, of a command that prints no table."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """`--format` and `--json`, of a command that prints tables."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document: --format json")
+    form.add_argument(
+        "--format",
+        choices=("table", "csv", "json", "md"),
+        help="how tables are printed; default: a table on a terminal, else a row a line with tabs",
+    )
 
 
 def add_skip_bad_lines(parser: argparse.ArgumentParser) -> None:

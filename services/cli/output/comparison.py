@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
-from rich.table import Table
 from rich.text import Text
 
-from services.cli.output import verdicts
+from services.cli.output import grid, verdicts
 from services.cli.output.console import OUT
+from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import missing
 from services.ranker.web import measured
 from services.ranker.web.sides import (
@@ -32,7 +32,7 @@ def show(reply: compare_pb2.CompareResponse) -> None:
         verdicts.show(f"\nClaims about {side.artifact.id}", side.claims)
     for page in reply.pages:
         verdicts.show(f"\nClaims about {page.page.name}", page.claims)
-    OUT.print(_side_by_side(reply))
+    grid.show(_side_by_side(reply))
     for component in reply.components:
         if component.missing:
             OUT.print(
@@ -49,16 +49,20 @@ def show(reply: compare_pb2.CompareResponse) -> None:
     )
 
 
-def _side_by_side(reply: compare_pb2.CompareResponse) -> Table:
+def _side_by_side(reply: compare_pb2.CompareResponse) -> Grid:
     sides = (reply.left, reply.right)
-    table = Table(title="\nSide by side", title_justify="left", show_lines=True)
-    table.add_column("")
-    for side in sides:
-        table.add_column(side.artifact.id)
-    table.add_column("better")
+    table = Grid(
+        "\nSide by side",
+        [
+            Column("aspect", Kind.TEXT),
+            *(Column(side.artifact.id, Kind.TEXT) for side in sides),
+            Column("better", Kind.TEXT),
+        ],
+        lines=True,
+    )
 
     def row(heading: str, cells: list[str | Text], better: str = "") -> None:
-        table.add_row(heading, *cells, better)
+        table.add(heading, *cells, better)
 
     row("type", [enum_name(s.artifact, "type").replace("_", " ").lower() for s in sides])
     row("licence", [s.artifact.license.name for s in sides])
@@ -87,7 +91,7 @@ def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
     return {
         compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
         compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
-        compare_pb2.SEPARATION_NOT_SEPARABLE: "not separable",
+        compare_pb2.SEPARATION_NOT_SEPARABLE: "too close to call",
     }.get(answer.separation if answer else compare_pb2.SEPARATION_UNSPECIFIED, "")
 
 

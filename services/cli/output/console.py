@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import sys
 from typing import Any
@@ -28,6 +29,30 @@ _SILENT = _Console(stderr=True, quiet=True)
 for _console in (OUT, ERR):
     # Manifests, documents and servers' messages are written by others.
     _console.push_render_hook(SafeText())
+
+
+class Format(enum.StrEnum):
+    """How tables are printed; without a choice as fits where they go."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MD = "md"
+
+
+_format: Format | None = None
+
+
+def choose_format(chosen: Format) -> None:
+    """Print every table so from here on. With CSV nothing else goes to stdout."""
+    global _format  # noqa: PLW0603  one command a process
+    _format = chosen
+    OUT.quiet = chosen is Format.CSV
+
+
+def chosen_format() -> Format | None:
+    """What `--format` says."""
+    return _format
 
 
 _quiet = False

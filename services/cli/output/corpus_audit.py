@@ -5,7 +5,8 @@ from __future__ import annotations
 from assay_rpc.audit.v1alpha1 import corpus_audit_pb2 as pb
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import describe_pb2
-from rich.table import Table
+
+from services.cli.output.grid import Column, Grid, Kind
 
 _LISTED_PLACES = 20
 _LISTED_LANGUAGES = 12
@@ -16,7 +17,7 @@ _AVAILABILITY = {
 }
 
 
-def tables(found: pb.CorpusAudit) -> list[Table]:
+def tables(found: pb.CorpusAudit) -> list[Grid]:
     """The subsets, what they hold, the test sets and the longest hits."""
     made = [_subsets(found), _contents(found)]
     if found.HasField("contamination"):
@@ -93,18 +94,19 @@ def summary(found: pb.CorpusAudit) -> list[str]:
     return lines
 
 
-def _subsets(found: pb.CorpusAudit) -> Table:
-    table = Table(
-        title=f"{found.corpus.name}: {found.whole.documents:,} documents, "
+def _subsets(found: pb.CorpusAudit) -> Grid:
+    table = Grid(
+        f"{found.corpus.name}: {found.whole.documents:,} documents, "
         f"{found.whole.text_bytes:,} bytes of text",
-        title_justify="left",
+        [
+            Column("subset", Kind.NAME),
+            *map(Column, ("documents", "bytes", "share")),
+            Column("published", spare=1),
+            Column("rights", Kind.TEXT, spare=2),
+        ],
     )
-    table.add_column("subset", no_wrap=True)
-    for heading in ("documents", "bytes", "share", "published"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("rights")
     for part in found.subsets:
-        table.add_row(
+        table.add(
             name_of(part),
             f"{part.documents:,}",
             f"{part.text_bytes:,}",
@@ -115,13 +117,11 @@ def _subsets(found: pb.CorpusAudit) -> Table:
     return table
 
 
-def _contents(found: pb.CorpusAudit) -> Table:
+def _contents(found: pb.CorpusAudit) -> Grid:
     near, against = found.HasField("near"), found.HasField("contamination")
-    table = Table(title="what their documents hold", title_justify="left")
-    table.add_column("subset", no_wrap=True)
     headings = ["median bytes", "words", "repeats", *(["near"] if near else []), "personal data"]
-    for heading in (*headings, *(["contaminated"] if against else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings += ["contaminated"] if against else []
+    table = Grid("what their documents hold", [Column("subset", Kind.NAME), *map(Column, headings)])
     for part in found.subsets:
         cells = [f"{part.lengths.median:,}", f"{part.words:,}", f"{part.exact_repeats:,}"]
         cells += [f"{part.near_repeats:,}"] if near else []
@@ -129,17 +129,20 @@ def _contents(found: pb.CorpusAudit) -> Table:
         if against:
             share = share_of(part.contaminated_documents, part.documents, part.contaminated_share)
             cells.append(f"{part.contaminated_documents:,}: {share}")
-        table.add_row(name_of(part), *cells)
+        table.add(name_of(part), *cells)
     return table
 
 
-def _test_sets(found: pb.Contamination) -> Table:
-    table = Table(title=f"test sets, by {found.ngram_words} words in a row", title_justify="left")
-    table.add_column("test set")
-    for heading in ("texts", "too short", "found", "share", "longest"):
-        table.add_column(heading, justify="right")
+def _test_sets(found: pb.Contamination) -> Grid:
+    table = Grid(
+        f"test sets, by {found.ngram_words} words in a row",
+        [
+            Column("test set", Kind.NAME),
+            *map(Column, ("texts", "too short", "found", "share", "longest")),
+        ],
+    )
     for one in found.test_sets:
-        table.add_row(
+        table.add(
             one.test_set,
             f"{one.texts:,}",
             f"{one.too_short:,}",
@@ -150,18 +153,22 @@ def _test_sets(found: pb.Contamination) -> Table:
     return table
 
 
-def _places(found: pb.Contamination) -> Table:
+def _places(found: pb.Contamination) -> Grid:
     listed = found.places[:_LISTED_PLACES]
     more = f", the longest {len(listed)} of {found.hits:,}" if found.hits > len(listed) else ""
-    table = Table(title=f"hits{more}", title_justify="left")
-    table.add_column("document", no_wrap=True)
-    table.add_column("subset")
-    table.add_column("bytes", justify="right")
-    table.add_column("text of", no_wrap=True)
-    table.add_column("words", justify="right")
-    table.add_column("begins with")
+    table = Grid(
+        f"hits{more}",
+        [
+            Column("document", Kind.NAME),
+            Column("subset", Kind.TEXT, spare=2),
+            Column("bytes"),
+            Column("text of", Kind.NAME),
+            Column("words"),
+            Column("begins with", Kind.TEXT, spare=1),
+        ],
+    )
     for one in listed:
-        table.add_row(
+        table.add(
             one.document,
             one.subset,
             f"{one.start:,} .. {one.end:,}",

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from assay_rpc.corpus.v1 import scoring_pb2
-from rich.table import Table
 
 from services.cli.output.basis import basis_sentences, standing
 from services.cli.output.console import OUT, note
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
 from services.ranker.web.values import enum_name
@@ -22,7 +22,7 @@ _EXCLUDED = {
 }
 
 
-def running_table(running: scoring_pb2.RunningScore) -> Table:
+def running_table(running: scoring_pb2.RunningScore) -> Grid:
     """Figures so far."""
     of = f" of {running.documents_total:,}" if running.documents_total else ""
     restored = f", {running.documents_restored:,} of an earlier run"
@@ -31,10 +31,11 @@ def running_table(running: scoring_pb2.RunningScore) -> Table:
         + (restored if running.documents_restored else "")
     )
     if running.HasField("tokens_per_second"):
-        table.caption = f"{running.tokens_per_second:,.0f} tokens/s"
+        said = f"{running.tokens_per_second:,.0f} tokens/s"
         if running.HasField("time_left"):
             left = running.time_left.ToTimedelta().total_seconds()
-            table.caption += f", about {left:,.0f} s left"
+            said += f", about {left:,.0f} s left"
+        table.caption = [said]
     for subset in running.subsets:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
     _add_row(table, "overall", running.overall)
@@ -62,18 +63,17 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
     table = _table(f"{final.model.name} on {final.corpus.name}, {final.compute.engine.id}{earlier}")
     for subset in final.subsets:
         _add_row(table, subset.subset or _NO_NAME, subset.score)
-    table.add_section()
     _add_row(table, "overall (micro)", final.overall)
     for one in final.excluded:
         counts = (one.score.documents, one.score.text_bytes, one.score.tokens)
-        table.add_row(
+        table.add(
             f"left out: {enum_name(one, 'reason').lower().replace('_', ' ')}",
             *[""] * 4,
             *(f"{value:,}" for value in counts),
         )
     _add_averages(table, final)
-    table.caption, table.caption_justify = "\n".join(score_words(final.overall)), "left"
-    OUT.print(table)
+    table.caption = [line for line in score_words(final.overall) if line]
+    show(table)
     rows = score_rows(final)
     if not rows:
         empty = scoring_pb2.EXCLUSION_REASON_EMPTY
@@ -110,18 +110,18 @@ def published_source(final: scoring_pb2.FinalScore) -> str:
 def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     """Prints two models' figures by subset, and how they differ."""
     names = [final.model.model.name, final.against.model.name]
-    table = Table(
-        title=f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired",
-        title_justify="left",
-        caption="\n".join(comparison_words(final.overall)),
-        caption_justify="left",
+    table = Grid(
+        f"{names[0]} against {names[1]} on {final.model.corpus.name}, paired",
+        [
+            Column("subset", Kind.TEXT),
+            *map(Column, (*names, "difference", "95 % interval")),
+            Column("documents", spare=1),
+        ],
+        caption=comparison_words(final.overall),
     )
-    table.add_column("subset")
-    for heading in (*names, "difference", "95 % interval", "documents"):
-        table.add_column(heading, justify="right")
     rows = [(one.subset or _NO_NAME, one.difference) for one in final.subsets]
     for name, one in [*rows, ("overall", final.overall)]:
-        table.add_row(
+        table.add(
             name,
             _bits(one.model),
             _bits(one.against),
@@ -130,7 +130,7 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             f"{one.model.documents:,}",
         )
     _add_averages(table, final, "", "")
-    OUT.print(table)
+    show(table)
     drawn = comparison_rows(final)
     if drawn:
         OUT.print(plot(drawn, names[0], against=names[1]))
@@ -202,19 +202,24 @@ def comparison_json(final: scoring_pb2.BPBComparison) -> dict[str, Any]:
     }
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("subset")
-    for heading in (
-        *("bits per byte", "95 % interval", "nats/token", "bytes/token"),
-        *("documents", "bytes", "tokens"),
-    ):
-        table.add_column(heading, justify="right")
-    return table
+def _table(title: str) -> Grid:
+    return Grid(
+        title,
+        [
+            Column("subset", Kind.TEXT),
+            Column("bits per byte"),
+            Column("95 % interval"),
+            Column("nats/token", spare=3),
+            Column("bytes/token", spare=4),
+            Column("documents"),
+            Column("bytes", spare=1),
+            Column("tokens", spare=2),
+        ],
+    )
 
 
-def _add_row(table: Table, name: str, score: scoring_pb2.BitsPerByte) -> None:
-    table.add_row(
+def _add_row(table: Grid, name: str, score: scoring_pb2.BitsPerByte) -> None:
+    table.add(
         name,
         _bits(score),
         _standing(score, ".4f"),
@@ -246,7 +251,7 @@ def _standing(
 
 
 def _add_averages(
-    table: Table, final: scoring_pb2.FinalScore | scoring_pb2.BPBComparison, *before: str
+    table: Grid, final: scoring_pb2.FinalScore | scoring_pb2.BPBComparison, *before: str
 ) -> None:
     """Add the averages over the subsets, which are differences where cells stand before them."""
     form = "+.4f" if before else ".4f"
@@ -254,10 +259,15 @@ def _add_averages(
         macro = final.macro
         interval = macro.interval if macro.HasField("interval") else None
         cells = (f"{macro.value:{form}}", standing(macro.basis, interval, form))
-        table.add_row("mean of subsets (macro)", *before, *cells)
+        _add(table, "mean of subsets (macro)", *before, *cells)
     for one in final.weighted:
         name = f"{one.weights} weights ({one.weight:.0%} of the weight)"
-        table.add_row(name, *before, f"{one.bits_per_byte:{form}}", _standing(one, form))
+        _add(table, name, *before, f"{one.bits_per_byte:{form}}", _standing(one, form))
+
+
+def _add(table: Grid, *cells: str) -> None:
+    """Add a row, the cells that it does not have empty."""
+    table.add(*cells, *[""] * (len(table.columns) - len(cells)))
 
 
 def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
@@ -273,7 +283,7 @@ def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
 
 def comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
     """The same of two models' difference, and how small a one would have been seen."""
-    said = ["a difference below 0: the first predicts better"]
+    said = ["negative: the first model is better"]
     if overall.HasField("basis"):
         said += basis_sentences(overall.basis)
     if overall.identical:

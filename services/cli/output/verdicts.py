@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from assay_rpc.ranker.v1 import evidence_pb2
-from rich.table import Table
 from rich.text import Text
 
+from services.cli.output import grid
 from services.cli.output.console import OUT
+from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain
 from services.ranker.web.values import (
+    BASES,
     SOURCING,
     changes,
     enum_name,
@@ -29,21 +31,25 @@ _STYLES = {
 }
 
 
-def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Table:
-    """Claims with verdict, basis and value, a row each."""
-    rows = Table(title=title, title_justify="left", show_lines=False, expand=True)
-    rows.add_column("claim", no_wrap=True)
-    rows.add_column("what is claimed", ratio=3)
-    rows.add_column("verdict", no_wrap=True)
-    rows.add_column("value", ratio=2)
-    rows.add_column("why", ratio=4)
+def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Grid:
+    """Claims with verdict, basis and what was measured, a row each."""
+    rows = Grid(
+        title,
+        [
+            Column("id", Kind.NAME),
+            Column("claim", Kind.TEXT),
+            Column("verdict", Kind.TEXT),
+            Column("measured", Kind.TEXT),
+            Column("explanation", Kind.TEXT),
+        ],
+    )
     for verdict in verdicts:
-        rows.add_row(
+        rows.add(
             verdict.claim.id,
-            Text(verdict.claim.statement),
+            verdict.claim.statement,
             styled(verdict),
             _value(verdict),
-            Text(verdict.reason),
+            verdict.reason,
         )
     return rows
 
@@ -75,7 +81,7 @@ def show(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> None:
 
     The commands are lines of their own, not cells: a cell that is broken cannot be pasted.
     """
-    OUT.print(table(title, verdicts))
+    grid.show(table(title, verdicts))
     _lines("Re-run the refuted claims:", commands(verdicts))
     _lines("Since they were verified last:", changes(verdicts))
 
@@ -90,10 +96,9 @@ def _lines(heading: str, lines: Iterable[str]) -> None:
 def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
     """The verdict in its colour, its basis under it."""
     name = enum_name(verdict, "verdict")
-    basis = enum_name(verdict, "basis")
     words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
-    if basis != "UNSPECIFIED":
-        words.append(f"\n{basis.lower()}", style="dim")
+    if basis := BASES.get(verdict.basis):
+        words.append(f"\n{basis}", style="dim")
     if sourcing := SOURCING.get(verdict.sourcing):
         words.append(f"\n{sourcing}", style="dim")
     return words

@@ -10,6 +10,12 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from google.protobuf.message import Message
 
+BASES = {
+    evidence_pb2.BASIS_MEASURED: "measured",
+    evidence_pb2.BASIS_DERIVED: "computed",
+    evidence_pb2.BASIS_SOURCED: "from a publication",
+}
+"""What a verdict rests on, in words."""
 SOURCING = {
     evidence_pb2.SOURCE_VERDICT_FAITHFUL: "repeats its source as quoted",
     evidence_pb2.SOURCE_VERDICT_MISQUOTED: "not what its source is quoted to say",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from services.cli.output import comparison, verdicts
+from services.cli.output import comparison, grid, verdicts
 from services.ranker.web import values
 
 
@@ -119,7 +119,7 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = io.StringIO()
-    for module in (comparison, verdicts):
+    for module in (comparison, verdicts, grid):
         monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
 
     def side(*claims: evidence_pb2.ClaimVerdict) -> compare_pb2.ComparedArtifact:
@@ -157,7 +157,7 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
 
 def test_a_comparison_prints_even_when_it_knows_little(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
-    for module in (comparison, verdicts):
+    for module in (comparison, verdicts, grid):
         monkeypatch.setattr(module, "OUT", Console(file=out, width=160))
     component = score_pb2.Component(name="quality", weight=1, low=0, point=0.5, high=1)
     side = compare_pb2.ComparedArtifact(

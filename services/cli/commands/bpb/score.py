@@ -16,8 +16,8 @@ from services.cli.arguments import (
     INTERVAL_SCOPES,
     add_compute,
     add_definition,
+    add_format,
     add_interval_of,
-    add_json,
     add_sample,
     add_selection,
     compute,
@@ -31,6 +31,7 @@ from services.cli.inventory import Inventory
 from services.cli.models import language_model, only_language_model
 from services.cli.output import document_rows, score_picture
 from services.cli.output.console import ERR, note, print_json, progress_console
+from services.cli.output.grid import table
 from services.cli.output.score_output import (
     comparison_json,
     comparison_rows,
@@ -96,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="FILE", help="also draw the plot into FILE, .svg or .png")
     prove.add_options(parser)
     add_compute(parser)
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -190,7 +191,7 @@ async def follow(
             if which == "document":
                 document(update.document)
             elif ERR.is_terminal:
-                live.update(running_table(update.progress))
+                live.update(table(running_table(update.progress), ERR.width))
             elif clock() - told >= _LINE_SECONDS:
                 told = clock()
                 note(running_line(update.progress))

@@ -8,12 +8,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from services.cli.arguments import add_compute, add_interval_of, add_json, add_sample, count
+from services.cli.arguments import add_compute, add_format, add_interval_of, add_sample, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.errors import InvalidArgument
 
 # What needs the corpus extra is imported where it is used: other commands do without.
@@ -57,12 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=count, default=0, metavar="N", help="as many as fit without it"
     )
     add_interval_of(ray)
-    add_json(ray)
+    add_format(ray)
     ray.set_defaults(run=score_on_ray)
     merging = actions.add_parser("merge", help="add the results of all units up")
     merging.add_argument("directory", metavar="DIR", help="the --out of `score`")
     add_interval_of(merging)
-    add_json(merging)
+    add_format(merging)
     merging.set_defaults(run=merge_units)
 
 
@@ -161,7 +160,7 @@ def _score(scorer: UnitScorer, unit: WorkUnit, out: Path) -> None:
     from services.corpus.bpb.cluster.unit_results import is_done, write_result  # noqa: PLC0415
 
     if is_done(out, unit, scorer.facts()):
-        note(f"{unit}: was there")
+        note(f"{unit}: up to date")
         return
     result = scorer.score(unit)
     path = write_result(out, result)
@@ -228,10 +227,15 @@ def _show(merged: Merged, *, as_json: bool) -> Exit:
             }
         )
         return status
-    table = Table(title=", ".join(merged.engines), title_justify="left")
-    table.add_column("subset")
-    for heading in ("bits per byte", "95 % interval", "documents", "bytes", "tokens"):
-        table.add_column(heading, justify="right")
+    table = Grid(
+        ", ".join(merged.engines),
+        [
+            Column("subset", Kind.TEXT),
+            *map(Column, ("bits per byte", "95 % interval", "documents")),
+            Column("bytes", spare=1),
+            Column("tokens", spare=2),
+        ],
+    )
     rows = [(name, *both) for name, both in merged.figures.subsets.items()]
     rows.append(("overall (micro)", totals.overall, overall))
     rows += [
@@ -241,8 +245,8 @@ def _show(merged: Merged, *, as_json: bool) -> Exit:
     for name, score, figure in rows:
         counts = (f"{value:,}" for value in (score.documents, score.text_bytes, score.tokens))
         bits = "-" if figure is None else f"{figure.value:.4f}"
-        table.add_row(name, bits, _standing(figure), *counts)
-    OUT.print(table)
+        table.add(name, bits, _standing(figure), *counts)
+    show(table)
     for doubt in merged.doubts:
         note(f"doubtful: {doubt}")
     if overall is None:

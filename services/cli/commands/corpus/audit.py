@@ -11,7 +11,7 @@ from assay_rpc.common.v1 import common_pb2
 
 from services.cli.arguments import (
     add_definition,
-    add_json,
+    add_format,
     add_selection,
     definition,
     output_file,
@@ -22,7 +22,7 @@ from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.models import language_model
-from services.cli.output import corpus_audit, corpus_audit_page
+from services.cli.output import corpus_audit, corpus_audit_page, grid
 from services.cli.output.console import OUT, note, print_json, progress_console
 from services.cli.output.messages import plain
 from services.cli.pages import templates
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_definition(parser)
     parser.add_argument("--html", metavar="FILE", help="also write a page that needs no other file")
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -115,7 +115,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         print_json(plain(found))
         return Exit.DONE
     for table in corpus_audit.tables(found):
-        OUT.print(table)
+        grid.show(table)
     for line in corpus_audit.summary(found):
         OUT.print(line, markup=False, soft_wrap=True)
     return Exit.DONE

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
-from rich.table import Table
 
-from services.cli.arguments import add_json, count
+from services.cli.arguments import add_format, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repetitions", type=count, default=0, metavar="N", help="the service's own without it"
     )
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=benchmark)
 
 
@@ -51,24 +51,26 @@ async def benchmark(arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         print_json(plain(result))
         return Exit.DONE
-    table = Table(
-        title=f"{result.corpus.name}: {result.sample_bytes:,} bytes of jsonl on "
-        f"{result.environment.cpu}, one core",
-        title_justify="left",
-    )
-    table.add_column("codec")
     level = max((codec.decompress_interval.level for codec in result.codecs), default=0.0)
-    for heading in ("ratio", "decompressed MB/s", f"{level:.0%} interval"):
-        table.add_column(heading, justify="right")
+    table = Grid(
+        f"{result.corpus.name}: {result.sample_bytes:,} bytes of jsonl on "
+        f"{result.environment.cpu}, one core",
+        [
+            Column("codec", Kind.NAME),
+            Column("ratio"),
+            Column("decompressed MB/s"),
+            Column(f"{level * 100:.0f} % interval"),
+        ],
+    )
     for codec in result.codecs:
         interval = codec.decompress_interval
-        table.add_row(
+        table.add(
             codec.codec,
             f"{codec.ratio:.3f}",
             f"{codec.decompress_bytes_per_second / 1e6:,.0f}",
             f"{interval.low / 1e6:,.0f} .. {interval.high / 1e6:,.0f}",
         )
-    OUT.print(table)
+    show(table)
     memory, parsed = result.streaming, result.plain_parse
     OUT.print(
         f"streaming {memory.content_bytes:,} bytes grew the process's peak memory by "

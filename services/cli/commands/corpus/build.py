@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from services.cli.arguments import add_json, count
+from services.cli.arguments import add_format, count
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.errors import InvalidArgument, PreconditionFailed
 
 # What needs the corpus extra is imported where it is used: other commands do without.
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="on a Ray cluster; one is started here without ADDRESS",
     )
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=build)
 
 
@@ -145,13 +144,20 @@ class _Progress:
 def _show(card: dict[str, Any], out: Path, *, done_before: bool) -> None:
     from services.corpus.build.card import size_text  # noqa: PLC0415
 
-    table = Table(title=f"{card['name']} {card['version']}", title_justify="left")
-    table.add_column("component")
-    headings = ("raw size", "weight", "epochs", "effective size", "documents", "mean document")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    table = Grid(
+        f"{card['name']} {card['version']}",
+        [
+            Column("component", Kind.NAME),
+            Column("raw size", spare=2),
+            Column("weight"),
+            Column("epochs"),
+            Column("effective size"),
+            Column("documents"),
+            Column("mean document", spare=1),
+        ],
+    )
     for row in card["components"]:
-        table.add_row(
+        table.add(
             row["component"],
             size_text(row["raw_bytes"]),
             f"{row['weight']:.2%}",
@@ -160,7 +166,7 @@ def _show(card: dict[str, Any], out: Path, *, done_before: bool) -> None:
             f"{row['effective_documents']:,}",
             size_text(row["mean_document_bytes"]),
         )
-    OUT.print(table)
+    show(table)
     for step in card["steps"]:
         OUT.print(
             f"{step['step']}: {step['documents_removed']:,} of {step['documents_in']:,} documents "
@@ -168,4 +174,4 @@ def _show(card: dict[str, Any], out: Path, *, done_before: bool) -> None:
             markup=False,
             soft_wrap=True,
         )
-    note(f"{'was there' if done_before else 'built'}: {out}, {card['digest']}")
+    note(f"{'up to date' if done_before else 'built'}: {out}, {card['digest']}")

@@ -110,7 +110,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
         print_json({"shards": [asdict(shard) for shard in shards], "seconds": round(seconds, 3)})
         return Exit.DONE
     for shard in shards:
-        state = "indexed" if shard.fresh else "was there"
+        state = "indexed" if shard.fresh else "up to date"
         OUT.print(
             f"{shard.path}: {state}, {shard.documents:,} documents in {shard.frames:,} frames, "
             f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
-from rich.table import Table
 
-from services.cli.arguments import add_json
+from services.cli.arguments import add_format
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, print_json, progress_console
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.errors import InternalError
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "example: assay corpus stats --shards pile-indexed"
     add_shards(parser)
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=stats)
 
 
@@ -47,7 +47,7 @@ async def stats(arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         print_json(plain(reply))
         return Exit.DONE
-    OUT.print(_subset_table(reply))
+    show(_subset_table(reply))
     for line in _summary(reply):
         OUT.print(line, markup=False, soft_wrap=True)
     return Exit.DONE
@@ -69,16 +69,22 @@ async def _described(
     raise InternalError("the description ended without a result; see the corpus service's log")
 
 
-def _subset_table(reply: describe_pb2.CorpusDescription) -> Table:
-    table = Table(
-        title=f"{reply.corpus.ref.name}: {reply.documents:,} documents, {reply.text_bytes:,} "
+def _subset_table(reply: describe_pb2.CorpusDescription) -> Grid:
+    table = Grid(
+        f"{reply.corpus.ref.name}: {reply.documents:,} documents, {reply.text_bytes:,} "
         f"bytes of text in {len(reply.corpus.shards)} shards",
-        title_justify="left",
+        [
+            Column("subset", Kind.NAME),
+            Column("documents"),
+            Column("bytes"),
+            Column("share"),
+            Column("published share", spare=3),
+            Column("mean KiB", spare=1),
+            Column("published mean", spare=4),
+            Column("zstd ratio", spare=2),
+            Column("rights", Kind.TEXT, spare=5),
+        ],
     )
-    table.add_column("subset", no_wrap=True)
-    for heading in ("documents", "bytes", "share", "published", "mean KiB", "published", "zstd"):
-        table.add_column(heading, justify="right")
-    table.add_column("rights")
     rows = list(reply.subsets)
     if reply.documents_without_subset and rows:
         rows.append(_without_subset(reply))
@@ -86,7 +92,7 @@ def _subset_table(reply: describe_pb2.CorpusDescription) -> Table:
         published = subset.HasField("published")
         mean = subset.text_bytes / subset.documents / 1024 if subset.documents else 0.0
         marks = [_AVAILABILITY.get(subset.rights.availability, ""), subset.rights.license]
-        table.add_row(
+        table.add(
             subset.name or "(none named)",
             f"{subset.documents:,}",
             f"{subset.text_bytes:,}",

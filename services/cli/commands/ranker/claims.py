@@ -12,7 +12,7 @@ import grpc
 from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
 from services.cli import supplies
-from services.cli.arguments import add_json
+from services.cli.arguments import add_format
 from services.cli.commands.ranker.register import register
 from services.cli.connection import Connection
 from services.cli.exits import Exit
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_budget(parser)
     add_manifest(parser)
     supplies.add_arguments(parser)
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
 from services.cli import supplies
-from services.cli.arguments import add_json, output_file
+from services.cli.arguments import add_format, output_file
 from services.cli.commands.ranker.claims import EFFORTS, add_budget, add_manifest, prepare, verify
 from services.cli.connection import Connection
 from services.cli.exits import Exit
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--picture", metavar="FILE", help="show in the page what a compared model sees in it"
     )
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 

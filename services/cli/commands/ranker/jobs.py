@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Iterable
 
 from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
-from rich.table import Table
 
-from services.cli.arguments import add_json
+from services.cli.arguments import add_format
 from services.cli.commands.ranker.claims import EFFORTS, add_budget, owned
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import OUT, note, print_json, progress_console
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.remote import running_address
 from services.errors import PreconditionFailed
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name != "list":
             action.add_argument("job", metavar="JOB")
     for action in actions.choices.values():
-        add_json(action)
+        add_format(action)
     parser.set_defaults(run=run)
 
 
@@ -134,13 +134,20 @@ def _show(jobs: Iterable[verification_pb2.Job], *, as_json: bool) -> None:
     if as_json:
         print_json({"jobs": [plain(one) for one in jobs]})
         return
-    table = Table()
-    for heading in ("job", "artifact", "state", "claims decided", "submitted"):
-        table.add_column(heading)
+    table = Grid(
+        "",
+        [
+            Column("job", Kind.NAME),
+            Column("artifact", Kind.NAME),
+            Column("state", Kind.NAME),
+            Column("claims decided"),
+            Column("submitted", Kind.NAME, spare=1),
+        ],
+    )
     for one in jobs:
         done = f"{one.done} of {len(one.plan.claims)}"
-        table.add_row(one.id, one.artifact, _state(one), done, one.create_time.ToJsonString())
-    OUT.print(table)
+        table.add(one.id, one.artifact, _state(one), done, one.create_time.ToJsonString())
+    show(table)
 
 
 def _state(job: verification_pb2.Job) -> str:

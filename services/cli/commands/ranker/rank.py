@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
-from rich.table import Table
 
-from services.cli.arguments import add_json
+from services.cli.arguments import add_format
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.comparison import MOST_NAMES, score_text
 from services.cli.output.console import OUT, print_json
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.ranker.web.values import enum_name
 
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hardware", default="", metavar="CLASS", help="take timings from this class alone"
     )
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -145,18 +145,26 @@ def _show_profile(
     name = f"{profile.profile}, of {enum_name(profile, 'type').replace('_', ' ').lower()}s"
     placed = [one for one in ranks if one.HasField("best_place")]
     if placed:
-        table = Table(title=f"\n{name}", title_justify="left", show_lines=True)
-        for heading in ("place", "artifact", "score, of 100", "surely better than", "measured on"):
-            table.add_column(heading, overflow="fold")
+        table = Grid(
+            f"\n{name}",
+            [
+                Column("place", Kind.NAME),
+                Column("artifact", Kind.NAME),
+                Column("score, of 100", Kind.NAME),
+                Column("surely better than", Kind.NAME),
+                Column("measured on", Kind.TEXT, spare=1),
+            ],
+            lines=True,
+        )
         for one in placed:
-            table.add_row(
+            table.add(
                 f"{_place(one)} of {one.ranked_count}",
                 one.artifact,
                 score_text(one.score),
                 "\n".join(one.beats),
                 one.measured_on,
             )
-        OUT.print(table)
+        show(table)
         sure = "nothing in it is by chance" if profile.level == 1 else f"{profile.level:.1%} sure"
         of = f"of these {len(placed)} together" if together else "each pair by itself"
         OUT.print(f"{sure}, {of}; artifacts that nothing separates share places", style="dim")
@@ -168,7 +176,9 @@ def _show_profile(
             unranked.setdefault(tuple(one.score.lacks), []).append(one.artifact)
     for lacks, names in unranked.items():
         listed = ", ".join(lacks[:MOST_NAMES]) + (" and more" if lacks[MOST_NAMES:] else "")
-        OUT.print(f"  not ranked, for want of {listed}: {', '.join(names)}", style="dim")
+        OUT.print(f"  not ranked yet, no evidence of {listed}:", style="dim", markup=False)
+        for name in names:
+            OUT.print(f"    {name}", style="dim", markup=False, soft_wrap=True)
 
 
 def _place(one: rank_pb2.Rank) -> str:
@@ -184,25 +194,33 @@ def _show_explanation(
         return
     claims = {one.digest: one for one in explained.evidence}
     title = f"The score of {rank.artifact} in {explained.score.profile}"
-    table = Table(title=title, title_justify="left", show_lines=True)
-    for heading in ("part", "points", "weight, of 100", "rests on"):
-        table.add_column(heading)
+    table = Grid(
+        title,
+        [
+            Column("part", Kind.TEXT),
+            Column("points", Kind.NAME),
+            Column("weight, of 100", Kind.TEXT),
+            Column("rests on", Kind.TEXT),
+        ],
+        lines=True,
+    )
     for one in explained.contributions:
         evidence = [claims[each] for each in one.evidence if each in claims]
         commands = "".join(f"\n{each.claim}: {each.command}" for each in evidence)
         weight = f"{one.max_points:g}" if one.metric else "shown, counts nothing"
-        table.add_row(one.component, _points(one), weight, one.explanation + commands)
-    table.add_row("sum", score_text(explained.score), "100", "")
-    OUT.print(table)
+        table.add(one.component, _points(one), weight, one.explanation + commands)
+    table.add("sum", score_text(explained.score), "100", "")
+    show(table)
     if rank.HasField("best_place"):
         tied = ", ".join(rank.not_separable_from) or "none"
-        place = f"place {_place(rank)} of {rank.ranked_count}; not separable from: {tied}"
+        place = f"rank {_place(rank)} of {rank.ranked_count}; too close to call with: {tied}"
     else:
         place = f"not ranked in {rank.profile}: it lacks {', '.join(rank.score.lacks)}"
     OUT.print(place, markup=False)
+    timings = f"timings of {rank.hardware}" if rank.hardware else "no timings"
     OUT.print(
         f"methodology {explained.methodology.version} {explained.methodology.digest[:19]}, as of "
-        f"{explained.score.as_of}, timings of {rank.hardware or 'no machine'}",
+        f"{explained.score.as_of}, {timings}",
         style="dim",
         markup=False,
     )

@@ -7,13 +7,13 @@ import uuid
 from typing import Any
 
 from assay_rpc.ranker.v1 import outcome_pb2, outcome_pb2_grpc, ranker_pb2_grpc, search_pb2
-from rich.table import Table
 
-from services.cli.arguments import add_json, count
+from services.cli.arguments import add_format, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, print_json
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 
 TIMEOUT_SECONDS = 60.0
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = 'example: assay search "label every pixel of a photo"'
     parser.add_argument("intent", metavar="INTENT", nargs="?", help="what is wanted, in words")
-    parser.add_argument("--limit", type=count, default=0, metavar="N", help="10 unless told")
+    parser.add_argument("--limit", type=count, default=0, metavar="N", help="default: 10")
     telling = parser.add_mutually_exclusive_group()
     telling.add_argument(
         "--chose", metavar="URI", help="record that this capability was chosen for INTENT"
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--match", default="", metavar="ID", help="id of a match; made up if absent"
     )
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -111,17 +111,19 @@ def _show(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool) -> Non
     if not reply.matches:
         OUT.print(f"nothing that is registered serves that (confidence below {reply.floor:.2f})")
         return
-    table = Table(show_lines=True)
-    for heading in (
-        "capability",
-        "confidence",
-        "matched by",
-        "artifacts",
-        "matches, reported well",
-    ):
-        table.add_column(heading, overflow="fold")
+    table = Grid(
+        "",
+        [
+            Column("capability", Kind.TEXT),
+            Column("confidence"),
+            Column("matched by", Kind.TEXT, spare=1),
+            Column("artifacts", Kind.NAME),
+            Column("matches, reported well", Kind.NAME, spare=2),
+        ],
+        lines=True,
+    )
     for match in reply.matches:
-        table.add_row(
+        table.add(
             f"{match.name}\n{match.providers[0].capability.description}",
             f"{match.confidence:.2f}",
             "\n".join(f"{one.term} ({', '.join(one.fields)})" for one in match.terms),
@@ -131,4 +133,4 @@ def _show(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool) -> Non
                 for one in match.providers
             ),
         )
-    OUT.print(table)
+    show(table)

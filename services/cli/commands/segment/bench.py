@@ -10,13 +10,14 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.segment.v1 import benchmark_pb2, benchmark_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 from rich.progress import Progress
-from rich.table import Table
 
-from services.cli.arguments import add_json, count
+from services.cli.arguments import add_format, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.models import segment_model
+from services.cli.output import grid
 from services.cli.output.console import ERR, OUT, note, print_json, progress_console
+from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain, precision
 from services.errors import InternalError
 from services.ranker.web.values import ends
@@ -86,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--modules", action="store_true", help="also say which part of the model takes the time"
     )
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -143,11 +144,11 @@ def show(result: benchmark_pb2.BenchmarkResult) -> None:
         markup=False,
     )
     if result.sweep:
-        OUT.print(_sweep(result))
+        grid.show(_sweep(result))
     else:
-        OUT.print(_figures(result))
+        grid.show(_figures(result))
     if result.modules:
-        OUT.print(_modules(result))
+        grid.show(_modules(result))
     if result.noisy and result.scenario != benchmark_pb2.SCENARIO_SERVER:
         note(busy(result))
     if result.HasField("two_speeds"):
@@ -168,44 +169,41 @@ def busy(result: benchmark_pb2.BenchmarkResult) -> str:
     return f"{text}; others used up to {others:.2g} of its processors"
 
 
-def _figures(result: benchmark_pb2.BenchmarkResult) -> Table:
+def _figures(result: benchmark_pb2.BenchmarkResult) -> Grid:
     table = _table("", "value", "interval")
-    table.add_row("latency p50", _ms(result.latency_p50), _span(result.latency_interval, 1e3, "ms"))
+    table.add("latency p50", _ms(result.latency_p50), _span(result.latency_interval, 1e3, "ms"))
     if result.HasField("latency_least"):
-        table.add_row("shortest run", _ms(result.latency_least), "")
-    table.add_row("latency p90", _ms(result.latency_p90), "")
-    table.add_row("latency p99", _ms(result.latency_p99), "")
+        table.add("shortest run", _ms(result.latency_least), "")
+    table.add("latency p90", _ms(result.latency_p90), "")
+    table.add("latency p99", _ms(result.latency_p99), "")
     spread = _spread(result.images_per_second_interval)
-    table.add_row("images a second", f"{result.images_per_second:.4g}", spread)
+    table.add("images a second", f"{result.images_per_second:.4g}", spread)
     if result.HasField("server"):
         server = result.server
-        table.add_row("offered a second", f"{server.target_rate:.4g}", "")
-        table.add_row("within the bound", f"{server.within_bound:.2%}", "")
-        table.add_row("bound on p99", "met" if server.met else "missed", "")
+        table.add("offered a second", f"{server.target_rate:.4g}", "")
+        table.add("within the bound", f"{server.within_bound:.2%}", "")
+        table.add("bound on p99", "met" if server.met else "missed", "")
     return table
 
 
-def _sweep(result: benchmark_pb2.BenchmarkResult) -> Table:
+def _sweep(result: benchmark_pb2.BenchmarkResult) -> Grid:
     table = _table("images a batch", "latency p50", "images a second", "interval")
     for batch in result.sweep:
         spread = _spread(batch.images_per_second_interval)
         rate = f"{batch.images_per_second:.4g}"
-        table.add_row(str(batch.batch_size), _ms(batch.latency_p50), rate, spread)
+        table.add(str(batch.batch_size), _ms(batch.latency_p50), rate, spread)
     return table
 
 
-def _modules(result: benchmark_pb2.BenchmarkResult) -> Table:
+def _modules(result: benchmark_pb2.BenchmarkResult) -> Grid:
     table = _table("part", "time, profiled", "share")
     for part in result.modules:
-        table.add_row(part.name, _ms(part.median), f"{part.share:.1%}")
+        table.add(part.name, _ms(part.median), f"{part.share:.1%}")
     return table
 
 
-def _table(*columns: str) -> Table:
-    table = Table()
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
-    return table
+def _table(first: str, *numbers: str) -> Grid:
+    return Grid("", [Column(first, Kind.NAME), *map(Column, numbers)])
 
 
 def _spread(interval: common_pb2.Interval) -> str:

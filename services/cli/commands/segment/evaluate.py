@@ -13,15 +13,15 @@ from assay_rpc.channel import connect
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.connection import Connection as RpcConnection
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
-from rich.table import Table
 
-from services.cli.arguments import add_json, count
+from services.cli.arguments import add_format, count
 from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, progress_console, warn
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import SUFFIXES
 from services.errors import InternalError, InvalidArgument
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many pictures to list, those with the lowest mean IoU; default: 5",
     )
     add_inference(parser)
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -216,26 +216,27 @@ def _print_table(reply: segment_pb2.EvaluationResult) -> None:
         f"{reply.pairs} pictures, {reply.pixels:,} pixels, {reply.ignored_pixels:,} left out",
         markup=False,
     )
-    table = Table()
-    table.add_column("class")
-    for name in ("id", "IoU", "accuracy", "pixels"):
-        table.add_column(name, justify="right")
+    table = Grid(
+        "",
+        [
+            Column("class", Kind.NAME),
+            Column("id", spare=1),
+            *map(Column, ("IoU", "accuracy", "pixels")),
+        ],
+    )
     for item in reply.classes:
         if item.mask_pixels or item.predicted_pixels:
             accuracy = f"{item.accuracy:.2%}" if item.HasField("accuracy") else ""
             shown = f"{item.iou:.2%}", accuracy, f"{item.mask_pixels:,}"
-            table.add_row(item.name, str(item.class_id), *shown)
-    OUT.print(table)
+            table.add(item.name, str(item.class_id), *shown)
+    show(table)
 
 
 def _print_worst(pictures: Sequence[Mapping[str, Any]]) -> None:
     if not pictures:
         return
-    table = Table(title="lowest mean IoU", title_justify="left")
-    table.add_column("picture")
-    for name in ("mIoU", "aAcc"):
-        table.add_column(name, justify="right")
+    table = Grid("lowest mean IoU", [Column("picture", Kind.NAME), Column("mIoU"), Column("aAcc")])
     for one in pictures:
         shown = (one["mean_iou"], one["pixel_accuracy"])
-        table.add_row(one["picture"], *("unknown" if x is None else f"{x:.2%}" for x in shown))
-    OUT.print(table)
+        table.add(one["picture"], *("unknown" if x is None else f"{x:.2%}" for x in shown))
+    show(table)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from assay_rpc.segment.v1 import admin_pb2, admin_pb2_grpc
-from rich.table import Table
 
-from services.cli.arguments import add_json
+from services.cli.arguments import add_format
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, note, print_json
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.remote import running_address
 from services.errors import PreconditionFailed
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="refuse if another revision than this, which `list` showed, is wanted by now",
     )
     for action in actions.choices.values():
-        add_json(action)
+        add_format(action)
     parser.set_defaults(run=run)
 
 
@@ -81,13 +81,21 @@ def _wishes(arguments: argparse.Namespace) -> admin_pb2.SetDesiredModelsRequest:
 
 
 def _print_table(reply: admin_pb2.GetRepositoryResponse) -> None:
-    wanted = "every model that is there" if reply.everything else "what is marked"
-    OUT.print(f"revision {reply.revision}; wanted is {wanted}", markup=False)
-    table = Table()
-    for name in ("model", "version", "state", "wanted", "default", "why"):
-        table.add_column(name)
+    serving = "all models (no desired state set)" if reply.everything else "the wanted models"
+    OUT.print(f"revision {reply.revision}; serving {serving}", markup=False)
+    table = Grid(
+        "",
+        [
+            Column("model", Kind.NAME),
+            Column("version", Kind.NAME),
+            Column("state", Kind.NAME),
+            Column("wanted", Kind.NAME),
+            Column("default", Kind.NAME, spare=1),
+            Column("why", Kind.TEXT),
+        ],
+    )
     for item in reply.models:
-        table.add_row(
+        table.add(
             item.ref.name,
             item.ref.version,
             enum_name(item, "state").lower().replace("_", " "),
@@ -95,4 +103,4 @@ def _print_table(reply: admin_pb2.GetRepositoryResponse) -> None:
             "yes" if item.serves_unversioned else "",
             item.problem,
         )
-    OUT.print(table)
+    show(table)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
-from rich.table import Table
 
-from services.cli.arguments import add_json, output_file, pixel_size
+from services.cli.arguments import add_format, output_file, pixel_size
 from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 120.0
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only this class is labelled, counted and coloured; repeatable",
     )
     add_inference(parser)
-    add_json(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -305,10 +305,7 @@ def _as_json(reply: segment_pb2.SegmentImageResponse) -> dict[str, Any]:
 
 def _print_table(reply: segment_pb2.SegmentImageResponse) -> None:
     OUT.print(f"{reply.labels.width} x {reply.labels.height} pixels, {reply.model.name}")
-    table = Table()
-    table.add_column("class")
-    table.add_column("id", justify="right")
-    table.add_column("share", justify="right")
+    table = Grid("", [Column("class", Kind.NAME), Column("id"), Column("share")])
     for c in reply.classes:
-        table.add_row(c.name, str(c.class_id), f"{c.share:.2%}")
-    OUT.print(table)
+        table.add(c.name, str(c.class_id), f"{c.share:.2%}")
+    show(table)

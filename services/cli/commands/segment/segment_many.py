@@ -19,11 +19,11 @@ from assay_rpc.client import AssayError, AsyncSegmentClient
 from assay_rpc.segment._items import LabelOptions, Labels
 from assay_rpc.segment.v1 import models_pb2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from services.cli.commands.segment.inference import inference
 from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, note, progress_console, warn
+from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import Found, find
 from services.errors import InvalidArgument
@@ -314,15 +314,14 @@ def _print(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> 
         markup=False,
         soft_wrap=True,
     )
-    table = Table()
-    table.add_column("class")
-    table.add_column("pictures", justify="right")
-    table.add_column("share of all pixels", justify="right")
+    table = Grid(
+        "", [Column("class", Kind.NAME), Column("pictures"), Column("share of all pixels")]
+    )
     total = sum(tally.pixels.values())
     for name, pixels in tally.pixels.most_common(_SHOWN):
-        table.add_row(name, str(tally.pictures[name]), f"{pixels / total:.2%}")
+        table.add(name, str(tally.pictures[name]), f"{pixels / total:.2%}")
     if total:
-        OUT.print(table)
+        show(table)
     if len(tally.pixels) > _SHOWN:
         OUT.print(
             f"and {len(tally.pixels) - _SHOWN} more classes: see {out / SUMMARY}", markup=False

@@ -14,7 +14,7 @@ import pytest
 from assay_rpc.audit.v1alpha1 import corpus_audit_pb2 as pb
 
 from services.cli.exits import Exit
-from services.cli.output import corpus_audit, corpus_audit_page
+from services.cli.output import corpus_audit, corpus_audit_page, grid
 from services.cli.output.console import OUT
 from tests.corpus.shard_files import line, write_corpus
 
@@ -89,7 +89,7 @@ def test_what_is_said_of_an_audit() -> None:
     found = _found()
     with OUT.capture() as captured:
         for table in corpus_audit.tables(found):
-            OUT.print(table)
+            grid.show(table)
     shown = captured.get()
     assert "0: 0.00% (0.60% .. 80.00%)" in shown
     said = "\n".join(corpus_audit.summary(found))

@@ -221,7 +221,7 @@ def test_the_command(
     assert main(["units", "merge", str(tmp_path / "out")]) == 4  # units are missing
     for share in ("0/2", "1/2"):
         assert main(["units", "score", *common, *out, "--share", share]) == 0
-    assert "was there" in capsys.readouterr().err
+    assert "up to date" in capsys.readouterr().err
     assert main(["units", "merge", str(tmp_path / "out"), "--json"]) == 0
     merged = json.loads(capsys.readouterr().out)
     assert merged["overall"]["documents"] == 40

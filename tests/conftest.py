@@ -89,6 +89,7 @@ class RunningService:
         self.port = int(ports["port"])
         self.health_port = int(ports["health_port"])
         self.metrics_port = int(ports["metrics_port"])
+        self.http_port = int(ports.get("http_port", 0))
         self.address = f"127.0.0.1:{self.port}"
 
     def stop(self) -> int:

@@ -27,7 +27,9 @@ from assay_rpc.ranker.v1 import (
     artifact_pb2,
     compare_pb2,
     evidence_pb2,
+    rank_pb2,
     ranker_pb2_grpc,
+    score_pb2,
     verification_pb2,
     verification_pb2_grpc,
 )
@@ -266,6 +268,36 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         """A sentence."""
         self._seen(request, context)
         return compare_pb2.CompareResponse(summary=f"{request.left} beside {request.right}")
+
+    def ListVerdicts(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Two pages of one claim."""
+        self._seen(request, context)
+        return evidence_pb2.ListVerdictsResponse(
+            claims=[evidence_pb2.ClaimVerdict(reason=f"page {request.page_token or 1}")],
+            next_page_token="" if request.page_token else "2",
+        )
+
+    def GetMethodology(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """A file."""
+        self._seen(request, context)
+        return score_pb2.GetMethodologyResponse(
+            methodology=score_pb2.MethodologyRef(version=request.version or "v2"), content=b"a: 1"
+        )
+
+    def ListRanks(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Two pages, whose lists have profiles in common."""
+        self._seen(request, context)
+        names = ("core", "latency") if request.page_token else ("core",)
+        return rank_pb2.ListRanksResponse(
+            ranks=[rank_pb2.Rank(artifact=f"a{request.page_token}")],
+            profiles=[
+                rank_pb2.RankedProfile(
+                    type=artifact_pb2.ARTIFACT_TYPE_DATASET, profile=name, level=0.95
+                )
+                for name in names
+            ],
+            next_page_token="" if request.page_token else "2",
+        )
 
     def CancelJob(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Notes the job."""

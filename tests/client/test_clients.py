@@ -97,7 +97,7 @@ def test_what_means_nothing_is_refused_before_a_call() -> None:
             scoring.score_texts(["t"], "m", precision="int4")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="engin"):
             scoring.score("c", "m", engin="torch-cpu")  # type: ignore[call-arg]
-        with pytest.raises(ValueError, match="one of the two"):
+        with pytest.raises(ValueError, match="one of the three"):
             ranker.ranks(type="dataset", intent="read")
         with pytest.raises(ValueError, match="quick"):
             ranker.submit("a", effort="slow")  # type: ignore[arg-type]

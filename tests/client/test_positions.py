@@ -156,6 +156,9 @@ async def test_the_asyncio_stream_gives_the_same(corpus: str, cut: int | None) -
         async with AsyncCorpusStream(address, corpus) as documents:
             assert [one for batch in [x async for x in documents.texts()] for one in batch] == TEXTS
         async with AsyncCorpusStream(address, corpus) as documents:
+            raw = [one for batch in [x async for x in documents.texts_bytes()] for one in batch]
+        assert [one.decode("utf-8", "surrogatepass") for one in raw] == TEXTS
+        async with AsyncCorpusStream(address, corpus) as documents:
             before = []
             async for one in documents:
                 before.append(one.text)

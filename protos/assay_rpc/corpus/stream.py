@@ -335,10 +335,15 @@ class AsyncCorpusStream(_Stream):
 
     async def texts(self) -> AsyncIterator[list[str]]:
         """Iterate lists of texts, one a chunk: as `aiter`, with less made of each document."""
+        async with aclosing(self.texts_bytes()) as batches:
+            async for texts in batches:
+                yield [text.decode("utf-8", "surrogatepass") for text in texts]
+
+    async def texts_bytes(self) -> AsyncGenerator[list[bytes], None]:
+        """As `texts`, in UTF-8; a lone surrogate is three bytes (WTF-8)."""
         async with aclosing(self._batches()) as batches:
             async for batch in batches:
-                texts = self._position.texts(batch)
-                yield [text.decode("utf-8", "surrogatepass") for text in texts]
+                yield self._position.texts(batch)
 
     async def _batches(self) -> AsyncGenerator[Batch, None]:
         """Yield batches, whatever happens to the server between them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.errors import AssayError
@@ -40,17 +40,32 @@ def _type(name: TypeName | None) -> artifact_pb2.ArtifactType.ValueType:
     return _TYPES[name]
 
 
-def ranks_request(
-    type_name: TypeName | None, intent: str | None, as_of: str, hardware: str
-) -> rank_pb2.ListRanksRequest:
-    """List ranks of a type or for an intent. Raises ValueError unless it is one of the two."""
-    if (type_name is None) == (intent is None):
-        raise ValueError("give a type or an intent, one of the two")
-    request = rank_pb2.ListRanksRequest(as_of=as_of, hardware=hardware)
-    if intent is not None:
-        request.intent = intent
+class RanksOptions(TypedDict, total=False):
+    """Whose ranks, one of the first three, and of when, where and in which profile."""
+
+    type: TypeName
+    intent: str
+    artifacts: Sequence[str]
+    as_of: str
+    hardware: str
+    profile: str
+
+
+def ranks_request(**options: Unpack[RanksOptions]) -> rank_pb2.ListRanksRequest:
+    """List ranks. Raises ValueError unless it is of a type, an intent or artifacts."""
+    if len(options.keys() & {"type", "intent", "artifacts"}) != 1:
+        raise ValueError("give a type, an intent or artifacts, one of the three")
+    request = rank_pb2.ListRanksRequest(
+        as_of=options.get("as_of", ""),
+        hardware=options.get("hardware", ""),
+        profile=options.get("profile", ""),
+    )
+    if "intent" in options:
+        request.intent = options["intent"]
+    elif "artifacts" in options:
+        request.artifacts.artifacts.extend(options["artifacts"])
     else:
-        request.type = _type(type_name)
+        request.type = _type(options["type"])
     return request
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from typing import Unpack
 
 import grpc
 import grpc.aio
@@ -16,6 +17,7 @@ from assay_rpc.errors import AssayError
 from assay_rpc.ranker._requests import (
     Effort,
     OnJob,
+    RanksOptions,
     TypeName,
     ranks_request,
     search_request,
@@ -28,6 +30,7 @@ from assay_rpc.ranker.v1 import (
     evidence_pb2,
     rank_pb2,
     ranker_pb2_grpc,
+    score_pb2,
     search_pb2,
     verification_pb2,
     verification_pb2_grpc,
@@ -56,38 +59,65 @@ class AsyncRankerClient(AsyncClient):
         return reply.artifact
 
     async def compare(
-        self, left: str, right: str, *, as_of: str = "", hardware: str = ""
+        self,
+        left: str,
+        right: str,
+        *,
+        as_of: str = "",
+        hardware: str = "",
+        pages: Sequence[str] = (),
     ) -> compare_pb2.CompareResponse:
         """As RankerClient.compare."""
-        request = compare_pb2.CompareRequest(left=left, right=right, as_of=as_of, hardware=hardware)
+        request = compare_pb2.CompareRequest(
+            left=left, right=right, as_of=as_of, hardware=hardware, pages=pages
+        )
         reply: compare_pb2.CompareResponse = await self._call(self._stub.Compare, request)
         return reply
 
-    async def rank(self, artifact: str, *, as_of: str = "", hardware: str = "") -> rank_pb2.Rank:
+    def verdicts(self, owner: str) -> AsyncIterator[evidence_pb2.ClaimVerdict]:
+        """As RankerClient.verdicts."""
+        request = evidence_pb2.ListVerdictsRequest(owner=owner)
+        return self._pages(self._stub.ListVerdicts, request, "claims")
+
+    async def methodology(self, version: str = "") -> score_pb2.GetMethodologyResponse:
+        """As RankerClient.methodology."""
+        request = score_pb2.GetMethodologyRequest(version=version)
+        reply: score_pb2.GetMethodologyResponse = await self._call(
+            self._stub.GetMethodology, request
+        )
+        return reply
+
+    async def rank(
+        self, artifact: str, *, as_of: str = "", hardware: str = "", profile: str = ""
+    ) -> rank_pb2.Rank:
         """As RankerClient.rank."""
-        request = rank_pb2.GetRankRequest(artifact=artifact, as_of=as_of, hardware=hardware)
+        request = rank_pb2.GetRankRequest(
+            artifact=artifact, as_of=as_of, hardware=hardware, profile=profile
+        )
         reply: rank_pb2.GetRankResponse = await self._call(self._stub.GetRank, request)
         return reply.rank
 
     async def explain(
-        self, artifact: str, *, as_of: str = "", hardware: str = ""
+        self, artifact: str, *, as_of: str = "", hardware: str = "", profile: str = ""
     ) -> rank_pb2.ExplainRankResponse:
         """As RankerClient.explain."""
-        request = rank_pb2.ExplainRankRequest(artifact=artifact, as_of=as_of, hardware=hardware)
+        request = rank_pb2.ExplainRankRequest(
+            artifact=artifact, as_of=as_of, hardware=hardware, profile=profile
+        )
         reply: rank_pb2.ExplainRankResponse = await self._call(self._stub.ExplainRank, request)
         return reply
 
-    def ranks(
-        self,
-        *,
-        type: TypeName | None = None,  # noqa: A002  # the contract's name
-        intent: str | None = None,
-        as_of: str = "",
-        hardware: str = "",
-    ) -> AsyncIterator[rank_pb2.Rank]:
+    def ranks(self, **options: Unpack[RanksOptions]) -> AsyncIterator[rank_pb2.Rank]:
         """As RankerClient.ranks."""
-        request = ranks_request(type, intent, as_of, hardware)
-        return self._pages(self._stub.ListRanks, request, "ranks")
+        return self._pages(self._stub.ListRanks, ranks_request(**options), "ranks")
+
+    async def profiles(self, **options: Unpack[RanksOptions]) -> list[rank_pb2.RankedProfile]:
+        """As RankerClient.profiles."""
+        found: dict[tuple[int, str], rank_pb2.RankedProfile] = {}
+        request = ranks_request(**options)
+        async for one in self._pages(self._stub.ListRanks, request, "profiles"):
+            found.setdefault((one.type, one.profile), one)
+        return list(found.values())
 
     async def search(
         self,

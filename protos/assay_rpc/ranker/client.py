@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import Unpack
 
 import grpc
 
@@ -25,6 +26,7 @@ from assay_rpc.errors import AssayError
 from assay_rpc.ranker._requests import (
     Effort,
     OnJob,
+    RanksOptions,
     TypeName,
     ranks_request,
     search_request,
@@ -37,6 +39,7 @@ from assay_rpc.ranker.v1 import (
     evidence_pb2,
     rank_pb2,
     ranker_pb2_grpc,
+    score_pb2,
     search_pb2,
     verification_pb2,
     verification_pb2_grpc,
@@ -65,38 +68,67 @@ class RankerClient(Client):
         return reply.artifact
 
     def compare(
-        self, left: str, right: str, *, as_of: str = "", hardware: str = ""
+        self,
+        left: str,
+        right: str,
+        *,
+        as_of: str = "",
+        hardware: str = "",
+        pages: Sequence[str] = (),
     ) -> compare_pb2.CompareResponse:
         """Compare two artifacts from the evidence that is stored."""
-        request = compare_pb2.CompareRequest(left=left, right=right, as_of=as_of, hardware=hardware)
+        request = compare_pb2.CompareRequest(
+            left=left, right=right, as_of=as_of, hardware=hardware, pages=pages
+        )
         reply: compare_pb2.CompareResponse = self._call(self._stub.Compare, request)
         return reply
 
-    def rank(self, artifact: str, *, as_of: str = "", hardware: str = "") -> rank_pb2.Rank:
-        """Give an artifact's score, and its place among those of its type."""
-        request = rank_pb2.GetRankRequest(artifact=artifact, as_of=as_of, hardware=hardware)
+    def verdicts(self, owner: str) -> Iterator[evidence_pb2.ClaimVerdict]:
+        """Iterate the claims of an artifact's card or a page, with their verdicts, by id."""
+        request = evidence_pb2.ListVerdictsRequest(owner=owner)
+        return self._pages(self._stub.ListVerdicts, request, "claims")
+
+    def methodology(self, version: str = "") -> score_pb2.GetMethodologyResponse:
+        """Give the file that scores are computed by, and its digest; empty: the current one."""
+        request = score_pb2.GetMethodologyRequest(version=version)
+        reply: score_pb2.GetMethodologyResponse = self._call(self._stub.GetMethodology, request)
+        return reply
+
+    def rank(
+        self, artifact: str, *, as_of: str = "", hardware: str = "", profile: str = ""
+    ) -> rank_pb2.Rank:
+        """Give an artifact's score in a profile, and its place among those of its type."""
+        request = rank_pb2.GetRankRequest(
+            artifact=artifact, as_of=as_of, hardware=hardware, profile=profile
+        )
         reply: rank_pb2.GetRankResponse = self._call(self._stub.GetRank, request)
         return reply.rank
 
     def explain(
-        self, artifact: str, *, as_of: str = "", hardware: str = ""
+        self, artifact: str, *, as_of: str = "", hardware: str = "", profile: str = ""
     ) -> rank_pb2.ExplainRankResponse:
         """Trace an artifact's score to the evidence that it comes from."""
-        request = rank_pb2.ExplainRankRequest(artifact=artifact, as_of=as_of, hardware=hardware)
+        request = rank_pb2.ExplainRankRequest(
+            artifact=artifact, as_of=as_of, hardware=hardware, profile=profile
+        )
         reply: rank_pb2.ExplainRankResponse = self._call(self._stub.ExplainRank, request)
         return reply
 
-    def ranks(
-        self,
-        *,
-        type: TypeName | None = None,  # noqa: A002  # the contract's name
-        intent: str | None = None,
-        as_of: str = "",
-        hardware: str = "",
-    ) -> Iterator[rank_pb2.Rank]:
-        """Iterate the artifacts of a type, or those that serve an intent, best group first."""
-        request = ranks_request(type, intent, as_of, hardware)
-        return self._pages(self._stub.ListRanks, request, "ranks")
+    def ranks(self, **options: Unpack[RanksOptions]) -> Iterator[rank_pb2.Rank]:
+        """Iterate the ranks of a `type`, of those that serve an `intent`, or of `artifacts`.
+
+        By type, profile and place; without a `profile`, all of them. Raises ValueError unless one
+        of the three is given.
+        """
+        return self._pages(self._stub.ListRanks, ranks_request(**options), "ranks")
+
+    def profiles(self, **options: Unpack[RanksOptions]) -> list[rank_pb2.RankedProfile]:
+        """Give the profiles that `ranks` has lists of, and how sure the places in each are."""
+        found: dict[tuple[int, str], rank_pb2.RankedProfile] = {}
+        request = ranks_request(**options)
+        for one in self._pages(self._stub.ListRanks, request, "profiles"):
+            found.setdefault((one.type, one.profile), one)
+        return list(found.values())
 
     def search(
         self,

@@ -144,12 +144,11 @@ class Source:
 
 
 class SourceVerdict(StrEnum):
-    """Whether a page repeats its source."""
+    """Whether a page repeats its source. The contract's UNSOURCED is of no claim yet."""
 
     UNSPECIFIED = "UNSPECIFIED"
     FAITHFUL = "FAITHFUL"
     MISQUOTED = "MISQUOTED"
-    UNSOURCED = "UNSOURCED"
 
 
 @dataclass(frozen=True)

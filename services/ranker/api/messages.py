@@ -168,6 +168,7 @@ def source(value: model.Source) -> claim_pb2.Source:
         date=value.date,
         digest=value.digest,
         values=value.values,
+        unit=value.unit,
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from services.ranker.claims.evidence import why_not
 from services.ranker.claims.findings import Evidence, NotMeasured
+from services.ranker.claims.hardware import is_on
 from services.ranker.claims.identity import hardware_class, identity
 from services.ranker.claims.model import STRENGTH, Aspect, Basis, Claim, SubjectRelation
 from services.ranker.claims.sourcing import CITES
@@ -114,10 +115,10 @@ def is_engine(named: str, engine: str) -> bool:
 def elsewhere(claim: Claim, evidence: Evidence) -> str:
     """What else than the claim names it was observed with; empty for nothing else."""
     hardware = hardware_class(evidence.environment)
-    words = set(hardware.casefold().split())
-    if claim.hardware and words and not set(claim.hardware.casefold().split()) <= words:
-        return f"{hardware}, and the claim is about {claim.hardware}"
     engine = str(evidence.engine.get("id", ""))
+    if claim.hardware and hardware and not is_on(claim.hardware, evidence.environment, engine):
+        with_it = f"{engine} on {hardware}" if engine else hardware
+        return f"{with_it}, and the claim is about {claim.hardware}"
     if claim.engine and engine and not is_engine(claim.engine, engine):
         return f"{engine}, and the claim is about {claim.engine}"
     return ""

@@ -6,6 +6,7 @@ Pure. It is checked by itself; whether it fits its method, `services.ranker.clai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -24,7 +25,9 @@ from services.ranker.claims.fields import (
     String,
     Strings,
 )
-from services.ranker.claims.sourcing import CITES
+from services.ranker.claims.model import Source
+from services.ranker.claims.sourcing import CITES, says
+from services.ranker.claims.units import factor
 
 
 class _Equals(Part):
@@ -113,6 +116,12 @@ class SourceEntry(Part):
     date: Date | None = None
     digest: Digest | None = None
     says: Says = None
+    unit: String = ""
+
+    def problems(self) -> Iterator[Violation]:
+        """Yield a unit of what has none."""
+        if self.unit and not isinstance(self.says, tuple):
+            yield "unit", "is of a number, and `says` is none"
 
     def source(self) -> model.Source:
         """Return it as the value that claims have."""
@@ -170,6 +179,8 @@ class ClaimEntry(Part):
         for index, one in enumerate(self.sources):
             if problem := _unlike(self.bound, one.says):
                 yield f"sources[{index}].says", problem
+            elif problem := _other_unit(self.bound, one):
+                yield f"sources[{index}].unit", problem
         if self.undecidable is None and (self.bound is None or not self.method):
             yield (
                 "bound" if self.bound is None else "method",
@@ -205,6 +216,36 @@ class PageClaimEntry(ClaimEntry):
     """A claim of a page: about one of its artifacts, or about the page itself."""
 
     artifact: Id | None = None
+
+
+_CONFUSED = (
+    *("B", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"),
+    *("share", "%", "s", "ms", "us", "min", "h", "bits per byte", "nats per byte"),
+)
+_TIMES = ("thousand", "million", "billion", "trillion")
+
+
+def _other_unit(bound: _Bound | None, source: SourceEntry) -> str:
+    """Why a source's figure is in no unit that compares with the bound's, or may be in another."""
+    if bound is None or not bound.unit or not isinstance(source.says, tuple):
+        return ""
+    if source.unit:
+        if factor(source.unit, bound.unit) is None:
+            return f"{source.unit!r} does not convert to the bound's unit, {bound.unit!r}"
+        return ""
+    cited = Source("", values=source.says)
+    held = bound.bound()
+    if says(held, cited):
+        return ""
+    alike = [one for one in _CONFUSED if factor(one, bound.unit)]
+    many = [f"{one} {bound.unit}" for one in _TIMES]
+    meant = [one for one in (*alike, *many) if says(held, replace(cited, unit=one))]
+    if not meant or bound.unit in meant:
+        return ""
+    return (
+        f"is missing: {bound.unit!r} is meant then, in which the claim is misquoted; "
+        f"in {' or '.join(map(repr, meant))} it is not. Write the one that the source prints"
+    )
 
 
 def _unlike(bound: _Bound | None, says: tuple[float, ...] | str | bool | None) -> str:

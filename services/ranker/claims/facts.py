@@ -11,7 +11,7 @@ import yaml
 from services.ranker.claims.bounds import Boolean, Interval, Text, Value
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, Source, SourceRole, SubjectRelation
-from services.ranker.claims.sourcing import alternatives
+from services.ranker.claims.sourcing import alternatives, values_in
 
 
 class FactsError(ValueError):
@@ -134,11 +134,12 @@ def quoted(claim: Claim) -> Observation | None:
     if not says:
         return None
     first = says[0]
-    numbers = alternatives(says)
     bound = claim.bound
-    unit = "" if bound is None or isinstance(bound, Text | Boolean) else bound.unit
+    unit = first.unit if bound is None or isinstance(bound, Text | Boolean) else bound.unit
+    numbers = alternatives(says, unit)
+    values = values_in(first, unit) or first.values
     return Observation(
-        value=Value(first.values[0] if first.says is None else first.says, unit),
+        value=Value(values[0] if first.says is None else first.says, unit),
         relation=SubjectRelation.EXACT,
         basis=Basis.SOURCED,
         interval=Interval(numbers[0], numbers[-1]) if numbers else None,

@@ -73,11 +73,15 @@ def _configuration(claim: Claim, about: Artifact, definition: Definition) -> dic
 
 
 def problems(
-    claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
+    claim: Claim,
+    about: ArtifactType | None,
+    definitions: Mapping[str, Definition],
+    rival: ArtifactType | None = None,
 ) -> Iterator[Violation]:
     """Yield what of a claim about an artifact of a type does not fit its method.
 
-    Each is a key of the claim and what to write instead. No type: it is about a page.
+    Each is a key of the claim and what to write instead. No type: it is about a page. `rival` is
+    the type of what it is compared with, where that is registered.
     """
     if not claim.method:
         return
@@ -89,6 +93,14 @@ def problems(
         measured = " or ".join(sorted(map(_readable, definition.types)))
         other = _of_its_type(claim, about, definitions)
         yield "method", f"{claim.method} measures a {measured}; {other}"
+        return
+    if rival and definition.types and rival not in definition.types:
+        measured = " or ".join(sorted(map(_readable, definition.types)))
+        problem = (
+            f"{claim.rival} is a {_readable(rival)}, and {claim.method} measures a {measured}: "
+            "nothing measures both; take `method` out, and say so under `undecidable`"
+        )
+        yield "comparator.artifact", problem
         return
     yield from _scope_problems(claim, definition)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:

@@ -129,7 +129,8 @@ class Source:
     """Where a figure is printed, and the figure or the alternatives that it allows.
 
     `locator` is the table, row or section; `date` its day, or as much of it as is known. `values`
-    are numbers in the unit of the claim's bound, `says` a text or a truth.
+    are numbers in `unit`, or in that of the claim's bound where it is empty, `says` is a text or a
+    truth.
     """
 
     title: str
@@ -141,6 +142,7 @@ class Source:
     values: tuple[float, ...] = ()
     says: str | bool | None = None
     role: SourceRole = SourceRole.OWN
+    unit: str = ""
 
 
 class SourceVerdict(StrEnum):

@@ -244,7 +244,9 @@ class Registry:
                     yield f"{where}.{key}", self._unknown(name)
             if claim.artifact and about is None:
                 continue
-            fits = fitting.problems(claim, about.type if about else None, self._methods)
+            rival = self._artifacts.get(claim.rival)
+            types = (about.type if about else None), (rival.type if rival else None)
+            fits = fitting.problems(claim, types[0], self._methods, types[1])
             yield from ((f"{where}.{key}", problem) for key, problem in fits)
             for other in claim.contradicts:
                 named = reference(claim.owner, other)

@@ -7,11 +7,13 @@ was published is itself the fact of a claim about a publication.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
 from services.ranker.claims.bounds import Boolean, Bound, Text, ends
 from services.ranker.claims.model import Aspect, Claim, Source, SourceRole, SourceVerdict
+from services.ranker.claims.units import factor, half_a_digit
 
 CITES = "sources."
 """What the names of methods that cite begin with."""
@@ -25,7 +27,7 @@ def sourcing(claim: Claim) -> SourceVerdict:
     """
     page = {_plain(one) for one in _stated_in(claim)}
     said = [
-        _says(claim.bound, one)
+        says(claim.bound, one)
         for one in claim.sources
         if _is_of_it(one) and page.isdisjoint({_plain(one.title), _plain(one.url)} - {""})
     ]
@@ -42,13 +44,33 @@ def confirms(claim: Claim) -> bool:
     if claim.aspect is Aspect.PUBLICATION:
         return True
     others = (one for one in claim.sources if one.role is not SourceRole.OWN)
-    return any(_says(claim.bound, one) for one in others)
+    return any(says(claim.bound, one) for one in others)
 
 
-def alternatives(sources: Iterable[Source]) -> tuple[float, ...]:
-    """Return the numbers that sources print, in order; none when they print one or no number."""
-    found = sorted({value for one in sources for value in one.values})
+def alternatives(sources: Iterable[Source], unit: str) -> tuple[float, ...]:
+    """Return the numbers that sources print, in a unit and in order; none when they print only one.
+
+    Those of a unit that does not convert are left out.
+    """
+    found = sorted({value for one in sources for value in values_in(one, unit)})
     return tuple(found) if len(found) > 1 else ()
+
+
+def values_in(source: Source, unit: str) -> tuple[float, ...]:
+    """Return the numbers that a source prints, in a unit; none when its own does not convert."""
+    if not source.unit or source.unit == unit:
+        return source.values
+    by = factor(source.unit, unit)
+    return () if by is None else tuple(by * one for one in source.values)
+
+
+def printed(number: float, unit: str, into: str) -> tuple[float, float]:
+    """Return from where to where a printed number reaches in another unit: it is rounded there."""
+    by = factor(unit, into)
+    if by is None:
+        return math.nan, math.nan
+    half = half_a_digit(number)
+    return by * (number - half), by * (number + half)
 
 
 def _stated_in(claim: Claim) -> tuple[str, ...]:
@@ -68,12 +90,25 @@ def _is_of_it(source: Source) -> bool:
     return source.role is not SourceRole.INDEPENDENT
 
 
-def _says(bound: Bound | None, source: Source) -> bool | None:
-    """Whether a source says what a bound allows; None when it says nothing that compares."""
+def says(bound: Bound | None, source: Source) -> bool | None:
+    """Return whether a source says what a bound allows; None when it says nothing that compares."""
     if bound is None:
         return None
     if isinstance(bound, Text | Boolean):
         alike = type(bound.value) is type(source.says)
         return bound.value == source.says if alike else None
     low, high = ends(bound)
-    return any(low <= one <= high for one in source.values) if source.values else None
+    if not values_in(source, bound.unit):
+        return None
+    if not source.unit or source.unit == bound.unit:
+        return any(low <= one <= high for one in source.values)
+    # In another unit a figure is what it is printed as, give or take half of its last digit; so is
+    # one that repeats it in the bound's.
+    low, high = (end + side * _rounding(end) for end, side in ((low, -1), (high, 1)))
+    reaches = (printed(one, source.unit, bound.unit) for one in source.values)
+    return any(first <= high and last >= low for first, last in reaches)
+
+
+def _rounding(end: float) -> float:
+    """What floating point may move an end by."""
+    return 0.0 if math.isinf(end) else 1e-12 * abs(end)

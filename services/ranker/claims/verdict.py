@@ -120,7 +120,7 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
     """What a citation decides: where it is the claim's own, that it is repeated and no more."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     titles = ", ".join(dict.fromkeys(one.title for one in evidence.sources))
-    printed = alternatives(evidence.sources)
+    printed = alternatives(evidence.sources, evidence.value.unit)
     shown = _or(printed, evidence.value) if printed else show(evidence.value)
     if claim.declared:
         reason = f"the manifest quotes {shown} from {titles}, which nobody has read here"

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, 
 from enum import StrEnum
 from typing import TypeVar, cast
 
-from services.errors import AssayError
+from services.errors import AssayError, Unsupported
 from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.facts import Facts, quoted
@@ -274,6 +274,11 @@ class Measurements:
             except plausibility.ImplausibleError as error:
                 problem = f"{error}; that is outside physics, so it is refused as evidence"
                 self._answers[key] = UnobservableError(problem, UnmeasuredReason.FAILED)
+            except Unsupported as error:
+                # It answered: it cannot measure this, and asking again changes nothing.
+                self._answers[key] = UnobservableError(
+                    f"{peer} cannot measure it: {error}", UnmeasuredReason.DATA_MISSING
+                )
             except AssayError as error:
                 self._answers[key] = UnobservableError(
                     f"{peer} gave no answer: {error}", UnmeasuredReason.SERVICE_UNAVAILABLE

@@ -9,7 +9,14 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from services.errors import AssayError, DeadlineExceeded, InternalError, Overloaded, Unavailable
+from services.errors import (
+    AssayError,
+    DeadlineExceeded,
+    InternalError,
+    Overloaded,
+    Unavailable,
+    Unsupported,
+)
 
 LOOK_UP_SECONDS = 10.0
 """Limit of a call that only reads."""
@@ -57,4 +64,6 @@ def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
         return DeadlineExceeded(f"{peer} did not answer within {limit:.3g} s")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded(f"{peer} is busy: {details}", _RETRY_SECONDS)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return Unsupported(details)
     return InternalError(f"{peer} refused with {code.name}: {details}")

@@ -9,7 +9,7 @@ from services.errors import InvalidArgument, NotFound
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Equals, Range, Ratio
 from services.ranker.claims.model import Artifact, ArtifactType, Page
-from services.ranker.claims.registry import Registry, packaged, read_manifest
+from services.ranker.claims.registry import Registry, packaged, parse_text, read_manifest
 from services.ranker.measuring import methods
 
 METHODS = methods.known()
@@ -218,3 +218,36 @@ def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
     path.write_text("kind: nothing\n")
     with pytest.raises(InvalidArgument, match=r"x\.yaml\.kind"):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("rival", "problem"),
+    [
+        ("the-pile", "the-pile is a data set, and .* nothing measures both"),
+        ("segformer-b0-finetuned-ade-512-512", "is a segmentation model, and"),
+        ("gpt-2", "no artifact 'gpt-2'; did you mean gpt2"),
+    ],
+)
+def test_a_comparator_of_another_type_is_refused_with_the_reason(rival: str, problem: str) -> None:
+    manifest = f"""
+kind: artifact
+schema: 1
+id: tiny
+name: Tiny
+type: LANGUAGE_MODEL
+description: A small one.
+license: {{id: MIT, name: MIT License}}
+pricing: free
+capabilities: []
+claims:
+  - id: BETTER
+    statement: It predicts better than the other.
+    bound: {{range: {{high: 0}}, unit: bits per byte}}
+    dataset: the-pile
+    comparator: {{artifact: {rival}}}
+    method: language_models.bits_per_byte_difference@1
+"""
+    entry = parse_text(manifest.encode(), "m.yaml")
+    assert isinstance(entry, Artifact)
+    with pytest.raises(InvalidArgument, match=problem):
+        packaged(methods.known()).accepts(entry)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pytest
 from assay_rpc.common.v1 import common_pb2
@@ -15,13 +16,13 @@ from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 
 from services.common.statistics.ranking import family
 from services.corpus.catalog import published
-from services.errors import Unavailable
+from services.errors import Unavailable, Unsupported
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Equals, Interval, Range, Ratio, Value
 from services.ranker.claims.choosing import choose
 from services.ranker.claims.definition import fact_of
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.findings import Evidence
+from services.ranker.claims.findings import Evidence, UnmeasuredReason
 from services.ranker.claims.model import Basis, Claim, SubjectRelation, Verdict
 from services.ranker.claims.registry import Registry, packaged
 from services.ranker.claims.verdict import judge
@@ -899,3 +900,22 @@ def test_every_metric_of_the_methodology_has_a_method() -> None:
         for name, metric in rules.metrics.items():
             if metric.good is None:
                 assert (metric.fact, metric.unit) in measured, name
+
+
+async def test_what_is_not_compressed_says_nothing_of_how_it_compresses() -> None:
+    shards = [changed(one, path=one.path.removesuffix(".zst")) for one in DESCRIPTION.corpus.shards]
+    plain = FakeCorpus(
+        (COMPLETE,), changed(DESCRIPTION, corpus=changed(DESCRIPTION.corpus, shards=shards))
+    )
+    with pytest.raises(UnobservableError, match=r"train/00\.jsonl is not compressed here"):
+        await observe("P3.2", whole_pile(plain))
+
+
+async def test_what_corpus_cannot_measure_is_no_service_that_is_down() -> None:
+    class Plain(FakeCorpus):
+        async def storage(self, *_: object) -> NoReturn:
+            raise Unsupported("corpus: 00.jsonl is not a .jsonl.zst file")
+
+    with pytest.raises(UnobservableError, match=r"cannot measure it: corpus: 00\.jsonl") as no:
+        await observe("P3.1", measurements(corpus=Plain()))
+    assert no.value.reason is UnmeasuredReason.DATA_MISSING

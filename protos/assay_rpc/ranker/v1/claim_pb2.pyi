@@ -172,6 +172,7 @@ class Source(_message.Message):
     DATE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """The publication."""
     locator: _builtins.str
@@ -184,6 +185,8 @@ class Source(_message.Message):
     """Day, or as much as is known: "2021-05"."""
     digest: _builtins.str
     """Digest of the file that was read."""
+    unit: _builtins.str
+    """Unit of `values`, where it is not the bound's."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The figure, or the alternatives that it allows."""
@@ -198,10 +201,11 @@ class Source(_message.Message):
         date: _builtins.str = ...,
         digest: _builtins.str = ...,
         values: _abc.Iterable[_builtins.float] | None = ...,
+        unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "digest", b"digest", "locator", b"locator", "quote", b"quote", "title", b"title", "url", b"url", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "digest", b"digest", "locator", b"locator", "quote", b"quote", "title", b"title", "unit", b"unit", "url", b"url", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,7 @@ from services.ranker.claims.definition import (
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
+from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.composition import about
@@ -98,6 +99,13 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
     corpus, relation = await measurements.corpus(claim.artifact)
     description = await measurements.description(corpus)
     if relation is SubjectRelation.EXACT:
+        plain = [one.path for one in description.corpus.shards if not one.path.endswith(_PACKED)]
+        if plain:
+            raise UnobservableError(
+                f"{plain[0]} is not compressed here, and says nothing of how it compresses",
+                UnmeasuredReason.DATA_MISSING,
+                "serve its compressed files",
+            )
         packed = sum(one.stored_bytes for one in description.corpus.shards)
         ratio = sum(one.content_bytes for one in description.corpus.shards) / packed
         return Observation(
@@ -235,6 +243,10 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
         breakdown=ratios,
         breakdown_unit="1",
     )
+
+
+_PACKED = (".zst", ".zstd", ".gz")
+"""What names of compressed files end with."""
 
 
 def _turns(gzip: Sequence[float], zstd: Sequence[float]) -> list[float]:

@@ -149,8 +149,9 @@ def redeal(
 
 def _own_of_begun(position: TokenPosition, batch: int) -> npt.NDArray[np.int64]:
     """The rank's part of what was left of begun steps: of each step an equal part, or one less."""
-    spans = [np.arange(begin, end) for begin, end in position.begun]
-    every = np.concatenate([np.zeros(0, np.int64), *spans])
+    if not position.begun:
+        return np.zeros(0, np.int64)
+    every = np.concatenate([np.arange(begin, end) for begin, end in position.begun])
     _, first, of_step, sizes = np.unique(
         every // batch, return_index=True, return_inverse=True, return_counts=True
     )

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -106,9 +106,17 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
         directory, config, optional_json(directory / "tokenizer_config.json")
     )
     vocabulary = max(opened.get_vocab().values(), default=-1) + 1
-    return Tokenizer(
-        name, _digest(content), vocabulary, begin if end is None else end, _Library(opened)
-    )
+    cutter = cutter_of(opened, json.loads(content))
+    return Tokenizer(name, _digest(content), vocabulary, begin if end is None else end, cutter)
+
+
+def cutter_of(opened: Any, content: Mapping[str, Any]) -> Cutter:
+    """Return the quickest cutter of a tokenizer of the library, with its tokenizer.json."""
+    # Here, since numba takes a moment to load and a service that cuts nothing does not.
+    from services.corpus.tokens import known_pieces  # noqa: PLC0415
+
+    library = _Library(opened)
+    return known_pieces.cutter_of(opened, library, content) or library
 
 
 def _digest(content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -97,9 +98,10 @@ def test_a_thousand_random_plans_keep_every_step() -> None:
             world = chance.choice([1, 2, 3, 4, 6, 12])
             if positions:
                 chance.shuffle(positions)
-                positions = [
-                    global_batches.redeal(positions, rank, world, batch) for rank in range(world)
-                ]
+                last = global_batches.redeal(positions, world - 1, world, batch)
+                first = global_batches.redeal(positions, 0, world, batch)
+                positions = [replace(first, rank=rank) for rank in range(world)]
+                assert positions[-1] == last
                 whole = positions[0].next
                 shares = [
                     Counter(n // batch for n in _ahead(one, total, batch, wrap=wrap))

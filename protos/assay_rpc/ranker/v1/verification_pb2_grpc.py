@@ -98,7 +98,8 @@ class VerificationServiceServicer(object):
 
     def WatchJob(self, request, context):
         """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-        that was cut off continues with `after`, on any replica. Cancelling it leaves the job alone.
+        that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
+        Cancelling it leaves the job alone.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """

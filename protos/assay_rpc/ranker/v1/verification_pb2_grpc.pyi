@@ -53,7 +53,8 @@ class VerificationServiceStub:
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_verification_pb2.WatchJobRequest, _verification_pb2.WatchJobResponse]
     """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-    that was cut off continues with `after`, on any replica. Cancelling it leaves the job alone.
+    that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
+    Cancelling it leaves the job alone.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
@@ -89,7 +90,8 @@ class VerificationServiceAsyncStub(VerificationServiceStub):
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_verification_pb2.WatchJobRequest, _verification_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-    that was cut off continues with `after`, on any replica. Cancelling it leaves the job alone.
+    that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
+    Cancelling it leaves the job alone.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
@@ -146,7 +148,8 @@ class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_verification_pb2.WatchJobResponse], _abc.AsyncIterator[_verification_pb2.WatchJobResponse]]:
         """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-        that was cut off continues with `after`, on any replica. Cancelling it leaves the job alone.
+        that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
+        Cancelling it leaves the job alone.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """

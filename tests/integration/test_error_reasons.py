@@ -381,8 +381,9 @@ async def _(place: Place) -> None:
             await killing
 
 
-# A client's own library ends a call at its deadline, and has no reason from the server.
-BY_THE_CLIENT = {"DEADLINE_EXCEEDED"}
+# A client's own library ends a call at its deadline, and has no reason from the server; an item's
+# is the server's to end: tests/segment/api/test_image_stream.py provokes it.
+OF_AN_ITEM = {"DEADLINE_EXCEEDED"}
 
 
 @pytest.mark.parametrize("reason", CASES)
@@ -404,4 +405,4 @@ async def test_a_real_call_fails_for_this_reason(place: Place, reason: str) -> N
 
 def test_every_reason_is_provoked() -> None:
     names = {name.removeprefix("ERROR_REASON_") for name in common_pb2.ErrorReason.keys()}  # noqa: SIM118  no dict
-    assert names - {"UNSPECIFIED"} == set(CASES) | BY_THE_CLIENT
+    assert names - {"UNSPECIFIED"} == set(CASES) | OF_AN_ITEM

@@ -1,4 +1,7 @@
-"""The figures of each document in a file: JSON lines, or Parquet where pyarrow is installed."""
+"""The figures of each document, of one model or of two, in a file.
+
+JSON lines, or Parquet where pyarrow is installed.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,17 @@ def check(given: str) -> Path:
     return path
 
 
-def write(path: Path, corpus: str, documents: Sequence[scoring_pb2.DocumentScore]) -> None:
-    """Write a row for each document; the file is there whole or not at all. Raises OSError."""
+def write(
+    path: Path,
+    corpus: str,
+    documents: Sequence[scoring_pb2.DocumentScore] | Sequence[scoring_pb2.DocumentComparison],
+    *,
+    compared: bool = False,
+) -> None:
+    """Write a row for each document; the file is there whole or not at all. Raises OSError.
+
+    Documents are DocumentComparisons where two models are `compared`, which takes further columns.
+    """
     rows = [_row(corpus, one) for one in documents]
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -41,40 +53,61 @@ def write(path: Path, corpus: str, documents: Sequence[scoring_pb2.DocumentScore
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         else:
-            _write_parquet(partial, rows)
+            _write_parquet(partial, rows, compared=compared)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _row(corpus: str, one: scoring_pb2.DocumentScore) -> dict[str, Any]:
+def _row(
+    corpus: str, one: scoring_pb2.DocumentScore | scoring_pb2.DocumentComparison
+) -> dict[str, Any]:
     """A document; what an excluded one has no figure of is null, with the reason."""
-    score, kept = one.score, not one.excluded
+    if isinstance(one, scoring_pb2.DocumentScore):
+        return _beginning(corpus, one, one.score) | _figures(one.score, one, "excluded")
+    theirs = _figures(one.against, one, "against_excluded")
     return {
-        "id": one.id,
-        "corpus": corpus,
-        "subset": one.subset,
-        "bytes": score.text_bytes,
-        "tokens": score.tokens if kept else None,
-        "nats": score.nats if kept else None,
-        "bits_per_byte": score.bits_per_byte if kept and score.HasField("bits_per_byte") else None,
-        "excluded": None if kept else enum_name(one, "excluded"),
+        **_beginning(corpus, one, one.model),
+        **_figures(one.model, one, "model_excluded"),
+        **{f"against_{name}": value for name, value in theirs.items()},
+        "difference": one.bits_per_byte if one.HasField("bits_per_byte") else None,
     }
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+def _beginning(corpus: str, one: Any, score: scoring_pb2.BitsPerByte) -> dict[str, Any]:
+    return {"id": one.id, "corpus": corpus, "subset": one.subset, "bytes": score.text_bytes}
+
+
+def _figures(score: scoring_pb2.BitsPerByte, one: Any, field: str) -> dict[str, Any]:
+    """One model's figures of a document, and why there are none; `field` of it has the reason."""
+    kept = not getattr(one, field)
+    return {
+        "tokens": score.tokens if kept else None,
+        "nats": score.nats if kept else None,
+        "bits_per_byte": score.bits_per_byte if kept and score.HasField("bits_per_byte") else None,
+        "excluded": None if kept else enum_name(one, field),
+    }
+
+
+def _write_parquet(path: Path, rows: list[dict[str, Any]], *, compared: bool) -> None:
     import pyarrow as pa  # noqa: PLC0415  an extra, see `check`
     from pyarrow import parquet  # noqa: PLC0415
 
-    kinds = {
-        "id": pa.string(),
-        "corpus": pa.string(),
-        "subset": pa.string(),
-        "bytes": pa.int64(),
+    figures = {
         "tokens": pa.int64(),
         "nats": pa.float64(),
         "bits_per_byte": pa.float64(),
         "excluded": pa.string(),
     }
+    kinds = {
+        "id": pa.string(),
+        "corpus": pa.string(),
+        "subset": pa.string(),
+        "bytes": pa.int64(),
+        **figures,
+    }
+    if compared:
+        kinds |= {f"against_{name}": kind for name, kind in figures.items()}
+        kinds["difference"] = pa.float64()
     table = pa.Table.from_pylist(rows, schema=pa.schema(list(kinds.items())))
     parquet.write_table(table, path)

@@ -106,6 +106,8 @@ class BpbScorer:
     ) -> AsyncGenerator[scoring_pb2.CompareBPBResponse, None]:
         """Score the request's two models on the same documents, as `score` does.
 
+        Yields both models' figures of each document where they are asked for.
+
         Raises what `ScoringJobs.compare` raises.
         """
         model = model_of("model", request.model)
@@ -115,6 +117,9 @@ class BpbScorer:
         async with aclosing(self._jobs.compare(task, model, against)) as updates:
             async for update in updates:
                 if isinstance(update, Comparison):
+                    if request.per_document:
+                        for document in bpb_replies.document_comparisons(update):
+                            yield scoring_pb2.CompareBPBResponse(document=document)
                     final = bpb_replies.comparison(update, source.corpus, machine)
                     yield scoring_pb2.CompareBPBResponse(result=final)
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
@@ -235,6 +236,23 @@ def document_score(value: DocumentScore) -> scoring_pb2.DocumentScore:
         score=_score(Score(value.nats, value.text_bytes, value.tokens, 1, value.words)),
         excluded=_REASONS[value.excluded],
     )
+
+
+def document_comparisons(value: Comparison) -> Iterator[scoring_pb2.DocumentComparison]:
+    """Each document's sums of both models, and how these differ."""
+    others = {one.id: one for one in value.against.scores}
+    for score in value.model.scores:
+        ours, theirs = document_score(score), document_score(others[score.id])
+        both = not ours.excluded and not theirs.excluded
+        yield scoring_pb2.DocumentComparison(
+            id=ours.id,
+            subset=ours.subset,
+            model=ours.score,
+            against=theirs.score,
+            model_excluded=ours.excluded,
+            against_excluded=theirs.excluded,
+            bits_per_byte=ours.score.bits_per_byte - theirs.score.bits_per_byte if both else None,
+        )
 
 
 def _score(value: Score) -> scoring_pb2.BitsPerByte:

@@ -76,6 +76,67 @@ def test_parquet_has_the_same(tmp_path: Path) -> None:
     assert parquet.read_table(path).num_rows == 0
 
 
+COMPARED = [
+    scoring_pb2.DocumentComparison(
+        id="a",
+        subset="Github",
+        model=scoring_pb2.BitsPerByte(nats=0.1, text_bytes=10, tokens=4, bits_per_byte=0.5),
+        against=scoring_pb2.BitsPerByte(nats=0.2, text_bytes=10, tokens=5, bits_per_byte=0.75),
+        bits_per_byte=-0.25,
+    ),
+    scoring_pb2.DocumentComparison(
+        id="b",
+        model=scoring_pb2.BitsPerByte(nats=3, text_bytes=9, tokens=2, bits_per_byte=1),
+        against=scoring_pb2.BitsPerByte(text_bytes=9),
+        against_excluded=scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE,
+    ),
+]
+COMPARED_ROWS = [
+    {
+        "id": "a",
+        "corpus": "pile",
+        "subset": "Github",
+        "bytes": 10,
+        "tokens": 4,
+        "nats": 0.1,
+        "bits_per_byte": 0.5,
+        "excluded": None,
+        "against_tokens": 5,
+        "against_nats": 0.2,
+        "against_bits_per_byte": 0.75,
+        "against_excluded": None,
+        "difference": -0.25,
+    },
+    {
+        "id": "b",
+        "corpus": "pile",
+        "subset": "",
+        "bytes": 9,
+        "tokens": 2,
+        "nats": 3.0,
+        "bits_per_byte": 1.0,
+        "excluded": None,
+        "against_tokens": None,
+        "against_nats": None,
+        "against_bits_per_byte": None,
+        "against_excluded": "TOKEN_OUT_OF_RANGE",
+        "difference": None,
+    },
+]
+
+
+def test_two_models_stand_in_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    document_rows.write(path, "pile", COMPARED, compared=True)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == COMPARED_ROWS
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    path = tmp_path / "d.parquet"
+    document_rows.write(path, "pile", COMPARED, compared=True)
+    assert parquet.read_table(path).to_pylist() == COMPARED_ROWS
+    document_rows.write(path, "pile", [], compared=True)
+    assert parquet.read_table(path).column_names == list(COMPARED_ROWS[0])
+
+
 def test_what_cannot_be_written_is_refused_before_anything_is_scored(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"ends in neither .jsonl nor .parquet"):
         document_rows.check(str(tmp_path / "d.csv"))

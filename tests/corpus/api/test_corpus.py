@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -580,6 +581,42 @@ async def test_the_figures_of_each_document_come_when_asked_for(serve: Start, ro
         assert sum(one.score.nats for one in documents) == pytest.approx(final.overall.nats)
         assert {one.subset for one in documents} == {one.subset for one in final.subsets}
     plain = [one async for one in client.scoring.ScoreBPB(_score())]
+    assert not any(one.HasField("document") for one in plain)
+
+
+async def test_both_models_figures_of_each_document_come_when_asked_for(
+    serve: Start, root: Path
+) -> None:
+    client = await serve({"small": root})
+
+    def both(**more: Any) -> scoring_pb2.CompareBPBRequest:
+        return scoring_pb2.CompareBPBRequest(
+            corpus=SMALL,
+            model=BYTES,
+            against=XZ,
+            definition=scoring_pb2.Definition(max_length=64),
+            **more,
+        )
+
+    few = selection_pb2.Selection(max_documents=9)
+    drawn = selection_pb2.Selection(sample=selection_pb2.Sample(documents=5))
+    for selection in (few, drawn):
+        request = both(per_document=True, selection=selection)
+        updates = [one async for one in client.scoring.CompareBPB(request)]
+        documents = [one.document for one in updates if one.HasField("document")]
+        final = updates[-1].result
+        assert len({one.id for one in documents}) == len(documents) == final.model.overall.documents
+        for ours in documents:
+            assert ours.model.text_bytes == ours.against.text_bytes > 0
+            assert ours.bits_per_byte == ours.model.bits_per_byte - ours.against.bits_per_byte
+            assert not ours.model_excluded
+            assert not ours.against_excluded
+        for total, parts in (
+            (final.overall.model.nats, [one.model.nats for one in documents]),
+            (final.overall.against.nats, [one.against.nats for one in documents]),
+        ):
+            assert math.fsum(parts) == pytest.approx(total)
+    plain = [one async for one in client.scoring.CompareBPB(both(selection=few))]
     assert not any(one.HasField("document") for one in plain)
 
 

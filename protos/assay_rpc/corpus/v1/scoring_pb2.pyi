@@ -912,12 +912,15 @@ class CompareBPBRequest(_message.Message):
     COMPUTE_FIELD_NUMBER: _builtins.int
     INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
     INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
+    PER_DOCUMENT_FIELD_NUMBER: _builtins.int
     fresh: _builtins.bool
     """Discard what was kept of both."""
     interval_scope: Global___IntervalScope.ValueType
     """What intervals are to speak of."""
     interval_level: _builtins.float
     """0.5 to 0.9999; 0 means 0.95."""
+    per_document: _builtins.bool
+    """Also send DocumentComparison."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
     @_builtins.property
@@ -948,10 +951,11 @@ class CompareBPBRequest(_message.Message):
         compute: Global___Compute | None = ...,
         interval_scope: Global___IntervalScope.ValueType = ...,
         interval_level: _builtins.float = ...,
+        per_document: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "model", b"model", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_level", b"interval_level", "interval_scope", b"interval_scope", "model", b"model", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "compute", b"compute", "corpus", b"corpus", "definition", b"definition", "fresh", b"fresh", "interval_level", b"interval_level", "interval_scope", b"interval_scope", "model", b"model", "per_document", b"per_document", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -963,27 +967,86 @@ class CompareBPBResponse(_message.Message):
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___RunningScore:
         """Of the model being scored."""
 
     @_builtins.property
     def result(self) -> Global___BPBComparison: ...
+    @_builtins.property
+    def document(self) -> Global___DocumentComparison:
+        """With `per_document`: each document, in the selection's order, between the last `progress` and
+        `result`.
+        """
+
     def __init__(
         self,
         *,
         progress: Global___RunningScore | None = ...,
         result: Global___BPBComparison | None = ...,
+        document: Global___DocumentComparison | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "progress", b"progress", "result", b"result", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["progress", "result", "document"]  # noqa: Y015
     _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 Global___CompareBPBResponse: _TypeAlias = CompareBPBResponse  # noqa: Y015
+
+@_typing.final
+class DocumentComparison(_message.Message):
+    """Two models on one document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SUBSET_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    MODEL_EXCLUDED_FIELD_NUMBER: _builtins.int
+    AGAINST_EXCLUDED_FIELD_NUMBER: _builtins.int
+    BITS_PER_BYTE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    subset: _builtins.str
+    """Empty where it names none."""
+    model_excluded: Global___ExclusionReason.ValueType
+    """Unspecified: the model has scored it."""
+    against_excluded: Global___ExclusionReason.ValueType
+    """Unspecified: the other has scored it."""
+    bits_per_byte: _builtins.float
+    """Model less the other. Absent where either excludes it."""
+    @_builtins.property
+    def model(self) -> Global___BitsPerByte:
+        """In a sample of spans, of the spans drawn."""
+
+    @_builtins.property
+    def against(self) -> Global___BitsPerByte:
+        """The other's."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        subset: _builtins.str = ...,
+        model: Global___BitsPerByte | None = ...,
+        against: Global___BitsPerByte | None = ...,
+        model_excluded: Global___ExclusionReason.ValueType = ...,
+        against_excluded: Global___ExclusionReason.ValueType = ...,
+        bits_per_byte: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "against", b"against", "bits_per_byte", b"bits_per_byte", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte", "against", b"against", "against_excluded", b"against_excluded", "bits_per_byte", b"bits_per_byte", "id", b"id", "model", b"model", "model_excluded", b"model_excluded", "subset", b"subset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bits_per_byte: _TypeAlias = _typing.Literal["bits_per_byte"]  # noqa: Y015
+    _WhichOneofArgType__bits_per_byte: _TypeAlias = _typing.Literal["_bits_per_byte", b"_bits_per_byte"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bits_per_byte) -> _WhichOneofReturnType__bits_per_byte | None: ...
+
+Global___DocumentComparison: _TypeAlias = DocumentComparison  # noqa: Y015
 
 @_typing.final
 class BPBComparison(_message.Message):

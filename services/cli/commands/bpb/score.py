@@ -92,7 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--per-document",
         metavar="FILE",
-        help="also write the figures of every document to FILE, .jsonl or .parquet",
+        help="also write the figures of every document to FILE, .jsonl or .parquet; with --against "
+        "those of both models",
     )
     parser.add_argument("--plot", metavar="FILE", help="also draw the plot into FILE, .svg or .png")
     prove.add_options(parser)
@@ -105,8 +106,6 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
         raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
-    if arguments.against and arguments.per_document:
-        raise InvalidArgument("--per-document", "is for one model; leave --against out")
     per_document = arguments.per_document and document_rows.check(arguments.per_document)
     picture = arguments.plot and score_picture.check(arguments.plot)
     prove.check_options(arguments)
@@ -128,21 +127,25 @@ async def run(arguments: argparse.Namespace) -> Exit:
         model = await only_language_model(connection, model)
         common["model"] = common_pb2.ModelRef(name=model)
         common["corpus"] = await corpus_ref(connection, arguments)
+        documents: list[Any] = []
         if against:
             both = scoring_pb2.CompareBPBRequest(
-                **common, against=common_pb2.ModelRef(name=against)
+                **common,
+                against=common_pb2.ModelRef(name=against),
+                per_document=bool(per_document),
             )
-            comparison = await follow(stub.CompareBPB(both, timeout=TIMEOUT_SECONDS))
+            updates = stub.CompareBPB(both, timeout=TIMEOUT_SECONDS)
+            comparison = await follow(updates, documents.append)
+            corpus = comparison.model.corpus.name
             rows, said = comparison_rows(comparison), comparison_words(comparison.overall)
             published = ""
         else:
             one = scoring_pb2.ScoreBPBRequest(
                 **common, checkpoint=arguments.checkpoint, per_document=bool(per_document)
             )
-            documents: list[scoring_pb2.DocumentScore] = []
             final = await follow(stub.ScoreBPB(one, timeout=TIMEOUT_SECONDS), documents.append)
             rows, said = score_rows(final), score_words(final.overall)
-            published = published_source(final)
+            published, corpus = published_source(final), final.corpus.name
     if against and arguments.json:
         print_json(comparison_json(comparison))
     elif against:
@@ -152,7 +155,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         show_score(final)
     if per_document:
-        document_rows.write(per_document, final.corpus.name, documents)
+        document_rows.write(per_document, corpus, documents, compared=bool(against))
     if picture and rows:
         score_picture.draw(picture, rows, (model, against), said, published)
     elif picture:
@@ -174,7 +177,7 @@ def _selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
 
 async def follow(
     updates: Any,
-    document: Callable[[scoring_pb2.DocumentScore], None] = lambda _: None,
+    document: Callable[[Any], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Any:
     """Shows running figures until the final ones come, and returns those.

@@ -104,10 +104,17 @@ def test_documents_and_a_picture_are_written(assay_home: Path, root: Path, tmp_p
     compressed = score("--json", "--model", "zstd-19")
     assert compressed.returncode == Exit.DONE, compressed.stderr
     assert json.loads(compressed.stdout)["definition"] is None
+    both = score("--json", "--against", "xz", "--per-document", str(rows))
+    overall = json.loads(both.stdout)["overall"]
+    compared = [json.loads(one) for one in rows.read_text().splitlines()]
+    kept = [one for one in compared if one["difference"] is not None]
+    assert [one["id"] for one in compared] == [one["id"] for one in found]
+    assert len(kept) == 14
+    assert sum(one["nats"] for one in kept) == pytest.approx(overall["model"]["nats"])
+    assert sum(one["against_nats"] for one in kept) == pytest.approx(overall["against"]["nats"])
     for more, words in (
         (("--plot", "p.pdf"), "ends in neither .svg nor .png"),
         (("--per-document", "d.csv"), "ends in neither .jsonl nor .parquet"),
-        (("--per-document", str(rows), "--against", "xz"), "is for one model"),
         (("--sample", "9", "--against", "xz"), "--sample-documents"),
         (("--sample", "9", "--sample-documents", "9"), "are both given"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -87,7 +88,12 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     ) -> None:
         """Decode a file that the caller sends, and say whether it holds."""
         asked, data = await _received(requests)
-        proof = file_format.parse(data)
+        proof = await asyncio.to_thread(file_format.parse, data)
+        if proof.totals.text_bytes > MOST_PROVED_BYTES:  # decoding takes as long as it says
+            raise TooLarge(
+                f"the proof is of {proof.totals.text_bytes:,} bytes of text, and "
+                f"{MOST_PROVED_BYTES:,} are the most"
+            )
         source = None
         if asked.HasField("corpus"):
             source = await self._source(asked.corpus, asked.selection)

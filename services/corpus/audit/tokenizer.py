@@ -12,8 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, refuse_dropout
 from services.errors import EngineUnavailable, InvalidArgument
 
+_NO_COUNTS = "no count of its tokens can be compared with a published one"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Counts = npt.NDArray[np.int64]
@@ -96,6 +98,10 @@ class TokenizerCutter:
         except Exception as error:  # the library raises nothing more specific
             problem = f"{name} cannot be read as a tokenizer.json: {error}"
             raise InvalidArgument("tokenizer", problem) from error
+        try:
+            refuse_dropout(content)
+        except NotAModelError as error:
+            raise InvalidArgument("tokenizer", f"{error}; {_NO_COUNTS}") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         added = content.get("added_tokens") or []

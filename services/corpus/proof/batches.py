@@ -55,24 +55,25 @@ def code_batch(
     """
     if definition.prefix_token is None:
         raise ValueError("the first token is coded after a prefix token, and there is none")
+    # One window at a time: how many a row has is what the file says, and that may be anything.
     plans = [
-        list(
-            rolling_windows(
-                range(row.length), _PREFIX, definition.max_length, definition.context_length
-            )
+        rolling_windows(
+            range(row.length), _PREFIX, definition.max_length, definition.context_length
         )
         for row in rows
     ]
-    turn = 0
-    while active := [i for i, plan in enumerate(plans) if turn < len(plan)]:
+    while True:
+        turn = [(row, next(plan, None)) for row, plan in zip(rows, plans, strict=True)]
+        active = [(row, window) for row, window in turn if window is not None]
+        if not active:
+            return
         _code_windows(
             stepper,
             definition.prefix_token,
-            [rows[i] for i in active],
-            [plans[i][turn] for i in active],
+            [row for row, _ in active],
+            [window for _, window in active],
             progress,
         )
-        turn += 1
 
 
 def _code_windows(

@@ -83,9 +83,9 @@ def code(
         named = ", ".join(lossy[:_NAMED]) + (", ..." if len(lossy) > _NAMED else "")
         raise ModelUnusable(
             f"the tokenizer of {model.info.name} does not give back {len(lossy):,} of "
-            f"{len(lossy) + len(kept):,} documents ({named}), so no code of its tokens decodes to "
-            "their bytes; leave them out (they are then listed in the proof), or use a model with "
-            "a lossless tokenizer"
+            f"{len(lossy) + len(kept):,} documents ({named}), or gives tokens that the model does "
+            "not have, so no code decodes to their bytes; leave them out (they are then listed in "
+            "the proof), or use a model with a lossless tokenizer"
         )
     if not kept:
         raise InvalidArgument(
@@ -152,10 +152,14 @@ def _tokenize(
 
 
 def lossless_tokens(model: ProvingModel, data: bytes) -> list[int] | None:
-    """Return the tokens of a text, None where decoding them gives another text."""
+    """Return the tokens of a text, None where they do not decode to it.
+
+    Nor do those that the model does not have: it gives them no probability.
+    """
     text = data.decode("utf-8", "surrogatepass")
     tokens = model.encode(text)
-    return tokens if model.decode(tokens) == text else None
+    known = max(tokens, default=0) < model.vocabulary
+    return tokens if known and model.decode(tokens) == text else None
 
 
 def _batches(items: Sequence[_Tokenized], rows: int) -> Iterator[list[_Tokenized]]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from assay_rpc.corpus.v1 import scoring_pb2, selection_pb2
 
 from services.corpus.api import audit as service
 from services.corpus.audit.verdict import Mistake
+from services.corpus.proof import file_format
 from tests.corpus.conftest import Client, Start
 from tests.corpus.shard_files import line, write_corpus
 
@@ -136,6 +138,12 @@ async def test_sizes_are_bounded(serve: Start, root: Path, monkeypatch: pytest.M
     with pytest.raises(grpc.aio.AioRpcError, match="the file has more than") as caught:
         await verify(client, data)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    claims = replace(file_format.parse(data).records[0], text_bytes=2**40, tokens=2**40)
+    forged, _ = file_format.pack(file_format.parse(data).header, [claims])
+    monkeypatch.undo()
+    with pytest.raises(grpc.aio.AioRpcError, match="the proof is of 1,099,511,627,776 bytes"):
+        await verify(client, forged)
+    monkeypatch.setattr(service, "_MOST_TOKENIZER_BYTES", 3)
     monkeypatch.setattr(service, "MOST_PROVED_BYTES", SIZE - 1)
     with pytest.raises(grpc.aio.AioRpcError, match="prove it in parts"):
         await prove(client)
@@ -177,6 +185,27 @@ async def test_leaving_ends_the_work_and_frees_the_place(serve: Start, tmp_path:
     while (code := await refused(client, small)) == grpc.StatusCode.RESOURCE_EXHAUSTED:
         pass  # the step that it is in is not over
     assert code == grpc.StatusCode.INVALID_ARGUMENT  # no document is that small
+
+
+async def test_leaving_ends_the_decoding_of_a_document(serve: Start, root: Path) -> None:
+    """The file is of one document, which says that it has tokens for hours."""
+    client = await serve({"c": root})
+    data, _ = await prove(client)
+    proof = file_format.parse(data)
+    endless = replace(proof.records[0], text_bytes=2**27, tokens=2**27)
+    forged, _ = file_format.pack(proof.header, [endless])
+    call = client.audit.VerifyProof(sent(forged))
+    async for update in call:
+        assert update.HasField("progress")
+        break
+    call.cancel()
+    while True:
+        try:
+            assert (await verify(client, data)).holds
+        except grpc.aio.AioRpcError as error:
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED  # noqa: PT017
+        else:
+            break
 
 
 async def refused(client: Client, selection: selection_pb2.Selection) -> grpc.StatusCode:

@@ -192,6 +192,25 @@ def test_a_tokenizer_that_is_none_is_refused(tmp_path: Any) -> None:
         FileCutter(tmp_path / "t.json")
 
 
+def test_a_tokenizer_that_draws_its_tokens_is_refused(tmp_path: Path) -> None:
+    """Its counts would be others each time, and so would a verdict."""
+    pytest.importorskip("tokenizers", reason="needs the score extra")
+    file = tmp_path / "t.json"
+    for dropout, refused in ((0.1, True), (0.0, False), (None, False)):
+        model: dict[str, Any] = {
+            "type": "BPE",
+            "dropout": dropout,
+            "vocab": {"a": 0},
+            "merges": [],
+        }
+        file.write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
+        if not refused:
+            FileCutter(file)
+            continue
+        with pytest.raises(InvalidArgument, match=r"BPE dropout \(0\.1\).*no count of its tokens"):
+            FileCutter(file)
+
+
 DOCUMENTS = [
     {"id": "a", "text": "The cat", "bytes": 7, "tokens": 7, "characters": 7, "nats": 7},
     {"id": "b", "text": "Gr\u00fc\u00dfe", "bytes": 7, "tokens": 7, "characters": 5, "nats": 7},

@@ -33,10 +33,15 @@ _TRIALS = 3  # the longest trial window would take a large model minutes, token 
 
 @dataclass(frozen=True)
 class ProvingModel:
-    """A model ready to be stepped. `tokenizer` is the digest of what makes its tokens."""
+    """A model ready to be stepped.
+
+    `tokenizer` is the digest of what makes its tokens. Those that the model has are below
+    `vocabulary`; the tokenizer may have more.
+    """
 
     info: ModelInfo
     tokenizer: str
+    vocabulary: int
     encode: Callable[[str], list[int]]
     decode: Callable[[Sequence[int]], str]
     stepper: Stepper
@@ -94,6 +99,7 @@ def _open_bytes(info: ModelInfo, found: ByteManifest) -> ProvingModel:
     return ProvingModel(
         info,
         "bytes",
+        whole.vocabulary,
         whole.encode,
         whole.decode,
         stepper,
@@ -116,12 +122,13 @@ def _open_hugging_face(name: str, info: ModelInfo, found: HuggingFaceModel) -> P
     torch.set_num_threads(threads)
     tokenizer = HuggingFaceTokenizer(name, found)
     module, _ = load_module(name, found, torch.float32)
-    stepper = TorchStepper(module)
-    _require_same(name, stepper, TorchModel(tokenizer, module), found.max_length)
+    stepper, whole = TorchStepper(module), TorchModel(tokenizer, module)
+    _require_same(name, stepper, whole, found.max_length)
     content = (found.directory / "tokenizer.json").read_bytes()
     return ProvingModel(
         info,
         f"sha256:{hashlib.sha256(content).hexdigest()}",
+        whole.vocabulary,
         tokenizer.encode,
         tokenizer.decode,
         stepper,

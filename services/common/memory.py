@@ -1,29 +1,47 @@
-"""How much memory this machine, or its container, has."""
+"""How much memory this machine has, or the container or the unit of systemd that we are in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
-# Limit and use of a container, by either version of control groups.
-_CONTAINERS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
-)
+_OWN_GROUPS = Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
 
 
 def total() -> int | None:
-    """Return the bytes that this machine, or its container, has; None if unknown."""
-    limits = (_number(limit) for limit, _ in _CONTAINERS)
+    """Return the bytes that this process may have; None if unknown."""
+    limits = (_number(limit) for limit, _ in _groups())
     return _least(_of_machine("MemTotal"), *limits)
 
 
 def available() -> int | None:
-    """Return the bytes that are free on this machine, or in its container; None if unknown."""
-    return _least(_of_machine("MemAvailable"), *map(_free, _CONTAINERS))
+    """Return the bytes that are free for this process; None if unknown."""
+    return _least(_of_machine("MemAvailable"), *map(_free, _groups()))
+
+
+def _groups() -> Iterator[tuple[Path, Path]]:
+    """Files with the limit and the use of our control group and of those that it is in.
+
+    By either version of control groups. A container sees its own at the root.
+    """
+    try:
+        lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    # NUMBER:CONTROLLERS:/PATH, of which version 2 has one, without a controller.
+    groups = {tuple(line.split(":", 2)[1:]) for line in lines if line.count(":") >= 2}
+    for controller, names in (
+        ("memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+        ("", ("memory.max", "memory.current")),
+    ):
+        root = _GROUPS / controller
+        own = next((path for among, path in groups if controller in among.split(",")), "/")
+        folder = root / own.strip("/")
+        for one in (folder, *folder.parents):
+            if one.is_relative_to(root):
+                yield one / names[0], one / names[1]
 
 
 def _least(*found: int | None) -> int | None:

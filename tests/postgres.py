@@ -54,8 +54,23 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it; returns when it answers."""
+        until = time.monotonic() + _STARTS_SECONDS
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                # It refuses while the last of the processes before it end.
+                self._process = self._launched()
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def _launched(self) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [
                     self._programs / "postgres",
                     *("-D", self._folder / "data", "-p", str(self._port), "-k", self._folder),
@@ -64,16 +79,6 @@ class PostgresServer:
                 stderr=log,
                 user=self._user,
             )
-        until = time.monotonic() + _STARTS_SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url, connect_timeout=2).close()
-            except psycopg.OperationalError:
-                if time.monotonic() >= until or self._process.poll() is not None:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
 
     def stop(self) -> None:
         """Stop it at once, as a failover does: connections break, what was committed stays."""

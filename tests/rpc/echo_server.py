@@ -77,6 +77,8 @@ class Echo:
             raise ERRORS[command]
         if command == "crash":
             raise ZeroDivisionError("secret of the server")
+        if command == "left":  # as gRPC does when a message's caller has gone
+            raise grpc.aio.InternalError('Failed "execute_batch"')
         if command == "flaky" and self.calls == 1:
             raise errors.Overloaded("first call", 0.001)
         if command == "hang":

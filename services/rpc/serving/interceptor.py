@@ -223,8 +223,9 @@ class _Call:
         if isinstance(error, grpc.aio.AbortError):  # the servicer chose the status itself
             self._code = _code(self._context)
             return
-        if not isinstance(error, Exception):
-            # Cancelled by the caller or by the deadline, or a generator that gRPC closed.
+        if not isinstance(error, Exception) or isinstance(error, grpc.aio.InternalError):
+            # Cancelled by the caller or by the deadline, a generator that gRPC closed, or a message
+            # that cannot be sent: its caller left while it was being written.
             late = remaining(self._context) == 0
             cancelled = grpc.StatusCode.CANCELLED
             self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else cancelled

@@ -166,6 +166,22 @@ async def test_a_deadline_that_passes_stops_the_work(client: EchoClient) -> None
     await client.echo.cancelled.wait()
 
 
+async def read_all(call: Any) -> list[bytes]:
+    return [reply async for reply in call]
+
+
+@pytest.mark.parametrize("shape", ["UnaryUnary", "Writes"])
+async def test_a_message_whose_caller_has_left_is_no_fault(client: EchoClient, shape: str) -> None:
+    with capture_logs() as lines:
+        call = method(client.channel, shape)(b"left")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await (call if shape == "UnaryUnary" else read_all(call))
+        await client.counted(shape)
+    labels = {"grpc_service": ECHO, "grpc_method": shape, "grpc_code": "CANCELLED"}
+    assert client.server.registry.get_sample_value("grpc_server_handled_total", labels) == 1
+    assert not [line for line in lines if line["log_level"] == "error"]
+
+
 async def test_an_unknown_method_is_unimplemented(client: EchoClient) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.unary(b"", "Nope")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from services.corpus.storage.urls import is_url, join, shown
 
 SUFFIXES = frozenset(
     f".{name}"
@@ -16,47 +19,67 @@ SUFFIXES = frozenset(
 )  # fmt: skip
 """Of the files that a folder is searched for. One that is named is taken whatever its name is."""
 _PATTERN = frozenset("*?[")
-_URL = ("http://", "https://", "s3://", "gs://", "data:")
 
 
 @dataclass(frozen=True)
 class Found:
-    """A picture's file and where its results go, without a suffix; or what is wrong with it."""
+    """A picture's file and where its results go, without a suffix; or what is wrong with it.
+
+    Of an object, `url` is where it lies, and `path` says the same without secrets.
+    """
 
     path: Path
     place: Path
     problem: str = ""
+    url: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and tables."""
+        return shown(self.url) if self.url else str(self.path)
 
 
-def find(given: Sequence[str], max_bytes: int) -> Iterator[Found]:
+def find(
+    given: Sequence[str], max_bytes: int, below: Callable[[str], Sequence[str]]
+) -> Iterator[Found]:
     """Yield every picture of the paths once, in their order, those of a folder by name.
 
     Results of a file that is named go to its own name, those of a folder's files to their place in
     the folder. What cannot be sent is yielded with what is wrong: a file that is not there, is no
     file, has more than `max_bytes` or cannot be read, and a second one with the same place.
+
+    A URL is a picture where its name ends as one does, else a folder, whose objects `below` lists
+    by their names relative to it; their sizes are seen when they are read. What `below` raises is
+    raised.
     """
-    seen: set[tuple[int, int]] = set()
-    places: dict[Path, Path] = {}
-    for found in _listed(given):
-        checked = found if found.problem else _checked(found, max_bytes)
+    seen: set[tuple[int, int] | str] = set()
+    places: dict[Path, str] = {}
+    for found in _listed(given, below):
+        checked = found if found.problem or found.url else _checked(found, max_bytes)
         if not checked.problem:
-            status = checked.path.stat()
-            identity = status.st_dev, status.st_ino
+            identity = checked.url or _identity(checked.path)
             if identity in seen:
                 continue  # named twice, or linked to
             seen.add(identity)
-            other = places.setdefault(checked.place, checked.path)
-            if other != checked.path:
+            other = places.setdefault(checked.place, checked.name)
+            if other != checked.name:
                 problem = f"its results would be those of {other}: give them folders of their own"
-                checked = Found(checked.path, checked.place, problem)
+                checked = replace(checked, problem=problem)
         yield checked
 
 
-def _listed(given: Sequence[str]) -> Iterator[Found]:
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _listed(given: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iterator[Found]:
     for text in given:
         path = Path(text)
-        if text.lower().startswith(_URL):
-            yield Found(path, path, "is a URL: download it, and give the file")
+        if text.lower().startswith("data:"):
+            yield Found(Path("data:"), Path("data"), "is a picture in a URL: save it as a file")
+        elif is_url(text):
+            yield from _at_url(text, below)
         elif path.is_dir():
             yield from _in_folder(path)
         elif not path.exists() and not path.is_symlink() and _PATTERN & set(text):
@@ -68,6 +91,19 @@ def _listed(given: Sequence[str]) -> Iterator[Found]:
                 yield from _in_folder(one) if one.is_dir() else [_named(one)]
         else:
             yield _named(path)
+
+
+def _at_url(url: str, below: Callable[[str], Sequence[str]]) -> Iterator[Found]:
+    path = PurePosixPath(unquote(urlsplit(url).path))
+    if path.suffix.lower() in SUFFIXES:
+        yield Found(Path(shown(url)), Path(path.stem), url=url)
+        return
+    for name in below(url):
+        relative = PurePosixPath(name)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if relative.suffix.lower() in SUFFIXES and not hidden:
+            one = join(url, *relative.parts)
+            yield Found(Path(shown(one)), Path(unquote(name)).with_suffix(""), url=one)
 
 
 def _named(path: Path) -> Found:

@@ -18,7 +18,13 @@ def places(*given: Path | str) -> dict[str, str]:
 
 
 def found(*given: Path | str) -> list[Found]:
-    return list(find([str(one) for one in given], LIMIT))
+    return list(find([str(one) for one in given], LIMIT, objects))
+
+
+def objects(folder: str) -> list[str]:
+    """What a store has below a folder."""
+    assert folder == "s3://bucket/photos/?token=secret"
+    return ["a.jpg", "notes.txt", "sub/b%20c.PNG", ".hidden/d.jpg", "sub/a.jpg"]
 
 
 @pytest.fixture
@@ -65,11 +71,11 @@ def test_what_cannot_be_sent_is_said(folder: Path) -> None:
     (folder / "huge.jpg").write_bytes(bytes(LIMIT + 1))
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.jpg")
-    said = places(folder, "nowhere.jpg", "https://example.org/x.jpg", "/dev/null")
+    said = places(folder, "nowhere.jpg", "data:image/png;base64,AAAA", "/dev/null")
     assert "1001 bytes; a request holds 1000" in said["huge.jpg"]
     assert said["gone.jpg"] == said["nowhere.jpg"] == "No such file or directory"
     assert said["pipe.jpg"] == said["null"] == "is not a file"
-    assert "is a URL: download it" in said["x.jpg"]
+    assert said["data:"] == "is a picture in a URL: save it as a file"
     assert said["b.jpg"] == "b"
 
 
@@ -94,3 +100,22 @@ def test_two_pictures_with_one_place(folder: Path) -> None:
         "give them folders of their own" in found(folder / "b.jpg", folder / "two/b.jpg")[1].problem
     )
     assert len(found(folder / "b.jpg", folder / "b.jpg", folder)) == len(found(folder))
+
+
+def test_objects_of_a_store() -> None:
+    there = found(
+        "s3://bucket/photos/?token=secret", "https://host/one.jpg?sig=1", "gs://b/sub/x.JPG"
+    )
+    assert [(one.name, str(one.place)) for one in there] == [
+        ("s3://bucket/photos/a.jpg?...", "a"),
+        ("s3://bucket/photos/sub/b%20c.PNG?...", "sub/b c"),
+        ("s3://bucket/photos/sub/a.jpg?...", "sub/a"),
+        ("https://host/one.jpg?...", "one"),
+        ("gs://b/sub/x.JPG", "x"),
+    ]
+    assert there[0].url == "s3://bucket/photos/a.jpg?token=secret"
+    twice = found("https://host/one.jpg", "https://host/one.jpg", "https://other/one.png")
+    assert [one.problem for one in twice] == [
+        "",
+        "its results would be those of https://host/one.jpg: give them folders of their own",
+    ]

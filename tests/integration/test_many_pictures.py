@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from services.cli.exits import Exit
+from tests.corpus.http_store import serve_store
 from tests.integration.test_command import ASSAY
 
 
@@ -117,3 +118,41 @@ def test_a_service_that_is_not_there(
     ran = run(gone, "segment", str(folder), "--out", str(tmp_path / "labels"))
     assert ran.returncode == Exit.UNAVAILABLE
     assert "Traceback" not in ran.stderr
+
+
+def test_shares_of_a_store(service: Mapping[str, str], folder: Path, tmp_path: Path) -> None:
+    """Each picture is labelled once, by whichever share has it, and a repeat labels none."""
+    out = tmp_path / "labels"
+    (folder / "sub/loop").unlink()
+    with serve_store(folder) as store:
+        given = (f"{store.url}/", "--out", str(out))
+        labelled = []
+        for _ in range(2):
+            for number in range(3):
+                ran = run(service, "segment", *given, "--share", f"{number}/3", "--jsonl")
+                assert ran.returncode in {Exit.DONE, Exit.BAD_INPUT}
+                lines = [json.loads(line) for line in ran.stdout.splitlines()]
+                labelled += [line["picture"] for line in lines if "error" not in line]
+        assert sorted(labelled) == [f"{store.url}/{n}" for n in ("a.jpg", "b.png", "sub/c.webp")]
+        assert not (out / "summary.csv").exists()
+        ran = run(service, "segment", *given)
+        assert ran.returncode == Exit.BAD_INPUT  # one of them is no picture
+        assert "0 pictures labelled, 3 done before, 1 failed" in ran.stdout
+    assert {row["picture"].removeprefix(store.url) for row in rows(out)} == {
+        "/a.jpg", "/b.png", "/sub/c.webp", "/broken.jpg",
+    }  # fmt: skip
+    with Image.open(out / "sub/c.png") as labels:
+        assert labels.size == (40, 32)
+
+
+def test_a_store_that_is_not_there_is_named(service: Mapping[str, str], tmp_path: Path) -> None:
+    with serve_store(tmp_path) as store:
+        ran = run(service, "segment", f"{store.url}/nowhere/", "--out", str(tmp_path / "out"))
+    assert ran.returncode == Exit.NOT_FOUND
+    assert f"{store.url}/nowhere/: there is no such object" in ran.stderr
+
+
+def test_a_share_is_one_of_them(service: Mapping[str, str], folder: Path, tmp_path: Path) -> None:
+    ran = run(service, "segment", str(folder), "--out", str(tmp_path / "o"), "--share", "3/3")
+    assert ran.returncode == Exit.BAD_INPUT
+    assert "3/3 is not I/N" in ran.stderr

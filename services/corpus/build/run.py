@@ -8,55 +8,36 @@ other.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.shares import Share
 from services.corpus.build.job import Job, is_done
 from services.corpus.build.stages.sequence import Builder, Stage
 from services.corpus.build.steps.plugins import look_beside
 from services.corpus.worker_processes import without_interrupts, worker_processes
-from services.errors import InvalidArgument, Unavailable
+from services.errors import Unavailable
 
 _POLL_SECONDS = 0.1
 _WAIT_SECONDS = 1.0
 _AHEAD = 4  # tasks that wait in each process's line
+
+_ALL = Share()
 
 Progress = Callable[[Stage, int], None]
 """Called with a stage and how many of its tasks are done."""
 Stopped = Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Share:
-    """Every `count`-th task from `number` on."""
-
-    number: int = 0
-    count: int = 1
-
-    @classmethod
-    def of(cls, text: str) -> Share:
-        """Parse "I/N" with 0 <= I < N. Raises InvalidArgument."""
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
-        if match is None or not int(match[1]) < int(match[2]):
-            raise InvalidArgument("--share", f"{text} is not I/N with I from 0 to N - 1")
-        return cls(int(match[1]), int(match[2]))
-
-    def of_tasks(self, tasks: Sequence[int]) -> list[int]:
-        """Return those that are this share's."""
-        return [task for task in tasks if task % self.count == self.number]
-
-
 def build(
     job: Job,
     *,
     jobs: int,
-    share: Share = Share(),
+    share: Share = _ALL,
     progress: Progress = lambda *_: None,
     stopped: Stopped = lambda: False,
 ) -> None:

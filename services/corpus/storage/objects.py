@@ -123,6 +123,23 @@ class Objects:
             return []
         return sorted({name.rstrip("/").rpartition("/")[2].partition("?")[0] for name in found})
 
+    def below(self, folder: str) -> list[str]:
+        """List all objects in and below a folder, by their names relative to it, in order.
+
+        Raises ObjectNotFound where there is none.
+        """
+        url = join(folder, "")
+
+        def request(system: Any) -> list[str]:
+            start = system._strip_protocol(url).partition("?")[0].rstrip("/") + "/"
+            names = (name.partition("?")[0] for name in system.find(url))
+            return sorted({name.removeprefix(start) for name in names if name != start})
+
+        found = self._try(url, request)
+        if not found:
+            raise ObjectNotFound(url)
+        return found
+
     def _try(self, url: str, request: Callable[[Any], T]) -> T:
         system, wait = self._system(url), self._retries.first_wait
         for left in reversed(range(self._retries.tries)):

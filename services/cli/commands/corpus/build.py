@@ -14,6 +14,7 @@ from services.cli.arguments import add_format, count
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
+from services.common.shares import Share
 from services.errors import InvalidArgument, PreconditionFailed
 
 # What needs the corpus extra is imported where it is used: other commands do without.
@@ -89,7 +90,7 @@ def _build(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[s
     recipe, out = Path(arguments.recipe), Path(arguments.out)
     if not recipe.is_file():
         raise FileNotFoundError(f"RECIPE: {recipe} does not exist")
-    share = run.Share.of(arguments.share) if arguments.share else run.Share()
+    share = Share.of(arguments.share or "0/1")
     progress = _Progress()
     with full_disk_told(out, "before the first stage"):
         out.mkdir(parents=True, exist_ok=True)

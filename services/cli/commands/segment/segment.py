@@ -46,11 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         nargs="*",
         help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file; - reads one from stdin. With --out "
-        "also folders, and patterns such as 'photos/**/*.jpg'",
+        "also folders, patterns such as 'photos/**/*.jpg', and URLs (https, s3, gs) of both",
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the results of many pictures")
     parser.add_argument(
         "--list", metavar="FILE", help="with --out: a file with a path a line; - is stdin"
+    )
+    parser.add_argument(
+        "--share",
+        metavar="I/N",
+        help="with --out: of the pictures part I of N, for as many processes at one folder; a run "
+        "without it writes one summary of all",
     )
     parser.add_argument(
         "--jsonl", action="store_true", help="with --out: print a JSON line a picture, no table"
@@ -113,7 +119,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     """Segments one image, or many."""
     if arguments.out is not None:
         return await _run_many(arguments)
-    for flag in ("list", "jsonl", "again"):
+    for flag in ("list", "jsonl", "again", "share"):
         if getattr(arguments, flag):
             raise InvalidArgument(f"--{flag}", "goes with --out DIR")
     encoded = _read_one(arguments.images)
@@ -162,7 +168,7 @@ def _read_one(images: list[str]) -> bytes:
     if Path(image).is_dir():
         raise InvalidArgument("IMAGE", f"{image} is a folder: give --out DIR for its pictures")
     if "://" in image:
-        raise InvalidArgument("IMAGE", f"{image} is a URL: download it, and give the file")
+        raise InvalidArgument("IMAGE", f"{image} is a URL: download it, or give --out DIR")
     if not Path(image).exists():
         raise FileNotFoundError(f"{image}: there is no such file")
     return Path(image).read_bytes()

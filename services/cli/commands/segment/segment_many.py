@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from services.cli.output.console import ERR, OUT, note, progress_console, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import Found, find
+from services.cli.remote_pictures import RemotePictures, read_ahead
+from services.common.shares import Share
+from services.errors import AssayError as OurError
 from services.errors import InvalidArgument
 
 SUMMARY, RUN = "summary.csv", "run.json"
@@ -33,6 +37,8 @@ SUMMARY, RUN = "summary.csv", "run.json"
 _MAX_BYTES = (64 << 20) - (64 << 10)
 # Of the pictures that are under way at once; the client keeps up to so many.
 _UNDER_WAY, _BYTES_UNDER_WAY = 64, 512 << 20
+# Of an object, whose size is not known before it is read.
+_OBJECT_BYTES = 4 << 20
 _COLUMNS = ("picture", "labels", "width", "height", "class_id", "class", "pixels", "share", "error")
 _NOTE_SECONDS = 30.0
 # Classes and failures that are listed; all of them are in the summary.
@@ -66,10 +72,17 @@ async def segment_many(
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     _require_same_run(out, _run(arguments, model, classes), again=arguments.again)
-    found = list(find([*arguments.images, *_listed(arguments.list)], _MAX_BYTES))
-    if not found:
+    share = Share.of(arguments.share or "0/1")
+    remote = RemotePictures()
+    given = [*arguments.images, *_listed(arguments.list)]
+    everything = list(find(given, _MAX_BYTES, remote.below))
+    if not everything:
         raise InvalidArgument("IMAGE", "no picture is there")
-    tally = Tally(rows=_rows(out / SUMMARY))
+    found = [one for one in everything if share.has(str(one.place))]
+    summary = out / SUMMARY
+    if share.count > 1:
+        summary = out / f"summary-{share.number}-of-{share.count}.csv"
+    tally = Tally(rows=_earlier(out, summary))
     follow = _Following(len(found), jsonl=arguments.jsonl)
     options = LabelOptions(
         model=model.ref.name,
@@ -80,14 +93,14 @@ async def segment_many(
         inference=inference(arguments),
         threshold=arguments.threshold,
     )
-    job = _Job(out, options, tally, follow)
+    job = _Job(out, options, tally, follow, remote)
     started = time.monotonic()
     try:
         with follow:
             for part in _parts(list(job.todo(found, again=arguments.again))):
                 await job.label(part, channel)
     finally:  # also when it is interrupted: what is done is done
-        _write_summary(out / SUMMARY, tally.rows)
+        _write_summary(summary, tally.rows)
     if not arguments.jsonl:
         _print(tally, model, out, time.monotonic() - started)
     return Exit.BAD_INPUT if tally.failed else Exit.DONE
@@ -169,10 +182,12 @@ def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None
     _write(path, json.dumps(run, indent=1).encode())
 
 
-def _is_done(picture: Path, labels: Path) -> bool:
-    """Whether the labels were written after the picture was."""
+def _is_done(picture: Found, labels: Path) -> bool:
+    """Whether the labels were written after the picture was; objects are taken not to change."""
     try:
-        return labels.stat().st_mtime_ns >= picture.stat().st_mtime_ns
+        if picture.url:
+            return labels.is_file()
+        return labels.stat().st_mtime_ns >= picture.path.stat().st_mtime_ns
     except OSError:
         return False
 
@@ -183,7 +198,7 @@ def _parts(todo: Sequence[Found]) -> Iterator[list[Found]]:
     sizes: list[int] = []
     for one in todo:
         try:
-            size = one.path.stat().st_size
+            size = _OBJECT_BYTES if one.url else one.path.stat().st_size
         except OSError:
             size = 0
         if sum(sizes[-_UNDER_WAY + 1 :]) + size > _BYTES_UNDER_WAY:
@@ -203,13 +218,14 @@ class _Job:
     options: LabelOptions
     tally: Tally
     follow: _Following
+    remote: RemotePictures
 
     def todo(self, found: Sequence[Found], *, again: bool) -> Iterator[Found]:
         """Yield what is to be done, and count what is done or cannot be."""
         for one in found:
             if one.problem:
                 self._fail(one, one.problem)
-            elif not again and _is_done(one.path, self.out / f"{one.place}.png"):
+            elif not again and _is_done(one, self.out / f"{one.place}.png"):
                 self.tally.skipped += 1
                 self.follow.finished(None)
             else:
@@ -220,11 +236,15 @@ class _Job:
         sent: list[Found] = []
 
         def files() -> Iterator[bytes]:
-            for one in part:
+            reads = [partial(self._read, one) for one in part]
+            for one, read in zip(part, read_ahead(reads), strict=True):
                 try:
-                    content = one.path.read_bytes()
+                    content = read.result()
                 except OSError as error:  # it has changed since it was found
                     self._fail(one, error.strerror or str(error))
+                    continue
+                except OurError as error:
+                    self._fail(one, str(error))
                     continue
                 sent.append(one)
                 yield content
@@ -242,8 +262,11 @@ class _Job:
                 else:
                     self.follow.finished(line)
 
+    def _read(self, one: Found) -> bytes:
+        return self.remote.read(one.url, _MAX_BYTES) if one.url else one.path.read_bytes()
+
     def _fail(self, one: Found, problem: str) -> None:
-        picture = str(one.path)
+        picture = one.name
         self.tally.failed[picture] = problem
         self.tally.rows[picture] = [{"picture": picture, "error": problem}]
         self.follow.finished({"picture": picture, "error": problem})
@@ -252,7 +275,7 @@ class _Job:
         """Write a picture's files; return its line."""
         from PIL import Image  # noqa: PLC0415  # of the segment extra
 
-        picture, place = str(one.path), self.out / f"{one.place}.png"
+        picture, place = one.name, self.out / f"{one.place}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         line: dict[str, Any] = {"picture": picture, "labels": str(place)}
         if labels.overlay is not None:
@@ -283,6 +306,15 @@ def _write(path: Path, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _earlier(out: Path, summary: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of earlier runs, by picture: one of all pictures takes those of shares together."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    if summary.name == SUMMARY:
+        for part in sorted(out.glob("summary-*-of-*.csv")):
+            rows |= _rows(part)
+    return rows | _rows(summary)
 
 
 def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:

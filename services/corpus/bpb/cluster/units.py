@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.common.shares import Share
 from services.errors import InvalidArgument
 
 _NAME = re.compile(r"(?P<shard>.+):(?P<first>\d+)-(?P<end>\d+)")
@@ -54,7 +55,5 @@ def share_of(units: tuple[WorkUnit, ...], share: str) -> tuple[WorkUnit, ...]:
 
     Raises InvalidArgument for one that is none.
     """
-    match = re.fullmatch(r"(\d+)/(\d+)", share)
-    if match is None or not int(match[1]) < int(match[2]):
-        raise InvalidArgument("--share", f"{share} is not I/N with I from 0 to N - 1")
-    return units[int(match[1]) :: int(match[2])]
+    found = Share.of(share)
+    return units[found.number :: found.count]

@@ -83,7 +83,7 @@ def test_labels_and_masks_exclude_each_other(capsys: pytest.CaptureFixture[str])
         ([], "IMAGE: 0 of them: give one, or --out DIR"),
         (["a.jpg", "b.jpg"], "IMAGE: 2 of them"),
         (["."], "is a folder: give --out DIR"),
-        (["https://example.org/a.jpg"], "is a URL: download it"),
+        (["https://example.org/a.jpg"], "is a URL: download it, or give --out"),
         (["a.jpg", "--jsonl"], "--jsonl: goes with --out"),
         (["a.jpg", "--list", "-"], "--list: goes with --out"),
         ([__file__, "--overlay"], "--overlay: name the FILE"),

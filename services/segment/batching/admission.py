@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 
-from services.errors import Overloaded
+from services.errors import DeadlineExceeded, Overloaded
 from services.segment.batching.cost import Cost
 from services.segment.batching.deadlines import Commitments
 from services.segment.batching.ticket import Admission, Batch, Limits, Priority, State, Ticket
@@ -26,6 +26,9 @@ _CLIENT_HEADROOM = 0.25
 # A trial is taken after this many seconds, or this many expected batches, without a batch.
 _TRIAL_SECONDS = 1.0
 _TRIAL_BATCHES = 10
+# Of the least that an item took alone: with less time it is not tried on an idle engine either. One
+# that became that much faster would go unnoticed by callers in such haste alone.
+_HOPELESS = 0.5
 # Seconds that a caller is told to wait at least: a shorter pause is not worth a round trip.
 _MIN_RETRY_SECONDS = 0.01
 
@@ -58,8 +61,15 @@ class LearnedAdmission:
         """Return the ticket of an item that can be in time, or of a trial on an idle engine.
 
         A cost that was learned in a bad moment must not refuse work for ever: an engine that has
-        computed nothing for a while takes one item whatever the estimate. Raises Overloaded.
+        computed nothing for a while takes one item whatever the estimate. Raises Overloaded, or
+        DeadlineExceeded where no server that is as fast could answer in time: no use trying again.
         """
+        left, least = admission.deadline - now, self.cost.least(admission.bucket)
+        if left < _HOPELESS * least:
+            raise DeadlineExceeded(
+                f"computing this takes {least:.3g} s at best, without a queue, and the deadline "
+                f"leaves {left:.3g} s: allow more time"
+            )
         own = prepare + self.cost.upper(1, admission.bucket)
         idle = not self._open and self._running is None
         needed = own if idle else self._needed(now, admission, own)

@@ -108,8 +108,9 @@ class Batcher:
     def admit(self, now: float, admission: Admission, prepare: float = 0.0) -> Ticket:
         """Admit an item, whose preparation should take `prepare` seconds.
 
-        Raises DeadlineExceeded if the deadline has passed, TooLarge if the item would never fit,
-        Overloaded if there is no room now or the item is not expected to be done in time.
+        Raises DeadlineExceeded if the deadline has passed or nothing could meet it, TooLarge if the
+        item would never fit, Overloaded if there is no room now or the item is not expected to be
+        done in time.
         """
         if admission.deadline <= now:
             raise DeadlineExceeded("the deadline had passed when the request arrived")

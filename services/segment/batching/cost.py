@@ -21,6 +21,8 @@ _EXCESS_LEFT = 0.99
 _BEST_WEIGHT = 0.02
 # Deviations above the mean that an estimate allows for, when being wrong makes an answer late.
 _UPPER_DEVIATIONS = 2.0
+# Observations after which the least of them is no bad moment's.
+_SURE = 16
 # What is left of an estimate each time that it alone refuses work.
 _ESTIMATE_LEFT = 0.9
 # Buckets beside the default one, None, that are remembered.
@@ -32,11 +34,13 @@ class _Estimate:
     mean: float
     deviation: float  # mean absolute
     best: float  # the least that was seen of late
+    count: int = 1
 
     def observe(self, seconds: float) -> None:
         error = min(seconds - self.mean, _MAX_OVERRUN * self.mean)
         self.mean += _NEWEST_WEIGHT * error
         self.deviation += _NEWEST_WEIGHT * (abs(error) - self.deviation)
+        self.count += 1
         self.best = min(seconds, self.best + _BEST_WEIGHT * (seconds - self.best))
 
     def relax(self) -> None:
@@ -112,6 +116,13 @@ class Cost:
     def upper(self, size: int, bucket: Hashable = None) -> float:
         """Return seconds that a batch seldom exceeds; 0 before anything was observed."""
         return self._scaled(size, bucket, _UPPER_DEVIATIONS)
+
+    def least(self, bucket: Hashable = None) -> float:
+        """Return the least seconds that one item alone took of late; 0 if too few were observed."""
+        sizes = self._buckets.get(bucket)
+        if sizes is None or sizes.known[0] != 1 or sizes.estimates[0].count < _SURE:
+            return 0.0
+        return sizes.estimates[0].best
 
     def _scaled(self, size: int, bucket: Hashable, margin: float) -> float:
         sizes = self._buckets.get(bucket)

@@ -370,6 +370,26 @@ def test_a_cost_learned_in_a_bad_moment_is_unlearned() -> None:
     assert batcher.cost.typical(1) == pytest.approx(1.0, abs=2.0)
 
 
+def test_a_deadline_that_no_idle_engine_could_meet_is_told_so() -> None:
+    """No use trying again, as "overloaded" would say, nor a trial: this is known for sure."""
+    batcher = taught(Limits())
+    assert admit(batcher, 0.0, 0.4, 1).trial  # one observation may be a bad moment's
+    with pytest.raises(Overloaded):
+        admit(batcher, 0.0, 0.4, 1)
+    batcher = taught(Limits())
+    for _ in range(20):
+        batcher.cost.observe(1, 1.0)
+    with pytest.raises(DeadlineExceeded, match=r"takes 1 s at best, without a queue, .* 0\.4 s"):
+        admit(batcher, 5e4, 5e4 + 0.4, 1)
+    assert len(batcher) == 0
+    trial = admit(batcher, 5e4, 5e4 + 0.6, 1)  # an engine may have become faster
+    assert trial.trial
+    with pytest.raises(Overloaded):
+        admit(batcher, 5e4, 5e4 + 0.6, 1)
+    # Of what takes less, a size of its own, that says nothing.
+    admit(batcher, 5e4, 5e4 + 60, 1, bucket="small")
+
+
 def test_a_trial_does_not_expire_in_a_window() -> None:
     batcher = taught(Limits(max_batch_size=2, batch_wait=5.0), seconds=100.0)
     trial = queued(batcher, 0.0, deadline=2.0)

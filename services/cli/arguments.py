@@ -105,7 +105,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         choices=("weights", "epochs"),
         help="mix by the weights or the epochs of the Pile's Table 1",
     )
-    parser.add_argument("--epochs", type=positive, default=0, metavar="N", help="1 without it")
+    parser.add_argument("--epochs", type=positive, default=0, metavar="N", help="default: 1")
 
 
 def selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
@@ -182,7 +182,7 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
-        help="lm_eval without it; pile_paper keeps half a window of context; paloma begins with "
+        help="default: lm_eval; pile_paper keeps half a window of context; paloma begins with "
         "the end of sequence; huggingface_guide and levanter are for comparison only, since they "
         "leave tokens out",
     )
@@ -191,7 +191,7 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="TOKENS",
-        help="window; the model's without it",
+        help="window; default: the model's",
     )
     parser.add_argument(
         "--context-length",
@@ -211,8 +211,8 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
         "--prefix",
         type=_prefix,
         metavar="bos|eos|none|ID",
-        help="token before a document's first one; the beginning of sequence, or else the end of "
-        "sequence, without it",
+        help="token before a document's first one; default: the beginning of sequence, or else "
+        "the end of sequence",
     )
     parser.add_argument(
         "--prefix-everywhere",
@@ -272,7 +272,7 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("fp32", "bf16", "fp16"),
         default="fp32",
-        help="of matrix products; fp32 without it",
+        help="of matrix products; default: fp32",
     )
 
 

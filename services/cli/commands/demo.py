@@ -1,7 +1,7 @@
 """`assay demo`: the main job, end to end.
 
 Three services start, one picture is segmented, a language model is scored, and the ranker calls
-both services to measure what a comparison page claims. With the real data at hand (see
+both services to measure what a comparison page claims. With the real data (see
 `testdata`) it is real weights and real documents; elsewhere the reference models and a corpus
 built from Python's own sources, which decide no claim about the real thing.
 """

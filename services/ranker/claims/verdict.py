@@ -129,10 +129,10 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
         held = [_compare(bound, Value(one, evidence.value.unit), None) for one in printed]
         verdict = held[0] if len(set(held)) == 1 else Verdict.UNDERSPECIFIED
         which = {
-            Verdict.CONFIRMED: f"each of which is {allowed(bound)}",
-            Verdict.REFUTED: f"none of which is {allowed(bound)}",
-        }.get(verdict, f"and which is meant is not said; {allowed(bound)} is claimed")
-        reason = f"published {shown}, {which}"
+            Verdict.CONFIRMED: f"each matches the claimed {allowed(bound)}",
+            Verdict.REFUTED: f"none matches the claimed {allowed(bound)}",
+        }.get(verdict, f"which is meant is not said; claimed {allowed(bound)}")
+        reason = f"published {shown}; {which}"
     else:
         verdict = _compare(bound, evidence.value, evidence.interval)
         reason = _explain(verdict, bound, evidence)
@@ -234,15 +234,23 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
             f"{how[evidence.basis]} {show(evidence.value)}, of another kind than {allowed(bound)}"
         )
     if isinstance(bound, Boolean):
-        claimed = "as claimed" if verdict is Verdict.CONFIRMED else "not as claimed"
-        return f"{how[evidence.basis]}: {claimed}{f': {evidence.note}' if evidence.note else ''}"
+        held = verdict is Verdict.CONFIRMED
+        if evidence.basis is Basis.SOURCED:
+            said = "sources agree" if held else "sources contradict it"
+        else:
+            said = f"{how[evidence.basis]}: it {'holds' if held else 'does not hold'}"
+        return _and_note(said, evidence.note)
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
     relation = {
-        Verdict.CONFIRMED: "which is",
-        Verdict.REFUTED: "which is not",
-        Verdict.INCONCLUSIVE: "which may or may not be",
+        Verdict.CONFIRMED: "matches the claimed",
+        Verdict.REFUTED: "claimed",
+        Verdict.INCONCLUSIVE: "overlaps the claimed",
     }[verdict]
-    return f"{found}, {relation} {allowed(bound)}{_conditions(evidence)}"
+    return f"{found}; {relation} {allowed(bound)}{_conditions(evidence)}"
+
+
+def _and_note(said: str, note: str) -> str:
+    return f"{said}: {note}" if note else said
 
 
 def _alike(bound: Bound, value: Value) -> bool:

@@ -15,7 +15,7 @@ def allowed(bound: Bound) -> str:
         return "as claimed" if bound.value else "not as claimed"
     unit = unit_after(bound.unit)
     if isinstance(bound, Equals):
-        give = f" give or take {figure(bound.tolerance)}" if bound.tolerance else ""
+        give = f" ± {figure(bound.tolerance)}" if bound.tolerance else ""
         return f"{figure(bound.value)}{give}{unit}"
     low, high = ends(bound)
     if math.isinf(low):

@@ -83,7 +83,7 @@ def test_two_answers(sources: list[Source], verdict: Verdict, sourcing: SourceVe
 
 def test_alternatives_are_told_as_such() -> None:
     reason = judged(claim(Equals(45.7, 0.05, "%"), of(INDEPENDENT, 45.47, 46.35))).reason
-    assert reason == "published 45.47 or 46.35 %, none of which is 45.7 give or take 0.05 %"
+    assert reason == "published 45.47 or 46.35 %; none matches the claimed 45.7 ± 0.05 %"
     reason = judged(claim(Equals(45.47, 0.05, "%"), of(INDEPENDENT, 45.47, 46.35))).reason
     assert "which is meant is not said" in reason
 

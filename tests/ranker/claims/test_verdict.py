@@ -163,7 +163,7 @@ def test_the_reason_of_a_truth_is_told() -> None:
     )
     shown = seal(observation, claim="C", method="m.f@1", command="c", time=NOON)
     reason = judge(claim(Boolean(True)), shown).reason
-    assert reason == "computed: not as claimed: Both are printed as 0."
+    assert reason == "computed: it does not hold: Both are printed as 0."
 
 
 def test_a_value_of_another_unit_decides_nothing() -> None:

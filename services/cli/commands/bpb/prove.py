@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("proof", metavar="FILE")
     check.add_argument(
-        "--model", metavar="DIR", help="the model's folder; the reference model without it"
+        "--model", metavar="DIR", help="the model's folder; default: the reference model"
     )
     check.add_argument(
         "--texts", metavar="FILE", help="write the decoded documents as JSON lines of id and text"

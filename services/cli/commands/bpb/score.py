@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="DIR|NAME",
         help="a Hugging Face causal language model's folder, a registered name, or zstd-19 or xz; "
-        "the reference model without it",
+        "default: the reference model",
     )
     parser.add_argument(
         "--against",

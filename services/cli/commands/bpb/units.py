@@ -44,16 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = score.add_mutually_exclusive_group()
     which.add_argument("--unit", metavar="SHARD:FIRST-END", help="this one, as `list` names it")
     which.add_argument(
-        "--share", default="0/1", metavar="I/N", help="every N-th from I on; all without it"
+        "--share", default="0/1", metavar="I/N", help="every N-th from I on; default: all"
     )
     score.add_argument("--out", required=True, metavar="DIR", help="folder of results")
     score.set_defaults(run=score_units)
     ray = actions.add_parser("ray", help="score all units on a Ray cluster, and merge them")
     _add_job(ray)
     ray.add_argument("--out", required=True, metavar="DIR", help="folder of results, here")
-    ray.add_argument("--address", metavar="ADDRESS", help="of a cluster; one is started without it")
+    ray.add_argument("--address", metavar="ADDRESS", help="of a cluster; default: one is started")
     ray.add_argument(
-        "--workers", type=count, default=0, metavar="N", help="as many as fit without it"
+        "--workers", type=count, default=0, metavar="N", help="default: as many as fit"
     )
     add_interval_of(ray)
     add_format(ray)
@@ -83,7 +83,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=_UNIT_FRAMES,
         metavar="N",
-        help=f"frames of a unit; {_UNIT_FRAMES} without it",
+        help=f"frames of a unit; default: {_UNIT_FRAMES}",
     )
     add_sample(parser)
     add_compute(parser)

@@ -64,10 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against-key",
         default="text",
         metavar="KEY",
-        help='member of its records with the text; "text" without it',
+        help='member of its records with the text; default: "text"',
     )
     group.add_argument(
-        "--ngram", type=positive, default=0, metavar="N", help="words in a row; 13 without it"
+        "--ngram", type=positive, default=0, metavar="N", help="words in a row; default: 13"
     )
     parser.add_argument(
         "--near-duplicates", action="store_true", help="also documents that are nearly the same"

@@ -20,12 +20,12 @@ _TIMEOUT_SECONDS = 3600.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action's arguments."""
     add_shards(parser)
-    parser.add_argument("--split", default="", help="split to read; the first without it")
+    parser.add_argument("--split", default="", help="split to read; default: the first")
     parser.add_argument(
         "--sample-mb", type=count, default=8, metavar="N", help="megabytes of jsonl to measure"
     )
     parser.add_argument(
-        "--repetitions", type=count, default=0, metavar="N", help="the service's own without it"
+        "--repetitions", type=count, default=0, metavar="N", help="default: the service's own"
     )
     add_format(parser)
     parser.set_defaults(run=benchmark)

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading(parser)
     add_selection(parser)
     parser.add_argument("--simulate", action="store_true", help="deal it to ranks")
-    parser.add_argument("--world", type=count, default=8, metavar="W", help="ranks; 8 without it")
+    parser.add_argument("--world", type=count, default=8, metavar="W", help="ranks; default: 8")
     parser.add_argument(
         "--batch-size", type=count, default=1, metavar="N", help="documents of a batch of a rank"
     )

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="explain its score, or rank these of one type",
     )
     which.add_argument("--type", choices=sorted(TYPES), help="rank all artifacts of this type")
-    which.add_argument("--intent", metavar="TEXT", help="rank what serves this wish")
+    which.add_argument("--intent", metavar="TEXT", help="rank what serves this need")
     which.add_argument(
         "--methodology", action="store_true", help="print the file that scores are computed by"
     )

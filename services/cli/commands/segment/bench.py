@@ -53,33 +53,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=count,
         metavar="N",
-        help="images a batch, offline; repeatable: a sweep. 1 without it",
+        help="images a batch, offline; repeatable: a sweep; default: 1",
     )
     parser.add_argument(
-        "--runs", type=count, default=0, metavar="N", help="timed runs a process; 10 without it"
+        "--runs", type=count, default=0, metavar="N", help="timed runs a process; default: 10"
     )
     parser.add_argument(
         "--restarts",
         type=count,
         default=0,
         metavar="N",
-        help="fresh processes that have the machine for themselves, of at most 24; 8 without it",
+        help="fresh processes that have the machine for themselves, of at most 24; default: 8",
     )
     parser.add_argument(
-        "--budget", type=_seconds, metavar="SECONDS", help="ends it early; 120 without it"
+        "--budget", type=_seconds, metavar="SECONDS", help="ends it early; default: 120"
     )
     parser.add_argument(
         "--engine",
         default="",
         metavar="NAME",
-        help="openvino-cpu, onnxruntime-cpu or torch-cpu; what would serve it without it",
+        help="openvino-cpu, onnxruntime-cpu or torch-cpu; default: what serves it",
     )
     parser.add_argument(
         "--rate",
         type=_seconds,
         default=0.0,
         metavar="N",
-        help="requests a second, server; half of what one after the other gives without it",
+        help="requests a second, server; default: half of what one after the other gives",
     )
     parser.add_argument(
         "--bound", type=_seconds, metavar="SECONDS", help="on the 99th percentile, server"

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "real, labels mean nothing",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--name", help="name to register; from the checkpoint without it")
+    parser.add_argument("--name", help="name to register; default: from the checkpoint")
     parser.add_argument(
         "--version",
         default="1",

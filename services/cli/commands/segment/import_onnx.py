@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes an ONNX file, from any exporter, as a folder that `assay segment` and the service "
         "take. The graph takes float32 (N, 3, H, W) and gives logits with an axis of classes; its "
-        "arg max is added. Every engine at hand is compared with the file first. Needs torch and "
+        "arg max is added. Every installed engine is compared with the file first. Needs torch and "
         "onnx: make setup-torch."
     )
     parser.epilog = "example: assay import-onnx cells.onnx --out models/cells --labels cells.txt"

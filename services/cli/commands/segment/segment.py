@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--opacity",
         type=float,
         metavar="SHARE",
-        help="how much of the overlay is the class's colour, over 0 to 1; 0.55 without it",
+        help="how much of the overlay is the class's colour, over 0 to 1; default: 0.55",
     )
     parser.add_argument(
         "--confidence",
@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=pixel_size,
         metavar="WxH",
-        help="of the outputs; the picture's own without it",
+        help="of the outputs; default: the picture's own",
     )
     parser.add_argument(
         "--class",

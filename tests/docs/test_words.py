@@ -1,0 +1,89 @@
+"""Texts for users keep to docs/style.md: its words that are not used are in none of them."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.__main__ import parser
+from services.cli.parsing import completed
+
+ROOT = Path(__file__).resolve().parents[2]
+FORBIDDEN = re.compile(
+    r"\(asked\b|\basked: |\bare asked\b|\bat hand\b|\bunless told\b|\bnot separable\b"
+    r"|\bstands in\b"
+    r"|\bof the product\b|\bslow hour\b|\bwas there\b|\bserves? (?:this|a) wish\b"
+    r"|(?<![\d,])1 claims\b",
+    re.IGNORECASE,
+)
+DEFAULT = re.compile(r"^[^.]* without it$|[\w'] without it(?:;|$)")
+"""How a default is not said in help; in prose "without it" may well be right."""
+PROGRAMS = sorted((ROOT / "services" / "cli").rglob("*.py"))
+TEMPLATES = sorted((ROOT / "services" / "ranker" / "web" / "templates").rglob("*.html"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def helps(of: argparse.ArgumentParser) -> Iterator[str]:
+    """Everything that --help prints of a command and its actions."""
+    yield from filter(None, (of.description, of.epilog))
+    for action in of._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from (one.help or "" for one in action._choices_actions)
+            for chosen in action.choices.values():
+                yield from helps(chosen)
+        elif action.help and action.help != argparse.SUPPRESS:
+            yield action.help
+
+
+def strings(path: Path) -> Iterator[str]:
+    """The literals of a program that are no docstrings."""
+    tree = ast.parse(path.read_text("utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        literal = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if literal and id(node) not in docstrings:
+            yield node.value
+
+
+def test_help_keeps_to_the_style() -> None:
+    said = list(helps(completed(parser())))
+    assert len(said) > 150
+    assert not [text for text in said if FORBIDDEN.search(text) or DEFAULT.search(text)]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_messages_keep_to_the_style(path: Path) -> None:
+    assert not [text for text in strings(path) if FORBIDDEN.search(text)]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_pages_keep_to_the_style(path: Path) -> None:
+    assert not FORBIDDEN.findall(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_keep_to_the_style(path: Path) -> None:
+    text = path.read_text("utf-8")
+    if path.name == "style.md":  # which lists them
+        text = text.partition("| not | but |")[0]
+        text = re.sub(r'"[^"]*"', "", text)
+    assert not FORBIDDEN.findall(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["10 unless told", "1 claims", "pictures at hand", "0.996 (asked: 0.99)", "was there"]
+)
+def test_the_test_would_see_it(text: str) -> None:
+    assert FORBIDDEN.search(text)
+    assert DEFAULT.search("the model's without it")
+    assert not FORBIDDEN.search("default: 10; 11 claims; 1,001 claims; the service asked twice")

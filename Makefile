@@ -5,7 +5,7 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
-.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs check stubs lock gpu clean
+.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs site check stubs lock gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -57,6 +57,10 @@ baseline: setup ## for a release: make the contract the one that later ones are 
 
 docs: setup ## every command, variable and target that the documents name exists
 	@$(BIN)/python -m pytest tests/docs
+
+site: setup requirements/docs.lock ## the documentation as a site in build/site; warnings are errors
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/docs.lock
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check: lint types imports buf test ## all of it, as CI does
 

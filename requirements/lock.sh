@@ -4,6 +4,7 @@
 #   torch.lock  torch's friends: transformers, ray, and what they need besides base.lock, with hashes
 #   serve-SERVICE.lock  what one service needs to run, and nothing else; versions as in base.lock
 #   serve-segment-gpu.lock  the same for segment on GPUs
+#   docs.lock   what makes the documentation a site; versions as in base.lock
 #   build.lock  what builds the wheels of the images; versions as in base.lock
 # None has openvino-telemetry, which reports to the maker.
 # torch itself is in neither: its wheel differs between indexes (CPU or CUDA build of one
@@ -37,6 +38,7 @@ done
 # For GPUs: onnxruntime-gpu in the place of onnxruntime, with its libraries of CUDA.
 "${compile[@]}" --universal --extra segment-gpu -c requirements/base.lock \
     -o requirements/serve-segment-gpu.lock
+"${compile[@]}" --universal --extra docs -c requirements/base.lock -o requirements/docs.lock
 printf 'setuptools\nwheel\n' | .venv/bin/uv pip compile - --quiet --python-version 3.11 \
     --generate-hashes --no-header --no-annotate \
     --universal -c requirements/base.lock -o requirements/build.lock

@@ -199,7 +199,7 @@ def _files(root: Path) -> Iterator[str]:
 
     Folders whose names begin with "_" are passed over: Spark's `_temporary` and the like.
 
-    Raises LayoutError for a link to nothing.
+    Raises LayoutError for a link to nothing, and for data whose name is not UTF-8.
     """
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
@@ -219,8 +219,24 @@ def _files(root: Path) -> Iterator[str]:
                     f"{root / path} is a link to a file that is gone; fetch the file again, or "
                     "remove the link"
                 )
-            if (root / path).is_file():  # a pipe would be waited for
+            if (root / path).is_file() and _is_utf8(path):  # a pipe would be waited for
                 yield path
+
+
+def _is_utf8(path: str) -> bool:
+    """Whether a name is UTF-8. Raises LayoutError for data under another name: none could tell it.
+
+    A contract's strings are UTF-8, and so are ids, which names of shards are part of.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        if looks_like_data(path.rpartition("/")[2]):
+            raise LayoutError(
+                f"{path!a} has a name that is not UTF-8, which cannot be served; rename it"
+            ) from None
+        return False
+    return True
 
 
 def _passed_over(root: Path) -> list[str]:
@@ -322,6 +338,7 @@ def _holds_records(file: Path) -> bool:
 
 def _single(file: Path, reading: Reading) -> ShardFile:
     path = TEXT_FOLDER if file.suffix.lower() == TEXT_SUFFIX else file.name
+    _is_utf8(path)
     if format_of(path) is None:
         raise LayoutError(f"{file} is not of a format that is read; {_EXPECTED}")
     shard = ShardFile(split_of(path), path, file, reading)

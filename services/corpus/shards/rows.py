@@ -94,8 +94,38 @@ def _table(
                     "(in settings: text_key) names the one that has it,",
                 )
             checked = True
-        for row in batch.to_pylist():
+        for row in _rows(batch):
             yield offset, row
+
+
+def _rows(batch: Any) -> Iterator[object]:
+    """Yield the rows of a batch.
+
+    Times of nanoseconds are as Arrow spells them, whether or not pandas is here; those that are
+    beyond the years of Python's dates are the numbers that they are stored as.
+    """
+    import pyarrow  # noqa: PLC0415  # an extra
+
+    for number, column in enumerate(batch.schema):
+        if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
+            spelled = batch.column(number).cast(pyarrow.string())
+            batch = batch.set_column(number, column.name, spelled)
+    cannot = (OverflowError, ValueError, AttributeError, pyarrow.ArrowException)
+    try:
+        yield from batch.to_pylist()
+    except cannot:
+        for number in range(batch.num_rows):
+            row: dict[str, object] = {}
+            try:
+                for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                    try:
+                        row[name] = column[number].as_py()
+                    except cannot:
+                        row[name] = column[number].value
+            except cannot:
+                yield Broken(f'has a "{name}" that cannot be read (a time beyond all dates)')
+            else:
+                yield row
 
 
 def _parquet(file: Path, name: str) -> Iterator[tuple[int, Any]]:

@@ -132,6 +132,40 @@ def test_tables(tmp_path: Path) -> None:
         documents(tmp_path)
 
 
+def test_times_that_python_has_not_are_spelled_or_named(tmp_path: Path) -> None:
+    """Times beyond the years of Python's dates, and nanoseconds, alone and within a member."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # noqa: PLC0415
+
+    late, nanos = pa.timestamp("us"), pa.timestamp("ns")
+    table = pa.table(
+        {
+            "text": TEXTS[:2],
+            "late": pa.array([1 << 60, 0], late),
+            "nanos": pa.array([1, 1000], nanos),
+        }
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    first, second = (json.loads(one.meta) for one in documents(tmp_path))
+    assert first == {"late": 1 << 60, "nanos": "1970-01-01 00:00:00.000000001"}
+    assert second == {"late": "1970-01-01T00:00:00", "nanos": "1970-01-01 00:00:00.000001000"}
+    nested = pa.array([{"at": 1 << 60}, {"at": 0}], pa.struct([("at", late)]))
+    parquet.write_table(pa.table({"text": TEXTS[:2], "in": nested}), tmp_path / "a.parquet")
+    with pytest.raises(DataLoss, match=r'line 0 has a "in" that cannot be read.*--skip-bad-lines'):
+        documents(tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    assert documents(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9.jsonl")).write_bytes(LINES)
+    with pytest.raises(LayoutError, match=r"'caf\\udce9\.jsonl' has a name that is not UTF-8"):
+        documents(tmp_path)
+    with pytest.raises(LayoutError, match="not UTF-8"):
+        find_shards(tmp_path / os.fsdecode(b"caf\xe9.jsonl"))
+
+
 def test_a_table_without_the_library_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.interval_coverage import percentile
+from benchmarks.coverage.documents import percentile
 from services.common.statistics.interval import Interval
 from services.common.statistics.samples.levels import differences
 from services.common.statistics.samples.sampling import Drawn, Key

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-_C_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Of YAML that comes with the project: with aliases, and without the checks of `parse_yaml`."""
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 # The longest of the packaged manifests has some 2,000.
 _MAX_VALUES = 10_000
@@ -20,7 +21,7 @@ _MAX_DEPTH = 40
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
-class _Loader(_C_LOADER):  # type: ignore[misc]
+class _Loader(LOADER):  # type: ignore[misc]
     """Builds plain values of a text that `_require_plain` has passed."""
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
@@ -59,7 +60,7 @@ def _require_plain(text: str) -> None:
     document nests some ten thousand levels deep.
     """
     depth = 0
-    for values, event in enumerate(yaml.parse(text, Loader=_C_LOADER)):
+    for values, event in enumerate(yaml.parse(text, Loader=LOADER)):
         if isinstance(event, yaml.AliasEvent):
             raise _refused("write values out; no aliases", event)
         if isinstance(event, yaml.CollectionStartEvent):

@@ -100,9 +100,9 @@ def claim_verdict(value: findings.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
     """Return a claim with its verdict and the evidence for it, if there is any."""
     owner = value.claim.owner
     message = evidence_pb2.ClaimVerdict(
-        claim=messages.claim(value.claim),
         verdict=evidence_pb2.Verdict.Value(f"VERDICT_{value.verdict.value}"),
         basis=_basis(value.basis),
+        claim=messages.claim(value.claim),
         reason=value.reason,
         contradicts=messages.references(owner, value.contradicts),
         sourcing=evidence_pb2.SourceVerdict.Value(f"SOURCE_VERDICT_{value.sourcing.value}"),

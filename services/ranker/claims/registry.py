@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -326,6 +327,12 @@ def _document(text: bytes, name: str) -> object:
 
 def packaged(methods: Mapping[str, Definition]) -> Registry:
     """The registry of the manifests that come with the ranker."""
+    return Registry(_packaged_entries(), methods)
+
+
+@cache
+def _packaged_entries() -> tuple[Artifact | Page, ...]:
+    """The manifests that come with the ranker. Read once: they never change."""
     folder = files("services.ranker") / "manifests"
     manifests = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".yaml")),
@@ -333,9 +340,8 @@ def packaged(methods: Mapping[str, Definition]) -> Registry:
     )
     published = facts.packaged()
     entries = [parse_text(one.read_bytes(), one.name) for one in manifests]
-    return Registry(
-        [_with_sources(one, published) for one in entries if not isinstance(one, Withdrawal)],
-        methods,
+    return tuple(
+        _with_sources(one, published) for one in entries if not isinstance(one, Withdrawal)
     )
 
 

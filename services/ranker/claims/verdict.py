@@ -72,16 +72,16 @@ def judge_stored(
 
 
 def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str]) -> ClaimVerdict:
-    chosen = choose(claim, evidence)
-    unobserved = unmeasured(evidence, chosen)
     if not evidence:
         why = (
             "what is stored of it is damaged and was refused; verify it again"
             if claim.id in damaged
             else "it has not been verified yet"
         )
-        unobserved = NotMeasured(f"{why}: assay claims {claim.owner} --claim {claim.id}")
-    verdict = judge(claim, chosen, unobserved=unobserved)
+        hint = f"assay claims {claim.owner} --claim {claim.id}"
+        return judge(claim, None, unobserved=NotMeasured(f"{why}: {hint}"))
+    chosen = choose(claim, evidence)
+    verdict = judge(claim, chosen, unobserved=unmeasured(evidence, chosen))
     return replace(verdict, sample=sample_beside(evidence, chosen))
 
 

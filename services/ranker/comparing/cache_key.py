@@ -79,14 +79,13 @@ def _among(verdicts: Iterable[ClaimVerdict], owners: Container[str]) -> tuple[Cl
     def kept(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(one for one in names if "/" not in one or one.partition("/")[0] in owners)
 
-    return tuple(
-        replace(
-            one,
-            contradicts=kept(one.contradicts),
-            claim=replace(one.claim, contradicts=kept(one.claim.contradicts)),
-        )
-        for one in verdicts
-    )
+    def among(one: ClaimVerdict) -> ClaimVerdict:
+        contradicts, of_claim = kept(one.contradicts), kept(one.claim.contradicts)
+        if (contradicts, of_claim) == (one.contradicts, one.claim.contradicts):
+            return one
+        return replace(one, contradicts=contradicts, claim=replace(one.claim, contradicts=of_claim))
+
+    return tuple(map(among, verdicts))
 
 
 def key(pair: Pair, methodology: Methodology, as_of: date) -> str:

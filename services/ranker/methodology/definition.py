@@ -135,11 +135,12 @@ class TypeRules(Document):
             if abs(total - 1) > _SUM_TOLERANCE:
                 yield where, f"weights sum to {total:.12g}, they must sum to 1"
 
-    def ranges(self, profile: str) -> dict[str, tuple[float, float]]:
-        """Return the range of each metric's weight; a metric's name is its profile alone."""
-        if profile in self.profiles:
-            return {name: _ends(one) for name, one in self.profiles[profile].items()}
-        return {profile: (1.0, 1.0)}
+    def ranges(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Return the range of each metric's weight, by declared profile."""
+        return {
+            profile: {name: _ends(one) for name, one in weights.items()}
+            for profile, weights in self.profiles.items()
+        }
 
 
 def _ends(weight: float | tuple[float, float]) -> tuple[float, float]:

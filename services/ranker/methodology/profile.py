@@ -82,9 +82,10 @@ class Profile:
 
 
 def profiles(rules: TypeRules) -> tuple[Profile, ...]:
-    """The declared profiles in their order, then each metric alone."""
-    alone = (name for name in rules.metrics if name not in rules.profiles)
-    return tuple(Profile(name, rules.ranges(name)) for name in (*rules.profiles, *alone))
+    """The declared profiles in their order, then each metric alone, by its own name."""
+    ranges = rules.ranges()
+    alone = {name: {name: (1.0, 1.0)} for name in rules.metrics if name not in ranges}
+    return tuple(Profile(name, range_of) for name, range_of in (ranges | alone).items())
 
 
 def first_complete(candidates: Sequence[Profile], *sides: Readings) -> Profile | None:

@@ -239,7 +239,7 @@ def test_a_full_disk_is_told_in_each_stage_and_gone_on_from(
         [*namespace, "sh", "-c", _FULL_DISK, "sh", *line],
         check=False,
         env={**environment, "OUT": str(out), "FIRST": "16"},
-        timeout=4 * _SECONDS,
+        timeout=40 * _SECONDS,  # about thirty builds, each of which may take its time
     )  # fmt: skip
     told = paths["ALL"].read_text()
     assert done.returncode == 0, told[-2000:]

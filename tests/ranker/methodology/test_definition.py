@@ -25,6 +25,7 @@ from services.ranker.methodology.definition import (
     parse,
 )
 from services.ranker.methodology.load import PACKAGED, load, loads
+from services.ranker.methodology.profile import profiles
 
 CONTENT: dict[str, Any] = yaml.safe_load(PACKAGED.read_bytes())
 
@@ -39,8 +40,9 @@ def test_packaged_methodology() -> None:
 @pytest.mark.parametrize("kind", ArtifactType)
 def test_weights_sum_to_one_at_every_corner(kind: ArtifactType) -> None:
     rules = load().rules(kind)
-    for name in (*rules.profiles, *rules.metrics):
-        ranges = rules.ranges(name)
+    found = profiles(rules)
+    assert {one.name for one in found} == {*rules.profiles, *rules.metrics}
+    for ranges in (one.ranges for one in found):
         middles = [(low + high) / 2 for low, high in ranges.values()]
         assert math.fsum(middles) == pytest.approx(1, abs=1e-12)
         for corner in corners(ranges):

@@ -1,0 +1,1 @@
+"""Simulations of how often intervals hold the truth, a file a kind of data."""

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FORBIDDEN = re.compile(
     r"\(asked\b|\basked: |\bare asked\b|\bat hand\b|\bunless told\b|\bnot separable\b"
     r"|\bstands in\b"
-    r"|\bof the product\b|\bslow hour\b|\bwas there\b|\bserves? (?:this|a) wish\b"
+    r"|\bfault of the product\b|\bslow hour\b|\bwas there\b|\bserves? (?:this|a) wish\b"
     r"|(?<![\d,])1 claims\b",
     re.IGNORECASE,
 )
@@ -25,7 +25,11 @@ DEFAULT = re.compile(r"^[^.]* without it$|[\w'] without it(?:;|$)")
 """How a default is not said in help; in prose "without it" may well be right."""
 PROGRAMS = sorted((ROOT / "services" / "cli").rglob("*.py"))
 TEMPLATES = sorted((ROOT / "services" / "ranker" / "web" / "templates").rglob("*.html"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / one for one in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / one / "README.md" for one in ("benchmarks", "deploy")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def helps(of: argparse.ArgumentParser) -> Iterator[str]:

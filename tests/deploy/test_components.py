@@ -14,8 +14,17 @@ from services.common.identity import ANONYMOUS, Identity
 from services.errors import Unauthenticated
 from services.rpc.access.policy import read_policy
 from services.rpc.access.roles import Role
+from services.segment.settings import SegmentSettings
 from tests.deploy.conftest import ROOT, kustomize
-from tests.deploy.test_manifests import SETTINGS, container, matches, of_kind, pod, variables
+from tests.deploy.test_manifests import (
+    SETTINGS,
+    container,
+    matches,
+    of_kind,
+    pod,
+    settings,
+    variables,
+)
 
 Object = dict[str, Any]
 COMPONENTS = sorted(path.name for path in (ROOT / "deploy" / "components").iterdir())
@@ -137,3 +146,18 @@ def test_with_postgres_one_ranker_operates_and_all_share_the_database(
         assert urls[0]["valueFrom"]["secretKeyRef"] == {"name": "ranker-postgres", "key": "url"}
     assert {"name": "ASSAY_RANKER_OPERATIONS", "value": "true"} in container(operating)["env"]
     assert "ranker-evidence" not in of_kind(rendered, "PersistentVolumeClaim")
+
+
+def test_with_gpu_a_replica_has_one_and_runs_on_nothing_else(
+    with_components: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = with_components(["gpu"])
+    loaded = settings(rendered, "segment", monkeypatch)
+    assert isinstance(loaded, SegmentSettings)
+    assert (loaded.device, loaded.engine) == ("cuda", "onnxruntime")
+    segment = container(of_kind(rendered, "Deployment")["segment"])
+    assert segment["image"].startswith("assay/segment-gpu:")
+    for kind in ("requests", "limits"):
+        assert segment["resources"][kind]["nvidia.com/gpu"] == "1"
+    # Threads are those of the base's limit of processors, which must not have become less.
+    assert loaded.threads <= int(segment["resources"]["limits"]["cpu"])

@@ -5,7 +5,7 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
-.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs site check stubs lock gpu clean
+.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs site check stubs lock gpu faults soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -74,6 +74,13 @@ lock: setup ## rewrite the lock files from pyproject.toml
 # Without setup: that machine has what was carried there, and perhaps no index.
 gpu: ## measure the segmenters on this machine's GPU, equality first; exits with 3 where there is none
 	@$(BIN)/python -m benchmarks.segment_gpu
+
+faults: setup ## the services under attack and through faults; writes docs/faults.md
+	@$(BIN)/python -m benchmarks.faults
+
+SECONDS ?= 600
+soak: setup ## load with random faults on all services, for SECONDS (600)
+	@$(BIN)/python -m benchmarks.faults.soak --seconds $(SECONDS)
 
 clean: ## remove what make made
 	@rm -rf .venv .assay build dist *.egg-info protos/build protos/*.egg-info

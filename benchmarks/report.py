@@ -47,11 +47,15 @@ def write(
     *,
     packages: Sequence[str],
     peer_versions: Mapping[str, str] | None = None,
+    module: str | None = None,
     **facts: Any,
 ) -> None:
-    """Write results/NAME.json, with `facts` beside the rows; the command is this process's."""
+    """Write results/NAME.json, with `facts` beside the rows; the command is this process's.
+
+    `module` is what it runs, where that is not benchmarks.NAME.
+    """
     machine = environment(*packages)
-    module = f"benchmarks.{name.replace('-', '_')}"
+    module = module or f"benchmarks.{name.replace('-', '_')}"
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",

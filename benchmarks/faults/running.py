@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.serving import memory
 
-_START_SECONDS = 180.0
+_START_SECONDS = 600.0
 _STOP_SECONDS = 60.0
 _CGROUPS = Path("/sys/fs/cgroup")
 

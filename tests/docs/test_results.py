@@ -16,7 +16,15 @@ def test_there_are_results() -> None:
 def test_a_result_is_whole(path: Path) -> None:
     result = json.loads(path.read_text("utf-8"))
     assert {"date", "hardware", "versions", "command", "rows"} <= set(result)
-    assert path.stem.split("-")[0] in {"segment", "corpus", "ranker", "interval", "walks"}
+    assert path.stem.split("-")[0] in {
+        "segment",
+        "corpus",
+        "ranker",
+        "interval",
+        "walks",
+        "faults",
+        "soak",
+    }
     assert result["rows"]
     for row in result["rows"]:
         assert set(row) == {"what", "peer", "ours", "theirs", "unit", "ratio", "target"}

@@ -1,0 +1,240 @@
+"""Attacks that once ended a service, under the memory limits of its manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import yaml
+from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+
+from benchmarks.faults.callers import CALLS, CORPUS
+from benchmarks.faults.http2 import half_open_streams
+from benchmarks.faults.load import Load
+from benchmarks.faults.probes import Probes
+from benchmarks.faults.running import MemoryLimit, Running
+from benchmarks.faults.table import Row, row
+
+_MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "base"
+_PROBE_SECONDS, _BACK = 1.0, 1.2
+_SETTLES_SECONDS = 60.0
+_ANY_SIZE = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+
+def limit_of(name: str) -> int:
+    """Memory limit of a service in its manifest, in bytes."""
+    for one in yaml.safe_load_all((_MANIFESTS / f"{name}.yaml").read_text("utf-8")):
+        if one["kind"] == "Deployment":
+            text = one["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+            return int(text[:-2]) << {"Mi": 20, "Gi": 30}[text[-2:]]
+    raise ValueError(f"no deployment in {name}.yaml")
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Something done to a service; `run` returns what the attacker saw."""
+
+    name: str
+    what: str
+    run: Callable[[Running], Any]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def attacked(attack: Attack, folder: Path, home: Path) -> list[Row]:
+    """Attack a service under its limit; what becomes of it."""
+    limit = MemoryLimit(limit_of(attack.name), attack.name)
+    variables = {"ASSAY_HOME": str(home), **attack.variables}
+    if attack.name == "ranker":
+        variables["ASSAY_RANKER_DATABASE"] = str(folder / "evidence.sqlite")
+    with Running(attack.name, folder, variables, limit=limit) as service:
+        warm = CALLS[attack.name](service.address)
+        with Load(warm, clients=2) as load:
+            load.answered(20)
+        before = service.megabytes
+        with Probes(f"127.0.0.1:{service.health_port}") as probes:
+            saw = attack.run(service)
+        settled = time.monotonic() + _SETTLES_SECONDS
+        while service.alive and service.megabytes > before * _BACK and time.monotonic() < settled:
+            time.sleep(0.5)
+        alive = service.alive and not limit.kills()
+        after, peak = (service.megabytes, service.peak_megabytes) if service.alive else (0.0, 0.0)
+        with Load(warm, clients=1) as load:
+            load.answered(5, seconds=20)
+        served = len(load.calls.seconds) >= 5 and not load.calls.failed
+        under = "its control group" if limit.folder else "no limit: control groups are not ours"
+    bound = limit_of(attack.name) / 1e6
+    says = f"{saw}, under {under}"
+    return [
+        row(attack.what, "processes that ended", float(not alive), 0, "", says),
+        row(attack.what, "largest resident memory", peak, bound, "MB", "its manifest's limit"),
+        row(attack.what, "slowest probe meanwhile", probes.worst, _PROBE_SECONDS, "s"),
+        row(attack.what, "memory after, of that before", after / before, _BACK, "times"),
+        row(attack.what, "does not serve afterwards", float(not served), 0, ""),
+    ]
+
+
+def _statuses(ended: list[Any]) -> str:
+    codes = sorted(
+        {error.code().name for error in ended if isinstance(error, grpc.aio.AioRpcError)}
+    )
+    answered = sum(not isinstance(error, BaseException) for error in ended)
+    return f"{answered} of {len(ended)} answered, else {', '.join(codes) or 'nothing'}"
+
+
+def _gzip_flood(service: Running) -> str:
+    """Eight calls of 127 MiB of zeros, 130 KB each on the wire, at both ports."""
+
+    async def flood() -> list[Any]:
+        ended: list[Any] = []
+        for port, path in (
+            (service.port, "/assay.ranker.v1.RankerService/ListArtifacts"),
+            (service.health_port, "/grpc.health.v1.Health/Check"),
+        ):
+            async with grpc.aio.insecure_channel(
+                f"127.0.0.1:{port}", options=_ANY_SIZE, compression=grpc.Compression.Gzip
+            ) as channel:
+                call: Any = channel.unary_unary(path)
+                ended += await asyncio.gather(
+                    *(call(bytes(127 << 20)) for _ in range(8)), return_exceptions=True
+                )
+        return ended
+
+    return _statuses(asyncio.run(flood()))
+
+
+def _half_open(service: Running) -> str:
+    sent = half_open_streams(service.address, "/assay.ranker.v1.RankerService/Compare", 20_000)
+    return f"{sent:,} of 20,000 could be sent"
+
+
+def _unread_streams(service: Running) -> str:
+    """400 streams with the largest chunks whose client reads one message of each and no more."""
+    request = stream_pb2.StreamCorpusRequest(
+        corpus=selection_pb2.CorpusRef(name=CORPUS), chunk_bytes=2 << 20
+    )
+
+    async def stall() -> list[Any]:
+        ended: list[Any] = []
+        channels = [
+            grpc.aio.insecure_channel(service.address, options=(*_ANY_SIZE, ("a.number", number)))
+            for number in range(5)
+        ]
+        calls = [
+            corpus_pb2_grpc.CorpusServiceStub(channels[number % 5]).StreamCorpus(request)
+            for number in range(400)
+        ]
+        ended += await asyncio.gather(
+            *(asyncio.wait_for(call.read(), 60) for call in calls), return_exceptions=True
+        )
+        await asyncio.sleep(3)
+        for call in calls:
+            call.cancel()
+        for channel in channels:
+            await channel.close()
+        return ended
+
+    return _statuses(asyncio.run(stall()))
+
+
+def _many_pictures(service: Running) -> str:
+    side = 4_583  # times itself times 3 is 63 MB
+    image = images_pb2.Image(
+        pixels=images_pb2.PixelTensor(height=side, width=side, rgb=bytes(3 * side * side))
+    )
+    request = segment_pb2.SegmentImageRequest(image=image)
+
+    async def send() -> list[Any]:
+        async with grpc.aio.insecure_channel(service.address, options=_ANY_SIZE) as channel:
+            stub = segment_pb2_grpc.SegmentServiceStub(channel)
+            return await asyncio.gather(
+                *(stub.SegmentImage(request, timeout=120) for _ in range(12)),
+                return_exceptions=True,
+            )
+
+    return _statuses(asyncio.run(send()))
+
+
+def _yaml_bombs(service: Running) -> str:
+    bombs = [
+        b"a: [" + b"1," * (1 << 19) + b"]",
+        b"a: [" + b"1," * 30_000 + b"]",
+        b"a: " + b"1:" * 32_000 + b"1",
+        b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + b"".join(
+            b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9))
+            for n in range(8)
+        ),
+        b"[" * 30_000,
+        b"a: " + b"9" * 60_000,
+        b'a: "\\ud800"',
+    ]
+
+    async def send() -> list[Any]:
+        async with grpc.aio.insecure_channel(service.address) as channel:
+            stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+            return await asyncio.gather(
+                *(
+                    stub.ValidateManifest(
+                        admin_pb2.ValidateManifestRequest(manifest=bomb), timeout=60
+                    )
+                    for bomb in bombs
+                ),
+                return_exceptions=True,
+            )
+
+    return _statuses(asyncio.run(send()))
+
+
+ATTACKS = (
+    Attack("ranker", "1 MB of gzip that becomes 2 GB, at both ports", _gzip_flood),
+    Attack("ranker", "20,000 requests begun and never ended, one connection", _half_open),
+    Attack("corpus", "400 streams that nobody reads, 2 MiB chunks", _unread_streams),
+    Attack("segment", "12 pictures of 63 MB at once", _many_pictures),
+    Attack("ranker", "seven YAML bombs", _yaml_bombs),
+)
+
+
+def descriptors(folder: Path, home: Path) -> list[Row]:
+    """A ranker with 128 descriptors, more connections than that, and none left."""
+    variables = {
+        "ASSAY_HOME": str(home),
+        "ASSAY_RANKER_DATABASE": str(folder / "evidence.sqlite"),
+    }
+    what = "all file descriptors used up by connections (128)"
+    if not os.access("/usr/bin/prlimit", os.X_OK):
+        return []
+    with Running(
+        "ranker", folder, variables, prefix=("/usr/bin/prlimit", "--nofile=128")
+    ) as service:
+        warm = CALLS["ranker"](service.address)
+        channels = [
+            grpc.insecure_channel(service.address, options=(("a.number", number),))
+            for number in range(200)
+        ]
+        for channel in channels:
+            check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+            with contextlib.suppress(grpc.RpcError):
+                check(b"", timeout=0.2)
+        held = service.descriptors
+        for channel in channels:
+            channel.close()
+        begun = time.monotonic()
+        with Load(warm, clients=1) as load:
+            load.answered(5, seconds=30)
+        seconds = time.monotonic() - begun
+        served = len(load.calls.seconds) >= 5
+        alive = service.alive
+    return [
+        row(what, "processes that ended", float(not alive), 0, "", f"it held {held}"),
+        row(what, "does not serve when they are closed", float(not served), 0, ""),
+        row(what, "until five answers have come", seconds, 5, "s"),
+    ]

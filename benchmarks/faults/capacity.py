@@ -1,0 +1,63 @@
+"""More load than can be computed, and how long a start takes."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from pathlib import Path
+
+from assay_rpc.segment.v1 import images_pb2, segment_pb2
+
+from benchmarks import load
+from benchmarks.connections import Target
+from benchmarks.faults.callers import picture
+from benchmarks.faults.running import Running
+from benchmarks.faults.table import Row, row
+from benchmarks.serving import processor_seconds
+
+_TIMES, _SECONDS, _CLIENTS = 5, 10.0, 8
+_SERVICE_TIMES = 4
+_STARTS = 3
+
+
+def overload(folder: Path, home: Path) -> list[Row]:
+    """Offer segment five times what it computes, with deadlines; then what it computes again."""
+    file = folder / "request"
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(
+        segment_pb2.SegmentImageRequest(
+            image=images_pb2.Image(encoded=picture())
+        ).SerializeToString()
+    )
+    with Running("segment", folder, {"ASSAY_HOME": str(home)}) as service:
+        target = Target("grpc", service.address, "/assay.segment.v1.SegmentService/SegmentImage")
+        closed = load.Closed(_CLIENTS, _SECONDS / 2)
+        before = load.run(target, [file], closed).require_success().rate
+        offered = load.Open(_TIMES * before, _SECONDS, timeout=_SERVICE_TIMES * _CLIENTS / before)
+        under = load.run(target, [file], offered)
+        back = load.run(target, [file], load.Closed(_CLIENTS, 2.0)).require_success().rate
+        after = load.run(target, [file], closed).require_success().rate
+    capacity = statistics.mean((before, after))
+    what = f"segment: {_TIMES} times the load that it computes"
+    says = f"of {capacity:.0f} a second, {under.statuses}"
+    return [
+        row(what, "lost of the goodput", 1 - min(1, under.rate / capacity), 0.1, "", says),
+        row(what, "lost of it in the 2 s after", 1 - min(1, back / capacity), 0.1, ""),
+    ]
+
+
+def cold_start(name: str, at_most: float, folder: Path, variables: dict[str, str]) -> list[Row]:
+    """Start a service that was started before, three times; the medians.
+
+    The bound is on what the start takes of processors, which other work on the machine changes
+    less than the time on the clock, which is said beside it.
+    """
+    seconds, clock = [], []
+    with Running(name, folder, variables) as service:
+        for _ in range(_STARTS):
+            service.stop()
+            clock.append(service.start())
+            seconds.append(processor_seconds(service.process.pid))
+    what = f"{name}: start of a process until it serves"
+    says = f"{statistics.median(clock):.1f} s on the clock, load {os.getloadavg()[0]:.1f}"
+    return [row(what, "processor time", statistics.median(seconds), at_most, "s", says)]

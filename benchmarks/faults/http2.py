@@ -1,0 +1,55 @@
+"""A client that breaks the manners of HTTP/2: requests that are begun and never ended."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS, _HEADERS = 4, 1
+_END_HEADERS = 0x4
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(payload))[1:]
+        + bytes((kind, flags))
+        + struct.pack(">I", stream)
+        + payload
+    )
+
+
+def _literal(name: str, value: str) -> bytes:
+    """A header that no table knows."""
+    return b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode()
+
+
+def half_open_streams(address: str, path: str, count: int) -> int:
+    """Begin so many calls on one connection and end none; return how many could be sent.
+
+    The connection stays open until the server has closed it, or a second has passed.
+    """
+    host, _, port = address.rpartition(":")
+    headers = b"".join(
+        _literal(name, value)
+        for name, value in (
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", address),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        )
+    )
+    sent = 0
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
+        with suppress(OSError):
+            for number in range(count):
+                connection.sendall(_frame(_HEADERS, _END_HEADERS, 2 * number + 1, headers))
+                sent += 1
+            connection.settimeout(1)
+            while connection.recv(1 << 16):
+                pass
+    return sent

@@ -1,0 +1,88 @@
+"""Rows of a result, and the page that shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import HERE
+
+RESULT = HERE / "results" / "faults.json"
+PAGE = HERE.parent / "docs" / "faults.md"
+_HEAD = """# Faults
+
+What became of the services under attack and through faults, by `make faults` ({date}; {hardware}).
+Written by it; `benchmarks/results/faults.json` has the versions and the command.
+
+## Measured
+
+"At most" is the bound that the table of the project's goals, or the manifest, gives.
+
+| fault | what was measured | value | at most | held |
+|---|---|---|---|---|
+"""
+_TESTS = """
+## Tested
+
+Rows of the fault matrix that tests hold, run with it:
+
+| fault | tests | result |
+|---|---|---|
+"""
+_LEFT = """
+## Not run
+
+| fault | why |
+|---|---|
+"""
+Row = dict[str, Any]
+
+
+def row(  # noqa: PLR0917  # read as the columns of the table
+    what: str, measured: str, value: float, at_most: float, unit: str, says: str = ""
+) -> Row:
+    """A value that may be so much at most; in the form of every benchmark's rows."""
+    print(f"{what}: {measured}: {value:.4g} {unit} (at most {at_most:.4g}) {says}", flush=True)
+    ratio = 1.0 if value <= at_most == 0 else at_most / value if value else 1.0
+    return {
+        "what": f"{what}; {measured}" + (f" ({says})" if says else ""),
+        "peer": "at most",
+        "ours": round(value, 4),
+        "theirs": round(at_most, 4),
+        "unit": unit,
+        "ratio": round(ratio, 3),
+        "target": 1.0,
+    }
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the page of a result."""
+    measured = [
+        _line(
+            *one["what"].split("; ", 1),
+            f"{one['ours']:,g} {one['unit']}".strip(),
+            f"{one['theirs']:,g} {one['unit']}".strip(),
+            "yes" if one["ours"] <= one["theirs"] else "**no**",
+        )
+        for one in result["rows"]
+    ]
+    lines = [_HEAD.format(**result), *measured, _TESTS]
+    lines += [_line(one["fault"], one["tests"], one["result"]) for one in result["tests"]]
+    lines += [_LEFT, *(_line(one["fault"], one["why"]) for one in result["not_run"])]
+    return "".join(lines)
+
+
+def merged(before: list[Row], now: list[Row], key: str) -> list[Row]:
+    """Rows of an earlier run, but for the faults that were run again, and those of this one."""
+    again = {one[key].split("; ")[0] for one in now}
+    return [one for one in before if one[key].split("; ")[0] not in again] + now
+
+
+def write_page(result: Path = RESULT, to: Path = PAGE) -> None:
+    """Write the page of the committed result."""
+    to.write_text(page(json.loads(result.read_text("utf-8"))), encoding="utf-8")

@@ -169,7 +169,8 @@ def import_graph(
     started = time.monotonic()
     _pipeline()
     # onnx is in the export extra.
-    from services.segment.export.onnx_import import Names, import_onnx  # noqa: PLC0415
+    from services.segment.export.onnx_import import import_onnx  # noqa: PLC0415
+    from services.segment.export.onnx_source import Names  # noqa: PLC0415
 
     names = Names(input_name, output_name, labels)
     manifest = import_onnx(

@@ -8,7 +8,6 @@ if the graph with its additions gives the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,8 @@ from services.segment.engines.parity import Probe, probe_inputs
 from services.segment.export.given import DEFAULT_THRESHOLD, Given
 from services.segment.export.licenses import checkpoint_license, license_text, stated_license
 from services.segment.export.measure import measured
+from services.segment.export.onnx_classes import class_names, json_object
+from services.segment.export.onnx_source import Names, Source, read
 from services.segment.export.output import atomic_directory, check_output
 from services.segment.export.preprocessing import FILE as PREPROCESSOR_FILE
 from services.segment.export.preprocessing import parse_preprocessing
@@ -50,19 +51,6 @@ from services.segment.manifest import (
 
 Progress = Callable[[str], None]
 _LABELS = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
-_LEAST_OPSET = 11
-# What other programs call the names of the classes, in a file's own metadata.
-_METADATA = ("id2label", "names", "classes", "labels")
-_ERRORS_ONLY = 3
-
-
-@dataclass(frozen=True)
-class Names:
-    """The tensors of a graph to use, where it has several, and the file with the class names."""
-
-    input: str | None = None
-    output: str | None = None
-    labels: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +81,8 @@ def import_onnx(
     if not is_name(name):
         raise InvalidArgument("name", f"{name!r} is not a name: {NAME_RULE}")
     check_output(out, 0)
-    model = _read(file)
-    source = _Source(file, model, names)
+    model = read(file)
+    source = Source(file, model, names)
     preprocessing = _preprocessing(file, source, given)
     progress("computing pictures with the file as it is")
     inputs = probe_inputs(preprocessing, any_size=source.free_size)
@@ -103,7 +91,7 @@ def import_onnx(
     shape, free_size = _shape(source, inputs)
     if not free_size:
         inputs = [batch for batch in inputs if batch.shape[2:] == inputs[0].shape[2:]]
-    classes = _classes(file, model, names.labels, shape.classes)
+    classes = class_names(file, model, names.labels, shape.classes)
     background = threshold = None
     if shape.classes == 1:
         threshold = DEFAULT_THRESHOLD if given.threshold is None else given.threshold
@@ -166,92 +154,12 @@ def import_onnx(
     return manifest
 
 
-class _Source:
-    """The given file on ONNX Runtime, and the tensors of it that are used."""
-
-    def __init__(self, file: Path, model: Any, names: Names) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        try:
-            self._session = ort.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            # ONNX Runtime's exceptions share no base class.
-            reason = str(error).strip().split("\n")[0]
-            raise InvalidArgument("file", f"ONNX Runtime can't open {file}: {reason}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        taken = _chosen(inputs, names.input, "input", lambda one: len(one.shape) == 4)
-        if len(inputs) > 1:
-            others = ", ".join(one.name for one in inputs)
-            raise InvalidArgument("input", f"the graph has the inputs {others}; one is served")
-        if taken.type != "tensor(float)":
-            raise InvalidArgument("input", f"{taken.name} is of {taken.type}; float32 is served")
-        channels, height, width = taken.shape[1:]
-        if channels not in (3, None) and not isinstance(channels, str):
-            raise InvalidArgument(
-                "input", f"{taken.name} has the shape {taken.shape}; (N, 3, H, W) is served"
-            )
-        self.input: str = taken.name
-        self.free_batch = not isinstance(taken.shape[0], int)
-        self.size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-        self.free_size = not isinstance(height, int) and not isinstance(width, int)
-        given = _chosen(
-            outputs,
-            names.output,
-            "output",
-            lambda one: len(one.shape) == 4 and one.type == "tensor(float)",
-        )
-        self.output: str = given.name
-
-    def run(self, pixels: Floats) -> Floats:
-        """Return the output, as the file gives it."""
-        (found,) = self._session.run([self.output], {self.input: pixels})
-        values: Floats = found
-        return values
-
-
-def _chosen(tensors: Any, name: str | None, what: str, fits: Callable[[Any], bool]) -> Any:
-    """Return the named tensor, or the only one that fits. Raises InvalidArgument listing them."""
-    listed = ", ".join(f"{one.name} {one.shape} of {one.type}" for one in tensors) or "none"
-    if name is not None:
-        for one in tensors:
-            if one.name == name:
-                return one
-        raise InvalidArgument(what, f"the graph has no {what} {name!r}; it has {listed}")
-    fitting = [one for one in tensors if fits(one)]
-    if len(fitting) != 1:
-        raise InvalidArgument(
-            what, f"{len(fitting)} tensors of four axes could be it; say which: {listed}"
-        )
-    return fitting[0]
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise InvalidArgument("file", f"{file} is no file")
-    try:
-        model = onnx.load(file, load_external_data=False)
-    except Exception as error:
-        # protobuf's and onnx's exceptions share no base class.
-        raise InvalidArgument("file", f"{file} is not an ONNX file: {error}") from error
-    if any(one.data_location == TensorProto.EXTERNAL for one in model.graph.initializer):
-        raise InvalidArgument(
-            "file", f"{file} keeps its weights in other files: save it as one, with onnx.save"
-        )
-    opset = max((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}),
-                default=0)  # fmt: skip
-    if opset < _LEAST_OPSET:
-        raise InvalidArgument("file", f"{file} is of opset {opset}; {_LEAST_OPSET} is the least")
-    return model
-
-
-def _preprocessing(file: Path, source: _Source, given: Given) -> ModelPreprocessing:
+def _preprocessing(file: Path, source: Source, given: Given) -> ModelPreprocessing:
     """Return what is declared, or found beside the file, at the size that the graph takes."""
     beside = given.preprocessor or file.parent / PREPROCESSOR_FILE
     stated: Mapping[str, Any] = {}
     if given.preprocessor is not None or beside.is_file():
-        stated = _json(beside)
+        stated = json_object(beside)
     size = given.size or source.size
     if source.size is not None and given.size not in (None, source.size):
         height, width = source.size
@@ -261,7 +169,7 @@ def _preprocessing(file: Path, source: _Source, given: Given) -> ModelPreprocess
     return parse_preprocessing(stated, size, given.resampler)
 
 
-def _shape(source: _Source, inputs: list[Floats]) -> tuple[_Shape, bool]:
+def _shape(source: Source, inputs: list[Floats]) -> tuple[_Shape, bool]:
     """Compute a picture of each size: what the output is, and whether other sizes work."""
     first = inputs[0]
     height, width = first.shape[2:]
@@ -293,7 +201,7 @@ def _shape(source: _Source, inputs: list[Floats]) -> tuple[_Shape, bool]:
     )
 
 
-def _takes(source: _Source, pixels: Floats, shape: _Shape) -> bool:
+def _takes(source: Source, pixels: Floats, shape: _Shape) -> bool:
     """Whether the graph computes pictures of that size, and gives logits of the same proportion."""
     try:
         output = source.run(pixels)
@@ -344,75 +252,3 @@ def _append(
             helper.make_tensor_value_info("assay_labels", _LABELS[kind], [None] * 3),
         ]
     )
-
-
-def _classes(file: Path, model: Any, given: Path | None, count: int) -> tuple[str, ...]:
-    """Return the declared names of the classes, those found in or beside the file, or numbers."""
-    found: Any = None
-    where = str(given)
-    if given is not None:
-        found = _listed(given)
-    else:
-        metadata = {one.key: one.value for one in model.metadata_props}
-        for key in _METADATA:
-            if key in metadata:
-                where = f"{key} in the file's metadata"
-                found = _names_of(_parsed(metadata[key]))
-                break
-        config = file.parent / "config.json"
-        if found is None and config.is_file():
-            where, found = str(config), _names_of(_json(config).get("id2label"))
-    if found is None:
-        if given is not None:
-            raise InvalidArgument("labels", f"{given} holds no list of names")
-        return tuple(f"class {index}" for index in range(count))
-    if len(found) != count:
-        raise InvalidArgument(
-            "labels",
-            f"{where} names {len(found)} classes and the graph has {count}: give a file of their "
-            "names, in order, with --labels FILE",
-        )
-    return tuple(name.strip() or f"class {index}" for index, name in enumerate(found))
-
-
-def _listed(path: Path) -> list[str] | None:
-    """Return the names in a JSON file (a list, an object by id, or a config.json) or by line."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument("labels", f"{path} cannot be read: {error}") from error
-    value = _parsed(text)
-    if isinstance(value, Mapping) and "id2label" in value:
-        value = value["id2label"]
-    names = _names_of(value)
-    if names is not None or value is not None:
-        return names
-    return [line for line in text.splitlines() if line.strip()]
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _names_of(value: Any) -> list[str] | None:
-    """Return a list of names, or those of an object by ids 0, 1, 2, ..."""
-    if isinstance(value, Mapping):
-        if set(map(str, value)) != {str(index) for index in range(len(value))}:
-            return None
-        value = [value[key] for key in sorted(value, key=int)]
-    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
-        return value
-    return None
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidArgument("preprocessor", f"{path} is not JSON: {error}") from error
-    if not isinstance(value, Mapping):
-        raise InvalidArgument("preprocessor", f"{path} must hold an object")
-    return value

@@ -91,6 +91,7 @@ def test_no_directory(tmp_path: Path) -> None:
         read_directory("m", tmp_path / "nothing")
 
 
+@pytest.mark.torch  # some contents of config.json are a question to transformers, if it is there
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["config.json", "tokenizer_config.json", "model.safetensors", "lm.json"]),

@@ -13,7 +13,12 @@ from services.ranker.methodology.definition import Methodology
 
 _MAX_RELATIVE_TOLERANCE = 0.5
 _CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")
-_COUNTED = (Measurement.NONE, Measurement.MODEL_FACTS, Measurement.CORPUS_FACTS)
+_COUNTED = (
+    Measurement.NONE,
+    Measurement.MODEL_FACTS,
+    Measurement.CORPUS_FACTS,
+    Measurement.CORPUS_AUDIT,
+)
 
 
 def warnings(entry: Artifact | Page, methodology: Methodology) -> tuple[tuple[str, str], ...]:

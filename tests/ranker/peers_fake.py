@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from assay_rpc.audit.v1alpha1 import corpus_audit_pb2
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import benchmark_pb2 as corpus_benchmark_pb2
 from assay_rpc.corpus.v1 import describe_pb2, scoring_pb2, selection_pb2
@@ -316,6 +317,8 @@ class FakeCorpus:
     error: AssayError | None = None
     measured: list[str] = field(default_factory=list)
     described: int = 0
+    audit_result: corpus_audit_pb2.CorpusAudit = field(default_factory=corpus_audit_pb2.CorpusAudit)
+    audited: int = 0
     scored: int = 0
     models: tuple[scoring_pb2.LanguageModel, ...] = (BYTES, TINY)
     comparison: scoring_pb2.BPBComparison = field(default_factory=scoring_pb2.BPBComparison)
@@ -332,6 +335,10 @@ class FakeCorpus:
         return changed(
             self.description, corpus=changed(self.description.corpus, ref=corpus, kind=kind)
         )
+
+    async def audit(self, corpus: selection_pb2.CorpusRef) -> corpus_audit_pb2.CorpusAudit:
+        self.audited += 1
+        return self.audit_result
 
     async def storage(
         self, corpus: selection_pb2.CorpusRef, split: str, sample_bytes: int, repetitions: int

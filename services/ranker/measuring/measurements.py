@@ -26,6 +26,7 @@ from services.ranker.peers.protocol import (
     Accuracy,
     BenchmarkResult,
     BPBComparison,
+    CorpusAudit,
     CorpusDescription,
     CorpusPeer,
     CorpusSummary,
@@ -48,6 +49,7 @@ _MIN_REPETITIONS = 9
 
 
 _MAX_QUICK_PICTURES = 10
+_MAX_QUICK_TEXT_BYTES = 256 * _MEBIBYTE
 
 
 class Budget(StrEnum):
@@ -169,6 +171,29 @@ class Measurements:
             return description
 
         return await self._once(("description", corpus.ref.digest), "corpus", ask)
+
+    async def audit(self, corpus: CorpusSummary) -> tuple[CorpusDescription, CorpusAudit]:
+        """Return what a corpus holds, and what its texts repeat and spell.
+
+        Raises `UnobservableError` when it has no documents, or too much text for a quick budget.
+        """
+        description = await self.description(corpus)
+        if self.budget is Budget.QUICK and description.text_bytes > _MAX_QUICK_TEXT_BYTES:
+            raise UnobservableError(
+                f"auditing the {description.text_bytes / 1e6:,.0f} MB of {corpus.ref.name} takes "
+                "longer than a quick verification may",
+                remedy="verify it on the full budget",
+            )
+
+        async def ask() -> CorpusAudit:
+            audit = await self._corpus.audit(corpus.ref)
+            plausibility.check_audit(audit, description)
+            return audit
+
+        audit = await self._once(("audit", corpus.ref.digest), "corpus", ask)
+        if not audit.whole.documents:
+            raise UnobservableError(f"{corpus.ref.name} has no documents that an audit reads")
+        return description, audit
 
     async def storage(self, corpus: CorpusSummary) -> Mapping[str, StorageResult]:
         """Measure codecs and readers on every split of a corpus."""

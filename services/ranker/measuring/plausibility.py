@@ -12,6 +12,7 @@ from services.ranker.peers.protocol import (
     Accuracy,
     BenchmarkResult,
     BitsPerByte,
+    CorpusAudit,
     CorpusDescription,
     FinalScore,
     Model,
@@ -107,6 +108,18 @@ def check_corpus(description: CorpusDescription) -> None:
         raise ImplausibleError(f"corpus counts more documents of one kind in {name} than it has")
     for shard in description.corpus.shards:
         _check_ratio(f"shard {shard.path}", _quotient(shard.content_bytes, shard.stored_bytes))
+
+
+def check_audit(audit: CorpusAudit, description: CorpusDescription) -> None:
+    """Refuse counts that contradict each other. Raises `ImplausibleError`."""
+    documents, personal = audit.whole.documents, audit.whole.personal
+    if documents > description.documents or audit.near_documents > documents:
+        raise ImplausibleError(
+            f"corpus says that it audited {documents:,} documents and compared "
+            f"{audit.near_documents:,} of {description.documents:,}"
+        )
+    if personal.documents > documents or audit.near.documents > audit.near_documents:
+        raise ImplausibleError("corpus counts more documents of one kind than it audited")
 
 
 def check_storage(result: StorageResult) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import grpc.aio
+from assay_rpc.audit.v1alpha1 import corpus_audit_pb2, corpus_audit_pb2_grpc
 from assay_rpc.corpus.v1 import (
     benchmark_pb2,
     benchmark_pb2_grpc,
@@ -20,6 +23,7 @@ from services.rpc.client import outgoing
 _DESCRIBE_SECONDS = 120.0
 """The first look at a corpus reads every shard."""
 
+_AUDIT_SECONDS = 1800.0
 _STORAGE_SECONDS = 300.0
 _SCORE_SECONDS = 1800.0
 
@@ -30,6 +34,7 @@ class CorpusClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = corpus_pb2_grpc.CorpusServiceStub(channel)
         self._scoring = scoring_pb2_grpc.ScoringServiceStub(channel)
+        self._audit = corpus_audit_pb2_grpc.CorpusAuditServiceStub(channel)
         self._benchmark = benchmark_pb2_grpc.CorpusBenchmarkServiceStub(channel)
 
     async def corpora(self) -> tuple[describe_pb2.CorpusSummary, ...]:
@@ -54,6 +59,20 @@ class CorpusClient:
             call = self._stub.DescribeCorpus(request, **outgoing(_DESCRIBE_SECONDS))
             result: describe_pb2.CorpusDescription = await last(
                 call, "result", "corpus ended the description"
+            )
+        return result
+
+    async def audit(self, corpus: selection_pb2.CorpusRef) -> corpus_audit_pb2.CorpusAudit:
+        """What the texts of a corpus repeat and spell. Cancelling ends the work."""
+        what = corpus_audit_pb2.CorpusToAudit(corpus=corpus, near_duplicates=True)
+
+        async def requests() -> AsyncIterator[corpus_audit_pb2.AuditCorpusRequest]:
+            yield corpus_audit_pb2.AuditCorpusRequest(audit=what)
+
+        async with translated("corpus", _AUDIT_SECONDS):
+            call = self._audit.AuditCorpus(requests(), **outgoing(_AUDIT_SECONDS))
+            result: corpus_audit_pb2.CorpusAudit = await last(
+                call, "result", "corpus ended the audit"
             )
         return result
 

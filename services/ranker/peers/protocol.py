@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from assay_rpc.audit.v1alpha1.corpus_audit_pb2 import CorpusAudit
 from assay_rpc.common.v1.common_pb2 import (
     WEIGHTS_KIND_RANDOM,
     WEIGHTS_KIND_REFERENCE,
@@ -78,6 +79,7 @@ __all__ = [
     "BenchmarkResult",
     "BitsPerByte",
     "CodecResult",
+    "CorpusAudit",
     "CorpusDescription",
     "CorpusPeer",
     "CorpusRef",
@@ -184,6 +186,10 @@ class CorpusPeer(Protocol):
 
     async def describe(self, corpus: CorpusRef) -> CorpusDescription:
         """What a corpus holds."""
+        ...
+
+    async def audit(self, corpus: CorpusRef) -> CorpusAudit:
+        """What the texts of a corpus repeat and spell. Cancelling ends the work."""
         ...
 
     async def storage(

@@ -91,6 +91,18 @@ async def test_what_a_corpus_has_of_a_test_set(serve: Start, root: Path) -> None
     assert not found.HasField("near")
 
 
+async def test_a_ranker_is_answered(serve: Start, root: Path) -> None:
+    pytest.importorskip("rensa")
+    from services.ranker.peers.corpus import CorpusClient  # noqa: PLC0415
+
+    client = await serve({"c": root})
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{client.server.port}") as channel:
+        found = await CorpusClient(channel).audit(CORPUS)
+    assert found.whole.documents == 5
+    assert found.whole.personal.documents == 1
+    assert found.near.documents == 1
+
+
 async def test_a_withdrawn_subset_is_audited_where_it_is_named(serve: Start, root: Path) -> None:
     client = await serve({"c": root})
     found = await audited(client, selection=selection_pb2.Selection(subsets=["Books3"]))

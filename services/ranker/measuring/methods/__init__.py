@@ -9,6 +9,7 @@ a new version, so that evidence always says which rule it was made by.
     model_speed     latency and throughput, from segment's BenchmarkModel
     relative_speed  latency beside a reference's, from the same
     composition     documents and subsets, from corpus's DescribeCorpus
+    audited         what texts repeat and spell, from corpus's AuditCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
     scoring         bits per byte as a yardstick, from corpus's ScoreBPB
     language_models what a language model is, and its bits per byte, from corpus's ScoringService
@@ -19,6 +20,7 @@ a new version, so that evidence always says which rule it was made by.
 from __future__ import annotations
 
 from services.ranker.measuring.methods import (
+    audited,
     composition,
     language_models,
     model_accuracy,
@@ -35,6 +37,7 @@ from services.ranker.measuring.methods.registration import Measurement, Method, 
 __all__ = [
     "Measurement",
     "Method",
+    "audited",
     "composition",
     "known",
     "language_models",

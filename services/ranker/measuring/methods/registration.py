@@ -23,6 +23,7 @@ class Measurement(StrEnum):
     OFFLINE = "throughput by batch"
     ACCURACY = "labels against masks"
     CORPUS_FACTS = "what the corpus holds"
+    CORPUS_AUDIT = "what the texts of the corpus are made of"
     STORAGE = "compression and reading of the corpus"
     LANGUAGE_MODEL_FACTS = "what the language model is"
     BITS_PER_BYTE = "bits per byte of held-out documents"

@@ -81,7 +81,7 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
         (
             {"claims": [claim(method="m.none@1")]},
             "claims[C1].method",
-            "no method 'm.none@1'; of a data set there are composition.duplicate_rate@1",
+            "no method 'm.none@1'; of a data set there are audited.near_duplicate_rate@1",
         ),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
         ({"claims": [claim(id="a/b")]}, "claims[a/b].id", "is no id: it must match [A-Za-z0-9]"),

@@ -18,8 +18,11 @@ _ROWS = (
         re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings)\.weight$"),
         ("max_position_embeddings", "n_positions"),
     ),
+    (re.compile(r"(^|\.)q_proj\."), ("num_attention_heads", "head_dim")),
     (re.compile(r"(^|\.)[kv]_proj\."), ("num_key_value_heads", "head_dim")),
 )
+# What a tensor's columns count.
+_COLUMNS = ((re.compile(r"(^|\.)o_proj\."), ("num_attention_heads", "head_dim")),)
 # Numbers that are sizes of matrices.
 _SIZE = re.compile(r"(_size|_dim|_inner|_rank|_experts|^n_embd|^d_model|^d_ff)$")
 _PLACE = re.compile(r"\.(\d+)\.")
@@ -63,7 +66,7 @@ def _differing(config: Mapping[str, Any], name: str, stored: Shape, wanted: Shap
     for axis, (theirs, ours) in enumerate(zip(stored, wanted, strict=True)):
         if theirs == ours:
             continue
-        fields = [] if axis else _of_rows(config, name)
+        fields = _counted(config, name, _COLUMNS if axis else _ROWS)
         if not fields:
             fields = [
                 key
@@ -72,12 +75,29 @@ def _differing(config: Mapping[str, Any], name: str, stored: Shape, wanted: Shap
             ]
         if fields:
             said = " and ".join(f"{field} {config[field]}" for field in fields)
-            found.append(f"config.json has {said}, where the weights have {theirs}")
+            fitting = _factors(config, fields, theirs)
+            found.append(f"config.json has {said}, where the weights have {theirs}{fitting}")
     return found
 
 
-def _of_rows(config: Mapping[str, Any], name: str) -> list[str]:
-    for pattern, fields in _ROWS:
+def _factors(config: Mapping[str, Any], fields: Sequence[str], stored: int) -> str:
+    """Say what one of two numbers would be, whose product the weights have stored."""
+    if len(fields) != 2 or fields[1] != "head_dim":
+        return ""
+    fitting = [
+        f"{field} {stored // config[other]}"
+        for field, other in zip(fields, fields[::-1], strict=True)
+        if config[other] and stored % config[other] == 0
+    ]
+    return f": {' or '.join(fitting)} would fit" if fitting else ""
+
+
+def _counted(
+    config: Mapping[str, Any],
+    name: str,
+    rules: Sequence[tuple[re.Pattern[str], Sequence[str]]],
+) -> list[str]:
+    for pattern, fields in rules:
         if pattern.search(name):
             return [field for field in fields if isinstance(config.get(field), int)]
     return []

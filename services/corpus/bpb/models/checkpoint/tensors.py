@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from safetensors import safe_open
 
 from services.corpus.bpb.models.checkpoint.shapes import wrong_layers, wrong_sizes
+from services.corpus.bpb.models.checkpoint.weight_files import tensor_types
 from services.errors import ModelUnusable
 
 _SHOWN = 5
@@ -88,13 +90,47 @@ def require_all(model: str, module: Any, info: Mapping[str, Any]) -> tuple[str, 
     return (f"its weights hold tensors that a {kind} does not use: {_some(unexpected)}",)
 
 
+def require_real_numbers(model: str, module: Any, weights: tuple[Path, ...]) -> None:
+    """Raise ModelUnusable, naming tensors, when weights are stored as whole numbers.
+
+    They are quantised, and what they are to be multiplied with is not known: read as they are they
+    would be another model's.
+    """
+    wanted = {_below_base(module, name) for name, _ in module.named_parameters()}
+    whole = sorted(
+        name
+        for name, kind in tensor_types(weights).items()
+        if not kind.startswith(("F", "BF")) and _below_base(module, name) in wanted
+    )
+    if whole:
+        raise ModelUnusable(
+            f"{model}: {_some(whole)} of its weights are whole numbers, so they are quantised, and "
+            "config.json does not say how (quantization_config); get the whole checkpoint, or "
+            "score the model that was quantised"
+        )
+
+
+def _below_base(module: Any, name: str) -> str:
+    """Return a tensor's name without the base model's, which some folders leave out."""
+    return name.removeprefix(f"{getattr(module, 'base_model_prefix', '')}.")
+
+
 def require_finite(model: str, module: Any) -> None:
-    """Raise ModelUnusable, naming tensors, when a weight is NaN or infinite."""
+    """Raise ModelUnusable, naming tensors, when a weight is NaN or infinite.
+
+    What training left in a buffer is a weight too, as the corrections of a mixture of experts.
+    """
+    stored = module.state_dict().keys()
+    buffers = (
+        (name, value)
+        for name, value in module.named_buffers()
+        if name in stored and not _MADE_BY_CLASS.search(name)
+    )
     with torch.inference_mode():
         # One number for each is enough, and quick; a sum that overflows is looked at again.
         bad = [
             name
-            for name, value in module.named_parameters()
+            for name, value in chain(module.named_parameters(), buffers)
             if value.is_floating_point()
             and not torch.isfinite(value.sum())
             and not torch.isfinite(value).all()

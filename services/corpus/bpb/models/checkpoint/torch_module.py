@@ -17,7 +17,12 @@ from transformers.utils import logging as transformers_logging
 
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.checkpoint.quantisation import cannot_read, quantisation
-from services.corpus.bpb.models.checkpoint.tensors import require_all, require_finite, require_tied
+from services.corpus.bpb.models.checkpoint.tensors import (
+    require_all,
+    require_finite,
+    require_real_numbers,
+    require_tied,
+)
 from services.corpus.bpb.models.checkpoint.weight_files import weight_files
 from services.errors import ModelUnusable
 
@@ -46,7 +51,10 @@ def load_module(
                 output_loading_info=True,
             )
     except Exception as error:  # the library raises nothing more specific
-        problem = f"transformers cannot load it: {str(error).strip().partition(chr(10))[0]}"
+        first, _, rest = str(error).strip().partition("\n")
+        # What is wrong with an entry of config.json stands below a line that says so.
+        reason = f"{first} {rest.strip().partition(chr(10))[0]}" if first.endswith(":") else first
+        problem = f"transformers cannot load it: {reason}"
         if method:
             problem = cannot_read(method, error)
         elif config.get("auto_map") and "code" in problem:
@@ -54,8 +62,11 @@ def load_module(
         raise ModelUnusable(f"{name}: {problem}") from error
     loaded, info = read
     doubts = require_all(name, loaded, info)
+    weights = weight_files(model.directory)
+    if not method:
+        require_real_numbers(name, loaded, weights)
     require_finite(name, loaded)
-    require_tied(name, loaded, weight_files(model.directory))
+    require_tied(name, loaded, weights)
     return loaded.eval(), doubts
 
 

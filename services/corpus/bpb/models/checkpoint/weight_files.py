@@ -44,6 +44,16 @@ def tensor_shapes(weights: tuple[Path, ...]) -> dict[str, list[int]]:
     return shapes
 
 
+def tensor_types(weights: tuple[Path, ...]) -> dict[str, str]:
+    """Read the number types of the tensors, as the format calls them: "F32", "BF16", "I8".
+
+    Raises as `tensor_shapes` does.
+    """
+    return {
+        name: str(tensor["dtype"]) for path in weights for name, tensor in _header(path).items()
+    }
+
+
 def _header(path: Path) -> dict[str, Any]:
     """Read what a safetensors file says of each of its tensors."""
     refuse_pointer(path)

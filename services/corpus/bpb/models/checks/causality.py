@@ -60,7 +60,8 @@ def require_causal(
 ) -> float:
     """Compare the likelihoods before the change, and return the mean of the first window's.
 
-    Raises `refusal` when they move, or are not finite numbers.
+    Raises `refusal` when they move, with what comes after them or by themselves, or are not finite
+    numbers.
     """
     whole, changed = (
         model.log_likelihoods([window])[0].astype(np.float64)
@@ -72,6 +73,12 @@ def require_causal(
         raise refusal(f"{what} gives likelihoods that are not finite numbers")
     moved = float(np.abs(first - second).max(initial=0.0))
     if moved > _ALLOWED[precision]:
+        again = model.log_likelihoods([trial.first])[0].astype(np.float64)[:kept]
+        if not float(np.abs(first - again).max(initial=0.0)) <= _ALLOWED[precision]:
+            raise refusal(
+                f"{what} gives other likelihoods each time that it reads the same window, so that "
+                "no figure of it can be repeated: it draws random numbers"
+            )
         raise refusal(
             f"{what} is not causal: a token's log-likelihood moves by {moved:.3g} nats when only "
             f"tokens after it change, so it sees what it is to predict{hint}"

@@ -10,6 +10,8 @@ from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceMod
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.tokenizers.special_tokens import optional_json
 
+_ROUNDING = 1e-3  # nats, of a model that gives every token the same probability
+
 
 def tokenizer_doubts(
     found: HuggingFaceModel, model: LanguageModel, text: str, nats_per_token: float
@@ -41,7 +43,7 @@ def tokenizer_doubts(
 def chance_doubts(model: LanguageModel, nats_per_token: float) -> Iterator[str]:
     """Give a sentence for a mean loss on the trial text that is no better than a guess."""
     chance = math.log(model.vocabulary)
-    if nats_per_token > chance:
+    if nats_per_token > chance - _ROUNDING:
         yield (
             f"it predicts English and Python no better than by chance ({nats_per_token:.2f} nats a "
             f"token; {chance:.2f} are chance): it is not trained, or has another model's tokenizer"

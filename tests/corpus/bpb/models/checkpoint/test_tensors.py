@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmarks import families
 from services.corpus.bpb.models.compute import TORCH, Compute
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
@@ -83,6 +84,10 @@ def rename(tensors: Tensors) -> None:
         (lambda tensors: tensors[LAYER].fill_(float("nan")), ["not finite numbers in " + LAYER]),
         (lambda tensors: tensors[LAYER][0, 0:1].fill_(float("inf")), ["not finite", LAYER]),
         (
+            lambda tensors: tensors.update({LAYER: tensors[LAYER].to(torch.int8)}),
+            [LAYER, "are whole numbers", "quantization_config"],
+        ),
+        (
             lambda tensors: tensors.update({"score.weight": torch.zeros(1, 64)}),
             ["score.weight", "a classifier or reward model"],
         ),
@@ -114,6 +119,13 @@ def test_what_is_wrong_is_named(
     assert all(word in problem for word in words), problem
 
 
+def test_a_correction_that_training_left_in_a_buffer_is_a_weight_too(tmp_path: Path) -> None:
+    directory = families.make("deepseek_v3", tmp_path / "model")
+    name = "model.layers.1.mlp.gate.e_score_correction_bias"
+    change(directory, lambda tensors: tensors[name][1:2].fill_(float("nan")))
+    assert f"not finite numbers in {name}" in refusal(directory)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -121,7 +133,11 @@ def test_what_is_wrong_is_named(
         ({"intermediate_size": 96}, "has intermediate_size 96, where the weights have 128)"),
         (
             {"num_key_value_heads": 4, "head_dim": 16},
-            "has num_key_value_heads 4 and head_dim 16, where the weights have 32)",
+            "and head_dim 16, where the weights have 32: num_key_value_heads 2 or head_dim 8 would",
+        ),
+        (
+            {"num_attention_heads": 8, "head_dim": 16},
+            "(config.json has num_attention_heads 8 and head_dim 16, where the weights have 64: ",
         ),
         ({"num_hidden_layers": 3}, "config.json has num_hidden_layers 3, and the weights have 2"),
         ({"num_hidden_layers": 1}, "config.json has num_hidden_layers 1, and the weights have 2"),
@@ -205,3 +221,10 @@ def test_weights_that_need_a_package_name_it(directory: Path) -> None:
 def test_a_config_of_another_shape_is_not_an_internal_error(directory: Path) -> None:
     configure(directory, num_attention_heads="many")
     assert "transformers cannot load it" in refusal(directory)
+
+
+def test_what_is_wrong_with_an_entry_of_the_config_is_said(directory: Path) -> None:
+    configure(directory, num_attention_heads=7, head_dim=None)
+    assert "The hidden size (64) is not a multiple of the number of attention heads (7)" in refusal(
+        directory
+    )

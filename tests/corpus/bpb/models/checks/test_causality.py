@@ -52,6 +52,23 @@ class _Ahead(UniformModel):
         return rows
 
 
+class _Drawing(UniformModel):
+    """Likelihoods with noise, as of hashes that are drawn anew."""
+
+    def log_likelihoods(self, windows: Sequence[Window]) -> list[npt.NDArray[np.float32]]:
+        rows = super().log_likelihoods(windows)
+        return [row + _NOISE.normal(size=row.shape).astype(np.float32) for row in rows]
+
+
+_NOISE = np.random.default_rng(0)
+
+
+def test_a_model_that_draws_its_likelihoods_is_not_called_one_that_sees_ahead() -> None:
+    trial = causality_trial(TOKENS, 1000, 64, 1)
+    with pytest.raises(ModelUnusable, match="it gives other likelihoods each time"):
+        require_causal("it", Precision.FP32, _Drawing(), trial)
+
+
 def test_one_token_ahead_is_seen() -> None:
     trial = causality_trial(TOKENS, 1000, 64, 1)
     require_causal("it", Precision.FP32, UniformModel(), trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def test_signs_of_another_models_tokenizer(tmp_path: Path) -> None:
     )
     assert signs(directory) == []
     assert "no better than by chance (5.60" in signs(directory, loss=5.6)[0]
+    # As a model whose weights are all 0 does.
+    assert "no better than by chance (5.55" in signs(directory, loss=math.log(257) - 1e-6)[0]
     edit(directory, "config.json", lambda config: config.update(eos_token_id=[3, 4]))
     assert signs(directory) == ["config.json has the eos_token_id [3, 4], and the tokenizer 256"]
     added = {"256": {"content": "<|im_end|>"}}

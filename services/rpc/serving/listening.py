@@ -10,8 +10,8 @@ import grpc
 from services.rpc.serving.tls import ServerTls
 from services.rpc.settings import ServerSettings
 
-# A client that pings more often loses its connection; assay.channel pings every 15 s.
-MIN_PING_INTERVAL_MS = 7_500
+# A client that pings more often loses its connection; assay_rpc.channel pings every second.
+MIN_PING_INTERVAL_MS = 500
 
 
 class StartError(Exception):

@@ -126,7 +126,7 @@ def _plain(text: str) -> None:
 
 def table(grid: Grid, width: int) -> Table:
     """The columns that fit, for a screen that changes while figures come."""
-    made = _table(grid, _fit(grid, width)[0])
+    made = _table(grid, _fit(grid, width)[0], width)
     made.caption, made.caption_justify = Text("\n".join(grid.caption)), "left"
     return made
 
@@ -152,7 +152,7 @@ def _fitting(grid: Grid, width: int) -> None:
     if not fits:
         _records(grid, width)
         return
-    OUT.print(_table(grid, shown))
+    OUT.print(_table(grid, shown, width))
     left_out = [
         one.name
         for place, one in enumerate(grid.columns)
@@ -189,17 +189,38 @@ def _width(value: Cell) -> int:
     return max((Text(line).cell_len for line in str(value).splitlines()), default=0)
 
 
-def _table(grid: Grid, shown: Sequence[int]) -> Table:
+def _widths(grid: Grid, shown: Sequence[int], width: int) -> dict[int, int]:
+    """Each column's width: the least, and what is left shared among those that have use for more.
+
+    rich narrows the widest columns first, then widens them to their least again, and what is too
+    wide it cuts at the right edge.
+    """
+    widths = {place: _least(grid, place) for place in shown}
+    wishes = {place: max(0, _natural(grid, place) - widths[place]) for place in shown}
+    room = max(0, width - _needed(grid, shown))
+    smallest_first = sorted(shown, key=lambda place: wishes[place])
+    for done, place in enumerate(smallest_first):
+        more = min(wishes[place], room // (len(shown) - done))
+        widths[place] += more
+        room -= more
+    return widths
+
+
+def _natural(grid: Grid, place: int) -> int:
+    """The width with which nothing of a column is broken."""
+    cells = (_width(row[place]) for row in grid.rows)
+    return max(len(grid.columns[place].name), max(cells, default=0))
+
+
+def _table(grid: Grid, shown: Sequence[int], width: int) -> Table:
     table = Table(title=Text(grid.title) or None, title_justify="left", show_lines=grid.lines)
-    for place in shown:
+    for place, room in _widths(grid, shown, width).items():
         column = grid.columns[place]
         table.add_column(
             escape(column.name),
             justify="right" if column.kind is Kind.NUMBER else "left",
-            min_width=_least(grid, place),
+            width=room,
             overflow="fold",
-            # The widths of numbers and names are given; text shares what is left.
-            no_wrap=column.kind is not Kind.TEXT and len(column.name) <= _least(grid, place),
         )
     for row in grid.rows:
         cells = (row[place] for place in shown)

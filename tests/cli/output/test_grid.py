@@ -35,12 +35,26 @@ def example() -> Grid:
     return made
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, width: int, *, chosen: Format | None = None) -> str:
+def figures() -> Grid:
+    """Headings wider than their numbers, as those of bits per byte are."""
+    names = ["bits per byte", "95 % interval", "nats/token", "documents", "bytes", "tokens"]
+    made = Grid("Scores", [Column("subset", Kind.TEXT), *map(Column, names)])
+    made.add("mean of subsets (macro)", "2.6647", "exact", "1.781", "16", "6,962", "6,961")
+    return made
+
+
+def shown(
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    *,
+    chosen: Format | None = None,
+    of: Grid | None = None,
+) -> str:
     out = io.StringIO()
     terminal = Console(file=out, width=width, force_terminal=True, color_system=None)
     monkeypatch.setattr(grid, "OUT", terminal)
     monkeypatch.setattr(grid, "chosen_format", lambda: chosen)
-    grid.show(example())
+    grid.show(of or example())
     return out.getvalue()
 
 
@@ -53,6 +67,16 @@ def test_no_width_cuts_a_number_or_a_name(monkeypatch: pytest.MonkeyPatch, width
     assert max(map(len, text.splitlines())) <= width
     for word in TEXT.split():
         assert re.search(rf"\b{word}\b", text), word
+
+
+@pytest.mark.parametrize("width", range(60, 161, 4))
+def test_no_width_cuts_a_column_whose_heading_is_wide(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    text = shown(monkeypatch, width, of=figures())
+    for one in ("2.6647", "exact", "1.781", "16", "6,962", "6,961", "tokens", "bytes", "documents"):
+        assert re.search(rf"(?<![\w.,]){re.escape(one)}(?![\w.,])", text), one
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_what_matters_least_is_left_out_first_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

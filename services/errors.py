@@ -50,13 +50,24 @@ class AssayError(Exception):
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names, at most three, that a misspelt one may mean, the nearest first.
 
-    Case does not count, and what is much less like it than the nearest is left out.
+    Case does not count, and what is much less like it than the nearest is left out. A part of a
+    longer name, "segformer-b4", means that name however much longer it is.
     """
     wanted = name.casefold()
-    alike = {one: SequenceMatcher(None, wanted, one.casefold()).ratio() for one in sorted(known)}
+    alike = {one: _likeness(wanted, one.casefold()) for one in sorted(known)}
     least = max(0.6, max(alike.values(), default=0) - 0.15)
     near = sorted((one for one in alike if alike[one] >= least), key=lambda one: -alike[one])
     return near[:3]
+
+
+_PART_CHARACTERS = 3
+_PART_LIKENESS = 0.9
+
+
+def _likeness(wanted: str, known: str) -> float:
+    part = len(wanted) >= _PART_CHARACTERS and wanted in known
+    ratio = SequenceMatcher(None, wanted, known).ratio()
+    return max(ratio, _PART_LIKENESS) if part else ratio
 
 
 Violation = tuple[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 
 import grpc
 from assay_rpc import errors as client
@@ -86,8 +87,15 @@ def explain(error: Exception) -> tuple[Exit, str] | None:
         return Exit.FAULT, missing_library(error.name)
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
-            return status, str(error)
+            return status, _of_file(error) if isinstance(error, OSError) else str(error)
     return None
+
+
+def _of_file(error: OSError) -> str:
+    """The file and what is wrong with it, without the number that Python puts before them."""
+    if error.strerror and error.filename is not None and error.filename2 is None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error)
 
 
 def _hint(code: grpc.StatusCode) -> str:

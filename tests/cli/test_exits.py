@@ -99,3 +99,13 @@ def test_wrong_input_is_told_before_anything_starts(
     assert ran.returncode == status
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_file_that_is_missing_is_named_without_a_number(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        (tmp_path / "claims.yaml").read_bytes()
+    assert explain(raised.value) == (
+        Exit.NOT_FOUND,
+        f"{tmp_path / 'claims.yaml'}: no such file or directory",
+    )
+    assert explain(OSError("why")) == (Exit.FAULT, "why")

@@ -49,6 +49,13 @@ def test_an_unknown_name_brings_the_nearest_known_one() -> None:
     assert "did you mean" not in str(NotFound("artifact", "unicorn", known))
 
 
+def test_a_part_of_a_name_brings_that_name() -> None:
+    known = ("segformer-b0-finetuned-ade-512-512", "segformer-b4-finetuned-ade-512-512", "gpt2")
+    said = str(NotFound("artifact", "segformer-b4", known))
+    assert said.endswith("; did you mean segformer-b4-finetuned-ade-512-512?")
+    assert "did you mean" not in str(NotFound("artifact", "b4", known))
+
+
 def test_without_a_command_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == Exit.USAGE
     assert "segment" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, print_json
 from services.cli.processes import SERVICES
+from services.ranker.web.words import plural
 from services.rpc.settings import ServerSettings, read_settings
 
 _MARKS = {
@@ -107,7 +108,7 @@ def show(found: list[Finding], *, everything: bool) -> None:
             OUT.print(f"        {one.remedy}", style="bold", markup=False, soft_wrap=True)
     counts = {level: sum(one.level is level for one in found) for level in Level}
     OUT.print(
-        f"{counts[Level.WRONG]} wrong, {counts[Level.WARNING]} warnings, "
+        f"{counts[Level.WRONG]} wrong, {plural(counts[Level.WARNING], 'warning')}, "
         f"{counts[Level.FINE]} fine, {counts[Level.OFF]} not set up",
         markup=False,
     )

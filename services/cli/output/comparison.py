@@ -10,6 +10,7 @@ from services.cli.output.console import OUT
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import missing
 from services.ranker.web import measured
+from services.ranker.web.kinds import counted, sentence
 from services.ranker.web.sides import (
     LEAST,
     MOST,
@@ -40,7 +41,9 @@ def show(reply: compare_pb2.CompareResponse) -> None:
                 style="dim",
                 markup=False,
             )
-    OUT.print(f"\n{reply.summary}", style="bold", markup=False)
+    every = [*left.claims, *right.claims, *(one for page in reply.pages for one in page.claims)]
+    OUT.print(f"\n{sentence(counted(every))}", style="bold", markup=False)
+    OUT.print(reply.summary, style="bold", markup=False)
     OUT.print(
         f"methodology {reply.methodology.version} {reply.methodology.digest[:19]}, "
         f"as of {reply.as_of}, cache {enum_name(reply.cache, 'status')}",

@@ -12,6 +12,7 @@ from services.cli.output import grid
 from services.cli.output.console import OUT
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain
+from services.ranker.web.kinds import kind
 from services.ranker.web.values import (
     BASES,
     SOURCING,
@@ -23,11 +24,12 @@ from services.ranker.web.values import (
 
 _DIGITS = 8
 _STYLES = {
-    "CONFIRMED": "green",
-    "REFUTED": "red",
-    "INCONCLUSIVE": "yellow",
-    "NOT_TESTABLE_HERE": "dim",
-    "UNDERSPECIFIED": "magenta",
+    "confirmed": "green",
+    "refuted": "red",
+    "inconclusive": "yellow",
+    "untestable": "dim",
+    "unverified": "dim",
+    "underspecified": "magenta",
 }
 
 
@@ -95,8 +97,8 @@ def _lines(heading: str, lines: Iterable[str]) -> None:
 
 def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
     """The verdict in its colour, its basis under it."""
-    name = enum_name(verdict, "verdict")
-    words = Text(name.replace("_", " ").lower(), style=_STYLES.get(name, ""))
+    found = kind(verdict)
+    words = Text(found.name, style=_STYLES.get(found.css, ""))
     if basis := BASES.get(verdict.basis):
         words.append(f"\n{basis}", style="dim")
     if sourcing := SOURCING.get(verdict.sourcing):
@@ -122,7 +124,7 @@ def _digits(evidence: evidence_pb2.Evidence) -> str:
 def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
     """One verdict as the JSON that `--json` prints."""
     evidence = verdict.evidence
-    kind = evidence.value.WhichOneof("kind")
+    held = evidence.value.WhichOneof("kind")
     found = verdict.HasField("evidence")
     return {
         "id": verdict.claim.id,
@@ -131,7 +133,7 @@ def as_json(verdict: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
         "verdict": enum_name(verdict, "verdict"),
         "basis": enum_name(verdict, "basis") if verdict.basis else None,
         "relation": enum_name(evidence, "relation") if found else None,
-        "value": getattr(evidence.value, kind) if kind else None,
+        "value": getattr(evidence.value, held) if held else None,
         "unit": evidence.value.unit or None,
         "interval": plain(evidence.interval) if evidence.HasField("interval") else None,
         "n": evidence.n if found else None,

@@ -33,7 +33,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _STAND_IN = {
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
     SubjectRelation.SAMPLE: "a sample, not drawn at random,",
-    SubjectRelation.PROXY: "a stand-in",
+    SubjectRelation.PROXY: "a substitute",
 }
 
 

@@ -62,7 +62,7 @@ def _cell(verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> Cell:
         if measured and evidence.value.WhichOneof("kind") == "number":
             if evidence.relation != evidence_pb2.SUBJECT_RELATION_PROXY:
                 return Cell(evidence)
-            return Cell(None, "not measured: only a stand-in was")
+            return Cell(None, "not measured: only a substitute was")
     why = next((one.not_measured.message for one in verdicts if one.HasField("not_measured")), "")
     return Cell(None, why and f"not measured: {why}")
 

@@ -9,6 +9,7 @@ from typing import Any
 from assay_rpc.ranker.v1 import search_pb2
 
 from services.errors import NotFound
+from services.ranker.web.kinds import KINDS
 from services.ranker.web.links import Links
 from services.ranker.web.reads import Reads
 from services.ranker.web.rendering import fragment, render
@@ -63,7 +64,7 @@ class Pages:
             side=comparison.side(artifact, self._links),
             description=artifact.description,
             tally=claims.tally(name, "", owner.claims),
-            refuted=[one for one in shown if one.kind == claims.KINDS["REFUTED"]],
+            refuted=[one for one in shown if one.kind == KINDS["REFUTED"]],
             groups=claims.by_verdict(shown),
             contradictions=claims.contradictions(owner.claims, self._links),
             drawings=drawings(owner.claims, "left"),
@@ -92,7 +93,7 @@ class Pages:
             if len(owner.compares) > 1
             else "",
             tally=claims.tally(name, "", owner.claims),
-            refuted=[one for one in shown if one.kind == claims.KINDS["REFUTED"]],
+            refuted=[one for one in shown if one.kind == KINDS["REFUTED"]],
             groups=claims.by_verdict(shown),
             running=running,
         )

@@ -45,6 +45,40 @@ def measured(number: float, low: float, high: float) -> evidence_pb2.ClaimVerdic
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "not_measured", "word"),
+    [
+        ("segment.latency@1", False, "not verified yet"),
+        ("segment.latency@1", True, "not testable here"),
+        ("", False, "not testable here"),
+    ],
+)
+def test_a_claim_that_nobody_verified_is_not_called_untestable(
+    method: str, not_measured: bool, word: str
+) -> None:
+    """As on the pages: `compare --no-verify` says what has been done, not what can be."""
+    verdict = evidence_pb2.ClaimVerdict(
+        claim=claim_pb2.Claim(id="B4.5", artifact="a", method=method),
+        verdict=evidence_pb2.VERDICT_NOT_TESTABLE_HERE,
+    )
+    if not_measured:
+        verdict.not_measured.message = "its weights are not served"
+    assert str(verdicts.styled(verdict)) == word
+
+
+def test_a_comparison_ends_with_how_many_claims_have_which_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    for module in (comparison, verdicts, grid):
+        monkeypatch.setattr(module, "OUT", Console(file=out, width=100))
+    reply = compare_pb2.CompareResponse(summary="neither is ahead")
+    reply.left.claims.append(measured(1.25, 1.2, 1.3))
+    reply.right.claims.add(claim=claim_pb2.Claim(id="P1", artifact="b", method="corpus.count@1"))
+    comparison.show(reply)
+    assert "Of 2 claims 1 is refuted and 1 is not verified yet.\nneither is ahead" in out.getvalue()
+
+
 def test_a_value_with_its_interval() -> None:
     assert values.value_text(measured(1.25, 1.2, 1.3).evidence) == "1.25 s\n[1.2 .. 1.3]"
     open_end = measured(3.0, 2.5, math.inf).evidence

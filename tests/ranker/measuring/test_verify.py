@@ -319,7 +319,7 @@ async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(
 ) -> None:
     found = await verdicts(verifier(store, FakeSegment((B4_PUBLISHED,))), B4, "B8.2")
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
-    assert "only a stand-in was observed: 0.001 %; testable with" in found["B8.2"].reason
+    assert "only a substitute was observed: 0.001 %; testable with" in found["B8.2"].reason
 
 
 async def test_a_figure_of_other_hardware_is_called_that(store: EvidenceStore) -> None:

@@ -87,7 +87,7 @@ def test_a_stand_in_shows_no_number() -> None:
     stand_in = claim("latency", 88)
     stand_in.evidence.relation = evidence_pb2.SUBJECT_RELATION_PROXY
     assert told([stand_in], [claim("latency", 1)]) == {
-        "latency": ["not measured: only a stand-in was", 1]
+        "latency": ["not measured: only a substitute was", 1]
     }
 
 

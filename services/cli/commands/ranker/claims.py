@@ -19,6 +19,7 @@ from services.cli.exits import Exit
 from services.cli.output import verdicts
 from services.cli.output.console import note, print_json, progress_console
 from services.errors import InternalError
+from services.ranker.web.words import plural
 
 SUBMIT_SECONDS = 60.0
 _CANCEL_SECONDS = 5.0
@@ -109,7 +110,7 @@ async def verify(
     )
     job, plan = reply.job.id, reply.job.plan
     seconds = plan.estimated_duration.ToTimedelta().total_seconds()
-    note(f"{artifact}: {len(plan.claims)} claims, about {seconds:.0f} s")
+    note(f"{artifact}: {plural(len(plan.claims), 'claim')}, about {seconds:.0f} s")
     try:
         return await follow(stub, job, artifact)
     except BaseException:

@@ -20,6 +20,7 @@ from services.cli.output.messages import plain
 from services.cli.remote import running_address
 from services.errors import PreconditionFailed
 from services.ranker.web.values import enum_name
+from services.ranker.web.words import plural
 
 TIMEOUT_SECONDS = 60.0
 
@@ -92,7 +93,7 @@ async def _submit(
         print_json(plain(reply.job))
         return
     seconds = reply.job.plan.estimated_duration.ToTimedelta().total_seconds()
-    what = f"{len(reply.job.plan.claims)} claims, about {seconds:.0f} s"
+    what = f"{plural(len(reply.job.plan.claims), 'claim')}, about {seconds:.0f} s"
     OUT.print(what if arguments.dry_run else f"{reply.job.id}: {what}", markup=False)
 
 

@@ -11,6 +11,7 @@ from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from markupsafe import Markup
 
 from services.ranker.web import drawing, measured
+from services.ranker.web.kinds import KINDS, Kind, counted, kind, reference_of, sentence
 from services.ranker.web.links import Links, outside
 from services.ranker.web.values import (
     SOURCING,
@@ -21,36 +22,9 @@ from services.ranker.web.values import (
     source,
     with_unit,
 )
-from services.ranker.web.words import joined, plural
+from services.ranker.web.words import plural
 
 _SHORT_DIGEST: Final = 12
-_UNVERIFIED: Final = "UNVERIFIED"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A verdict: its class in the style, its name, how a count of it reads in a sentence."""
-
-    css: str
-    name: str
-    one: str
-    several: str
-
-
-KINDS: Final = {
-    "REFUTED": Kind("refuted", "refuted", "is refuted", "are refuted"),
-    "CONFIRMED": Kind("confirmed", "confirmed", "is confirmed", "are confirmed"),
-    "INCONCLUSIVE": Kind("inconclusive", "inconclusive", "is inconclusive", "are inconclusive"),
-    "UNDERSPECIFIED": Kind(
-        "underspecified", "underspecified", "leaves open what it says", "leave open what they say"
-    ),
-    "NOT_TESTABLE_HERE": Kind(
-        "untestable", "not testable here", "cannot be tested here", "cannot be tested here"
-    ),
-    _UNVERIFIED: Kind("unverified", "not verified yet", "is not verified yet", "are not verified"),
-}
-"""Verdicts in the order in which they are shown."""
-
 _BASES: Final = {
     "MEASURED": "measured",
     "SOURCED": "from a publication",
@@ -166,45 +140,18 @@ def view(verdict: evidence_pb2.ClaimVerdict, links: Links) -> ClaimView:
     )
 
 
-def reference_of(claim: claim_pb2.Claim) -> str:
-    """A claim's "OWNER/ID"."""
-    return f"{claim.page or claim.artifact}/{claim.id}"
-
-
 def anchor(reference: str) -> str:
     """A claim's id in a page."""
     return "claim-" + reference.replace("/", "-")
 
 
-def kind(verdict: evidence_pb2.ClaimVerdict) -> Kind:
-    """What became of a claim. One that nobody has verified yet is no verdict on this machine."""
-    name = enum_name(verdict, "verdict")
-    if name == "NOT_TESTABLE_HERE" and not verdict.HasField("evidence"):
-        unverified = verdict.claim.method and not verdict.HasField("not_measured")
-        return KINDS[_UNVERIFIED] if unverified else KINDS[name]
-    return KINDS.get(name, KINDS[_UNVERIFIED])
-
-
 def tally(name: str, address: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> Tally:
     """Counts of each verdict; a claim counts once however often it is listed."""
-    kinds = [kind(one) for one in {reference_of(one.claim): one for one in verdicts}.values()]
-    counts = tuple((one, kinds.count(one)) for one in KINDS.values())
-    sentence = _sentence(len(kinds), counts)
-    drawn = drawing.stack({one.css: count for one, count in counts}, sentence)
-    return Tally(name, address, len(kinds), tuple(one for one in counts if one[1]), sentence, drawn)
-
-
-def _sentence(total: int, counts: Iterable[tuple[Kind, int]]) -> str:
-    if not total:
-        return "Nothing is claimed."
-    by_kind = {one.css: (one, count) for one, count in counts}
-    order = ("confirmed", "refuted", "inconclusive", "underspecified", "untestable", "unverified")
-    said = [
-        f"{count} {kind.one if count == 1 else kind.several}"
-        for kind, count in (by_kind[css] for css in order)
-        if count
-    ]
-    return f"Of {plural(total, 'claim')} {joined(said)}."
+    counts = counted(verdicts)
+    said = sentence(counts)
+    drawn = drawing.stack({one.css: count for one, count in counts.items()}, said)
+    some = tuple((one, count) for one, count in counts.items() if count)
+    return Tally(name, address, sum(counts.values()), some, said, drawn)
 
 
 def by_verdict(claims: Sequence[ClaimView]) -> list[tuple[Kind, list[ClaimView]]]:

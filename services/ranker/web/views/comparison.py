@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_pb2
 
 from services.ranker.web import drawing, measured
+from services.ranker.web.kinds import KINDS, Kind, reference_of
 from services.ranker.web.links import Links, outside
 from services.ranker.web.sides import Answer, component_rows, score_rows
 from services.ranker.web.values import changes, ends, enum_name, measured_text
 from services.ranker.web.views import claims, scores
-from services.ranker.web.views.claims import ClaimView, Kind, Tally
+from services.ranker.web.views.claims import ClaimView, Tally
 from services.ranker.web.views.parts import Drawing, drawings
 from services.ranker.web.views.scores import Figure
 from services.ranker.web.words import joined, words
@@ -85,7 +86,7 @@ def view(reply: compare_pb2.CompareResponse, links: Links) -> ComparisonView:
         summary=reply.summary,
         overall=claims.tally("all", "", every),
         tallies=_tallies(reply, links),
-        refuted=tuple(one for one in shown if one.kind == claims.KINDS["REFUTED"]),
+        refuted=tuple(one for one in shown if one.kind == KINDS["REFUTED"]),
         rows=tuple(_rows(reply)),
         groups=tuple(claims.by_verdict(shown)),
         contradictions=tuple(claims.contradictions(every, links)),
@@ -106,7 +107,7 @@ def unique(
     verdicts: Sequence[evidence_pb2.ClaimVerdict],
 ) -> list[evidence_pb2.ClaimVerdict]:
     """Each claim once, in the order in which they came first."""
-    return list({claims.reference_of(one.claim): one for one in reversed(verdicts)}.values())[::-1]
+    return list({reference_of(one.claim): one for one in reversed(verdicts)}.values())[::-1]
 
 
 def side(artifact: artifact_pb2.Artifact, links: Links) -> Side:

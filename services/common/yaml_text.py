@@ -1,8 +1,9 @@
 """YAML as documents of this project may be in it: plain values, by libyaml where it is there.
 
 Not YAML's aliases, which can make a small file an endless document; not a key twice, of which YAML
-would keep the last; and not its numbers to the base of 60, which take the square of their length to
-read and turn a time of day into a number.
+would keep the last; not its tags, which make of a text what it is not; and not its numbers to the
+base of 60, which take the square of their length to read and turn a time of day into a number, nor
+numbers of thousands of digits, which Python does not print.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 # The longest of the packaged manifests has some 2,000.
 _MAX_VALUES = 10_000
 _MAX_DEPTH = 40
+_MAX_NUMBER = 1_000  # characters; no finite float takes more than some 330
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
@@ -25,9 +27,9 @@ class _Loader(LOADER):  # type: ignore[misc]
     """Builds plain values of a text that `_require_plain` has passed."""
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """Take what YAML 1.1 would take for a number to the base of 60 as the text that it is."""
+        """Take as text a number to the base of 60 of YAML 1.1, or one of too many digits."""
         tag = str(super().resolve(kind, value, implicit))
-        if tag in _NUMBERS and _SEXAGESIMAL.fullmatch(value):
+        if tag in _NUMBERS and (len(value) > _MAX_NUMBER or _SEXAGESIMAL.fullmatch(value)):
             return "tag:yaml.org,2002:str"
         return tag
 
@@ -63,6 +65,8 @@ def _require_plain(text: str) -> None:
     for values, event in enumerate(yaml.parse(text, Loader=LOADER)):
         if isinstance(event, yaml.AliasEvent):
             raise _refused("write values out; no aliases", event)
+        if getattr(event, "tag", None) is not None:
+            raise _refused(f"write values plainly; no tags such as {event.tag!r:.60}", event)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

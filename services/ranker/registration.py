@@ -70,25 +70,61 @@ class Registration:
             for versions in by_id.values()
             if any(_version(one) not in self._entered for one in versions)
         ]
-        # Pages are of artifacts, which are registered before them; nothing withdrawn is in a page.
-        for is_page in (False, True):
-            for versions in new:
-                if any(self._is_page(one.content) for one in versions) is is_page:
-                    self._restore(versions)
+        self._restore(new)
         self._entered.update(_version(one) for versions in new for one in versions)
         await self._discovery.refresh()
 
-    def _restore(self, versions: Sequence[KeptManifest]) -> None:
-        """Register the last version, and withdraw it where a later record does."""
-        last = versions[-1]
-        entries = [one for one in versions if not self._is_withdrawal(one.content)]
-        for one in dict.fromkeys((*entries[-1:], last)):
-            checked = self.check(one.content)
-            if checked.entry is None or checked.entry.digest != one.digest:
-                problem = str(checked.errors or "its content does not give its digest")
-                _log.error("manifest refused", artifact=one.artifact, problem=problem)
-                return
-            self._enter(checked.entry, one)
+    def _restore(self, new: Sequence[Sequence[KeptManifest]]) -> None:
+        """Register the last version of each, and withdraw those that a later record does.
+
+        One may name another: a page its artifacts, a claim what it compares with, two models each
+        other. So each is tried until nothing more fits by itself, then the rest together; and what
+        is withdrawn goes when all are there.
+        """
+        entries = [
+            [one for one in versions if not self._is_withdrawal(one.content)][-1:]
+            for versions in new
+        ]
+        refused = self._enter_all([one for found in entries for one in found])
+        refused = self._enter_together(refused)
+        gone = {one.artifact for one in refused}
+        records = [one[-1] for one in new if self._is_withdrawal(one[-1].content)]
+        refused += self._enter_all([one for one in records if one.artifact not in gone])
+        for one in refused:
+            errors = self.check(one.content).errors
+            problem = str(errors or "its content does not give its digest")
+            _log.error("manifest refused", artifact=one.artifact, problem=problem)
+
+    def _enter_all(self, waiting: list[KeptManifest]) -> list[KeptManifest]:
+        """Enter what fits, in whichever order it does; return what does not."""
+        while True:
+            left = []
+            for one in waiting:
+                entry = self.check(one.content).entry
+                if entry is None or entry.digest != one.digest:
+                    left.append(one)
+                else:
+                    self._enter(entry, one)
+            if len(left) in (0, len(waiting)):
+                return left
+            waiting = left
+
+    def _enter_together(self, waiting: list[KeptManifest]) -> list[KeptManifest]:
+        """Enter those that are right by themselves at once; return what is not, or does not fit."""
+        read = [(one, _read(one.content)) for one in waiting]
+        right = [
+            (one, entry)
+            for one, entry in read
+            if isinstance(entry, Artifact | Page)
+            and entry.digest == one.digest
+            and not any(self._problems(entry))
+        ]
+        try:
+            self._registry.register_together([(entry, one.registered_by) for one, entry in right])
+        except InvalidArgument:
+            return waiting
+        entered = {one.artifact for one, _ in right}
+        return [one for one in waiting if one.artifact not in entered]
 
     def _enter(self, entry: Artifact | Page | Withdrawal, kept: KeptManifest) -> None:
         if isinstance(entry, Withdrawal):
@@ -167,10 +203,6 @@ class Registration:
         released = entry.released if isinstance(entry, Artifact) else None
         if released is not None and released > self._now().date():
             yield f"{_NAME}.released", f"{released} is to come; give the day when it was released"
-
-    @staticmethod
-    def _is_page(content: bytes) -> bool:
-        return isinstance(_read(content), Page)
 
     @staticmethod
     def _is_withdrawal(content: bytes) -> bool:

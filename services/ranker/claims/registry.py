@@ -61,6 +61,20 @@ class Registry:
         self._withdrawn.pop(entry.id, None)
         self._registered_by[entry.id] = by
 
+    def register_together(self, entries: Iterable[tuple[Artifact | Page, str]]) -> None:
+        """Register entries that name one another, each for an identity, as `register` does one.
+
+        Raises `InvalidArgument`, and changes nothing, when they do not fit with the others.
+        """
+        given = {entry.id: (entry, by) for entry, by in entries}
+        rest = [one for one in self._entries if one.id not in given]
+        together = (*rest, *(entry for entry, _ in given.values()))
+        Registry(together, self._methods)
+        self._load(together)
+        for name, (_, by) in given.items():
+            self._withdrawn.pop(name, None)
+            self._registered_by[name] = by
+
     def registered_by(self, name: str) -> str:
         """Return who registered the present version, or the last one that counted.
 
@@ -71,8 +85,8 @@ class Registry:
     def withdraw(self, withdrawal: Withdrawal, time: datetime, by: str = "") -> None:
         """Count an artifact or a page no longer. What was made with it stays where it is.
 
-        Raises `NotFound` where it is not registered, and `InvalidArgument` where a page still
-        compares it.
+        Raises `NotFound` where it is not registered, and `InvalidArgument` where a page is about
+        it or a claim of another compares with it.
         """
         self.releases(withdrawal)
         before = self._withdrawn.get(withdrawal.id)
@@ -91,6 +105,13 @@ class Registry:
                 raise InvalidArgument(
                     "id", f"the page {page.id} is about {withdrawal.id}; withdraw the page first"
                 )
+        for claim in self._claims.values():
+            if claim.rival == withdrawal.id != claim.owner:
+                problem = (
+                    f"{claim.reference} compares with {withdrawal.id}; withdraw {claim.owner} "
+                    "first, or register it without that claim"
+                )
+                raise InvalidArgument("id", problem)
 
     def withdrawn(self, name: str) -> Withdrawn | None:
         """Return what was withdrawn under a name and not registered again, or None."""

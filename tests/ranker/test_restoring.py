@@ -1,0 +1,81 @@
+"""Manifests that name one another: what one may not take from another, and what a restart keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc, artifact_pb2, ranker_pb2_grpc
+
+from tests.ranker.conftest import Ranker
+from tests.ranker.test_registration import ABOUT_TWO, manifest, withdrawal
+
+BETTER: dict[str, Any] = {
+    "id": "BETTER",
+    "statement": "It predicts better than the other.",
+    "bound": {"range": {"high": 0}, "unit": "bits per byte"},
+    "dataset": "the-pile",
+    "method": "language_models.bits_per_byte_difference@1",
+}
+
+
+def model(name: str, version: int = 1, rival: str = "") -> admin_pb2.RegisterManifestRequest:
+    """Register a language model, with a claim against another where one is given."""
+    claims = [{**BETTER, "comparator": {"artifact": rival}}] if rival else []
+    content = manifest(
+        id=name, name=name, type="LANGUAGE_MODEL", version=version, claims=claims, capabilities=[]
+    )
+    return admin_pb2.RegisterManifestRequest(manifest=content)
+
+
+async def shown(channel: grpc.aio.Channel, name: str) -> artifact_pb2.Artifact:
+    stub = ranker_pb2_grpc.RankerServiceStub(channel)
+    return (await stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=name))).artifact
+
+
+async def test_two_models_that_compare_with_each_other_are_kept(ranker: Ranker) -> None:
+    """Neither can be registered before the other: not in any order, only together."""
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    for request in (model("one"), model("other"), model("one", 2, "other")):
+        await stub.RegisterManifest(request)
+    await stub.RegisterManifest(model("other", 2, "one"))
+    # One that is before what it compares with in every order by name.
+    await stub.RegisterManifest(model("a-third", 1, "one"))
+    channel = await ranker.connect()
+    for name, version in (("one", 2), ("other", 2), ("a-third", 1)):
+        found = await shown(channel, name)
+        assert (found.version, found.HasField("withdrawal")) == (version, False)
+        assert [one.id for one in found.claims] == ["BETTER"]
+
+
+async def test_what_another_compares_with_is_withdrawn_after_that(ranker: Ranker) -> None:
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    await stub.RegisterManifest(model("other"))
+    await stub.RegisterManifest(model("one", 1, "other"))
+    told = "id: one/BETTER compares with other; withdraw one first, or register it without"
+    with pytest.raises(grpc.aio.AioRpcError, match=told):
+        await stub.RegisterManifest(withdrawal("other"))
+    await stub.RegisterManifest(model("one", 2))
+    assert (await stub.RegisterManifest(withdrawal("other"))).artifact.HasField("withdrawal")
+    channel = await ranker.connect()
+    assert (await shown(channel, "other")).HasField("withdrawal")
+    assert (await shown(channel, "one")).version == 2
+
+
+async def test_a_page_and_then_what_it_is_about_are_withdrawn_after_a_restart_too(
+    ranker: Ranker,
+) -> None:
+    channel = await ranker.connect()
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    for content in (manifest(), yaml.safe_dump(ABOUT_TWO).encode()):
+        await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))
+    await stub.RegisterManifest(withdrawal("about-two"))
+    gone = await stub.RegisterManifest(withdrawal("thing"))
+    channel = await ranker.connect()
+    assert await shown(channel, "thing") == gone.artifact
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    assert (await stub.RegisterManifest(withdrawal("about-two"))).page.HasField("withdrawal")

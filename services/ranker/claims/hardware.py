@@ -2,11 +2,14 @@
 
 "CPU", "cpu" and "a GPU" are kinds; "Intel Xeon", "NVIDIA V100" and "AMD EPYC x2" are words of a
 name. A machine may have an accelerator that a measurement did not use: what counts is what ran it.
+Where it may have been any of several, the name has to be that of each. A count of cores is the
+machine's: of a part of it nothing is known.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 _CPU = frozenset({"cpu", "cpus", "processor", "processors"})
@@ -15,6 +18,9 @@ _SAYS_NOTHING = frozenset(
     {"a", "an", "one", "single", "the", "on", "with", "r", "tm", "core", "cores", "any", "nvidia"}
 )
 _ON_ACCELERATOR = ("cuda", "tensorrt", "rocm", "gpu")
+_ON_NVIDIA = ("cuda", "tensorrt")
+# "Intel Core i7" is a name, and "one core" a count.
+_CORES = re.compile(r"\b(one|single|\d+)[ -]*(?:physical |cpu )?(?:core|thread)(?:s|ed)?\b(?! *i\d)")
 
 
 def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:
@@ -22,7 +28,9 @@ def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:
 
     `engine` is the id of its engine, empty for one that uses no accelerator.
     """
-    said = _words(named)
+    plain = _plain(named)
+    cores = [found[1] for found in _CORES.finditer(plain)]
+    said = _words(_CORES.sub(" cpu ", plain))
     accelerated = any(word in engine.casefold() for word in _ON_ACCELERATOR)
     if (said & _CPU and accelerated) or (said & _ACCELERATOR and not accelerated):
         return False
@@ -30,13 +38,20 @@ def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:
         listed = environment.get("accelerators") or ()
         names = [str(one) for one in listed] if isinstance(listed, list | tuple) else []
     else:
-        names = [str(environment.get("cpu", "")), f"x{environment.get('cpu_count', '')}"]
+        count = str(environment.get("cpu_count", ""))
+        names = [f"{environment.get('cpu', '')} x{count}"]
+        if any({"one": "1", "single": "1"}.get(one, one) != count for one in cores):
+            return False
     wanted = said - _CPU - _ACCELERATOR - _SAYS_NOTHING
     # "NVIDIA" alone is a kind as "GPU" is; beside a model it is left out of some drivers' names.
-    if "nvidia" in said and not accelerated:
+    if "nvidia" in said and not any(word in engine.casefold() for word in _ON_NVIDIA):
         return False
-    return wanted <= frozenset().union(*map(_words, names))
+    return bool(said) and all(wanted <= _words(_plain(one)) for one in names or [""])
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[a-z0-9]+", text.casefold()))
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _words(plain: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[^\W_]+", plain))

@@ -8,6 +8,9 @@ from services.ranker.claims.hardware import is_on
 
 XEON = {"cpu": "Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", "cpu_count": 48}
 EPYC = {"cpu": "AMD EPYC", "cpu_count": 2, "accelerators": ["NVIDIA H200"]}
+BOTH = {**EPYC, "accelerators": ["NVIDIA H100 80GB HBM3", "Tesla V100-SXM2-16GB"]}
+TWO = {**EPYC, "accelerators": ["NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3"]}
+CORE = {"cpu": "Intel(R) Core(TM) i7-8700", "cpu_count": 1}
 VOLTA = {**EPYC, "accelerators": ["Tesla V100-SXM2-16GB"]}
 
 
@@ -33,6 +36,27 @@ VOLTA = {**EPYC, "accelerators": ["Tesla V100-SXM2-16GB"]}
         ("AMD EPYC", EPYC, "onnxruntime-cuda", False),
         ("one NVIDIA V100", VOLTA, "onnxruntime-cuda", True),
         ("V100", EPYC, "onnxruntime-cuda", False),
+        # It may have been either of two.
+        ("V100", BOTH, "onnxruntime-cuda", False),
+        ("H100", BOTH, "onnxruntime-cuda", False),
+        ("NVIDIA GPU", BOTH, "onnxruntime-cuda", True),
+        ("NVIDIA H100", TWO, "onnxruntime-cuda", True),
+        ("2 x NVIDIA H100", TWO, "onnxruntime-cuda", False),
+        ("NVIDIA", {**EPYC, "accelerators": ["AMD Instinct MI300X"]}, "onnxruntime-rocm", False),
+        # A part of a machine is not the machine.
+        ("a single CPU core", XEON, "openvino-cpu", False),
+        ("one core of an Intel Xeon", XEON, "openvino-cpu", False),
+        ("single-threaded CPU", XEON, "openvino-cpu", False),
+        ("Intel Xeon, 8 cores", XEON, "openvino-cpu", False),
+        ("48 CPU threads", XEON, "openvino-cpu", True),
+        ("one core", CORE, "", True),
+        ("one Intel Core i7", CORE, "", True),
+        ("one core", EPYC, "onnxruntime-cuda", False),
+        # No word of it is left out because of its letters.
+        ("Эльбрус", XEON, "", False),
+        ("Эльбрус CPU", XEON, "openvino-cpu", False),
+        ("\uff23\uff30\uff35", XEON, "openvino-cpu", True),
+        ("?", XEON, "openvino-cpu", False),
     ],
 )
 def test_what_is_named_is_what_ran_it(

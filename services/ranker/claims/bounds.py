@@ -6,7 +6,9 @@ Pure, as `services.ranker.claims.model` is, whose conventions hold here too.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from services.common.statistics import interval as statistics
 
@@ -61,7 +63,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Text:
-    """The value is this text, letter for letter."""
+    """The value is this text: letter for letter, or the same numbers in a row."""
 
     value: str
 
@@ -79,13 +81,36 @@ Bound = Equals | Range | Ratio | Text | Boolean
 def ends(bound: Bound) -> tuple[float, float]:
     """Return the ends of what a numeric bound allows, tolerance included."""
     if isinstance(bound, Equals):
-        return bound.value - bound.tolerance, bound.value + bound.tolerance
+        # As decimals, as they are written: 0.8 - 0.1 is 0.7, and as floats it is more.
+        value, tolerance = Decimal(repr(bound.value)), Decimal(repr(bound.tolerance))
+        return float(value - tolerance), float(value + tolerance)
     if isinstance(bound, Text | Boolean):
         raise TypeError(f"{bound!r} has no ends")
     return (
         -math.inf if bound.low is None else bound.low,
         math.inf if bound.high is None else bound.high,
     )
+
+
+_NUMBERS = re.compile(r"[(\[\s]*[0-9][0-9\s,;x×*()\[\]\u2010-\u2015-]*")
+_MINUS = re.compile(r"[\s,;x×*(\[][\u2010-\u2015-][0-9]")
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def is_said(bound: Text | Boolean, content: object) -> bool:
+    """Return whether a text or a truth, as it was found or is printed, is the one of a bound."""
+    return _plain(str(bound.value)) == _plain(str(content))
+
+
+def _plain(text: str) -> tuple[str, ...]:
+    """A text as it is compared: numbers in a row are the same however they are set apart.
+
+    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" say one thing; "-5" and "5" do not.
+    """
+    visible = "".join(one for one in text if one.isprintable())
+    if _NUMBERS.fullmatch(visible) and not _MINUS.search(visible):
+        return tuple(one.lstrip("0") or "0" for one in _DIGITS.findall(visible))
+    return (" ".join(visible.split()),)
 
 
 @dataclass(frozen=True)

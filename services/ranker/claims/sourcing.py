@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from services.ranker.claims.bounds import Boolean, Bound, Text, ends
+from services.ranker.claims.bounds import Boolean, Bound, Text, ends, is_said
 from services.ranker.claims.model import Aspect, Claim, Source, SourceRole, SourceVerdict
 from services.ranker.claims.units import factor, half_a_digit
 
@@ -96,7 +96,7 @@ def says(bound: Bound | None, source: Source) -> bool | None:
         return None
     if isinstance(bound, Text | Boolean):
         alike = type(bound.value) is type(source.says)
-        return bound.value == source.says if alike else None
+        return is_said(bound, source.says) if alike else None
     low, high = ends(bound)
     if not values_in(source, bound.unit):
         return None

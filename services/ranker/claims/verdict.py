@@ -6,11 +6,10 @@ whenever it is read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
-from services.ranker.claims.bounds import Boolean, Bound, Interval, Text, Value, ends
+from services.ranker.claims.bounds import Boolean, Bound, Interval, Text, Value, ends, is_said
 from services.ranker.claims.choosing import (
     MIN_LEVEL,
     choose,
@@ -26,9 +25,6 @@ from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Verdict
 from services.ranker.claims.sourcing import CITES, alternatives, confirms, sourcing
 from services.ranker.claims.wording import allowed, figure, show, unit_after
-
-_NUMBERS = re.compile(r"[0-9\s,;x×*()\[\]\u2010-\u2015-]+")
-_DIGITS = re.compile(r"[0-9]+")
 
 _STAND_IN = {
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
@@ -200,8 +196,7 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if not _alike(bound, value):  # what is no answer refutes nothing
         return Verdict.INCONCLUSIVE
     if isinstance(bound, Text | Boolean):
-        said, found = (_plain(str(one)) for one in (bound.value, value.content))
-        return Verdict.CONFIRMED if said == found else Verdict.REFUTED
+        return Verdict.CONFIRMED if is_said(bound, value.content) else Verdict.REFUTED
     number = value.number
     assert number is not None  # noqa: S101  (it is of one kind with the bound)
     if interval is not None and 0 < interval.level < MIN_LEVEL:
@@ -213,17 +208,6 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if most < low or least > high:
         return Verdict.REFUTED
     return Verdict.INCONCLUSIVE
-
-
-def _plain(text: str) -> tuple[str, ...]:
-    """A text as it is compared: numbers in a row are the same however they are set apart.
-
-    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" say one thing.
-    """
-    visible = "".join(one for one in text if one.isprintable())
-    if _NUMBERS.fullmatch(visible):
-        return tuple(str(int(one)) for one in _DIGITS.findall(visible))
-    return (" ".join(visible.split()),)
 
 
 def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:

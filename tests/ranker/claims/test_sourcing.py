@@ -81,6 +81,29 @@ def test_two_answers(sources: list[Source], verdict: Verdict, sourcing: SourceVe
     assert (found.verdict, found.sourcing) == (verdict, sourcing)
 
 
+@pytest.mark.parametrize(
+    ("bound", "printed", "sourcing"),
+    [
+        (Text("32-64-160-256"), "32, 64, 160, 256", SourceVerdict.FAITHFUL),
+        (Text("32-64-160-256"), "[32, 64, 161, 256]", SourceVerdict.MISQUOTED),
+        (Text("Apache 2.0"), "Apache  2.0", SourceVerdict.FAITHFUL),
+        (Text("Apache 2.0"), "apache 2.0", SourceVerdict.MISQUOTED),
+        (Text("-5"), "5", SourceVerdict.MISQUOTED),
+    ],
+)
+def test_a_text_repeats_its_source_as_it_agrees_with_what_is_found(
+    bound: Text, printed: str, sourcing: SourceVerdict
+) -> None:
+    found = judged(claim(bound, Source("a paper", says=printed, role=OWN)))
+    assert found.sourcing is sourcing
+
+
+def test_a_figure_on_the_edge_of_a_tolerance_is_repeated() -> None:
+    """Of decimals as they are written: in floats 0.8 - 0.1 is more than 0.7."""
+    assert judged(claim(Equals(0.8, 0.1, "s"), of(OWN, 0.7))).sourcing is SourceVerdict.FAITHFUL
+    assert judged(claim(Equals(0.8, 0.1, "s"), of(OWN, 0.69))).sourcing is SourceVerdict.MISQUOTED
+
+
 def test_alternatives_are_told_as_such() -> None:
     reason = judged(claim(Equals(45.7, 0.05, "%"), of(INDEPENDENT, 45.47, 46.35))).reason
     assert reason == "published 45.47 or 46.35 %; none matches the claimed 45.7 ± 0.05 %"

@@ -232,11 +232,11 @@ class Measurements:
         """
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
         corpus = served.corpus_named(corpora, claim.dataset, UnmeasuredReason.DATA_MISSING)
-        if served.comes_with_it(corpus):
+        stated = served.dataset_stated(claim, self.registry.find(claim.dataset))
+        if served.comes_with_it(corpus) and not stated.digest:
             return corpus, SubjectRelation.EXACT
         description = await self.description(corpus)
         served.check_subset(claim, description)
-        stated = served.dataset_stated(claim, self.registry.find(claim.dataset))
         return corpus, served.corpus_relation(description, stated, claim.dataset)
 
     async def score(

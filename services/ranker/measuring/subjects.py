@@ -50,8 +50,11 @@ def _differences(
 ) -> tuple[str, ...]:
     """What keeps a model from being the thing itself, or from standing in for it."""
     if relation is _EXACT and _has_digest(model, wanted):
-        stated = [one for one in depends_on if one is Part.WEIGHTS or _wanted(wanted, one)]
-        return tuple(_different(model, wanted, stated))
+        # Weights have an architecture and classes, and pictures of any size go through them.
+        whole = wanted.configuration.digest == model.ref.digest
+        fixed = ALL_BUT_WEIGHTS if whole else ALL_BUT_WEIGHTS - {Part.INPUT}
+        told = [one for one in depends_on if one not in fixed or _wanted(wanted, one)]
+        return tuple(_different(model, wanted, told))
     if relation is _RANDOM:
         kind = () if model.weights == WEIGHTS_KIND_RANDOM else ("weights (of another model)",)
         return tuple(kind) + tuple(_different(model, wanted, depends_on))

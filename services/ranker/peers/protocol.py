@@ -7,6 +7,7 @@ and another `services.errors.AssayError` when it refuses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -107,7 +108,8 @@ __all__ = [
     "weights_digests",
 ]
 
-_WEIGHTS = (".safetensors", ".bin", ".onnx")
+_WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".h5", ".onnx")
+_ONE_OF_SEVERAL = re.compile(r"-\d+-of-\d+\.")
 
 
 @dataclass(frozen=True)
@@ -262,9 +264,14 @@ def model_subject(model: Model, relation: SubjectRelation) -> Mapping[str, objec
 def weights_digests(model: Model) -> list[str]:
     """Digests of the files that hold a model's weights: the graph that is served, then its source.
 
-    Those of its classes, its preprocessing and its licence say nothing of which model it is.
+    Those of its classes, its preprocessing and its licence say nothing of which model it is, and
+    one of several files that hold the weights together says no more than that a part is the same.
     """
-    return [one for name, one in sorted(model.digests.items()) if name.endswith(_WEIGHTS)]
+    return [
+        one
+        for name, one in sorted(model.digests.items())
+        if name.endswith(_WEIGHTS) and not _ONE_OF_SEVERAL.search(name)
+    ]
 
 
 def language_model_subject(model: LanguageModel, relation: SubjectRelation) -> Mapping[str, object]:

@@ -27,6 +27,7 @@ from tests.ranker.peers_fake import (
     BYTES,
     ENVIRONMENT,
     FOREIGN,
+    REFERENCE,
     SAMPLE,
     TINY,
     FakeCorpus,
@@ -467,6 +468,19 @@ def artifact() -> Artifact:
 def test_the_corpus_is_the_one_that_the_claim_names() -> None:
     claim: Claim = KNOWN.claim("tiny/PILE_CC")
     assert (claim.dataset, claim.subset) == ("held-out", "Pile-CC")
+
+
+async def test_the_corpus_that_comes_with_it_is_not_one_of_another_digest() -> None:
+    name = REFERENCE.ref.name
+    here = FakeCorpus(served=(REFERENCE,), scores=on_pile_cc(figure(9.9, EXACT)))
+    for stated, relation in (
+        (name, SubjectRelation.EXACT),
+        (f"{{name: {name}, digest: {REFERENCE.ref.digest}}}", SubjectRelation.EXACT),
+        (f"{{name: {name}, digest: sha256:{'00' * 32}}}", SubjectRelation.NAMED),
+    ):
+        known = registry(claims=CLAIMS.replace(HELD_OUT, stated))
+        observation = await observe("PILE_CC", here, known)
+        assert observation.relation is relation
 
 
 async def test_what_is_served_under_a_registered_name_is_known_by_digests_alone() -> None:

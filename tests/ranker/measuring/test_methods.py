@@ -713,13 +713,20 @@ async def test_bits_per_byte_are_a_yardstick() -> None:
     assert observation.basis is Basis.DERIVED
     assert any("Tables 1" in source.locator for source in observation.sources)
     assert "20 held-out documents of 2 subsets of the-pile (sample, sha256:5a5a" in observation.note
-    ignorant = changed(
-        BPB,
-        overall=changed(BPB.overall, nats=8 * math.log(2) * 2000, bits_per_byte=8.0),
-        subsets=None,
-    )
+
+
+async def test_a_yardstick_is_one_whatever_a_model_needs_by_it() -> None:
+    """A model that predicts nothing says nothing of the metric, and neither does no text."""
+    whole = changed(BPB.overall, nats=9 * math.log(2) * 2000, bits_per_byte=9.0)
+    subset = changed(BPB.subsets[0], score=whole)
+    ignorant = changed(BPB, overall=whole, subsets=[subset])
     observation = await observe("P2.1", measurements(corpus=FakeCorpus(scores=ignorant)))
-    assert content(observation) is False
+    assert content(observation) is True
+    assert f"{subset.subset} 9.000" in observation.note
+    nothing = changed(BPB, subsets=None)
+    with pytest.raises(UnobservableError, match="scored no text of the test split") as error:
+        await observe("P2.1", measurements(corpus=FakeCorpus(scores=nothing)))
+    assert error.value.reason is UnmeasuredReason.DATA_MISSING
 
 
 async def test_what_the_page_prints() -> None:

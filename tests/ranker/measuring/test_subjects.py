@@ -142,6 +142,40 @@ def test_a_digest_tells_the_thing_itself_from_what_has_its_name() -> None:
         nearest_model([larger], stated, ALL_BUT_WEIGHTS)
 
 
+def test_weights_do_not_say_which_size_of_pictures_a_manifest_is_about() -> None:
+    model = trained("mine", digests={"source/model.safetensors": WEIGHTS})
+    left_open = wanted(digest=WEIGHTS)
+    for part in (Part.ARCHITECTURE, Part.CLASSES, Part.WEIGHTS):
+        assert nearest_model([model], left_open, {part}) == (model, EXACT)
+    assert nearest_model([model], left_open, ALL_BUT_WEIGHTS) == (model, NAMED)
+    served = wanted(digest=model.ref.digest)  # of the model as it is served, with its size
+    assert nearest_model([model], served, EVERY_PART) == (model, EXACT)
+    stated = wanted(digest=WEIGHTS, input=(512, 512))
+    assert nearest_model([model], stated, EVERY_PART) == (model, EXACT)
+
+
+@pytest.mark.parametrize(
+    ("file", "whole"),
+    [
+        ("model.safetensors", True),
+        ("pytorch_model.bin", True),
+        ("segformer.b4.512x512.ade.160k.pth", True),
+        ("tf_model.h5", True),
+        ("model-00001-of-00002.safetensors", False),
+        ("pytorch_model-00002-of-00002.bin", False),
+        ("model.safetensors.index.json", False),
+    ],
+)
+def test_one_of_several_files_of_weights_tells_no_model(file: str, *, whole: bool) -> None:
+    stated = wanted(classes=150, input=(512, 512), digest=WEIGHTS)
+    model = trained("mine", digests={f"source/{file}": WEIGHTS})
+    if whole:
+        assert nearest_model([model], stated, EVERY_PART) == (model, EXACT)
+        return
+    with pytest.raises(UnobservableError, match="differs in weights"):
+        nearest_model([model], stated, EVERY_PART)
+
+
 def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
     with pytest.raises(UnobservableError, match="serves nothing of its architecture") as error:
         nearest_model([B4_RANDOM], wanted("deeplab", "deeplabv3-resnet101"), {Part.ARCHITECTURE})

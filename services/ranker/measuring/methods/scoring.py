@@ -23,9 +23,6 @@ from services.ranker.peers.protocol import (
     environment,
 )
 
-_BITS_OF_A_BYTE = 8.0
-"""What a model that knows nothing needs; one that knows something needs less."""
-
 _FEW, _MANY = 6, 60
 """Documents that show that the metric can be computed."""
 
@@ -63,10 +60,17 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
         )
     published = measurements.published(claim)
     scored = {one.subset: one.score for one in result.subsets if one.score.text_bytes}
-    defined = bool(scored) and 0 < result.overall.bits_per_byte < _BITS_OF_A_BYTE
+    if not scored:
+        raise UnobservableError(
+            f"{result.model.name} scored no text of the {held_out(corpus)} split of "
+            f"{corpus_label(corpus)}",
+            UnmeasuredReason.DATA_MISSING,
+            f"give documents of it: --shards {corpus.ref.name}=DIR",
+        )
     listed = ", ".join(f"{name} {one.bits_per_byte:.3f}" for name, one in sorted(scored.items()))
     return Observation(
-        value=Value(defined),
+        # How many bits the model needs says how good it is; the metric is computed either way.
+        value=Value(True),
         relation=relation,
         basis=Basis.DERIVED,
         subject_digest=corpus.ref.digest,

@@ -65,8 +65,8 @@ def _require_plain(text: str) -> None:
     for values, event in enumerate(yaml.parse(text, Loader=LOADER)):
         if isinstance(event, yaml.AliasEvent):
             raise _refused("write values out; no aliases", event)
-        if getattr(event, "tag", None) is not None:
-            raise _refused(f"write values plainly; no tags such as {event.tag!r:.60}", event)
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise _refused(f"write values plainly; no tags such as {tag!r:.60}", event)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

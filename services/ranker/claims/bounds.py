@@ -105,7 +105,7 @@ def is_said(bound: Text | Boolean, content: object) -> bool:
 def _plain(text: str) -> tuple[str, ...]:
     """A text as it is compared: numbers in a row are the same however they are set apart.
 
-    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" say one thing; "-5" and "5" do not.
+    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" say one thing; "-5" and "5" two.
     """
     visible = "".join(one for one in text if one.isprintable())
     if _NUMBERS.fullmatch(visible) and not _MINUS.search(visible):

@@ -20,7 +20,9 @@ _SAYS_NOTHING = frozenset(
 _ON_ACCELERATOR = ("cuda", "tensorrt", "rocm", "gpu")
 _ON_NVIDIA = ("cuda", "tensorrt")
 # "Intel Core i7" is a name, and "one core" a count.
-_CORES = re.compile(r"\b(one|single|\d+)[ -]*(?:physical |cpu )?(?:core|thread)(?:s|ed)?\b(?! *i\d)")
+_CORES = re.compile(
+    r"\b(one|single|\d+)[ -]*(?:physical |cpu )?(?:core|thread)(?:s|ed)?\b(?! *i\d)"
+)
 
 
 def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.common.percent import percent
 from services.common.statistics.reliability import TRIVIAL_ABOVE
 from services.ranker.claims.bounds import Bound, Equals, Range, Ratio
 from services.ranker.claims.definition import implausible
@@ -65,15 +66,11 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
                 "a tolerance of 0 on what is measured is never met; say how far off is equal",
             )
         elif bound.value and bound.tolerance > _MAX_RELATIVE_TOLERANCE * abs(bound.value):
-            yield (
-                "bound",
-                f"{bound.tolerance / abs(bound.value):.0%} of the value confirms nearly anything",
-            )
+            wide = percent(bound.tolerance / abs(bound.value))
+            yield "bound", f"a tolerance of {wide} of the value confirms nearly anything"
     if claim.guess > TRIVIAL_ABOVE:
-        yield (
-            "bound",
-            f"a guess holds with {claim.guess:.0%}: the claim counts for nothing where it holds",
-        )
+        odds = percent(claim.guess)
+        yield "bound", f"a guess holds with {odds}: the claim counts for nothing where it holds"
     definition = method_named(claim.method).definition if claim.method else None
     if bound and definition and implausible(bound, definition):
         told = f"nothing that is plausible in {definition.unit} is within"

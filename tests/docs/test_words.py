@@ -12,6 +12,7 @@ import pytest
 
 from services.cli.__main__ import parser
 from services.cli.parsing import completed
+from services.common.percent import percent
 
 ROOT = Path(__file__).resolve().parents[2]
 FORBIDDEN = re.compile(
@@ -21,6 +22,7 @@ FORBIDDEN = re.compile(
     r"|(?<![\d,])1 claims\b",
     re.IGNORECASE,
 )
+OWN_PERCENT = re.compile(r":[+\d{}a-z]*\.(?:\d|\{\w+\})%\}")
 DEFAULT = re.compile(r"^[^.]* without it$|[\w'] without it(?:;|$)")
 """How a default is not said in help; in prose "without it" may well be right."""
 PROGRAMS = sorted((ROOT / "services" / "cli").rglob("*.py"))
@@ -67,6 +69,20 @@ def test_help_keeps_to_the_style() -> None:
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_messages_keep_to_the_style(path: Path) -> None:
     assert not [text for text in strings(path) if FORBIDDEN.search(text)]
+
+
+def test_a_percentage_has_a_blank_before_its_sign() -> None:
+    """So no text is formatted by Python's own `%`, which has none; `percent` writes it."""
+    written = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "services").rglob("*.py")
+        if OWN_PERCENT.search(path.read_text("utf-8"))
+    }
+    assert written == {"services/common/percent.py"}
+    assert not [path for path in DOCUMENTS if re.search(r"\d%", path.read_text("utf-8"))]
+    assert percent(0.6423, 1) == "64.2 %"
+    assert percent(0.5) == "50 %"
+    assert percent(0.5, 2, sign="+") == "+50.00 %"
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)

@@ -66,7 +66,7 @@ def test_a_model_is_evaluated_on_folders(assay: Command, tmp_path: Path) -> None
     found = assay.json("evaluate", *folders, "--model", "tiny")
     assert (found["pairs"], found["mean_iou"], found["pixels"]) == (2, 1.0, 2 * 40 * 60)
     shown = assay("evaluate", *folders, "--model", "tiny")
-    assert "mIoU 100.00%, mAcc 100.00%, aAcc 100.00%" in shown.stdout
+    assert "mIoU 100.00 %, mAcc 100.00 %, aAcc 100.00 %" in shown.stdout
     wrong = assay("evaluate", *folders, "--model", "tiny", "--ignore", "70000")
     assert wrong.returncode == Exit.BAD_INPUT
     assert "settings.ignore" in wrong.stderr

@@ -30,6 +30,7 @@ from services.cli.inventory import Inventory, home, licenses_of
 from services.cli.output import comparison, score_output
 from services.cli.output.console import OUT, note
 from services.cli.testdata import data_dir
+from services.common.percent import percent
 from services.segment.export.command import export_checkpoint, export_random
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ async def _segment(connection: Connection, model: str) -> None:
     beside.paste(seen, (seen.width, 0))
     path = home() / "demo-segmented.png"
     beside.save(path)
-    shares = ", ".join(f"{c.name} {c.share:.0%}" for c in reply.classes[:6])
+    shares = ", ".join(f"{c.name} {percent(c.share)}" for c in reply.classes[:6])
     if OUT.is_terminal:
         OUT.print(_terminal_picture(beside, min(OUT.width, 100)))
     OUT.print(f"{model} sees {shares}\na scene that the project drew, segmented: {path}\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 
+from services.common.percent import percent
+
 _UNITS = {
     scoring_pb2.SAMPLE_UNIT_SPANS: "spans",
     scoring_pb2.SAMPLE_UNIT_DOCUMENTS: "documents",
@@ -42,8 +44,8 @@ def basis_sentences(basis: scoring_pb2.Basis, what: str = "95 % intervals are") 
 def _drawn(basis: scoring_pb2.Basis) -> str:
     sentence = (
         f"scored were {basis.scored:,} {_UNITS[basis.unit]}, {basis.by_chance:,} drawn by chance; "
-        f"{basis.certain_share:.2%} of the bytes were sure to be"
+        f"{percent(basis.certain_share, 2)} of the bytes were sure to be"
     )
     if basis.HasField("kept_share") and basis.kept_share < 1:
-        sentence += f"; an estimated {basis.kept_share:.1%} of the bytes is not left out"
+        sentence += f"; an estimated {percent(basis.kept_share, 1)} of the bytes is not left out"
     return sentence

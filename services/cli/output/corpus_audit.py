@@ -7,6 +7,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import describe_pb2
 
 from services.cli.output.grid import Column, Grid, Kind
+from services.common.percent import percent
 
 _LISTED_PLACES = 20
 _LISTED_LANGUAGES = 12
@@ -40,7 +41,11 @@ def rights_of(part: pb.AuditedPart) -> str:
 
 def share_of(count: int, of: int, interval: common_pb2.Interval) -> str:
     """A share with its interval; empty without a trial."""
-    return f"{count / of:.2%} ({interval.low:.2%} .. {interval.high:.2%})" if of else ""
+    return (
+        f"{percent(count / of, 2)} ({percent(interval.low, 2)} .. {percent(interval.high, 2)})"
+        if of
+        else ""
+    )
 
 
 def summary(found: pb.CorpusAudit) -> list[str]:
@@ -55,8 +60,8 @@ def summary(found: pb.CorpusAudit) -> list[str]:
             )
     if found.languages:
         told = ", ".join(
-            f"{one.language} {one.documents / found.languages_documents:.1%} "
-            f"({one.share.low:.1%} .. {one.share.high:.1%})"
+            f"{one.language} {percent(one.documents / found.languages_documents, 1)} "
+            f"({percent(one.share.low, 1)} .. {percent(one.share.high, 1)})"
             for one in found.languages[:_LISTED_LANGUAGES]
         )
         lines.append(f"languages of {found.languages_documents:,} documents: {told}")
@@ -77,7 +82,7 @@ def summary(found: pb.CorpusAudit) -> list[str]:
         distance = found.distance
         lines.append(
             f"total-variation distance of the shares from {distance.source}: "
-            f"{distance.total_variation:.3f} ({distance.interval.level:.0%} interval "
+            f"{distance.total_variation:.3f} ({percent(distance.interval.level)} interval "
             f"{distance.interval.low:.3f} .. {distance.interval.high:.3f})"
         )
     if found.HasField("contamination"):
@@ -110,8 +115,8 @@ def _subsets(found: pb.CorpusAudit) -> Grid:
             name_of(part),
             f"{part.documents:,}",
             f"{part.text_bytes:,}",
-            f"{part.share:.2%}",
-            f"{part.published_share:.2%}" if part.HasField("published_share") else "",
+            f"{percent(part.share, 2)}",
+            f"{percent(part.published_share, 2)}" if part.HasField("published_share") else "",
             rights_of(part),
         )
     return table

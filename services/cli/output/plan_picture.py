@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from services.common.percent import percent
+
 if TYPE_CHECKING:
     from services.corpus.stream.simulate import Simulation
 
@@ -66,7 +68,7 @@ def _mixture(result: Simulation, names: list[str]) -> list[str]:
         colour = _COLOURS[number % len(_COLOURS)]
         found.append(f'<rect x="{_MARGIN}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
         mean = float(result.shares[name].mean())
-        found.append(_text(_MARGIN + 18, y, f"{name or '(none named)'} {mean:.1%}"))
+        found.append(_text(_MARGIN + 18, y, f"{name or '(none named)'} {percent(mean, 1)}"))
     return found
 
 

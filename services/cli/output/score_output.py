@@ -12,6 +12,7 @@ from services.cli.output.console import OUT, note
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
+from services.common.percent import percent
 from services.ranker.web.values import enum_name
 
 _NO_NAME, _NO_VALUE = "(none named)", "\u2014"
@@ -261,7 +262,7 @@ def _add_averages(
         cells = (f"{macro.value:{form}}", standing(macro.basis, interval, form))
         _add(table, "mean of subsets (macro)", *before, *cells)
     for one in final.weighted:
-        name = f"{one.weights} weights ({one.weight:.0%} of the weight)"
+        name = f"{one.weights} weights ({percent(one.weight)} of the weight)"
         _add(table, name, *before, f"{one.bits_per_byte:{form}}", _standing(one, form))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from services.common.percent import percent
 from services.corpus.audit import byte_counts
 from services.corpus.audit.averages import LN2, nats_of
 from services.corpus.audit.byte_counts import Predict
@@ -150,7 +151,7 @@ def _without_texts(trial: Trial, total: Number | None) -> None:
     excess = total.value - known.bytes
     detail = (
         f"the total of bytes, {total.value:,.0f} where the evaluation set has {known.bytes:,} "
-        f"({excess / known.bytes:+.2%})"
+        f"({percent(excess / known.bytes, 2, sign='+')})"
     )
     if known.characters is not None and _equal(total, known.characters):
         trial.accuse([Mistake.CHARACTERS], detail)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.common.percent import percent
+
 _COLUMNS = (
     "Raw size is what the steps left, before epochs; weight is the share of the effective size. "
     "The columns are those of Table 1 of Gao et al. 2020, The Pile."
@@ -87,7 +89,7 @@ def _components(rows: Iterable[Mapping[str, Any]]) -> str:
             (
                 row["component"],
                 size_text(row["raw_bytes"]),
-                f"{row['weight']:.2%}",
+                f"{percent(row['weight'], 2)}",
                 f"{row['epochs']:.2f}",
                 size_text(row["effective_bytes"]),
                 size_text(row["mean_document_bytes"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from services.common.percent import percent
 from services.corpus.shards.blocks import Block
 from services.corpus.shards.formats import Unreadable
 from services.errors import DataLoss
@@ -64,7 +65,8 @@ class BadLines:
         if self.count > max(FREE, MAX_SHARE * (number + 1)):
             problem = (
                 f"{self.count} of the first {number + 1} lines are no documents, which is more "
-                f"than {MAX_SHARE:.0%} and than --skip-bad-lines passes over; the last: {reason},"
+                f"than {percent(MAX_SHARE)} and than --skip-bad-lines passes over; the last: "
+                f"{reason},"
             )
             raise DataLoss(self._shard, block.offset, problem)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from services.common.percent import percent
 from services.errors import EngineUnavailable
 from services.segment.engines.engine import Engine
 from services.segment.engines.onnxruntime import OnnxEngine
@@ -51,8 +52,9 @@ def require_agreement(engine: Engine, directory: Path, manifest: Manifest, *, th
     if not found.passed:
         raise EngineUnavailable(
             f"{manifest.name} is not served by {engine.name}: on the pictures that come with the "
-            f"program {found.label_agreement:.3%} of its labels agree with the processor's (at "
-            f"least {needed.min_agreement:.1%} wanted), and logits differ by up to "
+            f"program {percent(found.label_agreement, 3)} of its labels agree with the "
+            "processor's (at "
+            f"least {percent(needed.min_agreement, 1)} wanted), and logits differ by up to "
             f"{found.max_abs_difference:.3g}; check NVIDIA_TF32_OVERRIDE and the versions of CUDA "
             "and cuDNN, or ask for the device cpu"
         )

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from services.common.percent import percent
 from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, Engine
 from services.segment.manifest import Manifest, ModelParity, Precision
@@ -76,7 +77,8 @@ class Choice:
             return
         else:
             problem = (
-                f"only {record.label_agreement:.2%} of the labels agreed with the source model's "
+                f"only {percent(record.label_agreement, 2)} of the labels agreed with the source "
+                "model's "
                 "when it was exported"
             )
             remedy = f"ask for {own}"

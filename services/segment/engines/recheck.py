@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from services.common.percent import percent
 from services.errors import EngineUnavailable
 from services.segment.engines.choice import Choice
 from services.segment.engines.instructions import decisive_instructions
@@ -78,8 +79,9 @@ def _refusal(
     return EngineUnavailable(
         f"{manifest.name} is not served by {choice.engine} in {choice.precision} on this "
         f"processor, whose instruction set is {found.instruction_set}: measured here, "
-        f"{found.label_agreement:.3%} of the labels agree with fp32's (at least "
-        f"{needed.min_agreement:.1%} wanted) and logits differ by up to "
-        f"{found.max_abs_difference:.3g} ({needed.max_difference:.0%} of the largest allowed); "
+        f"{percent(found.label_agreement, 3)} of the labels agree with fp32's (at least "
+        f"{percent(needed.min_agreement, 1)} wanted) and logits differ by up to "
+        f"{found.max_abs_difference:.3g} ({percent(needed.max_difference)} of the largest "
+        "allowed); "
         f"its record is of {recorded}; {remedy} (ASSAY_SEGMENT_PRECISION is {choice.precision})"
     )

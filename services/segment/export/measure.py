@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import SegformerForSemanticSegmentation
 
+from services.common.percent import percent
 from services.errors import InternalError, InvalidArgument, Unavailable
 from services.segment.engines.engine import Engine, Floats
 from services.segment.engines.onnxruntime import OnnxEngine
@@ -94,7 +95,9 @@ def require_passed(parity: ModelParity, gate: Gate) -> None:
     if not parity.passed:
         raise InternalError(
             "the exported graph is not the source model: logits differ by up to "
-            f"{parity.max_abs_difference:.3g} ({gate.max_difference:.1%} of the largest allowed), "
-            f"{parity.label_agreement:.4%} of labels agree ({gate.min_agreement:.2%} needed, in "
+            f"{parity.max_abs_difference:.3g} ({percent(gate.max_difference, 1)} of the largest "
+            "allowed), "
+            f"{percent(parity.label_agreement, 4)} of labels agree "
+            f"({percent(gate.min_agreement, 2)} needed, in "
             f"{parity.precision}); nothing was written"
         )

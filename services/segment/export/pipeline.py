@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+from services.common.percent import percent
 from services.errors import InvalidArgument
 from services.segment.ade20k import ADE20K_CLASSES, palette
 from services.segment.engines.parity import probe_inputs
@@ -207,7 +208,7 @@ def export(
     parity = parities[0]
     progress(
         f"written: logits within {parity.max_abs_difference:.2g}, "
-        f"{parity.label_agreement:.4%} of labels agree on {parity.probes} probes"
+        f"{percent(parity.label_agreement, 4)} of labels agree on {parity.probes} probes"
     )
     return manifest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.percent import percent
 from services.segment.ade20k import ADE20K_CLASSES
 from services.segment.manifest import MODEL_FILE, Manifest, ModelParity, read_manifest
 from services.segment.reference.evaluate import (
@@ -35,7 +36,7 @@ def checked_on(manifest: Manifest) -> str:
         raise ValueError("a card needs the export's parities")
     rows = [
         f"  * {one.engine}, {one.precision}{_instructions(one)}: logits differ by up to "
-        f"{one.max_abs_difference:.1e}, {one.label_agreement:.2%} of labels agree."
+        f"{one.max_abs_difference:.1e}, {percent(one.label_agreement, 2)} of labels agree."
         for one in manifest.parities
         if one.passed
     ]
@@ -86,7 +87,7 @@ take any figure of it for a figure of a published SegFormer.
 
 {HELD_OUT_SCENES} scenes of {width} x {height} (from seed {HELD_OUT_SEED:,}), labels at the
 picture's own size: **mean IoU {result.mean_iou:.4f}** over the classes that are drawn,
-{result.pixel_accuracy:.2%} of the pixels right.
+{percent(result.pixel_accuracy, 2)} of the pixels right.
 
 | id | class | IoU |
 |---|---|---|

@@ -189,8 +189,8 @@ def test_which_question_is_answered_is_said() -> None:
         (
             sampled,
             "95 % intervals are of these 6,507 documents, worth 341.2",
-            "scored were 200 spans, 190 drawn by chance; 3.10% of the bytes were sure",
-            "an estimated 50.0% of the bytes is not left out",
+            "scored were 200 spans, 190 drawn by chance; 3.10 % of the bytes were sure",
+            "an estimated 50.0 % of the bytes is not left out",
             "2.9600 .. 3.1400",
         ),
         (few, "the figure is an example, no measurement: 10 are needed", "an example"),

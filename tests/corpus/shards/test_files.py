@@ -568,7 +568,7 @@ def test_too_many_bad_lines_are_an_error(tmp_path: Path) -> None:
     (done,) = index_corpus(tmp_path, tmp_path / "out", skip, jobs=1)
     assert done.bad_lines == FREE
     write_corpus(tmp_path, {"test.jsonl.zst": [*few, b"{}\n"]})
-    with pytest.raises(DataLoss, match=r"101 of the first 201 lines are no documents.*1%"):
+    with pytest.raises(DataLoss, match=r"101 of the first 201 lines are no documents.*1 %"):
         index_corpus(tmp_path, tmp_path / "more", skip, jobs=1)
 
 

@@ -537,7 +537,7 @@ async def test_a_sample_leaves_open_what_the_missing_subsets_would_save() -> Non
     assert observation.interval is not None
     assert observation.interval.low < everything.interval.low
     assert observation.interval.high == pytest.approx(2 * everything.interval.high)
-    assert "50%" in observation.note
+    assert "50 %" in observation.note
 
 
 HALF = changed(
@@ -572,7 +572,7 @@ async def test_a_ratio_leaves_open_what_the_missing_subsets_would_give() -> None
         packed / (packed / whole.interval.low + 0.5), rel=0.01
     )
     assert half.interval.high == pytest.approx((packed + 0.5) / packed, rel=0.02)
-    assert "of the 50% of the text whose subsets are here" in half.conditions
+    assert "of the 50 % of the text whose subsets are here" in half.conditions
     sealed = seal(half, claim="P4.1", method="m.f@2", command="c", time=NOON)
     verdict = judge(CLAIMS["P4.1"], sealed)
     assert verdict.verdict is Verdict.INCONCLUSIVE

@@ -14,6 +14,7 @@ from services.cli.arguments import add_format, count
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
+from services.common.percent import percent
 from services.common.shares import Share
 from services.errors import InvalidArgument, PreconditionFailed
 
@@ -161,7 +162,7 @@ def _show(card: dict[str, Any], out: Path, *, done_before: bool) -> None:
         table.add(
             row["component"],
             size_text(row["raw_bytes"]),
-            f"{row['weight']:.2%}",
+            f"{percent(row['weight'], 2)}",
             f"{row['epochs']:.2f}",
             size_text(row["effective_bytes"]),
             f"{row['effective_documents']:,}",

@@ -12,6 +12,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import home
 from services.cli.output.console import OUT, print_json, warn
 from services.cli.shards import add_reading, local_layout, reading
+from services.common.percent import percent
 from services.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _lines(result: Simulation) -> list[str]:
         more = " ..." if len(values) > _SHOWN_RANKS else ""
         lines.append(
             f"{name:9} a rank: {int(values.min()):,} to {int(values.max()):,}, the mean "
-            f"{float(values.mean()):,.1f}, {spread(values):.1%} apart  {_bars(shown)}{more}"
+            f"{float(values.mean()):,.1f}, {percent(spread(values), 1)} apart  {_bars(shown)}{more}"
         )
     if result.dropped or result.repeated:
         lines.append(f"{result.dropped:,} documents left out, {result.repeated:,} come again")
@@ -194,7 +195,8 @@ def _lines(result: Simulation) -> list[str]:
     largest = sorted(result.shares.items(), key=lambda one: -float(one[1].mean()))
     for name, shares in largest[:_SHOWN_SUBSETS]:
         lines.append(
-            f"  {name or '(none named)':24} {float(shares.mean()):6.1%}  {_bars(shares.tolist())}"
+            f"  {name or '(none named)':24} {percent(float(shares.mean()), 1):>7}  "
+            f"{_bars(shares.tolist())}"
         )
     return lines
 

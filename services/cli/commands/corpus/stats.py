@@ -13,6 +13,7 @@ from services.cli.output.console import OUT, print_json, progress_console
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
+from services.common.percent import percent
 from services.errors import InternalError
 
 _TIMEOUT_SECONDS = 3600.0
@@ -96,8 +97,8 @@ def _subset_table(reply: describe_pb2.CorpusDescription) -> Grid:
             subset.name or "(none named)",
             f"{subset.documents:,}",
             f"{subset.text_bytes:,}",
-            f"{subset.share:.2%}",
-            f"{subset.published.weight:.2%}" if published else "",
+            f"{percent(subset.share, 2)}",
+            f"{percent(subset.published.weight, 2)}" if published else "",
             f"{mean:.2f}" if subset.documents else "",
             f"{subset.published.mean_document_kib:.2f}" if published else "",
             f"{subset.content_bytes / subset.stored_bytes:.2f}" if subset.stored_bytes else "",
@@ -122,7 +123,7 @@ def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
         found = reply.distance
         lines.append(
             f"total-variation distance of the shares from {found.source}: "
-            f"{found.total_variation:.3f} ({found.interval.level:.0%} interval "
+            f"{found.total_variation:.3f} ({percent(found.interval.level)} interval "
             f"{found.interval.low:.3f} .. {found.interval.high:.3f}, of drawing documents alone)"
         )
     indexed = sum(shard.HasField("frames") for shard in reply.corpus.shards)

@@ -14,6 +14,7 @@ from services.cli.output.comparison import MOST_NAMES, score_text
 from services.cli.output.console import OUT, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
+from services.common.percent import percent
 from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
@@ -165,7 +166,11 @@ def _show_profile(
                 one.measured_on,
             )
         show(table)
-        sure = "nothing in it is by chance" if profile.level == 1 else f"{profile.level:.1%} sure"
+        sure = (
+            "nothing in it is by chance"
+            if profile.level == 1
+            else f"{percent(profile.level, 1)} sure"
+        )
         of = f"of these {len(placed)} together" if together else "each pair by itself"
         OUT.print(f"{sure}, {of}; artifacts that nothing separates share places", style="dim")
     else:

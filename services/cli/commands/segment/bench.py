@@ -19,6 +19,7 @@ from services.cli.output import grid
 from services.cli.output.console import ERR, OUT, note, print_json, progress_console
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain, precision
+from services.common.percent import percent
 from services.errors import InternalError
 from services.ranker.web.values import ends
 
@@ -181,7 +182,7 @@ def _figures(result: benchmark_pb2.BenchmarkResult) -> Grid:
     if result.HasField("server"):
         server = result.server
         table.add("offered a second", f"{server.target_rate:.4g}", "")
-        table.add("within the bound", f"{server.within_bound:.2%}", "")
+        table.add("within the bound", f"{percent(server.within_bound, 2)}", "")
         table.add("bound on p99", "met" if server.met else "missed", "")
     return table
 
@@ -198,7 +199,7 @@ def _sweep(result: benchmark_pb2.BenchmarkResult) -> Grid:
 def _modules(result: benchmark_pb2.BenchmarkResult) -> Grid:
     table = _table("part", "time, profiled", "share")
     for part in result.modules:
-        table.add(part.name, _ms(part.median), f"{part.share:.1%}")
+        table.add(part.name, _ms(part.median), f"{percent(part.share, 1)}")
     return table
 
 

@@ -24,6 +24,7 @@ from services.cli.output.console import OUT, print_json, progress_console, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import SUFFIXES
+from services.common.percent import percent
 from services.errors import InternalError, InvalidArgument
 
 Pair = tuple[Path, Path]
@@ -138,8 +139,8 @@ def shift_advice(reply: segment_pb2.EvaluationResult, *, zero_is_none: bool) -> 
     if shifted < here + _FAR or shifted < _TIMES * here:
         return None
     return (
-        f"{here:.1%} of the labels agree, and {shifted:.1%} would if every value of the masks were "
-        f"one {how}: {remedy}"
+        f"{percent(here, 1)} of the labels agree, and {percent(shifted, 1)} would if every value "
+        f"of the masks were one {how}: {remedy}"
     )
 
 
@@ -207,7 +208,9 @@ def _print_table(reply: segment_pb2.EvaluationResult) -> None:
     OUT.print(
         f"{reply.model.name}: "
         + ", ".join(
-            f"{name} {getattr(reply, field):.2%}" if reply.HasField(field) else f"{name} unknown"
+            f"{name} {percent(getattr(reply, field), 2)}"
+            if reply.HasField(field)
+            else f"{name} unknown"
             for name, field in _FIGURES.items()
         ),
         markup=False,
@@ -226,8 +229,8 @@ def _print_table(reply: segment_pb2.EvaluationResult) -> None:
     )
     for item in reply.classes:
         if item.mask_pixels or item.predicted_pixels:
-            accuracy = f"{item.accuracy:.2%}" if item.HasField("accuracy") else ""
-            shown = f"{item.iou:.2%}", accuracy, f"{item.mask_pixels:,}"
+            accuracy = f"{percent(item.accuracy, 2)}" if item.HasField("accuracy") else ""
+            shown = f"{percent(item.iou, 2)}", accuracy, f"{item.mask_pixels:,}"
             table.add(item.name, str(item.class_id), *shown)
     show(table)
 
@@ -238,5 +241,5 @@ def _print_worst(pictures: Sequence[Mapping[str, Any]]) -> None:
     table = Grid("lowest mean IoU", [Column("picture", Kind.NAME), Column("mIoU"), Column("aAcc")])
     for one in pictures:
         shown = (one["mean_iou"], one["pixel_accuracy"])
-        table.add(one["picture"], *("unknown" if x is None else f"{x:.2%}" for x in shown))
+        table.add(one["picture"], *("unknown" if x is None else f"{percent(x, 2)}" for x in shown))
     show(table)

@@ -9,6 +9,7 @@ from services.cli.arguments import pixel_size
 from services.cli.commands.segment.inference import add_resampler
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note
+from services.common.percent import percent
 from services.errors import InvalidArgument
 from services.segment.export.command import Exported, export
 from services.segment.export.given import DEFAULT_THRESHOLD, Given
@@ -128,7 +129,8 @@ def print_exported(exported: Exported) -> None:
             way += f" with {parity.instruction_set}"
         OUT.print(
             f"{way} against its source: logits within "
-            f"{parity.max_abs_difference:.2g}, labels agree in {parity.label_agreement:.4%} "
+            f"{parity.max_abs_difference:.2g}, labels agree in "
+            f"{percent(parity.label_agreement, 4)} "
             f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
             soft_wrap=True,
         )

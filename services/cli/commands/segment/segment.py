@@ -19,6 +19,7 @@ from services.cli.exits import Exit
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
+from services.common.percent import percent
 from services.errors import InvalidArgument
 
 TIMEOUT_SECONDS = 120.0
@@ -313,5 +314,5 @@ def _print_table(reply: segment_pb2.SegmentImageResponse) -> None:
     OUT.print(f"{reply.labels.width} x {reply.labels.height} pixels, {reply.model.name}")
     table = Grid("", [Column("class", Kind.NAME), Column("id"), Column("share")])
     for c in reply.classes:
-        table.add(c.name, str(c.class_id), f"{c.share:.2%}")
+        table.add(c.name, str(c.class_id), f"{percent(c.share, 2)}")
     show(table)

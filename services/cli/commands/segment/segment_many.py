@@ -28,6 +28,7 @@ from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import Found, find
 from services.cli.remote_pictures import RemotePictures, read_ahead
+from services.common.percent import percent
 from services.common.shares import Share
 from services.errors import AssayError as OurError
 from services.errors import InvalidArgument
@@ -351,7 +352,7 @@ def _print(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> 
     )
     total = sum(tally.pixels.values())
     for name, pixels in tally.pixels.most_common(_SHOWN):
-        table.add(name, str(tally.pictures[name]), f"{pixels / total:.2%}")
+        table.add(name, str(tally.pictures[name]), f"{percent(pixels / total, 2)}")
     if total:
         show(table)
     if len(tally.pixels) > _SHOWN:

@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from statistics import median
 
+from services.common.percent import percent
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import LANGUAGE, Definition, Kind, Plausible
@@ -321,7 +322,8 @@ def _conditions(
         how = f"{of}, {basis.scored:,} spans scored"
     kept = basis.kept_share if basis.HasField("kept_share") else 1 - left_out
     if kept < 1:
-        how += f"; {kept:.1%} of the text is given back by the tokenizer, and that alone counts"
+        back = percent(kept, 1)
+        how += f"; {back} of the text is given back by the tokenizer, and that alone counts"
     return how
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.common.percent import percent
 from services.ranker.claims.bounds import Value
 from services.ranker.claims.definition import (
     EVERY_PART,
@@ -58,7 +59,7 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
         note=(
             f"Measured with {model.engine.id} on {accuracy.pictures:,} of the "
             f"{VALIDATION_PICTURES:,} validation pictures, each resized to the model's square; "
-            f"{accuracy.pixel_accuracy:.1%} of the pixels are right."
+            f"{percent(accuracy.pixel_accuracy, 1)} of the pixels are right."
         ),
         engine=engine(model.engine),
         inputs=(accuracy.pictures_digest,),

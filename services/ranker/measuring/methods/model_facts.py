@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.common.percent import percent
 from services.ranker.claims.bounds import Value
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
@@ -235,7 +236,8 @@ async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Obse
     if head is None:
         raise UnobservableError(f"no parameters were recorded for {model.ref.name}'s decode head")
     note = (
-        f"{head:,} parameters against {other.value:,.0f}, which is {1 - head / other.value:.0%} "
+        f"{head:,} parameters against {other.value:,.0f}, which is "
+        f"{percent(1 - head / other.value)} "
         "fewer."
     )
     return _observed(Value(head / other.value, "1"), model, relation, note, sources=(other.source,))
@@ -326,7 +328,7 @@ async def export_label_change(claim: Claim, measurements: Measurements) -> Obser
         raise UnobservableError(f"no comparison with its source was recorded for {model.ref.name}")
     agreement = model.parity.label_agreement
     note = (
-        f"{agreement:.4%} of labels on the few inputs that the export was checked on "
+        f"{percent(agreement, 4)} of labels on the few inputs that the export was checked on "
         "are those of the source model; that bounds nothing for other pictures."
     )
     changed = Value(100 * (1 - agreement), "%")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
+from services.common.percent import percent
 from services.common.statistics.interval import hull
 from services.common.statistics.medians import widest_median_interval
 from services.common.statistics.shares import share_interval
@@ -127,7 +128,8 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
         interval.level,
     )
     note = (
-        f"zstd at level 3. Subsets with {missing:.0%} of the whole text are not in the sample; "
+        f"zstd at level 3. Subsets with {percent(missing)} of the whole text are not in the "
+        "sample; "
         "the interval allows for any ratio of theirs."
     )
     value = Value(fmean(ratios), "1")
@@ -290,7 +292,7 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
     elif load.others_cores > load.allowed_others_cores:
         parts.append(f"others used {load.others_cores:.2g} processors")
     if missing:
-        parts.append(f"subsets with {missing:.0%} of the text are missing")
+        parts.append(f"subsets with {percent(missing)} of the text are missing")
     return "; ".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.common.percent import percent
 from services.common.statistics.estimate import mean_of
 from services.common.statistics.student import student
 from services.ranker.claims.bounds import Interval, Value
@@ -111,7 +112,7 @@ def of_part(missing: float, interval: Interval) -> str:
     if not missing:
         return ""
     return (
-        f"; of the {1 - missing:.0%} of the text whose subsets are here {interval.low:.3g} to "
+        f"; of the {percent(1 - missing)} of the text whose subsets are here {interval.low:.3g} to "
         f"{interval.high:.3g}, of the others any"
     )
 

@@ -91,11 +91,11 @@ def test_what_is_said_of_an_audit() -> None:
         for table in corpus_audit.tables(found):
             grid.show(table)
     shown = captured.get()
-    assert "0: 0.00% (0.60% .. 80.00%)" in shown
+    assert "0: 0.00 % (0.60 % .. 80.00 %)" in shown
     said = "\n".join(corpus_audit.summary(found))
     for words in (
         "near duplicates were looked for among the first 3 documents only",
-        "languages of 4 documents: en 100.0% (0.0% .. 100.0%)",
+        "languages of 4 documents: en 100.0 % (0.0 % .. 100.0 %)",
         "all documents: 1.5000",
         "without contaminated ones: nothing scored",
         "2 documents could not be scored",

@@ -70,7 +70,7 @@ def test_a_result_is_shown_with_its_interval_and_its_load() -> None:
     result.latency_p99.FromMilliseconds(321)
     result.latency_interval.MergeFrom(common_pb2.Interval(low=0.1, high=0.2, level=0.95))
     text = shown(result)
-    for words in ("m, server, e bf16, 9 runs", "321 ms", "100 - 200 ms", "12.34", "50.00%"):
+    for words in ("m, server, e bf16, 9 runs", "321 ms", "100 - 200 ms", "12.34", "50.00 %"):
         assert words in text
     assert "missed" in text
 
@@ -85,7 +85,7 @@ def test_a_sweep_and_the_parts_are_shown_as_they_come() -> None:
     part = result.modules.add(name="decode head", share=0.625)
     part.median.FromMicroseconds(1500)
     text = shown(result)
-    for words in ("101", "116", "16 ms", "decode head", "1.5 ms", "62.5%"):
+    for words in ("101", "116", "16 ms", "decode head", "1.5 ms", "62.5 %"):
         assert words in text
     assert "p99" not in text
 

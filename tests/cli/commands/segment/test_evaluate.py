@@ -56,7 +56,7 @@ def result(
     ("found", "zero_is_none", "says"),
     [
         (result(0.001, lower=0.74), False, "0 seems to be no class.*try --zero-is-none"),
-        (result(0.3, lower=0.74), False, "30.0% of the labels agree, and 74.0% would"),
+        (result(0.3, lower=0.74), False, "30.0 % of the labels agree, and 74.0 % would"),
         (result(0.01, higher=0.8), True, "class ids: try it without --zero-is-none"),
         (result(0.01, higher=0.8), False, "one higher: the model may have a background class"),
         (result(0.8, lower=0.1, higher=0.05), False, None),

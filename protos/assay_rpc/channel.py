@@ -66,8 +66,9 @@ def options(target: str | Connection) -> list[tuple[str, str | int]]:
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         # A request is retried only while it is kept; the default keeps 256 KiB, less than a photo.
         ("grpc.per_rpc_retry_buffer_size", 16 * 1024 * 1024),
-        # A replica that hangs is found within 3 s, also between calls. gRPC's own threads answer pings,
-        # so a server that computes, or holds Python's lock, still answers. The servers allow two a second.
+        # A replica that hangs is found within 3 s, also between calls. gRPC's own threads answer
+        # pings, so a server that computes, or holds Python's lock, still answers. The servers
+        # allow two a second.
         ("grpc.keepalive_time_ms", 1_000),
         ("grpc.keepalive_timeout_ms", 2_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -23,13 +23,15 @@ from services.ranker.claims.definition import (
     fact_of,
     guess,
 )
-from services.ranker.claims.model import Artifact, ArtifactType, Claim
+from services.ranker.claims.model import Artifact, ArtifactType, Claim, Configuration
 
 _SHOWN = 3
 _ALIKE = 0.7  # names of methods of two types that measure the same
 
 
-def fitted(claim: Claim, about: Artifact | None, definitions: Mapping[str, Definition]) -> Claim:
+def fitted(
+    claim: Claim, artifacts: Mapping[str, Artifact], definitions: Mapping[str, Definition]
+) -> Claim:
     """Return the claim with what its method says of it; as it is without a known method.
 
     A manifest that was written for an earlier version of a method is observed by the one that is.
@@ -46,13 +48,16 @@ def fitted(claim: Claim, about: Artifact | None, definitions: Mapping[str, Defin
         guess=guess(claim, definition),
         sample_decides=definition.sample_decides,
         machine=definition.machine,
-        configuration=_configuration(claim, about, definition) if about else {},
+        configuration=_configuration(claim, artifacts, definition),
     )
 
 
-def _configuration(claim: Claim, about: Artifact, definition: Definition) -> dict[str, object]:
+def _configuration(
+    claim: Claim, artifacts: Mapping[str, Artifact], definition: Definition
+) -> dict[str, object]:
     """What a method has to find, as JSON can hold it; empty for one that measures nothing."""
-    if about.type not in definition.types:
+    about = artifacts.get(claim.artifact)
+    if about is None or about.type not in definition.types:
         return {}
     stated = about.configuration
     parts: dict[Part, object] = {
@@ -69,6 +74,12 @@ def _configuration(claim: Claim, about: Artifact, definition: Definition) -> dic
     found["dataset_digest"] = claim.dataset_digest
     if definition.dataset or definition.compares:  # it is of these, too
         found["fact"] = fact_of(claim, definition)
+        # Several names give one fact, and one name other things when it is registered anew.
+        found["subset"] = claim.subset
+        for name in filter(None, (claim.dataset, claim.rival)):
+            stated = artifacts[name].configuration if name in artifacts else Configuration()
+            known = {"digest": stated.digest, "files": dict(stated.files)}
+            found[f"of {name}"] = {key: one for key, one in known.items() if one} or "its name"
     return {name: value for name, value in found.items() if value}
 
 

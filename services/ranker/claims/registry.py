@@ -252,9 +252,7 @@ class Registry:
         return next((page for page in self.pages if artifact in page.compares), None)
 
     def _fitted(self, entry: Artifact | Page, artifacts: Mapping[str, Artifact]) -> Artifact | Page:
-        claims = tuple(
-            fitting.fitted(one, artifacts.get(one.artifact), self._methods) for one in entry.claims
-        )
+        claims = tuple(fitting.fitted(one, artifacts, self._methods) for one in entry.claims)
         return replace(entry, claims=claims)
 
     def _claim_problems(self) -> Iterator[Violation]:

@@ -90,7 +90,7 @@ def test_a_model_is_not_compared_with_itself() -> None:
 def test_the_methods_aspect_and_fact_hold() -> None:
     mine = claim("composition.subset_count@1", Equals(17, 0, "subsets"), Aspect.STORAGE)
     assert "is of 'composition'" in told(mine, DATA)
-    taken = fitted(mine, None, METHODS)
+    taken = fitted(mine, {}, METHODS)
     assert (taken.aspect, taken.group) == (Aspect.COMPOSITION, "subsets")
     assert not taken.sample_decides
     assert told(replace(mine, stated_aspect=None), DATA) == ""
@@ -99,7 +99,7 @@ def test_the_methods_aspect_and_fact_hold() -> None:
 @pytest.mark.parametrize("stated", ["encoder-parameters", "PARAMETERS", "parameter"])
 def test_a_group_that_is_not_the_methods_fact_is_refused_and_not_replaced(stated: str) -> None:
     mine = claim("model_facts.parameter_count@1", Equals(9e7, 1, "parameters"))
-    problem = told(fitted(replace(mine, stated_group=stated), None, METHODS), MODEL)
+    problem = told(fitted(replace(mine, stated_group=stated), {}, METHODS), MODEL)
     assert problem.startswith("group: model_facts.parameter_count@1 is about 'parameters' here")
     for allowed in ("", "parameters"):
         assert told(replace(mine, stated_group=allowed), MODEL) == ""
@@ -153,17 +153,17 @@ def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() ->
     methods_ = {"composition.subset_count@3": later, "composition.subset_count@2": later}
     old = claim("composition.subset_count@1", Equals(17, 0, "subsets"))
     assert list(problems(old, DATA, methods_)) == []
-    assert fitted(old, None, methods_).method == "composition.subset_count@3"
+    assert fitted(old, {}, methods_).method == "composition.subset_count@3"
     for method in ("composition.subset_count@4", "composition.subset_count", "subset_count@1"):
         assert "no method" in next(problems(claim(method), DATA, methods_))[1]
     kept = claim("composition.subset_count@2", Equals(17, 0, "subsets"))
-    assert fitted(kept, None, methods_).method == "composition.subset_count@2"
+    assert fitted(kept, {}, methods_).method == "composition.subset_count@2"
 
 
 def test_a_citation_keeps_its_own() -> None:
     cited = claim("sources.cite@1", Equals(5, 1, "checkpoints"), Aspect.SIZE)
     assert told(cited, LANGUAGE) == ""
-    assert (fitted(cited, None, METHODS).aspect, fitted(cited, None, METHODS).group) == (
+    assert (fitted(cited, {}, METHODS).aspect, fitted(cited, {}, METHODS).group) == (
         Aspect.SIZE,
         "mine",
     )

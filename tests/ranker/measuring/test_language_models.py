@@ -470,6 +470,38 @@ def test_the_corpus_is_the_one_that_the_claim_names() -> None:
     assert (claim.dataset, claim.subset) == ("held-out", "Pile-CC")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("dataset: foo.bar", "dataset: foo-bar"),  # one fact, and two corpora
+        ("dataset: d\n    subset: \u66f8\u7c4d", "dataset: d\n    subset: \u65b0\u805e"),
+        ("dataset: d\n    subset: Code", "dataset: d\n    subset: code"),
+    ],
+)
+def test_what_was_measured_on_one_text_is_not_of_a_claim_about_another(
+    before: str, after: str
+) -> None:
+    one, other = (
+        registry(claims=CLAIMS.replace(f"dataset: {HELD_OUT}\n    subset: Pile-CC", text))
+        for text in (before, after)
+    )
+    configurations = [known.claim("tiny/PILE_CC").configuration for known in (one, other)]
+    assert configurations[0] != configurations[1]
+    again = registry(claims=CLAIMS.replace(f"dataset: {HELD_OUT}\n    subset: Pile-CC", before))
+    assert again.claim("tiny/PILE_CC").configuration == configurations[0]
+
+
+def test_what_another_is_stated_to_be_is_part_of_what_a_claim_is_about() -> None:
+    """The comparator may be registered anew as another thing, and so may the corpus."""
+    known = registry()
+    before = known.claim("tiny/DIFFERENCE").configuration
+    stated = UNSTATED.replace("id: tiny", f"id: byte-reference\ndigest: sha256:{'11' * 32}")
+    again = parse_text((stated + "claims: []").encode(), "m.yaml")
+    assert isinstance(again, Artifact)
+    known.register(again)
+    assert known.claim("tiny/DIFFERENCE").configuration != before
+
+
 async def test_the_corpus_that_comes_with_it_is_not_one_of_another_digest() -> None:
     name = REFERENCE.ref.name
     here = FakeCorpus(served=(REFERENCE,), scores=on_pile_cc(figure(9.9, EXACT)))

@@ -132,7 +132,10 @@ def fact_of(claim: Claim, definition: Definition) -> str:
     Empty where the method leaves it to the claim.
     """
     parts = [definition.fact]
-    if definition.dataset and claim.dataset not in {"", USUAL_DATASET}:
+    if definition.dataset and claim.dataset_digest:
+        # Whoever states a digest may mean any corpus that they call so, and not the usual one.
+        parts.append(f"on {claim.dataset} {claim.dataset_digest.removeprefix('sha256:')[:12]}")
+    elif definition.dataset and claim.dataset not in {"", USUAL_DATASET}:
         parts.append(f"on {claim.dataset}")
     if definition.dataset and claim.subset:
         parts.append(_PRINTED.get(claim.subset, claim.subset))

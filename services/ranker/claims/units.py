@@ -17,6 +17,8 @@ _EXACT: dict[str, tuple[str, float]] = {
     "s": ("s", 1.0),
     "ms": ("s", 1e-3),
     "us": ("s", 1e-6),
+    "\u00b5s": ("s", 1e-6),  # the sign of micro, and the Greek letter
+    "\u03bcs": ("s", 1e-6),
     "min": ("s", 60.0),
     "h": ("s", 3600.0),
     "bit": ("byte", 0.125),

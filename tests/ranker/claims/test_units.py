@@ -20,7 +20,7 @@ from services.ranker.claims.units import factor, half_a_digit
 FAMILIES = (
     ("B", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"),
     ("share", "%", "1"),
-    ("s", "ms", "us", "min", "h"),
+    ("s", "ms", "us", "\u00b5s", "\u03bcs", "min", "h"),
     ("parameters", "thousand parameters", "million parameters", "M parameters", "B parameters"),
     ("tokens", "billion tokens", "T tokens", "trillion of tokens"),
     ("bits per byte", "nats per byte"),

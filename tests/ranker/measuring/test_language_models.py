@@ -491,6 +491,17 @@ def test_what_was_measured_on_one_text_is_not_of_a_claim_about_another(
     assert again.claim("tiny/PILE_CC").configuration == configurations[0]
 
 
+def test_a_corpus_of_a_stated_digest_is_not_the_one_that_a_score_reads() -> None:
+    """Anybody may call any corpus The Pile, and state the digest of that."""
+    usual = registry(claims=CLAIMS.replace(HELD_OUT, "the-pile")).claim("tiny/WHOLE")
+    assert usual.group == "bits-per-byte"
+    groups = [usual.group]
+    for digest in ("11" * 32, "22" * 32):
+        own = f"{{name: the-pile, digest: sha256:{digest}}}"
+        groups.append(registry(claims=CLAIMS.replace(HELD_OUT, own)).claim("tiny/WHOLE").group)
+    assert len(set(groups)) == 3
+
+
 def test_what_another_is_stated_to_be_is_part_of_what_a_claim_is_about() -> None:
     """The comparator may be registered anew as another thing, and so may the corpus."""
     known = registry()

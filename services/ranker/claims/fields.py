@@ -108,6 +108,18 @@ Digest = Annotated[String, _of("sha256:[0-9a-f]{64}", "digest")]
 ClaimId = Annotated[String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
+# They move a terminal's cursor, or turn the order of what is read: what a manifest says would show
+# as something else beside the verdict on it.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def _control(value: object) -> str:
+    """The first control character in a text, or in those of a list or of a mapping's keys."""
+    texts = value if isinstance(value, list | tuple | dict) else (value,)
+    found = (_CONTROLS.search(one) for one in texts if isinstance(one, str))
+    return next((one[0] for one in found if one), "")
+
+
 class Part(Document):
     """A part of a manifest; a key that is there has a value."""
 
@@ -116,4 +128,6 @@ class Part(Document):
     def _is_given(cls, value: object) -> object:
         if value is None:
             raise ValueError("must have a value, not null; write one or take the key out")
+        if control := _control(value):
+            raise ValueError(f"has the control character {control!r:.60}; take it out")
         return value

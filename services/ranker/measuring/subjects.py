@@ -49,7 +49,7 @@ def _differences(
     model: Model, wanted: Artifact, depends_on: Collection[Part], relation: SubjectRelation
 ) -> tuple[str, ...]:
     """What keeps a model from being the thing itself, or from standing in for it."""
-    if relation is _EXACT and _has_digest(model, wanted):
+    if relation is not _RANDOM and _has_digest(model, wanted):
         # Weights have an architecture and classes, and pictures of any size go through them.
         whole = wanted.configuration.digest == model.ref.digest
         fixed = ALL_BUT_WEIGHTS if whole else ALL_BUT_WEIGHTS - {Part.INPUT}
@@ -119,7 +119,11 @@ def _other(
     models: Collection[Model], wanted: Artifact, depends_on: Collection[Part]
 ) -> UnobservableError:
     """Say of the model that is least different what is."""
-    of_it = [one for one in models if one.architecture == wanted.subject or _named(one, wanted)]
+    of_it = [
+        one
+        for one in models
+        if one.architecture == wanted.subject or _named(one, wanted) or _has_digest(one, wanted)
+    ]
     if not of_it:
         served = ", ".join(f"{one.ref.name} ({one.architecture})" for one in models)
         problem = f"segment serves nothing of its architecture, {wanted.subject or 'not stated'}"
@@ -128,7 +132,8 @@ def _other(
         )
 
     def unlike(model: Model) -> tuple[str, ...]:
-        relation = _NAMED if _named(model, wanted) else _RANDOM
+        known = _named(model, wanted) or _has_digest(model, wanted)
+        relation = _NAMED if known else _RANDOM
         return _differences(model, wanted, depends_on, relation)
 
     least = min(of_it, key=lambda one: len(unlike(one)))

@@ -139,6 +139,30 @@ def test_what_is_wrong_is_named(path: str, value: Any, place: str, advice: str) 
     assert advice in str(error.value)
 
 
+@pytest.mark.parametrize("character", ["\x1b", "\r", "\x08", "\x9b", "\u202e", "\u2066"])
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [("statement", "claims[C1].statement"), ("quote", "claims[C1].quote")],
+)
+def test_what_would_show_as_something_else_is_refused(character: str, key: str, place: str) -> None:
+    """A verdict is printed beside what it is on: no text of a manifest may overwrite it."""
+    document = copy.deepcopy(ARTIFACT)
+    document["claims"][0][key] = f"It is good.{character}[2K"
+    with pytest.raises(InvalidArgument, match="has the control character") as error:
+        parse(document, "m")
+    assert [name for name, _ in error.value.violations] == [f"m.{place}"]
+    document["claims"][0][key] = "Two lines,\n\tone of them indented: \u05e9\u05dc\u05d5\u05dd"
+    parse(document, "m")
+
+
+@pytest.mark.parametrize(
+    "more", [{"subsets": ["a\x1b"]}, {"files": {"a\x1b": "sha256:" + "00" * 32}}]
+)
+def test_names_in_lists_and_mappings_have_no_control_characters(more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match="has the control character"):
+        parse({**copy.deepcopy(ARTIFACT), **more}, "m")
+
+
 def test_a_claim_has_a_bound_and_a_method_or_a_reason() -> None:
     for missing in ("bound", "method"):
         manifest = copy.deepcopy(ARTIFACT)

@@ -147,7 +147,10 @@ def test_weights_do_not_say_which_size_of_pictures_a_manifest_is_about() -> None
     left_open = wanted(digest=WEIGHTS)
     for part in (Part.ARCHITECTURE, Part.CLASSES, Part.WEIGHTS):
         assert nearest_model([model], left_open, {part}) == (model, EXACT)
-    assert nearest_model([model], left_open, ALL_BUT_WEIGHTS) == (model, NAMED)
+    unsaid = r"mine, which differs in input size \(512x512, and the manifest does not say"
+    with pytest.raises(UnobservableError, match=unsaid) as error:
+        nearest_model([model], left_open, ALL_BUT_WEIGHTS)
+    assert "state its classes and input size" in error.value.remedy
     served = wanted(digest=model.ref.digest)  # of the model as it is served, with its size
     assert nearest_model([model], served, EVERY_PART) == (model, EXACT)
     stated = wanted(digest=WEIGHTS, input=(512, 512))

@@ -83,7 +83,7 @@ def test_models_are_listed_and_chosen(assay: Command) -> None:
     assert after["revision"] in late.stderr
     assert assay("models", "serve").returncode == Exit.BAD_INPUT
     assert assay.json("models", "serve", "--all")["revision"] == before["revision"]
-    assert "every model that is there" in assay("models", "list").stdout
+    assert "serving all models (no desired state" in assay("models", "list").stdout
 
 
 def test_without_a_running_service_there_is_no_repository(tmp_path: Path) -> None:

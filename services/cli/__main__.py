@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from services.cli.commands import COMMANDS
@@ -51,17 +52,14 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _set_output(parsed: argparse.Namespace) -> None:
-    """Apply `--quiet` and `--format`, which hold for all that the command prints."""
+def _output(parsed: argparse.Namespace) -> AbstractContextManager[None]:
+    """Apply `--quiet` and `--format` to all that the command prints."""
     from services.cli.output import console  # noqa: PLC0415  help needs no console
 
-    if parsed.quiet:
-        console.be_quiet()
     chosen = getattr(parsed, "format", None)
     if chosen == console.Format.JSON:
-        parsed.json = True
-    elif chosen is not None:
-        console.choose_format(console.Format(chosen))
+        parsed.json, chosen = True, None
+    return console.printing(parsed.quiet, None if chosen is None else console.Format(chosen))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     try:
         parsed = parser().parse_args(given)
-        _set_output(parsed)
-        return int(asyncio.run(parsed.run(parsed)))
+        with _output(parsed):
+            return int(asyncio.run(parsed.run(parsed)))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:

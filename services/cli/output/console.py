@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -41,27 +43,27 @@ class Format(enum.StrEnum):
 
 
 _format: Format | None = None
+_quiet = False
 
 
-def choose_format(chosen: Format) -> None:
-    """Print every table so from here on. With CSV nothing else goes to stdout."""
-    global _format  # noqa: PLW0603  one command a process
-    _format = chosen
-    OUT.quiet = chosen is Format.CSV
+@contextlib.contextmanager
+def printing(quiet: bool = False, chosen: Format | None = None) -> Iterator[None]:
+    """Within it, `quiet` leaves out notes and progress, and tables are printed as `chosen`.
+
+    Warnings and errors are still printed. With CSV nothing but tables goes to stdout.
+    """
+    global _quiet, _format
+    before = _quiet, _format, OUT.quiet
+    _quiet, _format, OUT.quiet = quiet, chosen, chosen is Format.CSV
+    try:
+        yield
+    finally:
+        _quiet, _format, OUT.quiet = before
 
 
 def chosen_format() -> Format | None:
     """What `--format` says."""
     return _format
-
-
-_quiet = False
-
-
-def be_quiet() -> None:
-    """Leave out notes and progress from here on; warnings and errors are still printed."""
-    global _quiet  # noqa: PLW0603  one command a process
-    _quiet = True
 
 
 def progress_console() -> Console:

@@ -19,6 +19,7 @@ from services.cli.commands import doctor
 from services.cli.doctor import kept, machine, running, software
 from services.cli.doctor.finding import Finding, Level, findings
 from services.cli.exits import Exit
+from services.cli.output import console
 from services.rpc.settings import ServerSettings
 from tests.cli.doctor.old_server import OldHealth
 
@@ -177,3 +178,6 @@ def test_json_and_the_exit_status(
     out = capsys.readouterr().out
     assert "WRONG   Redis: does not answer" in out
     assert "ok      " not in out
+    # One command in a process leaves the next as it was.
+    console.note("a note")
+    assert capsys.readouterr().err == "a note\n"

@@ -131,9 +131,10 @@ def test_a_row_has_a_cell_a_column() -> None:
         example().add("one", "two")
 
 
-def test_the_format_is_that_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "_format", None)
-    monkeypatch.setattr(console.OUT, "quiet", False)
+def test_the_format_is_that_of_the_command_line() -> None:
     assert console.chosen_format() is None
-    console.choose_format(Format.CSV)
-    assert console.chosen_format() is Format.CSV
+    with console.printing(chosen=Format.CSV):
+        assert console.chosen_format() is Format.CSV
+        assert console.OUT.quiet
+    assert console.chosen_format() is None
+    assert not console.OUT.quiet

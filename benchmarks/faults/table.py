@@ -14,7 +14,7 @@ _HEAD = """# Faults
 
 What became of the services under attack and through faults, by `make faults` ({date}; {hardware}).
 Written by it; `benchmarks/results/faults.json` has the versions and the command.
-
+{note}
 ## Measured
 
 "At most" is the bound that the table of the project's goals, or the manifest, gives.
@@ -71,7 +71,8 @@ def page(result: dict[str, Any]) -> str:
         )
         for one in result["rows"]
     ]
-    lines = [_HEAD.format(**result), *measured, _TESTS]
+    note = f"\n{result['note']}\n" if "note" in result else ""
+    lines = [_HEAD.format(**(result | {"note": note})), *measured, _TESTS]
     lines += [_line(one["fault"], one["tests"], one["result"]) for one in result["tests"]]
     lines += [_LEFT, *(_line(one["fault"], one["why"]) for one in result["not_run"])]
     return "".join(lines)

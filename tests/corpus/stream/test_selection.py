@@ -36,7 +36,7 @@ def test_subsets_are_not_looked_up_unless_one_is_named() -> None:
         (Selection(splits=("dev",)), "no split named 'dev'; known: train, val"),
         (
             Selection(subsets=frozenset({"Gitlab"})),
-            "no subset named 'Gitlab'; " + KNOWN,
+            "no subset named 'Gitlab'; " + KNOWN + "; did you mean Github?",
         ),
         (
             Selection(exclude_subsets=frozenset({"Books3"})),

@@ -40,3 +40,9 @@ def configure(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_a_fault)
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """False for what gRPC logs as an exception where a caller leaves before its last message."""
+    return "ExecuteBatchError raised in core" not in record.getMessage()

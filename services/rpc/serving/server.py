@@ -36,6 +36,9 @@ from services.rpc.settings import ServerSettings
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # A health check names a service, and the port asks for no certificate.
 _MAX_PROBE_BYTES = 1 << 16
+# gRPC ends a call that arrives while it shuts down as CANCELLED, which no client sends again. Until
+# clients have learned of NOT_SERVING, calls are taken for so long, and refused as UNAVAILABLE.
+_LAME_DUCK_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
 
@@ -250,6 +253,7 @@ class Server:
         self._service.drain()
         if self._trimming is not None:
             self._trimming.cancel()
+        await asyncio.sleep(min(grace, _LAME_DUCK_SECONDS))
         await self._stop_servers(grace)
         # Probes see NOT_SERVING until the last call has ended.
         if self._probe is not None:

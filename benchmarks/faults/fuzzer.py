@@ -32,6 +32,7 @@ from benchmarks.faults.random_messages import Words, changed, damaged, random_me
 _FAULTS = {code_pb2.INTERNAL, code_pb2.UNKNOWN, code_pb2.DATA_LOSS}
 _DETAILS = "grpc-status-details-bin"
 _CALL_SECONDS = 1.0
+_WARM_SECONDS = 120.0
 _MOST_REPLIES = 20
 _SEEDS_KEPT = 200
 _CLIENTS = 6
@@ -48,6 +49,8 @@ class Found:
     calls: int = 0
     codes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """By method: how many calls ended with each code."""
+    megabytes_before: float = 0.0
+    """Resident memory of the service before them, where that was looked at."""
     faults: list[str] = field(default_factory=list)
     """What was wrong, with the requests in hexadecimal."""
 
@@ -76,6 +79,14 @@ class Fuzzer:
         }
         self.found = Found()
 
+    async def warm(self) -> None:
+        """Send every example once: engines and libraries are loaded when they are first needed."""
+        async with grpc.aio.insecure_channel(self._address) as channel:
+            for method in self._methods:
+                name = f"/{method.containing_service.full_name}/{method.name}"
+                for requests in list(self._answered[name]):
+                    await self._call(channel, method, name, requests, _WARM_SECONDS)
+
     async def run(self, calls: int, seconds: float = float("inf")) -> Found:
         """Make so many calls, or as many as the time allows."""
         until = time.monotonic() + seconds
@@ -99,8 +110,10 @@ class Fuzzer:
         begun = time.monotonic()
         # While it lasts, others choose other methods.
         self._spent[index] += 0.001
-        code, problem = await self._call(channel, method, name, requests, chance)
+        code, problem, replies = await self._call(channel, method, name, requests, _CALL_SECONDS)
         self._spent[index] += time.monotonic() - begun
+        for reply in replies:
+            self._words.learn(reply, chance)
         self.found.codes[name][code] += 1
         if code == "OK" and chance.random() < 0.2:
             self._answered[name].append(requests)
@@ -145,9 +158,9 @@ class Fuzzer:
         method: MethodDescriptor,
         name: str,
         requests: list[bytes],
-        chance: random.Random,
-    ) -> tuple[str, str]:
-        """Make one call; return its code and what is wrong with that."""
+        seconds: float,
+    ) -> tuple[str, str, list[Message]]:
+        """Make one call; return its code, what is wrong with that, and the replies."""
         kind = GetMessageClass(method.output_type)
 
         async def sent() -> AsyncIterator[bytes]:
@@ -158,29 +171,26 @@ class Fuzzer:
         shape += "stream" if method.server_streaming else "unary"
         begin: Any = getattr(channel, shape)(name)
         argument = sent() if method.client_streaming else requests[0]
-        call = begin(argument, timeout=_CALL_SECONDS)
-        replies: list[bytes] = []
+        call = begin(argument, timeout=seconds)
+        contents: list[bytes] = []
         try:
             if method.server_streaming:
                 async for one in call:
-                    replies.append(one)
-                    if len(replies) >= _MOST_REPLIES:
+                    contents.append(one)
+                    if len(contents) >= _MOST_REPLIES:
                         break
                 call.cancel()
             else:
-                replies.append(await call)
+                contents.append(await call)
         except grpc.aio.AioRpcError as error:
             left = error.details() == _LEFT_WRITING
-            return "LEFT_WRITING" if left else error.code().name, "" if left else _wrong(error)
-        for content in replies:
-            try:
-                reply = kind.FromString(content)
-            except DecodeError:
-                return "OK", "a reply is not of its type"
-            if problem := wrong_item(reply):
-                return "OK", problem
-            self._words.learn(reply, chance)
-        return "OK", ""
+            code = "LEFT_WRITING" if left else error.code().name
+            return code, "" if left else _wrong(error), []
+        try:
+            replies: list[Message] = [kind.FromString(content) for content in contents]
+        except DecodeError:
+            return "OK", "a reply is not of its type", []
+        return "OK", next(filter(None, map(wrong_item, replies)), ""), replies
 
 
 def _wrong(error: grpc.aio.AioRpcError) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from services.common import identity
@@ -79,21 +81,44 @@ def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
 def require_fits(what: str, message: Message, limit: int) -> None:
     """Raise TooLarge if the message, called `what`, has more than `limit` bytes.
 
-    The transport's own limit is wider, because its refusal has no details. Raises InvalidArgument
-    for a list or map of it that is longer than the contract allows: checking millions of names
-    would keep the server from every other call.
+    The transport's own limit is wider, because its refusal has no details. Raises what
+    `require_short_lists` raises.
     """
-    size = message.ByteSize()
+    require_size(what, message.ByteSize(), limit)
+    require_short_lists(message)
+
+
+def require_size(what: str, size: int, limit: int) -> None:
+    """Raise TooLarge if what is called `what` has more than `limit` bytes."""
     if size > limit:
         raise TooLarge(
             f"{what} has {size:,} bytes and the server takes {limit:,}; send less in one message"
         )
+
+
+def require_short_lists(message: Message) -> None:
+    """Raise InvalidArgument for a list or map that is longer than the contract allows.
+
+    Checking millions of names would keep the server from every other call.
+    """
     if message.DESCRIPTOR.full_name.startswith(_OWN):
         _require_short_lists(message, "")
 
 
+@cache
+def _fields_with_lists(kind: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """Return the fields that are lists or may hold some.
+
+    Others are not looked at: each look at the bytes of a picture is a copy.
+    """
+    return tuple(field for field in kind.fields if field.is_repeated or field.message_type)
+
+
 def _require_short_lists(message: Message, path: str) -> None:
-    for field, value in message.ListFields():
+    for field in _fields_with_lists(message.DESCRIPTOR):
+        if not field.is_repeated and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
         name = f"{path}{field.name}"
         parts: Iterable[Message] = ()
         if field.is_repeated:

@@ -1,4 +1,4 @@
-"""Messages that are not of their method's type: refused as INVALID_ARGUMENT, and counted.
+"""Messages that are too large or not of their method's type: refused with details, and counted.
 
 gRPC ends a call whose message cannot be decoded as UNKNOWN, with a traceback in the log, before
 any interceptor hears of it. So such a message becomes a mark that the interceptor sees.
@@ -14,28 +14,40 @@ from google.protobuf.message import DecodeError
 
 from services.errors import AssayError, InvalidArgument
 from services.rpc import status
+from services.rpc.call import require_size
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any] | None
 
 
-class _Undecodable:
-    """Stands for a message; says what is wrong with it."""
+class _Refused:
+    """Stands for a message; has what is wrong with it."""
 
-    def __init__(self, problem: str) -> None:
-        self.problem = problem
+    def __init__(self, error: AssayError) -> None:
+        self.error = error
 
 
-def marking(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """Return what decodes messages, and gives a mark for one that cannot be decoded."""
+def marking(
+    deserialize: Callable[[bytes], Any] | None, max_bytes: int | None = None
+) -> Callable[[bytes], Any] | None:
+    """Return what decodes messages, and gives a mark for one that cannot be decoded.
+
+    So it does, before it is decoded, for one of more than `max_bytes`. Its size is known here: to
+    learn that of a decoded message is to encode it again.
+    """
     if deserialize is None:
         return None
 
     def read(message: bytes) -> Any:
         try:
+            if max_bytes is not None:
+                require_size("the request", len(message), max_bytes)
             return deserialize(message)
+        except AssayError as error:
+            return _Refused(error)
         except DecodeError as error:
-            return _Undecodable(str(error))
+            problem = f"is no message of the method's type: {error}"
+            return _Refused(InvalidArgument("request", problem))
 
     return read
 
@@ -43,12 +55,12 @@ def marking(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any
 def decoded(request: Any) -> Any:
     """Return the request, each of a stream's when its turn comes.
 
-    Raises InvalidArgument for a mark.
+    Raises TooLarge or InvalidArgument for a mark.
     """
     if isinstance(request, AsyncIterator):
         return _each(request)
-    if isinstance(request, _Undecodable):
-        raise InvalidArgument("request", f"is no message of the method's type: {request.problem}")
+    if isinstance(request, _Refused):
+        raise request.error
     return request
 
 

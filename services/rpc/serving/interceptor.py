@@ -18,7 +18,7 @@ from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import status
 from services.rpc.access.access import Access
 from services.rpc.access.roles import Role, required
-from services.rpc.call import note_deadline, remaining, require_fits
+from services.rpc.call import note_deadline, remaining, require_short_lists
 from services.rpc.serving.decoding import decoded, marking
 from services.rpc.serving.health import Health
 from services.rpc.serving.intake import Claim, Intake
@@ -83,7 +83,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_stream
         )
         claim = None
-        deserialize = marking(handler.request_deserializer)
+        # The sizes in a stream are its method's to check.
+        limit = None if handler.request_streaming else self._max_request_bytes
+        deserialize = marking(handler.request_deserializer, limit)
         if self._intake and not handler.request_streaming and not self._is_quiet(method):
             claim = await self._intake.enter()
             deserialize = claim.reading(deserialize)
@@ -121,10 +123,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
     def _checked(self, request: Any) -> Any:
-        """Refuses what is of another type or too large; the sizes in a stream are its method's."""
+        """Refuses what is of another type or too large, and lists that are too long."""
         request = decoded(request)
         if isinstance(request, Message):
-            require_fits("the request", request, self._max_request_bytes)
+            require_short_lists(request)
         return request
 
     def _unary(

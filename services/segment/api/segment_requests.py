@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -72,9 +73,15 @@ def picture(
         return partial(decode, encoded, max_pixels, f"{field}.encoded"), len(encoded)
     if kind == "pixels":
         given = image.pixels
-        rgb = given.rgb  # each look at it is a copy
         size = given.height, given.width
-        return partial(from_pixels, rgb, *size, max_pixels, f"{field}.pixels"), len(rgb)
+        check_size(*size, max_pixels, f"{field}.pixels", empty=InvalidArgument)
+
+        def read() -> Image.Image:
+            # Each look at the bytes is a copy: in the thread that decodes, not in the event loop.
+            return from_pixels(given.rgb, *size, max_pixels, f"{field}.pixels")
+
+        # What it says that it has: other bytes are refused when they are read.
+        return read, math.prod(size) * 3
     raise InvalidArgument(field, "give either `encoded` or `pixels`")
 
 

@@ -11,7 +11,7 @@ from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import artifact_pb2
 from grpc_health.v1 import health_pb2
 
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, TooLarge
 from services.rpc.serving.decoding import decoded, marking
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import RANKER
@@ -66,6 +66,14 @@ async def test_the_health_of_all_services_is_listed(client: EchoClient) -> None:
     statuses = kind.FromString(await call(b"")).statuses
     assert set(statuses) == {"", RANKER}
     assert {one.status for one in statuses.values()} == {health_pb2.HealthCheckResponse.SERVING}
+
+
+def test_what_is_too_large_is_not_decoded() -> None:
+    read: Any = marking(lambda _: pytest.fail("it was decoded"), 10)
+    with pytest.raises(TooLarge, match="the request has 11 bytes and the server takes 10"):
+        decoded(read(bytes(11)))
+    read = marking(bytes.hex, 10)
+    assert decoded(read(bytes(10))) == "00" * 10
 
 
 async def test_a_stream_is_read_up_to_what_cannot_be_decoded() -> None:

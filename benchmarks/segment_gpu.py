@@ -8,6 +8,7 @@ them). Equality comes first: a model whose labels differ from the processor's is
 for each model,
 
     engine    pictures a second and the median latency of batches of 1, 8 and 32
+    kernels   a label map made where the logits are, against the processor's; Pillow's resize too
     pipeline  a JPEG to its labels, one after the other, and many at once
     server    pictures a second through SegmentImages, against the engine's
     memory    of the GPU, before and after requests of mixed sizes
@@ -42,7 +43,7 @@ import onnxruntime as ort
 from assay_rpc.client import AssayError, SegmentClient
 from PIL import Image
 
-from benchmarks import report
+from benchmarks import gpu_kernels, report
 from services.cli import processes
 from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.batching.ticket import Admission, Limits
@@ -280,6 +281,11 @@ async def measure(directory: Path, setting: Setting) -> dict[str, Any]:
         measure_engine, engine, manifest, _ENGINE_SHARE * setting.seconds
     )
     print(f"  engine {found['engine']}", flush=True)
+    picture = decode(photographs(1)[0], 10_000_000)
+    found["label_map"] = gpu_kernels.label_maps(engine, manifest.preprocessing, picture)
+    if not setting.rehearsal:
+        found["resize"] = gpu_kernels.resizing(manifest.preprocessing, picture)
+    print(f"  kernels {found['label_map']} {found.get('resize', '')}", flush=True)
     found["pipeline"] = await measure_pipeline(
         engine, manifest, setting, _PIPELINE_SHARE * setting.seconds
     )

@@ -100,7 +100,7 @@ class SegmentSettings(ServerSettings):
     gpu_memory_bytes: int = Field(
         0,
         ge=0,
-        description="Most bytes of a GPU's memory that one model takes there; 0 is no limit.",
+        description="Most bytes of a GPU's memory that ONNX Runtime takes for one model; 0: any.",
     )
     queue_items: int = Field(
         64, ge=1, le=100_000, description="Most requests of one model that are accepted at once."

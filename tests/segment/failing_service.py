@@ -6,6 +6,7 @@ After RUNS runs every one fails, as every run of a faulted CUDA context does.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from services.segment.__main__ import main
@@ -20,7 +21,7 @@ class Failing:
         self._engine = engine
         self._left = runs
 
-    def run(self, batch: list[Floats]) -> list[Output]:
+    def run(self, batch: list[Floats]) -> Sequence[Output]:
         if not self._left:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
         self._left -= 1

@@ -1,4 +1,4 @@
-"""ONNX Runtime on one GPU: batches of few sizes, through page-locked memory.
+"""ONNX Runtime on one GPU: batches of few sizes, whose logits stay there.
 
 Written by the documented interface; no GPU was at hand to measure it on.
 """
@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -19,13 +19,14 @@ import structlog
 
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
-from services.segment.engines.engine import CUDA, Floats, Labels, Output
+from services.segment.engines.device import Device, DeviceArray, DeviceOutput
+from services.segment.engines.engine import CUDA, Floats, Output
 from services.segment.engines.onnxruntime import (
     open_session,
     run_plainly,
     session_options,
 )
-from services.segment.engines.pinned import PageLocked, cuda_runtime
+from services.segment.engines.pinned import cuda_runtime
 from services.segment.manifest import Manifest
 
 _PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"
@@ -39,7 +40,7 @@ class _Input:
     """Where batches of one shape are gathered, and where they are read from on the GPU."""
 
     host: Floats
-    device: ort.OrtValue
+    device: DeviceArray
     binding: ort.IOBinding
 
 
@@ -98,7 +99,8 @@ class CudaEngine:
             )
         self._runtime = cuda_runtime()
         self._runtime.use(gpu)
-        self._memory = PageLocked(self._runtime.allocate, self._runtime.release)
+        self._device = Device(self._runtime, gpu)
+        self._device.try_maps()
         # Sizes that come and go would leave the arena as large as all of them together.
         self._shrinking = ort.RunOptions()
         self._shrinking.add_run_config_entry(
@@ -115,12 +117,12 @@ class CudaEngine:
         """Most pictures a run."""
         return self._sizes[-1]
 
-    def run(self, batch: list[Floats]) -> list[Output]:
+    def run(self, batch: list[Floats]) -> Sequence[Output]:
         """Compute pictures of (3, H, W) float32, all of one size.
 
-        A batch between two sizes is filled up with what was there before. Pictures
-        of another size than the manifest's are computed without page-locked memory, which would
-        otherwise grow with every size that comes.
+        A batch between two sizes is filled up with what was there before; its logits stay on the
+        GPU until they are read. Pictures of another size than the manifest's are computed without
+        page-locked memory, which would otherwise grow with every size that comes.
         """
         self._check.size(batch[0])
         # The calling thread may be another one than that which opened it.
@@ -131,8 +133,8 @@ class CudaEngine:
         source = self._input(shape)
         for slot, tensor in zip(source.host, batch, strict=False):
             slot[:] = tensor
-        # Not by update_inplace, which holds Python's lock while 100 MB are copied.
-        self._runtime.copy(source.device.data_ptr(), source.host.ctypes.data, source.host.nbytes)
+        # Not by ONNX Runtime's update_inplace, which holds Python's lock while 100 MB are copied.
+        self._device.put(source.host, source.device)
         # Outputs of their own for each run: they are still read when the next run writes.
         h, w = self._graph.logits_size(*shape[2:])
         logits = self._bound(source, self._graph.logits, (shape[0], h, w, self._classes), "float32")
@@ -140,27 +142,26 @@ class CudaEngine:
         self._session.run_with_iobinding(source.binding)
         source.binding.synchronize_outputs()
         return [
-            Output(cast("Floats", one), cast("Labels", label))
-            for one, label in zip(logits[: len(batch)], labels[: len(batch)], strict=True)
+            DeviceOutput(self._device, logits[index], labels[index]) for index in range(len(batch))
         ]
 
     def _input(self, shape: tuple[int, ...]) -> _Input:
         found = self._inputs.get(shape)
         if found is None:
-            host = cast("Floats", self._memory.empty(shape, np.float32))
+            host = self._device.locked(shape, np.float32)
             host[:] = 0
-            device = ort.OrtValue.ortvalue_from_shape_and_type(
-                shape, np.float32, _DEVICE, self._gpu
-            )
+            device = self._device.empty(shape, np.float32)
             binding = self._session.io_binding()
-            binding.bind_ortvalue_input(self._graph.input, device)
+            where = (_DEVICE, self._gpu, np.float32, list(shape), device.address)
+            binding.bind_input(self._graph.input, *where)
             found = self._inputs[shape] = _Input(host, device, binding)
         return found
 
-    def _bound(self, source: _Input, name: str, shape: tuple[int, ...], kind: str) -> Any:
+    def _bound(self, source: _Input, name: str, shape: tuple[int, ...], kind: str) -> DeviceArray:
         """Return an array that the next run writes the output `name` into."""
-        array = self._memory.empty(shape, kind)
-        source.binding.bind_output(name, "cpu", 0, array.dtype.type, list(shape), array.ctypes.data)
+        array = self._device.empty(shape, kind)
+        where = (_DEVICE, self._gpu, array.dtype.type, list(shape), array.address)
+        source.binding.bind_output(name, *where)
         return array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,15 +20,30 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-@dataclass(frozen=True)
 class Output:
     """Of one picture: `logits` (h, w, C) float32, and their arg max `labels` (h, w).
 
     The arrays are the holder's: no later run writes into them.
     """
 
-    logits: Floats
-    labels: Labels
+    def __init__(self, logits: Floats, labels: Labels) -> None:
+        self._logits = logits
+        self._labels = labels
+
+    @property
+    def logits(self) -> Floats:
+        """(h, w, C) float32."""
+        return self._logits
+
+    @property
+    def labels(self) -> Labels:
+        """(h, w)."""
+        return self._labels
+
+    def upsampled(self, height: int, width: int) -> Labels | None:
+        """Return the label map of another size if it is made where the logits are, else None."""
+        del height, width
+        return None
 
 
 class Engine(Protocol):
@@ -41,7 +56,7 @@ class Engine(Protocol):
     def max_batch_size(self) -> int | None:
         """Most pictures a run, None if it takes any number."""
 
-    def run(self, batch: list[Floats]) -> list[Output]:
+    def run(self, batch: list[Floats]) -> Sequence[Output]:
         """Compute pictures of (3, H, W) float32, all of one size: the manifest's or another.
 
         Raises InvalidArgument for a size that the graph does not take.

@@ -1,7 +1,7 @@
-"""Page-locked memory: what a GPU reads from and writes to without a copy in between.
+"""Memory of CUDA's: a GPU's own, and page-locked memory that it reads and writes by itself.
 
-Locking pages is slow, so blocks are used again: a block goes back when the last array that shows
-it is gone, wherever that array has been handed to.
+To get either is slow, so blocks are used again: a block goes back when the last array that shows it
+is gone, wherever that array has been handed to.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numba.cuda
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import DTypeLike, NDArray
@@ -21,6 +22,9 @@ from numpy.typing import DTypeLike, NDArray
 from services.errors import InvalidArgument
 
 _PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
+_FUNCTIONS = (
+    "cudaHostAlloc", "cudaFreeHost", "cudaMalloc", "cudaFree", "cudaSetDevice", "cudaMemcpy",
+)  # fmt: skip
 _ANY_WAY = 4  # cudaMemcpyDefault: the addresses say where they are
 
 Allocate = Callable[[int], int]
@@ -29,10 +33,10 @@ Release = Callable[[int], None]
 """Frees what is at that address."""
 
 
-class PageLocked:
-    """Arrays in page-locked memory. May be called from any thread.
+class Blocks:
+    """Addresses of memory, each given again once its holder is gone. Any thread may ask.
 
-    The blocks are freed once nothing refers to this object or to any of its arrays.
+    They are freed once nothing refers to this object or to any holder.
     """
 
     def __init__(self, allocate: Allocate, release: Release) -> None:
@@ -42,21 +46,33 @@ class PageLocked:
         # end of the process the memory goes with it.
         weakref.finalize(self, _release_all, self._free, release).atexit = False
 
-    def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """Return an array whose memory is used again once nothing refers to it."""
-        dtype = np.dtype(kind)
-        size = math.prod(shape) * dtype.itemsize
+    def take(self, size: int) -> int:
+        """Return the address of `size` bytes."""
         try:
-            address = self._free[size].pop()
+            return self._free[size].pop()
         except IndexError:
-            address = self._allocate(size)
-        block = (ctypes.c_byte * size).from_address(address)
-        weakref.finalize(block, self._give_back, size, address).atexit = False
-        return np.frombuffer(memoryview(block), dtype).reshape(shape)
+            return self._allocate(size)
+
+    def hold(self, holder: object, size: int, address: int) -> None:
+        """Have those bytes given back when `holder` goes."""
+        weakref.finalize(holder, self._give_back, size, address).atexit = False
 
     def _give_back(self, size: int, address: int) -> None:
         # Called wherever the last array goes: to append is one step, and needs no lock.
         self._free[size].append(address)
+
+
+class PageLocked(Blocks):
+    """Arrays in page-locked memory."""
+
+    def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """Return an array whose memory is used again once nothing refers to it."""
+        dtype = np.dtype(kind)
+        size = math.prod(shape) * dtype.itemsize
+        address = self.take(size)
+        block = (ctypes.c_byte * size).from_address(address)
+        self.hold(block, size, address)
+        return np.frombuffer(memoryview(block), dtype).reshape(shape)
 
 
 def _release_all(free: Mapping[int, list[int]], release: Release) -> None:
@@ -71,13 +87,18 @@ class Runtime:
 
     `use(gpu)` makes a GPU the calling thread's: without it memory is locked, and a context of
     hundreds of megabytes opened, on GPU 0. `copy(target, source, size)` copies between addresses,
-    whichever memory they are in, and holds no lock of Python's meanwhile.
+    whichever memory they are in, and holds no lock of Python's meanwhile. `allocate` gives
+    page-locked memory, `on_device` memory of the calling thread's GPU. `kernel_array` makes what a
+    kernel takes of an array there.
     """
 
     allocate: Allocate
     release: Release
+    on_device: Allocate
+    release_on_device: Release
     use: Callable[[int], None]
     copy: Callable[[int, int, int], None]
+    kernel_array: Callable[[Any], Any]
 
 
 def cuda_runtime() -> Runtime:
@@ -94,11 +115,13 @@ def cuda_runtime() -> Runtime:
         ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint,
     ]  # fmt: skip
     runtime.cudaFreeHost.argtypes = [ctypes.c_void_p]
+    runtime.cudaMalloc.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t]
+    runtime.cudaFree.argtypes = [ctypes.c_void_p]
     runtime.cudaSetDevice.argtypes = [ctypes.c_int]
     runtime.cudaMemcpy.argtypes = [
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
     ]  # fmt: skip
-    for name in ("cudaHostAlloc", "cudaFreeHost", "cudaSetDevice", "cudaMemcpy"):
+    for name in _FUNCTIONS:
         getattr(runtime, name).restype = ctypes.c_int
 
     def allocate(size: int) -> int:
@@ -111,13 +134,25 @@ def cuda_runtime() -> Runtime:
     def release(address: int) -> None:
         runtime.cudaFreeHost(address)  # no one is left to be told of an error
 
+    def on_device(size: int) -> int:
+        address = ctypes.c_void_p()
+        status = runtime.cudaMalloc(ctypes.byref(address), size)
+        if status != 0 or address.value is None:
+            raise MemoryError(f"{size} bytes of a GPU's memory: CUDA's error {status}")
+        return address.value
+
+    def release_on_device(address: int) -> None:
+        runtime.cudaFree(address)
+
     def use(gpu: int) -> None:
         _require(runtime.cudaSetDevice(gpu), f"GPU {gpu} cannot be used")
 
     def copy(target: int, source: int, size: int) -> None:
         _require(runtime.cudaMemcpy(target, source, size, _ANY_WAY), f"{size} bytes not copied")
 
-    return Runtime(allocate, release, use, copy)
+    return Runtime(
+        allocate, release, on_device, release_on_device, use, copy, numba.cuda.as_cuda_array
+    )
 
 
 def _require(status: int, problem: str) -> None:

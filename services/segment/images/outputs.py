@@ -168,7 +168,7 @@ class Outputs:
         """
         labels = output.labels
         if size != labels.shape:
-            labels = upsample.upsample_argmax(output.logits, labels, *size)
+            labels = upsample.label_map(output, *size)
         best = None
         if wanted.top:
             best = top_classes.top_classes(output.logits, labels, wanted.top)

@@ -27,7 +27,7 @@ class Preprocessor:
         scaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
         mean = np.array(how.mean, dtype=np.float32)
         std = np.array(how.std, dtype=np.float32)
-        self._tables = (scaled[None, :] - mean[:, None]) / std[:, None]
+        self.table = (scaled[None, :] - mean[:, None]) / std[:, None]
 
     @property
     def nbytes(self) -> int:
@@ -51,7 +51,7 @@ class Preprocessor:
         tensor = np.empty((3, height, width), dtype=np.float32)
         pixels = np.ascontiguousarray(pixels)
         pixels.setflags(write=False)  # as those of a picture are: the kernel is compiled for them
-        _look_up(pixels, self._tables, tensor)
+        _look_up(pixels, self.table, tensor)
         return tensor
 
 

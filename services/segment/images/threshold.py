@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +36,7 @@ def shifted(output: Output, shift: float) -> Output:
     logits = output.logits.copy()
     logits[..., 0] += np.float32(shift)
     labels: Labels = (logits[..., 1] > logits[..., 0]).astype(np.uint8)  # of two classes
-    return replace(output, logits=logits, labels=labels)
+    return Output(logits, labels)
 
 
 def log_odds(probability: float) -> float:

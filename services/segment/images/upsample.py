@@ -23,11 +23,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from services.segment.engines.engine import Labels
+from services.segment.engines.engine import Labels, Output
 
 _HALF = np.float32(0.5)
 # Pixels of a cell are computed as many at a time: vectors of eight, four of them at once.
 _LANES = 32
+
+
+def label_map(output: Output, height: int, width: int) -> Labels:
+    """Return the (height, width) label map of one picture, made where its logits are."""
+    labels = output.upsampled(height, width)
+    if labels is None:
+        return upsample_argmax(output.logits, output.labels, height, width)
+    return labels
 
 
 def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, width: int) -> Labels:

@@ -286,7 +286,7 @@ class Pipeline:
         def finish(output: Output, size: tuple[int, int]) -> Inference:
             found = None
             if labels:
-                found = upsample.upsample_argmax(output.logits, output.labels, *size)
+                found = upsample.label_map(output, *size)
             return Inference(found, output.logits if logits else None)
 
         return await self._answer(source, measure, finish, admission, admitted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Small:
         self.engine, self.room = engine, room
         self.sizes: list[int] = []
 
-    def run(self, batch: list[Floats]) -> list[Output]:
+    def run(self, batch: list[Floats]) -> Sequence[Output]:
         self.sizes.append(len(batch))
         if len(batch) > self.room:
             raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer")

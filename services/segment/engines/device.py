@@ -1,0 +1,170 @@
+"""What stays on a GPU: a batch's logits, of which a label map is made there and copied alone.
+
+Maps are made by a kernel only where it proved equal to the processor when the model was opened;
+elsewhere the logits are copied, and the processor makes them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import DTypeLike, NDArray
+
+from services.segment.engines.engine import Floats, Labels, Output
+from services.segment.engines.pinned import Blocks, PageLocked, Runtime
+from services.segment.images.upsample import upsample_argmax
+from services.segment.kernels import upsample
+
+# Blocks are of few sizes, or every size of a picture would keep its own: an eighth over at most.
+_STEPS_AN_OCTAVE = 8
+_LEAST_BYTES = 1 << 12
+# Of the trial: as rounding may be otherwise, the share that is demanded of fp32.
+_LEAST_AGREEMENT = 0.9999
+_log = structlog.get_logger(__name__)
+
+
+class _Holder:
+    """Whatever shows a block refers to this."""
+
+
+@dataclass(frozen=True)
+class DeviceArray:
+    """An array in a GPU's memory, contiguous. Kernels of any library take it."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    holder: _Holder
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it shows."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __getitem__(self, index: int) -> DeviceArray:
+        """Return one of its first axis."""
+        step = self.nbytes // self.shape[0]
+        return DeviceArray(self.address + index * step, self.shape[1:], self.dtype, self.holder)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.address, False),
+            "strides": None,
+            "version": 3,
+        }
+
+
+class Device:
+    """One GPU: arrays in its memory, copies, and label maps. Any thread may call it."""
+
+    def __init__(self, runtime: Runtime, gpu: int) -> None:
+        self._runtime = runtime
+        self._gpu = gpu
+        self._blocks = Blocks(runtime.on_device, runtime.release_on_device)
+        self._locked = PageLocked(runtime.allocate, runtime.release)
+        self.makes_maps = False
+        """Whether label maps are made here."""
+
+    def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> DeviceArray:
+        """Return an array whose memory is used again once nothing refers to it."""
+        dtype = np.dtype(kind)
+        size = block_bytes(math.prod(shape) * dtype.itemsize)
+        self._runtime.use(self._gpu)
+        holder, address = _Holder(), self._blocks.take(size)
+        self._blocks.hold(holder, size, address)
+        return DeviceArray(address, shape, dtype, holder)
+
+    def locked(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """Return an array in page-locked memory."""
+        return self._locked.empty(shape, kind)
+
+    def put(self, values: NDArray[Any], into: DeviceArray | None = None) -> DeviceArray:
+        """Copy contiguous values to the GPU."""
+        array = into or self.empty(values.shape, values.dtype)
+        self._runtime.use(self._gpu)
+        self._runtime.copy(array.address, values.ctypes.data, values.nbytes)
+        return array
+
+    def get(self, array: DeviceArray, *, locked: bool = False) -> NDArray[Any]:
+        """Copy values from the GPU; `locked`, for few sizes, into page-locked memory."""
+        empty = self._locked.empty if locked else np.empty
+        found: NDArray[Any] = empty(array.shape, array.dtype)
+        self._runtime.use(self._gpu)
+        self._runtime.copy(found.ctypes.data, array.address, array.nbytes)
+        return found
+
+    def label_map(
+        self, logits: DeviceArray, labels: DeviceArray, height: int, width: int
+    ) -> Labels:
+        """Return the (height, width) label map of logits (h, w, C) and their arg max (h, w)."""
+        axes = [
+            upsample.positions(*sides) for sides in zip(labels.shape, (height, width), strict=True)
+        ]
+        lower, weights = (self.put(np.concatenate(parts)) for parts in zip(*axes, strict=True))
+        out = self.empty((height, width), labels.dtype)
+        given = [self._runtime.kernel_array(one) for one in (logits, labels, lower, weights, out)]
+        upsample.launch(given, (height, width), gpu=self._gpu)
+        return self.get(out)
+
+    def try_maps(self) -> None:
+        """Make one map here and on the processor, and make maps here from now on if they agree."""
+        rng = np.random.default_rng(0)
+        logits = rng.normal(size=(8, 12, 19)).astype(np.float32).repeat(2, 0).repeat(2, 1)
+        labels = logits.argmax(2).astype(np.uint8)
+        size = 61, 83
+        try:
+            found = self.label_map(self.put(logits), self.put(labels), *size)
+        except Exception as error:  # noqa: BLE001  # numba's share no class
+            _log.warning("label maps are made on the processor", gpu=self._gpu, why=repr(error))
+            return
+        agreement = float((found == upsample_argmax(logits, labels, *size)).mean())
+        self.makes_maps = agreement >= _LEAST_AGREEMENT
+        _log.info("label maps on the GPU", gpu=self._gpu, agreement=agreement, used=self.makes_maps)
+
+
+class DeviceOutput(Output):
+    """What a picture got on a GPU; copied from there when it is read. For one thread at a time."""
+
+    def __init__(self, device: Device, logits: DeviceArray, labels: DeviceArray) -> None:
+        self._device = device
+        self._on_device = logits, labels
+        self._copied: tuple[Floats | None, Labels | None] = None, None
+
+    @property
+    def logits(self) -> Floats:
+        """(h, w, C) float32."""
+        found, labels = self._copied
+        if found is None:
+            found = self._device.get(self._on_device[0], locked=True)
+            self._copied = found, labels
+        return found
+
+    @property
+    def labels(self) -> Labels:
+        """(h, w)."""
+        logits, found = self._copied
+        if found is None:
+            found = self._device.get(self._on_device[1])
+            self._copied = logits, found
+        return found
+
+    def upsampled(self, height: int, width: int) -> Labels | None:
+        """Return the label map of another size, or None where the GPU makes none."""
+        if not self._device.makes_maps:
+            return None
+        return self._device.label_map(*self._on_device, height, width)
+
+
+def block_bytes(size: int) -> int:
+    """Return the bytes of the block that holds `size`: the next eighth of a power of two."""
+    if size <= _LEAST_BYTES:
+        return _LEAST_BYTES
+    step = (1 << (size - 1).bit_length() - 1) // _STEPS_AN_OCTAVE
+    return -(-size // step) * step

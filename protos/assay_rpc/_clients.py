@@ -72,17 +72,19 @@ class Client:
         """Follow a stream to its result. It may be made again: it continues where it was."""
         patience = Patience(PATIENCE_SECONDS)
         while True:
+            call = method(request, timeout=self._timeout)
             try:
-                for message in method(request, timeout=self._timeout):
+                for message in call:
                     patience.progress()
                     if message.WhichOneof("update") == "result":
                         return message.result
-                    if progress is not None:
-                        progress(message.progress)
+                    _passed_on(message, progress)
             except grpc.RpcError as error:
                 time.sleep(patience.wait(AssayError.of(error)))
             else:
                 raise _without_result()
+            finally:
+                call.cancel()
 
 
 class AsyncClient:
@@ -135,14 +137,19 @@ class AsyncClient:
                     patience.progress()
                     if message.WhichOneof("update") == "result":
                         return message.result
-                    if progress is not None:
-                        progress(message.progress)
+                    _passed_on(message, progress)
             except grpc.RpcError as error:
                 await asyncio.sleep(patience.wait(AssayError.of(error)))
             else:
                 raise _without_result()
             finally:
                 call.cancel()
+
+
+def _passed_on(message: Any, progress: Progress | None) -> None:
+    """Pass progress on. What else a later server may send between is not for this client."""
+    if progress is not None and message.WhichOneof("update") == "progress":
+        progress(message.progress)
 
 
 def _without_result() -> AssayError:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from assay_rpc.common.v1 import common_pb2
@@ -39,8 +40,9 @@ class AssayError(Exception):
     """A call that failed.
 
     `code` is the status, `reason` the name of its assay.common.v1.ErrorReason without the prefix,
-    empty where the server gave none; `violations` are all fields that are wrong, `retry_after` is
-    in seconds, and `request_id` finds the call in the server's log. Any of them may be missing.
+    also one that only a later server knows, empty where the server gave none; `violations` are all
+    fields that are wrong, `retry_after` is in seconds, and `request_id` finds the call in the
+    server's log. Any of them may be missing.
     """
 
     REASON: ClassVar[str] = ""
@@ -73,10 +75,9 @@ class AssayError(Exception):
         if not isinstance(error, (grpc.Call, grpc.aio.AioRpcError)):
             return AssayError(str(error))
         code, trailers = error.code(), dict(error.trailing_metadata() or ())
-        status = status_pb2.Status.FromString(trailers.get(_DETAILS, b""))
         found: dict[str, Any] = {"request_id": trailers.get(_REQUEST_ID, "")}
         reason = ""
-        for detail in status.details:
+        for detail in _details(trailers.get(_DETAILS, b"")):
             if (info := _unpacked(detail, error_details_pb2.ErrorInfo)) is not None:
                 reason = info.reason if info.domain == _DOMAIN else reason
             elif (wrong := _unpacked(detail, error_details_pb2.BadRequest)) is not None:
@@ -91,8 +92,7 @@ class AssayError(Exception):
     @staticmethod
     def of_item(error: common_pb2.ItemError) -> AssayError:
         """The error of one item of many."""
-        name = common_pb2.ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_")
-        reason = "" if error.reason == common_pb2.ERROR_REASON_UNSPECIFIED else name
+        reason = _reason(error.reason)
         return _BY_REASON.get(reason, AssayError)(
             error.message,
             code=_CODES.get(error.code, grpc.StatusCode.UNKNOWN),
@@ -110,9 +110,29 @@ def _again(kind: type[AssayError], message: str, state: Mapping[str, Any]) -> As
     return error
 
 
+def _reason(number: int) -> str:
+    """The reason's name; a number that only a later contract has stands for itself."""
+    if number == common_pb2.ERROR_REASON_UNSPECIFIED:
+        return ""
+    value = common_pb2.ErrorReason.DESCRIPTOR.values_by_number.get(number)
+    return value.name.removeprefix("ERROR_REASON_") if value is not None else str(number)
+
+
+def _details(status: bytes) -> Iterable[Any]:
+    """The details of a status; none of what something between has damaged."""
+    try:
+        found: Iterable[Any] = status_pb2.Status.FromString(status).details
+    except DecodeError:
+        return ()
+    return found
+
+
 def _unpacked(detail: Any, kind: Any) -> Any:
     message = kind()
-    return message if detail.Unpack(message) else None
+    try:
+        return message if detail.Unpack(message) else None
+    except DecodeError:
+        return None
 
 
 class InvalidArgument(AssayError):

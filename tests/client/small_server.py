@@ -7,6 +7,7 @@ corpus's name spells, or with UNAVAILABLE after `cut` messages of a stream, once
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -82,6 +83,7 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str | bytes]] = []
         self.cancelled: list[str] = []
+        self.left = threading.Event()
 
     def _seen(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
@@ -182,15 +184,20 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         """Progress, then the result."""
         self._seen(request, context)
         running = scoring_pb2.ScoreBPBResponse(progress=scoring_pb2.RunningScore())
+        later = scoring_pb2.ScoreBPBResponse.FromString(b"\x7a\x00")  # an update of a later server
         figure = scoring_pb2.BitsPerByte(bits_per_byte=1.5)
         final = scoring_pb2.FinalScore(model=request.model, overall=figure)
         yield from self._cutting(
-            iter([running, running, scoring_pb2.ScoreBPBResponse(result=final)]), context
+            iter([running, later, running, scoring_pb2.ScoreBPBResponse(result=final)]), context
         )
 
     def CompareBPB(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """No result: the stream ends early."""
+        """No result: the stream ends early; that of "endless" when its caller has left."""
         self._seen(request, context)
+        if request.corpus.name == "endless":
+            context.add_callback(self.left.set)
+            while context.is_active():
+                yield scoring_pb2.CompareBPBResponse(progress=scoring_pb2.RunningScore())
         yield scoring_pb2.CompareBPBResponse(progress=scoring_pb2.RunningScore())
 
     def ScoreTexts(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -214,9 +221,10 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         return answer(request)
 
     def SegmentImages(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
-        """Answers; an image "bad" is none."""
+        """Answers; an image "bad" is none, and "lost" gets none."""
         context.send_initial_metadata(())
-        yield from self._cutting(map(self._item, request_iterator), context)
+        items = (one for one in request_iterator if one.item.image.encoded != b"lost")
+        yield from self._cutting(map(self._item, items), context)
 
     def _item(self, request: Any) -> segment_pb2.SegmentImagesResponse:
         self.requests.append(request)
@@ -247,7 +255,7 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
         )
 
     def WatchJob(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Three verdicts, after those that the caller has; the job "job-broken" fails."""
+        """Three verdicts, after those that the caller has, and an end as the job's name says."""
         self._seen(request, context)
         yield from self._cutting(self._happenings(request), context)
 
@@ -258,6 +266,8 @@ class Small(_CORPUS, _SCORING, _SEGMENT, _RANKER, _VERIFICATION):  # type: ignor
             verdict = evidence_pb2.ClaimVerdict(reason=f"verdict {number}")
             yield verification_pb2.WatchJobResponse(result=verdict)
         job.state = verification_pb2.JOB_STATE_SUCCEEDED
+        if request.job == "job-stopped":
+            job.state = verification_pb2.JOB_STATE_CANCELLED
         if request.job == "job-broken":
             job.state = verification_pb2.JOB_STATE_FAILED
             job.error.reason = common_pb2.ERROR_REASON_STORAGE_FULL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from assay_rpc import errors
@@ -25,6 +26,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 from assay_rpc.ranker.v1 import verification_pb2
 from assay_rpc.segment._items import labels_of
+from assay_rpc.segment._outbox import Outbox, Sender
 from assay_rpc.segment.v1 import images_pb2, segment_pb2
 
 from tests.client.small_server import Small, serving
@@ -78,6 +80,27 @@ def test_a_score_survives_a_restart(small: Small) -> None:
     assert sent.definition.preset == scoring_pb2.DEFINITION_PRESET_PILE_PAPER
     assert sent.compute.engine == "torch-cpu"
     assert sent.compute.precision == common_pb2.PRECISION_BF16
+
+
+def test_progress_is_all_that_is_passed_on() -> None:
+    """And no update that only a later server knows."""
+    seen: list[scoring_pb2.RunningScore] = []
+    with serving(Small()) as address, ScoringClient(address) as scoring:
+        scoring.score("c", "m", progress=seen.append)
+    assert len(seen) == 2
+
+
+def test_a_call_ends_when_its_progress_raises() -> None:
+    def stop(_: scoring_pb2.RunningScore) -> None:
+        raise KeyError("enough")
+
+    small = Small()
+    with serving(small) as address, ScoringClient(address) as scoring:
+        # While the error, and so the frames that it passed, is still held.
+        with pytest.raises(KeyError) as raised:
+            scoring.compare("endless", "m", "n", progress=stop)
+        assert small.left.wait(60)
+    assert raised.value.args == ("enough",)
 
 
 def test_a_stream_without_a_result_is_an_error() -> None:
@@ -183,6 +206,12 @@ def test_labels_of_another_size_are_refused(stored: bytes, sized: bool) -> None:
             labels_of(segment_pb2.SegmentImageResponse(labels=labels))
 
 
+def test_labels_of_a_type_that_a_later_server_knows_are_refused() -> None:
+    labels = images_pb2.LabelMap(type=1_000)  # type: ignore[arg-type]
+    with pytest.raises(errors.DataLoss, match="type 1000, which this client does not know"):
+        labels_of(segment_pb2.SegmentImageResponse(labels=labels))
+
+
 def images(count: int) -> Iterator[bytes]:
     for number in range(count):
         yield b"bad" if number == 7 else bytes(number + 1)
@@ -230,6 +259,29 @@ def test_an_error_of_the_images_comes_after_the_answers() -> None:
             next(answers)
 
 
+async def test_an_image_without_an_answer_is_an_error() -> None:
+    with serving(Small()) as address:
+        with (
+            SegmentClient(address) as segment,
+            pytest.raises(errors.InternalError, match="without an answer to 1 images"),
+        ):
+            list(segment.label_many([b"1", b"lost", b"2"]))
+        async with AsyncSegmentClient(address) as later:
+            with pytest.raises(errors.InternalError, match="without an answer to 1 images"):
+                assert [one async for one in later.label_many([b"lost"])]
+
+
+def test_an_item_that_is_taken_late_is_sent_by_the_next_call() -> None:
+    outbox = Outbox(segment_pb2.SegmentImagesRequest(id=number) for number in range(3))
+    first = Sender(outbox)
+    sent = iter(first)
+    assert next(sent).id == 0
+    first.close()
+    second = iter(Sender(outbox))
+    assert next(sent, None) is None  # gRPC's thread asks once more after the call has ended
+    assert [one.id for one in second] == [0, 1, 2]
+
+
 def test_many_images_can_be_left_early() -> None:
     with serving(Small()) as address, SegmentClient(address) as segment:
         for number, _ in segment.label_many(images(10_000)):
@@ -272,6 +324,19 @@ def test_a_job_that_fails_raises_its_error() -> None:
         pytest.raises(errors.StorageFull, match="no room"),
     ):
         list(ranker.watch("job-broken"))
+
+
+async def test_a_job_that_was_cancelled_is_no_finished_one() -> None:
+    with serving(Small()) as address:
+        with (
+            RankerClient(address) as ranker,
+            pytest.raises(AssayError, match="the job was cancelled") as raised,
+        ):
+            list(ranker.watch("job-stopped"))
+        assert raised.value.code == grpc.StatusCode.CANCELLED
+        async with AsyncRankerClient(address) as later:
+            with pytest.raises(AssayError, match="the job was cancelled"):
+                assert [one async for one in later.watch("job-stopped")]
 
 
 async def test_the_asyncio_clients_do_the_same(small: Small) -> None:

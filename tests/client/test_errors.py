@@ -11,6 +11,7 @@ from assay_rpc import errors
 from assay_rpc.client import AssayError, AsyncCorpusClient, CorpusClient, Violation
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from tests.client.small_server import CODES, Small, serving
 
@@ -93,3 +94,25 @@ def test_an_item_has_the_error_of_a_call_of_its_own() -> None:
     assert found.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert found.retry_after == 0.25
     assert type(AssayError.of_item(common_pb2.ItemError(code=2, message="?"))) is AssayError
+
+
+def test_a_reason_of_a_later_server_is_kept_of_an_item_too() -> None:
+    item = common_pb2.ItemError(message="new", reason=1_000)  # type: ignore[arg-type]
+    found = AssayError.of_item(item)
+    assert type(found) is AssayError
+    assert (found.reason, found.message) == ("1000", "new")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_damaged_details_do_not_hide_the_error(whole: bool) -> None:
+    status = status_pb2.Status(code=14)
+    info = error_details_pb2.ErrorInfo(reason="UNAVAILABLE", domain="assay")
+    status.details.add().Pack(info)
+    status.details[0].value = info.SerializeToString()[:-3]
+    sent = status.SerializeToString()
+    trailers = grpc.aio.Metadata(("grpc-status-details-bin", sent if whole else sent[:-3]))
+    unavailable = grpc.StatusCode.UNAVAILABLE
+    error = grpc.aio.AioRpcError(unavailable, grpc.aio.Metadata(), trailers, "gone")
+    found = AssayError.of(error)
+    assert type(found) is errors.Unavailable
+    assert (found.message, found.reason) == ("gone", "")

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Literal, TypedDict, Unpack
 
+import grpc
+
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.errors import AssayError
 from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, search_pb2, verification_pb2
@@ -23,9 +25,11 @@ OnJob = Callable[[verification_pb2.Job], object]
 
 
 def told(job: verification_pb2.Job, progress: OnJob | None) -> None:
-    """Pass a job on. Raises AssayError when it has failed."""
+    """Pass a job on. Raises AssayError when it has failed or was cancelled."""
     if progress is not None:
         progress(job)
+    if job.state == verification_pb2.JOB_STATE_CANCELLED:
+        raise AssayError("the job was cancelled", code=grpc.StatusCode.CANCELLED)
     if job.state == verification_pb2.JOB_STATE_FAILED:
         raise AssayError.of_item(
             job.error if job.HasField("error") else common_pb2.ItemError(message="the job failed")

@@ -185,10 +185,11 @@ class AsyncRankerClient(AsyncClient):
             try:
                 async for message in call:
                     patience.progress()
-                    if message.WhichOneof("update") == "result":
+                    kind = message.WhichOneof("update")
+                    if kind == "result":
                         had += 1
                         yield message.result
-                    else:
+                    elif kind == "progress":
                         told(message.progress, progress)
             except grpc.RpcError as error:
                 await asyncio.sleep(patience.wait(AssayError.of(error)))

@@ -193,24 +193,29 @@ class RankerClient(Client):
     ) -> Iterator[evidence_pb2.ClaimVerdict]:
         """Iterate a job's verdicts as they are decided, until it ends.
 
-        `progress` takes the Job each time that it has changed. A restart of the server costs time.
-        Raises AssayError when the job has failed.
+        `progress` takes the Job each time that it has changed. A lost connection costs time; a job
+        that its server has lost is NotFound.
+        Raises AssayError when the job has failed or was cancelled.
         """
         patience, had = Patience(PATIENCE_SECONDS), 0
         while True:
             request = verification_pb2.WatchJobRequest(job=job, after=had)
+            call = self._jobs.WatchJob(request, timeout=self._timeout)
             try:
-                for message in self._jobs.WatchJob(request, timeout=self._timeout):
+                for message in call:
                     patience.progress()
-                    if message.WhichOneof("update") == "result":
+                    kind = message.WhichOneof("update")
+                    if kind == "result":
                         had += 1
                         yield message.result
-                    else:
+                    elif kind == "progress":
                         told(message.progress, progress)
             except grpc.RpcError as error:
                 time.sleep(patience.wait(AssayError.of(error)))
             else:
                 return
+            finally:
+                call.cancel()
 
     def verify(
         self,

@@ -189,7 +189,9 @@ def _image(image: ImageLike) -> images_pb2.Image:
 def labels_of(reply: segment_pb2.SegmentImageResponse) -> Labels:
     """Decode the labels of a reply, no further than its stated size. Raises DataLoss."""
     labels = reply.labels
-    item = _BYTES[labels.type]
+    item = _BYTES.get(labels.type)
+    if item is None:
+        raise _damaged(f"elements of type {labels.type}, which this client does not know")
     size = labels.height * labels.width * item
     data = labels.data
     if labels.encoding == images_pb2.LABEL_ENCODING_ZSTD:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
+import grpc
+
+from assay_rpc.errors import InternalError
 from assay_rpc.segment.v1 import segment_pb2
 
 UNANSWERED = 64
@@ -28,10 +31,14 @@ class Outbox:
         with self._taking:
             return list(self._waiting.values())
 
-    def take(self) -> segment_pb2.SegmentImagesRequest | None:
-        """The next item, which is kept; None after the last, or when there is none for an error."""
+    def take(self, closed: threading.Event) -> segment_pb2.SegmentImagesRequest | None:
+        """The next item, which is kept; None after the last, or when there is none for an error.
+
+        None too when the call that asks was closed: the next one sends what `kept` has said, and an
+        item that was taken since would be in neither.
+        """
         with self._taking:
-            if self._failed is not None:
+            if self._failed is not None or closed.is_set():
                 return None
             try:
                 item = next(self._requests, None)
@@ -47,9 +54,17 @@ class Outbox:
         del self._waiting[number]
 
     def finish(self) -> None:
-        """Raise the error that ended the items, if one did."""
+        """The call has ended well: raise the error that ended the items, if one did.
+
+        Raises InternalError for items without an answer.
+        """
         if self._failed is not None:
             raise self._failed
+        if self._waiting:
+            raise InternalError(
+                f"the call ended without an answer to {len(self._waiting)} images",
+                code=grpc.StatusCode.INTERNAL,
+            )
 
 
 class Sender:
@@ -60,12 +75,12 @@ class Sender:
         kept = outbox.kept()
         self._again = iter(kept)
         self._room = threading.Semaphore(UNANSWERED - len(kept))
-        self._closed = False
+        self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[segment_pb2.SegmentImagesRequest]:
         yield from self._again
-        while self._room.acquire() and not self._closed:
-            item = self._outbox.take()
+        while self._room.acquire():
+            item = self._outbox.take(self._closed)
             if item is None:
                 return
             yield item
@@ -77,5 +92,5 @@ class Sender:
 
     def close(self) -> None:
         """Let go of the thread that waits for room."""
-        self._closed = True
+        self._closed.set()
         self._room.release()

@@ -16,6 +16,7 @@ Pillow has opened. Every call raises AssayError.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing
@@ -124,8 +125,9 @@ class AsyncSegmentClient(AsyncClient):
         patience, outbox = Patience(PATIENCE_SECONDS), Outbox(_requests(images, options))
         while True:
             kept = outbox.kept()
-            room = asyncio.Semaphore(UNANSWERED - len(kept))
-            call = self._stub.SegmentImages(_sent(kept, outbox, room), timeout=self._timeout)
+            room, closed = asyncio.Semaphore(UNANSWERED - len(kept)), threading.Event()
+            items = _sent(kept, outbox, room, closed)
+            call = self._stub.SegmentImages(items, timeout=self._timeout)
             try:
                 async for reply in call:
                     patience.progress()
@@ -138,16 +140,20 @@ class AsyncSegmentClient(AsyncClient):
                 outbox.finish()
                 return
             finally:
+                closed.set()
                 call.cancel()
 
 
 async def _sent(
-    kept: list[segment_pb2.SegmentImagesRequest], outbox: Outbox, room: asyncio.Semaphore
+    kept: list[segment_pb2.SegmentImagesRequest],
+    outbox: Outbox,
+    room: asyncio.Semaphore,
+    closed: threading.Event,
 ) -> AsyncIterator[segment_pb2.SegmentImagesRequest]:
     for item in kept:
         yield item
     while await room.acquire():
-        new = outbox.take()
+        new = outbox.take(closed)
         if new is None:
             return
         yield new

@@ -171,6 +171,7 @@ async def test_a_job_is_cancelled_by_its_owner_or_an_operator(place: Place) -> N
         stub = verification_pb2_grpc.VerificationServiceStub(alice)
         order.request_id = "first"
         job = (await stub.SubmitVerification(order)).job
+        assert job.submitter == "token:alice"
         cancel = verification_pb2.CancelJobRequest(job=job.id)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await verification_pb2_grpc.VerificationServiceStub(bob).CancelJob(cancel)

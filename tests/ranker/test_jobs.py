@@ -89,6 +89,7 @@ async def test_a_retry_gives_the_same_job(ranker: Ranker) -> None:
     first = (await stub.SubmitVerification(order("P1.2", request_id="r"))).job
     second = (await stub.SubmitVerification(order("P1.2", request_id="r"))).job
     assert first.id == second.id
+    assert first.submitter == ""  # nobody authenticated
     with pytest.raises(grpc.aio.AioRpcError, match="used for another request") as error:
         await stub.SubmitVerification(order("P2.2", request_id="r"))
     assert AssayError.of(error.value).reason == "REQUEST_ID_REUSED"

@@ -129,6 +129,8 @@ def _job(value: Job) -> verification_pb2.Job:
     message.state = verification_pb2.JobState.Value(f"JOB_STATE_{value.state.value}")
     message.done = len(value.verdicts)
     message.request_id = value.request_id
+    if value.owner.verified:
+        message.submitter = value.owner.name
     if value.error is not None:
         message.error.CopyFrom(item_error(value.error))
     message.create_time.CopyFrom(messages.timestamp(value.created))

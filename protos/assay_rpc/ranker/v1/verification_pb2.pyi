@@ -168,7 +168,7 @@ class Job(_message.Message):
     state: Global___JobState.ValueType
     done: _builtins.int
     submitter: _builtins.str
-    """Authenticated identity."""
+    """Authenticated identity. Empty: nobody authenticated."""
     request_id: _builtins.str
     @_builtins.property
     def plan(self) -> Global___VerificationPlan: ...

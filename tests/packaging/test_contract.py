@@ -213,7 +213,7 @@ def elements(messages: list[DescriptorProto]) -> int:
 
 
 def test_comments_stay_short(files: list[FileDescriptorProto]) -> None:
-    """A reader stops at long ones: 59 characters an element before their review, then 39."""
+    """A reader stops at long ones: 59.8 characters an element before a review, now 2/3 of it."""
     count = sum(
         elements(list(file.message_type))
         + sum(1 + len(enum.value) for enum in file.enum_type)
@@ -226,7 +226,7 @@ def test_comments_stay_short(files: list[FileDescriptorProto]) -> None:
         for at in file.source_code_info.location
         for text in (at.leading_comments, at.trailing_comments, *at.leading_detached_comments)
     )
-    assert characters <= 41 * count, f"{characters} characters for {count} elements"
+    assert characters <= 2 / 3 * 59.8 * count, f"{characters} characters for {count} elements"
 
 
 def test_every_file_has_its_options(files: list[FileDescriptorProto]) -> None:

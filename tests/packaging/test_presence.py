@@ -26,7 +26,7 @@ MAYBE: dict[type[Message], tuple[str, ...]] = {
     score_pb2.Score: ("point",),
     score_pb2.Component: ("point",),
     score_pb2.Contribution: ("point",),
-    rank_pb2.Rank: ("tie_group", "best_place", "worst_place"),
+    rank_pb2.Rank: ("best_place", "worst_place"),
     compare_pb2.PageReliability: ("mean",),
     benchmark_pb2.ServerFigures: ("within_bound",),
     segment_pb2.EvaluationResult: ("pixel_accuracy", "mean_iou", "mean_accuracy"),

@@ -75,6 +75,23 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
     assert "must be a day" in told["released"]
 
 
+async def test_a_claim_whose_source_does_not_say_it(ranker: Ranker) -> None:
+    channel = await ranker.connect()
+    admin = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    silent = {"title": "The card that it cites", "silent": True}
+    both = manifest(claims=[claim(sources=[{**silent, "says": 3}])])
+    checked = await admin.ValidateManifest(admin_pb2.ValidateManifestRequest(manifest=both))
+    assert [one.place for one in checked.errors] == ["manifest.claims[C1].sources[0].silent"]
+    content = manifest(claims=[claim(sources=[silent])])
+    await admin.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))
+    reply = await ranker_pb2_grpc.RankerServiceStub(channel).ListVerdicts(
+        evidence_pb2.ListVerdictsRequest(owner="thing")
+    )
+    (found,) = reply.claims
+    assert found.sourcing == evidence_pb2.SOURCE_VERDICT_UNSOURCED
+    assert [one.silent for one in found.claim.sources] == [True]
+
+
 @pytest.mark.parametrize(
     ("changes", "place", "message"),
     [

@@ -169,6 +169,7 @@ def source(value: model.Source) -> claim_pb2.Source:
         digest=value.digest,
         values=value.values,
         unit=value.unit,
+        silent=value.silent,
     )
 
 

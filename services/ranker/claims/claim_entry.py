@@ -107,7 +107,7 @@ class _Comparator(Part):
 
 
 class SourceEntry(Part):
-    """What is cited: where it is printed, and what it says."""
+    """What is cited: where it is printed, and what it says, or that it does not say it."""
 
     title: String
     locator: String = ""
@@ -117,9 +117,15 @@ class SourceEntry(Part):
     digest: Digest | None = None
     says: Says = None
     unit: String = ""
+    silent: bool = False
 
     def problems(self) -> Iterator[Violation]:
-        """Yield a unit of what has none."""
+        """Yield a unit of what has none, and silence of what says something."""
+        if self.silent and self.says is not None:
+            yield (
+                "silent",
+                "means that the source does not say it, and `says` is there; take one out",
+            )
         if self.unit and not isinstance(self.says, tuple):
             yield "unit", "is of a number, and `says` is none"
 

@@ -130,7 +130,7 @@ class Source:
 
     `locator` is the table, row or section; `date` its day, or as much of it as is known. `values`
     are numbers in `unit`, or in that of the claim's bound where it is empty, `says` is a text or a
-    truth.
+    truth. One that is `silent` was read and does not say what is claimed.
     """
 
     title: str
@@ -143,14 +143,16 @@ class Source:
     says: str | bool | None = None
     role: SourceRole = SourceRole.OWN
     unit: str = ""
+    silent: bool = False
 
 
 class SourceVerdict(StrEnum):
-    """Whether a page repeats its source. The contract's UNSOURCED is of no claim yet."""
+    """Whether a page repeats its source."""
 
     UNSPECIFIED = "UNSPECIFIED"
     FAITHFUL = "FAITHFUL"
     MISQUOTED = "MISQUOTED"
+    UNSOURCED = "UNSOURCED"
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,19 @@ def sourcing(claim: Claim) -> SourceVerdict:
     """Return whether a claim repeats what it cites, or what its own record and authors print.
 
     Of alternatives it may repeat any. Somebody else's measurement is no source of the claim, and
-    neither is the page that states it: that it agrees with itself shows nothing.
+    neither is the page that states it: that it agrees with itself shows nothing. One source that
+    says it is enough, whichever others are silent.
     """
     page = {_plain(one) for one in _stated_in(claim)}
-    said = [
-        says(claim.bound, one)
+    cited = [
+        one
         for one in claim.sources
         if _is_of_it(one) and page.isdisjoint({_plain(one.title), _plain(one.url)} - {""})
     ]
-    answers = {one for one in said if one is not None}
+    answers = {says(claim.bound, one) for one in cited} - {None}
     if not answers:
-        return SourceVerdict.UNSPECIFIED
+        silent = any(one.silent for one in cited)
+        return SourceVerdict.UNSOURCED if silent else SourceVerdict.UNSPECIFIED
     return SourceVerdict.FAITHFUL if True in answers else SourceVerdict.MISQUOTED
 
 

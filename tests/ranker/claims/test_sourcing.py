@@ -159,6 +159,30 @@ def test_a_measurement_is_not_asked_for_its_sources() -> None:
     assert (found.verdict, found.sourcing) == (Verdict.CONFIRMED, SourceVerdict.MISQUOTED)
 
 
+SILENT = Source("another paper", silent=True)
+
+
+@pytest.mark.parametrize(
+    ("sources", "sourcing"),
+    [
+        ([SILENT], SourceVerdict.UNSOURCED),
+        ([SILENT, SILENT], SourceVerdict.UNSOURCED),
+        ([SILENT, of(OWN, 5)], SourceVerdict.FAITHFUL),
+        ([SILENT, of(OWN, 6)], SourceVerdict.MISQUOTED),
+        ([SILENT, of(INDEPENDENT, 5)], SourceVerdict.UNSOURCED),
+        ([replace(SILENT, role=INDEPENDENT)], SourceVerdict.UNSPECIFIED),
+        ([Source("a paper that nobody has read")], SourceVerdict.UNSPECIFIED),
+    ],
+)
+def test_a_source_that_was_read_and_does_not_say_it(
+    sources: list[Source], sourcing: SourceVerdict
+) -> None:
+    found = judge(claim(Equals(5, 0.001, "s"), *sources), None)
+    assert (found.verdict, found.sourcing) == (Verdict.NOT_TESTABLE_HERE, sourcing)
+    by_page = replace(claim(Equals(5, 0.001, "s"), *sources), stated_in=("another paper",))
+    assert judge(by_page, None).sourcing is not SourceVerdict.UNSOURCED
+
+
 PAGE = "https://www.example.org/one-or-two"
 
 

@@ -155,7 +155,6 @@ async def test_a_rank_is_explained_by_stored_evidence(ranker: Ranker) -> None:
     ).rank
     assert (rank_.artifact, rank_.profile, rank_.ranked_count) == (B4, profile, 1)
     assert (rank_.best_place, rank_.worst_place) == (1, 1)
-    assert not rank_.HasField("tie_group")
     explained = await stub.ExplainRank(
         rank_pb2.ExplainRankRequest(artifact=B4, as_of=day, profile=profile)
     )

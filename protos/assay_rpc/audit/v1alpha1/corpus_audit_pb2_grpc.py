@@ -47,12 +47,10 @@ class CorpusAuditServiceServicer(object):
     """
 
     def AuditCorpus(self, request_iterator, context):
-        """Reads the documents of a selection once and says what they are made of: contamination by test
-        sets, duplicates, languages, lengths, words, personal data, rights, distance from The Pile's
-        Table 1. The first message says what is audited; the others are the texts of test sets, up to a
-        fiftieth of the server's memory and 256 MiB, and the work begins when the caller has sent all;
-        one that sends nothing for 300 seconds is not waited for. Progress comes about once a second
-        and the result last. Cancelling the call ends the work. One audit runs at a time.
+        """Says what the documents of a selection are made of, in one pass. The first message says what is
+        audited, the others are texts of test sets, up to a fiftieth of the server's memory and 256
+        MiB; the work begins after the last. DEADLINE_EXCEEDED: no message came for 300 seconds.
+        Progress comes about once a second. One audit runs at a time; cancelling ends it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         INDEX_REQUIRED, SOURCE_CHANGED, DATA_LOSS, OVERLOADED, TOO_LARGE, UNSUPPORTED,

@@ -5,9 +5,9 @@ What the contracts of the three services share.
 
 Errors. A failed call carries google.rpc.ErrorInfo with the domain "assay" and, as reason, the
 name of an ErrorReason without its prefix. The `Errors:` line of an rpc lists its own reasons.
-Any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE, UNAUTHENTICATED,
-FORBIDDEN, QUOTA_EXCEEDED or INTERNAL. Only OVERLOADED and QUOTA_EXCEEDED carry RetryInfo. Every
-rpc may be sent again: the second time has no other effect.
+Any call may also fail with INVALID_ARGUMENT, UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE,
+UNAUTHENTICATED, FORBIDDEN, QUOTA_EXCEEDED or INTERNAL. Only OVERLOADED and QUOTA_EXCEEDED carry
+RetryInfo. Every rpc may be sent again: the second time has no other effect.
 
 Metadata. `x-request-id`: 1 to 128 characters of [A-Za-z0-9._:/+=-], returned in the trailers;
 made by the server where missing. `assay-client-id`: whose turn it is when calls wait,
@@ -18,11 +18,12 @@ request, a digest or revision is a precondition, and empty means any. Days are Y
 
 Streams of `progress` and `result` end with their result.
 
-Pages. `page_size`: at most 1,000; 0 means 100. `page_token`: the previous page's
-`next_page_token`, which is empty on the last page.
+Pages. `page_size`: more than 1,000 counts as 1,000; 0 means 100. `page_token`: the previous
+page's `next_page_token`, which is empty on the last page.
 
 An absent field is unknown or does not apply. A repeated field or map of a request holds at most
-1,000 elements, unless its comment says otherwise.
+1,000 elements, unless its comment says otherwise. A value of an enum that the server does not
+know is INVALID_ARGUMENT. Bytes of a text are those of its UTF-8.
 """
 
 from collections import abc as _abc

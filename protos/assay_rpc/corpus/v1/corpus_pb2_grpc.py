@@ -86,8 +86,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DescribeCorpus(self, request, context):
-        """Counts what a corpus holds. The first call reads every shard once, as long as decompressing
-        takes, and streams its progress; counts are kept by digest.
+        """Counts what a corpus holds. The first call reads every shard once and streams its progress;
+        counts are kept by digest.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
         """

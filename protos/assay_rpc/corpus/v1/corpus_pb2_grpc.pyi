@@ -45,8 +45,8 @@ class CorpusServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     DescribeCorpus: _grpc.UnaryStreamMultiCallable[_describe_pb2.DescribeCorpusRequest, _describe_pb2.DescribeCorpusResponse]
-    """Counts what a corpus holds. The first call reads every shard once, as long as decompressing
-    takes, and streams its progress; counts are kept by digest.
+    """Counts what a corpus holds. The first call reads every shard once and streams its progress;
+    counts are kept by digest.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
     """
@@ -85,8 +85,8 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     DescribeCorpus: _aio.UnaryStreamMultiCallable[_describe_pb2.DescribeCorpusRequest, _describe_pb2.DescribeCorpusResponse]  # type: ignore[assignment]
-    """Counts what a corpus holds. The first call reads every shard once, as long as decompressing
-    takes, and streams its progress; counts are kept by digest.
+    """Counts what a corpus holds. The first call reads every shard once and streams its progress;
+    counts are kept by digest.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
     """
@@ -140,8 +140,8 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _describe_pb2.DescribeCorpusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_describe_pb2.DescribeCorpusResponse], _abc.AsyncIterator[_describe_pb2.DescribeCorpusResponse]]:
-        """Counts what a corpus holds. The first call reads every shard once, as long as decompressing
-        takes, and streams its progress; counts are kept by digest.
+        """Counts what a corpus holds. The first call reads every shard once and streams its progress;
+        counts are kept by digest.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
         """

@@ -801,9 +801,8 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def doubts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Reasons to doubt the figures, a sentence each: signs that the tokenizer is another model's,
-        predictions no better than chance, tensors that the language model does not use. They refuse
-        nothing, and a result with one is best not published.
+        """Reasons to doubt the figures, a sentence each, such as signs that the tokenizer is another
+        model's. A result with one is best not published.
         """
 
     def __init__(

@@ -28,7 +28,7 @@ class _MixtureUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MixtureUn
     MIXTURE_UNIT_UNSPECIFIED: _MixtureUnit.ValueType  # 0
     """The same as MIXTURE_UNIT_BYTES."""
     MIXTURE_UNIT_BYTES: _MixtureUnit.ValueType  # 1
-    """UTF-8 bytes of the texts."""
+    """Of the texts."""
     MIXTURE_UNIT_DOCUMENTS: _MixtureUnit.ValueType  # 2
     """Whatever their length."""
     MIXTURE_UNIT_TOKENS: _MixtureUnit.ValueType  # 3
@@ -40,7 +40,7 @@ class MixtureUnit(_MixtureUnit, metaclass=_MixtureUnitEnumTypeWrapper):
 MIXTURE_UNIT_UNSPECIFIED: MixtureUnit.ValueType  # 0
 """The same as MIXTURE_UNIT_BYTES."""
 MIXTURE_UNIT_BYTES: MixtureUnit.ValueType  # 1
-"""UTF-8 bytes of the texts."""
+"""Of the texts."""
 MIXTURE_UNIT_DOCUMENTS: MixtureUnit.ValueType  # 2
 """Whatever their length."""
 MIXTURE_UNIT_TOKENS: MixtureUnit.ValueType  # 3
@@ -173,13 +173,13 @@ class Selection(_message.Message):
     max_documents: _builtins.int
     """Over all ranks; 0: no limit."""
     max_bytes: _builtins.int
-    """Ends before the document that would exceed this many UTF-8 bytes of text, over all ranks; 0: no
+    """Ends before the document that would exceed this many bytes of text, over all ranks; 0: no
     limit.
     """
     min_text_bytes: _builtins.int
-    """Of each document, in UTF-8."""
+    """Of each document."""
     max_text_bytes: _builtins.int
-    """Of each document, in UTF-8; 0: no limit."""
+    """Of each document; 0: no limit."""
     preset: Global___SubsetPreset.ValueType
     """With `subsets`: those in both."""
     seed: _builtins.int
@@ -271,11 +271,10 @@ Global___WeightedCorpus: _TypeAlias = WeightedCorpus  # noqa: Y015
 
 @_typing.final
 class Sample(_message.Message):
-    """A random sample in proportion to size, from which figures of the selection are estimated
-    (priority sampling; Duffield, Lund, Thorup 2007). A function of the documents and the seed, in
-    any order; a larger sample holds the smaller. Needs no index. Documents keep their order. One
-    larger than the selection is all of it. Not of `epochs`, a `mixture` or `corpora`, where
-    documents repeat.
+    """A random sample in proportion to size (priority sampling; Duffield, Lund, Thorup 2007). A
+    function of the documents and the seed, in any order; a larger sample holds the smaller. Needs no
+    index. Documents keep their order. One larger than the selection is all of it. Not of `epochs`, a
+    `mixture` or `corpora`, where documents repeat.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

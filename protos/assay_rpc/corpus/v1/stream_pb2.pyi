@@ -591,7 +591,7 @@ class Frame(_message.Message):
     """Of all its documents; empty when they name none."""
     @_builtins.property
     def text_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of each text, in UTF-8."""
+        """Of each text."""
 
     def __init__(
         self,

@@ -173,6 +173,7 @@ class Source(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """The publication."""
     locator: _builtins.str
@@ -187,6 +188,8 @@ class Source(_message.Message):
     """Digest of the file that was read."""
     unit: _builtins.str
     """Unit of `values`, where it is not the bound's."""
+    silent: _builtins.bool
+    """It was read, and does not say what is claimed."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The figure, or the alternatives that it allows."""
@@ -202,10 +205,11 @@ class Source(_message.Message):
         digest: _builtins.str = ...,
         values: _abc.Iterable[_builtins.float] | None = ...,
         unit: _builtins.str = ...,
+        silent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "digest", b"digest", "locator", b"locator", "quote", b"quote", "title", b"title", "unit", b"unit", "url", b"url", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "digest", b"digest", "locator", b"locator", "quote", b"quote", "silent", b"silent", "title", b"title", "unit", b"unit", "url", b"url", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -136,9 +136,7 @@ class _SourceVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourceV
     SOURCE_VERDICT_MISQUOTED: _SourceVerdict.ValueType  # 2
     """Its source says something else."""
     SOURCE_VERDICT_UNSOURCED: _SourceVerdict.ValueType  # 3
-    """Its source was read and does not say it. Not sent yet: what is recorded of a source is what it
-    says, and one that is recorded without it counts as not read.
-    """
+    """Its source was read and does not say it."""
 
 class SourceVerdict(_SourceVerdict, metaclass=_SourceVerdictEnumTypeWrapper):
     """Whether the page repeats its source, as its manifest quotes it. What a registered manifest quotes
@@ -152,9 +150,7 @@ SOURCE_VERDICT_FAITHFUL: SourceVerdict.ValueType  # 1
 SOURCE_VERDICT_MISQUOTED: SourceVerdict.ValueType  # 2
 """Its source says something else."""
 SOURCE_VERDICT_UNSOURCED: SourceVerdict.ValueType  # 3
-"""Its source was read and does not say it. Not sent yet: what is recorded of a source is what it
-says, and one that is recorded without it counts as not read.
-"""
+"""Its source was read and does not say it."""
 Global___SourceVerdict: _TypeAlias = SourceVerdict  # noqa: Y015
 
 @_typing.final

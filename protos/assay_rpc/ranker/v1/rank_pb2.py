@@ -27,7 +27,7 @@ from assay_rpc.ranker.v1 import evidence_pb2 as assay_dot_ranker_dot_v1_dot_evid
 from assay_rpc.ranker.v1 import score_pb2 as assay_dot_ranker_dot_v1_dot_score__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ssay/ranker/v1/rank.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1e\x61ssay/ranker/v1/artifact.proto\x1a\x1e\x61ssay/ranker/v1/evidence.proto\x1a\x1b\x61ssay/ranker/v1/score.proto\"p\n\x0eGetRankRequest\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x10\n\x08hardware\x18\x03 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x04 \x01(\t\x12\x0f\n\x07profile\x18\x05 \x01(\t\"l\n\x0fGetRankResponse\x12#\n\x04rank\x18\x01 \x01(\x0b\x32\x15.assay.ranker.v1.Rank\x12\x34\n\x0bmethodology\x18\x02 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\"\xf4\x02\n\x04Rank\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12%\n\x05score\x18\x03 \x01(\x0b\x32\x16.assay.ranker.v1.Score\x12\x1a\n\ttie_group\x18\x04 \x01(\rB\x02\x18\x01H\x00\x88\x01\x01\x12\x17\n\nbest_place\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x18\n\x0bworst_place\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x14\n\x0cranked_count\x18\x07 \x01(\r\x12\x1a\n\x12not_separable_from\x18\x08 \x03(\t\x12\x10\n\x08hardware\x18\t \x01(\t\x12\x0f\n\x07profile\x18\n \x01(\t\x12\r\n\x05\x62\x65\x61ts\x18\x0b \x03(\t\x12\x13\n\x0bmeasured_on\x18\x0c \x01(\t\x12\x11\n\treporters\x18\r \x01(\rB\x0c\n\n_tie_groupB\r\n\x0b_best_placeB\x0e\n\x0c_worst_place\"t\n\x12\x45xplainRankRequest\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x10\n\x08hardware\x18\x03 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x04 \x01(\t\x12\x0f\n\x07profile\x18\x05 \x01(\t\"\xd5\x01\n\x13\x45xplainRankResponse\x12%\n\x05score\x18\x01 \x01(\x0b\x32\x16.assay.ranker.v1.Score\x12\x34\n\rcontributions\x18\x02 \x03(\x0b\x32\x1d.assay.ranker.v1.Contribution\x12+\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x34\n\x0bmethodology\x18\x04 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\"\x84\x02\n\x10ListRanksRequest\x12-\n\x04type\x18\x01 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactTypeH\x00\x12\x10\n\x06intent\x18\x02 \x01(\tH\x00\x12\x31\n\tartifacts\x18\x08 \x01(\x0b\x32\x1c.assay.ranker.v1.ArtifactSetH\x00\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\x12\x10\n\x08hardware\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x07 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\tB\x07\n\x05which\" \n\x0b\x41rtifactSet\x12\x11\n\tartifacts\x18\x01 \x03(\t\"\xd3\x01\n\x11ListRanksResponse\x12$\n\x05ranks\x18\x01 \x03(\x0b\x32\x15.assay.ranker.v1.Rank\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x34\n\x0bmethodology\x18\x03 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\x12\x17\n\x0f\x65vidence_digest\x18\x04 \x01(\t\x12\x30\n\x08profiles\x18\x05 \x03(\x0b\x32\x1e.assay.ranker.v1.RankedProfile\"\\\n\rRankedProfile\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\r\n\x05level\x18\x03 \x01(\x01\x42\x38\n\x0f\x61ssay.ranker.v1B\tRankProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ssay/ranker/v1/rank.proto\x12\x0f\x61ssay.ranker.v1\x1a\x1e\x61ssay/ranker/v1/artifact.proto\x1a\x1e\x61ssay/ranker/v1/evidence.proto\x1a\x1b\x61ssay/ranker/v1/score.proto\"p\n\x0eGetRankRequest\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x10\n\x08hardware\x18\x03 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x04 \x01(\t\x12\x0f\n\x07profile\x18\x05 \x01(\t\"l\n\x0fGetRankResponse\x12#\n\x04rank\x18\x01 \x01(\x0b\x32\x15.assay.ranker.v1.Rank\x12\x34\n\x0bmethodology\x18\x02 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\"\xdb\x02\n\x04Rank\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12%\n\x05score\x18\x03 \x01(\x0b\x32\x16.assay.ranker.v1.Score\x12\x17\n\nbest_place\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0bworst_place\x18\x06 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x0cranked_count\x18\x07 \x01(\r\x12\x1a\n\x12not_separable_from\x18\x08 \x03(\t\x12\x10\n\x08hardware\x18\t \x01(\t\x12\x0f\n\x07profile\x18\n \x01(\t\x12\r\n\x05\x62\x65\x61ts\x18\x0b \x03(\t\x12\x13\n\x0bmeasured_on\x18\x0c \x01(\t\x12\x11\n\treporters\x18\r \x01(\rB\r\n\x0b_best_placeB\x0e\n\x0c_worst_placeJ\x04\x08\x04\x10\x05R\ttie_group\"t\n\x12\x45xplainRankRequest\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x10\n\x08hardware\x18\x03 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x04 \x01(\t\x12\x0f\n\x07profile\x18\x05 \x01(\t\"\xd5\x01\n\x13\x45xplainRankResponse\x12%\n\x05score\x18\x01 \x01(\x0b\x32\x16.assay.ranker.v1.Score\x12\x34\n\rcontributions\x18\x02 \x03(\x0b\x32\x1d.assay.ranker.v1.Contribution\x12+\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x19.assay.ranker.v1.Evidence\x12\x34\n\x0bmethodology\x18\x04 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\"\x84\x02\n\x10ListRanksRequest\x12-\n\x04type\x18\x01 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactTypeH\x00\x12\x10\n\x06intent\x18\x02 \x01(\tH\x00\x12\x31\n\tartifacts\x18\x08 \x01(\x0b\x32\x1c.assay.ranker.v1.ArtifactSetH\x00\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\x12\x10\n\x08hardware\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x1a\n\x12methodology_digest\x18\x07 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\tB\x07\n\x05which\" \n\x0b\x41rtifactSet\x12\x11\n\tartifacts\x18\x01 \x03(\t\"\xd3\x01\n\x11ListRanksResponse\x12$\n\x05ranks\x18\x01 \x03(\x0b\x32\x15.assay.ranker.v1.Rank\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x34\n\x0bmethodology\x18\x03 \x01(\x0b\x32\x1f.assay.ranker.v1.MethodologyRef\x12\x17\n\x0f\x65vidence_digest\x18\x04 \x01(\t\x12\x30\n\x08profiles\x18\x05 \x03(\x0b\x32\x1e.assay.ranker.v1.RankedProfile\"\\\n\rRankedProfile\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.assay.ranker.v1.ArtifactType\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\r\n\x05level\x18\x03 \x01(\x01\x42\x38\n\x0f\x61ssay.ranker.v1B\tRankProtoP\x01Z\x18\x61ssay/ranker/v1;rankerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,24 +35,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.ranker.v1.rank_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017assay.ranker.v1B\tRankProtoP\001Z\030assay/ranker/v1;rankerv1'
-  _globals['_RANK'].fields_by_name['tie_group']._loaded_options = None
-  _globals['_RANK'].fields_by_name['tie_group']._serialized_options = b'\030\001'
   _globals['_GETRANKREQUEST']._serialized_start=140
   _globals['_GETRANKREQUEST']._serialized_end=252
   _globals['_GETRANKRESPONSE']._serialized_start=254
   _globals['_GETRANKRESPONSE']._serialized_end=362
   _globals['_RANK']._serialized_start=365
-  _globals['_RANK']._serialized_end=737
-  _globals['_EXPLAINRANKREQUEST']._serialized_start=739
-  _globals['_EXPLAINRANKREQUEST']._serialized_end=855
-  _globals['_EXPLAINRANKRESPONSE']._serialized_start=858
-  _globals['_EXPLAINRANKRESPONSE']._serialized_end=1071
-  _globals['_LISTRANKSREQUEST']._serialized_start=1074
-  _globals['_LISTRANKSREQUEST']._serialized_end=1334
-  _globals['_ARTIFACTSET']._serialized_start=1336
-  _globals['_ARTIFACTSET']._serialized_end=1368
-  _globals['_LISTRANKSRESPONSE']._serialized_start=1371
-  _globals['_LISTRANKSRESPONSE']._serialized_end=1582
-  _globals['_RANKEDPROFILE']._serialized_start=1584
-  _globals['_RANKEDPROFILE']._serialized_end=1676
+  _globals['_RANK']._serialized_end=712
+  _globals['_EXPLAINRANKREQUEST']._serialized_start=714
+  _globals['_EXPLAINRANKREQUEST']._serialized_end=830
+  _globals['_EXPLAINRANKRESPONSE']._serialized_start=833
+  _globals['_EXPLAINRANKRESPONSE']._serialized_end=1046
+  _globals['_LISTRANKSREQUEST']._serialized_start=1049
+  _globals['_LISTRANKSREQUEST']._serialized_end=1309
+  _globals['_ARTIFACTSET']._serialized_start=1311
+  _globals['_ARTIFACTSET']._serialized_end=1343
+  _globals['_LISTRANKSRESPONSE']._serialized_start=1346
+  _globals['_LISTRANKSRESPONSE']._serialized_end=1557
+  _globals['_RANKEDPROFILE']._serialized_start=1559
+  _globals['_RANKEDPROFILE']._serialized_end=1651
 # @@protoc_insertion_point(module_scope)

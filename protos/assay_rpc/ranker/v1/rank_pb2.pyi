@@ -19,11 +19,6 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-if sys.version_info >= (3, 13):
-    from warnings import deprecated as _deprecated
-else:
-    from typing_extensions import deprecated as _deprecated
-
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -97,7 +92,6 @@ class Rank(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
-    TIE_GROUP_FIELD_NUMBER: _builtins.int
     BEST_PLACE_FIELD_NUMBER: _builtins.int
     WORST_PLACE_FIELD_NUMBER: _builtins.int
     RANKED_COUNT_FIELD_NUMBER: _builtins.int
@@ -109,16 +103,6 @@ class Rank(_message.Message):
     REPORTERS_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     type: _artifact_pb2.ArtifactType.ValueType
-    @_builtins.property
-    @_deprecated("""This field has been marked as deprecated using proto field options.""")
-    def tie_group(self) -> _builtins.int:
-        """Not set since methodology v2: a chain of ties would join all."""
-
-    @tie_group.setter
-    @_deprecated("""This field has been marked as deprecated using proto field options.""")
-    def tie_group(self, value: _builtins.int) -> None:
-        """Not set since methodology v2: a chain of ties would join all."""
-
     best_place: _builtins.int
     """Best possible, from 1: one more than surely beat it."""
     worst_place: _builtins.int
@@ -151,7 +135,6 @@ class Rank(_message.Message):
         artifact: _builtins.str = ...,
         type: _artifact_pb2.ArtifactType.ValueType = ...,
         score: _score_pb2.Score | None = ...,
-        tie_group: _builtins.int | None = ...,
         best_place: _builtins.int | None = ...,
         worst_place: _builtins.int | None = ...,
         ranked_count: _builtins.int = ...,
@@ -162,20 +145,16 @@ class Rank(_message.Message):
         measured_on: _builtins.str = ...,
         reporters: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_tie_group", b"_tie_group", "_worst_place", b"_worst_place", "best_place", b"best_place", "score", b"score", "tie_group", b"tie_group", "worst_place", b"worst_place"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_worst_place", b"_worst_place", "best_place", b"best_place", "score", b"score", "worst_place", b"worst_place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_tie_group", b"_tie_group", "_worst_place", b"_worst_place", "artifact", b"artifact", "beats", b"beats", "best_place", b"best_place", "hardware", b"hardware", "measured_on", b"measured_on", "not_separable_from", b"not_separable_from", "profile", b"profile", "ranked_count", b"ranked_count", "reporters", b"reporters", "score", b"score", "tie_group", b"tie_group", "type", b"type", "worst_place", b"worst_place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_place", b"_best_place", "_worst_place", b"_worst_place", "artifact", b"artifact", "beats", b"beats", "best_place", b"best_place", "hardware", b"hardware", "measured_on", b"measured_on", "not_separable_from", b"not_separable_from", "profile", b"profile", "ranked_count", b"ranked_count", "reporters", b"reporters", "score", b"score", "type", b"type", "worst_place", b"worst_place"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_place: _TypeAlias = _typing.Literal["best_place"]  # noqa: Y015
     _WhichOneofArgType__best_place: _TypeAlias = _typing.Literal["_best_place", b"_best_place"]  # noqa: Y015
-    _WhichOneofReturnType__tie_group: _TypeAlias = _typing.Literal["tie_group"]  # noqa: Y015
-    _WhichOneofArgType__tie_group: _TypeAlias = _typing.Literal["_tie_group", b"_tie_group"]  # noqa: Y015
     _WhichOneofReturnType__worst_place: _TypeAlias = _typing.Literal["worst_place"]  # noqa: Y015
     _WhichOneofArgType__worst_place: _TypeAlias = _typing.Literal["_worst_place", b"_worst_place"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__best_place) -> _WhichOneofReturnType__best_place | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__tie_group) -> _WhichOneofReturnType__tie_group | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__worst_place) -> _WhichOneofReturnType__worst_place | None: ...
 
@@ -227,7 +206,7 @@ class ExplainRankResponse(_message.Message):
     def score(self) -> _score_pb2.Score: ...
     @_builtins.property
     def contributions(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Contribution]:
-        """Their points add up to the score's; their ends need not, for chance errors add as squares."""
+        """Their points add up to the score's; their ends need not."""
 
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Evidence]:

@@ -31,8 +31,7 @@ if _version_not_supported:
 
 
 class RankerServiceStub(object):
-    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
-    evidence, methodology and day.
+    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day.
     """
 
     def __init__(self, channel):
@@ -99,8 +98,7 @@ class RankerServiceStub(object):
 
 
 class RankerServiceServicer(object):
-    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
-    evidence, methodology and day.
+    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day.
     """
 
     def ListArtifacts(self, request, context):
@@ -131,8 +129,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListVerdicts(self, request, context):
-        """Lists the claims of an artifact's card or a page, with verdicts from stored evidence. Measures
-        nothing.
+        """Lists the claims of an artifact's card or a page, with verdicts from stored evidence.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -187,8 +184,8 @@ class RankerServiceServicer(object):
 
     def ListRanks(self, request, context):
         """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-        may have in a profile. Of a type or an intent each pair is told apart by itself, whoever else
-        is listed; of named artifacts the places hold together. Each type has its own ranking.
+        may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
+        its own ranking.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -272,8 +269,7 @@ def add_RankerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RankerService(object):
-    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
-    evidence, methodology and day.
+    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day.
     """
 
     @staticmethod

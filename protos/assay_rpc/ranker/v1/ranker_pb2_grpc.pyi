@@ -32,9 +32,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RankerServiceStub:
-    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
-    evidence, methodology and day.
-    """
+    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -56,8 +54,7 @@ class RankerServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListVerdicts: _grpc.UnaryUnaryMultiCallable[_evidence_pb2.ListVerdictsRequest, _evidence_pb2.ListVerdictsResponse]
-    """Lists the claims of an artifact's card or a page, with verdicts from stored evidence. Measures
-    nothing.
+    """Lists the claims of an artifact's card or a page, with verdicts from stored evidence.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
@@ -88,8 +85,8 @@ class RankerServiceStub:
     """
     ListRanks: _grpc.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]
     """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-    may have in a profile. Of a type or an intent each pair is told apart by itself, whoever else
-    is listed; of named artifacts the places hold together. Each type has its own ranking.
+    may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
+    its own ranking.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
@@ -101,9 +98,7 @@ class RankerServiceStub:
 
 @_typing.type_check_only
 class RankerServiceAsyncStub(RankerServiceStub):
-    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
-    evidence, methodology and day.
-    """
+    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_pb2.ListArtifactsRequest, _artifact_pb2.ListArtifactsResponse]  # type: ignore[assignment]
@@ -122,8 +117,7 @@ class RankerServiceAsyncStub(RankerServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListVerdicts: _aio.UnaryUnaryMultiCallable[_evidence_pb2.ListVerdictsRequest, _evidence_pb2.ListVerdictsResponse]  # type: ignore[assignment]
-    """Lists the claims of an artifact's card or a page, with verdicts from stored evidence. Measures
-    nothing.
+    """Lists the claims of an artifact's card or a page, with verdicts from stored evidence.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
@@ -154,8 +148,8 @@ class RankerServiceAsyncStub(RankerServiceStub):
     """
     ListRanks: _aio.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]  # type: ignore[assignment]
     """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-    may have in a profile. Of a type or an intent each pair is told apart by itself, whoever else
-    is listed; of named artifacts the places hold together. Each type has its own ranking.
+    may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
+    its own ranking.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
@@ -166,9 +160,7 @@ class RankerServiceAsyncStub(RankerServiceStub):
     """
 
 class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads what is registered and was found. It measures and records nothing; any replica answers, by
-    evidence, methodology and day.
-    """
+    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day."""
 
     @_abc_1.abstractmethod
     def ListArtifacts(
@@ -209,8 +201,7 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evidence_pb2.ListVerdictsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evidence_pb2.ListVerdictsResponse, _abc.Awaitable[_evidence_pb2.ListVerdictsResponse]]:
-        """Lists the claims of an artifact's card or a page, with verdicts from stored evidence. Measures
-        nothing.
+        """Lists the claims of an artifact's card or a page, with verdicts from stored evidence.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -277,8 +268,8 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_rank_pb2.ListRanksResponse, _abc.Awaitable[_rank_pb2.ListRanksResponse]]:
         """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-        may have in a profile. Of a type or an intent each pair is told apart by itself, whoever else
-        is listed; of named artifacts the places hold together. Each type has its own ranking.
+        may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
+        its own ranking.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """

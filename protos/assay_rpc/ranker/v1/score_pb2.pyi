@@ -166,7 +166,7 @@ class Component(_message.Message):
     name: _builtins.str
     """A metric ("latency"), or shown of every artifact: "freshness", "outcomes", "adoption"."""
     weight: _builtins.float
-    """The middle of its range; weights sum to 1."""
+    """In the profile; weights sum to 1."""
     low: _builtins.float
     """Least on its scale."""
     point: _builtins.float

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SegmentAdminServiceStub(object):
-    """Which models are served. The desired state is a file of the model repository that every replica
-    follows. A model's successor is loaded and warm before it replaces it: no request fails.
+    """The desired state is a file of the model repository that every replica follows. A model's
+    successor is loaded and warm before it replaces it: no request fails.
     """
 
     def __init__(self, channel):
@@ -49,8 +49,8 @@ class SegmentAdminServiceStub(object):
 
 
 class SegmentAdminServiceServicer(object):
-    """Which models are served. The desired state is a file of the model repository that every replica
-    follows. A model's successor is loaded and warm before it replaces it: no request fails.
+    """The desired state is a file of the model repository that every replica follows. A model's
+    successor is loaded and warm before it replaces it: no request fails.
     """
 
     def GetRepository(self, request, context):
@@ -96,8 +96,8 @@ def add_SegmentAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SegmentAdminService(object):
-    """Which models are served. The desired state is a file of the model repository that every replica
-    follows. A model's successor is loaded and warm before it replaces it: no request fails.
+    """The desired state is a file of the model repository that every replica follows. A model's
+    successor is loaded and warm before it replaces it: no request fails.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SegmentAdminServiceStub:
-    """Which models are served. The desired state is a file of the model repository that every replica
-    follows. A model's successor is loaded and warm before it replaces it: no request fails.
+    """The desired state is a file of the model repository that every replica follows. A model's
+    successor is loaded and warm before it replaces it: no request fails.
     """
 
     @_typing.overload
@@ -51,8 +51,8 @@ class SegmentAdminServiceStub:
 
 @_typing.type_check_only
 class SegmentAdminServiceAsyncStub(SegmentAdminServiceStub):
-    """Which models are served. The desired state is a file of the model repository that every replica
-    follows. A model's successor is loaded and warm before it replaces it: no request fails.
+    """The desired state is a file of the model repository that every replica follows. A model's
+    successor is loaded and warm before it replaces it: no request fails.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -71,8 +71,8 @@ class SegmentAdminServiceAsyncStub(SegmentAdminServiceStub):
     """
 
 class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Which models are served. The desired state is a file of the model repository that every replica
-    follows. A model's successor is loaded and warm before it replaces it: no request fails.
+    """The desired state is a file of the model repository that every replica follows. A model's
+    successor is loaded and warm before it replaces it: no request fails.
     """
 
     @_abc_1.abstractmethod

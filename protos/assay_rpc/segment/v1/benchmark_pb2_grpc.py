@@ -48,8 +48,7 @@ class SegmentBenchmarkServiceServicer(object):
 
     def BenchmarkModel(self, request, context):
         """Measures a model's speed in processes of its own, one call at a time. As in MLPerf, input
-        tensors to label maps of the input's size are timed, not decoding. Other load only adds time:
-        where the machine was shared, intervals of a time have no lower end. Cancelling ends it.
+        tensors to label maps of the input's size are timed, not decoding. Cancelling ends it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
         ENGINE_UNAVAILABLE, OVERLOADED.

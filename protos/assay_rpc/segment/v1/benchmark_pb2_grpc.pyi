@@ -35,8 +35,7 @@ class SegmentBenchmarkServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SegmentBenchmarkServiceAsyncStub: ...
     BenchmarkModel: _grpc.UnaryStreamMultiCallable[_benchmark_pb2.BenchmarkModelRequest, _benchmark_pb2.BenchmarkModelResponse]
     """Measures a model's speed in processes of its own, one call at a time. As in MLPerf, input
-    tensors to label maps of the input's size are timed, not decoding. Other load only adds time:
-    where the machine was shared, intervals of a time have no lower end. Cancelling ends it.
+    tensors to label maps of the input's size are timed, not decoding. Cancelling ends it.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
     ENGINE_UNAVAILABLE, OVERLOADED.
@@ -49,8 +48,7 @@ class SegmentBenchmarkServiceAsyncStub(SegmentBenchmarkServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     BenchmarkModel: _aio.UnaryStreamMultiCallable[_benchmark_pb2.BenchmarkModelRequest, _benchmark_pb2.BenchmarkModelResponse]  # type: ignore[assignment]
     """Measures a model's speed in processes of its own, one call at a time. As in MLPerf, input
-    tensors to label maps of the input's size are timed, not decoding. Other load only adds time:
-    where the machine was shared, intervals of a time have no lower end. Cancelling ends it.
+    tensors to label maps of the input's size are timed, not decoding. Cancelling ends it.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
     ENGINE_UNAVAILABLE, OVERLOADED.
@@ -66,8 +64,7 @@ class SegmentBenchmarkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_benchmark_pb2.BenchmarkModelResponse], _abc.AsyncIterator[_benchmark_pb2.BenchmarkModelResponse]]:
         """Measures a model's speed in processes of its own, one call at a time. As in MLPerf, input
-        tensors to label maps of the input's size are timed, not decoding. Other load only adds time:
-        where the machine was shared, intervals of a time have no lower end. Cancelling ends it.
+        tensors to label maps of the input's size are timed, not decoding. Cancelling ends it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
         ENGINE_UNAVAILABLE, OVERLOADED.

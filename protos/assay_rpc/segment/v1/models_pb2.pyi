@@ -297,10 +297,9 @@ Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
 
 @_typing.final
 class Inference(_message.Message):
-    """How an image goes through the model, where not as its preprocessing says: whole, or in
-    overlapping windows as mmsegmentation's "slide". The logits are interpolated to the resized
-    image's size, their mean is taken where windows overlap, and that is interpolated to the label
-    map's size.
+    """How an image goes through the model: whole, or in overlapping windows as mmsegmentation's
+    "slide". Logits are interpolated to the resized image's size, averaged where windows overlap, and
+    interpolated to the label map's size.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

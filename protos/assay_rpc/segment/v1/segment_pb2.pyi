@@ -103,8 +103,8 @@ class SegmentImageRequest(_message.Message):
     """
     priority: Global___Priority.ValueType
     threshold: _builtins.float
-    """Of models with two classes: the second one is labelled where its probability is above this,
-    in (0, 1), and the first one elsewhere. Absent: 0.5, or what the model was exported with.
+    """Of models with two classes: the second one is labelled where its probability is above this, in
+    (0, 1), and the first one elsewhere. Absent: 0.5, or what the model was exported with.
     """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
@@ -189,9 +189,7 @@ class SegmentImageResponse(_message.Message):
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Signs that the picture is not what was meant, with a remedy: 12-bit values in 16 bits, which
-        are nearly black.
-        """
+        """Signs that the picture is not what was meant, with a remedy."""
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ class SegmentServiceServicer(object):
     def SegmentImage(self, request, context):
         """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
         upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-        others in windows, holds no place while it waits, and fails with one of its windows.
+        others in windows, and fails with one of its windows.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.

@@ -36,7 +36,7 @@ class SegmentServiceStub:
     SegmentImage: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]
     """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
     upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-    others in windows, holds no place while it waits, and fails with one of its windows.
+    others in windows, and fails with one of its windows.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -78,7 +78,7 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     SegmentImage: _aio.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]  # type: ignore[assignment]
     """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
     upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-    others in windows, holds no place while it waits, and fails with one of its windows.
+    others in windows, and fails with one of its windows.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -123,7 +123,7 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_segment_pb2.SegmentImageResponse, _abc.Awaitable[_segment_pb2.SegmentImageResponse]]:
         """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
         upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-        others in windows, holds no place while it waits, and fails with one of its windows.
+        others in windows, and fails with one of its windows.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.

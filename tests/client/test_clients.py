@@ -23,6 +23,7 @@ from assay_rpc.client import (
     select,
 )
 from assay_rpc.common.v1 import common_pb2
+from assay_rpc.corpus._requests import DEFINITIONS
 from assay_rpc.corpus.v1 import scoring_pb2
 from assay_rpc.ranker.v1 import verification_pb2
 from assay_rpc.segment._items import labels_of
@@ -101,6 +102,12 @@ def test_a_call_ends_when_its_progress_raises() -> None:
             scoring.compare("endless", "m", "n", progress=stop)
         assert small.left.wait(60)
     assert raised.value.args == ("enough",)
+
+
+def test_every_definition_of_the_contract_has_its_word() -> None:
+    prefix = "DEFINITION_PRESET_"
+    names = {name.removeprefix(prefix).lower() for name, _ in scoring_pb2.DefinitionPreset.items()}
+    assert set(DEFINITIONS) == names - {"unspecified"}
 
 
 def test_a_stream_without_a_result_is_an_error() -> None:

@@ -14,14 +14,18 @@ _PRECISIONS = {
     "bf16": common_pb2.PRECISION_BF16,
     "fp16": common_pb2.PRECISION_FP16,
 }
-_DEFINITIONS = {
+DEFINITIONS = {
     "lm_eval": scoring_pb2.DEFINITION_PRESET_LM_EVAL,
     "pile_paper": scoring_pb2.DEFINITION_PRESET_PILE_PAPER,
     "huggingface_guide": scoring_pb2.DEFINITION_PRESET_HUGGINGFACE_GUIDE,
+    "levanter": scoring_pb2.DEFINITION_PRESET_LEVANTER,
+    "paloma": scoring_pb2.DEFINITION_PRESET_PALOMA,
 }
 
 DefinitionLike = (
-    Literal["lm_eval", "pile_paper", "huggingface_guide"] | scoring_pb2.Definition | None
+    Literal["lm_eval", "pile_paper", "huggingface_guide", "levanter", "paloma"]
+    | scoring_pb2.Definition
+    | None
 )
 
 
@@ -122,9 +126,9 @@ def texts_request(
 def _definition(given: DefinitionLike) -> scoring_pb2.Definition | None:
     if given is None or isinstance(given, scoring_pb2.Definition):
         return given
-    if given not in _DEFINITIONS:
-        raise ValueError(f"definition: {given!r} is none of {', '.join(_DEFINITIONS)}")
-    return scoring_pb2.Definition(preset=_DEFINITIONS[given])
+    if given not in DEFINITIONS:
+        raise ValueError(f"definition: {given!r} is none of {', '.join(DEFINITIONS)}")
+    return scoring_pb2.Definition(preset=DEFINITIONS[given])
 
 
 def _compute(engine: str, precision: str) -> scoring_pb2.Compute | None:

@@ -7,10 +7,10 @@
         result = scoring.score("the-pile", "gpt2", selection=few)
         print(result.overall.bits_per_byte)
 
-`selection` is what `select` makes; `definition` is "lm_eval", "pile_paper", "huggingface_guide" or
-a message; `engine` is "openvino-cpu" and the like, `precision` "fp32", "bf16" or "fp16". A call
-that a restart of the server cut off is made again, and continues where it was. Every call raises
-AssayError, and ValueError for an unknown definition or precision.
+`selection` is what `select` makes; `definition` is "lm_eval", "pile_paper", "huggingface_guide",
+"levanter", "paloma" or a message; `engine` is "openvino-cpu" and the like, `precision` "fp32",
+"bf16" or "fp16". A call that a restart of the server cut off is made again, and continues where it
+was. Every call raises AssayError, and ValueError for an unknown definition or precision.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ import math
 import os
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
+from benchmarks.peer_process import PeerProcess, peer_python
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
@@ -47,47 +47,19 @@ _GOLDEN_BYTES = 8000
 
 def make_venv(venv: Path) -> Path:
     """Return the Python of lm-eval's environment, made if it is not there."""
-    python = venv / "bin" / "python"
-    if not python.exists():
-        print(f"making {venv} with lm-eval (a few minutes, once)")
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "torch==2.13.0"], check=True)
-        subprocess.run([*pip, "-r", HERE / "peers" / "lm-eval.txt"], check=True)
-    return python
+    return peer_python(venv, "lm-eval.txt", "torch==2.13.0")
 
 
-class Peer:
+class Peer(PeerProcess):
     """lm-eval in a process of its own."""
 
     def __init__(self, python: Path, model: Path) -> None:
-        self._process = subprocess.Popen(
-            [python, HERE / "peers" / "lm_eval_rolling.py", model],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise SystemExit("lm-eval's process has no pipes")
-        self._requests, self._answers = self._process.stdin, self._process.stdout
-        self.versions = self._answer()
+        super().__init__(python, "lm_eval_rolling.py", model)
 
     def score(self, documents: Sequence[Document], **options: object) -> Any:
         """Return lm-eval's reply for the documents; options are its HFLM's."""
         texts = [document.text.decode() for document in documents]
-        request = {"texts": texts, "options": {"batch_size": 1, **options}}
-        print(json.dumps(request), file=self._requests, flush=True)
-        return self._answer()
-
-    def _answer(self) -> Any:
-        line = self._answers.readline()
-        if not line:
-            raise SystemExit("lm-eval ended early; its error is above")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+        return self.ask(texts=texts, options={"batch_size": 1, **options})
 
 
 def choose(root: Path, registry: Registry, count: int) -> list[tuple[Document, DocumentScore]]:

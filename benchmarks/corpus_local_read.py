@@ -12,18 +12,16 @@ Writes benchmarks/results/corpus-local-read.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import zstandard
 
 from benchmarks import report
+from benchmarks.peer_process import PeerProcess, peer_python
 from services.cli import testdata
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import Index, open_index
@@ -36,29 +34,11 @@ LIMITS = {"datasets": 40_000_000, "mosaicml": 40_000_000}
 TARGETS = {"lm_dataformat": 2.5, "datasets": 25.0, "mosaicml": 10.0}
 
 
-def peer_python(venv: Path, requirements: str) -> Path:
-    """Return the interpreter of an environment with a list of `peers`, made where it is missing."""
-    python = venv / "bin" / "python"
-    if not python.exists():
-        print(f"making {venv} (a minute, once)")
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "-r"]
-        subprocess.run([*pip, report.HERE / "peers" / requirements], check=True)
-    return python
-
-
-class Peer:
+class Readers(PeerProcess):
     """Loaders in a process of their own."""
 
     def __init__(self, venv: Path, requirements: str) -> None:
-        python = peer_python(venv, requirements)
-        self._process = subprocess.Popen(
-            [python, report.HERE / "peers" / "corpus_readers.py"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.versions = self._answer()
+        super().__init__(peer_python(venv, requirements), "corpus_readers.py")
 
     def measure(self, reader: str, shard: Path, limit_bytes: int) -> dict[str, float]:
         """Time one reader; the first 200 documents are not counted."""
@@ -66,23 +46,6 @@ class Peer:
             reader=reader, shard=str(shard), limit_bytes=limit_bytes, skip=200
         )
         return answer
-
-    def ask(self, **request: Any) -> Any:
-        """Send a request as peers/corpus_readers.py describes it; return the answer."""
-        if self._process.stdin is None:
-            raise SystemExit("the peers' process has no input")
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def _answer(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise SystemExit("the peers' process ended")
-        return json.loads(line)
 
 
 def make_shard(folder: Path, megabytes: int) -> tuple[Path, Index]:
@@ -143,8 +106,8 @@ def main() -> None:
     source, index = make_shard(arguments.venvs / "bench", arguments.megabytes)
     out = source.with_name(f"{arguments.megabytes}-indexed") / "train"
     frames = FrameReader(NAME, out / "00.jsonl.zst", out / "00.text.zst", index)
-    peers = Peer(arguments.venvs / "corpus", "corpus.txt")
-    mosaicml = Peer(arguments.venvs / "mosaicml", "mosaicml.txt")
+    peers = Readers(arguments.venvs / "corpus", "corpus.txt")
+    mosaicml = Readers(arguments.venvs / "mosaicml", "mosaicml.txt")
     whole = int(index.text_bytes.sum(dtype="int64"))
     readers = ("lm_dataformat", "zstandard + orjson", "datasets", "mosaicml")
     ours: dict[str, list[float]] = {name: [] for name in (*readers, "zstd -dc")}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.corpus_local_read import peer_python
+from benchmarks.peer_process import peer_python
 from services.cli import testdata
 from services.corpus.shards.index.writer import write_index
 from services.corpus.shards.layout import find_shards

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.corpus_local_read import Peer
+from benchmarks.corpus_local_read import Readers
 from services.cli import testdata
 from services.corpus.shards.index.verify import verify
 from services.corpus.shards.index.writer import write_index
@@ -49,7 +49,7 @@ def main() -> None:
     data = testdata.data_dir()
     if data is None:
         raise SystemExit("no real documents: set ASSAY_TEST_DATA")
-    peers = Peer(options.venvs / "corpus", "corpus.txt")
+    peers = Readers(options.venvs / "corpus", "corpus.txt")
     same = dict.fromkeys(("zstd -dc", *READERS, "assay corpus verify"), 0)
     total = 0
     with tempfile.TemporaryDirectory() as folder:

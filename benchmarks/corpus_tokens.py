@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -29,7 +28,7 @@ import numpy as np
 from tokenizers import Tokenizer as Library
 
 from benchmarks import report
-from benchmarks.corpus_local_read import peer_python
+from benchmarks.peer_process import PeerProcess, peer_python
 from services.cli import testdata
 from services.common.license import License
 from services.corpus.catalog.catalog import Catalog, Registration
@@ -46,40 +45,16 @@ _END = 50256
 _EVERY = 1 << 40
 
 
-class Peer:
+class Loaders(PeerProcess):
     """Loaders in a process of their own."""
 
     def __init__(self, venv: Path, requirements: str) -> None:
-        python = peer_python(venv, requirements)
-        self._process = subprocess.Popen(
-            [python, report.HERE / "peers" / "corpus_tokens.py"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.versions = self._answer()
-
-    def ask(self, **request: Any) -> Any:
-        """Send a request as peers/corpus_tokens.py describes it; return the answer."""
-        if self._process.stdin is None:
-            raise SystemExit("the peers' process has no input")
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self._answer()
+        super().__init__(peer_python(venv, requirements), "corpus_tokens.py")
 
     def rate(self, **request: Any) -> float:
         """Return millions of tokens per second of processor time."""
         found = self.ask(**request)
         return float(found["tokens"] / found["cpu_seconds"] / 1e6)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def _answer(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise SystemExit("the peers' process ended")
-        return json.loads(line)
 
 
 def indexed(data: Path, out: Path, shards: int) -> Corpus:
@@ -144,7 +119,7 @@ def main() -> None:
         raise SystemExit("no real documents: set ASSAY_TEST_DATA")
     os.environ["RAYON_NUM_THREADS"] = "1"
     file = data / "tokenizers" / "gpt2-tokenizer.json"
-    peer = Peer(options.venvs / "corpus-tokens", "corpus-tokens.txt")
+    peer = Loaders(options.venvs / "corpus-tokens", "corpus-tokens.txt")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         corpus = indexed(data, scratch / "indexed", options.shards)

@@ -8,9 +8,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from services.cli.__main__ import parser
+from tests.deploy.jobs import objects_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "label"
 
@@ -18,14 +18,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "label"
 @pytest.fixture
 def objects() -> dict[str, dict[str, Any]]:
     """The objects, with the tag that the kustomization gives the image."""
-    kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text("utf-8"))
-    (name,) = kustomization["resources"]
-    text = (FOLDER / name).read_text("utf-8")
-    for image in kustomization["images"]:
-        text = text.replace(
-            f"image: {image['name']}\n", f"image: {image['name']}:{image['newTag']}\n"
-        )
-    return {one["kind"]: one for one in yaml.safe_load_all(text)}
+    return objects_of(FOLDER / "label.yaml")
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from services.cli.__main__ import parser
+from tests.deploy.jobs import objects_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "score"
 FILES = ("units.yaml", "merge/merge.yaml")
@@ -18,15 +18,7 @@ FILES = ("units.yaml", "merge/merge.yaml")
 
 def objects(file: str) -> dict[str, dict[str, Any]]:
     """The objects of a manifest, with the tag that its kustomization gives the image."""
-    path = FOLDER / file
-    kustomization = yaml.safe_load((path.parent / "kustomization.yaml").read_text("utf-8"))
-    assert kustomization["resources"] == [path.name]
-    text = path.read_text("utf-8")
-    for image in kustomization["images"]:
-        text = text.replace(
-            f"image: {image['name']}\n", f"image: {image['name']}:{image['newTag']}\n"
-        )
-    return {one["kind"]: one for one in yaml.safe_load_all(text)}
+    return objects_of(FOLDER / file)
 
 
 def pod(file: str) -> dict[str, Any]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from services.cli.arguments import pixel_size
-from services.cli.commands.segment.inference import add_resampler
+from services.cli.commands.segment.given import add_given, given
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note
 from services.common.percent import percent
 from services.errors import InvalidArgument
 from services.segment.export.command import Exported, export
-from services.segment.export.given import DEFAULT_THRESHOLD, Given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,31 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number type that the graph multiplies in: fp16 and bf16 are for GPUs; OpenVINO "
         "computes the fp32 graph in bf16 itself where the processor can",
     )
-    parser.add_argument(
-        "--size",
-        type=pixel_size,
-        metavar="WxH",
-        help="the model's input, width first; default: what the checkpoint's preprocessor says",
+    add_given(
+        parser,
+        size="the model's input, width first; default: what the checkpoint's preprocessor says",
+        preprocessor="a preprocessor_config.json to read in place of the checkpoint's",
     )
-    parser.add_argument(
-        "--preprocessor",
-        metavar="FILE",
-        help="a preprocessor_config.json to read in place of the checkpoint's",
-    )
-    parser.add_argument(
-        "--license",
-        metavar="ID",
-        help="licence of the weights, where the checkpoint states none: an SPDX id such as MIT, or "
-        "LicenseRef-NAME",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        metavar="P",
-        help="of a model with one class: the probability from which on a pixel has it; "
-        f"default: {DEFAULT_THRESHOLD}",
-    )
-    add_resampler(parser, "whose arithmetic resizes pictures; default: pillow")
     parser.set_defaults(run=run)
 
 
@@ -101,13 +79,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         name=arguments.name,
         precision=arguments.precision,
         version=arguments.version,
-        given=Given(
-            size=None if arguments.size is None else arguments.size[::-1],
-            preprocessor=None if arguments.preprocessor is None else Path(arguments.preprocessor),
-            license=arguments.license,
-            threshold=arguments.threshold,
-            resampler=arguments.resampler or "pillow",
-        ),
+        given=given(arguments),
         progress=note,
     )
     print_exported(exported)

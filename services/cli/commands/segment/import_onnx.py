@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from services.cli.arguments import pixel_size
 from services.cli.commands.segment.export import print_exported
-from services.cli.commands.segment.inference import add_resampler
+from services.cli.commands.segment.given import add_given, given
 from services.cli.exits import Exit
 from services.cli.output.console import note
 from services.segment.export.command import import_graph
-from services.segment.export.given import DEFAULT_THRESHOLD, Given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,18 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name to register; default: the file's")
     parser.add_argument("--version", default="1", help="version of that name; default: 1")
     parser.add_argument(
-        "--size",
-        type=pixel_size,
-        metavar="WxH",
-        help="the model's input, width first, where the graph takes any",
-    )
-    parser.add_argument(
-        "--preprocessor",
-        metavar="FILE",
-        help="a preprocessor_config.json with mean, deviation and filter; default: the one beside "
-        "the file, else ImageNet's",
-    )
-    parser.add_argument(
         "--labels",
         metavar="FILE",
         help="names of the classes, in order: a line each, a JSON list, or a config.json with "
@@ -47,17 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", metavar="NAME", help="the input, where the graph has several")
     parser.add_argument("--output", metavar="NAME", help="the logits, where it has several outputs")
-    parser.add_argument(
-        "--license", metavar="ID", help="licence of the weights: an SPDX id, or LicenseRef-NAME"
+    add_given(
+        parser,
+        size="the model's input, width first, where the graph takes any",
+        preprocessor="a preprocessor_config.json with mean, deviation and filter; default: the one "
+        "beside the file, else ImageNet's",
     )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        metavar="P",
-        help="of a model with one class: the probability from which on a pixel has it; "
-        f"default: {DEFAULT_THRESHOLD}",
-    )
-    add_resampler(parser, "whose arithmetic resizes pictures; default: pillow")
     parser.set_defaults(run=run)
 
 
@@ -69,13 +50,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         Path(arguments.out),
         name=arguments.name,
         version=arguments.version,
-        given=Given(
-            size=None if arguments.size is None else arguments.size[::-1],
-            preprocessor=None if arguments.preprocessor is None else Path(arguments.preprocessor),
-            license=arguments.license,
-            threshold=arguments.threshold,
-            resampler=arguments.resampler or "pillow",
-        ),
+        given=given(arguments),
         input_name=arguments.input,
         output_name=arguments.output,
         labels=None if labels is None else Path(labels),

@@ -210,7 +210,7 @@ COMPLETE = corpus(PILE, "c0", describe_pb2.CORPUS_KIND_COMPLETE)
 REFERENCE = corpus("python-reference", "9e", describe_pb2.CORPUS_KIND_REFERENCE)
 
 _STATED = packaged(methods.known()).artifact(PILE).configuration.files
-PILE_FILES = [(path, _STATED[path]) for path in ("train/00.jsonl.zst", "test.jsonl.zst")]
+PILE_FILES = list(_STATED.items())
 """Files that The Pile's manifest says to hold documents of it."""
 
 SUBSETS = [
@@ -229,7 +229,7 @@ DESCRIPTION = describe_pb2.CorpusDescription(
         splits=SAMPLE.splits,
         shards=[
             describe_pb2.Shard(path=path, stored_bytes=1000, content_bytes=size, digest=digest)
-            for (path, digest), size in zip(PILE_FILES, (3000, 3100), strict=True)
+            for (path, digest), size in zip(PILE_FILES, (3000, 3100, 3050, 3000, 3100), strict=True)
         ],
     ),
     subsets=SUBSETS,

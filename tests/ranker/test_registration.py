@@ -440,7 +440,6 @@ async def test_an_artifact_is_withdrawn_by_a_later_record_and_registered_again(
         ("page", 2, "comes with the ranker and stays as it is"),
         ("nothing", 2, "no artifact named 'nothing'"),
         ("thing", 1, "greater than or equal to 2"),
-        ("thing", 2, "the page about-two is about thing; withdraw the page first"),
     ],
 )
 async def test_what_cannot_be_withdrawn(

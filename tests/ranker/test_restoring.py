@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 import pytest
 import yaml
-from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc, artifact_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc, artifact_pb2, evidence_pb2, ranker_pb2_grpc
 
-from tests.ranker.conftest import Ranker
+from tests.ranker.conftest import Ranker, verify
 from tests.ranker.test_registration import ABOUT_TWO, manifest, withdrawal
 
 BETTER: dict[str, Any] = {
@@ -51,31 +51,34 @@ async def test_two_models_that_compare_with_each_other_are_kept(ranker: Ranker) 
         assert [one.id for one in found.claims] == ["BETTER"]
 
 
-async def test_what_another_compares_with_is_withdrawn_after_that(ranker: Ranker) -> None:
+async def test_nobody_keeps_an_artifact_by_comparing_with_it(ranker: Ranker) -> None:
+    """Two that name each other could never be withdrawn, and a stranger could keep any."""
     channel = await ranker.connect()
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
-    await stub.RegisterManifest(model("other"))
-    await stub.RegisterManifest(model("one", 1, "other"))
-    told = "id: one/BETTER compares with other; withdraw one first, or register it without"
-    with pytest.raises(grpc.aio.AioRpcError, match=told):
-        await stub.RegisterManifest(withdrawal("other"))
-    await stub.RegisterManifest(model("one", 2))
-    assert (await stub.RegisterManifest(withdrawal("other"))).artifact.HasField("withdrawal")
-    channel = await ranker.connect()
-    assert (await shown(channel, "other")).HasField("withdrawal")
-    assert (await shown(channel, "one")).version == 2
+    for request in (model("other"), model("one", 1, "other"), model("other", 2, "one")):
+        await stub.RegisterManifest(request)
+    assert (await stub.RegisterManifest(withdrawal("other", 3))).artifact.HasField("withdrawal")
+    for version in (2, 3):
+        assert (await shown(channel, "other")).HasField("withdrawal")
+        found = (await verify(channel, "one"))["BETTER"]
+        assert found.verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
+        stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+        await stub.RegisterManifest(model("one", version, "other"))
+        channel = await ranker.connect()  # after a restart it is still so
+    stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
+    assert (await stub.RegisterManifest(withdrawal("one", 4))).artifact.HasField("withdrawal")
 
 
-async def test_a_page_and_then_what_it_is_about_are_withdrawn_after_a_restart_too(
+async def test_what_a_page_is_about_is_withdrawn_before_it_and_after_a_restart_too(
     ranker: Ranker,
 ) -> None:
     channel = await ranker.connect()
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
     for content in (manifest(), yaml.safe_dump(ABOUT_TWO).encode()):
         await stub.RegisterManifest(admin_pb2.RegisterManifestRequest(manifest=content))
-    await stub.RegisterManifest(withdrawal("about-two"))
     gone = await stub.RegisterManifest(withdrawal("thing"))
     channel = await ranker.connect()
-    assert await shown(channel, "thing") == gone.artifact
+    assert (await shown(channel, "thing")).withdrawal == gone.artifact.withdrawal
+    assert "thing was withdrawn on" in (await verify(channel, "about-two"))["T1"].reason
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
     assert (await stub.RegisterManifest(withdrawal("about-two"))).page.HasField("withdrawal")

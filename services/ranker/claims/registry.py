@@ -36,16 +36,20 @@ class Registry:
     """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
 
     def __init__(
-        self, entries: Iterable[Artifact | Page], methods: Mapping[str, Definition]
+        self,
+        entries: Iterable[Artifact | Page],
+        methods: Mapping[str, Definition],
+        withdrawn: Mapping[str, Withdrawn] | None = None,
     ) -> None:
         """Raise `InvalidArgument` when the manifests do not fit together.
 
         `methods` are those that exist, by "name@version", with what the figure of each is.
+        `withdrawn` is what the entries may still name, though it counts no longer.
         """
         self._methods = dict(methods)
         self.revision = 0
         """Changes with every change of the registry."""
-        self._withdrawn: dict[str, Withdrawn] = {}
+        self._withdrawn: dict[str, Withdrawn] = dict(withdrawn or {})
         self._registered_by: dict[str, str] = {}
         given = tuple(entries)
         self._packaged = frozenset(entry.id for entry in given)
@@ -57,8 +61,8 @@ class Registry:
         Raises `InvalidArgument`, and changes nothing, when it does not fit with the others.
         """
         self.accepts(entry)
-        self._load((*self._without(entry.id), entry))
         self._withdrawn.pop(entry.id, None)
+        self._load((*self._without(entry.id), entry))
         self._registered_by[entry.id] = by
 
     def register_together(self, entries: Iterable[tuple[Artifact | Page, str]]) -> None:
@@ -69,11 +73,11 @@ class Registry:
         given = {entry.id: (entry, by) for entry, by in entries}
         rest = [one for one in self._entries if one.id not in given]
         together = (*rest, *(entry for entry, _ in given.values()))
-        Registry(together, self._methods)
+        left = {name: one for name, one in self._withdrawn.items() if name not in given}
+        Registry(together, self._methods, left)
+        self._withdrawn = left
         self._load(together)
-        for name, (_, by) in given.items():
-            self._withdrawn.pop(name, None)
-            self._registered_by[name] = by
+        self._registered_by |= {name: by for name, (_, by) in given.items()}
 
     def registered_by(self, name: str) -> str:
         """Return who registered the present version, or the last one that counted.
@@ -85,33 +89,19 @@ class Registry:
     def withdraw(self, withdrawal: Withdrawal, time: datetime, by: str = "") -> None:
         """Count an artifact or a page no longer. What was made with it stays where it is.
 
-        Raises `NotFound` where it is not registered, and `InvalidArgument` where a page is about
-        it or a claim of another compares with it.
+        What names it stays as well, or anybody could keep anything from being withdrawn: claims
+        about it or against it are measured no longer. Raises `NotFound` where it is not registered.
         """
         self.releases(withdrawal)
         before = self._withdrawn.get(withdrawal.id)
         entry = before.entry if before else self.subject(withdrawal.id)
-        self._load(self._without(withdrawal.id))
         self._withdrawn[withdrawal.id] = Withdrawn(entry, withdrawal, time, by)
+        self._load(self._without(withdrawal.id))
 
     def releases(self, withdrawal: Withdrawal) -> None:
         """Raise what `withdraw` would."""
-        if withdrawal.id in self._withdrawn:
-            return
-        self.subject(withdrawal.id)
-        for page in self._pages.values():
-            names = {*page.compares, *page.printed, *(one.artifact for one in page.claims)}
-            if withdrawal.id in names:
-                raise InvalidArgument(
-                    "id", f"the page {page.id} is about {withdrawal.id}; withdraw the page first"
-                )
-        for claim in self._claims.values():
-            if claim.rival == withdrawal.id != claim.owner:
-                problem = (
-                    f"{claim.reference} compares with {withdrawal.id}; withdraw {claim.owner} "
-                    "first, or register it without that claim"
-                )
-                raise InvalidArgument("id", problem)
+        if withdrawal.id not in self._withdrawn:
+            self.subject(withdrawal.id)
 
     def withdrawn(self, name: str) -> Withdrawn | None:
         """Return what was withdrawn under a name and not registered again, or None."""
@@ -127,7 +117,8 @@ class Registry:
         if before is not None and _kind(before) != _kind(entry):
             problem = f"{entry.id} is {_kind(before)}, and {_kind(entry)} needs an id of its own"
             raise InvalidArgument(f"{entry.id}.id", problem)
-        return Registry([*self._without(entry.id), entry], self._methods).subject(entry.id)
+        left = {name: one for name, one in self._withdrawn.items() if name != entry.id}
+        return Registry([*self._without(entry.id), entry], self._methods, left).subject(entry.id)
 
     def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
         """Return what does not fit its method in a manifest that cannot be read as a whole.
@@ -174,14 +165,15 @@ class Registry:
 
     def _load(self, given: tuple[Artifact | Page, ...]) -> None:
         _check_ids(given)
-        artifacts = {one.id: one for one in given if isinstance(one, Artifact)}
+        gone = (one.entry for one in self._withdrawn.values())
+        artifacts = {one.id: one for one in (*gone, *given) if isinstance(one, Artifact)}
         entries = _with_mutual_contradictions(self._fitted(one, artifacts) for one in given)
         self._entries = given
         self.revision += 1
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
         self._claims = {claim.reference: claim for entry in entries for claim in entry.claims}
-        problems = (*self._claim_problems(), *self._page_problems())
+        problems = (*self._claim_problems(artifacts), *self._page_problems(artifacts))
         if problems:
             raise InvalidArgument(*problems[0], *problems[1:])
 
@@ -203,14 +195,15 @@ class Registry:
     def artifact(self, name: str) -> Artifact:
         """Return the artifact; raise `NotFound` that names the known ones."""
         if name not in self._artifacts:
-            raise NotFound("artifact", name, self._artifacts, hint=self._aside(name))
+            raise NotFound("artifact", name, self._artifacts, hint=self.aside(name))
         return self._artifacts[name]
 
     def find(self, name: str) -> Artifact | None:
         """Return the artifact of a name, or None."""
         return self._artifacts.get(name)
 
-    def _aside(self, name: str) -> str:
+    def aside(self, name: str) -> str:
+        """Return when and why something was withdrawn; empty for what was not."""
         found = self._withdrawn.get(name)
         return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}" if found else ""
 
@@ -220,13 +213,13 @@ class Registry:
             return self._pages[name]
         if name not in self._artifacts:
             known = [*self._artifacts, *self._pages]
-            raise NotFound("artifact", name, known, hint=self._aside(name))
+            raise NotFound("artifact", name, known, hint=self.aside(name))
         return self._artifacts[name]
 
     def page(self, name: str) -> Page:
         """Return the page; raise `NotFound` that names the known ones."""
         if name not in self._pages:
-            raise NotFound("page", name, self._pages, hint=self._aside(name))
+            raise NotFound("page", name, self._pages, hint=self.aside(name))
         return self._pages[name]
 
     def claim(self, name: str) -> Claim:
@@ -255,16 +248,16 @@ class Registry:
         claims = tuple(fitting.fitted(one, artifacts, self._methods) for one in entry.claims)
         return replace(entry, claims=claims)
 
-    def _claim_problems(self) -> Iterator[Violation]:
+    def _claim_problems(self, known: Mapping[str, Artifact]) -> Iterator[Violation]:
         for claim in self._claims.values():
             where = f"{claim.owner}.claims[{claim.id}]"
-            about = self._artifacts.get(claim.artifact)
+            about = known.get(claim.artifact)
             for key, name in (("artifact", claim.artifact), ("comparator.artifact", claim.rival)):
-                if name and name not in self._artifacts:
+                if name and name not in known:
                     yield f"{where}.{key}", self._unknown(name)
             if claim.artifact and about is None:
                 continue
-            rival = self._artifacts.get(claim.rival)
+            rival = known.get(claim.rival)
             types = (about.type if about else None), (rival.type if rival else None)
             fits = fitting.problems(claim, types[0], self._methods, types[1])
             yield from ((f"{where}.{key}", problem) for key, problem in fits)
@@ -277,11 +270,11 @@ class Registry:
                     problem = f"{other!r} is {owner}'s; name claims of your own"
                     yield f"{where}.contradicts", problem
 
-    def _page_problems(self) -> Iterator[Violation]:
+    def _page_problems(self, known: Mapping[str, Artifact]) -> Iterator[Violation]:
         for page in self._pages.values():
             for key, names in (("compares", page.compares), ("printed", page.printed)):
                 for name in names:
-                    if name not in self._artifacts:
+                    if name not in known:
                         yield f"{page.id}.{key}", self._unknown(name)
 
     def _unknown(self, name: str) -> str:

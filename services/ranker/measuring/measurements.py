@@ -102,6 +102,8 @@ class Measurements:
     def _artifact(self, name: str) -> Artifact:
         if not name:
             raise UnobservableError("the claim is about a page and names no artifact to measure")
+        if gone := self.registry.aside(name):
+            raise UnobservableError(f"{name} was {gone}", UnmeasuredReason.OTHER_SUBJECT)
         return self.registry.artifact(name)
 
     async def model(
@@ -161,6 +163,12 @@ class Measurements:
         corpus = served.corpus_named(corpora, wanted.id, UnmeasuredReason.NOT_SERVED)
         description = await self.description(corpus)
         return corpus, served.corpus_relation(description, wanted.configuration, wanted.id)
+
+    async def files_elsewhere(self, artifact: str) -> int:
+        """Return how many of the files that a data set's manifest states are not served."""
+        corpus, _ = await self.corpus(artifact)
+        stated = self._artifact(artifact).configuration
+        return served.files_elsewhere(await self.description(corpus), stated)
 
     async def description(self, corpus: CorpusSummary) -> CorpusDescription:
         """Return what a corpus holds."""

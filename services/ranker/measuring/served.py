@@ -65,6 +65,12 @@ def corpus_relation(
     return SubjectRelation.NAMED
 
 
+def files_elsewhere(description: CorpusDescription, stated: Configuration) -> int:
+    """Return how many of the files that are stated of a data set are not served."""
+    here = (one.digest for one in description.corpus.shards)
+    return len(set(stated.files.values()).difference(here))
+
+
 def dataset_stated(claim: Claim, registered: Artifact | None) -> Configuration:
     """Return what is stated of a claim's data set: by the claim, or else where it is registered."""
     if claim.dataset_digest:

@@ -485,8 +485,13 @@ async def test_subsets_and_sources() -> None:
     assert content(observation) == 1
     assert observation.relation is SubjectRelation.SAMPLE
     assert observation.n == 2200
-    anonymous = FakeCorpus(description=changed(DESCRIPTION, documents_without_subset=220))
-    assert content(await observe("P5.2", measurements(corpus=anonymous))) == pytest.approx(0.9)
+    anonymous = changed(DESCRIPTION, documents_without_subset=220)
+    part = await observe("P5.2", measurements(corpus=FakeCorpus(description=anonymous)))
+    assert content(part) == pytest.approx(0.9)
+    # Documents that nobody drew say nothing of the others, but that not all name a source.
+    assert part.interval == Interval(0, math.nextafter(1, 0))
+    whole = await observe("P5.2", whole_pile(FakeCorpus((COMPLETE,), description=anonymous)))
+    assert whole.interval == Interval(0.9, 0.9)
     empty = changed(DESCRIPTION, documents=0, subsets=None, duplicate_documents=0)
     with pytest.raises(UnobservableError, match="no documents"):
         await observe("P5.2", measurements(corpus=FakeCorpus(description=empty)))
@@ -627,6 +632,17 @@ async def test_missing_subsets_keep_a_speed_open_too() -> None:
         math.inf,
         pytest.approx(0.996, abs=0.001),  # type: ignore[arg-type]
     )
+
+
+@pytest.mark.parametrize("claim", ["P3.1", "P3.2", "P4.1", "P4.2", "P4.3", "P5.2"])
+async def test_some_of_the_files_that_are_stated_decide_nothing_of_all(claim: str) -> None:
+    """Whoever serves a corpus chooses which of its files: the good ones, say."""
+    here = changed(DESCRIPTION.corpus, shards=DESCRIPTION.corpus.shards[:2])
+    part = FakeCorpus(description=changed(DESCRIPTION, corpus=here))
+    observation = await observe(claim, measurements(corpus=part))
+    assert "3 files that the manifest states are not here" in observation.conditions
+    sealed = seal(observation, claim=claim, method="m.f@2", command="c", time=NOON)
+    assert judge(CLAIMS[claim], sealed).verdict is Verdict.INCONCLUSIVE
 
 
 async def test_reading_is_measured_on_lines_and_memory() -> None:

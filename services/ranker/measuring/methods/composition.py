@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from services.common.statistics.shares import share_interval
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.choosing import MIN_LEVEL
@@ -85,19 +88,46 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
     ),
 )
 async def named_source_share(claim: Claim, measurements: Measurements) -> Observation:
-    """Share of documents that name their subset."""
+    """Share of documents that name their subset.
+
+    Of the whole corpus it is counted. A part decides as `share_of_a_form` says, where it is all
+    that is stated of the corpus.
+    """
     description, relation = await _described(claim, measurements)
-    named = description.documents - description.documents_without_subset
-    return Observation(
-        value=Value(named / description.documents, "share"),
-        relation=relation,
-        basis=Basis.MEASURED,
-        subject_digest=description.corpus.ref.digest,
-        subject=corpus_subject(description.corpus, relation),
-        interval=Interval.of(share_interval(named, description.documents, MIN_LEVEL)),
-        n=description.documents,
-        note=about(description, f"{named:,} of {description.documents:,} name their subset."),
+    named, documents = (
+        description.documents - description.documents_without_subset,
+        description.documents,
     )
+    observation = _of_the_whole(
+        description,
+        relation,
+        named / documents,
+        f"{named:,} of {documents:,} name their subset.",
+    )
+    if relation is SubjectRelation.EXACT:
+        return observation
+    elsewhere = await measurements.files_elsewhere(claim.artifact)
+    interval = share_of_a_form(named, documents, elsewhere)
+    return replace(observation, interval=interval, conditions=of_the_rest(elsewhere))
+
+
+def share_of_a_form(some: int, documents: int, elsewhere: int) -> Interval:
+    """Interval of the share of a corpus's documents that have a form, from a part of them.
+
+    A corpus is written in one form, which the documents of a part show where they all agree. Where
+    they do not, or where `elsewhere` files are stated of it that are not here, they were not drawn
+    and bound nothing; but one that lacks the form shows that not all have it.
+    """
+    if some in (0, documents) and not elsewhere:
+        return Interval.of(share_interval(some, documents, MIN_LEVEL))
+    return Interval(0.0, 1.0 if some == documents else math.nextafter(1.0, 0.0))
+
+
+def of_the_rest(elsewhere: int) -> str:
+    """Say why a part decides nothing of the whole; empty where all that is stated is here."""
+    files = "file" if elsewhere == 1 else "files"
+    told = f"{elsewhere:,} {files} that the manifest states are not here, and may hold anything"
+    return told if elsewhere else ""
 
 
 @method(

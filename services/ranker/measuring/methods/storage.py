@@ -14,7 +14,6 @@ from statistics import fmean, median
 from services.common.percent import percent
 from services.common.statistics.interval import hull
 from services.common.statistics.medians import widest_median_interval
-from services.common.statistics.shares import share_interval
 from services.common.statistics.speed.restarts import Slopes
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.choosing import MIN_LEVEL
@@ -29,7 +28,7 @@ from services.ranker.claims.evidence import Observation
 from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
-from services.ranker.measuring.methods.composition import about
+from services.ranker.measuring.methods.composition import about, share_of_a_form
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.methods.stored import (
     GZIP,
@@ -63,7 +62,10 @@ from services.ranker.peers.protocol import (
     ),
 )
 async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
-    """Share of lines that zstandard and a plain JSON parser read as documents."""
+    """Share of lines that zstandard and a plain JSON parser read as documents.
+
+    A stretch of each split is read; it decides as `share_of_a_form` says.
+    """
     measured = await measured_on(claim, measurements)
     counts = [one.plain_parse for one in measured.splits.values()]
     lines = sum(one.lines for one in counts)
@@ -72,7 +74,7 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
         raise UnobservableError(f"{measured.name} has no lines here")
     note = f"{parsed:,} of {lines:,} lines were objects with a text."
     value = Value(parsed / lines, "share")
-    interval = Interval.of(share_interval(parsed, lines, MIN_LEVEL))
+    interval = share_of_a_form(parsed, lines, measured.elsewhere)
     return measured.observed(value=value, interval=interval, n=lines, note=note)
 
 

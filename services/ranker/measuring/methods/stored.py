@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.methods.composition import of_the_rest
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     CORPUS_KIND_COMPLETE,
@@ -33,11 +35,15 @@ GZIP = "gzip-6"
 
 @dataclass(frozen=True)
 class Measured:
-    """The corpus that was measured, how near it is to the claim's, and what was found by split."""
+    """The corpus that was measured, how near it is to the claim's, and what was found by split.
+
+    `elsewhere` files are stated of it and not here.
+    """
 
     corpus: CorpusSummary
     relation: SubjectRelation
     splits: Mapping[str, StorageResult]
+    elsewhere: int = 0
 
     @property
     def name(self) -> str:
@@ -47,8 +53,14 @@ class Measured:
     def observed(
         self, *, value: Value, interval: Interval, n: int, note: str, conditions: str = ""
     ) -> Observation:
-        """Return an observation of it, which says what of it was read."""
+        """Return an observation of it, which says what of it was read.
+
+        Of a part that is not all that is stated of it, nothing is bounded: nobody drew it.
+        """
         results = list(self.splits.values())
+        if self.elsewhere:
+            interval = Interval(0.0, math.inf)
+            conditions = "; ".join(filter(None, (conditions, of_the_rest(self.elsewhere))))
         size = sum(one.sample_bytes for one in results)
         return Observation(
             value=value,
@@ -76,8 +88,8 @@ async def measured_on(claim: Claim, measurements: Measurements) -> Measured:
         raise UnobservableError(f"{corpus.ref.name} has no split here")
     # A stretch of a whole corpus is a sample of it.
     if relation is SubjectRelation.EXACT:
-        relation = SubjectRelation.SAMPLE
-    return Measured(corpus, relation, splits)
+        return Measured(corpus, SubjectRelation.SAMPLE, splits)
+    return Measured(corpus, relation, splits, await measurements.files_elsewhere(claim.artifact))
 
 
 def codecs_of(measured: Measured, name: str) -> list[CodecResult]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-import pytest
 import yaml
-from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc, artifact_pb2, evidence_pb2, ranker_pb2_grpc
+from assay_rpc.ranker.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    artifact_pb2,
+    evidence_pb2,
+    ranker_pb2_grpc,
+)
 
 from tests.ranker.conftest import Ranker, verify
 from tests.ranker.test_registration import ABOUT_TWO, manifest, withdrawal
